@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <lamella/export.hpp>
+
+/// Activations as plain data. All of it is generated from the rows of lamella/activation.def.
+namespace lamella {
+
+/// Every activation: Keras' own, and the forms of them that parameters or older versions of Keras ask for.
+enum class ActivationKind : std::uint8_t {
+#define LAMELLA_ELEMENTWISE(Name, ...) Name,
+#define LAMELLA_ROWWISE(Name, ...) Name,
+#include <lamella/activation.def>
+};
+
+/// A named parameter of an activation, with the default of Keras' function.
+struct ActivationParameter {
+  std::string_view name;
+  double default_value = 0;
+  bool required = false;  ///< there is no default
+};
+
+/// An activation with its parameters, in the order of parameters_of(kind); unused ones are 0.
+struct ActivationSpec {
+  ActivationKind kind = ActivationKind::Linear;
+  std::array<double, 3> parameters{};
+  int axis = -1;  ///< row-wise kinds only
+  friend bool operator==(const ActivationSpec&, const ActivationSpec&) = default;
+};
+
+/// The names that keras.activations.get() accepts, aliases included, in alphabetical order.
+[[nodiscard]] LAMELLA_API std::span<const std::string_view> activation_names() noexcept;
+
+/// The activation of a Keras name with its default parameters. Also takes what older files hold: "softmax_v2", and the names of
+/// layers without weights ("LeakyReLU" with that layer's own default). Throws ArgumentError (value) that names what is near for
+/// an unknown name, and for one whose parameters have no defaults.
+[[nodiscard]] LAMELLA_API ActivationSpec activation(std::string_view keras_name);
+
+/// The name of a kind: Keras' name, or one that Keras does not have ("gelu_tanh") where Keras has none.
+[[nodiscard]] LAMELLA_API std::string_view name(ActivationKind kind) noexcept;
+
+/// Works on whole rows (softmax, log_softmax, sparsemax, glu) instead of single elements.
+[[nodiscard]] LAMELLA_API bool is_rowwise(ActivationKind kind) noexcept;
+
+/// The parameters of a kind, at most three.
+[[nodiscard]] LAMELLA_API std::span<const ActivationParameter> parameters_of(ActivationKind kind) noexcept;
+
+/// Where a parameter stands in ActivationSpec::parameters, or -1.
+[[nodiscard]] LAMELLA_API int parameter_index(ActivationKind kind, std::string_view parameter) noexcept;
+
+/// Largest distance from the exact value of an element-wise kind in float32, in units in the last place; 0 for row-wise kinds.
+[[nodiscard]] LAMELLA_API int ulp_bound(ActivationKind kind) noexcept;
+
+/// keras.activations.relu with parameters, as the simplest kind that computes it.
+/// Throws ArgumentError (value) when a parameter is negative or not a number.
+[[nodiscard]] LAMELLA_API ActivationSpec relu(double negative_slope, std::optional<double> max_value = {}, double threshold = 0);
+
+/// keras.activations.gelu: exact (erf), or the approximation by tanh.
+[[nodiscard]] LAMELLA_API ActivationSpec gelu(bool approximate);
+
+}  // namespace lamella

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/export.hpp>
+
+namespace lamella {
+
+/// Where memory lies and work runs: the CPU, one CUDA device, or `automatic`, which a Model resolves once when it is made.
+class LAMELLA_API Device {
+ public:
+  enum class Kind { automatic, cpu, cuda };
+
+  Device() noexcept = default;  ///< the CPU
+  [[nodiscard]] static Device automatic() noexcept { return {Kind::automatic, 0}; }
+  [[nodiscard]] static Device cpu() noexcept { return {}; }
+  /// The index-th CUDA device. Throws ArgumentError (value) for a negative index; whether the device exists is asked on use.
+  [[nodiscard]] static Device cuda(int index = 0);
+  /// "auto", "automatic", "cpu", "cuda" or "cuda:N". Throws ArgumentError (value) for anything else.
+  [[nodiscard]] static Device parse(std::string_view text);
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] int index() const noexcept { return index_; }
+  [[nodiscard]] bool is_cpu() const noexcept { return kind_ == Kind::cpu; }
+  [[nodiscard]] bool is_cuda() const noexcept { return kind_ == Kind::cuda; }
+  friend bool operator==(Device a, Device b) noexcept = default;
+
+ private:
+  Device(Kind kind, int index) noexcept : kind_(kind), index_(index) {}
+  Kind kind_ = Kind::cpu;
+  int index_ = 0;
+};
+
+/// "cpu", "cuda:0", "automatic".
+[[nodiscard]] LAMELLA_API std::string to_string(Device device);
+
+/// The devices that this process can use now, best first; the CPU is always among them.
+[[nodiscard]] LAMELLA_API std::vector<Device> available_devices();
+/// Why no CUDA device can be used, as one sentence; empty when one can.
+[[nodiscard]] LAMELLA_API std::string why_no_cuda();
+/// What a Device::automatic() stands for on this machine: the first CUDA device that works, else the CPU.
+[[nodiscard]] LAMELLA_API Device resolve(Device device);
+
+}  // namespace lamella

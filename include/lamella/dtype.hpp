@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <lamella/export.hpp>
+
+namespace lamella {
+
+/// Element types of a Tensor. Names are Keras' names.
+enum class DType : std::uint8_t { float32, float16, bfloat16, float64, int8, uint8, int32 };
+
+/// Bytes of one element.
+[[nodiscard]] LAMELLA_API std::size_t size_of(DType dtype) noexcept;
+/// Keras' name, as in "bfloat16".
+[[nodiscard]] LAMELLA_API std::string_view name(DType dtype) noexcept;
+/// The inverse of name(). Throws ArgumentError (dtype) that lists the names for anything else.
+[[nodiscard]] LAMELLA_API DType dtype_of(std::string_view name);
+[[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
+  return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16 || dtype == DType::float64;
+}
+
+/// IEEE binary16 in storage. Conversion from float rounds to nearest even, keeps infinities and NaN, and makes subnormals.
+struct float16 {
+  std::uint16_t bits = 0;
+  float16() = default;
+  LAMELLA_API explicit float16(float value) noexcept;
+  LAMELLA_API explicit operator float() const noexcept;
+  friend bool operator==(float16 a, float16 b) noexcept = default;  // of the bits
+};
+
+/// The upper half of a binary32. Conversion from float rounds to nearest even and keeps NaN a (quiet) NaN.
+struct bfloat16 {
+  std::uint16_t bits = 0;
+  bfloat16() = default;
+  explicit bfloat16(float value) noexcept {
+    const auto u = std::bit_cast<std::uint32_t>(value);
+    const bool nan = (u & 0x7FFF'FFFFU) > 0x7F80'0000U;
+    bits = static_cast<std::uint16_t>(nan ? (u >> 16U) | 0x40U : (u + 0x7FFFU + ((u >> 16U) & 1U)) >> 16U);
+  }
+  explicit operator float() const noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U); }
+  friend bool operator==(bfloat16 a, bfloat16 b) noexcept = default;  // of the bits
+};
+
+namespace detail {
+template <typename T>
+struct dtype_of_type;  // no definition: T is not an element type
+template <> struct dtype_of_type<float> { static constexpr DType value = DType::float32; };
+template <> struct dtype_of_type<float16> { static constexpr DType value = DType::float16; };
+template <> struct dtype_of_type<bfloat16> { static constexpr DType value = DType::bfloat16; };
+template <> struct dtype_of_type<double> { static constexpr DType value = DType::float64; };
+template <> struct dtype_of_type<std::int8_t> { static constexpr DType value = DType::int8; };
+template <> struct dtype_of_type<std::uint8_t> { static constexpr DType value = DType::uint8; };
+template <> struct dtype_of_type<std::int32_t> { static constexpr DType value = DType::int32; };
+}  // namespace detail
+
+/// The DType of a C++ element type.
+template <typename T>
+inline constexpr DType dtype_v = detail::dtype_of_type<T>::value;
+
+}  // namespace lamella

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include <lamella/export.hpp>
+
+namespace lamella {
+
+/// What kind of thing went wrong. The name in brackets ends every message: `[E_SHAPE]`.
+enum class ErrorCode {
+  argument,       ///< the caller broke a rule of the interface
+  io,             ///< a file could not be opened, read or written
+  archive,        ///< a zip container is damaged
+  json,           ///< a JSON member is not JSON, or not as its layer needs it
+  hdf5,           ///< an HDF5 container is damaged
+  unsafe,         ///< the file asks for code to be run, or reaches outside itself
+  unsupported,    ///< legal in Keras, not available in lamella
+  limit,          ///< a size in a file exceeds what lamella is willing to believe
+  missing,        ///< something that must be there is not
+  shape,          ///< a shape does not fit
+  dtype,          ///< a data type does not fit
+  value,          ///< a value is outside what is allowed
+  overflow,       ///< a size does not fit into 64 bits
+  device,         ///< a device is absent or refused a call
+  device_lost,    ///< a device failed for good; only a new process recovers it
+  out_of_memory,  ///< host or device memory ran out
+  internal,       ///< lamella broke its own rules; please report it
+};
+
+/// "E_SHAPE" and so on; never null, static storage.
+[[nodiscard]] LAMELLA_API std::string_view name(ErrorCode code) noexcept;
+
+/// Base of every exception that leaves the library (besides std::bad_alloc).
+/// what() is one line: where, what was found, what is allowed, and the code in brackets.
+class LAMELLA_API Error : public std::runtime_error {
+ public:
+  Error(ErrorCode code, const std::string& message);
+  Error(const Error&) = default;
+  Error& operator=(const Error&) = default;
+  ~Error() override;
+
+  [[nodiscard]] ErrorCode code() const noexcept { return code_; }
+
+ private:
+  ErrorCode code_;
+};
+
+/// The caller broke a rule: a wrong shape at predict, an unknown activation name, a closed session.
+class LAMELLA_API ArgumentError : public Error {
+ public:
+  using Error::Error;
+  ~ArgumentError() override;
+};
+
+/// A file cannot be read as a model, weights or array. Nothing half-built remains.
+/// what() reads `FILE!member:/hdf5/path: layer 'dense_3' field 'units': got -1, allowed 1..2147483647 [E_VALUE]`.
+class LAMELLA_API LoadError : public Error {
+ public:
+  using Error::Error;
+  ~LoadError() override;
+};
+
+/// A device is absent, refused a call, or is lost.
+class LAMELLA_API DeviceError : public Error {
+ public:
+  using Error::Error;
+  ~DeviceError() override;
+};
+
+}  // namespace lamella

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Everything that lamella offers.
+#pragma once
+
+#include <lamella/activation.hpp>
+#include <lamella/device.hpp>
+#include <lamella/dtype.hpp>
+#include <lamella/error.hpp>
+#include <lamella/initializer.hpp>
+#include <lamella/model.hpp>
+#include <lamella/npy.hpp>
+#include <lamella/options.hpp>
+#include <lamella/shape.hpp>
+#include <lamella/tensor.hpp>
+#include <lamella/version.hpp>

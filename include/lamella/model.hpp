@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/activation.hpp>
+#include <lamella/error.hpp>
+#include <lamella/export.hpp>
+#include <lamella/options.hpp>
+#include <lamella/tensor.hpp>
+
+namespace lamella {
+namespace core {
+struct ModelSpec;
+}
+
+/// What a layer looks like from outside.
+struct LayerInfo {
+  std::string name;
+  std::string class_name;
+  std::string path;                                            ///< "outer/inner/dense" inside nested models
+  std::string config;                                          ///< JSON text of the layer's config, as Keras writes it
+  std::vector<std::pair<std::string, TensorView>> weights;     ///< name and host memory; valid while the Model lives
+};
+
+/// Sizes for Model::explain().
+struct ExplainOptions {
+  std::int64_t batch = 32;
+  bool json = false;  ///< JSON text instead of a table
+};
+
+/// A Keras model made ready to run on one device. Immutable: const calls may come from any number of threads at once. Copies share everything.
+class LAMELLA_API Model {
+ public:
+  /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
+  /// Throws LoadError for the file, ArgumentError for the options, DeviceError for the device.
+  [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
+  /// From a spec. Throws ArgumentError for the options, DeviceError for the device.
+  Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options);
+  Model(const Model&);
+  Model(Model&&) noexcept;
+  Model& operator=(const Model&);
+  Model& operator=(Model&&) noexcept;
+  ~Model();
+
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] Device device() const noexcept;
+  /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), in the model's order.
+  [[nodiscard]] const std::vector<std::string>& input_names() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& output_names() const noexcept;
+  /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
+  [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
+  [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
+
+  /// The output for x of shape (rows, ...), any number of rows, on the host. Any floating or integer dtype is converted to the input's.
+  /// The result has the dtype of the model's output. Throws ArgumentError (shape, argument).
+  [[nodiscard]] Tensor predict(const TensorView& x) const;
+  [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
+  /// Several inputs in the model's order; every output in the model's order.
+  [[nodiscard]] std::vector<Tensor> predict(std::span<const TensorView> inputs) const;
+  /// Several inputs by name.
+  [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs) const;
+  /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a program for
+  /// this number of rows exists and a session is free. Rows beyond Options::max_batch are run in parts. Returns when dst is complete.
+  void predict_into(const TensorView& src, const MutableTensorView& dst) const;
+
+  /// Keras' summary table.
+  [[nodiscard]] std::string summary() const;
+  /// What will run: for each step the layers it came from, the engine, what was fused, who refused and why, bytes, flops, workspace.
+  [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
+  /// The number of elements of all weights.
+  [[nodiscard]] std::int64_t count_params() const;
+
+  [[nodiscard]] std::vector<LayerInfo> layers() const;
+  /// Throws ArgumentError (value) that lists the names when there is none.
+  [[nodiscard]] LayerInfo get_layer(std::string_view name) const;
+  /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer. Valid while the Model lives.
+  [[nodiscard]] std::vector<TensorView> weights() const;
+  /// This model with the activation of one Dense or Activation layer replaced; weights are shared, not copied.
+  /// Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.
+  [[nodiscard]] Model with_activation(std::string_view layer, std::string_view activation) const;
+  /// The same, in place: later calls on this object see it; calls running in other threads on copies do not.
+  void set_activation(std::string_view layer, std::string_view activation);
+  /// This model with the weights of a weights file. Throws LoadError.
+  [[nodiscard]] Model with_weights(const std::string& path) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace lamella

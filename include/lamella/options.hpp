@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <lamella/device.hpp>
+#include <lamella/dtype.hpp>
+
+namespace lamella {
+
+/// How products are computed. Exact is the default everywhere; less is asked for by name.
+enum class Math {
+  exact,  ///< float32 operands are multiplied and added as float32
+  tf32,   ///< float32 operands may be rounded to TensorFloat-32 (CUDA only; the CPU computes exactly)
+};
+
+/// What may happen to a product before it is stored.
+enum class Fusion {
+  automatic,  ///< the best engine that does not refuse
+  none,       ///< three passes: product, bias, activation. The baseline of the bench
+  epilogue,   ///< product, then bias and activation in one pass of lamella's own
+  library,    ///< bias and activation inside the vendor's product, where its formula is Keras' formula
+};
+
+/// Keras 2's hard_sigmoid is clip(0.2x + 0.5), Keras 3's clip(x/6 + 0.5).
+enum class HardSigmoid {
+  as_written,  ///< the formula of the Keras that wrote the file: what its author measured
+  keras2,
+  keras3,
+};
+
+/// How a model is compiled. Plain data; every field has the default that most callers want.
+struct Options {
+  Device device = Device::automatic();       ///< resolved once, when the Model is made
+  std::optional<DType> dtype = std::nullopt;                ///< compute type of every layer: float32, bfloat16, float16 or float64; unset: the layers' own dtype policies
+  Math math = Math::exact;
+  Fusion fusion = Fusion::automatic;
+  std::string engine = {};                        ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
+  int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core
+  std::int64_t max_batch = 4096;             ///< predict() splits more rows than this into several runs
+  std::size_t cached_programs = 32;          ///< programs (one per batch size) kept per model; the least recently used goes first
+  HardSigmoid hard_sigmoid = HardSigmoid::as_written;
+};
+
+}  // namespace lamella

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include <lamella/export.hpp>
+
+namespace lamella {
+
+/// The extents of a dense row-major array, outermost first. Rank 0 (a scalar) and extents of 0 are legal.
+/// The number of elements of a Shape always fits into an int64: construction checks it.
+class LAMELLA_API Shape {
+ public:
+  static constexpr int kMaxRank = 16;
+
+  Shape() noexcept = default;  ///< rank 0: one element
+  /// Throws ArgumentError: shape (a negative extent, more than kMaxRank of them) or overflow (their product).
+  Shape(std::initializer_list<std::int64_t> extents);
+  explicit Shape(std::span<const std::int64_t> extents);
+
+  [[nodiscard]] int rank() const noexcept { return rank_; }
+  /// Extent of an axis; -1 is the last one. Throws ArgumentError (shape) outside -rank..rank-1.
+  [[nodiscard]] std::int64_t operator[](int axis) const;
+  [[nodiscard]] std::int64_t back() const { return (*this)[-1]; }
+  /// Product of all extents; 1 for rank 0.
+  [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
+  /// Product of the extents of axes [first, last); 1 when empty.
+  [[nodiscard]] std::int64_t elements(int first, int last) const;
+  [[nodiscard]] std::span<const std::int64_t> extents() const noexcept { return {extents_.data(), static_cast<std::size_t>(rank_)}; }
+  [[nodiscard]] const std::int64_t* begin() const noexcept { return extents_.data(); }
+  [[nodiscard]] const std::int64_t* end() const noexcept { return extents_.data() + rank_; }
+
+  /// This shape with one extent replaced.
+  [[nodiscard]] Shape with(int axis, std::int64_t extent) const;
+  /// Axes [first, last) of this shape.
+  [[nodiscard]] Shape slice(int first, int last) const;
+  /// This shape behind a new outermost extent.
+  [[nodiscard]] Shape prepended(std::int64_t extent) const;
+
+  LAMELLA_API friend bool operator==(const Shape& a, const Shape& b) noexcept;
+
+ private:
+  std::array<std::int64_t, kMaxRank> extents_{};
+  std::int64_t elements_ = 1;
+  int rank_ = 0;
+};
+
+/// As Python prints a tuple: "(2, 3)", "(4,)", "()".
+[[nodiscard]] LAMELLA_API std::string to_string(const Shape& shape);
+
+}  // namespace lamella

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <lamella/device.hpp>
+#include <lamella/dtype.hpp>
+#include <lamella/export.hpp>
+#include <lamella/shape.hpp>
+
+namespace lamella {
+
+/// Borrowed, read-only, contiguous row-major memory on one device. Never owns: who made it keeps the memory alive.
+class LAMELLA_API TensorView {
+ public:
+  TensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
+  /// `data` must hold shape.elements() elements of `dtype` on `device` and may be null only when there are none.
+  TensorView(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu());
+  /// Host memory of the caller. Throws ArgumentError (shape) when the span does not hold exactly `shape`.
+  template <typename T>
+  TensorView(std::span<const T> data, const Shape& shape) : TensorView(data.data(), shape, dtype_v<T>) {
+    expect_elements(data.size());
+  }
+
+  [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
+  [[nodiscard]] DType dtype() const noexcept { return dtype_; }
+  [[nodiscard]] Device device() const noexcept { return device_; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(shape_.elements()) * size_of(dtype_); }
+  [[nodiscard]] const void* data() const noexcept { return data_; }
+  /// The elements, on the CPU. Throws ArgumentError: dtype when T is not the element type, device when not host memory.
+  template <typename T>
+  [[nodiscard]] std::span<const T> span() const {
+    expect_host(dtype_v<T>);
+    return {static_cast<const T*>(data_), static_cast<std::size_t>(shape_.elements())};
+  }
+  /// The same elements under another shape. Throws ArgumentError (shape) when the numbers of elements differ.
+  [[nodiscard]] TensorView reshaped(const Shape& shape) const;
+
+ protected:
+  void expect_elements(std::size_t found) const;
+  void expect_host(DType wanted) const;
+
+ private:
+  const void* data_ = nullptr;
+  Shape shape_{0};
+  DType dtype_ = DType::float32;
+  Device device_;
+};
+
+/// Borrowed, writable, contiguous row-major memory on one device. Never owns.
+class LAMELLA_API MutableTensorView : public TensorView {
+ public:
+  MutableTensorView() noexcept = default;
+  MutableTensorView(void* data, const Shape& shape, DType dtype, Device device = Device::cpu())
+      : TensorView(data, shape, dtype, device), mutable_data_(data) {}
+  template <typename T>
+  MutableTensorView(std::span<T> data, const Shape& shape) : MutableTensorView(data.data(), shape, dtype_v<T>) {
+    expect_elements(data.size());
+  }
+
+  [[nodiscard]] void* data() const noexcept { return mutable_data_; }
+  template <typename T>
+  [[nodiscard]] std::span<T> span() const {
+    expect_host(dtype_v<T>);
+    return {static_cast<T*>(mutable_data_), static_cast<std::size_t>(shape().elements())};
+  }
+
+ private:
+  void* mutable_data_ = nullptr;
+};
+
+/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is spelt
+/// clone() or to(). A moved-from Tensor is as a default-constructed one.
+class LAMELLA_API Tensor {
+ public:
+  Tensor() noexcept = default;  ///< no elements: shape (0,), float32, CPU
+  /// Uninitialised memory, aligned to 64 bytes (256 on a GPU). Throws Error (out_of_memory), DeviceError.
+  explicit Tensor(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
+  Tensor(Tensor&& other) noexcept;
+  Tensor& operator=(Tensor&& other) noexcept;
+  Tensor(const Tensor&) = delete;
+  Tensor& operator=(const Tensor&) = delete;
+  ~Tensor();
+
+  [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
+  /// A copy of host elements. Throws ArgumentError (shape) when the span does not hold exactly `shape`.
+  template <typename T>
+  [[nodiscard]] static Tensor of(std::span<const T> data, const Shape& shape) {
+    return copy_of(TensorView(data, shape));
+  }
+  /// A copy of what a view shows, on the same device.
+  [[nodiscard]] static Tensor copy_of(const TensorView& view);
+  /// Memory that belongs to someone else: `owner` is kept until the Tensor is destroyed. No copy.
+  [[nodiscard]] static Tensor adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner);
+
+  [[nodiscard]] const Shape& shape() const noexcept { return view_.shape(); }
+  [[nodiscard]] DType dtype() const noexcept { return view_.dtype(); }
+  [[nodiscard]] Device device() const noexcept { return view_.device(); }
+  [[nodiscard]] std::size_t bytes() const noexcept { return view_.bytes(); }
+  [[nodiscard]] void* data() noexcept { return view_.data(); }
+  [[nodiscard]] const void* data() const noexcept { return view_.data(); }
+  template <typename T>
+  [[nodiscard]] std::span<T> span() {
+    return view_.span<T>();
+  }
+  template <typename T>
+  [[nodiscard]] std::span<const T> span() const {
+    return view_.span<T>();
+  }
+  [[nodiscard]] TensorView view() const noexcept { return view_; }
+  [[nodiscard]] MutableTensorView view() noexcept { return view_; }
+  operator TensorView() const noexcept { return view_; }          // NOLINT(google-explicit-constructor): passing a Tensor is the point
+  operator TensorView() noexcept { return view_; }                // NOLINT(google-explicit-constructor)
+  operator MutableTensorView() noexcept { return view_; }         // NOLINT(google-explicit-constructor)
+
+  /// A deep copy on the same device. Returns when it is complete.
+  [[nodiscard]] Tensor clone() const { return copy_of(view_); }
+  /// A copy on `device`. Returns when it is complete; `*this` may be destroyed at once.
+  [[nodiscard]] Tensor to(Device device) const;
+  /// A converted copy of host memory: floating values round to nearest even; to an integer they are rounded half to even and
+  /// clamped, NaN becomes 0. Throws ArgumentError (device) when not on the CPU.
+  [[nodiscard]] Tensor to(DType dtype) const;
+  /// The same memory under another shape; `*this` is left empty. Throws ArgumentError (shape), and then changes nothing.
+  [[nodiscard]] Tensor reshaped(const Shape& shape) &&;
+
+ private:
+  MutableTensorView view_;
+  std::shared_ptr<void> owner_;
+};
+
+}  // namespace lamella

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <lamella/npy.hpp>
+
+#include "cli/verbs.hpp"
+
+namespace lamella::cli {
+namespace {
+
+/// "[=====>     ] 512/4096" on stderr, when that is a terminal and the work has lasted long enough to be worth a word.
+class Progress {
+ public:
+  explicit Progress(std::int64_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
+  ~Progress() {
+    if (drawn_) std::fprintf(stderr, "\r%*s\r", kWidth + 40, "");
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void at(std::int64_t done) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!shown_ || now - begin_ < std::chrono::seconds(1) || now - last_ < std::chrono::milliseconds(50)) return;
+    last_ = now;
+    drawn_ = true;
+    const auto filled = static_cast<std::size_t>(total_ == 0 ? kWidth : done * kWidth / total_);
+    std::fprintf(stderr, "\r[%s%s] %lld/%lld rows", std::string(filled, '=').c_str(), std::string(kWidth - filled, ' ').c_str(), static_cast<long long>(done),
+                 static_cast<long long>(total_));
+  }
+
+ private:
+  static constexpr int kWidth = 40;
+  std::int64_t total_;
+  bool shown_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_ = begin_;
+};
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+void RunOptions::add_to(CLI::App& app) {
+  app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")->capture_default_str()->envname("LAMELLA_DEVICE");
+  app.add_option("--dtype", dtype, "compute every layer in float32, bfloat16, float16 or float64; default: as the model says");
+  app.add_option("--engine", engine, "force a Dense engine by name");
+  app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
+}
+
+Options RunOptions::options() const {
+  Options result;
+  result.device = Device::parse(device);
+  if (!dtype.empty()) result.dtype = dtype_of(dtype);
+  result.engine = engine;
+  result.threads = threads;
+  return result;
+}
+
+std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (argument.starts_with(name + "=")) return {name, argument.substr(name.size() + 1)};
+  }
+  return {"", argument};
+}
+
+std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names, const char* option) {
+  std::map<std::string, std::string> given;
+  for (const std::string& argument : arguments) {
+    auto [name, file] = named_file(argument, names);
+    if (name.empty()) {
+      if (names.size() != 1) {
+        throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument + "'; the model has several, name them: NAME=FILE with NAME one of " + listed(names));
+      }
+      name = names[0];
+    }
+    if (!given.emplace(name, file).second) throw ArgumentError(ErrorCode::argument, std::string(option) + ": '" + name + "' is given twice");
+  }
+  std::vector<std::string> files;
+  for (const std::string& name : names) {
+    if (!given.contains(name)) throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
+    files.push_back(given[name]);
+  }
+  return files;
+}
+
+std::vector<Tensor> load_inputs(const Model& model, const std::vector<std::string>& arguments) {
+  std::vector<Tensor> inputs;
+  for (const std::string& file : files_for(arguments, model.input_names(), "--input")) inputs.push_back(load_npy(file));
+  return inputs;
+}
+
+std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size) {
+  std::vector<TensorView> whole(inputs.begin(), inputs.end());
+  const std::int64_t rows = whole.empty() || whole[0].shape().rank() == 0 ? 0 : whole[0].shape()[0];
+  const bool equal = std::all_of(whole.begin(), whole.end(), [&](const TensorView& x) { return x.shape().rank() > 0 && x.shape()[0] == rows; });
+  if (!equal || rows <= batch_size) return model.predict(whole);  // also where predict has to refuse
+  Progress progress(rows);
+  std::vector<Tensor> results;
+  for (std::int64_t row = 0; row < rows; row += batch_size) {
+    const std::int64_t batch = std::min(batch_size, rows - row);
+    std::vector<TensorView> part;
+    for (const TensorView& x : whole) {
+      const std::size_t row_bytes = x.bytes() / static_cast<std::size_t>(rows);
+      part.emplace_back(static_cast<const std::byte*>(x.data()) + static_cast<std::size_t>(row) * row_bytes, x.shape().with(0, batch), x.dtype());
+    }
+    const std::vector<Tensor> outputs = model.predict(part);
+    if (results.empty()) {
+      for (const Tensor& y : outputs) results.emplace_back(y.shape().with(0, rows), y.dtype());
+    }
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      const std::size_t row_bytes = results[i].bytes() / static_cast<std::size_t>(rows);
+      if (outputs[i].bytes() == 0) continue;
+      std::memcpy(static_cast<std::byte*>(results[i].data()) + static_cast<std::size_t>(row) * row_bytes, outputs[i].data(), outputs[i].bytes());
+    }
+    progress.at(row + batch);
+  }
+  return results;
+}
+
+}  // namespace lamella::cli

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// summary, explain, info: what a model is, how it will run, where it can run.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/verbs.hpp"
+
+namespace lamella::cli {
+
+Registered add_summary(CLI::App& root) {
+  auto model = std::make_shared<std::string>();
+  CLI::App* app = root.add_subcommand("summary", "Print the table of layers that Keras prints");
+  app->add_option("MODEL", *model, ".keras or .h5 file")->required();
+  return {app, [model] {
+            Options options;
+            options.device = Device::cpu();
+            std::fputs(Model::load(*model, options).summary().c_str(), stdout);
+            return kOk;
+          }};
+}
+
+Registered add_explain(CLI::App& root) {
+  struct State {
+    std::string model;
+    ExplainOptions explain;
+    RunOptions run;
+  };
+  auto state = std::make_shared<State>();
+  CLI::App* app = root.add_subcommand("explain", "Print what will run: steps, engines, what is fused, who refused and why");
+  app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
+  app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app->add_flag("--json", state->explain.json, "as JSON");
+  state->run.add_to(*app);
+  return {app, [state] {
+            std::fputs((Model::load(state->model, state->run.options()).explain(state->explain) + (state->explain.json ? "\n" : "")).c_str(), stdout);
+            return kOk;
+          }};
+}
+
+Registered add_info(CLI::App& root) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* app = root.add_subcommand("info", "Print the version, the devices, and why CUDA is not usable when it is not");
+  app->add_flag("--json", *json, "as JSON");
+  return {app, [json] {
+            std::vector<std::string> devices;
+            for (const Device device : available_devices()) devices.push_back(to_string(device));
+            const std::string why = why_no_cuda();
+            if (*json) {
+              std::printf("%s\n", nlohmann::ordered_json{{"version", LAMELLA_VERSION}, {"devices", devices}, {"why_no_cuda", why}}.dump(2).c_str());
+              return kOk;
+            }
+            std::printf("lamella %s\ndevices:", LAMELLA_VERSION);
+            for (const std::string& device : devices) std::printf(" %s", device.c_str());
+            std::printf("\n");
+            if (!why.empty()) std::printf("CUDA: %s\n", why.c_str());
+            return kOk;
+          }};
+}
+
+}  // namespace lamella::cli

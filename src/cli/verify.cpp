@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <cstdio>
+#include <lamella/npy.hpp>
+#include <memory>
+
+#include "cli/verbs.hpp"
+
+namespace lamella::cli {
+namespace {
+
+std::string index_text(std::int64_t flat, const Shape& shape) {
+  std::string text;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    text = std::to_string(flat % shape[axis]) + (text.empty() ? "" : ", ") + text;
+    flat /= shape[axis];
+  }
+  return "[" + text + "]";
+}
+
+/// True when every element is within atol + rtol * |expected|; NaN equals NaN, infinities only themselves.
+bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
+  if (found.shape() != expected.shape()) {
+    std::printf("%s: got shape %s, expected %s\n", name.c_str(), to_string(found.shape()).c_str(), to_string(expected.shape()).c_str());
+    return false;
+  }
+  const Tensor got = found.to(DType::float64);
+  const Tensor want = expected.to(DType::float64);
+  std::int64_t worst = -1;
+  double excess = 0;
+  double largest = 0;
+  for (std::int64_t i = 0; i < got.shape().elements(); ++i) {
+    const double g = got.span<double>()[static_cast<std::size_t>(i)];
+    const double w = want.span<double>()[static_cast<std::size_t>(i)];
+    if (g == w || (std::isnan(g) && std::isnan(w))) continue;
+    const double error = std::fabs(g - w);
+    if (std::isfinite(error)) largest = std::max(largest, error);
+    const double over = std::isfinite(error) && std::isfinite(w) ? error / (atol + rtol * std::fabs(w)) : INFINITY;
+    if (over > 1 && (worst < 0 || over > excess)) {
+      worst = i;
+      excess = over;
+    }
+  }
+  if (worst < 0) {
+    std::printf("%s: %lld values agree, largest difference %.3g\n", name.c_str(), static_cast<long long>(got.shape().elements()), largest);
+    return true;
+  }
+  std::printf("%s: worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", name.c_str(), index_text(worst, got.shape()).c_str(),
+              got.span<double>()[static_cast<std::size_t>(worst)], want.span<double>()[static_cast<std::size_t>(worst)], excess);
+  return false;
+}
+
+}  // namespace
+
+Registered add_verify(CLI::App& root) {
+  struct State {
+    std::string model;
+    std::vector<std::string> inputs;
+    std::vector<std::string> expected;
+    double rtol = 1e-5;
+    double atol = 2e-6;
+    RunOptions run;
+  };
+  auto state = std::make_shared<State>();
+  CLI::App* app = root.add_subcommand("verify", "Compare a model's outputs with expected ones; exit code 1 when they differ");
+  app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
+  app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
+  app->add_option("--expected", state->expected, "Y.npy, or NAME=Y.npy once for every output")->required();
+  app->add_option("--rtol", state->rtol, "allowed relative difference")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(CLI::NonNegativeNumber);
+  state->run.add_to(*app);
+  return {app, [state] {
+            const Model model = Model::load(state->model, state->run.options());
+            const std::vector<std::string> files = files_for(state->expected, model.output_names(), "--expected");
+            const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), 4096);
+            bool same = true;
+            for (std::size_t i = 0; i < files.size(); ++i) {
+              same = agrees(model.output_names()[i], outputs[i], load_npy(files[i]), state->rtol, state->atol) && same;
+            }
+            return same ? kOk : kDiffers;
+          }};
+}
+
+}  // namespace lamella::cli

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include <lamella/error.hpp>
+
+namespace lamella::core {
+
+/// The arguments written one behind the other: concat("got ", 3) is "got 3".
+template <typename... Args>
+[[nodiscard]] std::string concat(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return out.str();
+}
+
+/// `text` as it may stand in a message: control bytes and invalid UTF-8 as \xNN, at most `limit` bytes, "..." when cut.
+[[nodiscard]] std::string escaped(std::string_view text, std::size_t limit = 256);
+
+/// The what() of an Error without the code in brackets at its end, to be said again with more words before it.
+[[nodiscard]] inline std::string_view without_code(std::string_view what) {
+  const std::size_t at = what.rfind(" [E_");
+  return at == std::string_view::npos ? what : what.substr(0, at);
+}
+
+/// a * b and a + b of non-negative numbers; nothing when the result does not fit.
+template <std::integral T>
+[[nodiscard]] constexpr std::optional<T> checked_mul(T a, T b) noexcept {
+  T result{};
+  if (__builtin_mul_overflow(a, b, &result)) return std::nullopt;
+  return result;
+}
+template <std::integral T>
+[[nodiscard]] constexpr std::optional<T> checked_add(T a, T b) noexcept {
+  T result{};
+  if (__builtin_add_overflow(a, b, &result)) return std::nullopt;
+  return result;
+}
+
+[[noreturn]] void throw_argument(ErrorCode code, const std::string& message);
+[[noreturn]] void throw_internal(const char* file, int line, const std::string& message);
+
+}  // namespace lamella::core
+
+/// The caller's mistake: throws ArgumentError(code) with the message made of the remaining arguments.
+#define LAMELLA_EXPECTS(condition, code, ...)                                                              \
+  do {                                                                                                     \
+    if (!(condition)) ::lamella::core::throw_argument(::lamella::ErrorCode::code, ::lamella::core::concat(__VA_ARGS__)); \
+  } while (false)
+
+/// Our own mistake: throws Error(internal).
+#define LAMELLA_ASSERT(condition, ...)                                                                       \
+  do {                                                                                                       \
+    if (!(condition)) ::lamella::core::throw_internal(__FILE__, __LINE__, ::lamella::core::concat(__VA_ARGS__)); \
+  } while (false)

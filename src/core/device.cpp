@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/device.hpp>
+
+#include <charconv>
+
+#include "core/backend.hpp"
+#include "core/check.hpp"
+
+namespace lamella {
+
+Device Device::cuda(int index) {
+  LAMELLA_EXPECTS(index >= 0, value, "[Device::cuda] index: got ", index, ", allowed 0..");
+  return {Kind::cuda, index};
+}
+
+Device Device::parse(std::string_view text) {
+  if (text == "auto" || text == "automatic") return automatic();
+  if (text == "cpu") return cpu();
+  if (text == "cuda") return cuda(0);
+  if (text.starts_with("cuda:")) {
+    const std::string_view digits = text.substr(5);
+    int index = -1;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0 && digits.front() != '-') return cuda(index);
+  }
+  core::throw_argument(ErrorCode::value, core::concat("device: got '", core::escaped(text), "', allowed auto, cpu, cuda, cuda:N"));
+}
+
+std::string to_string(Device device) {
+  switch (device.kind()) {
+    case Device::Kind::automatic: return "automatic";
+    case Device::Kind::cpu: return "cpu";
+    case Device::Kind::cuda: return core::concat("cuda:", device.index());
+  }
+  return "cpu";
+}
+
+std::vector<Device> available_devices() {
+  std::vector<Device> devices;
+  if (why_no_cuda().empty()) {
+    for (int i = 0; i < core::cuda_backend().device_count(); ++i) devices.push_back(Device::cuda(i));
+  }
+  devices.push_back(Device::cpu());
+  return devices;
+}
+
+std::string why_no_cuda() { return core::why_no_cuda_backend(); }
+
+Device resolve(Device device) {
+  if (device.kind() == Device::Kind::automatic) return available_devices().front();
+  if (device.is_cuda()) {
+    const int count = core::cuda_backend().device_count();
+    if (device.index() >= count) {
+      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count, " CUDA devices"));
+    }
+  }
+  return device;
+}
+
+}  // namespace lamella

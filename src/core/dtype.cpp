@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/dtype.hpp>
+
+#include <array>
+#include <utility>
+
+#include "core/check.hpp"
+
+namespace lamella {
+namespace {
+
+struct Row {
+  DType dtype;
+  std::string_view name;
+  std::size_t size;
+};
+constexpr std::array<Row, 7> kRows{{{DType::float32, "float32", 4},
+                                    {DType::float16, "float16", 2},
+                                    {DType::bfloat16, "bfloat16", 2},
+                                    {DType::float64, "float64", 8},
+                                    {DType::int8, "int8", 1},
+                                    {DType::uint8, "uint8", 1},
+                                    {DType::int32, "int32", 4}}};
+
+}  // namespace
+
+std::size_t size_of(DType dtype) noexcept { return kRows[static_cast<std::size_t>(dtype)].size; }
+std::string_view name(DType dtype) noexcept { return kRows[static_cast<std::size_t>(dtype)].name; }
+
+DType dtype_of(std::string_view name) {
+  std::string known;
+  for (const Row& row : kRows) {
+    if (row.name == name) return row.dtype;
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  }
+  core::throw_argument(ErrorCode::dtype, core::concat("dtype: got '", core::escaped(name), "', allowed ", known));
+}
+
+float16::float16(float value) noexcept {
+  const auto u = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = (u >> 16U) & 0x8000U;
+  const std::uint32_t magnitude = u & 0x7FFF'FFFFU;
+  std::uint32_t result = 0;
+  if (magnitude > 0x7F80'0000U) {
+    result = 0x7E00U | ((magnitude >> 13U) & 0x3FFU);  // a quiet NaN, its upper payload kept
+  } else if (magnitude >= 0x477F'F000U) {
+    result = 0x7C00U;  // 65520 and more round to infinity
+  } else if (magnitude < 0x3880'0000U) {
+    // Subnormal: adding 0.5 puts the last bit of the result in the last bit of the sum, rounded to nearest even.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+    result = std::bit_cast<std::uint32_t>(shifted) - 0x3F00'0000U;
+  } else {
+    const std::uint32_t odd = (magnitude >> 13U) & 1U;
+    result = (magnitude - 0x3800'0000U + 0xFFFU + odd) >> 13U;
+  }
+  bits = static_cast<std::uint16_t>(sign | result);
+}
+
+float16::operator float() const noexcept {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16U;
+  const std::uint32_t exponent = (bits >> 10U) & 0x1FU;
+  const std::uint32_t mantissa = bits & 0x3FFU;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  const std::uint32_t widened = exponent == 31 ? 0xFFU : exponent + 112U;
+  return std::bit_cast<float>(sign | (widened << 23U) | (mantissa << 13U));
+}
+
+}  // namespace lamella

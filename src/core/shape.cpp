@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/shape.hpp>
+
+#include <algorithm>
+
+#include "core/check.hpp"
+
+namespace lamella {
+
+Shape::Shape(std::initializer_list<std::int64_t> extents) : Shape(std::span(extents.begin(), extents.size())) {}
+
+Shape::Shape(std::span<const std::int64_t> extents) {
+  LAMELLA_EXPECTS(extents.size() <= kMaxRank, shape, "[Shape] rank: got ", extents.size(), ", allowed 0..", kMaxRank);
+  rank_ = static_cast<int>(extents.size());
+  // The product must fit even where an extent of 0 makes it 0, so that partial products are safe everywhere.
+  std::int64_t product = 1;
+  bool empty = false;
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    LAMELLA_EXPECTS(extents[i] >= 0, shape, "[Shape] extent of axis ", i, ": got ", extents[i], ", allowed 0..");
+    extents_[i] = extents[i];
+    empty = empty || extents[i] == 0;
+    const auto next = core::checked_mul(product, std::max<std::int64_t>(extents[i], 1));
+    LAMELLA_EXPECTS(next, overflow, "[Shape] the number of elements does not fit into 64 bits");
+    product = *next;
+  }
+  elements_ = empty ? 0 : product;
+}
+
+std::int64_t Shape::operator[](int axis) const {
+  LAMELLA_EXPECTS(axis >= -rank_ && axis < rank_, shape, "[Shape] axis: got ", axis, ", allowed ", -rank_, "..", rank_ - 1);
+  return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)];
+}
+
+std::int64_t Shape::elements(int first, int last) const {
+  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes ", first, "..", last, " of rank ", rank_);
+  std::int64_t product = 1;
+  for (int axis = first; axis < last; ++axis) product *= extents_[static_cast<std::size_t>(axis)];
+  return product;
+}
+
+Shape Shape::with(int axis, std::int64_t extent) const {
+  static_cast<void>((*this)[axis]);
+  auto extents = extents_;
+  extents[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)] = extent;
+  return Shape(std::span<const std::int64_t>(extents.data(), static_cast<std::size_t>(rank_)));
+}
+
+Shape Shape::slice(int first, int last) const {
+  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes ", first, "..", last, " of rank ", rank_);
+  return Shape(extents().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
+}
+
+Shape Shape::prepended(std::int64_t extent) const {
+  LAMELLA_EXPECTS(rank_ < kMaxRank, shape, "[Shape] rank: got ", rank_ + 1, ", allowed 0..", kMaxRank);
+  std::array<std::int64_t, kMaxRank> extents{};
+  extents[0] = extent;
+  std::copy(begin(), end(), extents.begin() + 1);
+  return Shape(std::span<const std::int64_t>(extents.data(), static_cast<std::size_t>(rank_) + 1));
+}
+
+bool operator==(const Shape& a, const Shape& b) noexcept { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
+std::string to_string(const Shape& shape) {
+  std::string text = "(";
+  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + (shape.rank() == 1 ? ",)" : ")");
+}
+
+}  // namespace lamella

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <lamella/activation.hpp>
+#include <lamella/dtype.hpp>
+#include <lamella/tensor.hpp>
+
+/// What was asked: plain host data without behaviour. Made by src/keras from a file, or by the builders from C++.
+namespace lamella::core {
+
+struct LayerSpec;
+struct ModelSpec;
+
+/// Extent of an axis; nothing where Keras has None.
+using Extent = std::optional<std::int64_t>;
+
+/// A dtype policy: what a layer computes in, and what its variables were stored as.
+struct Policy {
+  DType compute = DType::float32;
+  DType variable = DType::float32;
+};
+
+struct InputParams {
+  std::vector<Extent> batch_shape;  ///< the batch axis first
+  DType dtype = DType::float32;
+};
+/// Weights: kernel (inputs, units), then bias (units,) when use_bias.
+struct DenseParams {
+  std::int64_t units = 0;
+  bool use_bias = true;
+  ActivationSpec activation;
+  std::shared_ptr<const LayerSpec> activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
+};
+/// Activation, ReLU, LeakyReLU, ELU, Softmax, ThresholdedReLU.
+struct ActivationParams {
+  ActivationSpec activation;
+  std::vector<int> axes;  ///< Softmax over several axes jointly; empty: activation.axis
+};
+/// Weight: alpha, of the input's shape without the batch, 1 where shared.
+struct PReluParams {};
+/// No effect at inference: Dropout and the noise layers, ActivityRegularization, Identity.
+struct IdentityParams {};
+struct FlattenParams {
+  bool channels_first = false;
+};
+struct ReshapeParams {
+  std::vector<std::int64_t> target;  ///< without the batch; one may be -1
+};
+/// Weights: [gamma], [beta], moving mean, moving variance; each of the extent of `axis`.
+struct BatchNormalizationParams {
+  int axis = -1;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+};
+/// Weights: [gamma], [beta], of the extents of `axes` in ascending order.
+struct LayerNormalizationParams {
+  std::vector<int> axes{-1};
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+  bool rms_scaling = false;
+};
+/// x * scale + offset; each holds one number, or numbers that broadcast along the last axis.
+struct RescalingParams {
+  std::vector<double> scale{1.0};
+  std::vector<double> offset{0.0};
+};
+/// (x - mean) / max(sqrt(variance), 1e-7), or its inverse. Weights: mean, variance, flat, of the extents of `axes` in ascending order.
+struct NormalizationParams {
+  std::vector<int> axes{-1};
+  bool invert = false;
+};
+enum class MergeKind { add, subtract, multiply, average, maximum, minimum };
+struct MergeParams {
+  MergeKind kind = MergeKind::add;
+};
+struct ConcatenateParams {
+  int axis = -1;
+};
+struct NestedParams {
+  std::shared_ptr<const ModelSpec> model;
+};
+
+using LayerParams = std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams, ReshapeParams,
+                                 BatchNormalizationParams, LayerNormalizationParams, RescalingParams, NormalizationParams, MergeParams,
+                                 ConcatenateParams, NestedParams>;
+
+struct Weight {
+  std::string name;                     ///< Keras' name: "kernel", "bias", "gamma", ...
+  std::shared_ptr<const Tensor> value;  ///< on the host, as stored in the file
+};
+
+struct LayerSpec {
+  std::string name;         ///< unique within its model
+  std::string class_name;   ///< Keras' class: "Dense"
+  std::string config_json;  ///< the `config` object as Keras writes it, for get_config(); "{}" when none
+  std::string path;         ///< where it stands, for messages: "outer/inner/dense_3"
+  Policy policy;
+  LayerParams params;
+  std::vector<Weight> weights;  ///< in Keras' order (see each params struct)
+};
+
+/// The `output`-th result of a node.
+struct ValueRef {
+  int node = 0;
+  int output = 0;
+  friend bool operator==(const ValueRef&, const ValueRef&) = default;
+};
+/// One call of a layer. A layer with several nodes is shared; an Input's node has no inputs.
+struct NodeSpec {
+  int layer = 0;
+  std::vector<ValueRef> inputs;
+};
+
+struct ModelSpec {
+  std::string name;
+  std::string class_name;  ///< "Sequential" or "Functional"
+  std::string keras_version;  ///< of the Keras that wrote the file; empty when built in C++ or unknown
+  std::vector<std::shared_ptr<const LayerSpec>> layers;
+  std::vector<NodeSpec> nodes;     ///< inputs of a node stand before it
+  std::vector<ValueRef> inputs;    ///< nodes of InputLayers, in the order of the model's inputs
+  std::vector<ValueRef> outputs;
+  std::vector<std::string> output_names;  ///< names of the layers that make the outputs, or the keys of a dict; unique
+};
+
+}  // namespace lamella::core

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/tensor.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "core/backend.hpp"
+#include "core/check.hpp"
+
+namespace lamella {
+namespace {
+
+std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
+  const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
+  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", name(dtype), " does not fit into 64 bits of bytes");
+  const Device where = resolve(device);
+  if (where.is_cpu()) return core::allocate_host(*bytes);
+  return core::cuda_backend().allocate(where.index(), *bytes);
+}
+
+template <typename F>
+void visit_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float32: return f(float{});
+    case DType::float16: return f(float16{});
+    case DType::bfloat16: return f(bfloat16{});
+    case DType::float64: return f(double{});
+    case DType::int8: return f(std::int8_t{});
+    case DType::uint8: return f(std::uint8_t{});
+    case DType::int32: return f(std::int32_t{});
+  }
+}
+
+template <typename To, typename From>
+To converted(From value) {
+  if constexpr (std::is_same_v<From, float16> || std::is_same_v<From, bfloat16>) {
+    return converted<To>(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<To, float16> || std::is_same_v<To, bfloat16>) {
+    // double to float first would round twice; rounding to odd in between keeps the second rounding right.
+    if constexpr (std::is_same_v<From, double> || std::is_same_v<From, std::int32_t>) {
+      const auto wide = static_cast<double>(value);
+      auto narrow = static_cast<float>(wide);
+      if (std::isfinite(narrow) && static_cast<double>(narrow) != wide) {
+        auto bits = std::bit_cast<std::uint32_t>(narrow);
+        if (std::fabs(static_cast<double>(narrow)) > std::fabs(wide)) --bits;
+        narrow = std::bit_cast<float>(bits | 1U);
+      }
+      return To(narrow);
+    } else {
+      return To(static_cast<float>(value));
+    }
+  } else if constexpr (std::is_floating_point_v<To>) {
+    return static_cast<To>(value);
+  } else if constexpr (std::is_floating_point_v<From>) {
+    if (std::isnan(value)) return 0;
+    const double rounded = std::nearbyint(static_cast<double>(value));
+    const double low = std::numeric_limits<To>::min();
+    const double high = std::numeric_limits<To>::max();
+    return static_cast<To>(rounded < low ? low : rounded > high ? high : rounded);
+  } else {
+    const auto wide = static_cast<std::int64_t>(value);
+    const std::int64_t low = std::numeric_limits<To>::min();
+    const std::int64_t high = std::numeric_limits<To>::max();
+    return static_cast<To>(wide < low ? low : wide > high ? high : wide);
+  }
+}
+
+}  // namespace
+
+TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device device)
+    : data_(data), shape_(shape), dtype_(dtype), device_(device) {
+  LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape), " has elements");
+}
+
+void TensorView::expect_elements(std::size_t found) const {
+  LAMELLA_EXPECTS(found == static_cast<std::size_t>(shape_.elements()), shape, "[TensorView] the span has ", found, " elements, ", to_string(shape_),
+                  " has ", shape_.elements());
+}
+
+void TensorView::expect_host(DType wanted) const {
+  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", name(wanted), ", the elements are ", name(dtype_));
+  LAMELLA_EXPECTS(device_.is_cpu(), device, "[TensorView::span] the elements lie on ", to_string(device_), "; to(Device::cpu()) brings them here");
+}
+
+TensorView TensorView::reshaped(const Shape& shape) const {
+  LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] ", to_string(shape_), " has ", shape_.elements(),
+                  " elements, ", to_string(shape), " has ", shape.elements());
+  return {data_, shape, dtype_, device_};
+}
+
+Tensor::Tensor(const Shape& shape, DType dtype, Device device) : owner_(allocate(device, shape, dtype)) {
+  view_ = MutableTensorView(owner_.get(), shape, dtype, resolve(device));
+}
+Tensor::Tensor(Tensor&& other) noexcept : view_(std::exchange(other.view_, {})), owner_(std::move(other.owner_)) {}
+Tensor& Tensor::operator=(Tensor&& other) noexcept {
+  if (this != &other) {
+    view_ = std::exchange(other.view_, {});
+    owner_ = std::move(other.owner_);
+  }
+  return *this;
+}
+Tensor::~Tensor() = default;
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor result(shape, dtype, device);
+  if (result.bytes() == 0) return result;
+  if (result.device().is_cpu()) {
+    std::memset(result.data(), 0, result.bytes());
+  } else {
+    core::cuda_backend().fill(result.device().index(), result.data(), 0, result.bytes());
+  }
+  return result;
+}
+
+Tensor Tensor::copy_of(const TensorView& view) {
+  Tensor result(view.shape(), view.dtype(), view.device());
+  if (view.bytes() == 0) return result;
+  if (view.device().is_cpu()) {
+    std::memcpy(result.data(), view.data(), view.bytes());
+  } else {
+    core::cuda_backend().copy(view.device().index(), result.data(), view.data(), view.bytes());
+  }
+  return result;
+}
+
+Tensor Tensor::adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner) {
+  Tensor result;
+  result.view_ = MutableTensorView(data, shape, dtype, device);
+  result.owner_ = std::move(owner);
+  return result;
+}
+
+Tensor Tensor::to(Device device) const {
+  Tensor result(shape(), dtype(), device);
+  if (bytes() == 0) return result;
+  if (result.device().is_cpu() && this->device().is_cpu()) {
+    std::memcpy(result.data(), data(), bytes());
+  } else {
+    const Device at = result.device().is_cuda() ? result.device() : this->device();
+    core::cuda_backend().copy(at.index(), result.data(), data(), bytes());
+  }
+  return result;
+}
+
+Tensor Tensor::to(DType wanted) const {
+  LAMELLA_EXPECTS(device().is_cpu(), device, "[Tensor::to] conversion needs host memory, the elements lie on ", to_string(device()));
+  if (wanted == dtype()) return clone();
+  Tensor result(shape(), wanted);
+  visit_dtype(dtype(), [&](auto from) {
+    visit_dtype(wanted, [&](auto to) {
+      const auto src = span<decltype(from)>();
+      const auto dst = result.span<decltype(to)>();
+      for (std::size_t i = 0; i < src.size(); ++i) dst[i] = converted<decltype(to)>(src[i]);
+    });
+  });
+  return result;
+}
+
+Tensor Tensor::reshaped(const Shape& shape) && {
+  LAMELLA_EXPECTS(shape.elements() == view_.shape().elements(), shape, "[Tensor::reshaped] ", to_string(view_.shape()), " has ",
+                  view_.shape().elements(), " elements, ", to_string(shape), " has ", shape.elements());
+  Tensor result;
+  result.view_ = MutableTensorView(view_.data(), shape, dtype(), device());
+  result.owner_ = std::move(owner_);
+  view_ = {};
+  return result;
+}
+
+}  // namespace lamella

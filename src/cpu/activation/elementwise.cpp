@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "core/activation_math.hpp"
+#include "cpu/activation/epilogue.hpp"
+#include "cpu/plans.hpp"
+#include "cpu/threads.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = 1024;
+
+template <typename T>
+void run(const Epilogue& epilogue, const ops::Args& args, std::int64_t begin, std::int64_t end) {
+  const T* src = static_cast<const T*>(args.srcs[0]);
+  T* dst = static_cast<T*>(args.dst);
+  if constexpr (std::is_same_v<T, float>) {
+    epilogue(dst + begin, src + begin, nullptr, end - begin);
+  } else {
+    float block[kBlock];
+    for (std::int64_t i = begin; i < end; i += kBlock) {
+      const std::int64_t n = std::min(kBlock, end - i);
+      widen(block, src + i, dtype_v<T>, n);
+      epilogue(block, block, nullptr, n);
+      narrow(dst + i, block, dtype_v<T>, n);
+    }
+  }
+}
+
+PlanPtr plan_float64(const ops::ActivationDesc& desc, int threads) {
+  PlanPtr result;
+  core::visit_elementwise(desc.activation.kind, [&](auto op) {
+    using Op = decltype(op);
+    result = make_plan([n = desc.elements, p = desc.activation.parameters, threads](const ops::Args& args) {
+      const double* src = static_cast<const double*>(args.srcs[0]);
+      double* dst = static_cast<double*>(args.dst);
+      parallel(n, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) dst[i] = Op::apply(src[i], p[0], p[1], p[2]);
+      });
+    });
+  });
+  return result;
+}
+
+}  // namespace
+
+PlanPtr plan(const ops::ActivationDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
+  const int threads = worth(context.threads, static_cast<double>(desc.elements) * kEpilogueNanoseconds);
+  PlanPtr result;
+  visit_floating(desc.dtype, [&](auto t) {
+    using T = decltype(t);
+    if constexpr (std::is_same_v<T, double>) {
+      result = plan_float64(desc, threads);
+    } else {
+      result = make_plan([n = desc.elements, epilogue = Epilogue(desc.activation), threads](const ops::Args& args) {
+        parallel(n, threads, [&](std::int64_t begin, std::int64_t end) { run<T>(epilogue, args, begin, end); });
+      });
+    }
+  });
+  return result;
+}
+
+}  // namespace lamella::cpu

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/activation/epilogue.hpp"
+
+#include <cstring>
+
+#include "core/activation_math.hpp"
+#include "cpu/simd.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = 64;
+
+/// One block of fixed length: the compiler makes vectors of it, and every element takes the same path.
+template <typename Op, bool kBias>
+LAMELLA_HD void block(float* dst, const float* src, const float* bias, float p0, float p1, float p2) {
+  float values[kBlock];
+  for (std::int64_t i = 0; i < kBlock; ++i) values[i] = Op::apply(kBias ? src[i] + bias[i] : src[i], p0, p1, p2);
+  for (std::int64_t i = 0; i < kBlock; ++i) dst[i] = values[i];
+}
+
+template <typename Op, bool kBias>
+LAMELLA_HD void loop(float* dst, const float* src, const float* bias, std::int64_t n, const float* p) {
+  std::int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) block<Op, kBias>(dst + i, src + i, kBias ? bias + i : nullptr, p[0], p[1], p[2]);
+  if (i == n) return;
+  float tail[kBlock] = {};
+  float tail_bias[kBlock] = {};
+  const auto bytes = static_cast<std::size_t>(n - i) * sizeof(float);
+  __builtin_memcpy(tail, src + i, bytes);
+  if (kBias) __builtin_memcpy(tail_bias, bias + i, bytes);
+  block<Op, kBias>(tail, tail, tail_bias, p[0], p[1], p[2]);
+  __builtin_memcpy(dst + i, tail, bytes);
+}
+
+template <typename Op>
+struct Generic {
+  static void run(float* dst, const float* src, const float* bias, std::int64_t n, const float* p) {
+    bias != nullptr ? loop<Op, true>(dst, src, bias, n, p) : loop<Op, false>(dst, src, bias, n, p);
+  }
+};
+template <typename Op>
+struct Avx2 {
+  LAMELLA_TARGET_AVX2 static void run(float* dst, const float* src, const float* bias, std::int64_t n, const float* p) {
+    bias != nullptr ? loop<Op, true>(dst, src, bias, n, p) : loop<Op, false>(dst, src, bias, n, p);
+  }
+};
+template <typename Op>
+struct Avx512 {
+  LAMELLA_TARGET_AVX512 static void run(float* dst, const float* src, const float* bias, std::int64_t n, const float* p) {
+    bias != nullptr ? loop<Op, true>(dst, src, bias, n, p) : loop<Op, false>(dst, src, bias, n, p);
+  }
+};
+
+}  // namespace
+
+EpilogueFn epilogue_of(ActivationKind kind) {
+  EpilogueFn function = nullptr;
+  core::visit_elementwise(kind, [&](auto op) {
+    using Op = decltype(op);
+    switch (best_isa()) {
+      case Isa::avx512:
+        function = &Avx512<Op>::run;
+        break;
+      case Isa::avx2:
+        function = &Avx2<Op>::run;
+        break;
+      case Isa::generic:
+        function = &Generic<Op>::run;
+        break;
+    }
+  });
+  return function;
+}
+
+}  // namespace lamella::cpu

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include <lamella/dtype.hpp>
+
+#include "core/check.hpp"
+
+namespace lamella::cpu {
+
+/// The type that elements of T are computed in.
+template <typename T>
+using ComputeOf = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+/// f(T{}) for the floating types.
+template <typename F>
+void visit_floating(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float32:
+      return f(float{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::float64:
+      return f(double{});
+    case DType::int8:
+    case DType::uint8:
+    case DType::int32:
+      break;
+  }
+  core::throw_argument(ErrorCode::dtype,
+                       core::concat("[cpu] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64"));
+}
+
+/// One element of another floating type, rounded to nearest even.
+template <typename To, typename From>
+[[nodiscard]] To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_arithmetic_v<From>) {
+    return static_cast<To>(static_cast<ComputeOf<To>>(value));
+  } else {
+    return static_cast<To>(static_cast<ComputeOf<To>>(static_cast<float>(value)));
+  }
+}
+
+/// n elements of `from` as float, and back, rounded to nearest even.
+void widen(float* dst, const void* src, DType from, std::int64_t n);
+void narrow(void* dst, const float* src, DType to, std::int64_t n);
+
+}  // namespace lamella::cpu

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+
+#include "cpu/plans.hpp"
+
+/// The ways to do a Dense layer on the CPU.
+namespace lamella::cpu {
+
+using DenseEngine = ops::Engine<ops::DenseDesc>;
+
+const DenseEngine& small_engine();            ///< lamella's own product: little work, nothing but arithmetic
+const DenseEngine& onednn_postop_engine();    ///< oneDNN's product with its own activation
+const DenseEngine& onednn_epilogue_engine();  ///< oneDNN's product, then bias and any activation in one pass
+const DenseEngine& unfused_engine();          ///< product, bias, activation: three passes
+const DenseEngine& reference_engine();        ///< plain loops, any floating dtype
+
+/// Best first; the last refuses no floating dtype.
+inline std::span<const DenseEngine* const> dense_engines() {
+  static const std::array<const DenseEngine*, 5> engines{&small_engine(), &onednn_postop_engine(), &onednn_epilogue_engine(),
+                                                         &unfused_engine(), &reference_engine()};
+  return engines;
+}
+
+/// What every engine of some kind refuses, or empty: dtypes, and a Fusion that is not `own` nor automatic.
+inline std::string refused_by_all(const ops::DenseDesc& desc, std::initializer_list<Fusion> own, std::string_view does) {
+  if (!is_floating(desc.dtype)) return core::concat("dtype ", name(desc.dtype), " is not a floating type");
+  if (desc.fusion == Fusion::automatic) return {};
+  for (const Fusion fusion : own) {
+    if (desc.fusion == fusion) return {};
+  }
+  return core::concat("another kind of fusion was asked for; this engine ", does);
+}
+
+}  // namespace lamella::cpu

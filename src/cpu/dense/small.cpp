@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cpu/activation/epilogue.hpp"
+#include "cpu/dense/engines.hpp"
+#include "cpu/dense/panels.hpp"
+#include "cpu/threads.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+constexpr std::int64_t kRowBlock = 48;
+constexpr double kMaximumWork = 4.0e6;         ///< multiply-adds up to which no library call is worth its price
+constexpr double kMaximumVectorWork = 64.0e6;  ///< the same for very few rows, where reading the kernel is all there is
+constexpr std::int64_t kFewRows = 4;
+constexpr double kMultiplyAddsPerNanosecond = 30;
+
+double work_of(const ops::DenseDesc& d) {
+  return static_cast<double>(d.batch) * static_cast<double>(d.inputs) * static_cast<double>(d.units);
+}
+
+struct Small {
+  ops::DenseDesc desc;
+  std::shared_ptr<const float> panels;
+  std::shared_ptr<const float> bias;
+  PanelFn product;
+  Epilogue epilogue;
+  bool finish;  ///< there is a bias or an activation
+
+  /// Rows [begin, end) and panels [first, last), float in and out.
+  void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
+    for (std::int64_t p = first; p < last; ++p) {
+      product(dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, rows, desc.inputs,
+              std::min(kPanel, desc.units - p * kPanel));
+    }
+    if (!finish) return;
+    const std::int64_t from = first * kPanel;
+    const std::int64_t n = std::min(last * kPanel, desc.units) - from;
+    const float* add = bias ? bias.get() + from : nullptr;
+    for (std::int64_t r = 0; r < rows; ++r) epilogue(dst + r * desc.units + from, dst + r * desc.units + from, add, n);
+  }
+
+  /// All rows of [begin, end) and some panels.
+  template <typename T>
+  void run(const ops::Args& args, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t last) const {
+    const T* src = static_cast<const T*>(args.srcs[0]);
+    T* dst = static_cast<T*>(args.dst);
+    for (std::int64_t b = begin; b < end; b += kRowBlock) {
+      const std::int64_t rows = std::min(kRowBlock, end - b);
+      if constexpr (std::is_same_v<T, float>) {
+        block(dst + b * desc.units, src + b * desc.inputs, rows, first, last);
+      } else {
+        float* wide_src = static_cast<float*>(args.workspace) + b * (desc.inputs + desc.units);
+        float* wide_dst = wide_src + rows * desc.inputs;
+        widen(wide_src, src + b * desc.inputs, dtype_v<T>, rows * desc.inputs);
+        block(wide_dst, wide_src, rows, first, last);
+        narrow(dst + b * desc.units, wide_dst, dtype_v<T>, rows * desc.units);
+      }
+    }
+  }
+};
+
+template <typename T>
+PlanPtr plan_as(Small small, const ops::PlanContext& context) {
+  const ops::DenseDesc& d = small.desc;
+  const std::int64_t panels = (d.units + kPanel - 1) / kPanel;
+  const int threads = worth(context.threads, work_of(d) / kMultiplyAddsPerNanosecond);
+  constexpr bool kWide = !std::is_same_v<T, float>;
+  const auto workspace = kWide ? static_cast<std::size_t>(d.batch * (d.inputs + d.units)) * sizeof(float) : 0;
+  if (threads == 1 || (kWide && d.batch < threads)) {
+    return make_plan([small, panels](const ops::Args& args) { small.run<T>(args, 0, small.desc.batch, 0, panels); }, workspace);
+  }
+  if (!kWide && d.batch < 2 * kFewRows) {
+    return make_plan(
+        [small, panels, threads](const ops::Args& args) {
+          parallel(panels, threads,
+                   [&](std::int64_t first, std::int64_t last) { small.run<T>(args, 0, small.desc.batch, first, last); });
+        },
+        workspace);
+  }
+  return make_plan(
+      [small, panels, threads](const ops::Args& args) {
+        parallel(small.desc.batch, threads,
+                 [&](std::int64_t begin, std::int64_t end) { small.run<T>(args, begin, end, 0, panels); });
+      },
+      workspace);
+}
+
+class SmallEngine final : public DenseEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "small"; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+    if (std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own"); !why.empty()) return why;
+    if (d.dtype == DType::float64) return "it computes in float32";
+    const double limit = d.batch <= kFewRows ? kMaximumVectorWork : kMaximumWork;
+    if (work_of(d) > limit) return core::concat(work_of(d), " multiply-adds are more than ", limit);
+    return {};
+  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
+    return d.has_bias ? "bias+activation" : "activation";
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    Small small{d, packed_panels(constants, d.dtype, d.inputs, d.units), nullptr, panel_function(), Epilogue(d.activation), true};
+    if (d.has_bias) small.bias = constant_as<float>(constants, 1, d.dtype);
+    small.finish = d.has_bias || d.activation.kind != ActivationKind::Linear;
+    PlanPtr result;
+    visit_floating(d.dtype, [&](auto t) {
+      if constexpr (!std::is_same_v<decltype(t), double>) result = plan_as<decltype(t)>(small, context);
+    });
+    return result;
+  }
+};
+
+}  // namespace
+
+const DenseEngine& small_engine() {
+  static const SmallEngine engine;
+  return engine;
+}
+
+}  // namespace lamella::cpu

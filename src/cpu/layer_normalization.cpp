@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "cpu/plans.hpp"
+#include "cpu/threads.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+constexpr std::int64_t kLanes = 16;
+
+/// The sum of f(i), in double and in an order that depends on n alone.
+template <typename F>
+double sum(std::int64_t n, const F& f) {
+  double lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] += f(i + k);
+  }
+  for (; i < n; ++i) lanes[i % kLanes] += f(i);
+  double total = 0;
+  for (const double lane : lanes) total += lane;
+  return total;
+}
+
+template <typename T, typename C>
+void normalize(const ops::LayerNormalizationDesc& d, T* dst, const T* src, const C* gamma, const C* beta) {
+  const auto at = [src](std::int64_t i) { return static_cast<double>(static_cast<C>(src[i])); };
+  const auto length = static_cast<double>(d.length);
+  const double mean = sum(d.length, at) / length;
+  const double variance = sum(d.length, [&](std::int64_t i) { return (at(i) - mean) * (at(i) - mean); }) / length;
+  const double factor = 1.0 / std::sqrt(variance + d.epsilon);
+  const double center = d.rms ? 0.0 : mean;
+  for (std::int64_t i = 0; i < d.length; ++i) {
+    const double scale = gamma != nullptr ? factor * static_cast<double>(gamma[i]) : factor;
+    const double offset = beta != nullptr ? static_cast<double>(beta[i]) : 0.0;
+    dst[i] = convert<T>((at(i) - center) * scale + offset);
+  }
+}
+
+}  // namespace
+
+PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const int threads = worth(context.threads, 2.0 * static_cast<double>(desc.outer * desc.length));
+  PlanPtr result;
+  visit_floating(desc.dtype, [&](auto t) {
+    using T = decltype(t);
+    using C = ComputeOf<T>;
+    std::shared_ptr<const C> gamma;
+    std::shared_ptr<const C> beta;
+    if (desc.has_gamma) gamma = constant_as<C>(constants, 0);
+    if (desc.has_beta) beta = constant_as<C>(constants, desc.has_gamma ? 1 : 0);
+    result = make_plan([desc, threads, gamma, beta](const ops::Args& args) {
+      parallel(desc.outer, threads, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t o = begin; o < end; ++o) {
+          const std::int64_t at = o * desc.length;
+          normalize<T, C>(desc, static_cast<T*>(args.dst) + at, static_cast<const T*>(args.srcs[0]) + at, gamma.get(),
+                          beta.get());
+        }
+      });
+    });
+  });
+  return result;
+}
+
+}  // namespace lamella::cpu

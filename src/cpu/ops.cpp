@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cpu/dense/engines.hpp"
+#include "cpu/plans.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+ops::Choice choose(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  std::string refusals;
+  bool accepted = !forced.empty();
+  for (const DenseEngine* engine : dense_engines()) {
+    if (accepted) break;
+    const std::string why = engine->refuses(desc, context);
+    accepted = why.empty();
+    refusals += core::concat(refusals.empty() ? "" : "; ", engine->name(), ": ", why);
+  }
+  LAMELLA_EXPECTS(accepted, value, "[cpu] Dense of ", desc.inputs, " inputs, ", desc.units, " units, activation '",
+                  name(desc.activation.kind), "': no engine can do this: ", refusals);
+  return ops::select<ops::DenseDesc>(dense_engines(), desc, constants, context, forced);
+}
+
+template <typename D>
+ops::Choice choose(const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {
+  ops::Choice choice;
+  choice.plan = plan(desc, constants, context);
+  choice.engine = "loops";
+  return choice;
+}
+
+class CpuOps final : public ops::OpSet {
+ public:
+  [[nodiscard]] ops::Choice plan(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                                 std::string_view forced) override {
+    LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got ", context.threads, ", allowed 1 or more");
+    return std::visit([&](const auto& d) { return choose(d, constants, context, forced); }, desc);
+  }
+  [[nodiscard]] std::vector<std::string> dense_engines() const override {
+    std::vector<std::string> names;
+    for (const DenseEngine* engine : cpu::dense_engines()) names.emplace_back(engine->name());
+    return names;
+  }
+};
+
+}  // namespace
+}  // namespace lamella::cpu
+
+namespace lamella::ops {
+
+OpSet& cpu_ops() {
+  static cpu::CpuOps ops;
+  return ops;
+}
+
+}  // namespace lamella::ops

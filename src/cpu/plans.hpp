@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "cpu/convert.hpp"
+#include "ops/engine.hpp"
+
+/// One function an operation; those with several engines have a list of their own (dense/engines.hpp).
+namespace lamella::cpu {
+
+using ConstantsPtr = std::shared_ptr<const ops::Constants>;
+using PlanPtr = std::unique_ptr<ops::Plan>;
+
+[[nodiscard]] PlanPtr plan(const ops::ActivationDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::RowwiseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants,
+                           const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::AffineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+
+/// A plan that is a function of Args and needs no state.
+template <typename F>
+class FunctionPlan final : public ops::Plan {
+ public:
+  FunctionPlan(F run, std::size_t workspace_bytes) : run_(std::move(run)), workspace_bytes_(workspace_bytes) {}
+  void execute(const ops::Args& args) const override { run_(args); }
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return workspace_bytes_; }
+
+ private:
+  F run_;
+  std::size_t workspace_bytes_;
+};
+
+template <typename F>
+[[nodiscard]] PlanPtr make_plan(F run, std::size_t workspace_bytes = 0) {
+  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
+}
+
+/// Constant `i` as elements of C (float or double), rounded to `rounded_to` on the way. Shared by all plans of the layer.
+template <typename C>
+[[nodiscard]] std::shared_ptr<const C> constant_as(const ConstantsPtr& constants, std::size_t i, DType rounded_to = dtype_v<C>);
+
+}  // namespace lamella::cpu

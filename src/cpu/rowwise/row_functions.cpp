@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu/rowwise/row_functions.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/activation_math.hpp"
+#include "cpu/simd.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+constexpr std::int64_t kLanes = 16;
+template <typename C>
+constexpr C kLowest = -std::numeric_limits<C>::infinity();
+
+/// The n elements at src, and exp-neutral ones behind them.
+template <typename C>
+LAMELLA_HD void load(C (&block)[kLanes], const C* src, std::int64_t n) {
+  for (std::int64_t k = 0; k < kLanes; ++k) block[k] = kLowest<C>;
+  __builtin_memcpy(block, src, static_cast<std::size_t>(n) * sizeof(C));
+}
+
+template <typename C>
+LAMELLA_HD C largest(const C* src, std::int64_t n) {
+  C lanes[kLanes];
+  for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] = kLowest<C>;
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    C x[kLanes];
+    load(x, src + i, std::min(kLanes, n - i));
+    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] = x[k] > lanes[k] ? x[k] : lanes[k];
+  }
+  C result = lanes[0];
+  for (std::int64_t k = 1; k < kLanes; ++k) result = lanes[k] > result ? lanes[k] : result;
+  return result;
+}
+
+/// Writes exp(src - shift) to dst, unless that is null, and returns the sum. NaN in src gives NaN.
+template <typename C>
+LAMELLA_HD C exponentials(C* dst, const C* src, std::int64_t n, C shift) {
+  C lanes[kLanes] = {};
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    C x[kLanes];
+    const std::int64_t count = std::min(kLanes, n - i);
+    load(x, src + i, count);
+    for (std::int64_t k = 0; k < kLanes; ++k) x[k] = core::math::exp(x[k] - shift);
+    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] += k < count ? x[k] : C(0);
+    if (dst != nullptr) __builtin_memcpy(dst + i, x, static_cast<std::size_t>(count) * sizeof(C));
+  }
+  C result = 0;
+  for (const C lane : lanes) result += lane;
+  return result;
+}
+
+struct Softmax {
+  template <typename C>
+  LAMELLA_HD static void row(C* dst, const C* src, std::int64_t n) {
+    const C total = exponentials(dst, src, n, largest(src, n));
+    for (std::int64_t i = 0; i < n; ++i) dst[i] /= total;
+  }
+  template <typename C>
+  LAMELLA_HD static C scale(C total) {
+    return total;
+  }
+  template <typename C>
+  LAMELLA_HD static C finish(C x, C shift, C total) {
+    return core::math::exp(x - shift) / total;
+  }
+};
+
+struct LogSoftmax {
+  template <typename C>
+  LAMELLA_HD static void row(C* dst, const C* src, std::int64_t n) {
+    const C shift = largest(src, n);
+    const C log_total = std::log(exponentials<C>(nullptr, src, n, shift));
+    for (std::int64_t i = 0; i < n; ++i) dst[i] = (src[i] - shift) - log_total;
+  }
+  template <typename C>
+  LAMELLA_HD static C scale(C total) {
+    return std::log(total);
+  }
+  template <typename C>
+  LAMELLA_HD static C finish(C x, C shift, C log_total) {
+    return (x - shift) - log_total;
+  }
+};
+
+/// Columns of src[length, inner], up to kLanes of them side by side.
+template <typename Op, typename C>
+LAMELLA_HD void columns(C* dst, const C* src, std::int64_t length, std::int64_t inner, std::int64_t width) {
+  C shift[kLanes];
+  C total[kLanes] = {};
+  for (C& value : shift) value = kLowest<C>;
+  for (std::int64_t i = 0; i < length; ++i) {
+    for (std::int64_t k = 0; k < width; ++k) shift[k] = src[i * inner + k] > shift[k] ? src[i * inner + k] : shift[k];
+  }
+  for (std::int64_t first = 0; first < length; first += kLanes) {  // sums of sums lose less than one long sum
+    C part[kLanes] = {};
+    for (std::int64_t i = first; i < std::min(length, first + kLanes); ++i) {
+      for (std::int64_t k = 0; k < width; ++k) part[k] += core::math::exp(src[i * inner + k] - shift[k]);
+    }
+    for (std::int64_t k = 0; k < width; ++k) total[k] += part[k];
+  }
+  for (std::int64_t k = 0; k < width; ++k) total[k] = Op::scale(total[k]);
+  for (std::int64_t i = 0; i < length; ++i) {
+    for (std::int64_t k = 0; k < width; ++k) dst[i * inner + k] = Op::finish(src[i * inner + k], shift[k], total[k]);
+  }
+}
+
+template <typename Op, typename C>
+LAMELLA_HD void softmax_like(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+  if (inner == 1) {
+    Op::row(dst, src, length);
+    return;
+  }
+  std::int64_t c = 0;
+  for (; c + kLanes <= inner; c += kLanes) columns<Op>(dst + c, src + c, length, inner, kLanes);
+  if (c < inner) columns<Op>(dst + c, src + c, length, inner, inner - c);
+}
+
+template <typename C>
+LAMELLA_HD void glu(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+  using Sigmoid = core::ActivationOp<ActivationKind::Sigmoid>;
+  const std::int64_t half = length / 2 * inner;
+  for (std::int64_t i = 0; i < half; ++i) dst[i] = src[i] * Sigmoid::apply(src[half + i]);
+}
+
+/// The threshold tau of one column less its largest element, with sum(max(x - tau, 0)) = 1, by Newton's method: sums over those
+/// above tau until none drops out. It ends, because tau grows and each step leaves fewer elements.
+template <typename C>
+double threshold(const C* src, std::int64_t length, std::int64_t inner, double shift) {
+  double tau = -1;  // it is never lower: the largest element alone gives it
+  for (std::int64_t before = length + 1;;) {
+    double sum = 0;
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < length; ++i) {
+      const double x = static_cast<double>(src[i * inner]) - shift;
+      if (!(x > tau)) continue;
+      sum += x;
+      ++count;
+    }
+    if (count >= before) return tau;
+    before = count;
+    tau = (sum - 1) / static_cast<double>(count);
+  }
+}
+
+/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which is not the published
+/// definition: that takes the last running sum alone. What Keras computes is what its users trained, so that is computed here.
+template <typename C>
+double keras_threshold(const C* src, std::int64_t length, std::int64_t inner, double tau) {
+  const auto at = [&](std::int64_t i) { return static_cast<double>(src[i * inner]); };
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < length; ++i) count += at(i) > tau ? 1 : 0;
+  double sum = 0;
+  for (std::int64_t i = 0; i < length; ++i) {
+    if (!(at(i) > tau)) continue;
+    std::int64_t before = 0;  // elements that come earlier in the order
+    for (std::int64_t k = 0; k < length; ++k) before += at(k) > at(i) || (at(k) == at(i) && k < i) ? 1 : 0;
+    sum += at(i) * static_cast<double>(count - before);
+  }
+  return (sum - 1) / static_cast<double>(count);
+}
+
+/// Elements more than 1 below the largest never count, so they need not be finite.
+template <typename C>
+void sparsemax(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+  for (std::int64_t c = 0; c < inner; ++c) {
+    double shift = -std::numeric_limits<double>::infinity();
+    bool regular = true;
+    for (std::int64_t i = 0; i < length; ++i) {
+      const auto x = static_cast<double>(src[i * inner + c]);
+      shift = x > shift ? x : shift;
+      regular = regular && x == x;
+    }
+    regular = regular && std::isfinite(shift);
+    const double tau = regular ? keras_threshold(src + c, length, inner, shift + threshold(src + c, length, inner, shift)) : 0;
+    for (std::int64_t i = 0; i < length; ++i) {
+      const double y = static_cast<double>(src[i * inner + c]) - tau;
+      dst[i * inner + c] = !regular ? std::numeric_limits<C>::quiet_NaN() : y > 0 ? static_cast<C>(y) : C(0);
+    }
+  }
+}
+
+template <typename C, typename F>
+struct Generic {
+  static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) { F::run(dst, src, length, inner); }
+};
+template <typename C, typename F>
+struct Avx2 {
+  LAMELLA_TARGET_AVX2 static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+    F::run(dst, src, length, inner);
+  }
+};
+template <typename C, typename F>
+struct Avx512 {
+  LAMELLA_TARGET_AVX512 static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+    F::run(dst, src, length, inner);
+  }
+};
+
+template <typename Op>
+struct RunSoftmax {
+  template <typename C>
+  LAMELLA_HD static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+    softmax_like<Op>(dst, src, length, inner);
+  }
+};
+struct RunGlu {
+  template <typename C>
+  LAMELLA_HD static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
+    glu(dst, src, length, inner);
+  }
+};
+
+template <typename C, typename F>
+RowFn<C> best() {
+  switch (best_isa()) {
+    case Isa::avx512:
+      return &Avx512<C, F>::run;
+    case Isa::avx2:
+      return &Avx2<C, F>::run;
+    case Isa::generic:
+      break;
+  }
+  return &Generic<C, F>::run;
+}
+
+}  // namespace
+
+template <typename C>
+RowFn<C> row_function(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::Softmax:
+      return best<C, RunSoftmax<Softmax>>();
+    case ActivationKind::LogSoftmax:
+      return best<C, RunSoftmax<LogSoftmax>>();
+    case ActivationKind::Sparsemax:
+      return &sparsemax<C>;
+    case ActivationKind::Glu:
+      return best<C, RunGlu>();
+    default:
+      throw Error(ErrorCode::internal, "an element-wise activation is not a function of rows");
+  }
+}
+
+template RowFn<float> row_function<float>(ActivationKind);
+template RowFn<double> row_function<double>(ActivationKind);
+
+}  // namespace lamella::cpu

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+
+#include "cpu/plans.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+/// The axes of dst: extents, and how far apart neighbours along them lie in src. Always at least two axes, the first may be of
+/// extent 1.
+struct Walk {
+  std::array<std::int64_t, Shape::kMaxRank + 2> extents{};
+  std::array<std::int64_t, Shape::kMaxRank + 2> strides{};
+  int rank = 0;
+
+  void push(std::int64_t extent, std::int64_t stride) {
+    extents[static_cast<std::size_t>(rank)] = extent;
+    strides[static_cast<std::size_t>(rank++)] = stride;
+  }
+};
+
+Walk walk_of(const ops::TransposeDesc& desc) {
+  Walk walk;
+  walk.push(1, 0);
+  walk.push(1, 0);
+  for (const int axis : desc.permutation) walk.push(desc.src[axis], desc.src.elements(axis + 1, desc.src.rank()));
+  return walk;
+}
+
+/// The last two axes in tiles, so that neither side strides through memory alone.
+template <typename T>
+void plane(T* dst, const T* src, std::int64_t rows, std::int64_t columns, std::int64_t row_stride, std::int64_t column_stride) {
+  constexpr std::int64_t kTile = 16;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += kTile) {
+    for (std::int64_t c0 = 0; c0 < columns; c0 += kTile) {
+      for (std::int64_t r = r0; r < std::min(rows, r0 + kTile); ++r) {
+        for (std::int64_t c = c0; c < std::min(columns, c0 + kTile); ++c)
+          dst[r * columns + c] = src[r * row_stride + c * column_stride];
+      }
+    }
+  }
+}
+
+template <typename T>
+void transpose(const Walk& walk, T* dst, const T* src) {
+  const auto last = static_cast<std::size_t>(walk.rank - 1);
+  std::array<std::int64_t, Shape::kMaxRank + 2> index{};
+  while (true) {
+    plane(dst, src, walk.extents[last - 1], walk.extents[last], walk.strides[last - 1], walk.strides[last]);
+    dst += walk.extents[last - 1] * walk.extents[last];
+    std::size_t axis = last - 1;
+    while (axis > 0) {
+      --axis;
+      src += walk.strides[axis];
+      if (++index[axis] < walk.extents[axis]) break;
+      src -= walk.strides[axis] * walk.extents[axis];
+      index[axis] = 0;
+      if (axis == 0) return;
+    }
+    if (last == 1) return;
+  }
+}
+
+template <typename T>
+PlanPtr plan_as(const ops::TransposeDesc& desc) {
+  if (desc.src.elements() == 0) return make_plan([](const ops::Args&) {});
+  return make_plan([walk = walk_of(desc)](const ops::Args& args) {
+    transpose(walk, static_cast<T*>(args.dst), static_cast<const T*>(args.srcs[0]));
+  });
+}
+
+}  // namespace
+
+PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr&, const ops::PlanContext&) {
+  switch (size_of(desc.dtype)) {
+    case 1:
+      return plan_as<std::uint8_t>(desc);
+    case 2:
+      return plan_as<std::uint16_t>(desc);
+    case 4:
+      return plan_as<std::uint32_t>(desc);
+    default:
+      return plan_as<std::uint64_t>(desc);
+  }
+}
+
+}  // namespace lamella::cpu

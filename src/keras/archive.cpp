@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keras/archive.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "keras/crc32.hpp"
+#include "keras/inflate.hpp"
+
+namespace lamella::keras {
+
+namespace {
+
+constexpr std::uint32_t kLocalMagic = 0x04034b50;
+constexpr std::uint32_t kCentralMagic = 0x02014b50;
+constexpr std::uint32_t kDescriptorMagic = 0x08074b50;
+constexpr std::uint32_t kEndMagic = 0x06054b50;
+constexpr std::uint32_t kEnd64Magic = 0x06064b50;
+constexpr std::uint32_t kLocator64Magic = 0x07064b50;
+constexpr std::uint64_t kEndSize = 22;
+constexpr std::uint64_t kLocator64Size = 20;
+constexpr std::uint64_t kEnd64Size = 56;
+constexpr std::uint64_t kCentralSize = 46;
+constexpr std::uint64_t kMaxComment = 0xFFFF;
+
+constexpr std::uint16_t kEncrypted = 1U << 0U;
+constexpr std::uint16_t kStreamed = 1U << 3U;  // sizes stand behind the data
+constexpr std::uint16_t kPatched = 1U << 5U;
+constexpr std::uint16_t kStrongEncryption = 1U << 6U;
+constexpr std::uint16_t kMaskedHeaders = 1U << 13U;
+
+constexpr std::uint16_t kStore = 0;
+constexpr std::uint16_t kDeflate = 8;
+
+constexpr std::uint32_t kFileType = 0170000;  // of the mode that Unix keeps in the upper half
+constexpr std::uint32_t kSymbolicLink = 0120000;
+constexpr std::uint32_t kUnix = 3;
+
+constexpr std::uint64_t kMaxEntries = 65535;
+constexpr std::uint64_t kMaxName = 1024;
+constexpr std::uint64_t kAlwaysAllowed = std::uint64_t{64} << 20U;  // of unpacked bytes, whatever the ratio
+constexpr std::uint64_t kMaxRatio = 20;
+constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 62U;
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+bool climbs(std::string_view name) {
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    if (name.substr(begin, end - begin) == "..") return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+void check_name(std::string_view name, const std::string& where) {
+  const auto refuse = [&](ErrorCode code, std::string_view why) {
+    fail(code, where, "member '", core::escaped(name), "': the name ", why);
+  };
+  if (name.size() > kMaxName) refuse(ErrorCode::limit, "is longer than 1024 bytes");
+  if (name.empty()) refuse(ErrorCode::archive, "is empty");
+  if (name.find('\0') != std::string_view::npos) refuse(ErrorCode::unsafe, "holds a NUL byte");
+  if (name.find('\\') != std::string_view::npos) refuse(ErrorCode::unsafe, "holds a backslash");
+  if (name.front() == '/' || (name.size() > 1 && name[1] == ':')) refuse(ErrorCode::unsafe, "is absolute");
+  if (climbs(name)) refuse(ErrorCode::unsafe, "leaves the archive by '..'");
+}
+
+std::uint64_t unpacked_limit(std::uint64_t packed) {
+  return std::max(kAlwaysAllowed, core::checked_mul(packed, kMaxRatio).value_or(kMaxSize));
+}
+
+}  // namespace
+
+bool Archive::looks_like(Bytes bytes) noexcept {
+  const std::string_view head = as_text(bytes.first(std::min<std::size_t>(bytes.size(), 4)));
+  return head == std::string_view("PK\x03\x04", 4) || head == std::string_view("PK\x05\x06", 4);
+}
+
+Archive::Archive(OwnedBytes file, std::string where) : file_(std::move(file)), where_(std::move(where)) {
+  const Directory directory = find_directory();
+  read_directory(directory);
+  check_coverage(directory);
+}
+
+Archive::Directory Archive::find_directory() const {
+  const Bytes bytes = file_.bytes;
+  if (bytes.size() < kEndSize) fail(ErrorCode::archive, where_, "no zip archive: ", bytes.size(), " bytes are too few");
+  std::optional<std::uint64_t> found;
+  const std::uint64_t last = bytes.size() - kEndSize;
+  for (std::uint64_t at = last + 1; at-- > (last > kMaxComment ? last - kMaxComment : 0);) {
+    if (bytes[at] != std::byte{'P'}) continue;
+    ByteReader reader(bytes.subspan(at), ErrorCode::archive, where_, "end record");
+    if (reader.u32() != kEndMagic) continue;
+    reader.skip(kEndSize - 6);
+    if (reader.u16() != last - at) continue;  // the comment must reach the end of the file
+    if (found) fail(ErrorCode::archive, where_, "two end records, at bytes ", at, " and ", *found);
+    found = at;
+  }
+  if (!found) fail(ErrorCode::archive, where_, "no end record: the archive is cut off or no zip");
+
+  ByteReader reader(bytes.subspan(*found), ErrorCode::archive, where_, "end record");
+  reader.skip(4);
+  const std::uint16_t disk = reader.u16();
+  const std::uint16_t first_disk = reader.u16();
+  const std::uint16_t entries_here = reader.u16();
+  Directory directory;
+  directory.entries = reader.u16();
+  directory.size = reader.u32();
+  directory.begin = reader.u32();
+  directory.end = *found;
+  if (disk != 0 || first_disk != 0 || entries_here != directory.entries)
+    fail(ErrorCode::archive, where_, "spread over several disks");
+  read_zip64(directory, *found);
+  if (directory.entries > kMaxEntries) {
+    fail(ErrorCode::limit, where_, directory.entries, " members, allowed are ", kMaxEntries);
+  }
+  const auto end = core::checked_add(directory.begin, directory.size);
+  if (!end) fail(ErrorCode::overflow, where_, "directory of ", directory.size, " bytes at byte ", directory.begin);
+  if (*end != directory.end) {
+    fail(ErrorCode::archive, where_, "the directory ends at byte ", *end, ", the end record begins at ", directory.end);
+  }
+  return directory;
+}
+
+void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
+  const bool needed = directory.entries == 0xFFFF || directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF;
+  if (end_record < kLocator64Size + kEnd64Size) {
+    if (needed) fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
+    return;
+  }
+  ByteReader locator(file_.bytes.subspan(end_record - kLocator64Size, kLocator64Size), ErrorCode::archive, where_,
+                     "zip64 locator");
+  if (locator.u32() != kLocator64Magic) {
+    if (directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF) {
+      fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
+    }
+    return;  // exactly 65535 members need none
+  }
+  const std::uint32_t disk = locator.u32();
+  const std::uint64_t at = locator.u64();
+  if (disk != 0 || locator.u32() > 1) fail(ErrorCode::archive, where_, "spread over several disks");
+  if (at != end_record - kLocator64Size - kEnd64Size) {
+    fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive, where_,
+         "the zip64 end record is said to begin at byte ", at, ", expected right before its locator");
+  }
+  ByteReader record(file_.bytes.subspan(at, kEnd64Size), ErrorCode::archive, where_, "zip64 end record");
+  if (record.u32() != kEnd64Magic) fail(ErrorCode::archive, where_, "no zip64 end record at byte ", at);
+  if (record.u64() != kEnd64Size - 12) fail(ErrorCode::archive, where_, "the zip64 end record has another size than 56 bytes");
+  record.skip(4);
+  const bool one_disk = record.u32() == 0 && record.u32() == 0;
+  Directory wide = directory;
+  const std::uint64_t entries_here = record.u64();
+  wide.entries = record.u64();
+  wide.size = record.u64();
+  wide.begin = record.u64();
+  wide.end = at;
+  if (!one_disk || entries_here != wide.entries) fail(ErrorCode::archive, where_, "spread over several disks");
+  if (wide.size >= kMaxSize || wide.begin >= kMaxSize) {
+    fail(ErrorCode::overflow, where_, "zip64 directory of ", wide.size, " bytes at byte ", wide.begin);
+  }
+  const auto agrees = [](std::uint64_t narrow, std::uint64_t value, std::uint64_t full) {
+    return narrow == full || narrow == value;
+  };
+  if (!agrees(directory.entries, wide.entries, 0xFFFF) || !agrees(directory.size, wide.size, 0xFFFF'FFFF) ||
+      !agrees(directory.begin, wide.begin, 0xFFFF'FFFF)) {
+    fail(ErrorCode::archive, where_, "the end record and the zip64 end record disagree");
+  }
+  directory = wide;
+}
+
+Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const {
+  Entry entry;
+  const std::uint16_t made_by = reader.u16();
+  reader.skip(2);
+  entry.flags = reader.u16();
+  entry.method = reader.u16();
+  reader.skip(4);
+  entry.crc = reader.u32();
+  entry.packed = reader.u32();
+  entry.size = reader.u32();
+  const std::uint16_t name_size = reader.u16();
+  const std::uint16_t extra_size = reader.u16();
+  const std::uint16_t comment_size = reader.u16();
+  std::uint32_t disk = reader.u16();
+  reader.skip(2);
+  const std::uint32_t attributes = reader.u32();
+  entry.header = reader.u32();
+  name = reader.text(name_size);
+  check_name(name, where_);
+  const std::string place = place_of(name);
+
+  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place, "extra field");
+  while (extra.left() >= 4) {
+    const std::uint16_t id = extra.u16();
+    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place, "zip64 field");
+    if (id != 1) continue;
+    if (entry.size == 0xFFFF'FFFF) entry.size = field.u64();
+    if (entry.packed == 0xFFFF'FFFF) entry.packed = field.u64();
+    if (entry.header == 0xFFFF'FFFF) entry.header = field.u64();
+    if (disk == 0xFFFF) disk = field.u32();
+  }
+  reader.skip(comment_size);
+  if (disk != 0) fail(ErrorCode::archive, place, "lies on another disk");
+  if (((attributes >> 16U) & kFileType) == kSymbolicLink && (made_by >> 8U) == kUnix)
+    fail(ErrorCode::unsafe, place, "is a symbolic link");
+  return entry;
+}
+
+void Archive::check_entry(const std::string& place, const Entry& entry) const {
+  if (entry.size >= kMaxSize || entry.packed >= kMaxSize || entry.header >= kMaxSize) {
+    fail(ErrorCode::overflow, place, "size ", entry.size, ", packed ", entry.packed, ", at byte ", entry.header);
+  }
+  if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) fail(ErrorCode::unsupported, place, "is encrypted");
+  if ((entry.flags & kPatched) != 0) fail(ErrorCode::unsupported, place, "holds patch data");
+  if (entry.method != kStore && entry.method != kDeflate) {
+    fail(ErrorCode::unsupported, place, "compression method ", entry.method, ", allowed are 0 (stored) and 8 (deflate)");
+  }
+  if (entry.method == kStore && entry.packed != entry.size) {
+    fail(ErrorCode::archive, place, "stored, yet its sizes ", entry.packed, " and ", entry.size, " differ");
+  }
+  if (entry.packed > file_.bytes.size()) fail(ErrorCode::archive, place, entry.packed, " bytes are more than the file has");
+  if (entry.size > unpacked_limit(entry.packed)) {
+    fail(ErrorCode::limit, place, entry.packed, " bytes that unpack to ", entry.size, ", allowed are ",
+         unpacked_limit(entry.packed));
+  }
+}
+
+void Archive::read_directory(const Directory& directory) {
+  if (directory.entries > directory.size / kCentralSize) {
+    fail(ErrorCode::archive, where_, directory.entries, " members cannot stand in a directory of ", directory.size, " bytes");
+  }
+  ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_, "directory");
+  std::set<std::string> seen;
+  std::uint64_t unpacked = 0;
+  const std::uint64_t allowed = 4 * unpacked_limit(file_.bytes.size());
+  for (std::uint64_t i = 0; i < directory.entries; ++i) {
+    if (reader.u32() != kCentralMagic)
+      fail(ErrorCode::archive, where_, "no directory entry for member ", i, " of ", directory.entries);
+    std::string name;
+    Entry entry = read_entry(reader, name);
+    check_entry(place_of(name), entry);
+    if (!seen.insert(lower(name)).second) fail(ErrorCode::archive, place_of(name), "stands twice in the archive");
+    unpacked += entry.size;
+    if (unpacked > allowed)
+      fail(ErrorCode::limit, where_, "its members unpack to ", unpacked, " bytes and more, allowed are ", allowed);
+    check_local(name, entry, directory);
+    names_.push_back(name);
+    entries_.emplace(std::move(name), entry);
+  }
+  if (reader.left() != 0) fail(ErrorCode::archive, where_, reader.left(), " bytes of the directory belong to no member");
+}
+
+/// What a reader that walks from header to header would see must be what the directory says.
+void Archive::check_local(const std::string& name, Entry& entry, const Directory& directory) const {
+  const std::string place = place_of(name);
+  if (entry.header > directory.begin)
+    fail(ErrorCode::archive, place, "begins at byte ", entry.header, ", behind the members' end");
+  ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place, "local header");
+  if (reader.u32() != kLocalMagic) fail(ErrorCode::archive, place, "no local header at byte ", entry.header);
+  reader.skip(2);
+  const std::uint16_t flags = reader.u16();
+  const std::uint16_t method = reader.u16();
+  reader.skip(4);
+  const std::uint32_t crc = reader.u32();
+  std::uint64_t packed = reader.u32();
+  std::uint64_t size = reader.u32();
+  const std::uint16_t name_size = reader.u16();
+  const std::uint16_t extra_size = reader.u16();
+  if (reader.text(name_size) != name) fail(ErrorCode::archive, place, "has another name in its local header");
+  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place, "local extra field");
+  bool wide = false;
+  while (extra.left() >= 4) {
+    const std::uint16_t id = extra.u16();
+    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place, "local zip64 field");
+    if (id != 1) continue;
+    wide = true;
+    if (size == 0xFFFF'FFFF) size = field.u64();
+    if (packed == 0xFFFF'FFFF) packed = field.u64();
+  }
+  const auto differs = [&](std::string_view what) {
+    fail(ErrorCode::archive, place, "local header and directory disagree about ", what);
+  };
+  if (method != entry.method) differs("the method");
+  if (((flags ^ entry.flags) & (kEncrypted | kStreamed | kPatched | kStrongEncryption | kMaskedHeaders)) != 0)
+    differs("the flags");
+  const bool later = (entry.flags & kStreamed) != 0;
+  if (crc != entry.crc && !(later && crc == 0)) differs("the CRC");
+  if (packed != entry.packed && !(later && packed == 0)) differs("the packed size");
+  if (size != entry.size && !(later && size == 0)) differs("the size");
+
+  entry.data = entry.header + reader.at();
+  reader.skip(entry.packed);
+  entry.end = entry.header + reader.at();
+  if (!later) return;
+  const auto number = [&] { return wide ? reader.u64() : std::uint64_t{reader.u32()}; };
+  std::uint32_t first = reader.u32();
+  if (first == kDescriptorMagic) first = reader.u32();
+  if (first != entry.crc) differs("the CRC behind the data");
+  if (number() != entry.packed || number() != entry.size) differs("the sizes behind the data");
+  entry.end = entry.header + reader.at();
+}
+
+/// Members fill the file from its first byte to the directory: no prefix, no overlap, no gap.
+void Archive::check_coverage(const Directory& directory) const {
+  std::map<std::uint64_t, std::pair<const std::string*, std::uint64_t>> by_header;
+  for (const auto& [name, entry] : entries_) {
+    if (!by_header.try_emplace(entry.header, &name, entry.end).second)
+      fail(ErrorCode::archive, place_of(name), "shares its bytes with another");
+  }
+  std::uint64_t end = 0;
+  for (const auto& [header, member] : by_header) {
+    if (header != end) {
+      fail(ErrorCode::archive, place_of(*member.first), "begins at byte ", header, ", expected ", end,
+           ": members may neither overlap nor leave gaps");
+    }
+    end = member.second;
+  }
+  if (end != directory.begin) {
+    fail(ErrorCode::archive, where_, "the directory begins at byte ", directory.begin, ", the members end at byte ", end);
+  }
+}
+
+std::string Archive::place_of(std::string_view name) const { return core::concat(where_, "!", core::escaped(name)); }
+
+OwnedBytes Archive::member(std::string_view name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) fail(ErrorCode::missing, where_, "no member '", core::escaped(name), "'");
+  const Entry& entry = found->second;
+  const std::string place = place_of(name);
+  OwnedBytes result{file_.owner, file_.bytes.subspan(entry.data, entry.packed)};
+  if (entry.method == kDeflate) {
+    const Buffer unpacked(entry.size);
+    const std::size_t got = inflate_into(result.bytes, {unpacked.data, unpacked.size}, Wrapping::none, ErrorCode::archive, place);
+    if (got != entry.size) fail(ErrorCode::archive, place, "unpacks to ", got, " bytes, the directory says ", entry.size);
+    result = unpacked.freeze();
+  }
+  if (crc32(result.bytes) != entry.crc) fail(ErrorCode::archive, place, "its CRC does not match its bytes: the file is damaged");
+  return result;
+}
+
+}  // namespace lamella::keras

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "keras/bytes.hpp"
+
+namespace lamella::keras {
+
+/// The CRC-32 of zip, by carry-less products where the processor has them.
+[[nodiscard]] std::uint32_t crc32(Bytes bytes) noexcept;
+
+}  // namespace lamella::keras

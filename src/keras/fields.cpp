@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+
+#include "keras/tree.hpp"
+
+namespace lamella::keras {
+namespace {
+
+/// Keys of any layer that say nothing about what it computes at inference.
+constexpr std::array<std::string_view, 34> kWithoutEffect{
+    "name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_shape", "input_dim", "autocast", "activity_regularizer",
+    "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint",
+    "quantization_config", "lora_rank", "lora_alpha", "alpha_initializer", "alpha_regularizer", "alpha_constraint", "momentum",
+    "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer",
+    "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized", "seed", "noise_shape", "build_config"};
+
+std::string shown(const Json& value) { return core::escaped(value.dump(-1, ' ', true, Json::error_handler_t::replace), 64); }
+
+void flatten(const Json& value, std::vector<double>& into, const Fields& fields, const char* key) {
+  // Nesting is bounded by the JSON reader.
+  if (value.is_array()) {
+    for (const Json& inner : value) flatten(inner, into, fields, key);
+  } else if (value.is_number()) {
+    into.push_back(value.get<double>());
+  } else {
+    fields.fail_field(ErrorCode::value, key, core::concat("got ", shown(value), ", allowed a number or a list of numbers"));
+  }
+}
+
+}  // namespace
+
+void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message) {
+  throw LoadError(code, core::concat(core::escaped(reading.file, 4096), ": layer '", core::escaped(layer), "': ", message));
+}
+
+Fields::Fields(const Json& config, const Reading& reading, std::string layer) : config_(config), reading_(reading), layer_(std::move(layer)) {}
+
+void Fields::fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const {
+  throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": layer '", core::escaped(layer_), "' field '", key, "': ", found_and_allowed));
+}
+
+const Json& Fields::at(const char* key) const {
+  const auto it = config_.find(key);
+  if (it == config_.end()) fail_field(ErrorCode::missing, key, "is not there");
+  return *it;
+}
+
+std::int64_t Fields::integer(const char* key, std::int64_t low, std::int64_t high) const {
+  const Json& value = at(key);
+  const std::string allowed = core::concat(", allowed ", low, "..", high);
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
+    fail_field(ErrorCode::overflow, key, core::concat("got ", value.get<std::uint64_t>(), allowed));
+  }
+  if (!value.is_number_integer()) fail_field(ErrorCode::value, key, core::concat("got ", shown(value), allowed));
+  const auto number = value.get<std::int64_t>();
+  if (number < low || number > high) fail_field(ErrorCode::value, key, core::concat("got ", number, allowed));
+  return number;
+}
+
+double Fields::number(const char* key, double fallback) const {
+  if (!has(key)) return fallback;
+  const Json& value = at(key);
+  // Keras 2 wrote numpy scalars as arrays of one element.
+  const std::vector<double> numbers = value.is_object() ? this->numbers(key) : std::vector<double>{};
+  if (numbers.size() == 1) return numbers[0];
+  if (!value.is_number()) fail_field(ErrorCode::value, key, core::concat("got ", shown(value), ", allowed a number"));
+  return value.get<double>();
+}
+
+bool Fields::boolean(const char* key, bool fallback) const {
+  if (!has(key)) return fallback;
+  if (!at(key).is_boolean()) fail_field(ErrorCode::value, key, core::concat("got ", shown(at(key)), ", allowed true, false"));
+  return at(key).get<bool>();
+}
+
+std::string Fields::string(const char* key, const std::string& fallback) const {
+  if (!has(key)) return fallback;
+  if (!at(key).is_string()) fail_field(ErrorCode::value, key, core::concat("got ", shown(at(key)), ", allowed a string"));
+  return at(key).get<std::string>();
+}
+
+std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const {
+  if (!has(key)) return fallback;
+  const Json* value = &at(key);
+  if (value->is_object() && value->value("class_name", std::string()) == "__tuple__" && value->contains("items")) value = &value->at("items");
+  const Json list = value->is_array() ? *value : Json::array({*value});
+  std::vector<int> result;
+  for (const Json& axis : list) {
+    if (!axis.is_number_integer() || axis.get<std::int64_t>() < -2147483647 || axis.get<std::int64_t>() > 2147483647) {
+      fail_field(ErrorCode::value, key, core::concat("got ", shown(axis), ", allowed an integer or a list of integers"));
+    }
+    result.push_back(static_cast<int>(axis.get<std::int64_t>()));
+  }
+  return result;
+}
+
+std::vector<double> Fields::numbers(const char* key) const {
+  const Json* value = &at(key);
+  if (value->is_object() && value->contains("config")) value = &value->at("config");
+  if (value->is_object() && value->contains("value")) value = &value->at("value");
+  std::vector<double> result;
+  flatten(*value, result, *this, key);
+  return result;
+}
+
+void Fields::expect_only(std::initializer_list<std::string_view> read) const {
+  for (const auto& [key, value] : config_.items()) {
+    if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), key) != kWithoutEffect.end()) continue;
+    if (std::find(read.begin(), read.end(), key) != read.end()) continue;
+    fail_field(ErrorCode::unsupported, core::escaped(key, 64).c_str(), "is not known to this version of lamella");
+  }
+}
+
+core::Policy read_policy(const Json* dtype, const Fields& fields) {
+  if (dtype == nullptr || dtype->is_null()) return {};
+  std::string name;
+  if (dtype->is_string()) {
+    name = dtype->get<std::string>();
+  } else if (dtype->is_object() && dtype->contains("config") && dtype->at("config").is_object()) {
+    const Json& config = dtype->at("config");
+    if (config.contains("mode") || config.contains("policy_map")) {
+      fields.fail_field(ErrorCode::unsupported, "dtype",
+                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ", shown(config), ", which is not supported"));
+    }
+    name = config.value("name", std::string());
+  }
+  for (const std::string_view quantized : {"int8_from", "int4", "float8_from", "ternary_from", "gptq", "awq"}) {
+    if (name.starts_with(quantized)) {
+      fields.fail_field(ErrorCode::unsupported, "dtype", core::concat("got '", core::escaped(name), "'; quantized policies are not supported"));
+    }
+  }
+  if (name == "mixed_float16") return {DType::float16, DType::float32};
+  if (name == "mixed_bfloat16") return {DType::bfloat16, DType::float32};
+  for (const DType known : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
+    if (lamella::name(known) == name) return {known, known};
+  }
+  if (name.starts_with("int") || name.starts_with("uint") || name == "bool") return {};  // of an InputLayer, which reads its own dtype
+  fields.fail_field(ErrorCode::dtype, "dtype",
+                    core::concat("got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
+                                 ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16"));
+}
+
+std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key) {
+  const Json* list = &shape;
+  if (shape.is_object() && shape.value("class_name", std::string()) == "__tuple__" && shape.contains("items")) list = &shape.at("items");
+  if (!list->is_array()) fields.fail_field(ErrorCode::shape, key, core::concat("got ", shown(shape), ", allowed a list of extents"));
+  if (list->size() > Shape::kMaxRank) fields.fail_field(ErrorCode::shape, key, core::concat("has ", list->size(), " extents, allowed 0..", Shape::kMaxRank));
+  std::vector<core::Extent> result;
+  std::int64_t product = 1;
+  for (const Json& extent : *list) {
+    if (extent.is_null()) {
+      result.emplace_back();
+      continue;
+    }
+    const bool fits = extent.is_number_integer() && !(extent.is_number_unsigned() && extent.get<std::uint64_t>() > 0x7FFF'FFFF'FFFFU);
+    if (!fits || extent.get<std::int64_t>() < 0) {
+      fields.fail_field(ErrorCode::shape, key, core::concat("got the extent ", shown(extent), ", allowed null or 0..2^47"));
+    }
+    result.emplace_back(extent.get<std::int64_t>());
+    const auto next = core::checked_mul(product, std::max<std::int64_t>(1, *result.back()));
+    if (!next) fields.fail_field(ErrorCode::overflow, key, "has more elements than fit into 64 bits");
+    product = *next;
+  }
+  return result;
+}
+
+}  // namespace lamella::keras

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functional configs: layers, calls of layers, inputs and outputs.
+#include <algorithm>
+#include <set>
+
+#include "keras/tree.hpp"
+
+namespace lamella::keras {
+namespace {
+
+constexpr std::size_t kMostLayers = 100'000;
+constexpr std::int64_t kMostCalls = 1'000'000;
+
+/// The `tensor`-th result of the `node`-th call of a layer, by name.
+struct Ref {
+  std::string layer;
+  std::int64_t node = 0;
+  std::int64_t tensor = 0;
+};
+
+struct Call {
+  std::vector<Ref> inputs;
+};
+
+struct Entry {
+  std::shared_ptr<LayerTree> tree;
+  std::vector<Call> calls;
+  bool functional = false;  ///< a nested Functional
+  bool model = false;       ///< any nested model
+};
+
+/// Reads one Functional model.
+class FunctionalReader {
+ public:
+  FunctionalReader(const Json& config, std::string path, Reading& reading) : config_(config), path_(std::move(path)), reading_(reading) {}
+
+  std::shared_ptr<ModelTree> read(const std::string& name) {
+    tree_->spec = std::make_shared<core::ModelSpec>();
+    tree_->spec->name = name;
+    tree_->spec->class_name = "Functional";
+    read_layers();
+    number_calls();
+    resolve();
+    for (const Ref& ref : leaves("input_layers")) tree_->spec->inputs.push_back(value(boundary(ref)));
+    std::vector<std::string> names;
+    for (const Ref& ref : leaves("output_layers", &names)) tree_->spec->outputs.push_back(value(boundary(ref)));
+    name_outputs(names);
+    check_inputs();
+    return tree_;
+  }
+
+ private:
+  [[noreturn]] void fail_model(ErrorCode code, const std::string& message) const {
+    throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(tree_->spec->name), "': ", message));
+  }
+
+  void read_layers() {
+    const auto it = config_.find("layers");
+    if (it == config_.end() || !it->is_array()) fail_model(ErrorCode::missing, "config has no list 'layers'");
+    if (it->size() > kMostLayers) fail_model(ErrorCode::limit, core::concat("has ", it->size(), " layers, allowed 0..", kMostLayers));
+    for (const Json& object : *it) {
+      if (!object.is_object()) fail_model(ErrorCode::json, "an entry of 'layers' is not an object");
+      std::string name = object.value("name", std::string());
+      if (name.empty() && object.contains("config") && object.at("config").is_object()) name = object.at("config").value("name", std::string());
+      if (name.empty()) fail_model(ErrorCode::missing, "an entry of 'layers' has no name");
+      if (index_.contains(name)) fail_model(ErrorCode::value, core::concat("two layers are called '", core::escaped(name), "'"));
+      index_[name] = entries_.size();
+      Entry entry;
+      entry.model = is_model(object);
+      entry.functional = entry.model && object.value("class_name", std::string()) != "Sequential";
+      entry.tree = read_any(object, path_.empty() ? name : path_ + "/" + name, reading_);
+      class_ = core::escaped(object.value("class_name", std::string()));
+      read_calls(object, name, entry);
+      tree_->layers.push_back(entry.tree);
+      tree_->spec->layers.push_back(entry.tree->spec);
+      entries_.push_back(std::move(entry));
+    }
+  }
+
+  void read_calls(const Json& object, const std::string& name, Entry& entry) {
+    const auto it = object.find("inbound_nodes");
+    if (it == object.end() || it->is_null()) return;
+    if (!it->is_array()) fail_layer(reading_, ErrorCode::json, name, "inbound_nodes is not a list");
+    for (const Json& node : *it) {
+      Call call;
+      if (node.is_object()) {
+        if (node.contains("args")) collect(node.at("args"), name, call.inputs);
+        if (node.contains("kwargs") && node.at("kwargs").is_object()) check_kwargs(node.at("kwargs"), name);
+      } else if (node.is_array()) {
+        keras2_ = true;
+        read_list_node(node, name, call.inputs);
+      } else {
+        fail_layer(reading_, ErrorCode::json, name, "an inbound node is neither an object nor a list");
+      }
+      entry.calls.push_back(std::move(call));
+    }
+  }
+
+  /// Keras 3: tensors stand anywhere in the arguments.
+  void collect(const Json& value, const std::string& name, std::vector<Ref>& into) const {
+    if (value.is_array()) {
+      for (const Json& inner : value) collect(inner, name, into);
+    } else if (value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__") {
+      const Json& config = value.contains("config") ? value.at("config") : value;
+      if (!config.is_object() || !config.contains("keras_history")) fail_layer(reading_, ErrorCode::json, name, "a tensor has no keras_history");
+      into.push_back(ref_of(config.at("keras_history"), name));
+    } else if (value.is_object() && !value.contains("class_name")) {
+      for (const auto& item : value.items()) collect(item.value(), name, into);
+    } else if (!value.is_null()) {
+      fail_layer(reading_, ErrorCode::unsupported, name, core::concat("(", class_, ") is called with an argument that is not a tensor"));
+    }
+  }
+
+  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]
+  void read_list_node(const Json& node, const std::string& name, std::vector<Ref>& into) const {
+    const Json list = !node.empty() && node[0].is_string() ? Json::array({node}) : node;
+    for (const Json& item : list) {
+      if (!item.is_array() || item.size() < 3) fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
+      into.push_back(ref_of(item, name));
+      if (item.size() > 3 && item[3].is_object()) check_kwargs(item[3], name);
+    }
+  }
+
+  /// null, or a list of nothing but null: the masks of several inputs.
+  static bool holds_nothing(const Json& value) {
+    return value.is_null() || (value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& inner) { return inner.is_null(); }));
+  }
+
+  void check_kwargs(const Json& kwargs, const std::string& name) const {
+    for (const auto& [key, value] : kwargs.items()) {
+      if (holds_nothing(value)) continue;
+      if (key == "training" && value.is_boolean()) {
+        if (!value.get<bool>()) continue;
+        fail_layer(reading_, ErrorCode::unsupported, name, "is called with training=True, which computes as in training");
+      }
+      fail_layer(reading_, ErrorCode::unsupported, name, core::concat("is called with the argument '", core::escaped(key), "'"));
+    }
+  }
+
+  Ref ref_of(const Json& item, const std::string& name) const {
+    if (!item.is_array() || item.size() < 3 || !item[0].is_string() || !item[1].is_number_integer() || !item[2].is_number_integer()) {
+      fail_layer(reading_, ErrorCode::json, name, "a reference is not [name, node, tensor]");
+    }
+    for (const int i : {1, 2}) {
+      const auto number = item[static_cast<std::size_t>(i)].get<std::int64_t>();
+      if (number < -1 || number > kMostCalls) {
+        fail_layer(reading_, ErrorCode::value, name, core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
+      }
+    }
+    return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};
+  }
+
+  /// Keras 2 counts a nested model's own node as 0, so calls begin at 1.
+  void number_calls() {
+    if (!keras2_) return;
+    for (Entry& entry : entries_) {
+      for (Call& call : entry.calls) {
+        for (Ref& ref : call.inputs) ref = shifted(ref);
+      }
+    }
+  }
+  Ref shifted(Ref ref) const {
+    const auto it = index_.find(ref.layer);
+    if (it != index_.end() && entries_[it->second].model) --ref.node;
+    return ref;
+  }
+  /// In input_layers and output_layers Keras 3 counts calls of a nested Functional from 1 too.
+  Ref boundary(Ref ref) const {
+    const auto it = index_.find(ref.layer);
+    if (it == index_.end()) return ref;
+    const Entry& entry = entries_[it->second];
+    if (keras2_ ? entry.model : entry.functional) --ref.node;
+    return ref;
+  }
+
+  /// Puts calls into an order in which their inputs stand before them.
+  void resolve() {
+    std::vector<std::pair<std::size_t, std::size_t>> waiting;
+    for (std::size_t l = 0; l < entries_.size(); ++l) {
+      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) {
+        add_node(l, 0, {});
+        continue;
+      }
+      for (std::size_t c = 0; c < entries_[l].calls.size(); ++c) waiting.emplace_back(l, c);
+    }
+    while (!waiting.empty()) {
+      std::vector<std::pair<std::size_t, std::size_t>> later;
+      for (const auto& [l, c] : waiting) {
+        if (!try_add(l, c)) later.emplace_back(l, c);
+      }
+      if (later.size() == waiting.size()) {
+        const auto& [l, c] = later.front();
+        fail_layer(reading_, ErrorCode::value, entries_[l].tree->spec->path, "its inputs can never be computed: the graph has a cycle");
+      }
+      waiting = std::move(later);
+    }
+  }
+
+  bool try_add(std::size_t layer, std::size_t call) {
+    std::vector<core::ValueRef> inputs;
+    const Entry& entry = entries_[layer];
+    if (entry.calls[call].inputs.empty()) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
+    if (entry.tree->nested && entry.calls[call].inputs.size() != entry.tree->nested->spec->inputs.size()) {
+      fail_layer(reading_, ErrorCode::shape, entry.tree->spec->path,
+                 core::concat("is called with ", entry.calls[call].inputs.size(), " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
+    }
+    for (const Ref& ref : entry.calls[call].inputs) {
+      expect_ref(ref, entry.tree->spec->path);
+      const auto node = nodes_.find({index_.at(ref.layer), static_cast<std::size_t>(ref.node)});
+      if (node == nodes_.end()) return false;
+      inputs.push_back({node->second, static_cast<int>(ref.tensor)});
+    }
+    add_node(layer, call, std::move(inputs));
+    return true;
+  }
+
+  void add_node(std::size_t layer, std::size_t call, std::vector<core::ValueRef> inputs) {
+    nodes_[{layer, call}] = static_cast<int>(tree_->spec->nodes.size());
+    tree_->spec->nodes.push_back({static_cast<int>(layer), std::move(inputs)});
+  }
+
+  void expect_ref(const Ref& ref, const std::string& from) const {
+    const auto it = index_.find(ref.layer);
+    if (it == index_.end()) fail_layer(reading_, ErrorCode::missing, from, core::concat("refers to layer '", core::escaped(ref.layer), "', which is not there"));
+    const Entry& entry = entries_[it->second];
+    const bool input = std::holds_alternative<core::InputParams>(entry.tree->spec->params);
+    const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
+    const auto tensors = static_cast<std::int64_t>(entry.tree->nested ? entry.tree->nested->spec->outputs.size() : 1);
+    if (ref.node < 0 || ref.node >= calls || ref.tensor < 0 || ref.tensor >= tensors) {
+      fail_layer(reading_, ErrorCode::value, from, core::concat("refers to call ", ref.node, ", result ", ref.tensor, " of layer '", core::escaped(ref.layer),
+                                                                "', which has ", calls, " calls with ", tensors, " results"));
+    }
+  }
+
+  core::ValueRef value(const Ref& ref) const {
+    expect_ref(ref, tree_->spec->name);
+    return {nodes_.at({index_.at(ref.layer), static_cast<std::size_t>(ref.node)}), static_cast<int>(ref.tensor)};
+  }
+
+  /// A leaf, a list of leaves, or a dict of them; a dict's keys become `names`.
+  std::vector<Ref> leaves(const char* key, std::vector<std::string>* names = nullptr) const {
+    const auto it = config_.find(key);
+    if (it == config_.end()) fail_model(ErrorCode::missing, core::concat("config has no '", key, "'"));
+    std::vector<Ref> result;
+    const auto walk = [&](const auto& self, const Json& value, const std::string& name) -> void {
+      if (value.is_array() && value.size() >= 3 && value[0].is_string() && value[1].is_number_integer()) {
+        result.push_back(ref_of(value, key));
+        if (names != nullptr) names->push_back(name);
+      } else if (value.is_array()) {
+        for (const Json& inner : value) self(self, inner, name);
+      } else if (value.is_object()) {
+        for (const auto& item : value.items()) self(self, item.value(), item.key());
+      } else {
+        fail_model(ErrorCode::json, core::concat("'", key, "' is not made of [name, node, tensor]"));
+      }
+    };
+    walk(walk, *it, std::string());
+    return result;
+  }
+
+  void name_outputs(const std::vector<std::string>& keys) {
+    std::set<std::string> taken;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const core::ValueRef ref = tree_->spec->outputs[i];
+      const auto layer = static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer);
+      const std::string base = keys[i].empty() ? tree_->spec->layers[layer]->name : keys[i];
+      std::string name = base;
+      for (int n = 1; !taken.insert(name).second; ++n) name = core::concat(base, "_", n);
+      tree_->spec->output_names.push_back(name);
+    }
+    if (keys.empty()) fail_model(ErrorCode::value, "has no outputs");
+  }
+
+  void check_inputs() const {
+    std::set<int> given;
+    for (const core::ValueRef& ref : tree_->spec->inputs) {
+      const auto& layer = *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer)];
+      if (!std::holds_alternative<core::InputParams>(layer.params)) {
+        fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input of the model and is no InputLayer");
+      }
+      if (!given.insert(ref.node).second) fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input twice");
+    }
+    for (std::size_t n = 0; n < tree_->spec->nodes.size(); ++n) {
+      const auto& layer = *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[n].layer)];
+      if (std::holds_alternative<core::InputParams>(layer.params) && !given.contains(static_cast<int>(n))) {
+        fail_layer(reading_, ErrorCode::value, layer.path, "is an InputLayer and not among the model's inputs");
+      }
+    }
+  }
+
+  const Json& config_;
+  std::string path_;
+  Reading& reading_;
+  std::shared_ptr<ModelTree> tree_ = std::make_shared<ModelTree>();
+  std::vector<Entry> entries_;
+  std::map<std::string, std::size_t> index_;
+  std::map<std::pair<std::size_t, std::size_t>, int> nodes_;
+  std::string class_;  ///< of the layer whose calls are being read
+  bool keras2_ = false;
+};
+
+}  // namespace
+
+std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path, Reading& reading) {
+  return FunctionalReader(config, path, reading).read(name);
+}
+
+}  // namespace lamella::keras

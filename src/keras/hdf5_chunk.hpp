@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+
+#include "keras/hdf5_type.hpp"
+
+namespace lamella::keras::hdf5 {
+
+struct Filter {
+  std::uint16_t id = 0;
+  bool optional = false;
+};
+
+/// How a dataset is cut into chunks.
+struct Grid {
+  std::vector<std::uint64_t> extents;  // of the dataset, in elements
+  std::vector<std::uint64_t> chunk;    // of a chunk, in elements
+  std::vector<std::uint64_t> counts;   // chunks along each axis
+  std::uint64_t chunks = 0;
+  std::uint64_t chunk_bytes = 0;
+  std::uint64_t element = 0;  // bytes of one
+
+  [[nodiscard]] std::size_t rank() const noexcept { return extents.size(); }
+};
+
+struct StoredChunk {
+  std::uint64_t number = 0;  // row-major in the grid
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+  std::uint32_t mask = 0;  // filters that were left out
+};
+
+/// Tells each stored chunk once; `layout` stands behind the chunk's extents.
+using TellChunk = std::function<void(const StoredChunk&)>;
+void walk_tree(const Image& image, std::uint64_t address, const Grid& grid, std::string_view place, const TellChunk& tell);
+void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& grid, bool filtered, std::string_view place,
+                      const TellChunk& tell);
+
+[[nodiscard]] std::vector<Filter> read_filters(const Object& object, std::string_view place);
+/// A chunk's bytes behind all its filters; exactly `size` of them.
+[[nodiscard]] OwnedBytes unfiltered(const Image& image, Bytes stored, const std::vector<Filter>& filters, std::uint32_t mask,
+                                    std::uint64_t size, std::size_t element, std::string_view place);
+
+}  // namespace lamella::keras::hdf5

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keras/hdf5_heap.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace lamella::keras::hdf5 {
+
+namespace {
+
+constexpr std::uint64_t kMaxLevels = 32;
+
+std::size_t bytes_for(std::uint64_t value) {
+  return (static_cast<std::size_t>(std::bit_width(std::max<std::uint64_t>(value, 1))) - 1) / 8 + 1;
+}
+
+}  // namespace
+
+Bytes local_heap(const Image& image, std::uint64_t address, std::string_view place) {
+  ByteReader reader = image.block(address, "HEAP", "local heap", place);
+  if (const int version = reader.u8(); version != 0) fail(ErrorCode::hdf5, place, "local heap version ", version, ", expected 0");
+  reader.skip(3);
+  const std::uint64_t size = image.length(reader);
+  static_cast<void>(image.length(reader));
+  return image.range(image.address(reader), size, "local heap", place);
+}
+
+Bytes global_heap_object(const Image& image, std::uint64_t address, std::uint32_t index, std::string_view place) {
+  ByteReader head = image.block(address, "GCOL", "global heap", place);
+  if (const int version = head.u8(); version != 1) fail(ErrorCode::hdf5, place, "global heap version ", version, ", expected 1");
+  head.skip(3);
+  const std::uint64_t size = image.length(head);
+  ByteReader reader(image.range(address, size, "global heap", place), ErrorCode::hdf5, place, "global heap");
+  reader.seek(head.at());
+  while (reader.left() >= 8) {
+    const std::uint32_t found = reader.u16();
+    reader.skip(6);
+    const std::uint64_t bytes = image.length(reader);
+    if (found == 0) break;  // free space up to the end
+    const Bytes object = reader.bytes(bytes);
+    if (found == index) return object;
+    reader.skip(std::min<std::uint64_t>((8 - bytes % 8) % 8, reader.left()));
+  }
+  fail(ErrorCode::hdf5, place, "no object ", index, " in the global heap at address ", address);
+}
+
+FractalHeap::FractalHeap(const Image& image, std::uint64_t address, std::string_view place) : image_(image), place_(place) {
+  ByteReader reader = image.block(address, "FRHP", "fractal heap", place);
+  if (const int version = reader.u8(); version != 0)
+    fail(ErrorCode::hdf5, place, "fractal heap version ", version, ", expected 0");
+  id_size_ = reader.u16();
+  const std::uint16_t filter_size = reader.u16();
+  if (filter_size != 0) fail(ErrorCode::unsupported, place, "a fractal heap with filters");
+  reader.skip(1);
+  max_object_ = reader.u32();
+  static_cast<void>(image.length(reader));   // next huge object
+  static_cast<void>(image.address(reader));  // tree of huge objects
+  static_cast<void>(image.length(reader));   // free space
+  static_cast<void>(image.address(reader));
+  for (int i = 0; i < 8; ++i) static_cast<void>(image.length(reader));  // statistics
+  width_ = reader.u16();
+  start_size_ = image.length(reader);
+  max_direct_ = image.length(reader);
+  const std::uint16_t offset_bits = reader.u16();
+  reader.skip(2);
+  root_ = image.address(reader);
+  root_rows_ = reader.u16();
+  image.check_sum(address, reader.at() + 4, "fractal heap", place);
+  const bool sizes_fit = std::has_single_bit(width_) && std::has_single_bit(start_size_) && std::has_single_bit(max_direct_) &&
+                         start_size_ <= max_direct_ && max_direct_ <= (std::uint64_t{1} << 32U) && offset_bits >= 8 &&
+                         offset_bits <= 64;
+  if (!sizes_fit) fail(ErrorCode::hdf5, place, "fractal heap at address ", address, ": impossible block sizes");
+  offset_bytes_ = (offset_bits + 7U) / 8U;
+  length_bytes_ = bytes_for(std::min(max_direct_, max_object_));
+}
+
+Bytes FractalHeap::object(Bytes id) const {
+  ByteReader reader(id, ErrorCode::hdf5, place_, "fractal heap ID");
+  const unsigned flags = reader.u8();
+  if (flags >> 6U != 0) fail(ErrorCode::hdf5, place_, "fractal heap ID version ", flags >> 6U, ", expected 0");
+  const unsigned kind = flags >> 4U & 3U;
+  if (kind == 2) return reader.bytes(std::min<std::uint64_t>((flags & 0x0FU) + 1U, reader.left()));
+  if (kind != 0) fail(ErrorCode::unsupported, place_, "a huge object in a fractal heap");
+  const std::uint64_t offset = reader.uint(offset_bytes_);
+  return managed(offset, reader.uint(length_bytes_));
+}
+
+/// Rows double in size, but for the first two; those up to the largest direct block hold blocks, later ones hold tables.
+FractalHeap::Row FractalHeap::row(std::uint64_t index) const {
+  const std::uint64_t shift = index == 0 ? 0 : index - 1;
+  const auto start_bits = static_cast<std::uint64_t>(std::bit_width(start_size_)) - 1;
+  if (shift + start_bits + static_cast<std::uint64_t>(std::bit_width(width_)) > 63)
+    fail(ErrorCode::hdf5, place_, "fractal heap with ", index, " rows");
+  const std::uint64_t size = start_size_ << shift;
+  return {size, size <= max_direct_};
+}
+
+Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
+  std::uint64_t block = root_;
+  std::uint64_t rows = root_rows_;
+  std::uint64_t block_size = start_size_;
+  std::uint64_t inside = offset;  // from the beginning of the block
+  for (std::uint64_t level = 0; rows != 0; ++level) {
+    if (level == kMaxLevels) fail(ErrorCode::limit, place_, "fractal heap deeper than ", kMaxLevels, " levels");
+    ByteReader reader = image_.block(block, "FHIB", "fractal heap table", place_);
+    reader.skip(1 + image_.offset_size() + offset_bytes_);
+    std::uint64_t r = 0;
+    while (r < rows && inside >= row(r).block_size * width_) inside -= row(r++).block_size * width_;
+    if (r == rows) fail(ErrorCode::hdf5, place_, "fractal heap offset ", offset, " lies outside the heap");
+    const Row found = row(r);
+    reader.skip((r * width_ + inside / found.block_size) * image_.offset_size());
+    inside %= found.block_size;
+    block = image_.address(reader);
+    block_size = found.block_size;
+    // A table spans its rows: the first is as wide as the smallest blocks together.
+    rows = found.direct ? 0
+                        : static_cast<std::uint64_t>(std::bit_width(found.block_size)) -
+                              static_cast<std::uint64_t>(std::bit_width(start_size_ * width_)) + 1;
+    if (!found.direct && found.block_size < start_size_ * width_) fail(ErrorCode::hdf5, place_, "fractal heap table of no rows");
+  }
+  static_cast<void>(image_.block(block, "FHDB", "fractal heap block", place_));
+  if (size > block_size || inside > block_size - size)
+    fail(ErrorCode::hdf5, place_, "fractal heap object of ", size, " bytes leaves its block");
+  return image_.range(block, block_size, "fractal heap block", place_).subspan(inside, size);
+}
+
+std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int type, std::string_view place) {
+  ByteReader head = image.block(address, "BTHD", "version 2 B-tree", place);
+  if (const int version = head.u8(); version != 0)
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: header version ", version, ", expected 0");
+  if (const int found = head.u8(); found != type)
+    fail(ErrorCode::hdf5, place, "version 2 B-tree of type ", found, ", expected ", type);
+  const std::uint64_t node_size = head.u32();
+  const std::uint64_t record_size = head.u16();
+  const std::uint64_t depth = head.u16();
+  head.skip(2);
+  const std::uint64_t root = image.address(head);
+  const std::uint64_t root_records = head.u16();
+  const std::uint64_t total = image.length(head);
+  image.check_sum(address, head.at() + 4, "version 2 B-tree", place);
+  constexpr std::uint64_t kOverhead = 10;
+  constexpr std::uint64_t kMaxDepth = 8;
+  if (depth > kMaxDepth || record_size == 0 || node_size < kOverhead + record_size) {
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: depth ", depth, ", records of ", record_size, " in nodes of ", node_size,
+         " bytes");
+  }
+  if (total > image.size() / record_size)
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", total, " records do not fit into the file");
+
+  std::vector<std::uint64_t> most{(node_size - kOverhead) / record_size};  // records of a node, by level
+  std::vector<std::uint64_t> below{most[0]};                               // and of all under it
+  std::vector<std::size_t> total_bytes{0};
+  const std::size_t count_bytes = bytes_for(most[0]);
+  for (std::uint64_t level = 1; level <= depth; ++level) {
+    const std::uint64_t pointer = image.offset_size() + count_bytes + total_bytes.back();
+    if (node_size < kOverhead + pointer)
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: nodes of ", node_size, " bytes are too small");
+    most.push_back((node_size - kOverhead - pointer) / (record_size + pointer));
+    const auto under = core::checked_mul(most.back() + 1, below.back());
+    if (!under || *under > kUndefined / 2) fail(ErrorCode::hdf5, place, "version 2 B-tree: too deep");
+    below.push_back(*under + most.back());
+    total_bytes.push_back(bytes_for(below.back()));
+  }
+
+  struct Node {
+    std::uint64_t address, records, level;
+  };
+  std::vector<Node> open;
+  if (root != kUndefined) open.push_back({root, root_records, depth});
+  std::vector<Bytes> records;
+  std::set<std::uint64_t> seen;
+  while (!open.empty()) {
+    const Node node = open.back();
+    open.pop_back();
+    if (!seen.insert(node.address).second)
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: a node is reached twice, at address ", node.address);
+    ByteReader reader = image.block(node.address, node.level == 0 ? "BTLF" : "BTIN", "version 2 B-tree node", place);
+    reader.skip(2);
+    if (node.records > most[node.level]) fail(ErrorCode::hdf5, place, "version 2 B-tree: ", node.records, " records in one node");
+    for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(record_size));
+    if (records.size() > total) fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the ", total, " records it says");
+    for (std::uint64_t i = 0; node.level > 0 && i <= node.records; ++i) {
+      const std::uint64_t child = image.address(reader);
+      const std::uint64_t count = reader.uint(count_bytes);
+      reader.skip(total_bytes[node.level - 1]);
+      open.push_back({child, count, node.level - 1});
+    }
+    image.check_sum(node.address, reader.at() + 4, "version 2 B-tree node", place);
+  }
+  if (records.size() != total) fail(ErrorCode::hdf5, place, "version 2 B-tree: ", records.size(), " records, expected ", total);
+  return records;
+}
+
+}  // namespace lamella::keras::hdf5

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "keras/bytes.hpp"
+
+namespace lamella::keras {
+
+/// JSON as Python's json module writes it: NaN, Infinity and -Infinity may stand for a number. Integers are exact or refused.
+/// Throws LoadError: json, limit (64 MiB, 64 levels, a million values) or overflow, with the place in bytes.
+[[nodiscard]] nlohmann::json parse_json(Bytes text, const std::string& where);
+
+}  // namespace lamella::keras

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models as a whole: Sequential configs, and what a model is.
+#include <algorithm>
+#include <set>
+
+#include "keras/tree.hpp"
+
+namespace lamella::keras {
+namespace {
+
+constexpr std::size_t kMostLayers = 100'000;
+constexpr int kDeepest = 32;
+constexpr std::int64_t kMostCalls = 1'000'000;
+
+/// The batch shape of a Sequential that has no InputLayer.
+std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {
+  if (first.contains("config") && first.at("config").is_object()) {
+    for (const char* key : {"batch_input_shape", "batch_shape"}) {
+      if (first.at("config").contains(key) && first.at("config").at(key).is_array()) return read_shape(first.at("config").at(key), fields, key);
+    }
+  }
+  if (config.contains("build_input_shape") && config.at("build_input_shape").is_array()) return read_shape(config.at("build_input_shape"), fields, "build_input_shape");
+  if (first.contains("build_config") && first.at("build_config").is_object() && first.at("build_config").contains("input_shape") &&
+      first.at("build_config").at("input_shape").is_array()) {
+    return read_shape(first.at("build_config").at("input_shape"), fields, "build_config");
+  }
+  return {};
+}
+
+std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string& name, const std::string& path, Reading& reading) {
+  auto tree = std::make_shared<ModelTree>();
+  tree->spec = std::make_shared<core::ModelSpec>();
+  core::ModelSpec& spec = *tree->spec;
+  spec.name = name;
+  spec.class_name = "Sequential";
+  const Json empty = Json::object();
+  const Json& fields_of = config.is_object() ? config : empty;
+  const Fields fields(fields_of, reading, path.empty() ? name : path);
+  const Json& layers = config.is_array() ? config : fields.at("layers");
+  if (!layers.is_array()) fields.fail_field(ErrorCode::json, "layers", "is not a list");
+  if (layers.size() > kMostLayers) fields.fail_field(ErrorCode::limit, "layers", core::concat("has ", layers.size(), " entries, allowed 0..", kMostLayers));
+  std::set<std::string> names;
+  const auto append = [&](const std::shared_ptr<LayerTree>& layer) {
+    if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->spec->params)) {
+      fail_layer(reading, ErrorCode::value, layer->spec->path, "is an InputLayer behind the first place of a Sequential");
+    }
+    if (!tree->layers.empty() && tree->layers.back()->nested && tree->layers.back()->nested->spec->outputs.size() != 1) {
+      fail_layer(reading, ErrorCode::value, layer->spec->path, "stands behind a model of several outputs in a Sequential");
+    }
+    if (!names.insert(layer->spec->name).second) fail_layer(reading, ErrorCode::value, layer->spec->path, "another layer has the same name");
+    tree->layers.push_back(layer);
+    spec.layers.push_back(layer->spec);
+    const int node = static_cast<int>(spec.nodes.size());
+    spec.nodes.push_back({node, node == 0 ? std::vector<core::ValueRef>{} : std::vector<core::ValueRef>{{node - 1, 0}}});
+  };
+  for (const Json& object : layers) {
+    if (!object.is_object()) fields.fail_field(ErrorCode::json, "layers", "has an entry that is not an object");
+    std::string layer_name = object.value("name", std::string());
+    if (object.contains("config") && object.at("config").is_object()) layer_name = object.at("config").value("name", layer_name);
+    if (spec.nodes.empty() && object.value("class_name", std::string()) != "InputLayer") {
+      auto input = std::make_shared<LayerTree>();
+      input->spec = std::make_shared<core::LayerSpec>();
+      input->spec->name = layer_name + "_input";
+      input->spec->class_name = "InputLayer";
+      input->spec->config_json = "{}";
+      input->spec->path = path.empty() ? input->spec->name : path + "/" + input->spec->name;
+      input->spec->params = core::InputParams{found_shape(config, object, fields), DType::float32};
+      append(input);
+    }
+    append(read_any(object, path.empty() ? layer_name : path + "/" + layer_name, reading));
+  }
+  if (spec.nodes.empty()) fields.fail_field(ErrorCode::value, "layers", "is empty: the model computes nothing");
+  if (!std::holds_alternative<core::InputParams>(spec.layers[0]->params)) fail_layer(reading, ErrorCode::value, spec.layers[0]->path, "is not an InputLayer");
+  spec.inputs = {{0, 0}};
+  spec.outputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
+  spec.output_names = {spec.layers.back()->name};
+  if (tree->layers.back()->nested) {
+    spec.outputs.clear();
+    spec.output_names = tree->layers.back()->nested->spec->output_names;
+    for (std::size_t i = 0; i < spec.output_names.size(); ++i) spec.outputs.push_back({static_cast<int>(spec.nodes.size()) - 1, static_cast<int>(i)});
+    if (spec.outputs.size() == 1) spec.output_names = {spec.layers.back()->name};
+  }
+  return tree;
+}
+
+/// Calls of layers, a nested model's counted at each of its own calls: a small file can ask for very many.
+std::int64_t count_calls(const ModelTree& tree) {
+  std::int64_t calls = 0;
+  for (const core::NodeSpec& node : tree.spec->nodes) {
+    const LayerTree& layer = *tree.layers[static_cast<std::size_t>(node.layer)];
+    calls = std::min(calls + (layer.nested ? layer.nested->calls : 1), kMostCalls + 1);
+  }
+  return calls;
+}
+
+}  // namespace
+
+/// A layer, or a model as a layer; the same object as before where the file says so.
+std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading) {
+  const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
+  const std::int64_t id = shareable ? object.at("shared_object_id").get<std::int64_t>() : 0;
+  if (shareable) {
+    if (const auto known = reading.shared.find(id); known != reading.shared.end()) return known->second;
+  }
+  std::shared_ptr<LayerTree> tree;
+  if (is_model(object)) {
+    tree = std::make_shared<LayerTree>();
+    tree->nested = read_model(object, path, reading);
+    tree->spec = std::make_shared<core::LayerSpec>();
+    tree->spec->name = path.substr(path.rfind('/') + 1);
+    tree->spec->class_name = object.value("class_name", std::string());
+    tree->spec->config_json = "{}";
+    tree->spec->path = path;
+    tree->spec->params = core::NestedParams{tree->nested->spec};
+  } else {
+    tree = read_layer(object, path, reading);
+  }
+  if (shareable) reading.shared[id] = tree;
+  return tree;
+}
+
+bool is_model(const Json& object) {
+  const std::string class_name = object.value("class_name", std::string());
+  return class_name == "Sequential" || class_name == "Functional" || class_name == "Model";
+}
+
+std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading) {
+  if (!object.is_object() || !is_model(object)) {
+    const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
+    throw LoadError(ErrorCode::unsupported, core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
+                                                         "', allowed Sequential, Functional; a subclassed model exists only as Python code"));
+  }
+  if (object.contains("registered_name") && object.at("registered_name").is_string() && object.at("registered_name").get<std::string>().find('>') != std::string::npos) {
+    fail_layer(reading, ErrorCode::unsupported, path, core::concat("model class '", core::escaped(object.at("registered_name").get<std::string>()), "' is a custom class"));
+  }
+  if (++reading.depth > kDeepest) fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
+  if (!object.contains("config")) fail_layer(reading, ErrorCode::missing, path, "the model has no config");
+  const Json& config = object.at("config");
+  const bool sequential = object.at("class_name") == "Sequential";
+  if (!config.is_object() && !(sequential && config.is_array())) fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
+  const std::string name = config.is_object() ? config.value("name", std::string("model")) : std::string("sequential");
+  auto tree = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
+  --reading.depth;
+  tree->calls = count_calls(*tree);
+  if (tree->calls > kMostCalls) {
+    fail_layer(reading, ErrorCode::limit, path.empty() ? name : path, core::concat("the model makes more than ", kMostCalls, " calls of layers, those inside nested models counted each time"));
+  }
+  return tree;
+}
+
+}  // namespace lamella::keras

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/options.hpp>
+
+#include "core/spec.hpp"
+#include "keras/bytes.hpp"
+
+/// A config read from a file: the specs, and beside them what is needed to find their weights.
+namespace lamella::keras {
+
+using Json = nlohmann::json;
+
+struct ModelTree;
+
+/// One entry of a model's `layers`.
+struct LayerTree {
+  std::shared_ptr<core::LayerSpec> spec;
+  std::vector<std::string> weights;        ///< names in the order in which Keras stores them; "count" is stored and not used
+  std::vector<bool> trainable;             ///< beside `weights`; legacy files store trainable ones first
+  std::shared_ptr<LayerTree> activation;   ///< a layer used as a Dense's activation
+  std::shared_ptr<ModelTree> nested;
+};
+
+struct ModelTree {
+  std::shared_ptr<core::ModelSpec> spec;
+  std::vector<std::shared_ptr<LayerTree>> layers;
+  std::int64_t calls = 0;  ///< of layers, those of nested models counted each time
+};
+
+/// What reading needs to know everywhere.
+struct Reading {
+  std::string file;                         ///< begins messages
+  bool keras2_hard_sigmoid = false;
+  std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
+  int depth = 0;
+};
+
+/// The fields of one layer's config. Every failure names file, layer, field, what was found and what is allowed.
+class Fields {
+ public:
+  Fields(const Json& config, const Reading& reading, std::string layer);
+
+  [[nodiscard]] bool has(const char* key) const { return config_.contains(key) && !config_.at(key).is_null(); }
+  [[nodiscard]] const Json& at(const char* key) const;
+  [[nodiscard]] std::int64_t integer(const char* key, std::int64_t low, std::int64_t high) const;
+  [[nodiscard]] double number(const char* key, double fallback) const;
+  [[nodiscard]] bool boolean(const char* key, bool fallback) const;
+  [[nodiscard]] std::string string(const char* key, const std::string& fallback) const;
+  /// An integer or a list of integers.
+  [[nodiscard]] std::vector<int> axes(const char* key, std::vector<int> fallback) const;
+  /// A number, a list of numbers, or a serialized numpy array; flattened.
+  [[nodiscard]] std::vector<double> numbers(const char* key) const;
+  [[nodiscard]] const std::string& layer() const { return layer_; }
+  [[nodiscard]] const Reading& reading() const { return reading_; }
+  [[noreturn]] void fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const;
+  /// Refuses keys that are neither read nor known to have no effect at inference.
+  void expect_only(std::initializer_list<std::string_view> read) const;
+
+ private:
+  const Json& config_;
+  const Reading& reading_;
+  std::string layer_;
+};
+
+[[noreturn]] void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message);
+
+/// One serialized layer object (class_name, config, module) that is not a model.
+[[nodiscard]] std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading);
+/// A serialized layer or model as one entry of `layers`; the same object as before where the file says so.
+[[nodiscard]] std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading);
+/// The config of a Functional.
+[[nodiscard]] std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path, Reading& reading);
+/// A serialized Sequential or Functional object.
+[[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
+[[nodiscard]] bool is_model(const Json& object);
+[[nodiscard]] core::Policy read_policy(const Json* dtype, const Fields& fields);
+/// [null, 4] as extents; null for "no shape here".
+[[nodiscard]] std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key);
+
+}  // namespace lamella::keras

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "keras/hdf5.hpp"
+#include "keras/tree.hpp"
+
+namespace lamella::keras {
+
+/// Where a Keras 3 weights file keeps the variables of one group: its datasets by path, whichever file they are in.
+struct WeightSource {
+  std::function<bool(const std::string& group)> has_group;
+  std::function<std::vector<std::string>(const std::string& group)> children;
+  std::function<H5Dataset(const std::string& path)> dataset;
+  std::string where;  ///< begins messages
+};
+
+/// Fills in all weights from the Keras 3 layout (/layers/dense/vars/0). Throws LoadError when some are missing, left over, or misshapen.
+void fill_weights(ModelTree& tree, const WeightSource& source);
+/// The same from the Keras 2 layout (layer_names, weight_names), which stands at `root` ("" or "model_weights").
+void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where);
+
+}  // namespace lamella::keras

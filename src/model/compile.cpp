@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "model/program.hpp"
+
+namespace lamella::model {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) {
+  LAMELLA_EXPECTS(bytes <= std::numeric_limits<std::size_t>::max() - kAlignment, overflow, "[predict] a buffer of ", bytes, " bytes is too large");
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+/// Hands out ranges of one arena: the first gap that is large enough, lowest address first.
+class Arena {
+ public:
+  std::size_t take(std::size_t bytes) {
+    std::size_t at = 0;
+    for (const auto& [begin, end] : used_) {
+      if (begin - at >= bytes) break;
+      at = end;
+    }
+    used_.emplace(at, at + bytes);
+    size_ = std::max(size_, at + bytes);
+    return at;
+  }
+  void give_back(std::size_t at) { used_.erase(at); }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  std::map<std::size_t, std::size_t> used_;  // begin -> end; empty ranges are never taken
+  std::size_t size_ = 0;
+};
+
+/// Whether dst may lie on src: element i of the result depends on element i of the source alone.
+bool in_place(const ops::Desc& desc) {
+  return std::holds_alternative<ops::ActivationDesc>(desc) || std::holds_alternative<ops::AffineDesc>(desc) ||
+         std::holds_alternative<ops::PReluDesc>(desc);
+}
+
+/// Assigns slots by liveness: a buffer lives from the step that writes it to the last step that reads it.
+void assign(const Graph& graph, std::int64_t batch, Program& program) {
+  const std::size_t steps = graph.steps.size();
+  std::map<int, std::size_t> last_use;  // root -> step
+  for (std::size_t i = 0; i < steps; ++i) {
+    for (const int src : graph.steps[i].srcs) last_use[graph.root(src)] = i;
+  }
+  std::map<int, int> slot_of;  // root -> slot
+  const auto add = [&](int root, Slot::Kind kind, std::size_t at, std::size_t bytes) {
+    slot_of[root] = static_cast<int>(program.slots.size());
+    program.slots.push_back({kind, at, bytes});
+  };
+  const auto bytes_of_value = [&](int value) {
+    const Value& v = graph.values[static_cast<std::size_t>(value)];
+    const auto total = core::checked_mul(v.sample.elements(), batch);
+    LAMELLA_EXPECTS(total && core::checked_mul(static_cast<std::size_t>(*total), size_of(v.dtype)), overflow, "[predict] ", batch, " rows of ",
+                    to_string(v.sample), " do not fit into memory");
+    return static_cast<std::size_t>(*total) * size_of(v.dtype);
+  };
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i) add(graph.root(graph.inputs[i]), Slot::Kind::input, i, bytes_of_value(graph.inputs[i]));
+  for (std::size_t i = 0; i < graph.outputs.size(); ++i) add(graph.root(graph.outputs[i]), Slot::Kind::output, i, bytes_of_value(graph.outputs[i]));
+
+  Arena arena;
+  for (std::size_t i = 0; i < steps; ++i) {
+    const Step& step = graph.steps[i];
+    const int root = graph.root(step.dst);
+    const int src_root = graph.root(step.srcs.at(0));
+    if (!slot_of.contains(root)) {
+      const Slot from = program.slots[static_cast<std::size_t>(slot_of.at(src_root))];
+      if (in_place(step.desc) && last_use.at(src_root) == i && from.kind == Slot::Kind::arena) {
+        add(root, Slot::Kind::arena, from.at, from.bytes);
+        last_use.erase(src_root);  // the memory goes on under its new name
+      } else {
+        const std::size_t bytes = std::max(aligned(bytes_of_value(step.dst)), kAlignment);
+        add(root, Slot::Kind::arena, arena.take(bytes), bytes);
+      }
+    }
+    ProgramStep& into = program.steps[i];
+    for (const int src : step.srcs) into.srcs.push_back(slot_of.at(graph.root(src)));
+    into.dst = slot_of.at(root);
+    for (auto it = last_use.begin(); it != last_use.end();) {
+      const Slot& slot = program.slots[static_cast<std::size_t>(slot_of.contains(it->first) ? slot_of[it->first] : 0)];
+      if (it->second == i && slot_of.contains(it->first)) {
+        if (slot.kind == Slot::Kind::arena) arena.give_back(slot.at);
+        it = last_use.erase(it);
+      } else {
+        ++it;
+      }
+    }
+    // A result that nobody reads is dead at once.
+    if (program.slots[static_cast<std::size_t>(into.dst)].kind == Slot::Kind::arena && !last_use.contains(root)) {
+      arena.give_back(program.slots[static_cast<std::size_t>(into.dst)].at);
+    }
+  }
+  program.workspace_at = arena.size();
+}
+
+}  // namespace
+
+std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops, const ops::PlanContext& context,
+                                       const std::string& forced_engine) {
+  auto program = std::make_shared<Program>();
+  program->batch = batch;
+  std::size_t workspace = 0;
+  for (const Step& step : graph.steps) {
+    ProgramStep& into = program->steps.emplace_back();
+    into.desc = at_batch(step.desc, batch);
+    into.layers = step.layers;
+    into.choice = ops.plan(into.desc, step.constants, context, forced_engine);
+    workspace = std::max(workspace, into.choice.plan->workspace_bytes());
+  }
+  assign(graph, batch, *program);
+  program->arena_bytes = program->workspace_at + workspace;
+  return program;
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "model/impl.hpp"
+
+namespace lamella::model {
+namespace {
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : " + ") + core::escaped(part);
+  return text;
+}
+
+std::string op_of(const ProgramStep& step) {
+  const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
+  if (dense == nullptr) return op_name(step.desc);
+  return core::concat("dense ", dense->inputs, " -> ", dense->units, dense->activation.kind == ActivationKind::Linear ? "" : " ",
+                      dense->activation.kind == ActivationKind::Linear ? "" : name(dense->activation.kind));
+}
+
+std::string amount(double value) {
+  const char* units[] = {"", "k", "M", "G", "T"};
+  std::size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < std::size(units); ++unit) value /= 1000;
+  char text[32];
+  static_cast<void>(std::snprintf(text, sizeof text, unit == 0 ? "%.0f%s" : "%.3g %s", value, units[unit]));
+  return text;
+}
+
+}  // namespace
+
+std::string explain_text(const Program& program, Device device, const std::string& why_this_device) {
+  std::string text = core::concat("Program for ", program.batch, " rows on ", to_string(device), ": ", program.steps.size(), " steps, ",
+                                  amount(static_cast<double>(program.arena_bytes)), "B of buffers and workspace\n");
+  if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
+  int number = 0;
+  for (const ProgramStep& step : program.steps) {
+    text += core::concat("  ", ++number, ". ", op_of(step), "  [", joined(step.layers), "]\n     engine ", step.choice.engine);
+    if (!step.choice.fused.empty()) text += core::concat(", fused: ", step.choice.fused);
+    text += core::concat(", ", amount(static_cast<double>(bytes_of(step.desc))), "B, ", amount(static_cast<double>(flops_of(step.desc))), "FLOP");
+    if (const std::size_t workspace = step.choice.plan->workspace_bytes(); workspace != 0) {
+      text += core::concat(", workspace ", amount(static_cast<double>(workspace)), "B");
+    }
+    text += "\n";
+    for (const ops::Refusal& refusal : step.choice.refused) text += core::concat("     not ", refusal.engine, ": ", refusal.why, "\n");
+  }
+  return text;
+}
+
+std::string explain_json(const Program& program, Device device) {
+  nlohmann::ordered_json steps = nlohmann::ordered_json::array();
+  for (const ProgramStep& step : program.steps) {
+    nlohmann::ordered_json refused = nlohmann::ordered_json::array();
+    for (const ops::Refusal& refusal : step.choice.refused) refused.push_back({{"engine", refusal.engine}, {"why", refusal.why}});
+    steps.push_back({{"op", op_of(step)},
+                     {"layers", step.layers},
+                     {"engine", step.choice.engine},
+                     {"fused", step.choice.fused},
+                     {"refused", refused},
+                     {"bytes", bytes_of(step.desc)},
+                     {"flops", flops_of(step.desc)},
+                     {"workspace", step.choice.plan->workspace_bytes()}});
+  }
+  const nlohmann::ordered_json result{{"device", to_string(device)}, {"batch", program.batch}, {"steps", steps}};
+  return result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace lamella::model

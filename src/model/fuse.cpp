@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <optional>
+
+#include "model/graph.hpp"
+
+namespace lamella::model {
+namespace {
+
+/// Looks at a graph step by step; a step that was merged into another is marked and swept at the end.
+class Fuser {
+ public:
+  Fuser(Graph& graph, ConstantsPool& pool) : graph_(graph), pool_(pool), gone_(graph.steps.size(), false) {}
+
+  void run() {
+    drop_unread();
+    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
+      if (gone_[i]) continue;
+      if (std::holds_alternative<ops::AffineDesc>(graph_.steps[i].desc)) {
+        if (!fold_into_producer(i)) fold_into_consumer(i);
+      } else if (std::holds_alternative<ops::ActivationDesc>(graph_.steps[i].desc)) {
+        attach(i);
+      }
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
+      if (gone_[i]) continue;
+      if (kept != i) graph_.steps[kept] = std::move(graph_.steps[i]);
+      ++kept;
+    }
+    graph_.steps.resize(kept);
+  }
+
+ private:
+  /// Marks steps whose result reaches no output: branches that a nested model has and its caller does not use.
+  void drop_unread() {
+    for (std::size_t i = graph_.steps.size(); i-- > 0;) {
+      const int root = graph_.root(graph_.steps[i].dst);
+      gone_[i] = readers(root) == 0 && !is_output(root);
+    }
+  }
+
+  /// The step before `i` that made its only source, when it is a Dense without activation whose result nobody else sees.
+  std::optional<std::size_t> sole_dense_before(std::size_t i) {
+    const int root = graph_.root(graph_.steps[i].srcs.at(0));
+    if (readers(root) != 1 || is_output(root)) return std::nullopt;
+    for (std::size_t p = 0; p < i; ++p) {
+      if (gone_[p] || graph_.root(graph_.steps[p].dst) != root) continue;
+      const auto* dense = std::get_if<ops::DenseDesc>(&graph_.steps[p].desc);
+      return dense != nullptr && dense->activation.kind == ActivationKind::Linear ? std::optional(p) : std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+  void attach(std::size_t i) {
+    const auto producer = sole_dense_before(i);
+    if (!producer) return;
+    Step& step = graph_.steps[i];
+    auto& dense = std::get<ops::DenseDesc>(graph_.steps[*producer].desc);
+    const auto& activation = std::get<ops::ActivationDesc>(step.desc);
+    if (activation.dtype != dense.dtype) return;
+    dense.activation = activation.activation;
+    merge(*producer, i);
+  }
+
+  /// (x . K + b) * s + o  =  x . (K * s) + (b * s + o), column by column. Only where weights are not rounded to 16 bits first.
+  bool fold_into_producer(std::size_t i) {
+    const auto producer = sole_dense_before(i);
+    if (!producer) return false;
+    const auto& affine = std::get<ops::AffineDesc>(graph_.steps[i].desc);
+    auto& dense = std::get<ops::DenseDesc>(graph_.steps[*producer].desc);
+    if (dense.dtype != affine.dtype || !wide(dense.dtype)) return false;
+    const bool per_unit = affine.channels == dense.units && affine.inner == 1;
+    if (!per_unit && affine.channels != 1) return false;
+    const ops::Constants& before = *graph_.steps[*producer].constants;
+    const ops::Constants& factors = *graph_.steps[i].constants;
+    const auto at = [&](const std::vector<double>& v, std::int64_t unit) { return v[per_unit ? static_cast<std::size_t>(unit) : 0]; };
+    const auto key = [&](const char* what) {
+      std::string text = what;
+      for (const ops::Constants* c : {&before, &factors}) {
+        for (std::size_t k = 0; k < c->size(); ++k) text += core::concat("/", static_cast<const void*>(&(*c)[k]));
+      }
+      return text;
+    };
+    const DType dtype = dense.dtype;
+    const std::int64_t units = dense.units;
+    const auto kernel = pool_.computed(key("kernel*scale"), [&] {
+      std::vector<double> values = numbers(before[0]);
+      const std::vector<double> scale = numbers(factors[0]);
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= at(scale, static_cast<std::int64_t>(k) % units);
+      return Tensor::of<double>(values, before[0].shape()).to(dtype);
+    });
+    const auto bias = pool_.computed(key("bias*scale+offset"), [&] {
+      const std::vector<double> scale = numbers(factors[0]);
+      const std::vector<double> offset = numbers(factors[1]);
+      std::vector<double> values = dense.has_bias ? numbers(before[1]) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
+      for (std::int64_t u = 0; u < units; ++u) {
+        auto& v = values[static_cast<std::size_t>(u)];
+        v = v * at(scale, u) + at(offset, u);
+      }
+      return Tensor::of<double>(values, Shape{units}).to(dtype);
+    });
+    dense.has_bias = true;
+    graph_.steps[*producer].constants = pool_.get({kernel, bias});
+    merge(*producer, i);
+    return true;
+  }
+
+  /// (x * s) . K + b  =  x . (s * K) + b, row by row; with an offset the sum would be rounded differently, so only without.
+  void fold_into_consumer(std::size_t i) {
+    const Step& step = graph_.steps[i];
+    const int root = graph_.root(step.dst);
+    if (readers(root) != 1 || is_output(root)) return;
+    const auto& affine = std::get<ops::AffineDesc>(step.desc);
+    for (std::size_t c = i + 1; c < graph_.steps.size(); ++c) {
+      Step& consumer = graph_.steps[c];
+      if (gone_[c] || graph_.root(consumer.srcs.at(0)) != root) continue;
+      auto* dense = std::get_if<ops::DenseDesc>(&consumer.desc);
+      if (dense == nullptr || dense->dtype != affine.dtype || !wide(dense->dtype)) return;
+      const bool per_input = affine.channels == dense->inputs && affine.inner == 1;
+      if (!per_input && affine.channels != 1) return;
+      const std::vector<double> scale = numbers((*step.constants)[0]);
+      const std::vector<double> offset = numbers((*step.constants)[1]);
+      if (std::any_of(offset.begin(), offset.end(), [](double o) { return o != 0.0; })) return;
+      const ops::Constants& before = *consumer.constants;
+      const std::int64_t units = dense->units;
+      const DType dtype = dense->dtype;
+      const auto kernel = pool_.computed(core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])), [&] {
+        std::vector<double> values = numbers(before[0]);
+        for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
+        return Tensor::of<double>(values, before[0].shape()).to(dtype);
+      });
+      ConstantsPool::Values constants{kernel};
+      if (dense->has_bias) constants.push_back(pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
+      consumer.constants = pool_.get(constants);
+      consumer.srcs[0] = step.srcs[0];
+      consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());
+      gone_[i] = true;
+      return;
+    }
+  }
+
+  /// Step `i` is done by the step `producer` now.
+  void merge(std::size_t producer, std::size_t i) {
+    Step& into = graph_.steps[producer];
+    const Step& step = graph_.steps[i];
+    // Views of the Dense's own result do not outlive it: its only reader is gone.
+    into.dst = step.dst;
+    for (const std::string& layer : step.layers) {
+      if (into.layers.empty() || into.layers.back() != layer) into.layers.push_back(layer);
+    }
+    gone_[i] = true;
+  }
+
+  [[nodiscard]] int readers(int root) const {
+    int count = 0;
+    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
+      if (gone_[i]) continue;
+      for (const int src : graph_.steps[i].srcs) count += graph_.root(src) == root ? 1 : 0;
+    }
+    return count;
+  }
+  [[nodiscard]] bool is_output(int root) const {
+    return std::any_of(graph_.outputs.begin(), graph_.outputs.end(), [&](int value) { return graph_.root(value) == root; });
+  }
+  static bool wide(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
+  static std::vector<double> numbers(const Tensor& tensor) {
+    const Tensor converted = tensor.to(DType::float64);
+    const auto span = converted.span<double>();
+    return {span.begin(), span.end()};
+  }
+
+  Graph& graph_;
+  ConstantsPool& pool_;
+  std::vector<bool> gone_;
+};
+
+}  // namespace
+
+void fuse(Graph& graph, ConstantsPool& pool) { Fuser(graph, pool).run(); }
+
+}  // namespace lamella::model

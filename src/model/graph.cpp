@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/graph.hpp"
+
+#include <numeric>
+
+namespace lamella::model {
+namespace {
+
+template <typename... F>
+struct Overload : F... {
+  using F::operator()...;
+};
+
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  const auto product = core::checked_mul(a, b);
+  LAMELLA_EXPECTS(product, overflow, "[predict] ", a, " x ", b, " elements do not fit into 64 bits");
+  return *product;
+}
+
+std::int64_t width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
+
+}  // namespace
+
+std::shared_ptr<const ops::Constants> ConstantsPool::get(const Values& values) {
+  std::vector<const Tensor*> key;
+  for (const auto& value : values) key.push_back(value.get());
+  const std::lock_guard lock(mutex_);
+  auto& entry = known_[key];
+  if (!entry) entry = std::make_shared<ops::Constants>(values);
+  return entry;
+}
+
+std::shared_ptr<const Tensor> ConstantsPool::computed(const std::string& key, const std::function<Tensor()>& make) {
+  const std::lock_guard lock(mutex_);
+  auto& entry = computed_[key];
+  if (!entry) entry = std::make_shared<const Tensor>(make());
+  return entry;
+}
+
+ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
+  ops::Desc result = desc;
+  std::visit(Overload{
+                 [&](ops::DenseDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::ActivationDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::RowwiseDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::LayerNormalizationDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::AffineDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::PReluDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::CombineDesc& d) {
+                   d.dst = d.dst.with(0, batch);
+                   for (Shape& src : d.srcs) src = src.with(0, batch);
+                 },
+                 [&](ops::ConcatDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::TransposeDesc& d) { d.src = d.src.with(0, batch); },
+                 [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
+             },
+             result);
+  return result;
+}
+
+std::int64_t bytes_of(const ops::Desc& desc) {
+  return std::visit(
+      Overload{
+          [](const ops::DenseDesc& d) {
+            return width(d.dtype) * (d.batch * d.inputs + d.inputs * d.units + d.batch * d.units + (d.has_bias ? d.units : 0));
+          },
+          [](const ops::ActivationDesc& d) { return 2 * width(d.dtype) * d.elements; },
+          [](const ops::RowwiseDesc& d) {
+            const std::int64_t n = d.outer * d.length * d.inner;
+            return width(d.dtype) * (n + (d.kind == ActivationKind::Glu ? n / 2 : n));
+          },
+          [](const ops::LayerNormalizationDesc& d) { return width(d.dtype) * 2 * d.outer * d.length; },
+          [](const ops::AffineDesc& d) { return width(d.dtype) * 2 * d.outer * d.channels * d.inner; },
+          [](const ops::PReluDesc& d) { return width(d.dtype) * 2 * d.batch * d.length; },
+          [](const ops::CombineDesc& d) {
+            return width(d.dtype) * std::accumulate(d.srcs.begin(), d.srcs.end(), d.dst.elements(),
+                                                    [](std::int64_t sum, const Shape& s) { return sum + s.elements(); });
+          },
+          [](const ops::ConcatDesc& d) {
+            return width(d.dtype) * 2 * d.outer * std::accumulate(d.extents.begin(), d.extents.end(), std::int64_t{0});
+          },
+          [](const ops::TransposeDesc& d) { return width(d.dtype) * 2 * d.src.elements(); },
+          [](const ops::CastDesc& d) { return d.elements * (width(d.from) + width(d.to)); },
+      },
+      desc);
+}
+
+std::int64_t flops_of(const ops::Desc& desc) {
+  return std::visit(
+      Overload{
+          [](const ops::DenseDesc& d) {
+            const std::int64_t epilogue = (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
+            return d.batch * d.units * (2 * d.inputs + epilogue);
+          },
+          [](const ops::ActivationDesc& d) { return d.elements; },
+          [](const ops::RowwiseDesc& d) { return 4 * d.outer * d.length * d.inner; },
+          [](const ops::LayerNormalizationDesc& d) { return 7 * d.outer * d.length; },
+          [](const ops::AffineDesc& d) { return 2 * d.outer * d.channels * d.inner; },
+          [](const ops::PReluDesc& d) { return 2 * d.batch * d.length; },
+          [](const ops::CombineDesc& d) { return d.dst.elements() * static_cast<std::int64_t>(d.srcs.size()); },
+          [](const ops::ConcatDesc&) { return std::int64_t{0}; },
+          [](const ops::TransposeDesc&) { return std::int64_t{0}; },
+          [](const ops::CastDesc&) { return std::int64_t{0}; },
+      },
+      desc);
+}
+
+std::string op_name(const ops::Desc& desc) {
+  return std::visit(Overload{
+                        [](const ops::DenseDesc&) { return std::string("dense"); },
+                        [](const ops::ActivationDesc& d) { return "activation " + std::string(name(d.activation.kind)); },
+                        [](const ops::RowwiseDesc& d) { return std::string(name(d.kind)); },
+                        [](const ops::LayerNormalizationDesc&) { return std::string("layer_normalization"); },
+                        [](const ops::AffineDesc&) { return std::string("affine"); },
+                        [](const ops::PReluDesc&) { return std::string("prelu"); },
+                        [](const ops::CombineDesc& d) {
+                          constexpr const char* kNames[] = {"add", "subtract", "multiply", "average", "maximum", "minimum"};
+                          return std::string(kNames[static_cast<int>(d.kind)]);
+                        },
+                        [](const ops::ConcatDesc&) { return std::string("concatenate"); },
+                        [](const ops::TransposeDesc&) { return std::string("transpose"); },
+                        [](const ops::CastDesc& d) {
+                          return d.from == d.to ? std::string("copy") : core::concat("cast ", name(d.from), " to ", name(d.to));
+                        },
+                    },
+                    desc);
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/impl.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <thread>
+
+#include "core/backend.hpp"
+
+namespace lamella {
+namespace {
+
+constexpr std::size_t kGraphs = 16;
+constexpr std::size_t kIdleSessions = 64;
+
+ops::OpSet& ops_of(Device device) { return device.is_cpu() ? ops::cpu_ops() : core::cuda_backend().ops(); }
+
+Options resolved(Options options) {
+  options.device = resolve(options.device);
+  options.threads = model::thread_count(options.threads);
+  LAMELLA_EXPECTS(options.max_batch >= 1, value, "[Options] max_batch: got ", options.max_batch, ", allowed 1..");
+  LAMELLA_EXPECTS(options.cached_programs >= 1, value, "[Options] cached_programs: got 0, allowed 1..");
+  LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", name(*options.dtype),
+                  ", allowed float32, bfloat16, float16, float64");
+  if (!options.engine.empty()) {
+    const auto names = ops_of(options.device).dense_engines();
+    std::string list;
+    for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
+    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '", core::escaped(options.engine),
+                    "', allowed on ", to_string(options.device), ": ", list);
+  }
+  return options;
+}
+
+}  // namespace
+
+int model::thread_count(int option) {
+  constexpr int kMost = 1024;
+  LAMELLA_EXPECTS(option >= 0 && option <= kMost, value, "[Options] threads: got ", option, ", allowed 0..", kMost);
+  if (option > 0) return option;
+  if (const char* text = std::getenv("LAMELLA_THREADS"); text != nullptr && *text != '\0') {
+    const std::string_view view(text);
+    int value = 0;
+    const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
+    LAMELLA_EXPECTS(error == std::errc{} && end == view.data() + view.size() && value >= 1 && value <= kMost, value, "LAMELLA_THREADS: got '",
+                    core::escaped(view), "', allowed 1..", kMost);
+    return value;
+  }
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMost);
+}
+
+Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in, std::shared_ptr<model::ConstantsPool> pool_in)
+    : spec(std::move(spec_in)), options(resolved(options_in)), pool(std::move(pool_in)), ops(ops_of(options.device)), output_names(spec->output_names) {
+  for (const core::ValueRef& ref : spec->inputs) {
+    const core::LayerSpec& layer = *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
+    const auto& params = std::get<core::InputParams>(layer.params);
+    input_names.push_back(layer.name);
+    input_dtypes.push_back(is_floating(params.dtype) ? params.dtype : DType::float32);
+    std::vector<std::int64_t> sample;
+    for (std::size_t i = 1; i < params.batch_shape.size(); ++i) sample.push_back(params.batch_shape[i].value_or(-1));
+    input_shapes.push_back(std::move(sample));
+  }
+  if (const auto shapes = fixed_shapes()) static_cast<void>(graph(*shapes));  // a model that cannot run is refused now, not at predict
+}
+
+std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
+  std::vector<Shape> shapes;
+  for (const auto& sample : input_shapes) {
+    if (std::find(sample.begin(), sample.end(), -1) != sample.end()) return std::nullopt;
+    shapes.emplace_back(sample);
+  }
+  return shapes;
+}
+
+std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes) const {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [shapes, known] : graphs_) {
+      if (shapes == sample_shapes) return known;
+    }
+  }
+  auto made = std::make_shared<model::Graph>(model::lower(*spec, sample_shapes, options, *pool));
+  model::fuse(*made, *pool);
+  const std::lock_guard lock(mutex_);
+  for (const auto& [shapes, known] : graphs_) {
+    if (shapes == sample_shapes) return known;  // another thread was faster
+  }
+  graphs_.emplace_front(sample_shapes, made);
+  if (graphs_.size() > kGraphs) graphs_.pop_back();
+  return made;
+}
+
+std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t batch) const {
+  const auto find = [&]() -> std::shared_ptr<const model::Program> {
+    for (auto it = programs_.begin(); it != programs_.end(); ++it) {
+      if (it->graph != graph_of || it->program->batch != batch) continue;
+      programs_.splice(programs_.begin(), programs_, it);
+      return it->program;
+    }
+    return nullptr;
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto known = find()) return known;
+  }
+  const ops::PlanContext context{options.threads, options.device.index()};
+  auto made = model::compile(*graph_of, batch, ops, context, options.engine);
+  const std::lock_guard lock(mutex_);
+  if (auto known = find()) return known;
+  programs_.push_front({graph_of, made});
+  if (programs_.size() > options.cached_programs) programs_.pop_back();
+  return made;
+}
+
+Model::Impl::Lease::Lease(const Impl& impl) : impl_(impl) {
+  {
+    const std::lock_guard lock(impl.mutex_);
+    if (!impl.sessions_.empty()) {
+      session_ = std::move(impl.sessions_.back());
+      impl.sessions_.pop_back();
+    }
+  }
+  if (!session_) session_ = std::make_unique<model::Session>(impl.options.device, impl.options.cached_programs);
+}
+
+Model::Impl::Lease::~Lease() {
+  const std::lock_guard lock(impl_.mutex_);
+  if (impl_.sessions_.size() < kIdleSessions) {
+    try {
+      impl_.sessions_.push_back(std::move(session_));
+    } catch (const std::bad_alloc&) {  // the session is dropped, the next caller makes one
+      session_.reset();
+    }
+  }
+}
+
+}  // namespace lamella

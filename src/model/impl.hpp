@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <lamella/model.hpp>
+
+#include "model/session.hpp"
+
+namespace lamella {
+
+/// What a Model and its copies share. Everything but the caches is fixed after construction.
+struct Model::Impl {
+  Impl(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::shared_ptr<model::ConstantsPool> pool);
+
+  std::shared_ptr<const core::ModelSpec> spec;
+  Options options;  ///< device resolved, threads at least 1
+  std::shared_ptr<model::ConstantsPool> pool;
+  ops::OpSet& ops;
+  std::vector<std::string> input_names;
+  std::vector<std::string> output_names;
+  std::vector<std::vector<std::int64_t>> input_shapes;  ///< of a sample, -1 where Keras has None
+  std::vector<DType> input_dtypes;                       ///< of the program's inputs
+
+  /// The graph for these sample shapes, lowered and fused; made once.
+  std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes) const;
+  /// The sample shapes when the model leaves none open.
+  [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
+  std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch) const;
+
+  /// A session of this thread's for as long as this object lives.
+  class Lease {
+   public:
+    explicit Lease(const Impl& impl);
+    ~Lease();
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    model::Session* operator->() const { return session_.get(); }
+
+   private:
+    const Impl& impl_;
+    std::unique_ptr<model::Session> session_;
+  };
+
+ private:
+  struct Cached {
+    std::shared_ptr<const model::Graph> graph;
+    std::shared_ptr<const model::Program> program;
+  };
+  mutable std::mutex mutex_;
+  mutable std::list<std::pair<std::vector<Shape>, std::shared_ptr<const model::Graph>>> graphs_;
+  mutable std::list<Cached> programs_;  ///< most recently used first
+  mutable std::vector<std::unique_ptr<model::Session>> sessions_;
+};
+
+namespace model {
+
+/// The table that Keras' summary() prints.
+[[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
+/// The steps of a program, for people or as JSON.
+[[nodiscard]] std::string explain_text(const Program& program, Device device, const std::string& why_this_device);
+[[nodiscard]] std::string explain_json(const Program& program, Device device);
+/// Threads that a call may use: the option, else LAMELLA_THREADS, else one per core. Throws ArgumentError (value).
+[[nodiscard]] int thread_count(int option);
+/// `spec` with the activation of one layer replaced.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer, std::string_view activation);
+
+}  // namespace model
+}  // namespace lamella

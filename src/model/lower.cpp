@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/lower.hpp"
+
+#include <algorithm>
+
+namespace lamella::model {
+
+Lowering::Lowering(const Options& options, ConstantsPool& pool) : options_(options), pool_(pool) {}
+
+int Lowering::add_value(const Shape& sample, DType dtype) {
+  const int id = static_cast<int>(graph_.values.size());
+  graph_.values.push_back({sample, dtype, id});
+  return id;
+}
+
+int Lowering::add_step(ops::Desc desc, std::vector<int> srcs, const Shape& sample, DType dtype, const std::string& layer,
+                       const ConstantsPool::Values& constants) {
+  const int dst = add_value(sample, dtype);
+  graph_.steps.push_back({std::move(desc), std::move(srcs), dst, {layer}, pool_.get(constants)});
+  return dst;
+}
+
+int Lowering::reshaped(int value, const Shape& sample) {
+  const Value from = graph_.values[static_cast<std::size_t>(value)];
+  if (from.sample == sample) return value;
+  const int id = add_value(sample, from.dtype);
+  graph_.values.back().root = from.root;
+  return id;
+}
+
+int Lowering::cast(int value, DType dtype, const std::string& layer) {
+  const Value from = graph_.values[static_cast<std::size_t>(value)];
+  if (from.dtype == dtype) return value;
+  const auto key = std::pair{value, dtype};
+  if (const auto known = casts_.find(key); known != casts_.end()) return known->second;
+  return casts_[key] = add_step(ops::CastDesc{from.sample.elements(), from.dtype, dtype}, {value}, from.sample, dtype, layer);
+}
+
+int Lowering::transposed(int value, const std::vector<int>& axes, const std::string& layer) {
+  const Value from = graph_.values[static_cast<std::size_t>(value)];
+  if (std::is_sorted(axes.begin(), axes.end())) return value;
+  ops::TransposeDesc desc{from.sample.prepended(1), {0}, from.dtype};
+  std::vector<std::int64_t> extents;
+  for (const int axis : axes) {
+    desc.permutation.push_back(axis + 1);
+    extents.push_back(from.sample[axis]);
+  }
+  return add_step(desc, {value}, Shape(extents), from.dtype, layer);
+}
+
+std::vector<int> Lowering::model(const core::ModelSpec& spec, const std::vector<int>& inputs) {
+  std::vector<std::vector<int>> results(spec.nodes.size());
+  for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
+    results[static_cast<std::size_t>(spec.inputs[i].node)] = {inputs.at(i)};
+  }
+  for (std::size_t n = 0; n < spec.nodes.size(); ++n) {
+    if (!results[n].empty()) continue;  // an input
+    const core::NodeSpec& node = spec.nodes[n];
+    std::vector<int> srcs;
+    for (const core::ValueRef& ref : node.inputs) {
+      srcs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
+    }
+    results[n] = layer(*spec.layers.at(static_cast<std::size_t>(node.layer)), srcs);
+  }
+  std::vector<int> outputs;
+  for (const core::ValueRef& ref : spec.outputs) {
+    outputs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
+  }
+  return outputs;
+}
+
+Graph Lowering::finish(const std::vector<int>& outputs) {
+  // An output must have memory of its own: not the input's, not another output's, not one that a later step still reads.
+  std::vector<int> taken = graph_.inputs;
+  for (int value : outputs) {
+    const Value from = graph_.values[static_cast<std::size_t>(value)];
+    if (std::find(taken.begin(), taken.end(), from.root) != taken.end()) {
+      value = add_step(ops::CastDesc{from.sample.elements(), from.dtype, from.dtype}, {value}, from.sample, from.dtype, "(output)");
+    }
+    taken.push_back(graph_.root(value));
+    graph_.outputs.push_back(value);
+  }
+  return std::move(graph_);
+}
+
+Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {
+  Lowering lowering(options, pool);
+  std::vector<int> inputs;
+  for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
+    const auto& node = spec.nodes.at(static_cast<std::size_t>(spec.inputs[i].node));
+    const auto& params = std::get<core::InputParams>(spec.layers.at(static_cast<std::size_t>(node.layer))->params);
+    // Integer inputs enter as float32: every layer that takes them computes in floating point.
+    inputs.push_back(lowering.add_input(sample_shapes.at(i), is_floating(params.dtype) ? params.dtype : DType::float32));
+  }
+  return lowering.finish(lowering.model(spec, inputs));
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model/graph.hpp"
+
+namespace lamella::model {
+
+/// Builds the graph of one model. lower.cpp: values, steps and the walk over nodes; lower_layers.cpp: one function a kind of layer.
+class Lowering {
+ public:
+  Lowering(const Options& options, ConstantsPool& pool);
+
+  int add_input(const Shape& sample, DType dtype) {
+    graph_.inputs.push_back(add_value(sample, dtype));
+    return graph_.inputs.back();
+  }
+  /// Walks the nodes of a model; returns the values of its outputs.
+  std::vector<int> model(const core::ModelSpec& spec, const std::vector<int>& inputs);
+  [[nodiscard]] Graph finish(const std::vector<int>& outputs);
+
+ private:
+  int add_value(const Shape& sample, DType dtype);
+  int add_step(ops::Desc desc, std::vector<int> srcs, const Shape& sample, DType dtype, const std::string& layer,
+               const ConstantsPool::Values& constants = {});
+  /// The same memory under another shape.
+  int reshaped(int value, const Shape& sample);
+  int cast(int value, DType dtype, const std::string& layer);
+  /// The sample with its axes in another order.
+  int transposed(int value, const std::vector<int>& axes, const std::string& layer);
+  [[nodiscard]] const Value& at(int value) const { return graph_.values[static_cast<std::size_t>(value)]; }
+
+  std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
+  int activation(const std::string& path, const ActivationSpec& spec, const std::vector<int>& axes, int src);
+  int rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src);
+  int prelu(const core::LayerSpec& spec, int src);
+  int flatten(const core::LayerSpec& spec, const core::FlattenParams& params, int src);
+  int reshape(const core::LayerSpec& spec, const core::ReshapeParams& params, int src);
+  int batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src);
+  int layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src);
+  int rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src);
+  int normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src);
+  int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
+  int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
+  /// One affine step; `constants` are scale and offset.
+  int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
+  /// A float32 (float64 for float64 layers) constant of numbers that `make` computes; `what` tells constants of one layer apart.
+  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, std::string_view what, const std::function<std::vector<double>()>& make);
+
+  /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
+  [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
+  [[nodiscard]] DType compute(const core::LayerSpec& spec) const { return options_.dtype.value_or(spec.policy.compute); }
+
+  const Options& options_;
+  ConstantsPool& pool_;
+  Graph graph_;
+  std::map<std::pair<int, DType>, int> casts_;
+};
+
+}  // namespace lamella::model

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/model.hpp>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/backend.hpp"
+#include "keras/load.hpp"
+#include "model/impl.hpp"
+
+namespace lamella {
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& n : names) text += core::concat(text.empty() ? "'" : ", '", core::escaped(n), "'");
+  return text;
+}
+
+std::string shown(const std::vector<std::int64_t>& sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += extent < 0 ? ", None" : core::concat(", ", extent);
+  return text + (sample.empty() ? ",)" : ")");
+}
+
+bool fits(std::span<const std::int64_t> sample, const std::vector<std::int64_t>& wanted) {
+  return std::equal(sample.begin(), sample.end(), wanted.begin(), wanted.end(), [](std::int64_t a, std::int64_t b) { return b < 0 || a == b; });
+}
+
+/// The shape of x as the model takes it. Keras forgives a rank that is off by one where the last extent is 1; so does this.
+Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const std::string& input) {
+  const auto extents = x.extents();
+  if (!extents.empty()) {
+    if (fits(extents.subspan(1), wanted)) return x;
+    if (extents.size() == wanted.size() + 2 && extents.back() == 1 && fits(extents.subspan(1, wanted.size()), wanted)) return x.slice(0, x.rank() - 1);
+    if (extents.size() == wanted.size() && !wanted.empty() && wanted.back() == 1) {
+      std::vector<std::int64_t> expanded(extents.begin(), extents.end());
+      expanded.push_back(1);
+      if (fits(std::span<const std::int64_t>(expanded).subspan(1), wanted)) return Shape(expanded);
+    }
+  }
+  core::throw_argument(ErrorCode::shape, core::concat("[Model::predict] input '", core::escaped(input), "': expected shape ", shown(wanted), ", got ", to_string(x)));
+}
+
+struct Prepared {
+  std::vector<Tensor> converted;       ///< keeps converted inputs alive
+  std::vector<const std::byte*> data;  ///< one an input
+  std::vector<std::size_t> row_bytes;
+  std::vector<Shape> samples;
+  std::int64_t rows = 0;
+};
+
+/// Checks inputs and brings them into the model's dtype.
+template <typename Views>
+Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t>>& wanted, const std::vector<DType>& dtypes,
+                 const std::vector<std::string>& names) {
+  LAMELLA_EXPECTS(inputs.size() == names.size(), argument, "[Model::predict] the model takes ", names.size(), " inputs (", listed(names), "), got ",
+                  inputs.size());
+  Prepared result;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const TensorView& x = inputs[i];
+    LAMELLA_EXPECTS(x.device().is_cpu(), device, "[Model::predict] input '", core::escaped(names[i]), "' lies on ", to_string(x.device()),
+                    "; host memory is expected");
+    const Shape shape = accepted(x.shape(), wanted[i], names[i]);
+    LAMELLA_EXPECTS(i == 0 || shape[0] == result.rows, shape, "[Model::predict] input '", core::escaped(names[i]), "' has ", shape[0], " rows, input '",
+                    core::escaped(names[0]), "' has ", result.rows);
+    result.rows = shape[0];
+    result.samples.push_back(shape.slice(1, shape.rank()));
+    result.row_bytes.push_back(static_cast<std::size_t>(result.samples.back().elements()) * size_of(dtypes[i]));
+    const void* data = x.data();
+    if (x.dtype() != dtypes[i]) {
+      result.converted.push_back(Tensor::copy_of(x).to(dtypes[i]));
+      data = std::as_const(result.converted.back()).data();
+    }
+    result.data.push_back(static_cast<const std::byte*>(data));
+  }
+  return result;
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options)
+    : impl_(std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>())) {}
+Model::Model(const Model&) = default;
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(const Model&) = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::string& path, const Options& options) {
+  auto spec = keras::load_model(path, options.hard_sigmoid);
+  try {
+    return {std::move(spec), options};
+  } catch (const ArgumentError& error) {
+    // Shapes that do not fit inside the model are the file's fault; options are the caller's.
+    const std::string_view what = core::without_code(error.what());
+    if (!what.starts_with("layer '")) throw;
+    throw LoadError(error.code(), core::concat(core::escaped(path, 4096), ": ", what));
+  }
+}
+
+const std::string& Model::name() const noexcept { return impl_->spec->name; }
+Device Model::device() const noexcept { return impl_->options.device; }
+const std::vector<std::string>& Model::input_names() const noexcept { return impl_->input_names; }
+const std::vector<std::string>& Model::output_names() const noexcept { return impl_->output_names; }
+
+std::vector<std::int64_t> Model::input_shape(int index) const {
+  const auto count = static_cast<int>(impl_->input_shapes.size());
+  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::input_shape] index: got ", index, ", allowed 0..", count - 1);
+  return impl_->input_shapes[static_cast<std::size_t>(index)];
+}
+
+std::vector<std::int64_t> Model::output_shape(int index) const {
+  const auto count = static_cast<int>(impl_->output_names.size());
+  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::output_shape] index: got ", index, ", allowed 0..", count - 1);
+  const auto i = static_cast<std::size_t>(index);
+  if (const auto shapes = impl_->fixed_shapes()) {
+    const auto graph = impl_->graph(*shapes);
+    const auto extents = graph->values[static_cast<std::size_t>(graph->outputs[i])].sample.extents();
+    return {extents.begin(), extents.end()};
+  }
+  // Two ways to fill the open extents: where the results differ, the output's extent is open too.
+  std::vector<std::vector<std::int64_t>> results;
+  for (const std::int64_t fill : {2, 4}) {
+    std::vector<Shape> shapes;
+    for (auto sample : impl_->input_shapes) {
+      std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
+      shapes.emplace_back(sample);
+    }
+    const model::Graph graph = model::lower(*impl_->spec, shapes, impl_->options, *impl_->pool);
+    const auto extents = graph.values[static_cast<std::size_t>(graph.outputs[i])].sample.extents();
+    results.emplace_back(extents.begin(), extents.end());
+  }
+  for (std::size_t axis = 0; axis < results[0].size(); ++axis) {
+    if (results[0][axis] != results[1][axis]) results[0][axis] = -1;
+  }
+  return results[0];
+}
+
+std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
+  const Impl& impl = *impl_;
+  LAMELLA_EXPECTS(impl.options.device.is_cpu(), unsupported, "[Model::predict] host memory on ", to_string(impl.options.device));
+  const Prepared in = prepare(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
+  const auto graph = impl.graph(in.samples);
+  std::vector<Tensor> outputs;
+  std::vector<std::size_t> row_bytes;
+  for (const int value : graph->outputs) {
+    const model::Value& v = graph->values[static_cast<std::size_t>(value)];
+    outputs.emplace_back(v.sample.prepended(in.rows), v.dtype);
+    row_bytes.push_back(static_cast<std::size_t>(v.sample.elements()) * size_of(v.dtype));
+  }
+  const Impl::Lease session(impl);
+  std::vector<const void*> srcs(in.data.size());
+  std::vector<void*> dsts(outputs.size());
+  for (std::int64_t row = 0; row < in.rows;) {
+    const std::int64_t batch = std::min(in.rows - row, impl.options.max_batch);
+    for (std::size_t i = 0; i < srcs.size(); ++i) srcs[i] = in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i];
+    for (std::size_t i = 0; i < dsts.size(); ++i) dsts[i] = static_cast<std::byte*>(outputs[i].data()) + static_cast<std::size_t>(row) * row_bytes[i];
+    session->run(impl.program(graph, batch), srcs, dsts);
+    row += batch;
+  }
+  return outputs;
+}
+
+Tensor Model::predict(const TensorView& x) const {
+  LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument, "[Model::predict] the model has ", impl_->output_names.size(), " outputs (",
+                  listed(impl_->output_names), "); use the overload that returns all of them");
+  return std::move(predict(std::span(&x, 1)).front());
+}
+
+std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs) const {
+  for (const auto& [key, view] : inputs) {
+    LAMELLA_EXPECTS(std::find(impl_->input_names.begin(), impl_->input_names.end(), key) != impl_->input_names.end(), value,
+                    "[Model::predict] no input is called '", core::escaped(key), "'; there are: ", listed(impl_->input_names));
+  }
+  std::vector<TensorView> ordered;
+  for (const std::string& key : impl_->input_names) {
+    const auto found = inputs.find(key);
+    LAMELLA_EXPECTS(found != inputs.end(), missing, "[Model::predict] input '", core::escaped(key), "' is not given");
+    ordered.push_back(found->second);
+  }
+  return predict(ordered);
+}
+
+void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const {
+  const Impl& impl = *impl_;
+  LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
+                  impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
+  LAMELLA_EXPECTS(src.device() == impl.options.device && dst.device() == impl.options.device, device, "[Model::predict_into] src lies on ",
+                  to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(impl.options.device));
+  LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()), ", the model takes ",
+                  lamella::name(impl.input_dtypes[0]));
+  const Shape shape = accepted(src.shape(), impl.input_shapes[0], impl.input_names[0]);
+  const std::int64_t rows = shape[0];
+  const Impl::Lease session(impl);
+  const auto graph = impl.graph(session->shapes_of(shape));
+  const model::Value& out = graph->values[static_cast<std::size_t>(graph->outputs[0])];
+  LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
+                  lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
+                  to_string(out.sample.prepended(rows)));
+  const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
+  const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
+  for (std::int64_t row = 0; row < rows;) {
+    const std::int64_t batch = std::min(rows - row, impl.options.max_batch);
+    const std::array<const void*, 1> srcs{static_cast<const std::byte*>(src.data()) + static_cast<std::size_t>(row) * src_row};
+    const std::array<void*, 1> dsts{static_cast<std::byte*>(dst.data()) + static_cast<std::size_t>(row) * dst_row};
+    session->run(impl.program(graph, batch), srcs, dsts);
+    row += batch;
+  }
+}
+
+Model Model::with_activation(std::string_view layer, std::string_view activation) const {
+  auto spec = model::with_activation(*impl_->spec, layer, activation);
+  Model result(*this);
+  result.impl_ = std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool);
+  return result;
+}
+
+void Model::set_activation(std::string_view layer, std::string_view activation) { *this = with_activation(layer, activation); }
+
+Model Model::with_weights(const std::string& path) const { return {keras::load_weights(*impl_->spec, path), impl_->options}; }
+
+std::string Model::summary() const { return model::summary_of(*impl_->spec); }
+
+std::string Model::explain(const ExplainOptions& options) const {
+  LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
+  const auto shapes = impl_->fixed_shapes();
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()), "' leaves extents open (None)");
+  const auto program = impl_->program(impl_->graph(*shapes), options.batch);
+  if (options.json) return model::explain_json(*program, impl_->options.device);
+  return model::explain_text(*program, impl_->options.device, impl_->options.device.is_cpu() ? why_no_cuda() : std::string());
+}
+
+}  // namespace lamella

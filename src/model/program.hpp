@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/graph.hpp"
+
+namespace lamella::model {
+
+/// One step of a program: a plan, and where it reads and writes.
+struct ProgramStep {
+  ops::Desc desc;
+  std::vector<std::string> layers;
+  ops::Choice choice;
+  std::vector<int> srcs;  ///< slots
+  int dst = -1;           ///< slot
+};
+
+/// Where the memory of a slot comes from.
+struct Slot {
+  enum class Kind { input, output, arena } kind = Kind::arena;
+  std::size_t at = 0;     ///< index of the input or output, or offset in the arena
+  std::size_t bytes = 0;
+};
+
+/// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may run it.
+struct Program {
+  std::int64_t batch = 0;
+  std::vector<Slot> slots;
+  std::vector<ProgramStep> steps;
+  std::size_t arena_bytes = 0;      ///< buffers, then the workspace that all steps share
+  std::size_t workspace_at = 0;
+};
+
+/// Chooses engines and assigns buffers. Throws ArgumentError (value) when a forced engine refuses.
+[[nodiscard]] std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops, const ops::PlanContext& context,
+                                                     const std::string& forced_engine);
+
+}  // namespace lamella::model

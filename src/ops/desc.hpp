@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include <lamella/activation.hpp>
+#include <lamella/dtype.hpp>
+#include <lamella/options.hpp>
+#include <lamella/shape.hpp>
+
+/// One operation to be done, every field named. Sizes count elements; any of them may be 0. All arrays are contiguous row-major.
+/// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store.
+namespace lamella::ops {
+
+/// dst[batch, units] = activation(src[batch, inputs] . kernel[inputs, units] + bias[units]); activation is element-wise.
+/// Constants: kernel, then bias when has_bias.
+struct DenseDesc {
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  bool has_bias = false;
+  ActivationSpec activation;
+  DType dtype = DType::float32;
+  Math math = Math::exact;
+  Fusion fusion = Fusion::automatic;
+};
+/// dst[i] = f(src[i]), element-wise f. In place is legal.
+struct ActivationDesc {
+  std::int64_t elements = 0;
+  ActivationSpec activation;
+  DType dtype = DType::float32;
+};
+/// Softmax, log_softmax, sparsemax or glu along the middle axis of src[outer, length, inner]; glu halves `length` in dst.
+struct RowwiseDesc {
+  ActivationKind kind = ActivationKind::Softmax;
+  std::int64_t outer = 0;
+  std::int64_t length = 0;
+  std::int64_t inner = 1;
+  DType dtype = DType::float32;
+};
+/// Each row of src[outer, length]: (x - mean) / sqrt(var + epsilon) * gamma + beta, population variance. Constants: [gamma], [beta],
+/// (length,) each. `rms`: x / sqrt(var + epsilon) * gamma, the mean stays in x.
+struct LayerNormalizationDesc {
+  std::int64_t outer = 0;
+  std::int64_t length = 0;
+  double epsilon = 1e-3;
+  bool has_gamma = false;
+  bool has_beta = false;
+  bool rms = false;
+  DType dtype = DType::float32;
+};
+/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], computed in float32 or wider. Constants: scale, offset, (channels,) each. In place is legal.
+struct AffineDesc {
+  std::int64_t outer = 0;
+  std::int64_t channels = 0;
+  std::int64_t inner = 1;
+  DType dtype = DType::float32;
+};
+/// dst[b, i] = relu(x) - alpha[i] * relu(-x) with x = src[b, i]. Constant: alpha, (length,). In place is legal.
+struct PReluDesc {
+  std::int64_t batch = 0;
+  std::int64_t length = 0;
+  DType dtype = DType::float32;
+};
+enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
+/// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN on.
+struct CombineDesc {
+  CombineKind kind = CombineKind::add;
+  Shape dst;
+  std::vector<Shape> srcs;
+  DType dtype = DType::float32;
+};
+/// dst[o, :] = the rows src_k[o, extents[k]] side by side.
+struct ConcatDesc {
+  std::int64_t outer = 0;
+  std::vector<std::int64_t> extents;
+  DType dtype = DType::float32;
+};
+/// dst axis k is src axis permutation[k].
+struct TransposeDesc {
+  Shape src;
+  std::vector<int> permutation;
+  DType dtype = DType::float32;
+};
+/// Rounds to nearest even.
+struct CastDesc {
+  std::int64_t elements = 0;
+  DType from = DType::float32;
+  DType to = DType::float32;
+};
+
+using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc, ConcatDesc,
+                          TransposeDesc, CastDesc>;
+
+}  // namespace lamella::ops

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/tensor.hpp>
+
+#include "core/check.hpp"
+#include "ops/desc.hpp"
+
+namespace lamella::core {
+class Stream;
+}
+
+namespace lamella::ops {
+
+/// What a plan may keep between calls, one per session: library objects whose pointers change from call to call.
+class PlanState {
+ public:
+  virtual ~PlanState() = default;
+};
+
+/// Where one execution reads and writes. Pointers are on the plan's device; sizes are those of the plan's Desc.
+struct Args {
+  std::span<const void* const> srcs;
+  void* dst = nullptr;
+  void* workspace = nullptr;      ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
+  core::Stream* stream = nullptr;  ///< null on the CPU
+  PlanState* state = nullptr;      ///< what Plan::make_state() gave, or null when it gave null
+};
+
+/// An engine made ready for one Desc. Immutable: any number of threads may execute it, each with Args of its own.
+class Plan {
+ public:
+  virtual ~Plan() = default;
+  /// Enqueues the operation on args.stream (the CPU: does it). Decides nothing, allocates nothing of its own.
+  virtual void execute(const Args& args) const = 0;
+  [[nodiscard]] virtual std::size_t workspace_bytes() const noexcept { return 0; }
+  [[nodiscard]] virtual std::unique_ptr<PlanState> make_state() const { return nullptr; }
+};
+
+/// The constants of one layer (kernel, bias, gamma, ...) on the host, and what engines made of them: packed or converted copies,
+/// shared by all plans of the layer. Thread-safe.
+class Constants {
+ public:
+  explicit Constants(std::vector<std::shared_ptr<const Tensor>> values) : values_(std::move(values)) {}
+  [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+  [[nodiscard]] const Tensor& operator[](std::size_t i) const { return *values_.at(i); }
+  /// What `make` returned the first time it was asked for under `key`.
+  [[nodiscard]] std::shared_ptr<const void> derived(const std::string& key, const std::function<std::shared_ptr<const void>()>& make) const {
+    const std::lock_guard lock(mutex_);
+    auto& entry = derived_[key];
+    if (!entry) entry = make();
+    return entry;
+  }
+
+ private:
+  std::vector<std::shared_ptr<const Tensor>> values_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, std::shared_ptr<const void>> derived_;
+};
+
+/// What planning may assume. `threads` counts CPU threads and is at least 1; `device_index` is meaningful on CUDA.
+struct PlanContext {
+  int threads = 1;
+  int device_index = 0;
+};
+
+/// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
+template <typename D>
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  /// Empty: accepts. Otherwise why not, as a sentence without its full stop.
+  [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
+  /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
+  [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
+  [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants, const PlanContext& context) const = 0;
+};
+
+struct Refusal {
+  std::string engine;
+  std::string why;
+};
+
+/// The outcome of planning one Desc.
+struct Choice {
+  std::unique_ptr<Plan> plan;
+  std::string engine;
+  std::string fused;
+  std::vector<Refusal> refused;
+};
+
+/// The first engine that does not refuse; with `forced`, that engine or ArgumentError (value) with its refusal.
+template <typename D>
+[[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc, const std::shared_ptr<const Constants>& constants,
+                            const PlanContext& context, std::string_view forced = {}) {
+  Choice choice;
+  for (const Engine<D>* engine : engines) {
+    if (!forced.empty() && engine->name() != forced) {
+      choice.refused.push_back({std::string(engine->name()), core::concat("engine '", forced, "' was asked for")});
+      continue;
+    }
+    if (std::string why = engine->refuses(desc, context); !why.empty()) {
+      LAMELLA_EXPECTS(forced.empty(), value, "engine '", forced, "' cannot do this: ", why);
+      choice.refused.push_back({std::string(engine->name()), std::move(why)});
+      continue;
+    }
+    choice.plan = engine->plan(desc, constants, context);
+    choice.engine = engine->name();
+    choice.fused = engine->fuses(desc);
+    return choice;
+  }
+  std::string names;
+  for (const Engine<D>* engine : engines) names += core::concat(names.empty() ? "" : ", ", engine->name());
+  LAMELLA_EXPECTS(forced.empty(), value, "no engine is called '", forced, "'; there are: ", names);
+  LAMELLA_ASSERT(false, "every engine refused");
+  return choice;
+}
+
+/// All operations of one kind of device. Thread-safe.
+class OpSet {
+ public:
+  virtual ~OpSet() = default;
+  /// `forced`: the name of a Dense engine, ignored by other operations. Throws ArgumentError (value) when it refuses or does not exist.
+  [[nodiscard]] virtual Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants, const PlanContext& context,
+                                    std::string_view forced) = 0;
+  /// Names of the Dense engines, best first.
+  [[nodiscard]] virtual std::vector<std::string> dense_engines() const = 0;
+};
+
+/// The CPU's operations; defined in src/cpu.
+[[nodiscard]] OpSet& cpu_ops();
+
+}  // namespace lamella::ops

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random models in live Keras, saved, and predicted by the `lamella` command: conformance.py --lamella build/release/bin/lamella --count 200.
+
+What is compared, for each row (each element of the batch):
+  float32, float64   |got - y| <= 1e-5 |y| + 2e-6 max(1, largest |y| of the row)
+  bfloat16 policies  |got - y| <= 2^-7  max(1, largest |y| of the row) sqrt(layers)
+  float16 policies   |got - y| <= 2^-10 max(1, largest |y| of the row) sqrt(layers)
+Keras rounds to 16 bits after the product, after the bias and after the activation; lamella keeps float32 inside a layer and rounds once. The two walk
+apart by about one rounding a layer, in random directions, hence the root. A model whose own answer moves by more than its tolerance when all weights and
+inputs move by one rounding is drawn again: it would measure Keras' luck.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+import logging
+import warnings
+
+logging.getLogger("absl").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore")
+
+import keras
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent / "fixtures"))
+from draw import Draw
+from writer import all_layers, flat, float32, name_of, randomize
+
+LARGEST = 1e3  # of an output, so that no float16 overflows on the way
+
+
+def tolerance(policy, depth, y):
+    """For every element of y."""
+    largest = np.maximum(1.0, np.abs(y).reshape(y.shape[0], -1).max(-1)).reshape([-1] + [1] * (y.ndim - 1))
+    if policy in ("float32", "float64"):
+        return 1e-5 * np.abs(y) + 2e-6 * largest
+    unit = 2.0**-10 if policy in ("float16", "mixed_float16") else 2.0**-7
+    return np.broadcast_to(unit * np.sqrt(depth) * largest, y.shape)
+
+
+def rounding(policy):
+    return {"float32": 2.0**-24, "float64": 2.0**-24, "float16": 2.0**-12, "mixed_float16": 2.0**-12}.get(policy, 2.0**-9)
+
+
+def predict(model, xs):
+    return [float32(y) for y in flat(model.predict(xs if len(xs) > 1 else xs[0], verbose=0, batch_size=64))]
+
+
+class Case:
+    """A drawn model with its inputs and Keras' outputs."""
+
+    def __init__(self, rng):
+        keras.backend.clear_session()
+        draw = Draw(rng)
+        self.policy = draw.policy
+        self.model = draw.model()
+        randomize(self.model, rng)
+        inner = int(rng.integers(1, 6))
+        batch = int(rng.choice([1, 2, 3, 7, 16, 33]))
+        shapes = [[batch, *(inner if d is None else int(d) for d in t.shape[1:])] for t in self.model.inputs]
+        self.xs = [float32(rng.normal(0, 1, s)) for s in shapes]
+        self.depth = sum(1 for _ in all_layers(self.model))
+        self.ys = predict(self.model, self.xs)
+        self.names = [name_of(t) for t in self.model.inputs], [name_of(t) for t in self.model.outputs]
+        self.sound = self.is_sound(rng)
+
+    def is_sound(self, rng):
+        if len(set(self.names[1])) < len(self.names[1]) or not all(np.isfinite(y).all() and np.abs(y).max(initial=0) < LARGEST for y in self.ys):
+            return False
+        kept = [(v, np.asarray(v.value)) for v in self.model.weights]
+        step = rounding(self.policy)
+
+        def moved(value):
+            return (np.asarray(value, "float64") * (1 + step * rng.choice([-1, 1], np.shape(value)))).astype("float32")
+
+        for v, value in kept:
+            v.assign(moved(value) if "float" in str(v.dtype) else value)
+        others = predict(self.model, [moved(x) for x in self.xs])
+        for v, value in kept:
+            v.assign(value)
+        return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all() for a, b in zip(self.ys, others))
+
+    def describe(self):
+        kind = type(self.model).__name__
+        return f"{kind} of {self.depth} layers, {self.policy}, {' '.join(str(list(x.shape)) for x in self.xs)}"
+
+
+def draw_case(seed, number):
+    for attempt in range(100):
+        try:
+            case = Case(np.random.default_rng([seed, number, attempt]))
+        except (ValueError, TypeError, NotImplementedError) as error:
+            if attempt == 99:
+                raise
+            if os.environ.get("LAMELLA_CONFORMANCE_VERBOSE"):
+                print(f"  redrawn: {str(error)[:200]}")
+            continue
+        if case.sound:
+            return case
+    raise RuntimeError(f"no well-conditioned model in 100 draws of seed {seed} number {number}")
+
+
+def write(case, folder, rng):
+    """The files of one case, and the command line for them."""
+    legacy = rng.random() < 0.3 and case.policy not in ("bfloat16", "per_layer")  # Keras cannot read bfloat16 variables back from .h5
+    model = folder / ("model.h5" if legacy else "model.keras")
+    case.model.save(model)
+    arguments = [str(model)]
+    for name, x in zip(case.names[0], case.xs):
+        path = folder / f"x_{name}.npy"
+        np.save(path, x)
+        arguments += ["--input", f"{name}={path}" if len(case.xs) > 1 else str(path)]
+    outputs = []
+    for k, (name, y) in enumerate(zip(case.names[1], case.ys)):
+        np.save(folder / f"expected_{k}.npy", y)
+        outputs.append(folder / f"got_{k}.npy")
+        arguments += ["--output", f"{name}={outputs[-1]}" if len(case.ys) > 1 else str(outputs[-1])]
+    return arguments, outputs
+
+
+def complaint(case, command, arguments, outputs):
+    """What is wrong, or nothing."""
+    try:
+        run = subprocess.run([*command, "predict", *arguments], capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "no answer in 120 s"
+    if run.returncode != 0:
+        return f"exit status {run.returncode}: {run.stderr.strip()[-600:]}"
+    for k, (y, path) in enumerate(zip(case.ys, outputs)):
+        if not path.exists():
+            return f"output {k} was not written"
+        got = np.asarray(np.load(path), "float32")
+        if got.shape != y.shape:
+            return f"output {k} has shape {got.shape}, Keras' has {y.shape}"
+        excess = np.abs(got.astype("float64") - y) / tolerance(case.policy, case.depth, y)
+        if not (excess <= 1).all():
+            where = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), y.shape)
+            return f"output {k} at {tuple(map(int, where))}: got {got[where]!r}, Keras says {y[where]!r}, {excess[where]:.3g} tolerances off"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lamella", default=str(ROOT / "build/release/bin/lamella"), help="the command, may hold arguments")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="this one number alone")
+    parser.add_argument("--failures", default=str(ROOT / "build/conformance-failures"), help="failing cases are kept here")
+    options = parser.parse_args()
+    command = options.lamella.split()
+    if shutil.which(command[0]) is None:
+        sys.exit(f"{command[0]} is not a program: build lamella first, or name it with --lamella")
+    passed = failed = 0
+    numbers = range(options.count) if options.only is None else [options.only]
+    with tempfile.TemporaryDirectory() as temporary:
+        for number in numbers:
+            case = draw_case(options.seed, number)
+            folder = pathlib.Path(temporary) / f"seed{options.seed}_number{number}"
+            folder.mkdir()
+            arguments, outputs = write(case, folder, np.random.default_rng([options.seed, number]))
+            wrong = complaint(case, command, arguments, outputs)
+            if wrong is None:
+                passed += 1
+                shutil.rmtree(folder)
+            else:
+                failed += 1
+                kept = pathlib.Path(options.failures) / folder.name
+                shutil.rmtree(kept, ignore_errors=True)
+                shutil.copytree(folder, kept)
+                print(f"FAILED number {number} ({case.describe()}): {wrong}\n  kept in {kept}", flush=True)
+            if (number + 1) % 20 == 0:
+                print(f"{number + 1}/{options.count}: {passed} passed, {failed} failed so far", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

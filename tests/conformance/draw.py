@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws a random model that a Keras user could have written."""
+import keras
+from keras import layers as L
+
+SMOOTH = ("celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu "
+          "soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink exponential").split()
+JUMPS = ["hard_shrink"]  # a 16-bit rounding before the jump moves the result by its whole height
+UNITS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 33, 40)
+POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64", "per_layer")
+MERGES = (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Subtract)
+
+
+class Draw:
+    """One model's worth of luck."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.policy = str(rng.choice(POLICIES)) if rng.random() < 0.3 else "float32"
+        self.jumps = self.policy in ("float32", "float64")
+
+    def chance(self, p):
+        return self.rng.random() < p
+
+    def pick(self, items):
+        return items[int(self.rng.integers(len(items)))]
+
+    def name(self):
+        return self.pick([*SMOOTH, *(JUMPS if self.jumps else [])])
+
+    def dtype(self):
+        if self.policy == "per_layer" and self.chance(0.5):
+            return {"dtype": self.pick(("float16", "mixed_float16", "mixed_bfloat16", "bfloat16", "float32"))}
+        return {}
+
+    def model(self):
+        keras.config.set_dtype_policy("float32" if self.policy == "per_layer" else self.policy)
+        try:
+            return self.pick((self.sequential, self.functional, self.functional))()
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    # --- single layers -----------------------------------------------------------------------------------------------------------------
+
+    def activation(self):
+        kind = self.rng.integers(10)
+        if kind == 0:
+            return self.activation_layer(())
+        return self.name()
+
+    def dense(self, units=None):
+        return L.Dense(int(units or self.pick(UNITS)), activation=self.activation() if self.chance(0.6) else None, use_bias=self.chance(0.8),
+                       **self.dtype())
+
+    def activation_layer(self, shape):
+        kinds = [lambda: L.Activation(self.name(), **self.dtype()), lambda: L.LeakyReLU(negative_slope=float(self.rng.uniform(0, 0.5))),
+                 lambda: L.ELU(alpha=float(self.rng.uniform(0.2, 2))), self.relu]
+        if shape and None not in shape:
+            kinds += [lambda: L.PReLU(shared_axes=self.axes(len(shape)) if self.chance(0.5) else None),
+                      lambda: L.Softmax(axis=self.axes(len(shape)) if self.chance(0.4) else int(self.rng.integers(1, len(shape) + 1)))]
+        return self.pick(kinds)()
+
+    def relu(self):
+        arguments = {}
+        if self.chance(0.5):
+            arguments["negative_slope"] = float(self.rng.uniform(0, 0.5))
+        if self.chance(0.5):
+            arguments["max_value"] = self.pick((6.0, 1.5, 3.0))
+        if self.jumps and self.chance(0.4):
+            arguments["threshold"] = float(self.rng.uniform(0, 1))
+        return L.ReLU(**arguments, **self.dtype())
+
+    def axes(self, rank):
+        """Some of the axes 1..rank."""
+        return sorted(int(a) for a in self.rng.choice(range(1, rank + 1), size=self.rng.integers(1, rank + 1), replace=False))
+
+    def norm(self, shape):
+        fixed = None not in shape
+        kind = self.rng.integers(4)
+        if kind == 0:
+            axis = int(self.rng.integers(1, len(shape) + 1)) if fixed and self.chance(0.3) else -1
+            return L.BatchNormalization(axis=axis, center=self.chance(0.8), scale=self.chance(0.8), epsilon=self.pick((1e-3, 1e-2)))
+        if kind == 1:
+            axes = self.axes(len(shape)) if fixed and self.chance(0.4) else -1
+            return L.LayerNormalization(axis=axes, center=self.chance(0.8), scale=self.chance(0.8), epsilon=self.pick((1e-3, 1e-2)), **self.dtype())
+        if kind == 2 or not shape[-1]:
+            return L.Rescaling(self.pick((0.5, 2.0, -1.0, 1 / 3)), offset=self.pick((0.0, 0.25, -1.0)))
+        d = shape[-1]
+        return L.Normalization(mean=self.rng.normal(0, 1, d).tolist(), variance=self.rng.uniform(0.3, 3, d).tolist(), invert=self.chance(0.3))
+
+    def identity(self, shape):
+        kinds = [lambda: L.Dropout(0.3), lambda: L.GaussianNoise(0.2), lambda: L.GaussianDropout(0.2), lambda: L.AlphaDropout(0.2),
+                 lambda: L.ActivityRegularization(l2=0.01), L.Identity]
+        if len(shape) == 2:
+            kinds.append(lambda: L.SpatialDropout1D(0.2))
+        return self.pick(kinds)()
+
+    def reshape(self, shape):
+        if None in shape:
+            return L.Identity()
+        if len(shape) > 1 and self.chance(0.6):
+            return L.Flatten(data_format=self.pick(("channels_first", "channels_last")))
+        total = 1
+        for d in shape:
+            total *= d
+        divisors = [d for d in range(1, min(total, 12) + 1) if total % d == 0]
+        first = self.pick(divisors)
+        return L.Reshape(self.pick(((first, -1), (first, total // first), (-1,), (total // first, first))))
+
+    def layer(self, shape):
+        """Any layer of one input that fits a sample of this shape."""
+        kind = self.rng.random()
+        if kind < 0.45:
+            return self.dense()
+        if kind < 0.65:
+            return self.activation_layer(shape)
+        if kind < 0.8:
+            return self.norm(shape)
+        if kind < 0.9:
+            return self.identity(shape)
+        return self.reshape(shape)
+
+    # --- models ------------------------------------------------------------------------------------------------------------------------
+
+    def shape(self):
+        rank = self.pick((1, 1, 1, 1, 2, 2, 3))
+        shape = [int(self.rng.integers(1, 6)) for _ in range(rank - 1)] + [self.pick((*UNITS, 127))]
+        if rank == 2 and self.chance(0.2):
+            shape[0] = None
+        return tuple(shape)
+
+    def sequential(self, shape=None, **kwargs):
+        outermost = shape is None
+        shape = shape or self.shape()
+        if outermost and self.chance(0.15):
+            model = keras.Sequential([self.dense(), L.Activation(self.name()), self.dense()])
+            model.build((None, *shape))
+            return model
+        model = keras.Sequential([L.Input(shape)], **kwargs)
+        for _ in range(self.rng.integers(1, 7 if outermost else 4)):
+            model.add(self.layer(tuple(model.output_shape[1:]) if model.layers else shape))
+        if outermost and self.chance(0.2):
+            model.add(self.nested(tuple(model.output_shape[1:])))
+            model.add(self.dense())
+        if outermost and self.chance(0.3):
+            last = model.output_shape[-1]
+            model.add(L.Activation("glu") if last and last % 2 == 0 and self.chance(0.3) else L.Dense(3, activation="softmax"))
+        return model
+
+    def nested(self, shape):
+        if self.chance(0.5):
+            return self.sequential(shape)
+        x = L.Input(shape)
+        return keras.Model(x, self.step(self.step(x, 1), 1))
+
+    def step(self, x, depth):
+        """x, one piece of graph further."""
+        shape = tuple(x.shape[1:])
+        kind = self.rng.random()
+        if kind < 0.55:
+            return self.layer(shape)(x)
+        if kind < 0.7:  # two ways that meet
+            units = self.pick(UNITS)
+            return self.pick(MERGES)()([self.dense(units)(x), self.dense(units)(x)])
+        if kind < 0.78 and shape[-1]:  # a residual
+            return L.Add()([x, self.dense(shape[-1])(x)])
+        if kind < 0.86:
+            return L.Concatenate()([self.dense()(x), x, self.dense()(x)])
+        if kind < 0.93 and shape[-1]:  # one layer twice
+            shared = self.dense(shape[-1])
+            return shared(L.Activation(self.name())(shared(x)))
+        if depth == 0:
+            inner = self.nested(shape)
+            once = inner(x)
+            return inner(once) if tuple(once.shape) == tuple(x.shape) and self.chance(0.5) else once
+        return self.dense()(x)
+
+    def functional(self):
+        first = L.Input(self.shape(), name="in_z")
+        inputs, x = [first], first
+        if self.chance(0.3):
+            second = L.Input(tuple(first.shape[1:-1]) + (self.pick(UNITS),), name="in_a")
+            inputs.append(second)
+            units = self.pick(UNITS)
+            x = L.Concatenate()([x, second]) if self.chance(0.5) else self.pick(MERGES)()([self.dense(units)(x), self.dense(units)(second)])
+        for _ in range(self.rng.integers(1, 5)):
+            x = self.step(x, 0)
+        outputs = [self.dense()(x)]
+        if self.chance(0.3):
+            outputs.append(self.layer(tuple(x.shape[1:]))(x))
+        if self.chance(0.1):
+            outputs.append(L.Activation("glu")(L.Dense(6)(x)))
+        return keras.Model(inputs if len(inputs) > 1 else first, outputs if len(outputs) > 1 else outputs[0])

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <map>
+#include <string_view>
+
+/// What each activation is, in double and better, written from its definition: nothing here is shared with the library.
+/// For finite x only; `p` are the parameters in the order of the table.
+namespace lamella::test {
+
+using Truth = double (*)(double x, const std::array<double, 3>& p);
+
+inline double tanh_shrink_truth(double x) {
+  if (std::fabs(x) > 0.1) return static_cast<double>(static_cast<long double>(x) - std::tanh(static_cast<long double>(x)));
+  const double s = x * x;
+  return x * s * (1. / 3 - s * (2. / 15 - s * (17. / 315 - s * (62. / 2835 - s * (1382. / 155925 - s * (21844. / 6081075))))));
+}
+
+/// 1 + tanh(u) is exp(u) / cosh(u).
+inline double gelu_tanh_truth(double x) {
+  const long double z = x;
+  const long double u = std::sqrt(2 / 3.14159265358979323846264338327950288L) * (z + 0.044715L * z * z * z);
+  if (u > 1000) return x;
+  return u < -1000 ? 0. : static_cast<double>(0.5L * z * std::exp(u) / std::cosh(u));
+}
+
+inline double relu_general_truth(double x, const std::array<double, 3>& p) {
+  if (x > p[2] || (p[2] == 0 && x >= 0)) return x < p[1] ? x : p[1];
+  return p[0] * (x - p[2]);
+}
+
+inline const std::map<std::string_view, Truth>& truths() {
+  using P = const std::array<double, 3>&;
+  static const std::map<std::string_view, Truth> table = {
+      {"linear", [](double x, P) { return x; }},
+      {"relu", [](double x, P) { return std::fmax(x, 0.); }},
+      {"relu6", [](double x, P) { return std::fmin(std::fmax(x, 0.), 6.); }},
+      {"leaky_relu", [](double x, P p) { return x < 0 ? p[0] * x : x; }},
+      {"elu", [](double x, P p) { return x < 0 ? p[0] * std::expm1(x) : x; }},
+      {"celu", [](double x, P p) { return x < 0 ? p[0] * std::expm1(x / p[0]) : x; }},
+      {"selu", [](double x, P) { return 1.0507009873554804934 * (x < 0 ? 1.6732632423543772848 * std::expm1(x) : x); }},
+      {"gelu", [](double x, P) { return x * std::erfc(-x / std::sqrt(2.)) / 2; }},
+      {"gelu_tanh", [](double x, P) { return gelu_tanh_truth(x); }},
+      {"silu", [](double x, P) { return x / (1 + std::exp(-x)); }},
+      {"hard_silu", [](double x, P) { return x * std::fmin(std::fmax(x + 3, 0.), 6.) / 6; }},
+      {"sigmoid", [](double x, P) { return 1 / (1 + std::exp(-x)); }},
+      {"hard_sigmoid", [](double x, P) { return std::fmin(std::fmax(x / 6 + 0.5, 0.), 1.); }},
+      {"hard_sigmoid_keras2", [](double x, P) { return std::fmin(std::fmax(static_cast<double>(0.2F) * x + 0.5, 0.), 1.); }},
+      {"sparse_sigmoid", [](double x, P) { return x <= -1  ? 0.
+                                                  : x >= 1 ? 1.
+                                                           : (x + 1) / 2; }},
+      {"log_sigmoid", [](double x, P) { return x < -700 ? x : -std::log1p(std::exp(-x)); }},
+      {"tanh", [](double x, P) { return std::tanh(x); }},
+      {"hard_tanh", [](double x, P) { return std::fmin(std::fmax(x, -1.), 1.); }},
+      {"tanh_shrink", [](double x, P) { return tanh_shrink_truth(x); }},
+      {"softplus", [](double x, P) { return x > 700 ? x : std::log1p(std::exp(x)); }},
+      {"softsign", [](double x, P) { return x / (1 + std::fabs(x)); }},
+      {"exponential", [](double x, P) { return std::exp(x); }},
+      {"mish", [](double x, P) { return x > 700 ? x : x * std::tanh(std::log1p(std::exp(x))); }},
+      {"squareplus",
+       [](double x, P p) {
+         const double root = std::hypot(x, std::sqrt(p[0]));
+         return x < 0 ? p[0] / (root - x) / 2 : (x + root) / 2;
+       }},
+      {"sparse_plus", [](double x, P) { return x <= -1  ? 0.
+                                               : x >= 1 ? x
+                                                        : (x + 1) * (x + 1) / 4; }},
+      {"hard_shrink", [](double x, P p) { return std::fabs(x) <= p[0] ? 0. : x; }},
+      {"soft_shrink", [](double x, P p) { return std::fabs(x) <= p[0] ? 0. : std::copysign(std::fabs(x) - p[0], x); }},
+      {"threshold", [](double x, P p) { return x <= p[0] ? p[1] : x; }},
+      {"relu_general", [](double x, P p) { return relu_general_truth(x, p); }},
+  };
+  return table;
+}
+
+}  // namespace lamella::test

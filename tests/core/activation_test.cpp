@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/activation.hpp>
+
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <string>
+
+#include <lamella/dtype.hpp>
+#include <lamella/error.hpp>
+
+#include "core/activation_measure.hpp"
+
+namespace lamella::test {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+std::string refusal(std::string_view asked) {
+  try {
+    static_cast<void>(activation(asked));
+  } catch (const ArgumentError& error) {
+    EXPECT_EQ(error.code(), ErrorCode::value);
+    return error.what();
+  }
+  return "not refused";
+}
+
+TEST(ActivationTest, ListsTheNamesOfKeras) {
+  const auto names = activation_names();
+  EXPECT_THAT(std::vector<std::string_view>(names.begin(), names.end()),
+              ElementsAre("celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish",
+                          "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu",
+                          "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid",
+                          "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink", "threshold"));
+}
+
+TEST(ActivationTest, FindsEveryNameItLists) {
+  for (const std::string_view listed : activation_names()) {
+    if (listed == "threshold" || listed == "swish" || listed == "hard_swish") continue;
+    EXPECT_EQ(name(activation(listed).kind), listed);
+  }
+}
+
+TEST(ActivationTest, TakesAliases) {
+  EXPECT_EQ(activation("swish"), activation("silu"));
+  EXPECT_EQ(activation("hard_swish"), activation("hard_silu"));
+}
+
+TEST(ActivationTest, TakesTheSpellingsOfOlderFiles) {
+  EXPECT_EQ(activation("softmax_v2").kind, ActivationKind::Softmax);
+  EXPECT_EQ(activation("log_softmax_v2").kind, ActivationKind::LogSoftmax);
+  EXPECT_EQ(activation("ReLU").kind, ActivationKind::Relu);
+  EXPECT_EQ(activation("ELU"), activation("elu"));
+  EXPECT_EQ(activation("Softmax"), activation("softmax"));
+}
+
+TEST(ActivationTest, GivesALayersNameThatLayersDefault) {
+  EXPECT_EQ(activation("LeakyReLU").parameters[0], 0.3);
+  EXPECT_EQ(activation("leaky_relu").parameters[0], 0.2);
+}
+
+TEST(ActivationTest, FillsInTheDefaultsOfKeras) {
+  EXPECT_EQ(activation("elu").parameters[0], 1.0);
+  EXPECT_EQ(activation("celu").parameters[0], 1.0);
+  EXPECT_EQ(activation("squareplus").parameters[0], 4.0);
+  EXPECT_EQ(activation("hard_shrink").parameters[0], 0.5);
+  EXPECT_EQ(activation("soft_shrink").parameters[0], 0.5);
+  EXPECT_EQ(activation("softmax").axis, -1);
+}
+
+TEST(ActivationTest, SaysWhatAMisspeltNameIsNear) {
+  EXPECT_THAT(refusal("rleu"),
+              AllOf(HasSubstr("unknown activation 'rleu'"), HasSubstr("near: "), HasSubstr("relu"), HasSubstr("[E_VALUE]")));
+  EXPECT_THAT(refusal("Tanh"), HasSubstr("near: tanh"));
+  EXPECT_THAT(refusal("soft"), AllOf(HasSubstr("softmax"), HasSubstr("softplus")));
+}
+
+TEST(ActivationTest, ListsAllNamesWhenNoneIsNear) {
+  EXPECT_THAT(refusal("normalisation"), AllOf(HasSubstr("known: celu, elu"), HasSubstr("threshold")));
+  EXPECT_THAT(refusal(""), HasSubstr("known: "));
+}
+
+TEST(ActivationTest, RefusesNamesThatKerasDoesNotHave) {
+  for (const char* asked : {"gelu_tanh", "relu_general", "hard_sigmoid_keras2", "PReLU", "crelu", "identity", "relu "}) {
+    EXPECT_THAT(refusal(asked), HasSubstr("unknown activation")) << asked;
+  }
+}
+
+TEST(ActivationTest, EscapesAndCutsAHostileName) {
+  const std::string message = refusal(std::string(100000, 'r') + "\n");
+  EXPECT_LT(message.size(), 1200U);
+  EXPECT_THAT(refusal("re\nlu"), testing::Not(HasSubstr("\n")));
+}
+
+TEST(ActivationTest, NamesTheParametersThatABareThresholdLacks) {
+  EXPECT_THAT(refusal("threshold"), AllOf(HasSubstr("'threshold' needs values for threshold, default_value")));
+}
+
+TEST(ActivationTest, KnowsWhereAParameterStands) {
+  EXPECT_EQ(parameter_index(ActivationKind::LeakyRelu, "negative_slope"), 0);
+  EXPECT_EQ(parameter_index(ActivationKind::Threshold, "default_value"), 1);
+  EXPECT_EQ(parameter_index(ActivationKind::ReluGeneral, "threshold"), 2);
+  EXPECT_EQ(parameter_index(ActivationKind::Relu, "alpha"), -1);
+}
+
+TEST(ActivationTest, TellsRowwiseKindsFromElementwiseOnes) {
+  EXPECT_TRUE(is_rowwise(ActivationKind::Softmax));
+  EXPECT_TRUE(is_rowwise(ActivationKind::LogSoftmax));
+  EXPECT_TRUE(is_rowwise(ActivationKind::Sparsemax));
+  EXPECT_TRUE(is_rowwise(ActivationKind::Glu));
+  for (const ActivationKind kind : elementwise_kinds()) EXPECT_FALSE(is_rowwise(kind)) << name(kind);
+}
+
+TEST(ActivationTest, HasNoElementwiseFormulaForRows) {
+  EXPECT_THROW(core::visit_elementwise(ActivationKind::Softmax, [](auto) {}), Error);
+}
+
+TEST(ActivationTest, PicksTheSimplestKindForReluWithParameters) {
+  EXPECT_EQ(relu(0), ActivationSpec{.kind = ActivationKind::Relu});
+  EXPECT_EQ(relu(0, 6), ActivationSpec{.kind = ActivationKind::Relu6});
+  EXPECT_EQ(relu(0.1), (ActivationSpec{.kind = ActivationKind::LeakyRelu, .parameters = {0.1}}));
+  EXPECT_EQ(relu(0, 5), (ActivationSpec{.kind = ActivationKind::ReluGeneral, .parameters = {0, 5, 0}}));
+  EXPECT_EQ(relu(0.1, 6).kind, ActivationKind::ReluGeneral);
+  EXPECT_EQ(relu(0, 6, 1).kind, ActivationKind::ReluGeneral);
+  EXPECT_EQ(relu(0, {}, 1),
+            (ActivationSpec{.kind = ActivationKind::ReluGeneral, .parameters = {0, static_cast<double>(kInf), 1}}));
+}
+
+TEST(ActivationTest, RefusesReluWithParametersThatKerasRefuses) {
+  EXPECT_THROW(static_cast<void>(relu(-0.1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(relu(0, -1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(relu(0, {}, -1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(relu(static_cast<double>(kNaN))), ArgumentError);
+}
+
+TEST(ActivationTest, TellsTheTwoGelusApart) {
+  EXPECT_EQ(gelu(false), activation("gelu"));
+  EXPECT_EQ(gelu(true).kind, ActivationKind::GeluTanh);
+}
+
+float value(ActivationKind kind, float x, std::array<float, 3> p) {
+  return core::visit_elementwise(kind, [&](auto op) { return op.template apply<float>(x, p[0], p[1], p[2]); });
+}
+
+/// What Keras 3.15 on JAX gives for NaN, -inf and +inf.
+struct AtTheEnds {
+  std::string_view name;
+  std::array<float, 3> p;
+  float nan, below, above;
+};
+
+TEST(ActivationTest, DoesWhatKerasDoesWithNaNAndInfinities) {
+  const std::vector<AtTheEnds> expected = {
+      {"linear", {}, kNaN, -kInf, kInf},
+      {"relu", {}, kNaN, 0, kInf},
+      {"relu6", {}, kNaN, 0, 6},
+      {"leaky_relu", {0.2F}, kNaN, -kInf, kInf},
+      {"elu", {1}, kNaN, -1, kInf},
+      {"celu", {1}, kNaN, -1, kInf},
+      {"selu", {}, kNaN, -1.7580993F, kInf},
+      {"gelu", {}, kNaN, kNaN, kInf},
+      {"gelu_tanh", {}, kNaN, kNaN, kInf},
+      {"silu", {}, kNaN, kNaN, kInf},
+      {"hard_silu", {}, kNaN, kNaN, kInf},
+      {"sigmoid", {}, kNaN, 0, 1},
+      {"hard_sigmoid", {}, kNaN, 0, 1},
+      {"hard_sigmoid_keras2", {}, kNaN, 0, 1},
+      {"sparse_sigmoid", {}, kNaN, 0, 1},
+      {"log_sigmoid", {}, kNaN, -kInf, 0},
+      {"tanh", {}, kNaN, -1, 1},
+      {"hard_tanh", {}, kNaN, -1, 1},
+      {"tanh_shrink", {}, kNaN, -kInf, kInf},
+      {"softplus", {}, kNaN, 0, kInf},
+      {"softsign", {}, kNaN, kNaN, kNaN},
+      {"exponential", {}, kNaN, 0, kInf},
+      {"mish", {}, kNaN, kNaN, kInf},
+      {"squareplus", {4}, kNaN, kNaN, kInf},
+      {"sparse_plus", {}, kNaN, 0, kInf},
+      {"hard_shrink", {0.5F}, 0, -kInf, kInf},
+      {"soft_shrink", {0.5F}, 0, -kInf, kInf},
+      {"threshold", {1, 7}, 7, 7, kInf},
+      {"relu_general", {0, kInf, 1.5F}, 0, 0, kInf},
+      {"relu_general", {0, 2, 0}, kNaN, 0, 2},
+      {"relu_general", {0.1F, 6, 0}, kNaN, -kInf, 6},
+      {"relu_general", {0.1F, 3, 1.5F}, kNaN, -kInf, 3},
+      {"relu_general", {0, 1, 2}, 0, 0, 1},
+  };
+  const auto same = [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+  for (const ActivationKind kind : elementwise_kinds()) {
+    bool found = false;
+    for (const AtTheEnds& e : expected) {
+      if (e.name != name(kind)) continue;
+      found = true;
+      EXPECT_TRUE(same(value(kind, kNaN, e.p), e.nan)) << e.name << "(NaN) = " << value(kind, kNaN, e.p);
+      EXPECT_TRUE(same(value(kind, -kInf, e.p), e.below)) << e.name << "(-inf) = " << value(kind, -kInf, e.p);
+      EXPECT_TRUE(same(value(kind, kInf, e.p), e.above)) << e.name << "(inf) = " << value(kind, kInf, e.p);
+    }
+    EXPECT_TRUE(found) << name(kind) << " has no values here";
+  }
+}
+
+TEST(ActivationTest, IsRightWhereNaiveFormulasGiveZero) {
+  EXPECT_LE(ulps(value(ActivationKind::Silu, -89, {}), -89 * std::exp(-89.)), 3);
+  EXPECT_LE(ulps(value(ActivationKind::Gelu, -13.5F, {}), -13.5 * std::erfc(13.5 / std::sqrt(2.)) / 2), 3);
+  EXPECT_LT(value(ActivationKind::GeluTanh, -8, {}), 0.F);
+  EXPECT_LT(value(ActivationKind::Mish, -95, {}), 0.F);
+  EXPECT_GT(value(ActivationKind::TanhShrink, 1e-6F, {}), 0.F);
+  EXPECT_EQ(value(ActivationKind::Squareplus, 3e38F, {4}), 3e38F);
+}
+
+class EachElementwise : public testing::TestWithParam<ActivationKind> {};
+
+TEST_P(EachElementwise, HasATruthToBeHeldAgainst) { EXPECT_EQ(truths().count(name(GetParam())), 1U) << name(GetParam()); }
+
+TEST_P(EachElementwise, StaysWithinItsBoundAllOverTheFloats) {
+  const Worst worst = worst_distance(GetParam(), 2039);
+  EXPECT_LE(worst.ulps, ulp_bound(GetParam())) << name(GetParam()) << "(" << worst.x << ")";
+}
+
+TEST_P(EachElementwise, StaysWithinItsBoundInTheSmallestAndLargestFloats) {
+  const Truth truth = truths().at(name(GetParam()));
+  for (const auto& p : measured_parameters(GetParam())) {
+    for (std::uint32_t exponent = 0; exponent < 255; ++exponent) {
+      for (const std::uint32_t fraction : {0U, 1U, 2U, 0x2A'AAABU, 0x40'0000U, 0x7F'FFFEU, 0x7F'FFFFU}) {
+        for (const std::uint32_t sign : {0U, 0x8000'0000U}) {
+          const float x = std::bit_cast<float>(sign | (exponent << 23U) | fraction);
+          EXPECT_LE(ulps(value(GetParam(), x, p), truth(x, {p[0], p[1], p[2]})), ulp_bound(GetParam()))
+              << name(GetParam()) << " of " << x;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EachElementwise, ComputesInDoubleToo) {
+  const Truth truth = truths().at(name(GetParam()));
+  for (const auto& p : measured_parameters(GetParam())) {
+    const std::array<double, 3> exact = {p[0], p[1], p[2]};
+    for (double x = -30.37; x < 30; x += 0.0173) {
+      const double y = core::visit_elementwise(
+          GetParam(), [&](auto op) { return op.template apply<double>(x, exact[0], exact[1], exact[2]); });
+      // 0.2 is not the same number in both types.
+      const double slack = GetParam() == ActivationKind::HardSigmoidKeras2 ? 1e-7 : 0;
+      EXPECT_NEAR(y, truth(x, exact), 2e-13 * std::fabs(y) + 4e-16 + slack) << name(GetParam()) << " of " << x;
+    }
+  }
+}
+
+/// Every number of a 16-bit type: computed in float and rounded once, the result is the truth's rounding or its neighbour.
+template <typename T>
+void expect_near_truth_in_16_bits(ActivationKind kind) {
+  const Truth truth = truths().at(name(kind));
+  const auto place16 = [](T x) {
+    return (x.bits & 0x8000U) != 0 ? -static_cast<int>(x.bits & 0x7FFFU) : static_cast<int>(x.bits);
+  };
+  for (const auto& p : measured_parameters(kind)) {
+    for (std::uint32_t bits = 0; bits <= 0xFFFFU; ++bits) {
+      T x;
+      x.bits = static_cast<std::uint16_t>(bits);
+      const auto wide = static_cast<float>(x);
+      if (!std::isfinite(wide)) continue;
+      const T y(value(kind, wide, p));
+      const T exact(static_cast<float>(truth(static_cast<double>(wide), {p[0], p[1], p[2]})));
+      ASSERT_LE(std::abs(place16(y) - place16(exact)), 1) << name(kind) << " of " << wide << " is " << static_cast<float>(exact);
+    }
+  }
+}
+TEST_P(EachElementwise, IsWithinOneUnitForEveryFloat16) { expect_near_truth_in_16_bits<float16>(GetParam()); }
+TEST_P(EachElementwise, IsWithinOneUnitForEveryBfloat16) { expect_near_truth_in_16_bits<bfloat16>(GetParam()); }
+
+/// A loop as an engine would write it. It is compiled for the plainest processor and for one with vectors.
+template <typename Op>
+LAMELLA_HD void loop(const float* x, float* y, std::size_t n, const float* p) {
+  for (std::size_t i = 0; i < n; ++i) y[i] = Op::apply(x[i], p[0], p[1], p[2]);
+}
+template <typename Op>
+void plain_loop(const float* x, float* y, std::size_t n, const float* p) {
+  loop<Op>(x, y, n, p);
+}
+#ifdef __x86_64__
+template <typename Op>
+__attribute__((target("avx2,fma"))) void vector_loop(const float* x, float* y, std::size_t n, const float* p) {
+  loop<Op>(x, y, n, p);
+}
+
+TEST_P(EachElementwise, GivesTheSameBitsAtEveryPlaceAndOnEveryProcessor) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) GTEST_SKIP() << "this processor has no AVX2 and FMA";
+  std::uint32_t state = 12345;
+  for (const std::size_t n :
+       {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{127}, std::size_t{1027}, std::size_t{100003}}) {
+    std::vector<float> x(n);
+    std::vector<float> plain(n);
+    std::vector<float> vectors(n);
+    for (float& element : x) {
+      state = state * 1664525U + 1013904223U;
+      element = std::ldexp(static_cast<float>(state >> 8U) - 0x1p23F, static_cast<int>(state % 29U) - 38);
+    }
+    for (const auto& p : measured_parameters(GetParam())) {
+      core::visit_elementwise(GetParam(), [&](auto op) {
+        plain_loop<decltype(op)>(x.data(), plain.data(), n, p.data());
+        vector_loop<decltype(op)>(x.data(), vectors.data(), n, p.data());
+      });
+      for (std::size_t i = 0; i < n; ++i) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(plain[i]), std::bit_cast<std::uint32_t>(vectors[i]))
+            << "element " << i << ": " << x[i];
+      }
+    }
+  }
+}
+#endif
+
+INSTANTIATE_TEST_SUITE_P(Activation, EachElementwise, testing::ValuesIn(elementwise_kinds()),
+                         [](const auto& test) { return std::string(name(test.param)); });
+
+}  // namespace
+}  // namespace lamella::test

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/tensor.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <lamella/error.hpp>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+// Under a sanitizer an impossible allocation shall fail as it does without one, not end the program.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+
+namespace lamella {
+namespace {
+
+template <typename F>
+ErrorCode code_of(F&& f) {
+  try {
+    static_cast<void>(f());
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return ErrorCode::internal;
+}
+
+template <typename T>
+Tensor of(const std::vector<T>& values) {
+  return Tensor::of<T>(values, {static_cast<std::int64_t>(values.size())});
+}
+template <typename T>
+std::vector<T> values_of(const Tensor& tensor) {
+  const auto span = tensor.span<T>();
+  return {span.begin(), span.end()};
+}
+void expect_empty(const Tensor& tensor) {
+  EXPECT_EQ(tensor.shape(), Shape{0});
+  EXPECT_EQ(tensor.dtype(), DType::float32);
+  EXPECT_EQ(tensor.data(), nullptr);
+  EXPECT_TRUE(tensor.device().is_cpu());
+}
+
+static_assert(!std::is_copy_constructible_v<Tensor> && !std::is_copy_assignable_v<Tensor>);
+static_assert(std::is_nothrow_move_constructible_v<Tensor>);
+
+TEST(TensorTest, IsEmptyByDefaultAndAfterAMove) {
+  expect_empty(Tensor());
+  Tensor a = of<std::int32_t>({1, 2, 3});
+  Tensor b = std::move(a);
+  expect_empty(a);  // NOLINT(bugprone-use-after-move): what is promised
+  EXPECT_EQ(values_of<std::int32_t>(b), (std::vector<std::int32_t>{1, 2, 3}));
+  a = std::move(b);
+  expect_empty(b);  // NOLINT(bugprone-use-after-move)
+  Tensor& same = a;
+  a = std::move(same);
+  EXPECT_EQ(values_of<std::int32_t>(a), (std::vector<std::int32_t>{1, 2, 3}));
+}
+
+TEST(TensorTest, IsAlignedAndHoldsWhatItSays) {
+  for (const std::int64_t n : {0, 1, 3, 127, 1027, 3'000'001}) {
+    Tensor tensor = Tensor::zeros({n}, DType::float64);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.data()) % 64, 0U);
+    EXPECT_EQ(tensor.bytes(), static_cast<std::size_t>(n) * 8);
+    double sum = 0.0;
+    for (double& x : tensor.span<double>()) sum += std::fabs(x);
+    EXPECT_EQ(sum, 0.0);
+  }
+}
+
+TEST(TensorTest, RefusesWhatDoesNotFitAndSaysHowMuchWasAsked) {
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(code_of([] { return Tensor({kLargest}, DType::float64); }), ErrorCode::overflow);
+  try {
+    const Tensor tensor({std::int64_t{1} << 60}, DType::int8);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+    EXPECT_THAT(error.what(), testing::HasSubstr("1152921504606846976"));
+  }
+}
+
+TEST(TensorTest, RefusesAShapeOfAnotherSize) {
+  const std::vector<float> values(6);
+  EXPECT_EQ(code_of([&] { return Tensor::of<float>(values, {5}); }), ErrorCode::shape);
+  EXPECT_EQ(code_of([&] { return TensorView(std::span<const float>(values), {7}); }), ErrorCode::shape);
+  EXPECT_EQ(code_of([&] { return TensorView(nullptr, {1}, DType::int8); }), ErrorCode::argument);
+  Tensor tensor = Tensor::of<float>(values, {2, 3});
+  EXPECT_EQ(code_of([&] { return std::move(tensor).reshaped({4}); }), ErrorCode::shape);
+  EXPECT_EQ(tensor.shape(), (Shape{2, 3}));  // NOLINT(bugprone-use-after-move): a refusal changes nothing
+  EXPECT_EQ(code_of([&] { return tensor.view().reshaped({4}); }), ErrorCode::shape);
+  const void* memory = tensor.data();
+  const Tensor flat = std::move(tensor).reshaped({6});
+  EXPECT_EQ(flat.data(), memory);
+  expect_empty(tensor);  // NOLINT(bugprone-use-after-move)
+}
+
+TEST(TensorTest, RefusesASpanOfAnotherType) {
+  const Tensor tensor = of<float>({1, 2});
+  EXPECT_EQ(code_of([&] { return tensor.span<std::int32_t>(); }), ErrorCode::dtype);
+}
+
+TEST(TensorTest, ClonesDeeply) {
+  Tensor a = of<float>({1, 2, 3});
+  const Tensor b = a.clone();
+  const Tensor c = a.to(Device::cpu());
+  a.span<float>()[0] = 9;
+  EXPECT_EQ(b.span<float>()[0], 1);
+  EXPECT_EQ(c.span<float>()[0], 1);
+}
+
+TEST(TensorTest, KeepsTheOwnerOfAdoptedMemory) {
+  auto owner = std::make_shared<std::vector<float>>(3, 2.0F);
+  {
+    Tensor tensor = Tensor::adopt(owner->data(), {3}, DType::float32, Device::cpu(), owner);
+    EXPECT_EQ(owner.use_count(), 2);
+    EXPECT_EQ(tensor.data(), owner->data());
+  }
+  EXPECT_EQ(owner.use_count(), 1);
+}
+
+TEST(TensorTest, ConvertsToIntegersHalfToEvenAndClamped) {
+  const Tensor x = of<double>({0.5, 1.5, 2.5, -0.5, -1.5, 127.4, 127.5, 300, -300, 1e300, -INFINITY, NAN, 2147483647.5});
+  EXPECT_EQ(values_of<std::int8_t>(x.to(DType::int8)),
+            (std::vector<std::int8_t>{0, 2, 2, 0, -2, 127, 127, 127, -128, 127, -128, 0, 127}));
+  EXPECT_EQ(values_of<std::uint8_t>(x.to(DType::uint8)),
+            (std::vector<std::uint8_t>{0, 2, 2, 0, 0, 127, 128, 255, 0, 255, 0, 0, 255}));
+  constexpr std::int32_t kLow = std::numeric_limits<std::int32_t>::min();
+  constexpr std::int32_t kHigh = std::numeric_limits<std::int32_t>::max();
+  EXPECT_EQ(values_of<std::int32_t>(x.to(DType::int32)),
+            (std::vector<std::int32_t>{0, 2, 2, 0, -2, 127, 128, 300, -300, kHigh, kLow, 0, kHigh}));
+  EXPECT_EQ(values_of<std::int8_t>(of<std::int32_t>({-1000, -7, 200}).to(DType::int8)),
+            (std::vector<std::int8_t>{-128, -7, 127}));
+  EXPECT_EQ(values_of<std::uint8_t>(of<std::int8_t>({-1, 5}).to(DType::uint8)), (std::vector<std::uint8_t>{0, 5}));
+}
+
+TEST(TensorTest, RoundsOnceFromWideTypes) {
+  // Each lies just beside a middle of two float16 (bfloat16) values, nearer to it than float32 can tell.
+  const double half = 1.0 + 0x1p-11;
+  const double brain = 1.0 + 0x1p-8;
+  const Tensor x = of<double>({half + 0x1p-50, half - 0x1p-50, half, brain + 0x1p-50, brain - 0x1p-50, 1e300, -1e-300});
+  const auto h = values_of<float16>(x.to(DType::float16));
+  const auto b = values_of<bfloat16>(x.to(DType::bfloat16));
+  EXPECT_EQ(h[0].bits, 0x3C01);
+  EXPECT_EQ(h[1].bits, 0x3C00);
+  EXPECT_EQ(h[2].bits, 0x3C00);
+  EXPECT_EQ(b[3].bits, 0x3F81);
+  EXPECT_EQ(b[4].bits, 0x3F80);
+  EXPECT_EQ(h[5].bits, 0x7C00);
+  EXPECT_EQ(h[6].bits, 0x8000);
+  const auto whole =
+      values_of<bfloat16>(of<std::int32_t>({(1 << 30) + (1 << 22) + 1, (1 << 30) + (1 << 22)}).to(DType::bfloat16));
+  EXPECT_EQ(whole[0].bits, whole[1].bits + 1);
+}
+
+TEST(TensorTest, ConvertsBetweenAllTypes) {
+  const std::vector<DType> all{DType::float32, DType::float16, DType::bfloat16, DType::float64,
+                               DType::int8,    DType::uint8,   DType::int32};
+  const Tensor small = of<double>({0, 1, 3, 127});
+  for (const DType from : all) {
+    for (const DType to : all) {
+      EXPECT_EQ(values_of<double>(small.to(from).to(to).to(DType::float64)), values_of<double>(small))
+          << name(from) << ' ' << name(to);
+      EXPECT_EQ(Tensor({0, 3}, from).to(to).shape(), (Shape{0, 3}));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lamella

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/backend.hpp"
+#include "cpu/convert.hpp"
+#include "ops/engine.hpp"
+
+namespace lamella::test {
+
+/// Memory that starts `offset` bytes behind an aligned address, filled with bytes that are NaN in every floating type.
+class Bytes {
+ public:
+  explicit Bytes(std::size_t bytes, std::size_t offset = 0) : memory_(bytes + offset, 0xFF), offset_(offset) {}
+  [[nodiscard]] void* data() { return memory_.data() + offset_; }
+  [[nodiscard]] std::size_t bytes() const { return memory_.size() - offset_; }
+
+ private:
+  std::vector<unsigned char> memory_;
+  std::size_t offset_;
+};
+
+inline Bytes stored(const std::vector<double>& values, DType dtype, std::size_t offset = 0) {
+  Bytes bytes(values.size() * size_of(dtype) + 1, offset);
+  cpu::visit_floating(dtype, [&](auto t) {
+    using T = decltype(t);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const T value = cpu::convert<T>(values[i]);
+      std::memcpy(static_cast<unsigned char*>(bytes.data()) + i * sizeof(T), &value, sizeof(T));
+    }
+  });
+  return bytes;
+}
+
+inline std::vector<double> loaded(Bytes& bytes, DType dtype, std::size_t n) {
+  std::vector<double> values(n);
+  cpu::visit_floating(dtype, [&](auto t) {
+    using T = decltype(t);
+    for (std::size_t i = 0; i < n; ++i) {
+      T value;
+      std::memcpy(&value, static_cast<unsigned char*>(bytes.data()) + i * sizeof(T), sizeof(T));
+      values[i] = cpu::convert<double>(value);
+    }
+  });
+  return values;
+}
+
+/// The values as a dtype holds them.
+inline std::vector<double> rounded(const std::vector<double>& values, DType dtype) {
+  Bytes bytes = stored(values, dtype);
+  return loaded(bytes, dtype, values.size());
+}
+
+inline std::vector<double> random_values(std::size_t n, unsigned seed, double width = 1.0) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal(0.0, width);
+  std::vector<double> values(n);
+  std::generate(values.begin(), values.end(), [&] { return normal(generator); });
+  return values;
+}
+
+inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std::vector<double>>& values,
+                                                          DType dtype = DType::float32) {
+  std::vector<std::shared_ptr<const Tensor>> tensors;
+  for (const auto& v : values) {
+    Tensor tensor(Shape{static_cast<std::int64_t>(v.size())}, dtype);
+    Bytes bytes = stored(v, dtype);
+    if (!v.empty()) std::memcpy(tensor.data(), bytes.data(), tensor.bytes());
+    tensors.push_back(std::make_shared<const Tensor>(std::move(tensor)));
+  }
+  return std::make_shared<const ops::Constants>(std::move(tensors));
+}
+
+/// Runs one operation on unaligned, poisoned memory; workspace holds NaN.
+inline std::vector<double> run(const ops::Desc& desc, const std::shared_ptr<const ops::Constants>& constants,
+                               std::vector<Bytes> srcs, DType dtype, std::size_t results, const std::string& engine = {},
+                               int threads = 2, std::size_t offset = 2) {
+  const ops::Choice choice = ops::cpu_ops().plan(desc, constants, {threads, 0}, engine);
+  const auto workspace = core::allocate_host(choice.plan->workspace_bytes() + 1);
+  std::memset(workspace.get(), 0xFF, choice.plan->workspace_bytes());
+  Bytes dst(results * size_of(dtype) + 1, size_of(dtype) == 2 ? offset : 2 * offset);
+  std::vector<const void*> pointers;
+  for (Bytes& src : srcs) pointers.push_back(src.data());
+  const auto state = choice.plan->make_state();
+  choice.plan->execute({pointers, dst.data(), workspace.get(), nullptr, state.get()});
+  const auto* end = static_cast<unsigned char*>(dst.data()) + results * size_of(dtype);
+  if (*end != 0xFF) throw std::runtime_error("wrote behind the end");
+  return loaded(dst, dtype, results);
+}
+
+/// One unit roundoff of a dtype.
+inline double roundoff(DType dtype) {
+  switch (dtype) {
+    case DType::float64:
+      return 0x1p-53;
+    case DType::float16:
+      return 0x1p-11;
+    case DType::bfloat16:
+      return 0x1p-8;
+    default:
+      return 0x1p-24;
+  }
+}
+
+}  // namespace lamella::test

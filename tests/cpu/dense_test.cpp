@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <omp.h>
+
+#include "core/activation_reference.hpp"
+#include "cpu/cpu_support.hpp"
+
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+namespace lamella::test {
+namespace {
+
+using ops::DenseDesc;
+
+struct Sizes {
+  std::int64_t batch, inputs, units;
+};
+
+/// Whether the engine does this at all; `why` says why not.
+bool accepts(const DenseDesc& desc, const std::string& engine) {
+  const auto none = constants_of({std::vector<double>(static_cast<std::size_t>(desc.inputs * desc.units)),
+                                  std::vector<double>(static_cast<std::size_t>(desc.units))});
+  try {
+    (void)ops::cpu_ops().plan(desc, none, {2, 0}, engine);
+    return true;
+  } catch (const ArgumentError& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("cannot do this: "));
+    return false;
+  }
+}
+
+class EachDenseEngine : public testing::TestWithParam<std::string> {
+ protected:
+  /// Compares with a sum in float64 on the stored bits.
+  void check(const DenseDesc& d, unsigned seed) {
+    SCOPED_TRACE(
+        core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", name(d.activation.kind), " ", name(d.dtype)));
+    const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
+    const double width = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(d.inputs, 1)));
+    const DType weights = d.dtype == DType::float64 ? DType::float64 : DType::float32;
+    const auto x = rounded(random_values(size(d.batch, d.inputs), seed), d.dtype);
+    const auto w = rounded(rounded(random_values(size(d.inputs, d.units), seed + 1, 2 * width), weights), d.dtype);
+    const auto b = rounded(rounded(random_values(static_cast<std::size_t>(d.units), seed + 2), weights), d.dtype);
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored(x, d.dtype, size_of(d.dtype)));
+    const auto constants = d.has_bias ? constants_of({w, b}, weights) : constants_of({w}, weights);
+    const auto y = run(d, constants, std::move(srcs), d.dtype, size(d.batch, d.units), GetParam());
+    const Truth f = truths().at(name(d.activation.kind));
+    const double u = std::min(roundoff(d.dtype), 0x1p-24);
+    for (std::int64_t r = 0; r < d.batch; ++r) {
+      for (std::int64_t c = 0; c < d.units; ++c) {
+        double z = d.has_bias ? b[static_cast<std::size_t>(c)] : 0.0;
+        double a = std::fabs(z);
+        for (std::int64_t k = 0; k < d.inputs; ++k) {
+          const double product =
+              x[size(r, d.inputs) + static_cast<std::size_t>(k)] * w[size(k, d.units) + static_cast<std::size_t>(c)];
+          z += product;
+          a += std::fabs(product);
+        }
+        const double want = f(z, d.activation.parameters);
+        const double slope = d.activation.kind == ActivationKind::Exponential ? std::exp(z + 0.1) : 1.8;
+        const double bound = slope * (4 * std::sqrt(static_cast<double>(d.inputs + 1)) * u * a + u * std::fabs(z)) +
+                             (2 * std::max(1, ulp_bound(d.activation.kind)) * u + roundoff(d.dtype)) * std::fabs(want) +
+                             1e-7 * roundoff(d.dtype);
+        ASSERT_NEAR(y[size(r, d.units) + static_cast<std::size_t>(c)], want, bound) << "row " << r << " column " << c;
+      }
+    }
+  }
+  [[nodiscard]] DenseDesc desc(const Sizes& s) const {
+    return {s.batch, s.inputs, s.units, true, activation("tanh"), DType::float32};
+  }
+};
+
+TEST_P(EachDenseEngine, IsRightAtAwkwardSizes) {
+  unsigned seed = 1;
+  int done = 0;
+  for (const Sizes s :
+       {Sizes{1, 1, 1}, {3, 7, 31}, {33, 127, 129}, {7, 1027, 3}, {1, 1027, 127}, {129, 33, 64}, {64, 64, 65}, {2, 3, 1027}}) {
+    for (const bool bias : {false, true}) {
+      for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
+        DenseDesc d = desc(s);
+        d.has_bias = bias;
+        d.dtype = dtype;
+        if (!accepts(d, GetParam())) continue;
+        check(d, seed += 3);
+        ++done;
+      }
+    }
+  }
+  EXPECT_GT(done, 0) << "the engine refused everything";
+}
+
+TEST_P(EachDenseEngine, ComputesEveryActivationThatItAccepts) {
+  int done = 0;
+  for (int k = 0;; ++k) {
+    const auto kind = static_cast<ActivationKind>(k);
+    if (is_rowwise(kind)) break;
+    DenseDesc d = desc({5, 33, 71});
+    d.activation = {.kind = kind};
+    for (std::size_t i = 0; i < parameters_of(kind).size(); ++i) {
+      const double value = parameters_of(kind)[i].default_value;
+      d.activation.parameters[i] = value == 0 ? 0.25 : value;
+    }
+    // Jumps have no error bound: a result on the other side of one is right as well.
+    if (kind == ActivationKind::HardShrink || kind == ActivationKind::Threshold || kind == ActivationKind::ReluGeneral) continue;
+    if (!accepts(d, GetParam())) continue;
+    check(d, static_cast<unsigned>(100 + k));
+    ++done;
+  }
+  EXPECT_GE(done, 1);
+}
+
+TEST_P(EachDenseEngine, TakesSizesOfZeroOrSaysWhyNot) {
+  for (const Sizes s : {Sizes{0, 3, 5}, {3, 0, 5}, {3, 5, 0}, {0, 0, 0}}) {
+    const DenseDesc d = desc(s);
+    if (accepts(d, GetParam())) check(d, 7);
+  }
+}
+
+TEST_P(EachDenseEngine, AddsIntegersExactly) {
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
+    DenseDesc d = desc({9, 64, 65});
+    d.dtype = dtype;
+    d.activation = {};
+    if (!accepts(d, GetParam())) continue;
+    std::vector<double> x(9 * 64);
+    std::vector<double> w(64 * 65);
+    const std::vector<double> b(65, 3.0);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % 11 == 0 ? 2.0 : i % 13 == 0 ? -1.0 : 0.0;
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<double>(i % 7) - 3;
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored(x, dtype));
+    const auto y = run(d, constants_of({w, b}), std::move(srcs), dtype, 9 * 65, GetParam());
+    for (std::size_t r = 0; r < 9; ++r) {
+      for (std::size_t c = 0; c < 65; ++c) {
+        double want = 3;
+        for (std::size_t k = 0; k < 64; ++k) want += x[r * 64 + k] * w[k * 65 + c];
+        ASSERT_EQ(y[r * 65 + c], want) << name(dtype);
+      }
+    }
+  }
+}
+
+TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
+  for (const char* kind : {"linear", "relu", "tanh", "sigmoid", "gelu", "relu6", "elu", "leaky_relu", "silu", "mish"}) {
+    DenseDesc d = desc({4, 1, 17});
+    d.activation = activation(kind);
+    if (!accepts(d, GetParam())) continue;
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored({std::nan(""), kInf, -kInf, 1.0}, DType::float32));
+    const auto y = run(d, constants_of({std::vector<double>(17, 1.0), std::vector<double>(17, 0.0)}), std::move(srcs),
+                       DType::float32, 4 * 17, GetParam());
+    EXPECT_TRUE(std::isnan(y[0])) << kind;
+    EXPECT_TRUE(std::isnan(y[16])) << kind;
+    const bool grows = d.activation.kind != ActivationKind::Tanh && d.activation.kind != ActivationKind::Sigmoid &&
+                       d.activation.kind != ActivationKind::Relu6;
+    EXPECT_EQ(std::isinf(y[17]), grows) << kind;
+    EXPECT_FALSE(std::isnan(y[51])) << kind;
+  }
+}
+
+TEST_P(EachDenseEngine, GivesTheSameBitsEveryTime) {
+  const DenseDesc d = desc({37, 129, 127});
+  const auto x = random_values(37 * 129, 5);
+  const auto constants = constants_of({random_values(129 * 127, 6), random_values(127, 7)});
+  std::vector<double> first;
+  for (int i = 0; i < 3; ++i) {
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored(x, DType::float32));
+    const auto y = run(d, constants, std::move(srcs), DType::float32, 37 * 127, GetParam());
+    if (i == 0) first = y;
+    ASSERT_EQ(y, first);
+  }
+}
+
+TEST_P(EachDenseEngine, LeavesTheCallersSettingsAlone) {
+  omp_set_num_threads(5);
+  const DenseDesc d = desc({64, 128, 128});
+  const auto call = [&] {
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored(random_values(64 * 128, 1), DType::float32));
+    (void)run(d, constants_of({random_values(128 * 128, 2), random_values(128, 3)}), std::move(srcs), DType::float32, 64 * 128,
+              GetParam());
+  };
+#if defined(__SSE2__)
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(0x1F80U | 0x8040U);
+  call();
+  EXPECT_EQ(_mm_getcsr() & 0xFFC0U, 0x1F80U | 0x8040U);
+  _mm_setcsr(before);
+#endif
+  call();
+  EXPECT_EQ(omp_get_max_threads(), 5);
+}
+
+TEST_P(EachDenseEngine, RefusesIntegers) {
+  DenseDesc d = desc({2, 3, 4});
+  d.dtype = DType::int32;
+  EXPECT_FALSE(accepts(d, GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EachDenseEngine, testing::ValuesIn(ops::cpu_ops().dense_engines()),
+                         [](const auto& parameter) { return parameter.param; });
+
+std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch = 64) {
+  const DenseDesc d{batch, 64, 64, true, activation(kind), DType::float32, Math::exact, fusion};
+  return ops::cpu_ops().plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {2, 0}, {}).engine;
+}
+
+TEST(DenseEnginesTest, AreChosenByWhatTheFusionAllows) {
+  EXPECT_EQ(chosen(Fusion::automatic, "tanh", 1), "small");
+  EXPECT_EQ(chosen(Fusion::none), "unfused");
+  EXPECT_EQ(chosen(Fusion::epilogue), "small");
+  EXPECT_EQ(chosen(Fusion::epilogue, "tanh", 100'000), "onednn_epilogue");
+  EXPECT_EQ(chosen(Fusion::none, "tanh", 0), "reference");
+}
+
+TEST(DenseEnginesTest, SayWhyWhenNoneIsLeft) {
+  try {
+    (void)chosen(Fusion::library, "selu");
+    FAIL() << "selu is not oneDNN's";
+  } catch (const ArgumentError& e) {
+    EXPECT_THAT(e.what(),
+                testing::AllOf(testing::HasSubstr("no engine can do this"),
+                               testing::HasSubstr("onednn_postop: oneDNN has no 'selu'"), testing::HasSubstr("[E_VALUE]")));
+  }
+  const DenseDesc integers{1, 1, 1, false, {}, DType::int8};
+  EXPECT_THROW((void)ops::cpu_ops().plan(integers, constants_of({{1.0}}), {1, 0}, {}), ArgumentError);
+}
+
+TEST(DenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
+  const auto x = random_values(50 * 100, 1);
+  const auto constants = constants_of({random_values(100 * 70, 2), random_values(70, 3)});
+  const auto at = [&](std::int64_t batch) {
+    std::vector<Bytes> srcs;
+    srcs.push_back(stored(x, DType::float32));
+    return run(DenseDesc{batch, 100, 70, true, activation("gelu")}, constants, std::move(srcs), DType::float32,
+               static_cast<std::size_t>(batch * 70), "small");
+  };
+  const auto all = at(50);
+  for (const std::int64_t batch : {1, 2, 7, 49}) {
+    const auto some = at(batch);
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << batch;
+  }
+}
+
+}  // namespace
+}  // namespace lamella::test

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Includes point down, no source file is over 400 lines, each public header compiles alone.
+# Usage: layering.sh CXX GENERATED_INCLUDES
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cxx=$1
+generated=$2
+bad=0
+fail() { echo "$*"; bad=1; }
+
+allow() {  # allow FOLDER FLOOR...: every quoted include of the folder starts with one of the floors
+  local folder=$1 floors found
+  shift
+  floors=$(IFS='|'; echo "$*")
+  [ -d "src/$folder" ] || return 0
+  found=$(grep -rnE '^#include "' "src/$folder" | grep -vE "#include \"($floors)/" || true)
+  [ -z "$found" ] || fail "includes that src/$folder may not have:"$'\n'"$found"
+}
+allow core core
+allow ops ops core
+allow keras keras core
+allow cpu cpu ops core
+allow cuda cuda kernels ops core
+allow model model keras cpu cuda ops core
+allow cli cli
+found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI))' include || true)
+[ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
+
+while read -r lines file; do
+  [ "$file" = total ] || [ "$lines" -le 400 ] || fail "$file has $lines lines; 400 is the most"
+done < <(find src include kernels -name '*.[ch]pp' -print0 2>/dev/null | xargs -0 wc -l)
+
+for header in include/lamella/*.hpp; do
+  "$cxx" -std=c++20 -Iinclude "-I$generated" -fsyntax-only -x c++ "$header" || fail "$header does not compile alone"
+done
+exit $bad

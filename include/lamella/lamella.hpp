@@ -7,7 +7,10 @@
 #include <lamella/dtype.hpp>
 #include <lamella/error.hpp>
 #include <lamella/initializer.hpp>
+#include <lamella/layer.hpp>
+#include <lamella/layers.hpp>
 #include <lamella/model.hpp>
+#include <lamella/models.hpp>
 #include <lamella/npy.hpp>
 #include <lamella/options.hpp>
 #include <lamella/shape.hpp>

@@ -8,6 +8,8 @@
 #include <lamella/npy.hpp>
 #include <nlohmann/json.hpp>
 
+#include "device/test_device.hpp"
+
 namespace lamella {
 namespace {
 
@@ -88,7 +90,7 @@ TEST_P(EachFixture, GivesKerasNumbers) {
   const std::string folder = std::string(LAMELLA_FIXTURES) + "/" + GetParam().group + "/";
   const Json& entry = GetParam().entry;
   Options options;
-  options.device = Device::cpu();
+  options.device = test::device();
   Model model = Model::load(folder + entry.at("file").get<std::string>(), options);
   if (entry.contains("weights_file") && entry.at("weights_file").is_string()) model = model.with_weights(folder + entry.at("weights_file").get<std::string>());
   std::vector<Tensor> inputs;
@@ -124,7 +126,7 @@ class EachRefused : public ::testing::TestWithParam<Fixture> {};
 TEST_P(EachRefused, IsRefusedForTheRightReason) {
   const Json& entry = GetParam().entry;
   try {
-    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/refused/" + entry.at("file").get<std::string>(), {.device = Device::cpu()}));
+    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/refused/" + entry.at("file").get<std::string>(), {.device = test::device()}));
     FAIL() << "was loaded";
   } catch (const LoadError& error) {
     EXPECT_EQ(std::string(name(error.code())), entry.at("code").get<std::string>()) << error.what();

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What every layer can do; lamella/layers.hpp has the layers.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <lamella/export.hpp>
+#include <lamella/tensor.hpp>
+
+namespace lamella {
+namespace model {
+struct LayerState;
+struct CallState;
+}  // namespace model
+
+class Layer;
+
+/// Where Keras takes one of something or a list of them. {} is none.
+template <typename T>
+struct OneOrMany {
+  std::vector<T> values;
+  bool list = false;  ///< written as a list, even of one
+  OneOrMany() = default;
+  OneOrMany(T one) : values{std::move(one)} {}                             // NOLINT(google-explicit-constructor): the point
+  OneOrMany(std::initializer_list<T> many) : values(many), list(true) {}   // NOLINT(google-explicit-constructor)
+  OneOrMany(std::vector<T> many) : values(std::move(many)), list(true) {}  // NOLINT(google-explicit-constructor)
+};
+
+/// A value between layers: what Input() made, or what a call of a layer gave.
+class LAMELLA_API KerasTensor {
+ public:
+  KerasTensor(std::shared_ptr<const model::CallState> call, int output) noexcept : call_(std::move(call)), output_(output) {}
+  /// The InputLayer, to stand first in a Sequential. Throws ArgumentError (value) for any other layer's value.
+  operator Layer() const;  // NOLINT(google-explicit-constructor): as in Keras
+  [[nodiscard]] const std::shared_ptr<const model::CallState>& call() const noexcept { return call_; }
+  [[nodiscard]] int output() const noexcept { return output_; }
+
+ private:
+  std::shared_ptr<const model::CallState> call_;
+  int output_ = 0;
+};
+
+/// How weights are drawn.
+struct BuildOptions {
+  std::optional<std::uint64_t> seed = std::nullopt;  ///< of all initializers without one of their own; unset: the model's, or 0
+};
+
+/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one.
+/// Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
+class LAMELLA_API Layer {
+ public:
+  explicit Layer(std::shared_ptr<model::LayerState> state) noexcept : state_(std::move(state)) {}
+
+  /// Keras' class: "Dense".
+  [[nodiscard]] const std::string& class_name() const noexcept;
+  /// The given name; without one "dense" for every Dense. Each model numbers its own: "dense", "dense_1".
+  [[nodiscard]] std::string name() const;
+  /// The config in JSON, which keras.layers.CLASS.from_config(json.loads(...)) reads.
+  [[nodiscard]] std::string get_config() const;
+
+  /// Draws the weights for samples of this shape, without the batch, -1 where Keras has None. A Sequential may begin so; the
+  /// layers of a model are built by it. Throws ArgumentError, and then changes nothing: argument when built before, shape.
+  void build(const std::vector<std::int64_t>& sample_shape, const BuildOptions& options = {});
+  /// Copies of the weights in Keras' order. Throws ArgumentError (argument) before they are built.
+  [[nodiscard]] std::vector<Tensor> get_weights() const;
+  /// New weights in the order of get_weights(), converted to the layer's dtype. Models compiled before keep theirs.
+  /// Throws ArgumentError, and then changes nothing: argument (not built, or another number of weights), shape.
+  void set_weights(std::span<const TensorView> weights);
+  void set_weights(std::span<const Tensor> weights);
+  void set_weights(std::initializer_list<TensorView> weights);
+  /// The number of elements of all weights. Throws ArgumentError (argument) before they are built.
+  [[nodiscard]] std::int64_t count_params() const;
+
+  /// Calls the layer: a node of the graph that a Functional is made of, which checks its shapes. Throws ArgumentError (argument)
+  /// when there is no input, and for a model of several outputs: use call().
+  KerasTensor operator()(const OneOrMany<KerasTensor>& inputs) const;
+  /// The same with all outputs.
+  [[nodiscard]] std::vector<KerasTensor> call(const OneOrMany<KerasTensor>& inputs) const;
+
+  [[nodiscard]] const std::shared_ptr<model::LayerState>& state() const noexcept { return state_; }
+
+ private:
+  std::shared_ptr<model::LayerState> state_;
+};
+
+}  // namespace lamella

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Keras' layers with Keras' words, names and defaults; lamella/models.hpp makes models of them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <lamella/export.hpp>
+#include <lamella/initializer.hpp>
+#include <lamella/layer.hpp>
+
+namespace lamella {
+
+/// What stands behind `activation=`: a name of keras.activations, or a layer such as PReLU.
+struct LAMELLA_API ActivationArgument {
+  std::string name = "linear";
+  std::optional<Layer> layer = std::nullopt;
+  ActivationArgument() = default;
+  ActivationArgument(const char* keras_name) : name(keras_name) {}             // NOLINT(google-explicit-constructor)
+  ActivationArgument(std::string_view keras_name) : name(keras_name) {}        // NOLINT(google-explicit-constructor)
+  ActivationArgument(std::string keras_name) : name(std::move(keras_name)) {}  // NOLINT(google-explicit-constructor)
+  ActivationArgument(Layer as_layer) : layer(std::move(as_layer)) {}           // NOLINT(google-explicit-constructor)
+};
+
+// Arguments have Keras' names and defaults. Every options struct ends in the arguments of any layer: name, trainable, and dtype,
+// a policy such as "float32" or "mixed_bfloat16". Regularizers and constraints have no effect on an answer and are kept for
+// get_config(): a name such as "l2", or the JSON text of Keras' object; empty is None. A constructor throws ArgumentError for
+// what Keras refuses.
+
+struct LayerOptions {
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+
+struct InputOptions {
+  std::string name = {};
+  std::string dtype = "float32";
+};
+/// The start of a graph: samples of this shape, without the batch, -1 where Keras has None.
+[[nodiscard]] LAMELLA_API KerasTensor Input(const std::vector<std::int64_t>& shape, const InputOptions& options = {});
+
+struct DenseOptions {
+  ActivationArgument activation = {};
+  bool use_bias = true;
+  Initializer kernel_initializer = "glorot_uniform";
+  Initializer bias_initializer = "zeros";
+  std::string kernel_regularizer = {};
+  std::string bias_regularizer = {};
+  std::string activity_regularizer = {};
+  std::string kernel_constraint = {};
+  std::string bias_constraint = {};
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// activation(x . kernel + bias) over the last axis. Weights: kernel, [bias].
+class LAMELLA_API Dense : public Layer {
+ public:
+  explicit Dense(std::int64_t units, const DenseOptions& options = {});
+};
+
+/// A name of keras.activations, or a layer without weights.
+class LAMELLA_API Activation : public Layer {
+ public:
+  explicit Activation(const ActivationArgument& activation, const LayerOptions& options = {});
+};
+
+struct ReLUOptions {
+  std::optional<double> max_value = std::nullopt;
+  double negative_slope = 0.0;
+  double threshold = 0.0;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API ReLU : public Layer {
+ public:
+  explicit ReLU(const ReLUOptions& options = {});
+};
+
+struct LeakyReLUOptions {
+  double negative_slope = 0.3;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API LeakyReLU : public Layer {
+ public:
+  explicit LeakyReLU(const LeakyReLUOptions& options = {});
+};
+
+struct PReLUOptions {
+  Initializer alpha_initializer = "zeros";
+  std::string alpha_regularizer = {};
+  std::string alpha_constraint = {};
+  std::vector<int> shared_axes = {};  ///< axes along which one alpha is shared, counted from 1: the batch is 0
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Weight: alpha.
+class LAMELLA_API PReLU : public Layer {
+ public:
+  explicit PReLU(const PReLUOptions& options = {});
+};
+
+struct ELUOptions {
+  double alpha = 1.0;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API ELU : public Layer {
+ public:
+  explicit ELU(const ELUOptions& options = {});
+};
+
+struct SoftmaxOptions {
+  OneOrMany<int> axis = -1;  ///< the batch counts as axis 0, here and everywhere
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API Softmax : public Layer {
+ public:
+  explicit Softmax(const SoftmaxOptions& options = {});
+};
+
+struct ThresholdedReLUOptions {
+  double theta = 1.0;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// x where x > theta, else 0. Of Keras 2; Keras 3 reads it as a legacy layer.
+class LAMELLA_API ThresholdedReLU : public Layer {
+ public:
+  explicit ThresholdedReLU(const ThresholdedReLUOptions& options = {});
+};
+
+// Without effect at inference.
+
+struct DropoutOptions {
+  std::vector<std::int64_t> noise_shape = {};  ///< batch first, -1 where Keras has None; empty: not given
+  std::optional<std::uint64_t> seed = std::nullopt;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API Dropout : public Layer {
+ public:
+  explicit Dropout(double rate, const DropoutOptions& options = {});
+};
+class LAMELLA_API AlphaDropout : public Layer {
+ public:
+  explicit AlphaDropout(double rate, const DropoutOptions& options = {});
+};
+struct NoiseOptions {
+  std::optional<std::uint64_t> seed = std::nullopt;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API GaussianDropout : public Layer {
+ public:
+  explicit GaussianDropout(double rate, const NoiseOptions& options = {});
+};
+class LAMELLA_API GaussianNoise : public Layer {
+ public:
+  explicit GaussianNoise(double stddev, const NoiseOptions& options = {});
+};
+struct SpatialDropoutOptions {
+  std::optional<std::uint64_t> seed = std::nullopt;
+  std::string name = {};
+  std::string dtype = "float32";
+};
+class LAMELLA_API SpatialDropout1D : public Layer {
+ public:
+  explicit SpatialDropout1D(double rate, const SpatialDropoutOptions& options = {});
+};
+struct ActivityRegularizationOptions {
+  double l1 = 0.0;
+  double l2 = 0.0;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API ActivityRegularization : public Layer {
+ public:
+  explicit ActivityRegularization(const ActivityRegularizationOptions& options = {});
+};
+class LAMELLA_API Identity : public Layer {
+ public:
+  explicit Identity(const LayerOptions& options = {});
+};
+
+struct FlattenOptions {
+  std::string data_format = "channels_last";
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API Flatten : public Layer {
+ public:
+  explicit Flatten(const FlattenOptions& options = {});
+};
+/// To samples of another shape; one extent may be -1.
+class LAMELLA_API Reshape : public Layer {
+ public:
+  explicit Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options = {});
+};
+
+struct BatchNormalizationOptions {
+  int axis = -1;
+  double momentum = 0.99;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+  Initializer beta_initializer = "zeros";
+  Initializer gamma_initializer = "ones";
+  Initializer moving_mean_initializer = "zeros";
+  Initializer moving_variance_initializer = "ones";
+  std::string beta_regularizer = {};
+  std::string gamma_regularizer = {};
+  std::string beta_constraint = {};
+  std::string gamma_constraint = {};
+  bool synchronized = false;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta. Weights: [gamma], [beta], moving_mean, moving_variance.
+class LAMELLA_API BatchNormalization : public Layer {
+ public:
+  explicit BatchNormalization(const BatchNormalizationOptions& options = {});
+};
+
+struct LayerNormalizationOptions {
+  OneOrMany<int> axis = -1;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+  Initializer beta_initializer = "zeros";
+  Initializer gamma_initializer = "ones";
+  std::string beta_regularizer = {};
+  std::string gamma_regularizer = {};
+  std::string beta_constraint = {};
+  std::string gamma_constraint = {};
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Weights: [gamma], [beta].
+class LAMELLA_API LayerNormalization : public Layer {
+ public:
+  explicit LayerNormalization(const LayerNormalizationOptions& options = {});
+};
+
+struct RescalingOptions {
+  OneOrMany<double> offset = 0.0;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// x * scale + offset.
+class LAMELLA_API Rescaling : public Layer {
+ public:
+  explicit Rescaling(const OneOrMany<double>& scale, const RescalingOptions& options = {});
+};
+
+struct NormalizationOptions {
+  OneOrMany<int> axis = -1;  ///< axes that keep statistics of their own; {} is Keras' None: one mean and one variance
+  OneOrMany<double> mean = {};
+  OneOrMany<double> variance = {};
+  bool invert = false;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// (x - mean) / sqrt(variance). Mean and variance are needed: there is no adapt().
+class LAMELLA_API Normalization : public Layer {
+ public:
+  explicit Normalization(const NormalizationOptions& options);
+};
+
+// Of several values: Add()({a, b}).
+
+class LAMELLA_API Add : public Layer {
+ public:
+  explicit Add(const LayerOptions& options = {});
+};
+class LAMELLA_API Subtract : public Layer {
+ public:
+  explicit Subtract(const LayerOptions& options = {});
+};
+class LAMELLA_API Multiply : public Layer {
+ public:
+  explicit Multiply(const LayerOptions& options = {});
+};
+class LAMELLA_API Average : public Layer {
+ public:
+  explicit Average(const LayerOptions& options = {});
+};
+class LAMELLA_API Maximum : public Layer {
+ public:
+  explicit Maximum(const LayerOptions& options = {});
+};
+class LAMELLA_API Minimum : public Layer {
+ public:
+  explicit Minimum(const LayerOptions& options = {});
+};
+struct ConcatenateOptions {
+  int axis = -1;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API Concatenate : public Layer {
+ public:
+  explicit Concatenate(const ConcatenateOptions& options = {});
+};
+
+}  // namespace lamella

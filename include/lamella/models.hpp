@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Models made in C++: Keras' Sequential and Functional. compile() makes the Model that runs.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/export.hpp>
+#include <lamella/layers.hpp>
+#include <lamella/model.hpp>
+#include <lamella/options.hpp>
+
+namespace lamella {
+
+struct ModelOptions {
+  std::string name = {};
+  bool trainable = true;
+  std::uint64_t seed = 0;  ///< of the weights that this model draws; a model inside another has its own
+};
+
+/// What Sequential and Functional share. Both are layers too, and may stand in other models.
+class LAMELLA_API Network : public Layer {
+ public:
+  /// The model, ready to run, with the weights as they are now: made of get_config() by what reads files.
+  /// Throws ArgumentError (argument) before build(), and as Model does.
+  [[nodiscard]] Model compile(const Options& options = {}) const;
+  /// Keras' summary table. Throws ArgumentError (argument) before build().
+  [[nodiscard]] std::string summary() const;
+  /// In Keras' order; a Sequential's without its InputLayer.
+  [[nodiscard]] std::vector<Layer> layers() const;
+  /// By its name in this model. Throws ArgumentError (value) that lists the names when there is none.
+  [[nodiscard]] Layer get_layer(std::string_view name) const;
+
+ protected:
+  using Layer::Layer;
+};
+
+/// Layers one behind the other. Built at once when the first is an Input, else by build().
+class LAMELLA_API Sequential : public Network {
+ public:
+  Sequential() : Sequential(std::vector<Layer>{}) {}
+  explicit Sequential(std::initializer_list<Layer> layers, const ModelOptions& options = {})
+      : Sequential(std::vector<Layer>(layers), options) {}
+  explicit Sequential(const std::vector<Layer>& layers, const ModelOptions& options = {});
+  /// Throws ArgumentError, and then changes nothing: argument (already part of another model), value, shape.
+  void add(const Layer& layer);
+};
+
+/// What computes `outputs` from `inputs`, which are values of Input(). Built at once.
+/// Throws ArgumentError: argument, value (an input is missing, or no Input's), shape; no layer is changed then.
+class LAMELLA_API Functional : public Network {
+ public:
+  Functional(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs, const ModelOptions& options = {});
+};
+
+}  // namespace lamella

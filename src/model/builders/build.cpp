@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// From shapes to weights: what each layer's weights look like, their first values, and the shape of what comes out.
+#include <algorithm>
+
+#include "core/random.hpp"
+#include "model/builders/state.hpp"
+#include "model/graph.hpp"
+
+namespace lamella::model {
+namespace {
+
+/// An axis that counts the batch as 0, or from the back, as an axis of the sample.
+std::size_t sample_axis(const std::string& name, const char* what, int axis, std::size_t rank) {
+  const int full = static_cast<int>(rank) + 1;
+  const int positive = axis < 0 ? axis + full : axis;
+  LAMELLA_EXPECTS(positive >= 1 && positive < full, value, "layer '", core::escaped(name), "' ", what, ": got ", axis,
+                  ", allowed ", 1 - full, "..-1 and 1..", full - 1, " for an input of rank ", full);
+  return static_cast<std::size_t>(positive) - 1;
+}
+
+std::int64_t known_extent(const std::string& name, const std::vector<std::int64_t>& sample, std::size_t axis) {
+  LAMELLA_EXPECTS(sample[axis] >= 0, shape, "layer '", core::escaped(name), "': axis ", axis + 1,
+                  " of its input is None, its weights need a number");
+  return sample[axis];
+}
+
+Shape alpha_shape(const LayerState& layer, const std::string& name, const std::vector<std::int64_t>& sample) {
+  std::vector<std::int64_t> extents = sample;
+  const Config& shared = layer.arguments.at("shared_axes");
+  for (const Config& axis : shared.is_null() ? Config::array() : shared)
+    extents[sample_axis(name, "shared_axes", axis.get<int>(), sample.size())] = 1;
+  for (std::size_t axis = 0; axis < extents.size(); ++axis) static_cast<void>(known_extent(name, extents, axis));
+  return Shape(extents);
+}
+
+Shape normalized_shape(const core::LayerNormalizationParams& params, const std::string& name,
+                       const std::vector<std::int64_t>& sample) {
+  std::vector<std::size_t> axes;
+  for (const int axis : params.axes) axes.push_back(sample_axis(name, "axis", axis, sample.size()));
+  std::sort(axes.begin(), axes.end());
+  std::vector<std::int64_t> extents;
+  for (const std::size_t axis : axes) extents.push_back(known_extent(name, sample, axis));
+  return Shape(extents);
+}
+
+Shape weight_shape(const LayerState& layer, const std::string& weight, const std::string& name,
+                   const std::vector<std::int64_t>& sample) {
+  const core::LayerParams& params = layer.prototype->spec->params;
+  if (const auto* dense = std::get_if<core::DenseParams>(&params)) {
+    if (weight == "bias") return {dense->units};
+    LAMELLA_EXPECTS(!sample.empty(), shape, "layer '", core::escaped(name), "': expected min_ndim=2, found ndim=1");
+    return {known_extent(name, sample, sample.size() - 1), dense->units};
+  }
+  if (std::holds_alternative<core::PReluParams>(params)) return alpha_shape(layer, name, sample);
+  if (const auto* norm = std::get_if<core::LayerNormalizationParams>(&params)) return normalized_shape(*norm, name, sample);
+  const auto* batch = std::get_if<core::BatchNormalizationParams>(&params);
+  LAMELLA_ASSERT(batch != nullptr, layer.class_name, " has weights that nothing knows how to build");
+  return {known_extent(name, sample, sample_axis(name, "axis", batch->axis, sample.size()))};
+}
+
+/// The seed of the number-th weight that a model draws.
+std::uint64_t seed_of(std::uint64_t seed, std::uint32_t number) {
+  constexpr std::uint32_t kWeights = 0x77656967;  // apart from the counters of the elements
+  const auto bits =
+      core::philox4x32_10({number, 0, 0, kWeights}, {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)});
+  return std::uint64_t{bits[1]} << 32U | bits[0];
+}
+
+DType dtype_or_integer(const std::string& dtype) {
+  return dtype.starts_with("bfloat") || dtype.starts_with("float") ? dtype_of(dtype) : DType::int32;
+}
+
+/// One layer between inputs, as a model of its own.
+core::ModelSpec alone(std::shared_ptr<const core::LayerSpec> layer, const std::vector<ValueInfo>& inputs, std::size_t outputs) {
+  core::ModelSpec spec;
+  core::NodeSpec node;
+  for (const ValueInfo& value : inputs) {
+    auto input = std::make_shared<core::LayerSpec>();
+    input->params = core::InputParams{{}, dtype_or_integer(value.dtype)};
+    node.layer = static_cast<int>(spec.layers.size());
+    spec.inputs.push_back({node.layer, 0});
+    node.inputs.push_back({node.layer, 0});
+    spec.nodes.push_back({node.layer, {}});
+    spec.layers.push_back(std::move(input));
+  }
+  node.layer = static_cast<int>(spec.layers.size());
+  for (std::size_t i = 0; i < outputs; ++i) spec.outputs.push_back({node.layer, static_cast<int>(i)});
+  spec.nodes.push_back(std::move(node));
+  spec.layers.push_back(std::move(layer));
+  return spec;
+}
+
+/// The outputs with every None of the inputs replaced by `fill`.
+std::vector<ValueInfo> lowered(const core::ModelSpec& spec, const std::vector<ValueInfo>& inputs, std::int64_t fill) {
+  std::vector<Shape> shapes;
+  for (const ValueInfo& value : inputs) {
+    std::vector<std::int64_t> sample = value.sample;
+    std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
+    shapes.emplace_back(sample);
+  }
+  ConstantsPool pool;
+  const Graph graph = lower(spec, shapes, {}, pool);
+  std::vector<ValueInfo> result;
+  for (const int output : graph.outputs) {
+    const Value& value = graph.values[static_cast<std::size_t>(output)];
+    result.push_back({{value.sample.begin(), value.sample.end()}, std::string(name(value.dtype))});
+  }
+  return result;
+}
+
+void expect_nested_inputs(const Layout& layout, const std::string& name, const std::vector<ValueInfo>& inputs) {
+  LAMELLA_EXPECTS(inputs.size() == layout.inputs.values.size(), argument, "layer '", core::escaped(name), "' takes ",
+                  layout.inputs.values.size(), " inputs, got ", inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto& wanted = layout.values.at(layout.inputs.values[i].call().get()).at(0).sample;
+    const auto& found = inputs[i].sample;
+    const bool fits = std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
+                                 [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
+    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(name), "': input ", i, " has shape ", shown_shape(found),
+                    ", the model takes ", shown_shape(wanted));
+  }
+}
+
+std::vector<ValueInfo> inferred(const LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs) {
+  if (layer.network) expect_nested_inputs(*layer.network->layout, name, inputs);
+  const core::ModelSpec spec = alone(layer_spec_of(layer, name), inputs, output_count(layer));
+  const bool open = std::any_of(inputs.begin(), inputs.end(), [](const ValueInfo& v) {
+    return std::find(v.sample.begin(), v.sample.end(), -1) != v.sample.end();
+  });
+  std::vector<ValueInfo> result = lowered(spec, inputs, 2);
+  if (!open) return result;
+  // Filled in two ways: where the results differ, the extent is open too.
+  const std::vector<ValueInfo> other = lowered(spec, inputs, 4);
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    for (std::size_t axis = 0; axis < result[i].sample.size(); ++axis) {
+      if (result[i].sample[axis] != other[i].sample[axis]) result[i].sample[axis] = -1;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string shown_shape(const std::vector<std::int64_t>& sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += extent < 0 ? ", None" : core::concat(", ", extent);
+  return text + (sample.empty() ? ",)" : ")");
+}
+
+bool is_input(const LayerState& layer) { return layer.class_name == "InputLayer"; }
+
+std::size_t output_count(const LayerState& layer) {
+  if (!layer.network) return 1;
+  if (layer.network->layout) return layer.network->layout->outputs.values.size();
+  return layer.network->stack.empty() ? 1 : output_count(*layer.network->stack.back());
+}
+
+ValueInfo input_value(const LayerState& input) {
+  ValueInfo value{{}, input.arguments.at("dtype").get<std::string>()};
+  for (const Config& extent : input.arguments.at("batch_shape"))
+    value.sample.push_back(extent.is_null() ? -1 : extent.get<std::int64_t>());
+  value.sample.erase(value.sample.begin());
+  return value;
+}
+
+bool is_built(const LayerState& layer) {
+  if (layer.network) return layer.network->layout != nullptr;
+  return layer.weights.size() == layer.prototype->weights.size() && (!layer.activation || is_built(*layer.activation));
+}
+
+Building::~Building() {
+  for (LayerState* layer : built_) {
+    layer->weights.clear();
+    if (layer->network) layer->network->layout = nullptr;
+  }
+}
+
+void Building::layer(LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs) {
+  if (is_built(layer)) return;
+  LAMELLA_EXPECTS(inputs.size() == 1, argument, "layer '", core::escaped(name), "' takes one input, got ", inputs.size());
+  const ValueInfo& input = inputs[0];
+  if (layer.network) {
+    return sequential(layer, Input(input.sample, {.dtype = input.dtype}));
+  }
+  std::vector<std::shared_ptr<const Tensor>> weights;
+  if (layer.weights.empty()) {
+    for (const std::string& weight : layer.prototype->weights) {
+      const Shape shape = weight_shape(layer, weight, name, input.sample);
+      weights.push_back(std::make_shared<const Tensor>(
+          initialize(layer.initializers.at(weight), shape, layer.prototype->spec->policy.variable, seed_of(seed_, drawn_++))));
+    }
+    built_.push_back(&layer);
+    layer.weights = std::move(weights);
+  }
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params); dense != nullptr && layer.activation) {
+    std::vector<std::int64_t> sample = input.sample;
+    sample.back() = dense->units;
+    this->layer(*layer.activation, name + "/activation", {{sample, input.dtype}});
+  }
+}
+
+void Building::network(LayerState& network, const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {
+  auto layout = std::make_shared<Layout>(layout_of(inputs, outputs));
+  std::map<const LayerState*, const std::string*> names;
+  for (const Layout::Entry& entry : layout->layers) names[entry.layer.get()] = &entry.name;
+  for (const CallState* call : layout->calls) {
+    LayerState& layer = *call->layer;
+    if (is_input(layer)) {
+      layout->values[call] = {input_value(layer)};
+      continue;
+    }
+    std::vector<ValueInfo> values;
+    for (const KerasTensor& input : call->inputs.values)
+      values.push_back(layout->values.at(input.call().get()).at(static_cast<std::size_t>(input.output())));
+    const std::string& name = *names.at(&layer);
+    this->layer(layer, name, values);
+    layout->values[call] = inferred(layer, name, values);
+  }
+  built_.push_back(&network);
+  network.network->layout = std::move(layout);
+}
+
+void Building::sequential(LayerState& network, const KerasTensor& input) {
+  const std::string name = core::escaped(shown_name(network));
+  LAMELLA_EXPECTS(!network.network->stack.empty(), argument, "[Sequential] '", name, "' has no layers");
+  OneOrMany<KerasTensor> values = input;
+  for (const auto& layer : network.network->stack) {
+    LAMELLA_EXPECTS(values.values.size() == 1, argument, "[Sequential] '", name, "': layer '", core::escaped(shown_name(*layer)),
+                    "' stands behind a model of ", values.values.size(), " outputs");
+    const auto call = call_of(layer, values);
+    values = OneOrMany<KerasTensor>();
+    for (std::size_t i = 0; i < output_count(*layer); ++i) values.values.emplace_back(call, static_cast<int>(i));
+  }
+  values.list = values.values.size() > 1;
+  this->network(network, input, values);
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builders as Keras configs, and the configs read by what reads files.
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include "model/builders/state.hpp"
+
+namespace lamella::model {
+namespace {
+
+/// What src/keras says about a config, said to the caller who wrote it.
+template <typename F>
+auto as_argument_error(const F& f) {
+  try {
+    return f();
+  } catch (const LoadError& error) {
+    throw ArgumentError(error.code(), std::string(core::without_code(error.what())));
+  }
+}
+
+bool is_finite(const Config& value) {
+  if (value.is_number_float()) return std::isfinite(value.get<double>());
+  return !value.is_structured() || std::all_of(value.begin(), value.end(), is_finite);
+}
+
+Config extents_of(const std::vector<std::int64_t>& sample) {
+  Config shape = Config::array({nullptr});
+  for (const std::int64_t extent : sample) shape.push_back(extent < 0 ? Config() : Config(extent));
+  return shape;
+}
+
+using Entries = std::map<const LayerState*, const Layout::Entry*>;
+
+/// [name, call, output], a call being one of those of its layer that belong to the model.
+Config history_config(const KerasTensor& tensor, const Entries& entries, std::size_t first = 0) {
+  const Layout::Entry& entry = *entries.at(tensor.call()->layer.get());
+  const auto call = std::find(entry.calls.begin(), entry.calls.end(), tensor.call().get()) - entry.calls.begin();
+  return Config::array({entry.name, first + static_cast<std::size_t>(call), tensor.output()});
+}
+
+Config tensor_config(const Layout& layout, const KerasTensor& tensor, const Entries& entries) {
+  const ValueInfo& value = layout.values.at(tensor.call().get()).at(static_cast<std::size_t>(tensor.output()));
+  return {{"class_name", "__keras_tensor__"},
+          {"config",
+           {{"shape", extents_of(value.sample)}, {"dtype", value.dtype}, {"keras_history", history_config(tensor, entries)}}}};
+}
+
+Config node_config(const Layout& layout, const CallState& call, const Entries& entries) {
+  Config inputs = Config::array();
+  for (const KerasTensor& tensor : call.inputs.values) inputs.push_back(tensor_config(layout, tensor, entries));
+  return {{"args", call.inputs.list ? Config::array({inputs}) : inputs}, {"kwargs", Config::object()}};
+}
+
+/// input_layers and output_layers, where Keras counts the calls of a nested Functional from 1.
+Config boundary_config(const OneOrMany<KerasTensor>& tensors, const Entries& entries) {
+  Config result = Config::array();
+  for (const KerasTensor& tensor : tensors.values) {
+    result.push_back(history_config(tensor, entries, tensor.call()->layer->class_name == "Functional" ? 1 : 0));
+  }
+  return tensors.list ? result : result.at(0);
+}
+
+void add_functional(const Layout& layout, Config& config) {
+  Entries entries;
+  for (const Layout::Entry& entry : layout.layers) entries[entry.layer.get()] = &entry;
+  Config& layers = config["layers"] = Config::array();
+  for (const Layout::Entry& entry : layout.layers) {
+    Config object = object_of(*entry.layer, entry.name);
+    object["name"] = entry.name;
+    Config& nodes = object["inbound_nodes"] = Config::array();
+    for (const CallState* call : entry.calls) {
+      if (!is_input(*entry.layer)) nodes.push_back(node_config(layout, *call, entries));
+    }
+    layers.push_back(std::move(object));
+  }
+  config["input_layers"] = boundary_config(layout.inputs, entries);
+  config["output_layers"] = boundary_config(layout.outputs, entries);
+}
+
+void add_sequential(const NetworkState& network, Config& config) {
+  config["dtype"] = policy_config("float32");
+  Config& layers = config["layers"] = Config::array();
+  if (network.layout) {
+    for (const Layout::Entry& entry : network.layout->layers) layers.push_back(object_of(*entry.layer, entry.name));
+    config["build_input_shape"] = layers.at(0).at("config").at("batch_shape");
+    return;
+  }
+  const std::vector<std::string> names = unique_names(network.stack);
+  for (std::size_t i = 0; i < names.size(); ++i) layers.push_back(object_of(*network.stack[i], names[i]));
+}
+
+void fill_model(const keras::ModelTree& tree, const Layout& layout);
+
+void fill_layer(keras::LayerTree& tree, const LayerState& layer) {
+  if (tree.nested) return fill_model(*tree.nested, *layer.network->layout);
+  for (std::size_t i = 0; i < tree.weights.size(); ++i) tree.spec->weights.push_back({tree.weights[i], layer.weights.at(i)});
+  if (tree.activation) fill_layer(*tree.activation, *layer.activation);
+}
+
+void fill_model(const keras::ModelTree& tree, const Layout& layout) {
+  LAMELLA_ASSERT(tree.layers.size() == layout.layers.size(), "a built model has ", layout.layers.size(), " layers, its config ",
+                 tree.layers.size());
+  for (std::size_t i = 0; i < layout.layers.size(); ++i) fill_layer(*tree.layers[i], *layout.layers[i].layer);
+}
+
+std::shared_ptr<keras::LayerTree> read(const LayerState& layer, const std::string& name) {
+  keras::Reading reading;
+  reading.file = "[" + layer.class_name + "]";
+  const keras::Json object = object_of(layer, name);
+  return as_argument_error([&] { return keras::read_any(object, name, reading); });
+}
+
+}  // namespace
+
+std::string default_name(std::string_view class_name) {
+  const auto lower = [&](std::size_t i) {
+    return i < class_name.size() && std::islower(static_cast<unsigned char>(class_name[i])) != 0;
+  };
+  std::string name;
+  for (std::size_t i = 0; i < class_name.size(); ++i) {
+    const auto c = static_cast<unsigned char>(class_name[i]);
+    if (std::isupper(c) != 0 && i > 0 && (lower(i - 1) || lower(i + 1))) name += '_';
+    name += static_cast<char>(std::tolower(c));
+  }
+  return name;
+}
+
+std::string shown_name(const LayerState& layer) { return layer.name.empty() ? default_name(layer.class_name) : layer.name; }
+
+std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerState>>& layers) {
+  std::set<std::string> taken;
+  for (const auto& layer : layers) {
+    LAMELLA_EXPECTS(layer->name.empty() || taken.insert(layer->name).second, value, "two layers of a model are called '",
+                    core::escaped(layer->name), "'");
+  }
+  std::vector<std::size_t> by_age(layers.size());
+  std::iota(by_age.begin(), by_age.end(), 0U);
+  std::sort(by_age.begin(), by_age.end(), [&](std::size_t a, std::size_t b) { return layers[a]->serial < layers[b]->serial; });
+  std::map<std::string, int> next;
+  std::vector<std::string> names(layers.size());
+  for (const std::size_t i : by_age) {
+    names[i] = shown_name(*layers[i]);
+    if (!layers[i]->name.empty()) continue;
+    const std::string base = names[i];
+    for (int& number = next[base];; ++number) {
+      names[i] = number == 0 ? base : core::concat(base, "_", number);
+      if (taken.insert(names[i]).second) break;
+    }
+  }
+  return names;
+}
+
+Config policy_config(const std::string& name) {
+  return {{"module", "keras"}, {"class_name", "DTypePolicy"}, {"config", {{"name", name}}}, {"registered_name", nullptr}};
+}
+
+Config config_of(const LayerState& layer, const std::string& name) {
+  Config config{{"name", name}};
+  config.update(layer.arguments);
+  if (!layer.network) return config;
+  if (layer.class_name == "Sequential") {
+    add_sequential(*layer.network, config);
+  } else {
+    add_functional(*layer.network->layout, config);
+  }
+  return config;
+}
+
+Config object_of(const LayerState& layer, const std::string& name) {
+  const bool functional = layer.class_name == "Functional";
+  const char* module = functional                              ? "keras.src.models.functional"
+                       : layer.network                         ? "keras"
+                       : layer.class_name == "ThresholdedReLU" ? "keras._legacy.layers"
+                                                               : "keras.layers";
+  return {{"module", module},
+          {"class_name", layer.class_name},
+          {"config", config_of(layer, name)},
+          {"registered_name", functional ? Config("Functional") : Config()}};
+}
+
+std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string& name, Config arguments,
+                                       std::map<std::string, Initializer> initializers, std::shared_ptr<LayerState> activation) {
+  auto layer = std::make_shared<LayerState>();
+  layer->class_name = std::move(class_name);
+  layer->name = name;
+  layer->arguments = std::move(arguments);
+  layer->initializers = std::move(initializers);
+  layer->activation = std::move(activation);
+  LAMELLA_EXPECTS(name.find('/') == std::string::npos, value, "[", layer->class_name, "] name: got '", core::escaped(name),
+                  "', allowed no '/'");
+  for (const auto& [key, value] : layer->arguments.items()) {
+    LAMELLA_EXPECTS(is_finite(value), value, "[", layer->class_name, "] ", key, ": got a number that is not finite");
+  }
+  layer->prototype = read(*layer, shown_name(*layer));
+  return layer;
+}
+
+std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network, HardSigmoid hard_sigmoid) {
+  keras::Reading reading;
+  reading.file = "[" + network.class_name + "]";
+  reading.keras2_hard_sigmoid = hard_sigmoid == HardSigmoid::keras2;
+  const keras::Json object = object_of(network, shown_name(network));
+  const auto tree = as_argument_error([&] { return keras::read_model(object, "", reading); });
+  fill_model(*tree, *network.network->layout);
+  return tree->spec;
+}
+
+std::shared_ptr<const core::LayerSpec> layer_spec_of(const LayerState& layer, const std::string& name) {
+  const auto tree = read(layer, name);
+  fill_layer(*tree, layer);
+  return tree->spec;
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls of layers, and the graph between inputs and outputs in the order in which Keras lists it: its configs and get_weights()
+// follow it.
+#include <algorithm>
+#include <set>
+
+#include "model/builders/state.hpp"
+
+namespace lamella::model {
+namespace {
+
+constexpr int kDeepest = 5'000;
+
+/// Keras' order: layers by depth, the distance from the outputs; layers of one depth as a walk back from the outputs meets them.
+class Ordering {
+ public:
+  explicit Ordering(const OneOrMany<KerasTensor>& inputs) {
+    for (const KerasTensor& input : inputs.values) given_.insert(input.call().get());
+  }
+
+  /// Depth first, inputs before what they are given to.
+  void visit(const CallState* call) {
+    if (!visited_.insert(call).second) return;
+    found_.emplace(call->layer.get(), static_cast<int>(found_.size()));
+    LAMELLA_EXPECTS(!is_input(*call->layer) || given_.contains(call), value, "[Functional] an output depends on Input '",
+                    core::escaped(shown_name(*call->layer)), "', which is not among the inputs");
+    for (const KerasTensor& input : call->inputs.values) visit(input.call().get());
+    calls_.push_back(call);
+  }
+
+  std::vector<const CallState*> finish() {
+    std::map<const CallState*, int> call_depths;
+    for (auto call = calls_.rbegin(); call != calls_.rend(); ++call) {
+      int& layer_depth = depths_[(*call)->layer.get()];
+      layer_depth = std::max(layer_depth, call_depths[*call]);
+      for (const KerasTensor& input : (*call)->inputs.values) {
+        int& before = call_depths[input.call().get()];
+        before = std::max(before, layer_depth + 1);
+      }
+    }
+    // Inputs that nothing depends on are the model's all the same.
+    for (const CallState* input : given_) {
+      if (!visited_.insert(input).second) continue;
+      depths_[input->layer.get()] = 0;
+      found_[input->layer.get()] = -1;
+      calls_.push_back(input);
+    }
+    return calls_;
+  }
+
+  /// Whether layer a stands before b.
+  bool before(const LayerState* a, const LayerState* b) const {
+    return std::pair(-depths_.at(a), found_.at(a)) < std::pair(-depths_.at(b), found_.at(b));
+  }
+
+ private:
+  std::set<const CallState*> given_;
+  std::set<const CallState*> visited_;
+  std::map<const LayerState*, int> found_;
+  std::map<const LayerState*, int> depths_;
+  std::vector<const CallState*> calls_;
+};
+
+void expect_inputs(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {
+  LAMELLA_EXPECTS(!inputs.values.empty() && !outputs.values.empty(), argument, "[Functional] got ", inputs.values.size(),
+                  " inputs and ", outputs.values.size(), " outputs, allowed 1..");
+  std::set<const CallState*> seen;
+  for (const KerasTensor& input : inputs.values) {
+    const std::string name = core::escaped(shown_name(*input.call()->layer));
+    LAMELLA_EXPECTS(is_input(*input.call()->layer), value, "[Functional] an input comes from layer '", name, "' (",
+                    input.call()->layer->class_name, "), allowed values of Input()");
+    LAMELLA_EXPECTS(seen.insert(input.call().get()).second, value, "[Functional] input '", name, "' is given twice");
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& layer, const OneOrMany<KerasTensor>& inputs,
+                                         int number) {
+  auto call = std::make_shared<CallState>();
+  for (const KerasTensor& input : inputs.values) call->depth = std::max(call->depth, input.call()->depth + 1);
+  LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[", layer->class_name, "] stands behind ", call->depth,
+                  " calls of layers, allowed 0..", kDeepest);
+  call->layer = layer;
+  call->inputs = inputs;
+  call->number = number;
+  return call;
+}
+
+Layout layout_of(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {
+  expect_inputs(inputs, outputs);
+  Ordering order(inputs);
+  for (const KerasTensor& output : outputs.values) order.visit(output.call().get());
+  Layout layout;
+  layout.inputs = inputs;
+  layout.outputs = outputs;
+  layout.calls = order.finish();
+  std::map<const LayerState*, std::size_t> index;
+  for (const CallState* call : layout.calls) {
+    const auto [known, is_new] = index.emplace(call->layer.get(), layout.layers.size());
+    if (is_new) layout.layers.push_back({call->layer, {}, {}});
+    layout.layers[known->second].calls.push_back(call);
+  }
+  std::stable_sort(layout.layers.begin(), layout.layers.end(),
+                   [&](const Layout::Entry& a, const Layout::Entry& b) { return order.before(a.layer.get(), b.layer.get()); });
+  std::vector<std::shared_ptr<LayerState>> layers;
+  for (Layout::Entry& entry : layout.layers) {
+    std::sort(entry.calls.begin(), entry.calls.end(),
+              [](const CallState* a, const CallState* b) { return a->number < b->number; });
+    layers.push_back(entry.layer);
+  }
+  const std::vector<std::string> names = unique_names(layers);
+  for (std::size_t i = 0; i < names.size(); ++i) layout.layers[i].name = names[i];
+  return layout;
+}
+
+}  // namespace lamella::model

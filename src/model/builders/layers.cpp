@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arguments of each layer as its Keras config. Keys that only some versions of Keras 3 know and whose default is meant are
+// left out.
+#include <lamella/layers.hpp>
+
+#include <algorithm>
+
+#include "model/builders/state.hpp"
+
+namespace lamella {
+namespace {
+
+using model::Config;
+using model::make_layer;
+
+template <typename Options>
+Config base_config(const Options& options) {
+  return {{"trainable", options.trainable}, {"dtype", model::policy_config(options.dtype)}};
+}
+
+template <typename T>
+Config list_or_one(const OneOrMany<T>& value) {
+  return value.values.size() == 1 && !value.list ? Config(value.values[0]) : Config(value.values);
+}
+
+template <typename T>
+Config or_null(const std::optional<T>& value) {
+  return value ? Config(*value) : Config();
+}
+
+/// -1 as None; an empty shape as None too.
+Config shape_or_null(const std::vector<std::int64_t>& shape) {
+  Config config;
+  for (const std::int64_t extent : shape) config.push_back(extent == -1 ? Config() : Config(extent));
+  return config;
+}
+
+/// A regularizer or constraint: a name, the JSON of an object, or nothing.
+Config object_or_null(const char* where, const std::string& text) {
+  if (text.empty()) return {};
+  if (text.front() != '{') return text;
+  Config object = Config::parse(text, nullptr, false);
+  LAMELLA_EXPECTS(object.is_object() && object.contains("class_name"), value, "[", where, "] got '", core::escaped(text),
+                  "', allowed a name or a JSON object with a class_name");
+  return object;
+}
+
+Config initializer_config(const char* where, const Initializer& initializer) {
+  Config object = Config::parse(initializer.config_json(), nullptr, false);
+  LAMELLA_EXPECTS(object.is_object(), value, "[", where, "] initializer ", initializer.class_name,
+                  " holds a number that is not finite");
+  return object;
+}
+
+/// A layer, or Keras' own name of an activation: "silu" for "swish".
+Config activation_config(const char* where, const ActivationArgument& argument) {
+  if (argument.layer) return model::object_of(*argument.layer->state(), argument.layer->name());
+  const auto known = activation_names();
+  const ActivationSpec spec = activation(argument.name);  // throws for what nobody knows
+  LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value, "[", where, "] activation: got '",
+                  core::escaped(argument.name), "', which is no name of keras.activations");
+  return name(spec.kind);
+}
+
+double rate_of(const char* where, const char* argument, double value) {
+  LAMELLA_EXPECTS(value >= 0 && value <= 1, value, "[", where, "] ", argument, ": got ", value, ", allowed 0..1");
+  return value;
+}
+
+template <typename Options>
+Config noise_config(const char* where, const char* argument, double value, const Options& options) {
+  Config config = base_config(options);
+  config[argument] = rate_of(where, argument, value);
+  config["seed"] = or_null(options.seed);
+  return config;
+}
+
+Config dropout_config(const char* where, double rate, const DropoutOptions& options) {
+  Config config = noise_config(where, "rate", rate, options);
+  config["noise_shape"] = shape_or_null(options.noise_shape);
+  return config;
+}
+
+/// What BatchNormalization and LayerNormalization share.
+template <typename Options>
+void add_gamma_beta(const char* where, const Options& o, Config& config) {
+  config["beta_initializer"] = initializer_config(where, o.beta_initializer);
+  config["gamma_initializer"] = initializer_config(where, o.gamma_initializer);
+  config["beta_regularizer"] = object_or_null(where, o.beta_regularizer);
+  config["gamma_regularizer"] = object_or_null(where, o.gamma_regularizer);
+  config["beta_constraint"] = object_or_null(where, o.beta_constraint);
+  config["gamma_constraint"] = object_or_null(where, o.gamma_constraint);
+}
+
+Config dense_config(std::int64_t units, const DenseOptions& o) {
+  Config config = base_config(o);
+  if (!o.activity_regularizer.empty()) config["activity_regularizer"] = object_or_null("Dense", o.activity_regularizer);
+  config["units"] = units;
+  config["activation"] = activation_config("Dense", o.activation);
+  config["use_bias"] = o.use_bias;
+  config["kernel_initializer"] = initializer_config("Dense", o.kernel_initializer);
+  config["bias_initializer"] = initializer_config("Dense", o.bias_initializer);
+  config["kernel_regularizer"] = object_or_null("Dense", o.kernel_regularizer);
+  config["bias_regularizer"] = object_or_null("Dense", o.bias_regularizer);
+  config["kernel_constraint"] = object_or_null("Dense", o.kernel_constraint);
+  config["bias_constraint"] = object_or_null("Dense", o.bias_constraint);
+  return config;
+}
+
+Config prelu_config(const PReLUOptions& o) {
+  Config config = base_config(o);
+  config["alpha_initializer"] = initializer_config("PReLU", o.alpha_initializer);
+  config["alpha_regularizer"] = object_or_null("PReLU", o.alpha_regularizer);
+  config["alpha_constraint"] = object_or_null("PReLU", o.alpha_constraint);
+  config["shared_axes"] = o.shared_axes.empty() ? Config() : Config(o.shared_axes);
+  return config;
+}
+
+Config batch_normalization_config(const BatchNormalizationOptions& o) {
+  Config config = base_config(o);
+  config.update({{"axis", o.axis}, {"momentum", o.momentum}, {"epsilon", o.epsilon}, {"center", o.center}, {"scale", o.scale}});
+  add_gamma_beta("BatchNormalization", o, config);
+  config["moving_mean_initializer"] = initializer_config("BatchNormalization", o.moving_mean_initializer);
+  config["moving_variance_initializer"] = initializer_config("BatchNormalization", o.moving_variance_initializer);
+  config["synchronized"] = o.synchronized;
+  return config;
+}
+
+Config layer_normalization_config(const LayerNormalizationOptions& o) {
+  LAMELLA_EXPECTS(!o.axis.values.empty(), value, "[LayerNormalization] axis: got none, allowed an axis or a list of axes");
+  Config config = base_config(o);
+  config.update({{"axis", list_or_one(o.axis)}, {"epsilon", o.epsilon}, {"center", o.center}, {"scale", o.scale}});
+  add_gamma_beta("LayerNormalization", o, config);
+  return config;
+}
+
+Config normalization_config(const NormalizationOptions& o) {
+  LAMELLA_EXPECTS(!o.mean.values.empty() && !o.variance.values.empty(), argument, "[Normalization] mean and variance: got ",
+                  o.mean.values.size(), " and ", o.variance.values.size(), " numbers, allowed 1.. each: there is no adapt()");
+  Config config = base_config(o);
+  config.update(
+      {{"axis", o.axis.values}, {"invert", o.invert}, {"mean", list_or_one(o.mean)}, {"variance", list_or_one(o.variance)}});
+  return config;
+}
+
+template <typename Options>
+Config with(const Options& options, const Config& own) {
+  Config config = base_config(options);
+  config.update(own);
+  return config;
+}
+
+std::shared_ptr<model::LayerState> plain(const char* class_name, const LayerOptions& options) {
+  return make_layer(class_name, options.name, base_config(options));
+}
+
+}  // namespace
+
+KerasTensor Input(const std::vector<std::int64_t>& shape, const InputOptions& options) {
+  std::vector<std::int64_t> batch_shape = shape;
+  batch_shape.insert(batch_shape.begin(), -1);
+  const auto layer = make_layer("InputLayer", options.name,
+                                {{"batch_shape", shape_or_null(batch_shape)}, {"dtype", options.dtype}, {"sparse", false}});
+  return {model::call_of(layer, {}), 0};
+}
+
+Dense::Dense(std::int64_t units, const DenseOptions& options)
+    : Layer(make_layer("Dense", options.name, dense_config(units, options),
+                       {{"kernel", options.kernel_initializer}, {"bias", options.bias_initializer}},
+                       options.activation.layer ? options.activation.layer->state() : nullptr)) {}
+
+Activation::Activation(const ActivationArgument& activation, const LayerOptions& options)
+    : Layer(
+          make_layer("Activation", options.name, with(options, {{"activation", activation_config("Activation", activation)}}))) {}
+
+ReLU::ReLU(const ReLUOptions& options)
+    : Layer(make_layer("ReLU", options.name,
+                       with(options, {{"max_value", or_null(options.max_value)},
+                                      {"negative_slope", options.negative_slope},
+                                      {"threshold", options.threshold}}))) {}
+
+LeakyReLU::LeakyReLU(const LeakyReLUOptions& options)
+    : Layer(make_layer("LeakyReLU", options.name, with(options, {{"negative_slope", options.negative_slope}}))) {}
+
+PReLU::PReLU(const PReLUOptions& options)
+    : Layer(make_layer("PReLU", options.name, prelu_config(options), {{"alpha", options.alpha_initializer}})) {}
+
+ELU::ELU(const ELUOptions& options) : Layer(make_layer("ELU", options.name, with(options, {{"alpha", options.alpha}}))) {}
+
+Softmax::Softmax(const SoftmaxOptions& options)
+    : Layer(make_layer("Softmax", options.name, with(options, {{"axis", list_or_one(options.axis)}}))) {}
+
+ThresholdedReLU::ThresholdedReLU(const ThresholdedReLUOptions& options)
+    : Layer(make_layer("ThresholdedReLU", options.name, with(options, {{"theta", options.theta}}))) {}
+
+Dropout::Dropout(double rate, const DropoutOptions& options)
+    : Layer(make_layer("Dropout", options.name, dropout_config("Dropout", rate, options))) {}
+
+AlphaDropout::AlphaDropout(double rate, const DropoutOptions& options)
+    : Layer(make_layer("AlphaDropout", options.name, dropout_config("AlphaDropout", rate, options))) {}
+
+GaussianDropout::GaussianDropout(double rate, const NoiseOptions& options)
+    : Layer(make_layer("GaussianDropout", options.name, noise_config("GaussianDropout", "rate", rate, options))) {}
+
+GaussianNoise::GaussianNoise(double stddev, const NoiseOptions& options)
+    : Layer(make_layer("GaussianNoise", options.name, noise_config("GaussianNoise", "stddev", stddev, options))) {}
+
+// Here Keras' own constructor takes no `trainable`, and its config holds a name as the dtype.
+SpatialDropout1D::SpatialDropout1D(double rate, const SpatialDropoutOptions& options)
+    : Layer(make_layer(
+          "SpatialDropout1D", options.name,
+          {{"rate", rate_of("SpatialDropout1D", "rate", rate)}, {"seed", or_null(options.seed)}, {"dtype", options.dtype}})) {}
+
+ActivityRegularization::ActivityRegularization(const ActivityRegularizationOptions& options)
+    : Layer(make_layer("ActivityRegularization", options.name, with(options, {{"l1", options.l1}, {"l2", options.l2}}))) {}
+
+Identity::Identity(const LayerOptions& options) : Layer(plain("Identity", options)) {}
+
+Flatten::Flatten(const FlattenOptions& options)
+    : Layer(make_layer("Flatten", options.name, with(options, {{"data_format", options.data_format}}))) {}
+
+Reshape::Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options)
+    : Layer(make_layer("Reshape", options.name, with(options, {{"target_shape", target_shape}}))) {}
+
+BatchNormalization::BatchNormalization(const BatchNormalizationOptions& options)
+    : Layer(make_layer("BatchNormalization", options.name, batch_normalization_config(options),
+                       {{"gamma", options.gamma_initializer},
+                        {"beta", options.beta_initializer},
+                        {"moving_mean", options.moving_mean_initializer},
+                        {"moving_variance", options.moving_variance_initializer}})) {}
+
+LayerNormalization::LayerNormalization(const LayerNormalizationOptions& options)
+    : Layer(make_layer("LayerNormalization", options.name, layer_normalization_config(options),
+                       {{"gamma", options.gamma_initializer}, {"beta", options.beta_initializer}})) {}
+
+Rescaling::Rescaling(const OneOrMany<double>& scale, const RescalingOptions& options)
+    : Layer(make_layer("Rescaling", options.name,
+                       with(options, {{"scale", list_or_one(scale)}, {"offset", list_or_one(options.offset)}}))) {}
+
+Normalization::Normalization(const NormalizationOptions& options)
+    : Layer(make_layer("Normalization", options.name, normalization_config(options))) {}
+
+Add::Add(const LayerOptions& options) : Layer(plain("Add", options)) {}
+Subtract::Subtract(const LayerOptions& options) : Layer(plain("Subtract", options)) {}
+Multiply::Multiply(const LayerOptions& options) : Layer(plain("Multiply", options)) {}
+Average::Average(const LayerOptions& options) : Layer(plain("Average", options)) {}
+Maximum::Maximum(const LayerOptions& options) : Layer(plain("Maximum", options)) {}
+Minimum::Minimum(const LayerOptions& options) : Layer(plain("Minimum", options)) {}
+
+Concatenate::Concatenate(const ConcatenateOptions& options)
+    : Layer(make_layer("Concatenate", options.name, with(options, {{"axis", options.axis}}))) {}
+
+}  // namespace lamella

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/models.hpp>
+
+#include <algorithm>
+#include <optional>
+
+#include "model/builders/state.hpp"
+#include "model/impl.hpp"
+
+namespace lamella {
+namespace {
+
+using model::Layout;
+
+std::shared_ptr<model::LayerState> make_network(const char* class_name, const ModelOptions& options) {
+  LAMELLA_EXPECTS(options.name.find('/') == std::string::npos, value, "[", class_name, "] name: got '",
+                  core::escaped(options.name), "', allowed no '/'");
+  auto state = std::make_shared<model::LayerState>();
+  state->class_name = class_name;
+  state->name = options.name;
+  state->arguments = {{"trainable", options.trainable}};
+  state->network = std::make_unique<model::NetworkState>();
+  state->network->seed = options.seed;
+  return state;
+}
+
+const Layout& layout_of(const model::LayerState& state, const char* where) {
+  LAMELLA_EXPECTS(state.network->layout, argument, "[", state.class_name, "::", where, "] '",
+                  core::escaped(model::shown_name(state)), "' does not know its input: build() it, or put an Input first");
+  return *state.network->layout;
+}
+
+void append(model::LayerState& sequential, const std::shared_ptr<model::LayerState>& layer) {
+  model::NetworkState& own = *sequential.network;
+  const std::string shown = core::escaped(model::shown_name(*layer));
+  if (model::is_input(*layer)) {
+    LAMELLA_EXPECTS(own.stack.empty() && !own.input, value, "[Sequential::add] Input '", shown, "' may only come first");
+    own.input = KerasTensor(model::call_of(layer, {}), 0);
+    return;
+  }
+  LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '", shown, "' cannot stand in itself");
+  LAMELLA_EXPECTS(std::find(own.stack.begin(), own.stack.end(), layer) == own.stack.end(), value, "[Sequential::add] layer '",
+                  shown, "' is there already; a Functional may call a layer twice");
+  own.stack.push_back(layer);
+}
+
+/// Puts layers at the end, and builds again what has an input.
+void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
+  model::NetworkState& own = *sequential.network;
+  LAMELLA_EXPECTS(sequential.calls == 0, argument, "[Sequential::add] '", core::escaped(model::shown_name(sequential)),
+                  "' is part of another model and may not change");
+  const auto stack = own.stack;
+  const auto input = own.input;
+  const auto layout = own.layout;
+  try {
+    for (const Layer& layer : layers) append(sequential, layer.state());
+    static_cast<void>(model::unique_names(own.stack));
+    if (const auto from = layout ? std::optional(layout->inputs.values.at(0)) : own.input; from && !own.stack.empty()) {
+      model::Building building(own.seed);
+      building.sequential(sequential, *from);
+      building.commit();
+    }
+  } catch (...) {
+    own.stack = stack;
+    own.input = input;
+    own.layout = layout;
+    throw;
+  }
+  for (const Layer& layer : layers) ++layer.state()->calls;
+}
+
+}  // namespace
+
+Model Network::compile(const Options& options) const {
+  static_cast<void>(layout_of(*state(), "compile"));
+  return {model::spec_of(*state(), options.hard_sigmoid), options};
+}
+
+std::string Network::summary() const {
+  static_cast<void>(layout_of(*state(), "summary"));
+  return model::summary_of(*model::spec_of(*state()));
+}
+
+std::vector<Layer> Network::layers() const {
+  std::vector<Layer> result;
+  if (class_name() == "Sequential") {
+    for (const auto& layer : state()->network->stack) result.emplace_back(layer);
+  } else {
+    for (const Layout::Entry& entry : state()->network->layout->layers) result.emplace_back(entry.layer);
+  }
+  return result;
+}
+
+Layer Network::get_layer(std::string_view name) const {
+  std::string names;
+  for (const Layout::Entry& entry : layout_of(*state(), "get_layer").layers) {
+    if (entry.name == name) return Layer(entry.layer);
+    names += core::concat(names.empty() ? "'" : ", '", core::escaped(entry.name), "'");
+  }
+  core::throw_argument(ErrorCode::value, core::concat("[", class_name(), "::get_layer] no layer is called '", core::escaped(name),
+                                                      "'; there are: ", names));
+}
+
+Sequential::Sequential(const std::vector<Layer>& layers, const ModelOptions& options)
+    : Network(make_network("Sequential", options)) {
+  extend(*state(), layers);
+}
+
+void Sequential::add(const Layer& layer) { extend(*state(), {layer}); }
+
+Functional::Functional(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs, const ModelOptions& options)
+    : Network(make_network("Functional", options)) {
+  model::Building building(options.seed);
+  building.network(*state(), inputs, outputs);
+  building.commit();
+}
+
+}  // namespace lamella

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <lamella/models.hpp>
+
+#include "core/check.hpp"
+#include "core/spec.hpp"
+#include "keras/tree.hpp"
+
+/// What the handles of lamella/layers.hpp and lamella/models.hpp point to. A layer is its Keras config; what the config means is
+/// known to src/keras alone, which reads it as it reads a file's.
+namespace lamella::model {
+
+using Config = nlohmann::ordered_json;  ///< in Keras' order of keys
+
+struct Layout;
+
+/// What only models have.
+struct NetworkState {
+  std::vector<std::shared_ptr<LayerState>> stack;  ///< of a Sequential, its InputLayer not among them
+  std::optional<KerasTensor> input;                ///< of a Sequential that was given one
+  std::shared_ptr<const Layout> layout;            ///< null before build
+  std::uint64_t seed = 0;
+};
+
+struct LayerState {
+  LayerState();
+  std::uint64_t serial;  ///< of its making in this process; a model numbers its layers in that order, as Keras does
+  std::string class_name;
+  std::string name;                                    ///< the given one, or empty
+  Config arguments;                                    ///< the config without the name
+  std::shared_ptr<const keras::LayerTree> prototype;   ///< what src/keras makes of the config; null for models
+  std::map<std::string, Initializer> initializers;     ///< of the weights, by name
+  std::vector<std::shared_ptr<const Tensor>> weights;  ///< beside prototype->weights; empty before build
+  std::shared_ptr<LayerState> activation;              ///< the layer used as a Dense's activation
+  std::unique_ptr<NetworkState> network;               ///< null for plain layers
+  int calls = 0;                                       ///< made by callers; a Sequential with any is fixed
+};
+
+/// One call of a layer.
+struct CallState {
+  std::shared_ptr<LayerState> layer;
+  OneOrMany<KerasTensor> inputs;  ///< none for an InputLayer
+  int number = 0;                 ///< among the calls of its layer
+  int depth = 0;                  ///< calls before it, along the longest way
+};
+
+/// A value as inferred.
+struct ValueInfo {
+  std::vector<std::int64_t> sample;  ///< -1 where Keras has None
+  std::string dtype;                 ///< Keras' name
+};
+
+/// A built model: its layers in the order in which Keras lists them.
+struct Layout {
+  struct Entry {
+    std::shared_ptr<LayerState> layer;
+    std::string name;  ///< in this model
+    std::vector<const CallState*> calls;
+  };
+  std::vector<Entry> layers;
+  std::vector<const CallState*> calls;  ///< inputs of a call stand before it
+  std::map<const CallState*, std::vector<ValueInfo>> values;
+  OneOrMany<KerasTensor> inputs;
+  OneOrMany<KerasTensor> outputs;
+};
+
+/// A plain layer. Throws ArgumentError for what src/keras refuses.
+[[nodiscard]] std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string& name, Config arguments,
+                                                     std::map<std::string, Initializer> initializers = {},
+                                                     std::shared_ptr<LayerState> activation = nullptr);
+/// "p_re_lu" for "PReLU".
+[[nodiscard]] std::string default_name(std::string_view class_name);
+/// The names of layers in one model: the given ones, the others numbered. Throws ArgumentError (value) for a name given twice.
+[[nodiscard]] std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerState>>& layers);
+[[nodiscard]] std::string shown_name(const LayerState& layer);
+
+/// The name of a dtype policy as Keras serializes it.
+[[nodiscard]] Config policy_config(const std::string& name);
+/// A layer's config, a model's too.
+[[nodiscard]] Config config_of(const LayerState& layer, const std::string& name);
+/// {"module", "class_name", "config", "registered_name"}.
+[[nodiscard]] Config object_of(const LayerState& layer, const std::string& name);
+/// A built model's config, read by src/keras and filled with the weights.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network,
+                                                             HardSigmoid hard_sigmoid = HardSigmoid::as_written);
+/// A built layer as it stands in a ModelSpec.
+[[nodiscard]] std::shared_ptr<const core::LayerSpec> layer_spec_of(const LayerState& layer, const std::string& name);
+
+/// Calls a layer without looking at what it is; `number` tells its calls apart.
+[[nodiscard]] std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& layer,
+                                                       const OneOrMany<KerasTensor>& inputs, int number = 0);
+[[nodiscard]] bool is_input(const LayerState& layer);
+[[nodiscard]] std::size_t output_count(const LayerState& layer);
+[[nodiscard]] bool is_built(const LayerState& layer);
+/// What an InputLayer makes.
+[[nodiscard]] ValueInfo input_value(const LayerState& input);
+/// "(None, 784)".
+[[nodiscard]] std::string shown_shape(const std::vector<std::int64_t>& sample);
+
+/// The graph between inputs and outputs in Keras' order. Throws ArgumentError.
+[[nodiscard]] Layout layout_of(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs);
+
+/// Draws weights and lays out models. Forgets again, in every layer, what it built, unless committed.
+class Building {
+ public:
+  explicit Building(std::uint64_t seed) : seed_(seed) {}
+  ~Building();
+  Building(const Building&) = delete;
+  Building& operator=(const Building&) = delete;
+
+  /// A layer of any kind, unless it is built.
+  void layer(LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs);
+  void network(LayerState& network, const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs);
+  void sequential(LayerState& network, const KerasTensor& input);
+  void commit() noexcept { built_.clear(); }
+
+ private:
+  std::uint64_t seed_;
+  std::uint32_t drawn_ = 0;
+  std::vector<LayerState*> built_;
+};
+
+}  // namespace lamella::model

@@ -1,49 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times Model::predict_into of one Keras file at given batch sizes: one line a batch size, "BATCH MEDIAN_US MIN_US SPREAD".
-// Usage: latency MODEL THREADS BATCH...
-#include <algorithm>
-#include <chrono>
+// Times Model::predict_into of one Keras file, for bench/peers: reads a batch size a line from standard input, and answers each
+// with "MEDIAN_US MIN_US SPREAD", so that another program can take turns with it. Usage: latency MODEL DEVICE THREADS
+// [MILLISECONDS]
+#include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <lamella/lamella.hpp>
-#include <random>
-#include <vector>
+#include <memory>
 
-namespace {
-
-double microseconds(const lamella::Model& model, const lamella::Tensor& x, lamella::Tensor& y, int calls) {
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < calls; ++i) model.predict_into(x, y);
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() / calls;
-}
-
-void measure(const lamella::Model& model, std::int64_t batch) {
-  std::vector<std::int64_t> shape = model.input_shape();
-  shape.insert(shape.begin(), batch);
-  lamella::Tensor x{lamella::Shape(shape)};
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  for (float& v : x.span<float>()) v = normal(random);
-  lamella::Tensor y = model.predict(x);
-  const double once = microseconds(model, x, y, 3);
-  const int calls = std::max(1, static_cast<int>(2000.0 / once));  // about 2 ms a sample
-  std::vector<double> samples;
-  for (int i = 0; i < 101; ++i) samples.push_back(microseconds(model, x, y, calls));
-  std::sort(samples.begin(), samples.end());
-  const double median = samples[50];
-  std::printf("%lld %.4f %.4f %.4f\n", static_cast<long long>(batch), median, samples.front(), (samples[75] - samples[25]) / median);
-}
-
-}  // namespace
+#include "cli/bench/check.hpp"
+#include "cli/bench/cuda_clock.hpp"
+#include "cli/bench/measure.hpp"
 
 int main(int argc, char** argv) {
+  using namespace lamella;
   if (argc < 4) {
-    std::fprintf(stderr, "usage: latency MODEL THREADS BATCH...\n");
+    std::fprintf(stderr, "usage: latency MODEL DEVICE THREADS [MILLISECONDS]\n");
     return 2;
   }
   try {
-    const lamella::Model model = lamella::Model::load(argv[1], {.device = lamella::Device::cpu(), .threads = std::atoi(argv[2])});
-    for (int i = 3; i < argc; ++i) measure(model, std::atoll(argv[i]));
+    const Model model = Model::load(argv[1], {.device = Device::parse(argv[2]), .threads = std::atoi(argv[3])});
+    const bool host = model.device().is_cpu();
+    const std::unique_ptr<bench::Clock> clock =
+        host ? std::make_unique<bench::HostClock>(0, 1) : bench::make_cuda_clock(model.device().index());
+    bench::Settings settings;
+    settings.candidate_us = argc > 4 ? 1e3 * std::atof(argv[4]) : 100e3;
+    for (std::int64_t batch = 0; std::cin >> batch;) {
+      std::vector<std::int64_t> shape = model.input_shape();
+      shape.insert(shape.begin(), batch);
+      const Tensor x = bench::random_tensor(Shape(shape), DType::float32, 1).to(model.device());
+      Tensor y = model.predict(x.to(Device::cpu())).to(model.device());
+      const bench::Call on_host = [&] { model.predict_into(x, y); };
+      const bench::Call on_stream = [&] { model.predict_into(x, y, clock->stream()); };
+      const bench::Timing timing = bench::measure(*clock, std::array{host ? on_host : on_stream}, settings)[0];
+      std::printf("%.4f %.4f %.4f\n", timing.median_us, timing.min_us, timing.spread);
+      std::fflush(stdout);
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "latency: %s\n", error.what());
     return 1;

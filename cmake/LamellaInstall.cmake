@@ -5,6 +5,9 @@ include(CMakePackageConfigHelpers)
 install(TARGETS lamella EXPORT lamellaTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TARGET lamella_cuda)
+  install(TARGETS lamella_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 if(TARGET lamella_cli)
   set_target_properties(lamella_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
   install(TARGETS lamella_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -68,7 +68,12 @@ class LAMELLA_API Model {
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs) const;
   /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a program for
   /// this number of rows exists and a session is free. Rows beyond Options::max_batch are run in parts. Returns when dst is complete.
+  /// Throws ArgumentError (shape, dtype, device, argument), DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
+  /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs after what is enqueued there already and returns at once; nothing is waited for, and nothing
+  /// copied. src and dst must live until the work is done. Calls with the same pointers replay a CUDA graph. The stream may be destroyed, and
+  /// this Model too: both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
+  void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
 
   /// Keras' summary table.
   [[nodiscard]] std::string summary() const;
@@ -91,6 +96,8 @@ class LAMELLA_API Model {
   [[nodiscard]] Model with_weights(const std::string& path) const;
 
  private:
+  void run_into(const TensorView& src, const MutableTensorView& dst, void* stream, bool wait) const;
+
   struct Impl;
   std::shared_ptr<const Impl> impl_;
 };

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <lamella/device.hpp>
 #include <lamella/dtype.hpp>
+#include <lamella/export.hpp>
 
 namespace lamella {
 
@@ -42,7 +44,12 @@ struct Options {
   int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core
   std::int64_t max_batch = 4096;             ///< predict() splits more rows than this into several runs
   std::size_t cached_programs = 32;          ///< programs (one per batch size) kept per model; the least recently used goes first
+  std::size_t memory_limit = 0;              ///< bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only
+  bool graphs = true;                        ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
 };
+
+/// What Options::engine may be on a device, best first. Throws DeviceError.
+[[nodiscard]] LAMELLA_API std::vector<std::string> engine_names(Device device);
 
 }  // namespace lamella

@@ -17,11 +17,12 @@ int report(const char* what, int code) {
 int run(int argc, char** argv) {
   CLI::App app{"Runs Keras' Dense and Activation models."};
   app.footer(
-      "Exit codes: 0 done, 1 verify found a difference, 2 wrong command line, 3 a file cannot be read or written,\n"
+      "Exit codes: 0 done, 1 verify or bench found a difference, 2 wrong command line, 3 a file cannot be read or written,\n"
       "4 data or options do not fit the model, 5 the device is absent or refused, 6 out of memory or an internal error.");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(LAMELLA_VERSION));
-  const cli::Registered verbs[] = {cli::add_predict(app), cli::add_summary(app), cli::add_explain(app), cli::add_verify(app), cli::add_info(app)};
+  const cli::Registered verbs[] = {cli::add_predict(app), cli::add_summary(app), cli::add_explain(app), cli::add_verify(app), cli::add_info(app),
+                                   cli::add_bench(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

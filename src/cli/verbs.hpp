@@ -34,6 +34,7 @@ Registered add_verify(CLI::App& root);
 Registered add_summary(CLI::App& root);
 Registered add_explain(CLI::App& root);
 Registered add_info(CLI::App& root);
+Registered add_bench(CLI::App& root);
 
 /// Options that choose where and how a model runs.
 struct RunOptions {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <lamella/device.hpp>
 
@@ -13,14 +15,31 @@ class OpSet;
 
 namespace lamella::core {
 
-/// Work in order on one device. A CPU stream runs work at once, in the calling thread.
+/// Work captured from a stream, to be replayed at the cost of one launch. Belongs to the device it was captured on.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+};
+
+/// Work in order on one CUDA device. Belongs to one thread at a time. The CPU device works in the calling thread and has none.
 class Stream {
  public:
-  virtual ~Stream() = default;
+  virtual ~Stream() = default;  ///< waits for what was enqueued
+  /// The vendor's handle (cudaStream_t) that work is enqueued on now.
+  [[nodiscard]] virtual void* native() const noexcept = 0;
+  /// What follows is enqueued on a handle of the caller's, after what was enqueued before; null: on the stream's own again.
+  virtual void follow(void* native) = 0;
+  /// Calls `work`, which enqueues, with the device current.
+  virtual void enqueue(const std::function<void()>& work) = 0;
+  /// Copies between pinned host memory and the device, or within the device. Enqueues; the memory must outlive the copy.
+  virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
   /// Returns when everything enqueued so far is done. Throws DeviceError for what went wrong since the last call.
   virtual void synchronize() = 0;
-  /// The vendor's handle (cudaStream_t), null on the CPU.
-  [[nodiscard]] virtual void* native() const noexcept = 0;
+  /// What `work` enqueues, as a graph; nothing runs. The stream must be on its own handle; other threads are not disturbed. Null, with the
+  /// reason in `why_not`, when something in it cannot be captured.
+  [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work, std::string& why_not) = 0;
+  /// Enqueues all that was captured.
+  virtual void launch(Graph& graph) = 0;
 };
 
 /// One kind of device: its memory, its streams and its operations. One object per process and kind; thread-safe.
@@ -31,12 +50,19 @@ class Backend {
   [[nodiscard]] virtual int device_count() const = 0;
   /// "NVIDIA H200, 139 GiB": for people.
   [[nodiscard]] virtual std::string describe(int index) const = 0;
-  /// At least `bytes` of device memory, freed when the last owner goes. Throws Error (out_of_memory), DeviceError.
+  /// Names and versions of the vendor's libraries in use.
+  [[nodiscard]] virtual std::vector<std::string> libraries() const = 0;
+  /// At least `bytes` of device memory, aligned to 256 bytes, for any stream; freed when the last owner goes, who has waited for what
+  /// uses it. Throws Error (out_of_memory) that says how much was asked and how much is free, DeviceError.
   [[nodiscard]] virtual std::shared_ptr<void> allocate(int index, std::size_t bytes) = 0;
+  /// Host memory that Stream::copy can reach. Throws Error (out_of_memory), DeviceError.
+  [[nodiscard]] virtual std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) = 0;
   /// Copies between this device and the host, or within the device; returns when the copy is complete.
   virtual void copy(int index, void* dst, const void* src, std::size_t bytes) = 0;
   /// Fills device memory with a byte; returns when done.
   virtual void fill(int index, void* dst, int byte, std::size_t bytes) = 0;
+  /// Throws ArgumentError (device) unless `data` is memory of this device, named `what` in the message.
+  virtual void expect_device_memory(int index, const void* data, const char* what) = 0;
   [[nodiscard]] virtual std::unique_ptr<Stream> create_stream(int index) = 0;
   [[nodiscard]] virtual ops::OpSet& ops() = 0;
 };
@@ -48,5 +74,9 @@ class Backend {
 [[nodiscard]] Backend& cuda_backend();
 /// Why cuda_backend() would throw; empty when it would not.
 [[nodiscard]] std::string why_no_cuda_backend();
+
+/// What a CUDA plugin, liblamella_cuda.so, exports as lamella_cuda_plugin_1. The core and the plugin are built together: `version` is
+/// lamella's. Returns the backend, which lives as long as the process; or null, with a sentence in `why_not`.
+using CudaPlugin = Backend* (*)(const char* version, std::string& why_not);
 
 }  // namespace lamella::core

@@ -17,12 +17,13 @@ namespace lamella::core {
 template <typename... Args>
 [[nodiscard]] std::string concat(const Args&... args) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // a stream that runs out of memory would otherwise just leave the rest out
   (out << ... << args);
   return out.str();
 }
 
 /// `text` as it may stand in a message: control bytes and invalid UTF-8 as \xNN, at most `limit` bytes, "..." when cut.
-[[nodiscard]] std::string escaped(std::string_view text, std::size_t limit = 256);
+[[nodiscard]] LAMELLA_API std::string escaped(std::string_view text, std::size_t limit = 256);
 
 /// The what() of an Error without the code in brackets at its end, to be said again with more words before it.
 [[nodiscard]] inline std::string_view without_code(std::string_view what) {
@@ -44,8 +45,9 @@ template <std::integral T>
   return result;
 }
 
-[[noreturn]] void throw_argument(ErrorCode code, const std::string& message);
-[[noreturn]] void throw_internal(const char* file, int line, const std::string& message);
+// Exported for the CUDA plugin.
+[[noreturn]] LAMELLA_API void throw_argument(ErrorCode code, const std::string& message);
+[[noreturn]] LAMELLA_API void throw_internal(const char* file, int line, const std::string& message);
 
 }  // namespace lamella::core
 

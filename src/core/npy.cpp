@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -215,22 +216,62 @@ class File {
 
 std::string reason() { return std::strerror(errno); }
 
-[[noreturn]] void fail_write(const std::string& path, const std::string& temporary, const std::string& what) {
+void expect_path(const std::string& path) {
+  if (path.find('\0') != std::string::npos) fail(ErrorCode::io, path, "the path holds a NUL byte");
+}
+
+[[noreturn]] void fail_write(const std::string& path, const std::string& what) {
   const std::string why = reason();
-  if (!temporary.empty()) static_cast<void>(::unlink(temporary.c_str()));
   throw Error(ErrorCode::io, core::concat(core::escaped(path), ": ", what, ": ", why));
 }
 
-void write_all(const File& file, const void* data, std::size_t bytes, const std::string& path, const std::string& temporary) {
-  const auto* at = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = ::write(file.get(), at, bytes);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) fail_write(path, temporary, "cannot write");
-    at += written;
-    bytes -= static_cast<std::size_t>(written);
+/// A new file beside `path`, gone again unless it was renamed into place.
+class NewFile {
+ public:
+  explicit NewFile(const std::string& path) : path_(path), temporary_(path + ".XXXXXX"), file_(create()) {
+    if (file_.get() < 0) fail_write(path_, "cannot create a file beside it");
   }
-}
+  ~NewFile() {
+    if (!done_) static_cast<void>(::unlink(temporary_.c_str()));
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void write(const void* data, std::size_t bytes) {
+    const auto* at = static_cast<const char*>(data);
+    while (bytes > 0) {
+      const ssize_t written = ::write(file_.get(), at, bytes);
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) fail_write(path_, "cannot write");
+      at += written;
+      bytes -= static_cast<std::size_t>(written);
+    }
+  }
+  void finish() {
+    if (file_.close() != 0) fail_write(path_, "cannot finish writing");
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, "cannot rename into place");
+    done_ = true;
+  }
+
+ private:
+  /// As mkstemp(), but with the permissions that the process gives to its files.
+  int create() {
+    constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    static std::atomic<std::uint64_t> counter{0};
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      std::uint64_t number = (static_cast<std::uint64_t>(::getpid()) << 16U) + ++counter;
+      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kLetters.size()) temporary_[i] = kLetters[number % kLetters.size()];
+      const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      if (file >= 0 || (errno != EEXIST && errno != EINTR)) return file;
+    }
+    return -1;
+  }
+
+  const std::string& path_;
+  std::string temporary_;
+  File file_;
+  bool done_ = false;
+};
 
 std::string header_of(const TensorView& tensor) {
   constexpr auto descr = [](DType dtype) {
@@ -298,6 +339,7 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
 }
 
 Tensor load_npy(const std::string& path) {
+  expect_path(path);
   const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) fail(ErrorCode::io, path, "cannot open: ", reason());
   struct stat status {};
@@ -318,16 +360,12 @@ Tensor load_npy(const std::string& path) {
 void save_npy(const std::string& path, const TensorView& tensor) {
   LAMELLA_EXPECTS(tensor.device().is_cpu(), device, "[save_npy] the elements lie on ", to_string(tensor.device()), "; to(Device::cpu()) brings them here");
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
-  std::string temporary = path + ".XXXXXX";
-  File file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (file.get() < 0) fail_write(path, {}, "cannot create a file beside it");
+  expect_path(path);
   const std::string header = header_of(tensor);
-  write_all(file, header.data(), header.size(), path, temporary);
-  write_all(file, tensor.data(), tensor.bytes(), path, temporary);
-  const mode_t mask = ::umask(0);
-  static_cast<void>(::umask(mask));
-  if (::fchmod(file.get(), 0666 & ~mask) != 0 || file.close() != 0) fail_write(path, temporary, "cannot finish writing");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_write(path, temporary, "cannot rename into place");
+  NewFile file(path);
+  file.write(header.data(), header.size());
+  file.write(tensor.data(), tensor.bytes());
+  file.finish();
 }
 
 }  // namespace lamella

@@ -2,6 +2,7 @@
 #include <lamella/tensor.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <type_traits>
@@ -73,6 +74,9 @@ To converted(From value) {
 TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device device)
     : data_(data), shape_(shape), dtype_(dtype), device_(device) {
   LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape), " has elements");
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
+  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", lamella::name(dtype), " must be aligned to ", size_of(dtype), " bytes, the address is ", past,
+                  " past such a place; copy the elements to aligned memory");
 }
 
 void TensorView::expect_elements(std::size_t found) const {

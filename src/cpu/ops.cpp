@@ -37,7 +37,7 @@ class CpuOps final : public ops::OpSet {
     LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got ", context.threads, ", allowed 1 or more");
     return std::visit([&](const auto& d) { return choose(d, constants, context, forced); }, desc);
   }
-  [[nodiscard]] std::vector<std::string> dense_engines() const override {
+  [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
     for (const DenseEngine* engine : cpu::dense_engines()) names.emplace_back(engine->name());
     return names;

@@ -84,13 +84,17 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
   if (!has(key)) return fallback;
   const Json* value = &at(key);
   if (value->is_object() && value->value("class_name", std::string()) == "__tuple__" && value->contains("items")) value = &value->at("items");
-  const Json list = value->is_array() ? *value : Json::array({*value});
   std::vector<int> result;
-  for (const Json& axis : list) {
+  const auto take = [&](const Json& axis) {
     if (!axis.is_number_integer() || axis.get<std::int64_t>() < -2147483647 || axis.get<std::int64_t>() > 2147483647) {
       fail_field(ErrorCode::value, key, core::concat("got ", shown(axis), ", allowed an integer or a list of integers"));
     }
     result.push_back(static_cast<int>(axis.get<std::int64_t>()));
+  };
+  if (!value->is_array()) {
+    take(*value);
+  } else {
+    std::for_each(value->begin(), value->end(), take);
   }
   return result;
 }

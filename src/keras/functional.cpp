@@ -113,11 +113,15 @@ class FunctionalReader {
 
   /// Keras 2: [["dense", 0, 0, {kwargs}], ...]
   void read_list_node(const Json& node, const std::string& name, std::vector<Ref>& into) const {
-    const Json list = !node.empty() && node[0].is_string() ? Json::array({node}) : node;
-    for (const Json& item : list) {
+    const auto take = [&](const Json& item) {
       if (!item.is_array() || item.size() < 3) fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
       into.push_back(ref_of(item, name));
       if (item.size() > 3 && item[3].is_object()) check_kwargs(item[3], name);
+    };
+    if (!node.empty() && node[0].is_string()) {
+      take(node);
+    } else {
+      std::for_each(node.begin(), node.end(), take);
     }
   }
 
@@ -173,50 +177,76 @@ class FunctionalReader {
     return ref;
   }
 
-  /// Puts calls into an order in which their inputs stand before them.
+  using CallKey = std::pair<std::size_t, std::size_t>;  // layer, call
+
+  /// Puts calls into an order in which their inputs stand before them: as written where that is one.
   void resolve() {
-    std::vector<std::pair<std::size_t, std::size_t>> waiting;
     for (std::size_t l = 0; l < entries_.size(); ++l) {
-      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) {
-        add_node(l, 0, {});
-        continue;
-      }
-      for (std::size_t c = 0; c < entries_[l].calls.size(); ++c) waiting.emplace_back(l, c);
+      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) add_node({l, 0}, {});
     }
-    while (!waiting.empty()) {
-      std::vector<std::pair<std::size_t, std::size_t>> later;
-      for (const auto& [l, c] : waiting) {
-        if (!try_add(l, c)) later.emplace_back(l, c);
+    std::vector<CallKey> waiting;
+    for (std::size_t l = 0; l < entries_.size(); ++l) {
+      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) continue;
+      for (std::size_t c = 0; c < entries_[l].calls.size(); ++c) {
+        check_call({l, c});
+        if (await_inputs({l, c})) {
+          waiting.emplace_back(l, c);
+        } else {
+          add_with_followers({l, c});
+        }
       }
-      if (later.size() == waiting.size()) {
-        const auto& [l, c] = later.front();
-        fail_layer(reading_, ErrorCode::value, entries_[l].tree->spec->path, "its inputs can never be computed: the graph has a cycle");
+    }
+    for (const CallKey& call : waiting) {
+      if (!nodes_.contains(call)) {
+        fail_layer(reading_, ErrorCode::value, entries_[call.first].tree->spec->path, "its inputs can never be computed: the graph has a cycle");
       }
-      waiting = std::move(later);
     }
   }
 
-  bool try_add(std::size_t layer, std::size_t call) {
-    std::vector<core::ValueRef> inputs;
-    const Entry& entry = entries_[layer];
-    if (entry.calls[call].inputs.empty()) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
-    if (entry.tree->nested && entry.calls[call].inputs.size() != entry.tree->nested->spec->inputs.size()) {
+  void check_call(CallKey key) const {
+    const Entry& entry = entries_[key.first];
+    const std::vector<Ref>& inputs = entry.calls[key.second].inputs;
+    if (inputs.empty()) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
+    if (entry.tree->nested && inputs.size() != entry.tree->nested->spec->inputs.size()) {
       fail_layer(reading_, ErrorCode::shape, entry.tree->spec->path,
-                 core::concat("is called with ", entry.calls[call].inputs.size(), " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
+                 core::concat("is called with ", inputs.size(), " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
     }
-    for (const Ref& ref : entry.calls[call].inputs) {
-      expect_ref(ref, entry.tree->spec->path);
-      const auto node = nodes_.find({index_.at(ref.layer), static_cast<std::size_t>(ref.node)});
-      if (node == nodes_.end()) return false;
-      inputs.push_back({node->second, static_cast<int>(ref.tensor)});
-    }
-    add_node(layer, call, std::move(inputs));
-    return true;
+    for (const Ref& ref : inputs) expect_ref(ref, entry.tree->spec->path);
   }
 
-  void add_node(std::size_t layer, std::size_t call, std::vector<core::ValueRef> inputs) {
-    nodes_[{layer, call}] = static_cast<int>(tree_->spec->nodes.size());
-    tree_->spec->nodes.push_back({static_cast<int>(layer), std::move(inputs)});
+  CallKey key_of(const Ref& ref) const { return {index_.at(ref.layer), static_cast<std::size_t>(ref.node)}; }
+
+  /// True when an input is not there yet; the call is remembered under each one that it waits for.
+  bool await_inputs(CallKey call) {
+    std::size_t missing = 0;
+    for (const Ref& ref : entries_[call.first].calls[call.second].inputs) {
+      const CallKey key = key_of(ref);
+      if (nodes_.contains(key)) continue;
+      followers_[key].push_back(call);
+      ++missing;
+    }
+    if (missing != 0) missing_[call] = missing;
+    return missing != 0;
+  }
+
+  /// Adds a call whose inputs are there, and then those that waited for nothing else.
+  void add_with_followers(CallKey first) {
+    std::vector<CallKey> ready{first};
+    while (!ready.empty()) {
+      const CallKey call = ready.back();
+      ready.pop_back();
+      std::vector<core::ValueRef> inputs;
+      for (const Ref& ref : entries_[call.first].calls[call.second].inputs) inputs.push_back({nodes_.at(key_of(ref)), static_cast<int>(ref.tensor)});
+      add_node(call, std::move(inputs));
+      for (const CallKey& follower : followers_[call]) {
+        if (--missing_.at(follower) == 0) ready.push_back(follower);
+      }
+    }
+  }
+
+  void add_node(CallKey call, std::vector<core::ValueRef> inputs) {
+    nodes_[call] = static_cast<int>(tree_->spec->nodes.size());
+    tree_->spec->nodes.push_back({static_cast<int>(call.first), std::move(inputs)});
   }
 
   void expect_ref(const Ref& ref, const std::string& from) const {
@@ -260,12 +290,13 @@ class FunctionalReader {
 
   void name_outputs(const std::vector<std::string>& keys) {
     std::set<std::string> taken;
+    std::map<std::string, int> next;  // number to try for a name that is taken
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const core::ValueRef ref = tree_->spec->outputs[i];
       const auto layer = static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer);
       const std::string base = keys[i].empty() ? tree_->spec->layers[layer]->name : keys[i];
       std::string name = base;
-      for (int n = 1; !taken.insert(name).second; ++n) name = core::concat(base, "_", n);
+      for (int& n = next[base]; !taken.insert(name).second;) name = core::concat(base, "_", ++n);
       tree_->spec->output_names.push_back(name);
     }
     if (keys.empty()) fail_model(ErrorCode::value, "has no outputs");
@@ -294,7 +325,9 @@ class FunctionalReader {
   std::shared_ptr<ModelTree> tree_ = std::make_shared<ModelTree>();
   std::vector<Entry> entries_;
   std::map<std::string, std::size_t> index_;
-  std::map<std::pair<std::size_t, std::size_t>, int> nodes_;
+  std::map<CallKey, int> nodes_;
+  std::map<CallKey, std::vector<CallKey>> followers_;  ///< calls by what they wait for, once for each input
+  std::map<CallKey, std::size_t> missing_;             ///< inputs that a call waits for
   std::string class_;  ///< of the layer whose calls are being read
   bool keras2_ = false;
 };

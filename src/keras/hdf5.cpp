@@ -34,6 +34,7 @@ std::vector<std::string> strings_of(const File& file, const Attribute& attribute
   ByteReader reader(attribute.data, ErrorCode::hdf5, place, "attribute data");
   std::vector<std::string> strings;
   for (std::uint64_t i = 0; i < space.elements; ++i) {
+    file.image().charge(sizeof(std::string), place);
     if (type.kind == Kind::text) {
       strings.push_back(trimmed(reader.text(type.size), type.space_padded));
       continue;

@@ -104,6 +104,7 @@ class Assembler {
     const std::vector<std::uint64_t> start = start_of(chunk.number);
     const bool bare = (layout_.flags & kEdgesUnfiltered) != 0 && reaches_over(start);
     const Bytes stored = image_.range(chunk.address, bare ? grid_.chunk_bytes : chunk.size, "chunk", place_);
+    image_.charge(stored.size(), place_);
     const std::uint32_t mask = bare ? ~std::uint32_t{0} : chunk.mask;
     const OwnedBytes data = unfiltered(image_, stored, filters_, mask, grid_.chunk_bytes, grid_.element, place_);
     scatter(start, data.bytes);

@@ -11,6 +11,8 @@ constexpr std::size_t kHashSize = 4;
 constexpr std::uint32_t kSoftEntry = 2;
 constexpr std::size_t kMaxNodes = 1'000'000;
 constexpr std::size_t kMaxPath = 32;
+constexpr std::uint64_t kLinkCost = 96;       // of remembering one, beside its name
+constexpr std::uint64_t kAttributeCost = 64;  // of looking at one
 
 class GroupReader {
  public:
@@ -30,6 +32,7 @@ class GroupReader {
     if (name.empty() || name == "." || name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos) {
       fail(ErrorCode::hdf5, place_, "a member with the name '", core::escaped(name), "'");
     }
+    image_.charge(kLinkCost + name.size(), place_);
     if (!links_.emplace(name, address).second)
       fail(ErrorCode::hdf5, place_, "two members with the name '", core::escaped(name), "'");
   }
@@ -162,6 +165,7 @@ Links read_links(const Image& image, const Object& object, std::string_view plac
 std::optional<Attribute> find_attribute(const Image& image, const Object& object, std::string_view name, std::string_view place) {
   for (const Message& message : object.messages) {
     if (message.type != kAttribute) continue;
+    image.charge(kAttributeCost, place);
     if ((message.flags & 2U) != 0) fail(ErrorCode::unsupported, place, "a shared attribute");
     if (auto found = parse_attribute(message.body, name, place)) return found;
   }

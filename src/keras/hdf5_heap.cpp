@@ -9,6 +9,7 @@ namespace lamella::keras::hdf5 {
 namespace {
 
 constexpr std::uint64_t kMaxLevels = 32;
+constexpr std::uint64_t kObjectCost = 64;  // of remembering a heap object
 
 std::size_t bytes_for(std::uint64_t value) {
   return (static_cast<std::size_t>(std::bit_width(std::max<std::uint64_t>(value, 1))) - 1) / 8 + 1;
@@ -25,23 +26,32 @@ Bytes local_heap(const Image& image, std::uint64_t address, std::string_view pla
   return image.range(image.address(reader), size, "local heap", place);
 }
 
-Bytes global_heap_object(const Image& image, std::uint64_t address, std::uint32_t index, std::string_view place) {
-  ByteReader head = image.block(address, "GCOL", "global heap", place);
+const std::map<std::uint32_t, Bytes>& Image::collection(std::uint64_t address, std::string_view place) const {
+  if (const auto known = collections_.find(address); known != collections_.end()) return known->second;
+  ByteReader head = block(address, "GCOL", "global heap", place);
   if (const int version = head.u8(); version != 1) fail(ErrorCode::hdf5, place, "global heap version ", version, ", expected 1");
   head.skip(3);
-  const std::uint64_t size = image.length(head);
-  ByteReader reader(image.range(address, size, "global heap", place), ErrorCode::hdf5, place, "global heap");
+  const std::uint64_t size = length(head);
+  ByteReader reader(range(address, size, "global heap", place), ErrorCode::hdf5, place, "global heap");
   reader.seek(head.at());
-  while (reader.left() >= 8) {
-    const std::uint32_t found = reader.u16();
+  std::map<std::uint32_t, Bytes> objects;
+  while (reader.left() >= 8 + length_size_) {  // less than an object's head is free space
+    const std::uint32_t index = reader.u16();
     reader.skip(6);
-    const std::uint64_t bytes = image.length(reader);
-    if (found == 0) break;  // free space up to the end
-    const Bytes object = reader.bytes(bytes);
-    if (found == index) return object;
+    const std::uint64_t bytes = length(reader);
+    if (index == 0) break;  // free space up to the end
+    charge(kObjectCost, place);
+    objects.emplace(index, reader.bytes(bytes));
     reader.skip(std::min<std::uint64_t>((8 - bytes % 8) % 8, reader.left()));
   }
-  fail(ErrorCode::hdf5, place, "no object ", index, " in the global heap at address ", address);
+  return collections_.emplace(address, std::move(objects)).first->second;
+}
+
+Bytes global_heap_object(const Image& image, std::uint64_t address, std::uint32_t index, std::string_view place) {
+  const auto& objects = image.collection(address, place);
+  const auto found = objects.find(index);
+  if (found == objects.end()) fail(ErrorCode::hdf5, place, "no object ", index, " in the global heap at address ", address);
+  return found->second;
 }
 
 FractalHeap::FractalHeap(const Image& image, std::uint64_t address, std::string_view place) : image_(image), place_(place) {
@@ -177,6 +187,7 @@ std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int t
     ByteReader reader = image.block(node.address, node.level == 0 ? "BTLF" : "BTIN", "version 2 B-tree node", place);
     reader.skip(2);
     if (node.records > most[node.level]) fail(ErrorCode::hdf5, place, "version 2 B-tree: ", node.records, " records in one node");
+    image.charge(node.records * sizeof(Bytes), place);
     for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(record_size));
     if (records.size() > total) fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the ", total, " records it says");
     for (std::uint64_t i = 0; node.level > 0 && i <= node.records; ++i) {

@@ -108,6 +108,7 @@ class HeaderReader {
     }
     if (object_.messages.size() == kMaxMessages)
       fail(ErrorCode::limit, place_, "more than ", kMaxMessages, " object header messages");
+    image_.charge(sizeof(Message), place_);
     object_.messages.push_back(message);
   }
 

@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "core/owned_json.hpp"
+
 namespace lamella::keras {
 
 namespace {
@@ -62,11 +64,12 @@ constexpr Spelling kSpellings[] = {{"NaN", std::numeric_limits<double>::quiet_Na
 /// True when a value may begin behind `before`, so that "5NaN" stays the nonsense that it is.
 bool value_may_follow(char before) { return std::strchr(" \t\r\n[,:", before) != nullptr && before != '\0'; }
 
-/// Writes 0 over each of Python's literals, keeping every other byte in its place.
+/// Writes 0 over each of Python's literals, keeping every other byte in its place. Stops where there are more than may be: the reader
+/// refuses such a text.
 std::vector<Literal> take_literals(std::string& text) {
   std::vector<Literal> found;
   std::size_t numbers = 0;
-  for (std::size_t i = 0; i < text.size();) {
+  for (std::size_t i = 0; i < text.size() && found.size() <= kMaxValues;) {
     if (text[i] == '"') {
       for (++i; i < text.size() && text[i] != '"'; ++i) {
         if (text[i] == '\\') ++i;
@@ -126,7 +129,7 @@ class Builder : public nlohmann::json_sax<json> {
     refuse(ErrorCode::json, core::escaped(text));
   }
 
-  json take() { return std::move(root_); }
+  json take() { return std::move(*root_); }
 
  private:
   template <typename... Parts>
@@ -147,7 +150,7 @@ class Builder : public nlohmann::json_sax<json> {
 
   json& place(json value) {
     if (++values_ > kMaxValues) refuse(ErrorCode::limit, "more than ", kMaxValues, " values");
-    if (open_.empty()) return root_ = std::move(value);
+    if (open_.empty()) return *root_ = std::move(value);
     json& parent = *open_.back();
     if (parent.is_object()) return parent[key_] = std::move(value);
     parent.push_back(std::move(value));
@@ -172,7 +175,7 @@ class Builder : public nlohmann::json_sax<json> {
   std::size_t next_literal_ = 0;
   std::size_t numbers_ = 0;
   std::size_t values_ = 0;
-  json root_;
+  core::OwnedJson<json> root_;
   std::vector<json*> open_;  // an element never moves while it is open: only the innermost container grows
   std::string key_;
 };
@@ -190,6 +193,8 @@ json parse_json(Bytes bytes, const std::string& where) {
   if (bytes.size() > kMaxBytes) fail(ErrorCode::limit, where, "JSON of ", bytes.size(), " bytes, allowed are ", kMaxBytes);
   if (bytes.empty()) fail(ErrorCode::json, where, "is empty, expected JSON");
   refuse_other_encodings(as_text(bytes), where);
+  // The parser would take it for the end of the text and never look behind it.
+  if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos) fail(ErrorCode::json, where, "a NUL byte at byte ", nul);
   std::string text(as_text(bytes));
   std::vector<Literal> literals = take_literals(text);
   const char* furthest = text.data();

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "core/owned_json.hpp"
 #include "keras/archive.hpp"
 #include "keras/json.hpp"
 #include "keras/weights.hpp"
@@ -16,7 +17,7 @@ namespace {
 
 bool is_directory(const std::string& path) {
   struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  return path.find('\0') == std::string::npos && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 /// Keras 1 and 2, by the version in the file; nothing known counts as Keras 3.
@@ -70,16 +71,16 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
   const Members members(path, std::move(bytes));
   std::string version;
   if (members.contains("metadata.json")) {
-    const Json metadata = parse_json(members.member("metadata.json").bytes, members.where("metadata.json"));
-    if (metadata.is_object() && metadata.contains("keras_version")) {
-      if (!metadata.at("keras_version").is_string()) throw LoadError(ErrorCode::value, core::concat(members.where("metadata.json"), ": keras_version is not a string"));
-      version = metadata.at("keras_version").get<std::string>();
+    const core::OwnedJson metadata(parse_json(members.member("metadata.json").bytes, members.where("metadata.json")));
+    if (metadata->is_object() && metadata->contains("keras_version")) {
+      if (!metadata->at("keras_version").is_string()) throw LoadError(ErrorCode::value, core::concat(members.where("metadata.json"), ": keras_version is not a string"));
+      version = metadata->at("keras_version").get<std::string>();
     }
   }
   if (!members.contains("config.json")) throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
-  const Json config = parse_json(members.member("config.json").bytes, members.where("config.json"));
+  const core::OwnedJson config(parse_json(members.member("config.json").bytes, members.where("config.json")));
   Reading reading = reading_of(core::concat(path, "!config.json"), version, hard_sigmoid);
-  const auto tree = read_model(config, "", reading);
+  const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
   fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
   return tree->spec;
@@ -94,9 +95,9 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
     throw LoadError(ErrorCode::missing, core::concat(where, ": has no attribute 'model_config'", weights ? "; it holds weights only: load a model and give it this file" : ""));
   }
   const std::string version = file->string_attribute("/", "keras_version").value_or("");
-  const Json config = parse_json(std::as_bytes(std::span(*config_text)), where + ":/@model_config");
+  const core::OwnedJson config(parse_json(std::as_bytes(std::span(*config_text)), where + ":/@model_config"));
   Reading reading = reading_of(path + ":/@model_config", version, hard_sigmoid);
-  const auto tree = read_model(config, "", reading);
+  const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
   fill_legacy_weights(*tree, *file, file->has_group("model_weights") ? "model_weights" : "", where);
   return tree->spec;
@@ -110,7 +111,8 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec, std::map<const c
   if (tree) return tree;
   tree = std::make_shared<LayerTree>();
   tree->spec = std::make_shared<core::LayerSpec>(spec);
-  const Json config = Json::parse(spec.config_json, nullptr, false);
+  const core::OwnedJson owned(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
+  const Json& config = *owned;
   const bool trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
   const bool given = config.is_object() && config.contains("mean") && !config.at("mean").is_null();
   const bool normalization = std::holds_alternative<core::NormalizationParams>(spec.params);
@@ -160,7 +162,7 @@ WeightSource sharded(const std::string& path, const Json& index) {
   const std::size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
   for (const auto& [group, value] : index.at("weight_map").items()) {
-    for (const Json& item : value.is_array() ? value : Json::array({value})) {
+    const auto take = [&, &group = group](const Json& item) {
       if (!item.is_string()) throw LoadError(ErrorCode::value, core::concat(where, ": weight_map of '", core::escaped(group), "' is not a file name"));
       const std::string name = item.get<std::string>();
       if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos || name.find('\0') != std::string::npos || name.starts_with('.')) {
@@ -170,6 +172,11 @@ WeightSource sharded(const std::string& path, const Json& index) {
         shards->files[name] = std::make_shared<const H5File>(FileBytes(folder + name).contents(), core::escaped(folder + name, 4096));
       }
       shards->groups[group.starts_with('/') ? group.substr(1) : group].push_back(name);
+    };
+    if (value.is_array()) {
+      std::for_each(value.begin(), value.end(), take);
+    } else {
+      take(value);
     }
   }
   const auto files_of = [shards](const std::string& group) {
@@ -218,8 +225,9 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardS
   return with_json_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
     if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid);
     const OwnedBytes bytes = FileBytes(path).contents();
-    if (H5File::looks_like(bytes.bytes)) return load_legacy(path, bytes, hard_sigmoid);
+    // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
     if (Archive::looks_like(bytes.bytes)) return load_archive(path, bytes, hard_sigmoid);
+    if (H5File::looks_like(bytes.bytes)) return load_legacy(path, bytes, hard_sigmoid);
     throw LoadError(ErrorCode::archive, core::concat(core::escaped(path, 4096), ": is neither a .keras archive nor an HDF5 file (", bytes.bytes.size(), " bytes)"));
   });
 }
@@ -235,7 +243,10 @@ std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model
       return tree->spec;
     }
     const OwnedBytes bytes = FileBytes(path).contents();
-    if (H5File::looks_like(bytes.bytes)) {
+    if (Archive::looks_like(bytes.bytes)) {
+      const Members members(path, bytes);
+      fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+    } else if (H5File::looks_like(bytes.bytes)) {
       const auto file = std::make_shared<const H5File>(bytes, where);
       const bool whole = file->has_group("model_weights");
       const bool legacy = whole || file->has_attribute("/", "layer_names") || file->has_attribute("/", "layer_names0");
@@ -244,11 +255,8 @@ std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model
       } else {
         fill_weights(*tree, source_of(file, where));
       }
-    } else if (Archive::looks_like(bytes.bytes)) {
-      const Members members(path, bytes);
-      fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
     } else if (!bytes.bytes.empty() && static_cast<char>(bytes.bytes[0]) == '{') {
-      fill_weights(*tree, sharded(path, parse_json(bytes.bytes, where)));
+      fill_weights(*tree, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
     } else {
       throw LoadError(ErrorCode::hdf5, core::concat(where, ": is neither an HDF5 file, a .keras archive, nor a .weights.json"));
     }

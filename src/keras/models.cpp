@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMostLayers = 100'000;
 constexpr int kDeepest = 32;
 constexpr std::int64_t kMostCalls = 1'000'000;
+constexpr std::size_t kLongestPath = 1024;  // each layer keeps its own
 
 /// The batch shape of a Sequential that has no InputLayer.
 std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {
@@ -95,8 +96,22 @@ std::int64_t count_calls(const ModelTree& tree) {
 
 }  // namespace
 
-/// A layer, or a model as a layer; the same object as before where the file says so.
-std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading) {
+namespace {
+
+/// Exceptions of the JSON library are about values of an unexpected type; here their place is still known.
+template <typename F>
+auto with_place(const Reading& reading, const std::string& path, const F& f) {
+  try {
+    return f();
+  } catch (const Json::exception& error) {
+    fail_layer(reading, ErrorCode::json, path, core::concat("config: ", core::escaped(error.what())));
+  }
+}
+
+std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
+  if (path.size() > kLongestPath) {
+    fail_layer(reading, ErrorCode::limit, path, core::concat("its name, with those of the models around it, has ", path.size(), " bytes, allowed 0..", kLongestPath));
+  }
   const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
   const std::int64_t id = shareable ? object.at("shared_object_id").get<std::int64_t>() : 0;
   if (shareable) {
@@ -119,12 +134,27 @@ std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path,
   return tree;
 }
 
+std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string& path, Reading& reading);
+
+}  // namespace
+
+/// A layer, or a model as a layer; the same object as before where the file says so.
+std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading) {
+  return with_place(reading, path, [&] { return read_any_layer(object, path, reading); });
+}
+
+std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading) {
+  return with_place(reading, path, [&] { return read_any_model(object, path, reading); });
+}
+
 bool is_model(const Json& object) {
   const std::string class_name = object.value("class_name", std::string());
   return class_name == "Sequential" || class_name == "Functional" || class_name == "Model";
 }
 
-std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading) {
+namespace {
+
+std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string& path, Reading& reading) {
   if (!object.is_object() || !is_model(object)) {
     const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
     throw LoadError(ErrorCode::unsupported, core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
@@ -136,7 +166,7 @@ std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& pat
   if (++reading.depth > kDeepest) fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
   if (!object.contains("config")) fail_layer(reading, ErrorCode::missing, path, "the model has no config");
   const Json& config = object.at("config");
-  const bool sequential = object.at("class_name") == "Sequential";
+  const bool sequential = object.value("class_name", std::string()) == "Sequential";
   if (!config.is_object() && !(sequential && config.is_array())) fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
   const std::string name = config.is_object() ? config.value("name", std::string("model")) : std::string("sequential");
   auto tree = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
@@ -148,4 +178,5 @@ std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& pat
   return tree;
 }
 
+}  // namespace
 }  // namespace lamella::keras

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <set>
 
+#include "core/owned_json.hpp"
+#include "keras/json.hpp"
+
 namespace lamella::keras {
 namespace {
 
@@ -32,6 +35,11 @@ std::shared_ptr<const Tensor> tensor_of(H5Dataset dataset) {
   // The bytes are read-only by convention: weights are handed out as const only.
   auto* data = const_cast<std::byte*>(dataset.bytes.bytes.data());
   return std::make_shared<const Tensor>(Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner)));
+}
+
+/// The config that a spec keeps as text.
+core::OwnedJson<Json> config_of(const core::LayerSpec& spec) {
+  return core::OwnedJson(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
 }
 
 /// What the layer's own config says about a weight's shape; -1 where it depends on the input.
@@ -65,9 +73,10 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
 /// that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
 void replace_unsaved_prelu(LayerTree& layer) {
   if (!layer.activation || layer.activation->spec->class_name != "PReLU") return;
-  const Json config = Json::parse(layer.activation->spec->config_json, nullptr, false);
-  const Json initializer = config.is_object() && config.contains("alpha_initializer") ? config.at("alpha_initializer") : Json();
-  const Json name = initializer.is_object() && initializer.contains("class_name") ? initializer.at("class_name") : initializer;
+  const core::OwnedJson config = config_of(*layer.activation->spec);
+  if (!config->is_object() || !config->contains("alpha_initializer")) return;
+  const Json& initializer = config->at("alpha_initializer");
+  const Json& name = initializer.is_object() && initializer.contains("class_name") ? initializer.at("class_name") : initializer;
   if (name != Json("Zeros") && name != Json("zeros")) return;
   auto& dense = std::get<core::DenseParams>(layer.spec->params);
   dense.activation_layer = nullptr;
@@ -163,7 +172,8 @@ std::vector<double> numbers(const H5Dataset& dataset) {
 
 /// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
 H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer, const std::string& where) {
-  const Json config = Json::parse(layer.spec->config_json, nullptr, false);
+  const core::OwnedJson owned = config_of(*layer.spec);
+  const Json& config = *owned;
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
   const double alpha = config.is_object() && config.contains("lora_alpha") && config.at("lora_alpha").is_number() ? config.at("lora_alpha").get<double>() : rank;
   const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 && a.shape[0] == kernel.shape[0] &&

@@ -82,14 +82,12 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
     ProgramStep& into = program.steps[i];
     for (const int src : step.srcs) into.srcs.push_back(slot_of.at(graph.root(src)));
     into.dst = slot_of.at(root);
-    for (auto it = last_use.begin(); it != last_use.end();) {
-      const Slot& slot = program.slots[static_cast<std::size_t>(slot_of.contains(it->first) ? slot_of[it->first] : 0)];
-      if (it->second == i && slot_of.contains(it->first)) {
-        if (slot.kind == Slot::Kind::arena) arena.give_back(slot.at);
-        it = last_use.erase(it);
-      } else {
-        ++it;
-      }
+    for (const int src : step.srcs) {
+      const auto it = last_use.find(graph.root(src));
+      if (it == last_use.end() || it->second != i) continue;
+      const Slot& slot = program.slots[static_cast<std::size_t>(slot_of.at(it->first))];
+      if (slot.kind == Slot::Kind::arena) arena.give_back(slot.at);
+      last_use.erase(it);
     }
     // A result that nobody reads is dead at once.
     if (program.slots[static_cast<std::size_t>(into.dst)].kind == Slot::Kind::arena && !last_use.contains(root)) {

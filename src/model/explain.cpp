@@ -35,6 +35,7 @@ std::string amount(double value) {
 std::string explain_text(const Program& program, Device device, const std::string& why_this_device) {
   std::string text = core::concat("Program for ", program.batch, " rows on ", to_string(device), ": ", program.steps.size(), " steps, ",
                                   amount(static_cast<double>(program.arena_bytes)), "B of buffers and workspace\n");
+  if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(captured, "\n");
   if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
   int number = 0;
   for (const ProgramStep& step : program.steps) {
@@ -64,7 +65,8 @@ std::string explain_json(const Program& program, Device device) {
                      {"flops", flops_of(step.desc)},
                      {"workspace", step.choice.plan->workspace_bytes()}});
   }
-  const nlohmann::ordered_json result{{"device", to_string(device)}, {"batch", program.batch}, {"steps", steps}};
+  nlohmann::ordered_json result{{"device", to_string(device)}, {"batch", program.batch}, {"steps", steps}};
+  if (const std::string captured = program.captured.get(); !captured.empty()) result["graph"] = captured;
   return result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "model/graph.hpp"
 
@@ -10,7 +11,15 @@ namespace {
 /// Looks at a graph step by step; a step that was merged into another is marked and swept at the end.
 class Fuser {
  public:
-  Fuser(Graph& graph, ConstantsPool& pool) : graph_(graph), pool_(pool), gone_(graph.steps.size(), false) {}
+  Fuser(Graph& graph, ConstantsPool& pool)
+      : graph_(graph), pool_(pool), gone_(graph.steps.size(), false), readers_(graph.values.size()), writer_(graph.values.size()), output_(graph.values.size(), false) {
+    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
+      for (const int src : graph_.steps[i].srcs) readers_[root_of(src)].insert(i);
+      auto& writer = writer_[root_of(graph_.steps[i].dst)];
+      if (!writer) writer = i;
+    }
+    for (const int value : graph_.outputs) output_[root_of(value)] = true;
+  }
 
   void run() {
     drop_unread();
@@ -35,21 +44,17 @@ class Fuser {
   /// Marks steps whose result reaches no output: branches that a nested model has and its caller does not use.
   void drop_unread() {
     for (std::size_t i = graph_.steps.size(); i-- > 0;) {
-      const int root = graph_.root(graph_.steps[i].dst);
-      gone_[i] = readers(root) == 0 && !is_output(root);
+      const std::size_t root = root_of(graph_.steps[i].dst);
+      if (readers_[root].empty() && !output_[root]) drop(i);
     }
   }
 
   /// The step before `i` that made its only source, when it is a Dense without activation whose result nobody else sees.
   std::optional<std::size_t> sole_dense_before(std::size_t i) {
-    const int root = graph_.root(graph_.steps[i].srcs.at(0));
-    if (readers(root) != 1 || is_output(root)) return std::nullopt;
-    for (std::size_t p = 0; p < i; ++p) {
-      if (gone_[p] || graph_.root(graph_.steps[p].dst) != root) continue;
-      const auto* dense = std::get_if<ops::DenseDesc>(&graph_.steps[p].desc);
-      return dense != nullptr && dense->activation.kind == ActivationKind::Linear ? std::optional(p) : std::nullopt;
-    }
-    return std::nullopt;
+    const std::size_t root = root_of(graph_.steps[i].srcs.at(0));
+    if (readers_[root].size() != 1 || output_[root] || !writer_[root] || *writer_[root] >= i) return std::nullopt;
+    const auto* dense = std::get_if<ops::DenseDesc>(&graph_.steps[*writer_[root]].desc);
+    return dense != nullptr && dense->activation.kind == ActivationKind::Linear ? writer_[root] : std::nullopt;
   }
 
   void attach(std::size_t i) {
@@ -109,35 +114,34 @@ class Fuser {
   /// (x * s) . K + b  =  x . (s * K) + b, row by row; with an offset the sum would be rounded differently, so only without.
   void fold_into_consumer(std::size_t i) {
     const Step& step = graph_.steps[i];
-    const int root = graph_.root(step.dst);
-    if (readers(root) != 1 || is_output(root)) return;
+    const std::size_t root = root_of(step.dst);
+    if (readers_[root].size() != 1 || output_[root]) return;
     const auto& affine = std::get<ops::AffineDesc>(step.desc);
-    for (std::size_t c = i + 1; c < graph_.steps.size(); ++c) {
-      Step& consumer = graph_.steps[c];
-      if (gone_[c] || graph_.root(consumer.srcs.at(0)) != root) continue;
-      auto* dense = std::get_if<ops::DenseDesc>(&consumer.desc);
-      if (dense == nullptr || dense->dtype != affine.dtype || !wide(dense->dtype)) return;
-      const bool per_input = affine.channels == dense->inputs && affine.inner == 1;
-      if (!per_input && affine.channels != 1) return;
-      const std::vector<double> scale = numbers((*step.constants)[0]);
-      const std::vector<double> offset = numbers((*step.constants)[1]);
-      if (std::any_of(offset.begin(), offset.end(), [](double o) { return o != 0.0; })) return;
-      const ops::Constants& before = *consumer.constants;
-      const std::int64_t units = dense->units;
-      const DType dtype = dense->dtype;
-      const auto kernel = pool_.computed(core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])), [&] {
-        std::vector<double> values = numbers(before[0]);
-        for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
-        return Tensor::of<double>(values, before[0].shape()).to(dtype);
-      });
-      ConstantsPool::Values constants{kernel};
-      if (dense->has_bias) constants.push_back(pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
-      consumer.constants = pool_.get(constants);
-      consumer.srcs[0] = step.srcs[0];
-      consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());
-      gone_[i] = true;
-      return;
-    }
+    const std::size_t consumer_index = *readers_[root].begin();
+    Step& consumer = graph_.steps[consumer_index];
+    auto* dense = std::get_if<ops::DenseDesc>(&consumer.desc);
+    if (dense == nullptr || dense->dtype != affine.dtype || !wide(dense->dtype) || root_of(consumer.srcs.at(0)) != root) return;
+    const bool per_input = affine.channels == dense->inputs && affine.inner == 1;
+    if (!per_input && affine.channels != 1) return;
+    const std::vector<double> scale = numbers((*step.constants)[0]);
+    const std::vector<double> offset = numbers((*step.constants)[1]);
+    if (std::any_of(offset.begin(), offset.end(), [](double o) { return o != 0.0; })) return;
+    const ops::Constants& before = *consumer.constants;
+    const std::int64_t units = dense->units;
+    const DType dtype = dense->dtype;
+    const auto kernel = pool_.computed(core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])), [&] {
+      std::vector<double> values = numbers(before[0]);
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
+      return Tensor::of<double>(values, before[0].shape()).to(dtype);
+    });
+    ConstantsPool::Values constants{kernel};
+    if (dense->has_bias) constants.push_back(pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
+    consumer.constants = pool_.get(constants);
+    consumer.srcs[0] = step.srcs[0];
+    consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());
+    drop(i);
+    readers_[root_of(consumer.srcs[0])].insert(consumer_index);
+    readers_[root].clear();
   }
 
   /// Step `i` is done by the step `producer` now.
@@ -146,23 +150,25 @@ class Fuser {
     const Step& step = graph_.steps[i];
     // Views of the Dense's own result do not outlive it: its only reader is gone.
     into.dst = step.dst;
+    writer_[root_of(step.dst)] = producer;
     for (const std::string& layer : step.layers) {
       if (into.layers.empty() || into.layers.back() != layer) into.layers.push_back(layer);
     }
-    gone_[i] = true;
+    drop(i);
   }
 
-  [[nodiscard]] int readers(int root) const {
-    int count = 0;
-    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
-      if (gone_[i]) continue;
-      for (const int src : graph_.steps[i].srcs) count += graph_.root(src) == root ? 1 : 0;
+  /// Step `i` will not be run: it reads nothing any more.
+  void drop(std::size_t i) {
+    gone_[i] = true;
+    for (const int src : graph_.steps[i].srcs) {
+      auto& readers = readers_[root_of(src)];
+      if (const auto it = readers.find(i); it != readers.end()) readers.erase(it);
     }
-    return count;
+    auto& writer = writer_[root_of(graph_.steps[i].dst)];
+    if (writer == i) writer.reset();
   }
-  [[nodiscard]] bool is_output(int root) const {
-    return std::any_of(graph_.outputs.begin(), graph_.outputs.end(), [&](int value) { return graph_.root(value) == root; });
-  }
+
+  [[nodiscard]] std::size_t root_of(int value) const { return static_cast<std::size_t>(graph_.root(value)); }
   static bool wide(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
   static std::vector<double> numbers(const Tensor& tensor) {
     const Tensor converted = tensor.to(DType::float64);
@@ -173,6 +179,10 @@ class Fuser {
   Graph& graph_;
   ConstantsPool& pool_;
   std::vector<bool> gone_;
+  // By the root of a value: a model may have very many steps, and each is looked at once.
+  std::vector<std::multiset<std::size_t>> readers_;  ///< steps, once for each time that they read it
+  std::vector<std::optional<std::size_t>> writer_;   ///< the first step that makes it
+  std::vector<bool> output_;
 };
 
 }  // namespace

@@ -10,6 +10,8 @@ template <typename... F>
 struct Overload : F... {
   using F::operator()...;
 };
+template <typename... F>
+Overload(F...) -> Overload<F...>;  // clang 14 does not find it by itself
 
 std::int64_t times(std::int64_t a, std::int64_t b) {
   const auto product = core::checked_mul(a, b);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <exception>
 #include <thread>
 
 #include "core/backend.hpp"
@@ -24,7 +25,7 @@ Options resolved(Options options) {
   LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", name(*options.dtype),
                   ", allowed float32, bfloat16, float16, float64");
   if (!options.engine.empty()) {
-    const auto names = ops_of(options.device).dense_engines();
+    const auto names = ops_of(options.device).engines();
     std::string list;
     for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
     LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '", core::escaped(options.engine),
@@ -34,6 +35,8 @@ Options resolved(Options options) {
 }
 
 }  // namespace
+
+std::vector<std::string> engine_names(Device device) { return ops_of(resolve(device)).engines(); }
 
 int model::thread_count(int option) {
   constexpr int kMost = 1024;
@@ -50,8 +53,9 @@ int model::thread_count(int option) {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMost);
 }
 
-Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in, std::shared_ptr<model::ConstantsPool> pool_in)
-    : spec(std::move(spec_in)), options(resolved(options_in)), pool(std::move(pool_in)), ops(ops_of(options.device)), output_names(spec->output_names) {
+Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in, std::shared_ptr<model::ConstantsPool> pool_in,
+                  std::shared_ptr<core::MemoryBudget> budget_in)
+    : spec(std::move(spec_in)), options(resolved(options_in)), pool(std::move(pool_in)), budget(std::move(budget_in)), ops(ops_of(options.device)), output_names(spec->output_names) {
   for (const core::ValueRef& ref : spec->inputs) {
     const core::LayerSpec& layer = *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
     const auto& params = std::get<core::InputParams>(layer.params);
@@ -104,7 +108,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     const std::lock_guard lock(mutex_);
     if (auto known = find()) return known;
   }
-  const ops::PlanContext context{options.threads, options.device.index()};
+  const ops::PlanContext context{options.threads, options.device.index(), budget};
   auto made = model::compile(*graph_of, batch, ops, context, options.engine);
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;
@@ -113,25 +117,33 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
   return made;
 }
 
-Model::Impl::Lease::Lease(const Impl& impl) : impl_(impl) {
+Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), exceptions_(std::uncaught_exceptions()) {
   {
     const std::lock_guard lock(impl.mutex_);
-    if (!impl.sessions_.empty()) {
-      session_ = std::move(impl.sessions_.back());
-      impl.sessions_.pop_back();
+    auto& idle = impl.sessions_;
+    const auto best = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& session) { return session->last_native() == native; });
+    if (best != idle.rend()) {
+      session_ = std::move(*best);
+      idle.erase(std::next(best).base());
     }
   }
-  if (!session_) session_ = std::make_unique<model::Session>(impl.options.device, impl.options.cached_programs);
+  if (!session_) {
+    session_ = std::make_unique<model::Session>(
+        model::SessionOptions{impl.options.device, impl.options.cached_programs, impl.options.graphs, impl.budget});
+  }
 }
 
 Model::Impl::Lease::~Lease() {
+  if (std::uncaught_exceptions() > exceptions_) return;
+  std::unique_ptr<model::Session> least;
   const std::lock_guard lock(impl_.mutex_);
-  if (impl_.sessions_.size() < kIdleSessions) {
-    try {
-      impl_.sessions_.push_back(std::move(session_));
-    } catch (const std::bad_alloc&) {  // the session is dropped, the next caller makes one
-      session_.reset();
+  try {
+    if (impl_.sessions_.size() == kIdleSessions) {
+      least = std::move(impl_.sessions_.front());  // destroyed when the lock is gone
+      impl_.sessions_.erase(impl_.sessions_.begin());
     }
+    impl_.sessions_.push_back(std::move(session_));
+  } catch (const std::bad_alloc&) {  // the session is dropped, the next caller makes one
   }
 }
 

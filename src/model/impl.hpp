@@ -17,11 +17,13 @@ namespace lamella {
 
 /// What a Model and its copies share. Everything but the caches is fixed after construction.
 struct Model::Impl {
-  Impl(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::shared_ptr<model::ConstantsPool> pool);
+  Impl(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::shared_ptr<model::ConstantsPool> pool,
+       std::shared_ptr<core::MemoryBudget> budget);
 
   std::shared_ptr<const core::ModelSpec> spec;
   Options options;  ///< device resolved, threads at least 1
   std::shared_ptr<model::ConstantsPool> pool;
+  std::shared_ptr<core::MemoryBudget> budget;
   ops::OpSet& ops;
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
@@ -34,10 +36,11 @@ struct Model::Impl {
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch) const;
 
-  /// A session of this thread's for as long as this object lives.
+  /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again.
   class Lease {
    public:
-    explicit Lease(const Impl& impl);
+    /// Prefers a session that worked on `native` last: it need not wait for another stream.
+    explicit Lease(const Impl& impl, void* native = nullptr);
     ~Lease();
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -45,6 +48,7 @@ struct Model::Impl {
 
    private:
     const Impl& impl_;
+    int exceptions_;
     std::unique_ptr<model::Session> session_;
   };
 

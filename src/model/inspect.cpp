@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looking at a model's layers, and making one with another activation.
-#include <nlohmann/json.hpp>
-
+#include "core/owned_json.hpp"
+#include "keras/json.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
@@ -34,9 +34,12 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
     core::throw_argument(ErrorCode::value, core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
                                                         ") has no activation to replace; Dense and Activation layers have"));
   }
-  if (auto config = nlohmann::ordered_json::parse(layer.config_json, nullptr, false); config.is_object()) {
-    config["activation"] = activation_name;
-    copy->config_json = config.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+  core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
+  if (config->is_object()) {
+    nlohmann::json& value = (*config)["activation"];
+    core::dismantle(value);
+    value = activation_name;
+    copy->config_json = config->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   }
   return copy;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "core/backend.hpp"
@@ -81,7 +83,8 @@ Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t
 }  // namespace
 
 Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options)
-    : impl_(std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>())) {}
+    : impl_(std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
+                                         std::make_shared<core::MemoryBudget>(options.memory_limit))) {}
 Model::Model(const Model&) = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(const Model&) = default;
@@ -138,25 +141,69 @@ std::vector<std::int64_t> Model::output_shape(int index) const {
   return results[0];
 }
 
+namespace {
+
+/// Where rows of host arrays begin.
+struct Rows {
+  std::vector<std::byte*> data;
+  std::vector<std::size_t> bytes;
+  [[nodiscard]] std::vector<void*> at(std::int64_t row) const {
+    std::vector<void*> result;
+    for (std::size_t i = 0; i < data.size(); ++i) result.push_back(data[i] + static_cast<std::size_t>(row) * bytes[i]);
+    return result;
+  }
+};
+
+/// Chunks of rows go to two sessions in turn: while one computes, the other's memory is copied.
+template <typename Impl>
+void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out) {
+  const bool one_chunk = in.rows <= impl.options.max_batch;
+  std::array<std::optional<typename Impl::Lease>, 2> lanes;
+  std::array<std::int64_t, 2> begun{-1, -1};
+  const auto finish = [&](std::size_t lane) {
+    if (begun[lane] < 0) return;
+    const auto dsts = out.at(std::exchange(begun[lane], -1));
+    (*lanes[lane])->end(dsts);
+  };
+  std::size_t lane = 0;
+  for (std::int64_t row = 0; row < in.rows; lane = one_chunk ? 0 : 1 - lane) {
+    const std::int64_t batch = std::min(in.rows - row, impl.options.max_batch);
+    finish(lane);
+    if (!lanes[lane]) lanes[lane].emplace(impl);
+    std::vector<const void*> srcs;
+    for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
+    (*lanes[lane])->begin(impl.program(graph, batch), srcs);
+    begun[lane] = row;
+    row += batch;
+  }
+  finish(lane);
+  finish(1 - lane);
+}
+
+}  // namespace
+
 std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
   const Impl& impl = *impl_;
-  LAMELLA_EXPECTS(impl.options.device.is_cpu(), unsupported, "[Model::predict] host memory on ", to_string(impl.options.device));
   const Prepared in = prepare(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
   const auto graph = impl.graph(in.samples);
   std::vector<Tensor> outputs;
-  std::vector<std::size_t> row_bytes;
+  Rows out;
   for (const int value : graph->outputs) {
     const model::Value& v = graph->values[static_cast<std::size_t>(value)];
     outputs.emplace_back(v.sample.prepended(in.rows), v.dtype);
-    row_bytes.push_back(static_cast<std::size_t>(v.sample.elements()) * size_of(v.dtype));
+    out.data.push_back(static_cast<std::byte*>(outputs.back().data()));
+    out.bytes.push_back(static_cast<std::size_t>(v.sample.elements()) * size_of(v.dtype));
   }
-  const Impl::Lease session(impl);
+  if (impl.options.device.is_cuda()) {
+    predict_by_chunks(impl, graph, in, out);
+    return outputs;
+  }
+  Impl::Lease session(impl);
   std::vector<const void*> srcs(in.data.size());
-  std::vector<void*> dsts(outputs.size());
   for (std::int64_t row = 0; row < in.rows;) {
     const std::int64_t batch = std::min(in.rows - row, impl.options.max_batch);
     for (std::size_t i = 0; i < srcs.size(); ++i) srcs[i] = in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i];
-    for (std::size_t i = 0; i < dsts.size(); ++i) dsts[i] = static_cast<std::byte*>(outputs[i].data()) + static_cast<std::size_t>(row) * row_bytes[i];
+    const auto dsts = out.at(row);
     session->run(impl.program(graph, batch), srcs, dsts);
     row += batch;
   }
@@ -183,7 +230,16 @@ std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inpu
   return predict(ordered);
 }
 
-void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const {
+void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const { run_into(src, dst, nullptr, true); }
+
+void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
+  LAMELLA_EXPECTS(impl_->options.device.is_cuda(), device, "[Model::predict_into] a stream was given, the model is on ",
+                  to_string(impl_->options.device), "; the CPU has none");
+  // Inside, null is a session's own stream; CUDA's name for its default stream is cudaStreamLegacy, which is 1.
+  run_into(src, dst, stream != nullptr ? stream : reinterpret_cast<void*>(std::uintptr_t{1}), false);
+}
+
+void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* stream, bool wait) const {
   const Impl& impl = *impl_;
   LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
                   impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
@@ -191,9 +247,14 @@ void Model::predict_into(const TensorView& src, const MutableTensorView& dst) co
                   to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(impl.options.device));
   LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()), ", the model takes ",
                   lamella::name(impl.input_dtypes[0]));
+  if (impl.options.device.is_cuda()) {
+    const int device = impl.options.device.index();
+    core::cuda_backend().expect_device_memory(device, src.data(), "[Model::predict_into] src");
+    core::cuda_backend().expect_device_memory(device, dst.data(), "[Model::predict_into] dst");
+  }
   const Shape shape = accepted(src.shape(), impl.input_shapes[0], impl.input_names[0]);
   const std::int64_t rows = shape[0];
-  const Impl::Lease session(impl);
+  Impl::Lease session(impl, stream);
   const auto graph = impl.graph(session->shapes_of(shape));
   const model::Value& out = graph->values[static_cast<std::size_t>(graph->outputs[0])];
   LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
@@ -205,15 +266,16 @@ void Model::predict_into(const TensorView& src, const MutableTensorView& dst) co
     const std::int64_t batch = std::min(rows - row, impl.options.max_batch);
     const std::array<const void*, 1> srcs{static_cast<const std::byte*>(src.data()) + static_cast<std::size_t>(row) * src_row};
     const std::array<void*, 1> dsts{static_cast<std::byte*>(dst.data()) + static_cast<std::size_t>(row) * dst_row};
-    session->run(impl.program(graph, batch), srcs, dsts);
+    session->run(impl.program(graph, batch), srcs, dsts, stream);
     row += batch;
   }
+  if (wait) session->synchronize();
 }
 
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {
   auto spec = model::with_activation(*impl_->spec, layer, activation);
   Model result(*this);
-  result.impl_ = std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool);
+  result.impl_ = std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget);
   return result;
 }
 

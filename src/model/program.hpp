@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/graph.hpp"
@@ -26,6 +28,23 @@ struct Slot {
   std::size_t bytes = 0;
 };
 
+/// What became of a program's capture as a graph, for explain(). Thread-safe.
+class CaptureNote {
+ public:
+  void set(std::string text) {
+    const std::lock_guard lock(mutex_);
+    text_ = std::move(text);
+  }
+  [[nodiscard]] std::string get() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
 /// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may run it.
 struct Program {
   std::int64_t batch = 0;
@@ -33,6 +52,7 @@ struct Program {
   std::vector<ProgramStep> steps;
   std::size_t arena_bytes = 0;      ///< buffers, then the workspace that all steps share
   std::size_t workspace_at = 0;
+  mutable CaptureNote captured;
 };
 
 /// Chooses engines and assigns buffers. Throws ArgumentError (value) when a forced engine refuses.

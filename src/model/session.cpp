@@ -3,16 +3,34 @@
 
 #include <algorithm>
 
-#include "core/backend.hpp"
-
 namespace lamella::model {
 namespace {
 
-std::shared_ptr<void> allocate(Device device, std::size_t bytes) {
-  return device.is_cpu() ? core::allocate_host(bytes) : core::cuda_backend().allocate(device.index(), bytes);
+constexpr std::size_t kGraphs = 4;  ///< of one program in one session: callers cycle through few buffers
+
+std::shared_ptr<void> allocate(const SessionOptions& options, std::size_t bytes) {
+  if (options.device.is_cpu()) return core::allocate_host(bytes);
+  auto charge = core::charge(options.budget, bytes, "buffers");
+  return core::charged(core::cuda_backend().allocate(options.device.index(), bytes), std::move(charge));
 }
 
 }  // namespace
+
+Session::~Session() {
+  stream_.reset();  // waits: until then plans, weights and buffers are in use
+}
+
+void Session::reserve_arena(std::size_t bytes) {
+  if (bytes <= arena_bytes_) return;
+  auto larger = allocate(options_, bytes);  // before anything is let go: a failure leaves the session as it was
+  if (stream_) stream_->synchronize();      // work under way uses the old arena
+  for (Bound& bound : bound_) {
+    bound.captured.clear();
+    bound.last_pointers.clear();
+  }
+  arena_ = std::move(larger);
+  arena_bytes_ = bytes;
+}
 
 Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
   const auto known = std::find_if(bound_.begin(), bound_.end(), [&](const Bound& b) { return b.program == program; });
@@ -20,11 +38,10 @@ Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
     bound_.splice(bound_.begin(), bound_, known);
     return bound_.front();
   }
-  if (program->arena_bytes > arena_bytes_) {
-    arena_ = allocate(device_, program->arena_bytes);  // before anything is let go: a failure leaves the session as it was
-    arena_bytes_ = program->arena_bytes;
-  }
-  Bound bound{program, {}, {}, {}};
+  reserve_arena(program->arena_bytes);
+  if (options_.device.is_cuda() && !stream_) stream_ = core::cuda_backend().create_stream(options_.device.index());
+  Bound bound;
+  bound.program = program;
   std::size_t sources = 0;
   for (const ProgramStep& step : program->steps) {
     bound.states.push_back(step.choice.plan->make_state());
@@ -36,30 +53,95 @@ Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
   for (std::size_t i = 0; i < program->steps.size(); ++i) {
     bound.args[i].srcs = std::span(bound.srcs).subspan(at, program->steps[i].srcs.size());
     bound.args[i].state = bound.states[i].get();
+    bound.args[i].stream = stream_.get();
     at += program->steps[i].srcs.size();
   }
   bound_.push_front(std::move(bound));
-  if (bound_.size() > max_programs_) bound_.pop_back();
+  if (bound_.size() > options_.max_programs) {
+    if (stream_) stream_->synchronize();  // work under way uses the plans that go
+    bound_.pop_back();
+  }
   return bound_.front();
 }
 
-void Session::run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::span<void* const> outputs) {
-  Bound& bound = bind(program);
+void Session::point(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
+  const Program& program = *bound.program;
   auto* const arena = static_cast<std::byte*>(arena_.get());
   std::size_t source = 0;
-  for (std::size_t i = 0; i < program->steps.size(); ++i) {
-    const ProgramStep& step = program->steps[i];
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const ProgramStep& step = program.steps[i];
     for (const int slot_index : step.srcs) {
-      const Slot& slot = program->slots[static_cast<std::size_t>(slot_index)];
+      const Slot& slot = program.slots[static_cast<std::size_t>(slot_index)];
       bound.srcs[source++] = slot.kind == Slot::Kind::input    ? inputs[slot.at]
                              : slot.kind == Slot::Kind::output ? outputs[slot.at]
                                                                : static_cast<const void*>(arena + slot.at);
     }
-    const Slot& slot = program->slots[static_cast<std::size_t>(step.dst)];
+    const Slot& slot = program.slots[static_cast<std::size_t>(step.dst)];
     bound.args[i].dst = slot.kind == Slot::Kind::output ? outputs[slot.at] : static_cast<void*>(arena + slot.at);
-    bound.args[i].workspace = arena == nullptr ? nullptr : static_cast<void*>(arena + program->workspace_at);
-    step.choice.plan->execute(bound.args[i]);
+    bound.args[i].workspace = arena == nullptr ? nullptr : static_cast<void*>(arena + program.workspace_at);
   }
+}
+
+void Session::run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs,
+                  std::span<void* const> outputs, void* native) {
+  Bound& bound = bind(program);
+  if (stream_) {
+    enqueue(bound, inputs, outputs, native);
+    return;
+  }
+  point(bound, inputs, outputs);
+  for (std::size_t i = 0; i < program->steps.size(); ++i) program->steps[i].choice.plan->execute(bound.args[i]);
+}
+
+void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native) {
+  core::Graph* const graph = graph_for(bound, inputs, outputs);
+  last_native_ = native;
+  stream_->follow(native);
+  if (graph != nullptr) {
+    stream_->launch(*graph);
+    return;
+  }
+  point(bound, inputs, outputs);
+  stream_->enqueue([&bound] {
+    for (std::size_t i = 0; i < bound.args.size(); ++i) bound.program->steps[i].choice.plan->execute(bound.args[i]);
+  });
+}
+
+core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
+  if (!options_.graphs || bound.cannot_capture || bound.args.empty()) return nullptr;
+  pointers_.assign(inputs.begin(), inputs.end());
+  pointers_.insert(pointers_.end(), outputs.begin(), outputs.end());
+  const auto known =
+      std::find_if(bound.captured.begin(), bound.captured.end(), [&](const Captured& c) { return c.pointers == pointers_; });
+  if (known != bound.captured.end()) {
+    bound.captured.splice(bound.captured.begin(), bound.captured, known);
+    return bound.captured.front().graph.get();
+  }
+  if (bound.last_pointers != pointers_) {  // a capture pays when the pointers come again; and the first run readies the libraries
+    bound.last_pointers = pointers_;
+    return nullptr;
+  }
+  stream_->follow(nullptr);
+  point(bound, inputs, outputs);
+  std::string why_not;
+  auto graph = stream_->capture(
+      [&bound] {
+        for (std::size_t i = 0; i < bound.args.size(); ++i) bound.program->steps[i].choice.plan->execute(bound.args[i]);
+      },
+      why_not);
+  bound.cannot_capture = graph == nullptr;
+  bound.program->captured.set(graph ? "captured as a CUDA graph" : core::concat("not captured as a CUDA graph: ", why_not));
+  if (!graph) return nullptr;
+  if (bound.captured.size() == kGraphs) {
+    stream_->synchronize();
+    bound.captured.pop_back();
+  }
+  bound.captured.push_front({pointers_, std::move(graph)});
+  return bound.captured.front().graph.get();
+}
+
+void Session::synchronize() {
+  if (stream_) stream_->synchronize();
 }
 
 }  // namespace lamella::model

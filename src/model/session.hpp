@@ -5,22 +5,47 @@
 #include <list>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "core/backend.hpp"
+#include "core/budget.hpp"
 #include "model/program.hpp"
 
 namespace lamella::model {
 
+/// How a session works, from the model's Options.
+struct SessionOptions {
+  Device device;
+  std::size_t max_programs = 32;
+  bool graphs = true;
+  std::shared_ptr<core::MemoryBudget> budget;
+};
+
 /// The memory and library state that running programs needs. Belongs to one thread at a time; Model lends them from a pool.
 class Session {
  public:
-  Session(Device device, std::size_t max_programs) : device_(device), max_programs_(max_programs) {}
+  explicit Session(SessionOptions options) : options_(std::move(options)) {}
+  ~Session();  ///< waits for work that is under way
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Runs a program on device memory: one pointer an input, one an output, in the graph's order. On the CPU the result is complete on return.
-  /// Allocates when it sees the program for the first time, and never after.
-  void run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::span<void* const> outputs);
+  /// Runs a program on memory of the device: one pointer an input, one an output, in the graph's order. On the CPU the result is
+  /// complete on return. On CUDA the work is enqueued, on `native` (a cudaStream_t of the caller's) or, null, on the session's
+  /// own stream; a program that meets the same pointers again is captured as a graph and replayed. Allocates when it sees a
+  /// program for the first time, and when it captures.
+  void run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::span<void* const> outputs,
+           void* native = nullptr);
+  /// Waits for what run() enqueued. CUDA only.
+  void synchronize();
+
+  /// The same on host memory of the caller, for CUDA: begin() copies the inputs to the device and enqueues the program, end()
+  /// waits and copies the outputs. `inputs` may go when begin() returns. Between them no other call of this session is legal.
+  void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs);
+  void end(std::span<void* const> outputs);
+
+  /// The caller's stream that run() enqueued on last; null: the session's own.
+  [[nodiscard]] void* last_native() const noexcept { return last_native_; }
 
   /// The sample shape of a one-input model's batch, in memory that lasts: asking allocates once.
   const std::vector<Shape>& shapes_of(const Shape& batch) {
@@ -30,21 +55,47 @@ class Session {
   }
 
  private:
+  /// A graph and the pointers that are part of it.
+  struct Captured {
+    std::vector<const void*> pointers;
+    std::unique_ptr<core::Graph> graph;
+  };
   /// A program with this session's memory filled in; inputs and outputs change from run to run.
   struct Bound {
     std::shared_ptr<const Program> program;
     std::vector<std::unique_ptr<ops::PlanState>> states;
     std::vector<const void*> srcs;  ///< of all steps, one behind the other
     std::vector<ops::Args> args;
+    std::vector<const void*> last_pointers;  ///< of the last run; empty before it
+    std::list<Captured> captured;            ///< most recently used first
+    bool cannot_capture = false;
   };
-  Bound& bind(const std::shared_ptr<const Program>& program);
+  /// Memory on both sides of a copy: pinned on the host, and on the device.
+  struct Staging {
+    std::shared_ptr<void> host;
+    std::shared_ptr<void> device;
+    std::size_t bytes = 0;
+    void reserve(const SessionOptions& options, std::size_t wanted);
+  };
 
-  Device device_;
-  std::size_t max_programs_;
+  Bound& bind(const std::shared_ptr<const Program>& program);
+  void reserve_arena(std::size_t bytes);
+  void point(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
+  void enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native);
+  /// A graph for these pointers when they are the same as before.
+  core::Graph* graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
+
+  SessionOptions options_;
+  std::unique_ptr<core::Stream> stream_;  ///< CUDA, from the first run on
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
+  Staging staged_inputs_;
+  Staging staged_outputs_;
+  std::shared_ptr<const Program> begun_;
+  void* last_native_ = nullptr;
   std::vector<Shape> samples_;
-  std::list<Bound> bound_;  ///< most recently used first
+  std::vector<const void*> pointers_;  ///< scratch of graph_for
+  std::list<Bound> bound_;             ///< most recently used first
 };
 
 }  // namespace lamella::model

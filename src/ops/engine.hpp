@@ -17,8 +17,10 @@
 #include "ops/desc.hpp"
 
 namespace lamella::core {
+class Backend;
+class MemoryBudget;
 class Stream;
-}
+}  // namespace lamella::core
 
 namespace lamella::ops {
 
@@ -68,10 +70,12 @@ class Constants {
   mutable std::map<std::string, std::shared_ptr<const void>> derived_;
 };
 
-/// What planning may assume. `threads` counts CPU threads and is at least 1; `device_index` is meaningful on CUDA.
+/// What planning may assume.
 struct PlanContext {
-  int threads = 1;
-  int device_index = 0;
+  int threads = 1;                                ///< CPU threads, at least 1
+  int device_index = 0;                           ///< CUDA only
+  std::shared_ptr<core::MemoryBudget> budget = {};  ///< device memory is taken from it; null: no limit
+  core::Backend* backend = nullptr;               ///< filled in by the device's OpSet
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
@@ -131,11 +135,11 @@ template <typename D>
 class OpSet {
  public:
   virtual ~OpSet() = default;
-  /// `forced`: the name of a Dense engine, ignored by other operations. Throws ArgumentError (value) when it refuses or does not exist.
+  /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) when it refuses.
   [[nodiscard]] virtual Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants, const PlanContext& context,
                                     std::string_view forced) = 0;
-  /// Names of the Dense engines, best first.
-  [[nodiscard]] virtual std::vector<std::string> dense_engines() const = 0;
+  /// Names of the engines that can be asked for, Dense first, best first.
+  [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 };
 
 /// The CPU's operations; defined in src/cpu.

@@ -89,6 +89,9 @@ TEST(TensorTest, RefusesAShapeOfAnotherSize) {
   EXPECT_EQ(code_of([&] { return Tensor::of<float>(values, {5}); }), ErrorCode::shape);
   EXPECT_EQ(code_of([&] { return TensorView(std::span<const float>(values), {7}); }), ErrorCode::shape);
   EXPECT_EQ(code_of([&] { return TensorView(nullptr, {1}, DType::int8); }), ErrorCode::argument);
+  const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
+  EXPECT_EQ(code_of([&] { return TensorView(bytes + 2, {1}, DType::float32); }), ErrorCode::argument);
+  EXPECT_EQ(TensorView(bytes + 2, {1}, DType::float16).data(), bytes + 2);
   Tensor tensor = Tensor::of<float>(values, {2, 3});
   EXPECT_EQ(code_of([&] { return std::move(tensor).reshaped({4}); }), ErrorCode::shape);
   EXPECT_EQ(tensor.shape(), (Shape{2, 3}));  // NOLINT(bugprone-use-after-move): a refusal changes nothing

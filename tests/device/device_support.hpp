@@ -12,6 +12,7 @@
 
 #include "core/backend.hpp"
 #include "cpu/convert.hpp"
+#include "device/test_device.hpp"
 #include "ops/engine.hpp"
 
 namespace lamella::test {
@@ -21,7 +22,8 @@ class Bytes {
  public:
   explicit Bytes(std::size_t bytes, std::size_t offset = 0) : memory_(bytes + offset, 0xFF), offset_(offset) {}
   [[nodiscard]] void* data() { return memory_.data() + offset_; }
-  [[nodiscard]] std::size_t bytes() const { return memory_.size() - offset_; }
+  [[nodiscard]] std::size_t offset() const { return offset_; }
+  [[nodiscard]] std::vector<unsigned char>& whole() { return memory_; }
 
  private:
   std::vector<unsigned char> memory_;
@@ -79,20 +81,62 @@ inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std:
   return std::make_shared<const ops::Constants>(std::move(tensors));
 }
 
-/// Runs one operation on unaligned, poisoned memory; workspace holds NaN.
+/// A copy of a Bytes on the test's device, as far behind an aligned address as that is.
+class OnDevice {
+ public:
+  explicit OnDevice(Bytes& host) : host_(host), memory_(allocate(host.whole().size())) {
+    if (!host.whole().empty() && device().is_cuda()) {
+      core::cuda_backend().copy(device().index(), memory_.get(), host.whole().data(), host.whole().size());
+    } else {
+      std::copy(host.whole().begin(), host.whole().end(), static_cast<unsigned char*>(memory_.get()));
+    }
+  }
+  [[nodiscard]] void* data() const { return static_cast<unsigned char*>(memory_.get()) + host_.offset(); }
+  void copy_back() const {
+    if (device().is_cuda()) {
+      core::cuda_backend().copy(device().index(), host_.whole().data(), memory_.get(), host_.whole().size());
+    } else {
+      std::copy_n(static_cast<unsigned char*>(memory_.get()), host_.whole().size(), host_.whole().begin());
+    }
+  }
+  static std::shared_ptr<void> allocate(std::size_t bytes) {
+    return device().is_cuda() ? core::cuda_backend().allocate(device().index(), bytes) : core::allocate_host(bytes);
+  }
+
+ private:
+  Bytes& host_;
+  std::shared_ptr<void> memory_;
+};
+
+/// Runs one operation into poisoned memory that is aligned to one element and no more; workspace holds NaN.
 inline std::vector<double> run(const ops::Desc& desc, const std::shared_ptr<const ops::Constants>& constants,
                                std::vector<Bytes> srcs, DType dtype, std::size_t results, const std::string& engine = {},
-                               int threads = 2, std::size_t offset = 2) {
-  const ops::Choice choice = ops::cpu_ops().plan(desc, constants, {threads, 0}, engine);
-  const auto workspace = core::allocate_host(choice.plan->workspace_bytes() + 1);
-  std::memset(workspace.get(), 0xFF, choice.plan->workspace_bytes());
-  Bytes dst(results * size_of(dtype) + 1, size_of(dtype) == 2 ? offset : 2 * offset);
+                               int threads = 2, std::size_t offset = 1) {
+  const ops::Choice choice = device_ops().plan(desc, constants, context(threads), engine);
+  Bytes poison(choice.plan->workspace_bytes() + 1);
+  const OnDevice workspace(poison);
+  const std::size_t guard = 64;
+  Bytes dst(results * size_of(dtype) + guard, offset * size_of(dtype));
+  const OnDevice device_dst(dst);
+  std::vector<OnDevice> device_srcs;
   std::vector<const void*> pointers;
-  for (Bytes& src : srcs) pointers.push_back(src.data());
+  for (Bytes& src : srcs) pointers.push_back(device_srcs.emplace_back(src).data());
   const auto state = choice.plan->make_state();
-  choice.plan->execute({pointers, dst.data(), workspace.get(), nullptr, state.get()});
-  const auto* end = static_cast<unsigned char*>(dst.data()) + results * size_of(dtype);
-  if (*end != 0xFF) throw std::runtime_error("wrote behind the end");
+  const auto stream = device().is_cuda() ? core::cuda_backend().create_stream(device().index()) : nullptr;
+  const auto execute = [&] { choice.plan->execute({pointers, device_dst.data(), workspace.data(), stream.get(), state.get()}); };
+  if (stream) {
+    stream->enqueue(execute);
+    stream->synchronize();
+  } else {
+    execute();
+  }
+  device_dst.copy_back();
+  const auto* const end = static_cast<unsigned char*>(dst.data()) + results * size_of(dtype);
+  if (std::any_of(end, end + guard, [](unsigned char byte) { return byte != 0xFF; }))
+    throw std::runtime_error("wrote behind the end");
+  if (std::any_of(dst.whole().begin(), dst.whole().begin() + static_cast<std::ptrdiff_t>(dst.offset()),
+                  [](unsigned char byte) { return byte != 0xFF; }))
+    throw std::runtime_error("wrote before the beginning");
   return loaded(dst, dtype, results);
 }
 

@@ -36,7 +36,7 @@ ErrorCode code_of(F&& f) {
 
 std::string number(std::uint64_t value, int size) {
   std::string out;
-  for (int i = 0; i < size; ++i) out.push_back(static_cast<char>(value >> (8 * i) & 0xFFU));
+  for (int i = 0; i < size; ++i) out.push_back(i < 8 ? static_cast<char>(value >> (8 * i) & 0xFFU) : '\0');
   return out;
 }
 

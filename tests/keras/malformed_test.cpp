@@ -9,7 +9,9 @@
 #include <fstream>
 #include <functional>
 #include <lamella/model.hpp>
+#include <lamella/npy.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "keras/archive.hpp"
 #include "keras/crc32.hpp"
@@ -485,6 +487,76 @@ TEST(MalformedModel, MissingOrEmptyOrOfTextIsRefused) {
   expect_refused(empty.path(), ErrorCode::archive, {});
   const TemporaryFile text("just some text");
   expect_refused(text.path(), ErrorCode::archive, {"neither"});
+}
+
+TEST(MalformedModel, WithANulByteBehindItsConfigIsRefused) {
+  const std::string config = member(fixture("dense"), "config.json");
+  for (const std::string& tail : {std::string(1, '\0'), std::string("\0{\"class_name\": \"Lambda\"}", 26)}) {
+    const TemporaryFile file(repacked("dense", config + tail));
+    expect_refused(file.path(), ErrorCode::json, {"config.json", "NUL"});
+  }
+}
+
+TEST(MalformedModel, WithANameLongerThanAnyLayerHasIsRefused) {
+  Json config = Json::parse(member(fixture("dense"), "config.json"));
+  dense(config)["name"] = std::string(2000, 'n');
+  layer(config, 1).erase("name");
+  const TemporaryFile file(repacked("dense", config.dump()));
+  expect_refused(file.path(), ErrorCode::limit, {"config.json", "bytes, allowed 0..1024"});
+}
+
+TEST(MalformedModel, WithAPathThatHoldsANulByteIsRefused) {
+  const std::string folder = std::string(LAMELLA_FIXTURES) + "/keras3/folder/model";
+  EXPECT_THROW(static_cast<void>(Model::load(folder + std::string("\0x", 2))), LoadError);
+  EXPECT_THROW(static_cast<void>(load_npy(folder + std::string("/../x.npy\0", 10))), LoadError);
+  EXPECT_THROW(save_npy(std::string("array.npy\0x", 11), Tensor::zeros(Shape{1})), LoadError);
+}
+
+TEST(RepackedModel, LoadsWhateverAddressItsWeightsStandAt) {
+  // At 512, 1024, 2048 and so on an HDF5 file might begin behind a user block; this is an archive all the same.
+  const std::string config = member(fixture("dense"), "config.json");
+  const std::string weights = member(fixture("dense"), "model.weights.h5");
+  for (const std::size_t at : {512U, 1024U, 2048U, 4096U}) {
+    const std::size_t heads = (30 + std::string("padding").size()) + (30 + std::string("model.weights.h5").size());
+    const TemporaryFile file(zip({{"padding", std::string(at - heads, ' ')}, {"model.weights.h5", weights}, {"config.json", config}}));
+    EXPECT_EQ(keras::load_model(file.path())->layers.size(), 2U) << "weights at " << at;
+  }
+}
+
+/// A layer called `count` times, each call of the result of the next one, the last of the input: written from the end to the beginning.
+Json backwards(int count) {
+  Json calls = Json::array();
+  for (int i = 1; i < count; ++i) calls.push_back(Json::array({Json::array({"a", i, 0})}));
+  calls.push_back(Json::array({Json::array({"x", 0, 0})}));
+  const Json input{{"class_name", "InputLayer"}, {"name", "x"}, {"inbound_nodes", Json::array()}, {"config", {{"batch_shape", {nullptr, 7}}, {"name", "x"}}}};
+  const Json item{{"class_name", "Activation"}, {"name", "a"}, {"inbound_nodes", calls}, {"config", {{"name", "a"}, {"activation", "tanh"}}}};
+  Json model{{"module", "keras"}, {"class_name", "Functional"}};
+  model["config"] = {{"name", "m"}, {"layers", {input, item}}, {"input_layers", {"x", 0, 0}}, {"output_layers", {"a", 0, 0}}};
+  return model;
+}
+
+TEST(RepackedModel, OfManyCallsWrittenBackwardsIsPutInOrderAtOnce) {
+  constexpr int kCalls = 50'000;  // quadratic work would take minutes
+  const TemporaryFile file(repacked("dense", backwards(kCalls).dump()));
+  const auto spec = keras::load_model(file.path());
+  ASSERT_EQ(spec->nodes.size(), kCalls + 1U);
+  for (std::size_t n = 1; n < spec->nodes.size(); ++n) {
+    ASSERT_EQ(spec->nodes[n].inputs.size(), 1U);
+    ASSERT_LT(spec->nodes[n].inputs[0].node, static_cast<int>(n));
+  }
+  EXPECT_NO_THROW(static_cast<void>(Model::load(file.path(), {.device = Device::cpu()})));
+}
+
+TEST(RepackedModel, OfManyOutputsOfOneLayerNamesThemAllDifferently) {
+  Json config = backwards(1);
+  Json outputs = Json::array();
+  for (int i = 0; i < 20'000; ++i) outputs.push_back(Json::array({"a", 0, 0}));
+  config["config"]["output_layers"] = outputs;
+  const TemporaryFile file(repacked("dense", config.dump()));
+  const auto spec = keras::load_model(file.path());
+  EXPECT_EQ(std::set<std::string>(spec->output_names.begin(), spec->output_names.end()).size(), 20'000U);
+  EXPECT_EQ(spec->output_names[0], "a");
+  EXPECT_EQ(spec->output_names[2], "a_2");
 }
 
 TEST(RepackedModel, LoadsWithoutMetadata) {

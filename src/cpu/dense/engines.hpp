@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cpu/plans.hpp"
+#include "ops/dense.hpp"
 
 /// The ways to do a Dense layer on the CPU.
 namespace lamella::cpu {
@@ -25,14 +26,6 @@ inline std::span<const DenseEngine* const> dense_engines() {
   return engines;
 }
 
-/// What every engine of some kind refuses, or empty: dtypes, and a Fusion that is not `own` nor automatic.
-inline std::string refused_by_all(const ops::DenseDesc& desc, std::initializer_list<Fusion> own, std::string_view does) {
-  if (!is_floating(desc.dtype)) return core::concat("dtype ", name(desc.dtype), " is not a floating type");
-  if (desc.fusion == Fusion::automatic) return {};
-  for (const Fusion fusion : own) {
-    if (desc.fusion == fusion) return {};
-  }
-  return core::concat("another kind of fusion was asked for; this engine ", does);
-}
+using ops::refused_by_all;
 
 }  // namespace lamella::cpu

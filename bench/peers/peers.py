@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lamella beside its peers. Called by bench/peers/run; `--help` lists the options.
+
+One cell is a model of equal Dense layers at one batch size. Everybody's answer is compared with a float64 reference in numpy before any
+time is taken. Then rounds: in each, everybody measures once, in an order drawn anew; a row has the median of the rounds. lamella runs in a
+process of its own (bin/latency), peers in this one, through their lowest-overhead interface.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from contenders import CONTENDERS, Absent
+
+TOLERANCE = 1e-4  # float32, values of order one
+
+
+class Model:
+    """Weights and inputs of a cell, drawn once, never zeros."""
+
+    def __init__(self, width, depth, activation):
+        self.width, self.depth, self.activation = width, depth, activation
+        rng = np.random.default_rng(width * 1000 + depth)
+        self.layers = [(rng.normal(0, 1 / math.sqrt(width), (width, width)).astype("float32"), rng.normal(0, 0.1, width).astype("float32"))
+                       for _ in range(depth)]
+
+    def inputs(self, batch):
+        return np.random.default_rng(batch).normal(size=(batch, self.width)).astype("float32")
+
+    def truth(self, x):
+        y = x.astype("float64")
+        for kernel, bias in self.layers:
+            y = y @ kernel.astype("float64") + bias
+            y = np.tanh(y) if self.activation == "tanh" else np.maximum(y, 0)
+        return y
+
+
+class Lamella:
+    """bin/latency, kept running: a batch size in, a median out."""
+
+    def __init__(self, bin_folder, file, device, threads):
+        self.file, self.cli, self.device = file, bin_folder / "lamella", device
+        self.process = subprocess.Popen([bin_folder / "latency", file, device, str(threads), "30"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def answer(self, x):
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(f"{folder}/x.npy", x)
+            subprocess.run([self.cli, "predict", self.file, "--input", f"{folder}/x.npy", "--output", f"{folder}/y.npy", "--device",
+                            self.device], check=True)
+            return np.load(f"{folder}/y.npy")
+
+    def measure(self, batch):
+        self.process.stdin.write(f"{batch}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline().split()[0])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def median_us(call, us=30e3):
+    """Of samples of at least a millisecond each, after warm-up. On a GPU the call knows how: by events."""
+    if hasattr(call, "median_us"):
+        return call.median_us()
+    for _ in range(3):
+        call()
+    begin = time.perf_counter()
+    call()
+    once = max(time.perf_counter() - begin, 1e-7)
+    calls = max(1, int(1e-3 / once))
+    samples, spent = [], 0.0
+    while len(samples) < 5 or (spent < us * 1e-6 and len(samples) < 101):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            call()
+        took = time.perf_counter() - begin
+        spent += took
+        samples.append(took / calls * 1e6)
+    return statistics.median(samples)
+
+
+def expect_right(who, found, wanted):
+    worst = float(np.abs(np.asarray(found) - wanted).max())
+    if not worst < TOLERANCE:
+        raise SystemExit(f"peers: {who} differs from the float64 reference by {worst:.3g}; no time is taken")
+
+
+def spread_of(values):
+    ordered = sorted(values)
+    return (ordered[-1] - ordered[0]) / statistics.median(ordered) if len(ordered) > 1 else 0.0
+
+
+def row_of(name, model, batch, device, **fields):
+    title = f"peer/{name}/{model.activation}/float32/batch:{batch}/width:{model.width}/depth:{model.depth}/{device}"
+    row = {"name": title, "run_name": title, "run_type": "iteration", "repetitions": 1, "repetition_index": 0, "threads": 0, "iterations": 0,
+           "real_time": 0.0, "cpu_time": 0.0, "time_unit": "us", "level": "model", "peer": name, "model": None, "sweep": None, "batch": batch,
+           "width": model.width, "depth": model.depth, "activation": model.activation, "dtype": "float32", "device": device, "ratio": None}
+    row.update(fields)
+    return row
+
+
+def measure_cell(model, batch, lamella, peers, options):
+    x = model.inputs(batch)
+    wanted = model.truth(x)
+    expect_right("lamella", lamella.answer(x), wanted)
+    calls = {"lamella": lambda: lamella.measure(batch)}
+    for peer in peers:
+        call = peer.prepare(x)
+        expect_right(peer.name, call(), wanted)
+        calls[peer.name] = lambda call=call: median_us(call)
+    times = {name: [] for name in calls}
+    order = list(calls)
+    for _ in range(options.rounds):
+        random.shuffle(order)
+        for name in order:
+            times[name].append(calls[name]())
+    ours = statistics.median(times["lamella"])
+    for peer in peers:
+        theirs = statistics.median(times[peer.name])
+        spread = max(spread_of(times[peer.name]), spread_of(times["lamella"]))
+        row = row_of(peer.name, model, batch, peer.device, threads=options.threads, iterations=options.rounds, real_time=theirs, cpu_time=theirs,
+                     lamella_us=ours, ratio=theirs / ours, min_us=min(times[peer.name]), lamella_min_us=min(times["lamella"]), spread_of_rounds=spread)
+        if spread > options.spread:
+            row.update(error_occurred=True, error_message=f"refused as noisy: rounds differ by {spread:.0%}, the limit is {options.spread:.0%}")
+        yield row
+
+
+def context_of(options):
+    """The machine, from the command itself."""
+    done = subprocess.run([options.bin / "lamella", "bench", "--level", "activation", "--activation", "relu", "--batch", "1", "--width", "1", "--cache",
+                           "warm", "--device", "cpu", "--threads", str(options.threads), "--json"], check=True, capture_output=True, text=True)
+    context = json.loads(done.stdout)["context"]
+    context.update(executable="bench/peers", rounds=options.rounds, spread_limit=options.spread, load_avg=[os.getloadavg()[0]])
+    return context
+
+
+def means_of(rows):
+    means = {}
+    for name in dict.fromkeys(r["peer"] for r in rows):
+        ratios = [r["ratio"] for r in rows if r["peer"] == name and r["ratio"] and not r.get("error_occurred")]
+        if ratios:
+            means[name] = {"ratio": math.exp(statistics.fmean(map(math.log, ratios))), "cells": len(ratios), "lowest": min(ratios)}
+    return means
+
+
+def print_table(rows, means):
+    print("| peer | rows x width x layers | lamella, us | peer, us | peer / lamella |\n|---|---|---|---|---|")
+    for row in rows:
+        cell = f"{row['batch']} x {row['width']} x {row['depth']}"
+        if row["ratio"]:
+            mark = " (noisy)" if row.get("error_occurred") else ""
+            print(f"| {row['peer']} | {cell} | {row['lamella_us']:.2f} | {row['real_time']:.2f} | {row['ratio']:.2f}{mark} |")
+    reasons = dict.fromkeys((r["peer"], r["error_message"]) for r in rows if not r["ratio"])
+    for name, why in reasons:
+        print(f"| {name} | all | | | {why} |")
+    for name, mean in means.items():
+        print(f"{name}: geometric mean {mean['ratio']:.2f} over {mean['cells']} cells, lowest {mean['lowest']:.2f}")
+
+
+def sizes(text):
+    return [int(v) for v in text.split(",")]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--batch", type=sizes, default=[1, 64, 4096])
+    parser.add_argument("--width", type=sizes, default=[64, 256, 1024])
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--activation", default="tanh", choices=["tanh", "relu"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda:0"], help="where to compare; the other device's peers are rows that say so")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--spread", type=float, default=0.25, help="refuse cells whose rounds differ by more than this part of the median")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")
+    options = parser.parse_args()
+    os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else "cuda,cpu"
+    rows = []
+    context = context_of(options)
+    with tempfile.TemporaryDirectory() as folder:
+        for width in options.width:
+            model = Model(width, options.depth, options.activation)
+            peers, lamella = [], None
+            for contender in CONTENDERS:
+                if options.only and contender.name not in options.only:
+                    continue
+                try:
+                    if contender.device != options.device:
+                        raise Absent(f"this run compares on {options.device}")
+                    peers.append(contender(model, options.threads))
+                except Absent as why:
+                    rows += [row_of(contender.name, model, batch, contender.device, error_occurred=True, error_message=f"not measured: {why}")
+                             for batch in options.batch]
+            try:
+                file = pathlib.Path(folder, f"{width}.keras")
+                write_keras(model, file)
+                lamella = Lamella(options.bin, file, options.device, options.threads)
+                for batch in options.batch:
+                    rows += measure_cell(model, batch, lamella, peers, options)
+                    print(f"peers: {batch} x {width} done", file=sys.stderr)
+            finally:
+                if lamella:
+                    lamella.close()
+    means = means_of(rows)
+    context["geometric_means"] = means
+    context["load_avg"].append(os.getloadavg()[0])
+    options.out.write_text(json.dumps({"context": context, "benchmarks": rows}, indent=1) + "\n", encoding="utf-8")
+    print_table(rows, means)
+
+
+def write_keras(model, path):
+    """The file that lamella reads is Keras' own; without Keras there is nothing to compare."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+    network = keras.Sequential([keras.Input((model.width,))] + [keras.layers.Dense(model.width, activation=model.activation) for _ in range(model.depth)])
+    network.set_weights([w for layer in model.layers for w in layer])
+    network.save(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "core/activation_math.hpp"
+#include "kernels/pointwise.hpp"
+
+namespace lamella::kernels {
+
+template <typename C>
+struct Parameters {
+  explicit Parameters(const ActivationSpec& spec)
+      : p0(static_cast<C>(spec.parameters[0])), p1(static_cast<C>(spec.parameters[1])), p2(static_cast<C>(spec.parameters[2])) {}
+  C p0, p1, p2;
+};
+
+/// activation(x + bias[column])
+template <typename Op, typename C>
+struct BiasActivation {
+  using Compute = C;
+  const C* bias;  ///< or null
+  Parameters<C> p;
+
+  [[nodiscard]] bool stays() const { return bias != nullptr; }
+  template <int kWidth>
+  LAMELLA_DEVICE Pack<C, kWidth> columns(std::int64_t column, std::int64_t left) const {
+    Pack<C, kWidth> result;
+    LAMELLA_UNROLL
+    for (int k = 0; k < kWidth; ++k) result.at[k] = C(-0.0);  // x + -0 is x for every x
+    if (bias != nullptr) load(result, bias + column, left);
+    return result;
+  }
+  LAMELLA_DEVICE Nothing row(std::int64_t) const { return {}; }
+  template <typename Columns>
+  LAMELLA_DEVICE C operator()(C x, const Columns& columns, int k, Nothing) const {
+    return Op::apply(x + columns.at[k], p.p0, p.p1, p.p2);
+  }
+};
+
+/// f(op) for the operation of an element-wise kind, cudaErrorInvalidValue for others.
+template <typename F>
+cudaError_t visit_activation(ActivationKind kind, const F& f) {
+  switch (kind) {
+#define LAMELLA_ELEMENTWISE(Name, ...) \
+  case ActivationKind::Name:           \
+    return f(core::ActivationOp<ActivationKind::Name>{});
+#include <lamella/activation.def>
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+/// The same choice made on the device, for kernels that are too large to exist once for every activation.
+template <typename C>
+LAMELLA_DEVICE C activate(ActivationKind kind, C x, const Parameters<C>& p) {
+  switch (kind) {
+#define LAMELLA_ELEMENTWISE(Name, ...) \
+  case ActivationKind::Name:           \
+    return core::ActivationOp<ActivationKind::Name>::apply(x, p.p0, p.p1, p.p2);
+#include <lamella/activation.def>
+    default:
+      return x;
+  }
+}
+
+/// dst = activation(src + bias) over a matrix. Defined in activation_*.cu, by types: they are many kernels.
+template <typename Src, typename Dst>
+cudaError_t bias_activation(const ActivationSpec& activation, const void* src, const void* bias, void* dst, const Matrix& matrix,
+                            cudaStream_t stream);
+
+}  // namespace lamella::kernels

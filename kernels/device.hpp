@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/launch.hpp"
+
+/// What a kernel may ask of the device: its place, barriers, exchanges within a warp, shared memory. Blocks have one dimension.
+namespace lamella::kernels {
+
+inline constexpr unsigned kWarp = 32;
+
+#ifdef __CUDACC__
+
+LAMELLA_DEVICE unsigned thread_index() { return threadIdx.x; }
+LAMELLA_DEVICE unsigned block_threads() { return blockDim.x; }
+LAMELLA_DEVICE std::int64_t block_x() { return blockIdx.x; }
+LAMELLA_DEVICE std::int64_t block_y() { return blockIdx.y; }
+LAMELLA_DEVICE std::int64_t grid_x() { return gridDim.x; }
+LAMELLA_DEVICE std::int64_t grid_y() { return gridDim.y; }
+
+LAMELLA_DEVICE void barrier() { __syncthreads(); }
+LAMELLA_DEVICE void warp_barrier() { __syncwarp(); }
+
+/// x of the lane whose number differs in the bits of `mask`; the whole warp takes part.
+template <typename T>
+LAMELLA_DEVICE T shuffle_xor(T x, unsigned mask) {
+  return __shfl_xor_sync(0xFFFF'FFFFU, x, static_cast<int>(mask));
+}
+LAMELLA_DEVICE bool warp_any(bool vote) { return __any_sync(0xFFFF'FFFFU, vote) != 0; }
+
+/// The block's shared memory as a T. The launch gave at least sizeof(T) bytes; they start undefined.
+template <typename T>
+LAMELLA_DEVICE T& shared_memory() {
+  extern __shared__ __align__(16) unsigned char lamella_shared_memory[];
+  return *reinterpret_cast<T*>(lamella_shared_memory);
+}
+
+#else
+
+inline unsigned thread_index() { return host_grid::here.thread; }
+inline unsigned block_threads() { return host_grid::here.threads; }
+inline std::int64_t block_x() { return host_grid::here.block.x; }
+inline std::int64_t block_y() { return host_grid::here.block.y; }
+inline std::int64_t grid_x() { return host_grid::here.grid.x; }
+inline std::int64_t grid_y() { return host_grid::here.grid.y; }
+
+inline void barrier() { host_grid::barrier(); }
+inline void warp_barrier() { host_grid::warp_barrier(); }
+
+template <typename T>
+T shuffle_xor(T x, unsigned mask) {
+  static_assert(sizeof(T) <= sizeof(std::uint64_t));
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &x, sizeof(T));
+  bits = host_grid::gather("shuffle_xor", bits)[(thread_index() % kWarp) ^ mask];
+  std::memcpy(&x, &bits, sizeof(T));
+  return x;
+}
+inline bool warp_any(bool vote) {
+  bool any = false;
+  for (const std::uint64_t each : host_grid::gather("warp_any", vote ? 1U : 0U)) any = any || each != 0;
+  return any;
+}
+
+template <typename T>
+T& shared_memory() {
+  if (sizeof(T) > host_grid::here.shared_bytes) throw std::logic_error("more shared memory used than launched with");
+  return *static_cast<T*>(host_grid::here.shared);
+}
+
+#endif
+
+}  // namespace lamella::kernels

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <cuda_runtime_api.h>
+
+#include <lamella/activation.hpp>
+#include <lamella/dtype.hpp>
+
+/// Device code, as functions of device pointers and a stream.
+///
+/// Each enqueues its work on `stream` of the current device and returns what the launch returned; nothing waits, nothing is
+/// allocated. Arrays are contiguous row-major unless strides (in elements) are given. Pointers need the alignment of one element
+/// and no more; sizes may be 0, and then nothing is launched. dtypes are float32, float16, bfloat16 or float64. Computing is done
+/// in float (double for float64), called C below, with one rounding at the store; constants (bias, gamma, ...) are arrays of C.
+/// `dst` may be `src` where that is said.
+namespace lamella::kernels {
+
+/// dst[i] = f(src[i]), f element-wise. In place is legal.
+[[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
+                                      std::int64_t elements, cudaStream_t stream);
+
+/// What happens to a product: dst[r, u] = activation(src[r, u] + bias[u]). In place is legal when src and dst are of one type and
+/// stride.
+struct Epilogue {
+  ActivationSpec activation;
+  DType src_dtype = DType::float32;  ///< of the product: dst_dtype, or float32 under a 16-bit dst
+  DType dst_dtype = DType::float32;
+  const void* src = nullptr;
+  const void* bias = nullptr;  ///< (units,) of C, or null
+  void* dst = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t units = 0;
+  std::int64_t src_stride = 0;  ///< from row to row, at least units
+  std::int64_t dst_stride = 0;
+};
+[[nodiscard]] cudaError_t epilogue(const Epilogue& args, cudaStream_t stream);
+
+/// dst[b, u] = activation(sum_i src[b, i] * kernel[i, u] + bias[u]), in any shape; the sum runs over i in one fixed order
+/// whatever the batch.
+struct TiledGemm {
+  ActivationSpec activation;
+  DType dtype = DType::float32;  ///< of src, kernel and dst
+  const void* src = nullptr;
+  const void* kernel = nullptr;
+  const void* bias = nullptr;  ///< (units,) of C, or null
+  void* dst = nullptr;
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  std::int64_t kernel_stride = 0;  ///< from row to row of the kernel, at least units
+};
+[[nodiscard]] cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream);
+
+/// Softmax, log_softmax, sparsemax or glu along the middle axis of src[outer, length, inner]; glu halves `length` in dst.
+/// `workspace`: rowwise_workspace() bytes, aligned to 16. In place is legal except for glu.
+struct Rowwise {
+  ActivationKind kind = ActivationKind::Softmax;
+  DType dtype = DType::float32;
+  const void* src = nullptr;
+  void* dst = nullptr;
+  void* workspace = nullptr;
+  std::int64_t outer = 0;
+  std::int64_t length = 0;
+  std::int64_t inner = 1;
+};
+[[nodiscard]] std::size_t rowwise_workspace(const Rowwise& args);
+[[nodiscard]] cudaError_t rowwise(const Rowwise& args, cudaStream_t stream);
+
+/// Each row of src[rows, length]: (x - mean) / sqrt(variance + epsilon) * gamma + beta; `rms`: x / sqrt(variance + epsilon) *
+/// gamma. In place is legal.
+struct LayerNormalization {
+  DType dtype = DType::float32;
+  const void* src = nullptr;
+  const void* gamma = nullptr;  ///< (length,) of C, or null for 1
+  const void* beta = nullptr;   ///< (length,) of C, or null for 0
+  void* dst = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t length = 0;
+  double epsilon = 1e-3;
+  bool rms = false;
+};
+[[nodiscard]] cudaError_t layer_normalization(const LayerNormalization& args, cudaStream_t stream);
+
+/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], the product rounded before the sum. In place is legal.
+[[nodiscard]] cudaError_t affine(DType dtype, const void* src, const void* scale, const void* offset, void* dst,
+                                 std::int64_t outer, std::int64_t channels, std::int64_t inner, cudaStream_t stream);
+
+/// dst[b, i] = x > 0 ? x : alpha[i] * x with x = src[b, i], as relu(x) - alpha relu(-x). In place is legal.
+[[nodiscard]] cudaError_t prelu(DType dtype, const void* src, const void* alpha, void* dst, std::int64_t batch,
+                                std::int64_t length, cudaStream_t stream);
+
+enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
+inline constexpr int kMaxAxes = 16;      ///< of a shape given to a kernel
+inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
+
+/// A source that is walked along dst's axes; stride 0 where it is broadcast.
+struct CombineSource {
+  const void* data = nullptr;
+  std::int64_t strides[kMaxAxes] = {};
+};
+/// dst = the left fold of the sources in C (average: divided by their number at the end), rounded once. Maximum and minimum pass
+/// NaN on. `workspace`: combine_workspace() bytes, aligned to 16.
+struct Combine {
+  CombineKind kind = CombineKind::add;
+  DType dtype = DType::float32;
+  std::span<const CombineSource> sources;  ///< at least one; read before the call returns
+  void* dst = nullptr;
+  void* workspace = nullptr;
+  int axes = 0;
+  std::int64_t shape[kMaxAxes] = {};  ///< of dst, contiguous
+};
+[[nodiscard]] std::size_t combine_workspace(const Combine& args);
+[[nodiscard]] cudaError_t combine(const Combine& args, cudaStream_t stream);
+
+/// dst axis k is src axis permutation[k]; element_bytes 1, 2, 4 or 8.
+struct Transpose {
+  int element_bytes = 4;
+  const void* src = nullptr;
+  void* dst = nullptr;
+  int axes = 0;
+  std::int64_t shape[kMaxAxes] = {};  ///< of src
+  int permutation[kMaxAxes] = {};
+};
+[[nodiscard]] cudaError_t transpose(const Transpose& args, cudaStream_t stream);
+
+/// Rounds to nearest even; NaN stays NaN. From and to any floating dtype, and from int8, uint8 and int32.
+[[nodiscard]] cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream);
+
+}  // namespace lamella::kernels

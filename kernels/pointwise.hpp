@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/device.hpp"
+#include "kernels/storage.hpp"
+
+/// The kernel of everything that goes element by element over a matrix.
+namespace lamella::kernels {
+
+/// Rows of `units` elements; the last row may be shorter. Strides are from row to row.
+struct Matrix {
+  std::int64_t rows = 0;
+  std::int64_t units = 0;
+  std::int64_t last_units = 0;
+  std::int64_t src_stride = 0;
+  std::int64_t dst_stride = 0;
+};
+
+inline constexpr int kPointwiseThreads = 256;
+
+/// Packs that a thread has on their way at a time.
+template <typename Src, int kWidth>
+inline constexpr int kInFlight = kWidth > 1 || sizeof(Src) == 8 ? 2 : 4;
+
+/// What a function F of elements is made of:
+///   Compute                                     what it takes and gives
+///   columns<kWidth>(column, left) -> Columns    what it needs of kWidth neighbouring columns; called once for a column of packs
+///   row(r) -> Row                               what it needs of a row
+///   operator()(x, columns, k, row)              the value at column + k
+///   stays()                                     it gains when a thread stays in its columns; on the host
+///
+/// A block is a rectangle of 2^columns_log2 packs by the rest of its threads; each thread has several packs below each other in
+/// flight.
+template <typename F, typename Src, typename Dst, int kWidth>
+LAMELLA_KERNEL(kPointwiseThreads)
+pointwise_kernel(F f, const Src* src, Dst* dst, Matrix m, int columns_log2) {
+  using C = typename F::Compute;
+  constexpr int kPacks = kInFlight<Src, kWidth>;
+  const std::int64_t across = std::int64_t{1} << columns_log2;
+  const std::int64_t down = kPointwiseThreads >> columns_log2;
+  const std::int64_t first_column = (block_y() * across + (thread_index() & (across - 1))) * kWidth;
+  const std::int64_t first_row = block_x() * down * kPacks + (thread_index() >> columns_log2);
+
+  for (std::int64_t column = first_column; column < m.units; column += grid_y() * across * kWidth) {
+    const auto columns = f.template columns<kWidth>(column, m.units - column);
+    for (std::int64_t row = first_row; row < m.rows; row += grid_x() * down * kPacks) {
+      Pack<Src, kWidth> x[kPacks];
+      std::int64_t left[kPacks];
+      LAMELLA_UNROLL
+      for (int j = 0; j < kPacks; ++j) {
+        const std::int64_t r = row + j * down;
+        left[j] = r >= m.rows ? 0 : (r + 1 < m.rows ? m.units : m.last_units) - column;
+        load(x[j], src + r * m.src_stride + column, left[j]);
+      }
+      LAMELLA_UNROLL
+      for (int j = 0; j < kPacks; ++j) {
+        if (left[j] <= 0) continue;
+        const std::int64_t r = row + j * down;
+        const auto of_row = f.row(r);
+        Pack<Dst, kWidth> y;
+        LAMELLA_UNROLL
+        for (int k = 0; k < kWidth; ++k) y.at[k] = narrow<Dst>(f(widen<C>(x[j].at[k]), columns, k, of_row));
+        store(dst + r * m.dst_stride + column, y, left[j]);
+      }
+    }
+  }
+}
+
+struct Nothing {};
+
+template <int kWidth, typename F, typename Src, typename Dst>
+cudaError_t launch_pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, cudaStream_t stream) {
+  constexpr int kMaxLog2 = 8;
+  constexpr std::int64_t kBlocks = 4096;  // several times what any device holds, so that few wait for the last
+  int columns_log2 = 0;
+  while (columns_log2 < kMaxLog2 && (std::int64_t{1} << columns_log2) * kWidth < m.units) ++columns_log2;
+  const std::int64_t across = std::int64_t{1} << columns_log2;
+  const unsigned y = blocks(tiles(m.units, across * kWidth), kMaxGridY);
+  const std::int64_t down = tiles(m.rows, kPointwiseThreads / across * kInFlight<Src, kWidth>);
+  const unsigned x = blocks(down, f.stays() ? tiles(kBlocks, y) : kMaxGridX);
+  return launch({.grid = dim3(x, y), .threads = kPointwiseThreads, .stream = stream}, pointwise_kernel<F, Src, Dst, kWidth>, f,
+                src, dst, m, columns_log2);
+}
+
+/// Elements of a pack: 16 bytes of the larger type.
+template <typename Src, typename Dst>
+inline constexpr int kPackWidth = static_cast<int>(16 / (sizeof(Src) > sizeof(Dst) ? sizeof(Src) : sizeof(Dst)));
+
+/// dst = f(src) over a matrix; `wide`: what f reads may be read in packs.
+template <typename F, typename Src, typename Dst>
+cudaError_t pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, bool wide, cudaStream_t stream) {
+  if (m.rows <= 0 || m.units <= 0) return cudaSuccess;
+  constexpr int kWidth = kPackWidth<Src, Dst>;
+  const bool rows_aligned = m.rows == 1 || (m.src_stride % kWidth == 0 && m.dst_stride % kWidth == 0);
+  if (wide && rows_aligned && aligned(src) && aligned(dst)) return launch_pointwise<kWidth>(f, src, dst, m, stream);
+  return launch_pointwise<1>(f, src, dst, m, stream);
+}
+
+/// An array as a matrix: rows as long as a block is wide.
+template <typename Src, typename Dst>
+Matrix matrix_of(std::int64_t elements) {
+  constexpr std::int64_t kRow = std::int64_t{kPointwiseThreads} * kPackWidth<Src, Dst>;
+  const std::int64_t rows = tiles(elements, kRow);
+  const std::int64_t last = elements - (rows - 1) * kRow;
+  return {rows, rows == 1 ? last : kRow, last, kRow, kRow};
+}
+
+/// What a function of the element alone has for columns and rows.
+struct ElementFunction {
+  [[nodiscard]] bool stays() const { return false; }
+  template <int kWidth>
+  LAMELLA_DEVICE Nothing columns(std::int64_t, std::int64_t) const {
+    return {};
+  }
+  LAMELLA_DEVICE Nothing row(std::int64_t) const { return {}; }
+};
+
+}  // namespace lamella::kernels

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <lamella/dtype.hpp>
+
+#include "core/math.hpp"
+#include "kernels/launch.hpp"
+
+/// Elements as they lie in memory, and the way between them and what is computed with.
+namespace lamella::kernels {
+
+/// C, the type that elements of T are computed in.
+template <typename T>
+using ComputeOf = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <typename C>
+inline constexpr C kInfinity = std::numeric_limits<C>::infinity();
+template <typename C>
+inline constexpr C kNaN = std::numeric_limits<C>::quiet_NaN();
+
+/// An element as C.
+template <typename C, typename T>
+LAMELLA_HD C widen(T x) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return static_cast<C>(__half2float(x));
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return static_cast<C>(__bfloat162float(x));
+  } else {
+    return static_cast<C>(x);
+  }
+}
+
+/// An element of T, rounded to nearest even; NaN stays NaN.
+template <typename T, typename C>
+LAMELLA_HD T narrow(C x) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return __float2half_rn(static_cast<float>(x));
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return __float2bfloat16_rn(static_cast<float>(x));
+  } else {
+    return static_cast<T>(x);
+  }
+}
+
+/// Neighbouring elements, moved by accesses of up to 16 bytes.
+template <typename T, int kWidth>
+struct alignas(kWidth * sizeof(T) < 16 ? kWidth * sizeof(T) : 16) Pack {
+  T at[kWidth];
+};
+
+/// The first `left` of them, and 0 for the others. All at once where there are enough.
+template <typename T, int kWidth>
+LAMELLA_DEVICE void load(Pack<T, kWidth>& pack, const T* src, std::int64_t left) {
+  if (left >= kWidth) {
+    pack = *reinterpret_cast<const Pack<T, kWidth>*>(src);
+    return;
+  }
+  LAMELLA_UNROLL
+  for (int k = 0; k < kWidth; ++k) {
+    pack.at[k] = k < left ? src[k] : T{};
+  }
+}
+template <typename T, int kWidth>
+LAMELLA_DEVICE void store(T* dst, const Pack<T, kWidth>& pack, std::int64_t left) {
+  if (left >= kWidth) {
+    *reinterpret_cast<Pack<T, kWidth>*>(dst) = pack;
+    return;
+  }
+  LAMELLA_UNROLL
+  for (int k = 0; k < kWidth; ++k) {
+    if (k < left) dst[k] = pack.at[k];
+  }
+}
+
+/// Whether packs of 16 bytes may start there.
+inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
+
+template <typename T>
+struct Type {
+  using type = T;
+};
+
+/// f(Type<T>{}) for the floating types; cudaErrorInvalidValue for others.
+template <typename F>
+cudaError_t visit_floating(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::float32:
+      return f(Type<float>{});
+    case DType::float16:
+      return f(Type<__half>{});
+    case DType::bfloat16:
+      return f(Type<__nv_bfloat16>{});
+    case DType::float64:
+      return f(Type<double>{});
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace lamella::kernels

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/activation.hpp"
+#include "kernels/kernels.hpp"
+
+namespace lamella::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+
+/// A block makes kBatch x kUnits results, and walks along the inputs in steps of kInputs. A thread makes every (kBatch /
+/// kRowsOfThread)-th row and every (kUnits / kColumnsOfThread)-th column of that, so that a warp's reads of shared memory are
+/// broadcasts or neighbours.
+template <int kBatchTile, int kUnitsTile, int kInputsTile, int kRowsOfThread, int kColumnsOfThread>
+struct Tiling {
+  static constexpr int kBatch = kBatchTile;
+  static constexpr int kUnits = kUnitsTile;
+  static constexpr int kInputs = kInputsTile;
+  static constexpr int kRows = kRowsOfThread;
+  static constexpr int kColumns = kColumnsOfThread;
+  static constexpr int kAcross = kUnits / kColumns;
+  static constexpr int kDown = kBatch / kRows;
+  static_assert(kAcross * kDown == kThreads && kBatch * kInputs % kThreads == 0 && kInputs * kUnits % kThreads == 0);
+  static constexpr int kSrcLoads = kBatch * kInputs / kThreads;
+  static constexpr int kKernelLoads = kInputs * kUnits / kThreads;
+
+  template <typename C>
+  struct Shared {
+    C src[kBatch][kInputs + 1];  // a column more: rows start in different banks
+    C kernel[kInputs][kUnits];
+  };
+};
+
+template <typename T>
+struct Gemm {
+  using C = ComputeOf<T>;
+  const T* src;
+  const T* kernel;
+  const C* bias;
+  T* dst;
+  std::int64_t batch, inputs, units, kernel_stride;
+  ActivationKind activation;
+  Parameters<C> parameters;
+};
+
+/// The elements of the next step, on their way from global to shared memory.
+template <typename T, typename Tiles>
+struct Step {
+  using C = ComputeOf<T>;
+  T src[Tiles::kSrcLoads];
+  T kernel[Tiles::kKernelLoads];
+
+  LAMELLA_DEVICE void load(const Gemm<T>& g, std::int64_t batch0, std::int64_t units0, std::int64_t inputs0) {
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kSrcLoads; ++n) {
+      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const std::int64_t b = batch0 + at / Tiles::kInputs;
+      const std::int64_t i = inputs0 + at % Tiles::kInputs;
+      src[n] = b < g.batch && i < g.inputs ? g.src[b * g.inputs + i] : T{};
+    }
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kKernelLoads; ++n) {
+      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const std::int64_t i = inputs0 + at / Tiles::kUnits;
+      const std::int64_t u = units0 + at % Tiles::kUnits;
+      kernel[n] = i < g.inputs && u < g.units ? g.kernel[i * g.kernel_stride + u] : T{};
+    }
+  }
+
+  LAMELLA_DEVICE void put(typename Tiles::template Shared<C>& shared) const {
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kSrcLoads; ++n) {
+      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      shared.src[at / Tiles::kInputs][at % Tiles::kInputs] = widen<C>(src[n]);
+    }
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kKernelLoads; ++n) {
+      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      shared.kernel[at / Tiles::kUnits][at % Tiles::kUnits] = widen<C>(kernel[n]);
+    }
+  }
+};
+
+/// Adds the products of `count` inputs, one after the other.
+template <typename Tiles, typename C>
+LAMELLA_DEVICE void multiply(C (&sums)[Tiles::kRows][Tiles::kColumns], const typename Tiles::template Shared<C>& shared, int down,
+                             int across, int count) {
+  for (int i = 0; i < count; ++i) {
+    C x[Tiles::kRows];
+    C w[Tiles::kColumns];
+    LAMELLA_UNROLL
+    for (int r = 0; r < Tiles::kRows; ++r) x[r] = shared.src[down + r * Tiles::kDown][i];
+    LAMELLA_UNROLL
+    for (int c = 0; c < Tiles::kColumns; ++c) w[c] = shared.kernel[i][across + c * Tiles::kAcross];
+    LAMELLA_UNROLL
+    for (int r = 0; r < Tiles::kRows; ++r) {
+      LAMELLA_UNROLL
+      for (int c = 0; c < Tiles::kColumns; ++c) sums[r][c] = core::math::fma(x[r], w[c], sums[r][c]);
+    }
+  }
+}
+
+template <typename T, typename Tiles>
+LAMELLA_DEVICE void block_of_results(const Gemm<T>& g, std::int64_t batch0, std::int64_t units0) {
+  using C = ComputeOf<T>;
+  auto& shared = shared_memory<typename Tiles::template Shared<C>>();
+  const int down = static_cast<int>(thread_index()) / Tiles::kAcross;
+  const int across = static_cast<int>(thread_index()) % Tiles::kAcross;
+  C sums[Tiles::kRows][Tiles::kColumns] = {};
+  Step<T, Tiles> step;
+  step.load(g, batch0, units0, 0);
+  for (std::int64_t i = 0; i < g.inputs; i += Tiles::kInputs) {
+    step.put(shared);
+    barrier();
+    if (i + Tiles::kInputs < g.inputs) step.load(g, batch0, units0, i + Tiles::kInputs);
+    const std::int64_t left = g.inputs - i;
+    if (left >= Tiles::kInputs) {
+      multiply<Tiles>(sums, shared, down, across, Tiles::kInputs);
+    } else {
+      multiply<Tiles>(sums, shared, down, across, static_cast<int>(left));
+    }
+    barrier();
+  }
+  LAMELLA_UNROLL
+  for (int c = 0; c < Tiles::kColumns; ++c) {
+    const std::int64_t u = units0 + across + c * Tiles::kAcross;
+    if (u >= g.units) continue;
+    const C bias = g.bias != nullptr ? g.bias[u] : C(-0.0);  // x + -0 is x
+    for (int r = 0; r < Tiles::kRows; ++r) {
+      const std::int64_t b = batch0 + down + r * Tiles::kDown;
+      if (b < g.batch) g.dst[b * g.units + u] = narrow<T>(activate(g.activation, sums[r][c] + bias, g.parameters));
+    }
+  }
+}
+
+template <typename T, typename Tiles>
+LAMELLA_KERNEL(kThreads)
+tiled_gemm_kernel(Gemm<T> g) {
+  for (std::int64_t u = block_y() * Tiles::kUnits; u < g.units; u += grid_y() * Tiles::kUnits) {
+    for (std::int64_t b = block_x() * Tiles::kBatch; b < g.batch; b += grid_x() * Tiles::kBatch)
+      block_of_results<T, Tiles>(g, b, u);
+  }
+}
+
+template <typename Tiles, typename T>
+cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
+  const dim3 grid(blocks(tiles(g.batch, Tiles::kBatch)), blocks(tiles(g.units, Tiles::kUnits), kMaxGridY));
+  return launch({.grid = grid,
+                 .threads = kThreads,
+                 .shared = sizeof(typename Tiles::template Shared<ComputeOf<T>>),
+                 .barriers = true,
+                 .stream = stream},
+                tiled_gemm_kernel<T, Tiles>, g);
+}
+
+}  // namespace
+
+/// Every sum runs over the inputs one after the other, so both tilings give the same bits.
+cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream) {
+  if (args.batch == 0 || args.units == 0) return cudaSuccess;
+  if (is_rowwise(args.activation.kind)) return cudaErrorInvalidValue;
+  return visit_floating(args.dtype, [&](auto t) {
+    using T = typename decltype(t)::type;
+    using C = ComputeOf<T>;
+    const Gemm<T> g{static_cast<const T*>(args.src),
+                    static_cast<const T*>(args.kernel),
+                    static_cast<const C*>(args.bias),
+                    static_cast<T*>(args.dst),
+                    args.batch,
+                    args.inputs,
+                    args.units,
+                    args.kernel_stride,
+                    args.activation.kind,
+                    Parameters<C>(args.activation)};
+    if (args.batch <= 16) return launch_gemm<Tiling<16, 32, 64, 2, 1>>(g, stream);
+    return launch_gemm<Tiling<64, 64, 16, 4, 4>>(g, stream);
+  });
+}
+
+}  // namespace lamella::kernels

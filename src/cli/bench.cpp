@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// bench: what fusing bias and activation into the product buys on this machine, and how far each layer is from what it allows.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "cli/bench/check.hpp"
+#include "cli/bench/cuda_clock.hpp"
+#include "cli/bench/grid.hpp"
+#include "cli/bench/output.hpp"
+#include "cli/bench/runner.hpp"
+#include "cli/verbs.hpp"
+
+namespace lamella::cli {
+namespace {
+
+struct BenchState {
+  bench::Axes axes;
+  std::vector<std::string> levels;
+  std::vector<std::string> dtypes;
+  std::vector<std::string> engines;
+  std::vector<std::string> fusions;
+  std::vector<std::string> caches{"warm", "cold"};
+  std::string device = "auto";
+  std::string out;
+  int threads = 0;
+  double spread_limit = 0.10;
+  double others_limit = 0.10;
+  double seconds_a_call = 0;
+  bool json = false;
+};
+
+int thread_count(int given) {
+  if (given > 0) return given;
+  const char* text = std::getenv("LAMELLA_THREADS");
+  const int named = text == nullptr ? 0 : std::atoi(text);
+  return named > 0 ? named : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::string now() {
+  const std::time_t time = std::time(nullptr);
+  std::tm utc{};
+  char text[32];
+  static_cast<void>(std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time, &utc)));
+  return text;
+}
+
+/// One run of the verb: the grid on every device that was asked for.
+class Run {
+ public:
+  explicit Run(const BenchState& state) : state_(state), cells_(cells_of(state.axes)) {
+    for (const char* cache : {"warm", "cold"}) {
+      if (std::find(state.caches.begin(), state.caches.end(), cache) != state.caches.end()) caches_.emplace_back(cache);
+    }
+    for (const std::string& fusion : state.fusions) fusions_.push_back(bench::fusion_of(fusion));
+    report_.version = LAMELLA_VERSION;
+    report_.machine = bench::this_machine();
+    report_.date = now();
+    report_.threads = thread_count(state.threads);
+    report_.settings.spread_limit = state.spread_limit;
+    report_.settings.others_limit = state.others_limit;
+    report_.load_before = bench::machine_load();
+    report_.why_no_cuda = why_no_cuda();
+  }
+
+  bench::Report run() {
+    const Device asked = Device::parse(state_.device);
+    bench::Progress progress(cells_.size() * caches_.size() * (asked.kind() == Device::Kind::automatic ? 2 : 1));
+    if (!asked.is_cuda()) on_cpu(progress);
+    if (!asked.is_cpu()) on_cuda(asked.is_cuda() ? asked : Device::cuda(0), progress);
+    report_.load_after = bench::machine_load();
+    return std::move(report_);
+  }
+
+ private:
+  void on_cpu(bench::Progress& progress) {
+    bench::HostClock clock(report_.machine.largest_cache(), report_.threads);
+    measure(Device::cpu(), clock, progress);
+  }
+
+  void on_cuda(Device device, bench::Progress& progress) {
+    if (!report_.why_no_cuda.empty()) return absent(device, progress);
+    const auto clock = bench::make_cuda_clock(device.index());
+    measure(device, *clock, progress);
+  }
+
+  void measure(Device device, bench::Clock& clock, bench::Progress& progress) {
+    const auto engines = engine_names(device);
+    bench::Limits limits;
+    limits.call_us = 1e6 * (state_.seconds_a_call > 0 ? state_.seconds_a_call : state_.axes.full ? 3 : 0.25);
+    bench::Runner runner(device, clock, bench::measure_ceilings(clock, device, report_.threads, report_.machine.largest_cache()),
+                         report_.threads, report_.settings, limits);
+    each(device, engines, progress,
+         [&](const bench::Cell& cell, const std::vector<bench::Way>& ways, bool cold) { return runner.run(cell, ways, cold); });
+    runner.set_floors(report_.rows);
+    report_.ceilings[to_string(device)] = runner.ceilings();
+  }
+
+  void absent(Device device, bench::Progress& progress) {
+    each(device, {}, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& ways, bool cold) {
+      return bench::not_measured(cell, ways, cold, report_.why_no_cuda);
+    });
+  }
+
+  template <typename Function>
+  void each(Device device, const std::vector<std::string>& engines, bench::Progress& progress, const Function& rows_of) {
+    for (const bench::Cell& cell : cells_) {
+      for (const std::string& cache : caches_) {
+        progress.begin(bench::row_name({.cell = cell, .way = {.device = device}, .cold = cache == "cold"}));
+        // Engines side by side are compared warm; cold, what the library chooses.
+        const auto ways = ways_of(cell, device, cache == "cold" ? std::vector<std::string>{} : engines, state_.engines, fusions_);
+        for (bench::Row& row : rows_of(cell, ways, cache == "cold")) report_.rows.push_back(std::move(row));
+      }
+    }
+  }
+
+  const BenchState& state_;
+  std::vector<bench::Cell> cells_;
+  std::vector<Fusion> fusions_;
+  std::vector<std::string> caches_;
+  bench::Report report_;
+};
+
+void add_axes(CLI::App& app, BenchState& state) {
+  app.add_option("MODEL", state.axes.files, ".keras or .h5 files to time; without any: lamella's own grid");
+  app.add_option("--level", state.levels, "activation, layer, model")->delimiter(',');
+  app.add_option("--batch", state.axes.batches, "rows, as in 1,64,4096")->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--width", state.axes.widths, "inputs and units of a layer")->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--depth", state.axes.depths, "layers of a model")->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--dtype", state.dtypes, "float32, bfloat16, float16, float64")->delimiter(',');
+  app.add_option("--activation", state.axes.activations, "Keras' names")->delimiter(',');
+  app.add_option("--engine", state.engines, "only these Dense engines, beside the unfused way")->delimiter(',');
+  app.add_option("--fusion", state.fusions, "only these: automatic, none, epilogue, library")->delimiter(',');
+  app.add_option("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"warm", "cold"}));
+  app.add_flag("--full", state.axes.full, "the whole grid, and series of growing work; without it less than two minutes");
+}
+
+void add_settings(CLI::App& app, BenchState& state) {
+  app.add_option("--device", state.device, "auto (every device; an absent one has rows that say why), cpu, cuda or cuda:N")
+      ->capture_default_str()
+      ->envname("LAMELLA_DEVICE");
+  app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
+  app.add_option("--spread", state.spread_limit, "refuse results whose quartiles are further apart than this part of the median")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--others", state.others_limit,
+                 "refuse results taken while other programs had more than this share of the processors")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 3")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the table");
+  app.add_option("--out", state.out, "also write that JSON to a file");
+}
+
+void write(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  if (!file) throw Error(ErrorCode::io, "--out: '" + path + "' cannot be written");
+}
+
+int run_bench(BenchState& state) {
+  for (const std::string& level : state.levels) state.axes.levels.push_back(bench::level_of(level));
+  for (const std::string& dtype : state.dtypes) state.axes.dtypes.push_back(dtype_of(dtype));
+  try {
+    const bench::Report report = Run(state).run();
+    if (!state.out.empty()) write(state.out, json_of(report));
+    if (state.json) {
+      std::fputs(json_of(report).c_str(), stdout);
+    } else {
+      print_table(report, stdout);
+    }
+    return Device::parse(state.device).is_cuda() && !report.why_no_cuda.empty() ? kDevice : kOk;
+  } catch (const bench::WrongResult& wrong) {
+    std::fprintf(stderr, "lamella: bench: %s\n", wrong.what());
+    return kDiffers;
+  }
+}
+
+}  // namespace
+
+Registered add_bench(CLI::App& root) {
+  auto state = std::make_shared<BenchState>();
+  CLI::App* app =
+      root.add_subcommand("bench", "Measure what fusion buys on this machine, and how far each layer is from what it allows");
+  add_axes(*app, *state);
+  add_settings(*app, *state);
+  return {app, [state] { return run_bench(*state); }};
+}
+
+}  // namespace lamella::cli

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <lamella/model.hpp>
+
+#include "cli/bench/measure.hpp"
+
+namespace lamella::bench {
+
+enum class Level { activation, layer, model };
+[[nodiscard]] const char* name(Level level) noexcept;
+[[nodiscard]] const char* name(Fusion fusion) noexcept;
+/// The inverse. Throws ArgumentError (value).
+[[nodiscard]] Fusion fusion_of(const std::string& text);
+[[nodiscard]] Level level_of(const std::string& text);
+
+/// What is computed: one activation, one Dense layer, a stack of equal Dense layers, or the user's file.
+struct Cell {
+  Level level = Level::layer;
+  std::string file = {};   ///< a Keras file; else the model is made from the fields below
+  std::string sweep = {};  ///< "batch", "width" or "depth" when the cell belongs to a series of growing work
+  std::int64_t batch = 1;
+  std::int64_t width = 1;
+  std::int64_t depth = 1;
+  std::optional<DType> dtype = std::nullopt;  ///< unset: as the file says
+  std::string activation = {};
+};
+
+/// One way to compute it.
+struct Way {
+  Device device = Device::cpu();
+  std::string engine = {};  ///< empty: the library chooses
+  Fusion fusion = Fusion::automatic;
+  bool graphs = true;
+};
+
+/// What one step of a program has to do.
+struct Work {
+  double bytes = 0;
+  double flops = 0;
+};
+
+/// One line of the result: a cell, a way, and what came of it.
+struct Row {
+  Cell cell;
+  Way way;
+  bool cold = false;
+  int threads = 0;
+  std::string error = {};  ///< why there is no result; empty when there is one
+  std::optional<Timing> timing = std::nullopt;
+  std::string engine = {};                       ///< that ran
+  std::string fused = {};                        ///< into the product
+  std::optional<double> speedup = std::nullopt;  ///< the unfused way's median / this one's
+  std::vector<Work> steps = {};                  ///< of the program
+  double bytes = 0;                              ///< that have to move: each operand of each layer once
+  double flops = 0;
+  double floor_us = 0;
+  std::string bound_by = {};
+  double load = 0;    ///< of the machine, over the last minute
+  double others = 0;  ///< share of the processors that other programs had meanwhile
+};
+
+/// "layer/tanh/float32/batch:64/width:256/depth:1/cpu/engine:automatic/fusion:none/warm"
+[[nodiscard]] std::string row_name(const Row& row);
+
+}  // namespace lamella::bench

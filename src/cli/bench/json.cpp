@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "cli/bench/output.hpp"
+
+namespace lamella::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+#ifdef NDEBUG
+constexpr const char* kBuildType = "release";
+#else
+constexpr const char* kBuildType = "debug";
+#endif
+
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json caches_of(const Machine& machine) {
+  Json caches = Json::array();
+  for (const Cache& cache : machine.caches) {
+    caches.push_back({{"type", cache.type}, {"level", cache.level}, {"size", cache.bytes}, {"num_sharing", cache.sharing}});
+  }
+  return caches;
+}
+
+Json ceilings_of(const std::map<std::string, Ceilings>& devices) {
+  Json result = Json::object();
+  for (const auto& [device, ceilings] : devices) {
+    Json copies = Json::array();
+    for (const auto& copy : ceilings.copies) copies.push_back({{"bytes", copy.bytes}, {"gb_per_s", copy.rate * 1e-3}});
+    Json products = Json::object();
+    for (const auto& [dtype, rate] : ceilings.products) products[std::string(lamella::name(dtype))] = rate * 1e-3;
+    result[device] = {
+        {"copies", copies}, {"product_gflop_per_s", products}, {"launch_us", ceilings.launch_us}, {"call_us", ceilings.call_us}};
+  }
+  return result;
+}
+
+Json context_of(const Report& report) {
+  const Machine& machine = report.machine;
+  return {{"date", report.date},
+          {"executable", "lamella bench"},
+          {"num_cpus", machine.processors},
+          {"mhz_per_cpu", machine.mhz},
+          {"caches", caches_of(machine)},
+          {"load_avg", {report.load_before, report.load_after}},
+          {"library_build_type", kBuildType},
+          {"lamella_version", report.version},
+          {"fingerprint", machine.fingerprint()},
+          {"cpu", machine.cpu},
+          {"simd", machine.simd},
+          {"memory_gb", machine.memory_gb},
+          {"system", machine.kernel},
+          {"compiler", machine.compiler},
+          {"threads", report.threads},
+          {"spread_limit", report.settings.spread_limit},
+          {"others_limit", report.settings.others_limit},
+          {"why_no_cuda", report.why_no_cuda},
+          {"ceilings", ceilings_of(report.ceilings)}};
+}
+
+void add_cell(Json& json, const Row& row) {
+  const Cell& cell = row.cell;
+  json["level"] = name(cell.level);
+  json["model"] = cell.file.empty() ? Json(nullptr) : Json(cell.file.substr(cell.file.find_last_of('/') + 1));
+  json["sweep"] = cell.sweep.empty() ? Json(nullptr) : Json(cell.sweep);
+  json["batch"] = cell.batch;
+  const bool ours = cell.file.empty();
+  json["width"] = ours ? Json(cell.width) : Json(nullptr);
+  json["depth"] = ours ? Json(cell.depth) : Json(nullptr);
+  json["activation"] = ours ? Json(cell.activation) : Json(nullptr);
+  json["dtype"] = cell.dtype ? Json(lamella::name(*cell.dtype)) : Json(nullptr);
+  json["device"] = to_string(row.way.device);
+  json["engine"] = row.way.engine.empty() ? "automatic" : row.way.engine;
+  json["fusion"] = name(row.way.fusion);
+  json["graph"] = row.way.device.is_cuda() ? Json(row.way.graphs) : Json(nullptr);
+  json["cache"] = row.cold ? "cold" : "warm";
+}
+
+void add_result(Json& json, const Row& row) {
+  const Timing& timing = *row.timing;
+  json["engine_ran"] = row.engine;
+  json["fused"] = row.fused;
+  json["min_us"] = timing.min_us;
+  json["spread"] = timing.spread;
+  json["samples"] = timing.samples;
+  json["speedup"] = or_null(row.speedup);
+  json["bytes"] = row.bytes;
+  json["flops"] = row.flops;
+  json["gb_per_s"] = row.bytes / timing.median_us * 1e-3;
+  json["gflop_per_s"] = row.flops / timing.median_us * 1e-3;
+  json["floor_us"] = row.floor_us;
+  json["fraction_of_floor"] = row.floor_us / timing.median_us;
+  json["bound_by"] = row.bound_by;
+  json["load"] = row.load;
+  json["others"] = row.others;
+}
+
+Json row_of(const Row& row) {
+  const std::string name = row_name(row);
+  const Timing timing = row.timing.value_or(Timing{});
+  Json json{{"name", name},
+            {"run_name", name},
+            {"run_type", "iteration"},
+            {"repetitions", 1},
+            {"repetition_index", 0},
+            {"threads", row.threads},
+            {"iterations", timing.samples * timing.calls},
+            {"real_time", timing.median_us},
+            {"cpu_time", timing.cpu_us},
+            {"time_unit", "us"}};
+  if (!row.error.empty()) {
+    json["error_occurred"] = true;
+    json["error_message"] = row.error;
+  }
+  add_cell(json, row);
+  if (row.timing) {
+    add_result(json, row);
+  } else {
+    for (const char* field : {"speedup", "floor_us", "fraction_of_floor", "bound_by"}) json[field] = nullptr;
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string json_of(const Report& report) {
+  Json rows = Json::array();
+  for (const Row& row : report.rows) rows.push_back(row_of(row));
+  return Json{{"context", context_of(report)}, {"benchmarks", rows}}.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace lamella::bench

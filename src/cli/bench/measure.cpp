@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/measure.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <numeric>
+#include <random>
+
+namespace lamella::bench {
+namespace {
+
+/// Between order statistics, as numpy's default does.
+double quantile(const std::vector<double>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+class Rounds {
+ public:
+  Rounds(Clock& clock, std::span<const Call> candidates, const Settings& settings)
+      : clock_(clock),
+        candidates_(candidates),
+        settings_(settings),
+        calls_(candidates.size(), 1),
+        samples_(candidates.size()),
+        cpu_us_(candidates.size()),
+        random_(settings.seed) {}
+
+  std::vector<Timing> run() {
+    for (std::size_t i = 0; i < candidates_.size(); ++i) warm_up(i);
+    std::vector<std::size_t> order(candidates_.size());
+    std::iota(order.begin(), order.end(), 0U);
+    while (wants_more()) {
+      std::shuffle(order.begin(), order.end(), random_);
+      for (const std::size_t i : order) sample(i);
+      ++rounds_;
+    }
+    return summaries();
+  }
+
+ private:
+  void warm_up(std::size_t i) {
+    const double once = clock_.time(candidates_[i], settings_.warm_calls) / settings_.warm_calls;
+    if (!settings_.cold) calls_[i] = std::max<std::int64_t>(1, std::llround(settings_.sample_us / std::max(once, 1e-3)));
+  }
+
+  void sample(std::size_t i) {
+    if (settings_.cold) clock_.evict();
+    const std::clock_t cpu_begin = std::clock();
+    const double us = clock_.time(candidates_[i], calls_[i]);
+    cpu_us_[i] += static_cast<double>(std::clock() - cpu_begin) * 1e6 / CLOCKS_PER_SEC;
+    spent_us_ += us;
+    samples_[i].push_back(us / static_cast<double>(calls_[i]));
+  }
+
+  [[nodiscard]] std::vector<Timing> summaries() const {
+    std::vector<Timing> result;
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+      result.push_back(summarize(samples_[i], calls_[i]));
+      result.back().cpu_us = cpu_us_[i] / static_cast<double>(calls_[i] * result.back().samples);
+    }
+    return result;
+  }
+
+  [[nodiscard]] bool wants_more() const {
+    if (candidates_.empty() || rounds_ >= settings_.most_samples) return false;
+    const double budget = settings_.candidate_us * static_cast<double>(candidates_.size());
+    if (rounds_ < settings_.least_samples || spent_us_ < budget) return true;
+    if (spent_us_ >= 3 * budget) return false;
+    const auto timings = summaries();
+    return std::any_of(timings.begin(), timings.end(), [&](const Timing& t) { return t.spread > settings_.spread_limit; });
+  }
+
+  Clock& clock_;
+  std::span<const Call> candidates_;
+  const Settings& settings_;
+  std::vector<std::int64_t> calls_;
+  std::vector<std::vector<double>> samples_;
+  std::vector<double> cpu_us_;
+  std::mt19937 random_;
+  int rounds_ = 0;
+  double spent_us_ = 0;
+};
+
+}  // namespace
+
+Timing summarize(std::vector<double> samples_us, std::int64_t calls) {
+  std::sort(samples_us.begin(), samples_us.end());
+  Timing timing;
+  timing.median_us = quantile(samples_us, 0.5);
+  timing.min_us = samples_us.front();
+  if (timing.median_us > 0) timing.spread = (quantile(samples_us, 0.75) - quantile(samples_us, 0.25)) / timing.median_us;
+  timing.samples = static_cast<int>(samples_us.size());
+  timing.calls = calls;
+  return timing;
+}
+
+std::vector<Timing> measure(Clock& clock, std::span<const Call> candidates, const Settings& settings) {
+  return Rounds(clock, candidates, settings).run();
+}
+
+}  // namespace lamella::bench

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cli/bench/clock.hpp"
+
+namespace lamella::bench {
+
+/// How long is measured, and what is believed.
+struct Settings {
+  int warm_calls = 3;
+  int least_samples = 11;
+  int most_samples = 101;
+  double sample_us = 1000;     ///< calls are bundled until one sample lasts about this long
+  double candidate_us = 60e3;  ///< time for one candidate; three times as much while it is noisy
+  double spread_limit = 0.10;  ///< results of a greater spread are refused
+  double others_limit = 0.10;  ///< and those taken while other programs had more than this share of the processors
+  bool cold = false;           ///< caches are emptied before each sample, which is then one call
+  std::uint32_t seed = 1;      ///< of the order
+};
+
+/// What one candidate took. Times are of one call.
+struct Timing {
+  double median_us = 0;
+  double min_us = 0;
+  double cpu_us = 0;  ///< of all threads of the process, mean
+  double spread = 0;  ///< (third quartile - first quartile) / median
+  int samples = 0;
+  std::int64_t calls = 0;  ///< a sample
+};
+
+/// Summary of samples, at least one.
+[[nodiscard]] Timing summarize(std::vector<double> samples_us, std::int64_t calls);
+
+/// Times what is to be compared: after warm-up each round takes one sample of every candidate, in an order drawn anew, so that a
+/// drift of the machine's speed meets all alike.
+[[nodiscard]] std::vector<Timing> measure(Clock& clock, std::span<const Call> candidates, const Settings& settings);
+
+}  // namespace lamella::bench

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/runner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/bench/check.hpp"
+#include "cli/bench/machine.hpp"
+
+namespace lamella::bench {
+namespace {
+
+constexpr const char* kInVain = "(in vain)";
+
+std::string text_of(const char* format, double a, double b) {
+  char text[128];
+  static_cast<void>(std::snprintf(text, sizeof text, format, a, b));
+  return text;
+}
+
+std::string way_key(const Row& row) {
+  return row.way.engine + "/" + name(row.way.fusion) + "/" + std::string(lamella::name(row.cell.dtype.value_or(DType::float32)));
+}
+
+double flops_of(const Cell& cell) {
+  const auto size = static_cast<double>(cell.batch) * static_cast<double>(cell.width);
+  return cell.level == Level::activation ? size : 2 * size * static_cast<double>(cell.width) * static_cast<double>(cell.depth);
+}
+
+bool is_baseline(const Way& way) { return way.fusion == Fusion::none && way.engine.empty() && way.graphs; }
+
+void give_speedups(std::vector<Row>& rows) {
+  const auto baseline =
+      std::find_if(rows.begin(), rows.end(), [](const Row& row) { return row.error.empty() && is_baseline(row.way); });
+  if (baseline == rows.end()) return;
+  const double unfused = baseline->timing->median_us;
+  for (Row& row : rows) {
+    if (row.error.empty()) row.speedup = unfused / row.timing->median_us;
+  }
+}
+
+/// The engine that was asked for is for other operations, which were not asked for by name: the same as without asking.
+bool asks_in_vain(const Row& row, const Runnable& runnable) {
+  return !row.way.engine.empty() && runnable.explained().engines != row.way.engine;
+}
+
+}  // namespace
+
+Runner::Runner(Device device, Clock& clock, Ceilings ceilings, int threads, const Settings& settings, const Limits& limits)
+    : device_(device), clock_(clock), ceilings_(std::move(ceilings)), threads_(threads), settings_(settings), limits_(limits) {}
+
+std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, bool cold) {
+  std::vector<Row> rows;
+  for (const Way& way : ways) rows.push_back({.cell = cell, .way = way, .cold = cold, .threads = threads_});
+  const Subject subject(cell);
+  expected_.clear();
+  std::vector<std::unique_ptr<Runnable>> runnables;
+  std::vector<std::size_t> measured;
+  std::vector<Call> calls;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    runnables.push_back(prepare(subject, rows[i]));
+    if (!runnables.back()) continue;
+    if (asks_in_vain(rows[i], *runnables.back())) {
+      rows[i].way.engine = kInVain;
+      continue;
+    }
+    measured.push_back(i);
+    calls.push_back(runnables.back()->call());
+  }
+  Settings settings = settings_;
+  settings.cold = cold;
+  measure_product(ceilings_, clock_, device_, threads_, subject.dtype());
+  const Neighbours neighbours;
+  const std::vector<Timing> timings = measure(clock_, calls, settings);
+  const double others = neighbours.share();
+  for (std::size_t i = 0; i < timings.size(); ++i) {
+    finish(rows[measured[i]], timings[i], runnables[measured[i]]->explained(), others);
+  }
+  std::erase_if(rows, [](const Row& row) { return row.way.engine == kInVain; });
+  give_speedups(rows);
+  return rows;
+}
+
+std::string Runner::too_much(const Subject& subject, const Row& row) const {
+  const double bytes = row.cell.file.empty() ? subject.footprint() : 0;
+  if (bytes > limits_.footprint_bytes) {
+    return text_of("needs %.2g GB of memory, the limit is %.2g", bytes * 1e-9, limits_.footprint_bytes * 1e-9);
+  }
+  const auto known = slowest_.find(way_key(row));
+  if (known == slowest_.end() || !row.cell.file.empty()) return {};
+  const double us = flops_of(row.cell) / known->second;
+  if (us <= limits_.call_us) return {};
+  return text_of("one call would take about %.2g s, the limit is %.2g s", us * 1e-6, limits_.call_us * 1e-6);
+}
+
+std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
+  if (const std::string why = too_much(subject, row); !why.empty()) {
+    row.error = "not measured: " + why;
+    return nullptr;
+  }
+  std::unique_ptr<Runnable> runnable;
+  try {
+    runnable = std::make_unique<Runnable>(subject, subject.compile(row.way, threads_), clock_.stream());
+  } catch (const ArgumentError& error) {
+    if (error.code() != ErrorCode::value) throw;
+    row.error = std::string("refused: ") + error.what();  // by the engine that was asked for
+    return nullptr;
+  }
+  check(subject, row, *runnable);
+  const double us = clock_.time(runnable->call(), 1);
+  if (flops_of(row.cell) > 1e6) slowest_[way_key(row)] = flops_of(row.cell) / us;
+  if (us > limits_.call_us) {
+    row.error = text_of("not measured: one call took %.2g s, the limit is %.2g s", us * 1e-6, limits_.call_us * 1e-6);
+    return nullptr;
+  }
+  return runnable;
+}
+
+void Runner::check(const Subject& subject, const Row& row, Runnable& runnable) {
+  const std::vector<std::int64_t> rows = sampled_rows(row.cell.batch);
+  if (expected_.empty()) {
+    std::vector<Tensor> parts;
+    for (const Tensor& input : runnable.host_inputs()) parts.push_back(gather(input, rows));
+    expected_ = subject.reference(threads_).predict(std::vector<TensorView>(parts.begin(), parts.end()));
+  }
+  const std::vector<Tensor> found = runnable.run_once(clock_);
+  const bool given = !row.cell.file.empty();
+  const double allowed = tolerance(subject.dtype(), given ? 1024 : row.cell.width, given ? 8 : row.cell.depth);
+  for (std::size_t i = 0; i < found.size(); ++i) expect_right(row_name(row), found[i], expected_[i], rows, allowed);
+}
+
+void Runner::finish(Row& row, const Timing& timing, Runnable::Explained explained, double others) {
+  row.timing = timing;
+  row.engine = explained.engines;
+  row.fused = explained.fused;
+  row.steps = std::move(explained.steps);
+  for (const Work& work : row.steps) {
+    row.bytes += work.bytes;
+    row.flops += work.flops;
+  }
+  row.load = machine_load();
+  row.others = others;
+  if (row.cell.level == Level::layer) {
+    double& most = ceilings_.products[row.cell.dtype.value_or(DType::float32)];
+    most = std::max(most, row.flops / timing.min_us);
+  }
+  if (timing.spread > settings_.spread_limit) {
+    row.error =
+        text_of("refused as noisy: spread %.0f %%, the limit is %.0f %%", timing.spread * 100, settings_.spread_limit * 100);
+  } else if (others > settings_.others_limit) {
+    row.error = text_of("refused as noisy: other programs had %.0f %% of the processors, the limit is %.0f %%", others * 100,
+                        settings_.others_limit * 100);
+  }
+}
+
+void Runner::set_floors(std::vector<Row>& rows) const {
+  for (Row& row : rows) {
+    if (!row.timing || row.way.device != device_) continue;
+    const Floor floor = floor_of(row.steps, ceilings_, row.cell.dtype.value_or(DType::float32), row.cold);
+    row.floor_us = floor.us;
+    row.bound_by = floor.bound_by;
+  }
+}
+
+std::vector<Row> not_measured(const Cell& cell, const std::vector<Way>& ways, bool cold, const std::string& why) {
+  std::vector<Row> rows;
+  for (const Way& way : ways) rows.push_back({.cell = cell, .way = way, .cold = cold, .error = "not measured: " + why});
+  return rows;
+}
+
+}  // namespace lamella::bench

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/subject.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/bench/check.hpp"
+
+namespace lamella::bench {
+namespace {
+
+Sequential network_of(const Cell& cell, const std::string& dtype) {
+  std::vector<Layer> layers{Layer(Input({cell.width}, {.dtype = dtype}))};
+  if (cell.level == Level::activation) {
+    layers.push_back(Activation(cell.activation, {.dtype = dtype}));
+    return Sequential(layers);
+  }
+  for (std::int64_t i = 0; i < cell.depth; ++i) {
+    layers.push_back(Dense(cell.width, {.activation = cell.activation, .bias_initializer = "random_normal", .dtype = dtype}));
+  }
+  return Sequential(layers);
+}
+
+void append_distinct(std::string& list, const std::string& word) {
+  if (word.empty()) return;
+  const std::string padded = ", " + list + ", ";
+  if (padded.find(", " + word + ", ") == std::string::npos) list += (list.empty() ? "" : ", ") + word;
+}
+
+}  // namespace
+
+Subject::Subject(const Cell& cell) : cell_(cell) {
+  if (cell.file.empty()) network_.emplace(network_of(cell, std::string(lamella::name(dtype()))));
+}
+
+Model Subject::compile(const Way& way, int threads) const {
+  Options options;
+  options.device = way.device;
+  options.engine = way.engine;
+  options.fusion = way.fusion;
+  options.graphs = way.graphs;
+  options.threads = threads;
+  options.max_batch = std::max<std::int64_t>(options.max_batch, cell_.batch);
+  if (network_) return network_->compile(options);
+  options.dtype = cell_.dtype;
+  return Model::load(cell_.file, options);
+}
+
+Model Subject::reference(int threads) const {
+  Options options;
+  options.device = Device::cpu();
+  options.engine = "reference";
+  options.fusion = Fusion::none;
+  options.dtype = DType::float64;
+  options.threads = threads;
+  return network_ ? network_->compile(options) : Model::load(cell_.file, options);
+}
+
+std::vector<Tensor> Subject::inputs(const Model& model) const {
+  std::vector<Tensor> result;
+  for (std::size_t i = 0; i < model.input_names().size(); ++i) {
+    std::vector<std::int64_t> shape = model.input_shape(static_cast<int>(i));
+    if (std::find(shape.begin(), shape.end(), -1) != shape.end()) {
+      throw ArgumentError(ErrorCode::shape,
+                          "bench: input '" + model.input_names()[i] + "' has an open shape; the bench takes fixed ones");
+    }
+    shape.insert(shape.begin(), cell_.batch);
+    result.push_back(random_tensor(Shape(shape), network_ ? dtype() : DType::float32, static_cast<std::uint32_t>(i + 1)));
+  }
+  return result;
+}
+
+double Subject::footprint() const {
+  const auto batch = static_cast<double>(cell_.batch);
+  const auto width = static_cast<double>(cell_.width);
+  const auto depth = static_cast<double>(cell_.level == Level::activation ? 0 : cell_.depth);
+  return static_cast<double>(size_of(dtype())) * (3 * batch * width + depth * width * width);
+}
+
+Runnable::Runnable(const Subject& subject, Model model, void* stream)
+    : model_(std::move(model)),
+      stream_(stream),
+      batch_(subject.cell().batch),
+      host_inputs_(subject.inputs(model_)),
+      single_(model_.input_names().size() == 1 && model_.output_names().size() == 1) {
+  if (!single_) return;
+  const Tensor y = model_.predict(host_inputs_[0]);  // its shape and dtype
+  x_ = host_inputs_[0].to(model_.device());
+  y_ = Tensor(y.shape(), y.dtype(), model_.device());
+}
+
+std::vector<Tensor> Runnable::run_once(Clock& clock) {
+  if (!single_) return model_.predict(std::vector<TensorView>(host_inputs_.begin(), host_inputs_.end()));
+  Tensor poisoned(y_.shape(), y_.dtype());
+  poison(poisoned);
+  y_ = poisoned.to(model_.device());
+  static_cast<void>(clock.time(call(), 1));
+  std::vector<Tensor> outputs;
+  outputs.push_back(y_.to(Device::cpu()));
+  return outputs;
+}
+
+Call Runnable::call() {
+  if (!single_) {
+    return [this] { static_cast<void>(model_.predict(std::vector<TensorView>(host_inputs_.begin(), host_inputs_.end()))); };
+  }
+  if (model_.device().is_cpu()) return [this] { model_.predict_into(x_, y_); };
+  return [this] { model_.predict_into(x_, y_, stream_); };
+}
+
+Runnable::Explained Runnable::explained() const {
+  const auto text = nlohmann::json::parse(model_.explain({.batch = batch_, .json = true}));
+  Explained result;
+  for (const auto& step : text.at("steps")) {
+    result.steps.push_back({step.at("bytes").get<double>(), step.at("flops").get<double>()});
+    append_distinct(result.engines, step.at("engine").get<std::string>());
+    append_distinct(result.fused, step.at("fused").get<std::string>());
+  }
+  return result;
+}
+
+}  // namespace lamella::bench

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA device of a build that has one: a plugin beside the library, opened on first use and never closed.
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+
+#include <lamella/version.hpp>
+
+#include "core/backend.hpp"
+#include "core/check.hpp"
+
+namespace lamella::core {
+namespace {
+
+struct Opened {
+  Backend* backend = nullptr;
+  std::string why_not;
+};
+
+/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else wherever the loader looks.
+std::string plugin_path() {
+  if (const char* path = std::getenv("LAMELLA_CUDA_PLUGIN"); path != nullptr && *path != '\0') return path;
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&plugin_path), &info) != 0 && info.dli_fname != nullptr) {
+    const auto beside = std::filesystem::path(info.dli_fname).parent_path() / LAMELLA_CUDA_PLUGIN_FILE;
+    std::error_code ignored;
+    if (std::filesystem::exists(beside, ignored)) return beside.string();
+  }
+  return LAMELLA_CUDA_PLUGIN_FILE;
+}
+
+Opened open() {
+  const std::string path = plugin_path();
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (library == nullptr) return {nullptr, concat("the CUDA plugin cannot be opened: ", escaped(dlerror(), 1024))};
+  auto* const entry = reinterpret_cast<CudaPlugin>(dlsym(library, "lamella_cuda_plugin_1"));
+  if (entry == nullptr) return {nullptr, concat(escaped(path, 1024), " is not lamella's CUDA plugin")};
+  Opened result;
+  result.backend = entry(std::string(version()).c_str(), result.why_not);
+  return result;
+}
+
+/// A refusal is kept: the answer does not change while the process lives.
+const Opened& opened() {
+  static const Opened result = open();
+  return result;
+}
+
+}  // namespace
+
+std::string why_no_cuda_backend() { return opened().backend != nullptr ? std::string() : opened().why_not; }
+
+Backend& cuda_backend() {
+  if (opened().backend == nullptr) throw DeviceError(ErrorCode::device, concat("[cuda] ", opened().why_not));
+  return *opened().backend;
+}
+
+}  // namespace lamella::core

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "core/check.hpp"
+
+namespace lamella::core {
+
+/// How much device memory a model and its copies may hold. Thread-safe.
+class MemoryBudget {
+ public:
+  /// `limit` in bytes; 0 is none.
+  explicit MemoryBudget(std::size_t limit) : limit_(limit) {}
+
+  void take(std::size_t bytes, const char* what) {
+    const std::lock_guard lock(mutex_);
+    if (limit_ != 0 && (bytes > limit_ || used_ > limit_ - bytes)) {
+      throw Error(ErrorCode::out_of_memory,
+                  concat("[Options] memory_limit: ", what, " of ", bytes, " bytes do not fit; ", used_, " of ", limit_,
+                         " bytes are in use; a larger limit or a smaller max_batch helps"));
+    }
+    used_ += bytes;
+  }
+  void give_back(std::size_t bytes) noexcept {
+    const std::lock_guard lock(mutex_);
+    used_ -= bytes;
+  }
+  [[nodiscard]] std::size_t used() const {
+    const std::lock_guard lock(mutex_);
+    return used_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::size_t limit_;
+  std::size_t used_ = 0;
+};
+
+/// Takes bytes from a budget until the last copy of the result goes. Throws Error (out_of_memory). A null budget has no limit.
+[[nodiscard]] inline std::shared_ptr<void> charge(const std::shared_ptr<MemoryBudget>& budget, std::size_t bytes,
+                                                  const char* what) {
+  if (!budget) return nullptr;
+  budget->take(bytes, what);
+  return {budget.get(), [budget, bytes](void*) { budget->give_back(bytes); }};
+}
+
+/// `memory`, which also keeps `charge`.
+[[nodiscard]] inline std::shared_ptr<void> charged(std::shared_ptr<void> memory, std::shared_ptr<void> charge) {
+  void* const data = memory.get();
+  auto both = std::make_shared<std::pair<std::shared_ptr<void>, std::shared_ptr<void>>>(std::move(charge), std::move(memory));
+  return {std::move(both), data};
+}
+
+}  // namespace lamella::core

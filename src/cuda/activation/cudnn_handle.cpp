@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/activation/cudnn_handle.hpp"
+
+#include "cuda/status.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+cudnnDataType_t data_type(DType dtype) {
+  switch (dtype) {
+    case DType::float16:
+      return CUDNN_DATA_HALF;
+    case DType::bfloat16:
+      return CUDNN_DATA_BFLOAT16;
+    case DType::float64:
+      return CUDNN_DATA_DOUBLE;
+    default:
+      return CUDNN_DATA_FLOAT;
+  }
+}
+
+}  // namespace
+
+void check(cudnnStatus_t status, int device, const char* call) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  check(cudaPeekAtLastError(), device, call);  // CUDA's own error says more, and may have lost the device
+  const std::string message = core::concat("[cuda:", device, "] ", call, ": ", cudnnGetErrorString(status));
+  const bool memory = status == CUDNN_STATUS_ALLOC_FAILED || status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+                      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+  if (memory) throw Error(ErrorCode::out_of_memory, message);
+  throw DeviceError(ErrorCode::device, message);
+}
+
+CudnnHandle::CudnnHandle(int device) : device_(device) {
+  const DeviceGuard guard(device);
+  check(cudnnCreate(&handle_), device, "cudnnCreate");
+}
+
+CudnnHandle::~CudnnHandle() {
+  if (!is_lost(device_)) static_cast<void>(cudnnDestroy(handle_));
+}
+
+cudnnHandle_t CudnnHandle::on(cudaStream_t stream) {
+  if (stream != stream_) check(cudnnSetStream(handle_, stream), device_, "cudnnSetStream");
+  stream_ = stream;
+  return handle_;
+}
+
+CudnnTensor::CudnnTensor(DType dtype, int n, int c, int h, int w, int device) {
+  check(cudnnCreateTensorDescriptor(&tensor_), device, "cudnnCreateTensorDescriptor");
+  const cudnnStatus_t status = cudnnSetTensor4dDescriptor(tensor_, CUDNN_TENSOR_NCHW, data_type(dtype), n, c, h, w);
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  static_cast<void>(cudnnDestroyTensorDescriptor(tensor_));
+  check(status, device, "cudnnSetTensor4dDescriptor");
+}
+
+CudnnTensor::~CudnnTensor() { static_cast<void>(cudnnDestroyTensorDescriptor(tensor_)); }
+
+std::shared_ptr<CudnnHandle> make_cudnn_handle(int device) { return std::make_shared<CudnnHandle>(device); }
+std::size_t cudnn_version() noexcept { return cudnnGetVersion(); }
+
+}  // namespace lamella::cuda

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cudnn.h>
+
+#include "cuda/activation/cudnn.hpp"
+#include "cuda/plans.hpp"
+
+/// What cuDNN's engines share. Included by the files of builds with cuDNN only.
+namespace lamella::cuda {
+
+class CudnnHandle {
+ public:
+  explicit CudnnHandle(int device);
+  ~CudnnHandle();
+  CudnnHandle(const CudnnHandle&) = delete;
+  CudnnHandle& operator=(const CudnnHandle&) = delete;
+  /// The handle, bound to `stream`.
+  [[nodiscard]] cudnnHandle_t on(cudaStream_t stream);
+
+ private:
+  int device_;
+  cudnnHandle_t handle_ = nullptr;
+  cudaStream_t stream_ = nullptr;
+};
+
+/// Throws DeviceError naming the call, or Error (out_of_memory).
+void check(cudnnStatus_t status, int device, const char* call);
+
+/// A contiguous NCHW tensor.
+class CudnnTensor {
+ public:
+  CudnnTensor(DType dtype, int n, int c, int h, int w, int device);
+  ~CudnnTensor();
+  CudnnTensor(const CudnnTensor&) = delete;
+  CudnnTensor& operator=(const CudnnTensor&) = delete;
+  [[nodiscard]] cudnnTensorDescriptor_t get() const noexcept { return tensor_; }
+
+ private:
+  cudnnTensorDescriptor_t tensor_ = nullptr;
+};
+
+/// dst = 1 * result + 0 * dst, in the type that cuDNN scales `dtype` by.
+struct CudnnScales {
+  explicit CudnnScales(DType dtype) : is_double(dtype == DType::float64) {}
+  [[nodiscard]] const void* one() const noexcept { return is_double ? static_cast<const void*>(&one64) : &one32; }
+  [[nodiscard]] const void* zero() const noexcept { return is_double ? static_cast<const void*>(&zero64) : &zero32; }
+  bool is_double;
+  float one32 = 1;
+  float zero32 = 0;
+  double one64 = 1;
+  double zero64 = 0;
+};
+
+}  // namespace lamella::cuda

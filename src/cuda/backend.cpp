@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/backend.hpp"
+
+#include "cuda/activation/cudnn.hpp"
+#include "cuda/ops.hpp"
+#include "cuda/status.hpp"
+#include "cuda/stream.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+/// A stream for one transfer. The legacy default stream is never used: it waits for the caller's streams.
+class TransferStream {
+ public:
+  explicit TransferStream(int device) : device_(device) {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), device_, "cudaStreamCreateWithFlags");
+  }
+  ~TransferStream() {
+    if (is_lost(device_)) return;
+    wait_quietly(stream_, device_);
+    check_quietly(cudaStreamDestroy(stream_), device_, "cudaStreamDestroy");
+  }
+  TransferStream(const TransferStream&) = delete;
+  TransferStream& operator=(const TransferStream&) = delete;
+  [[nodiscard]] cudaStream_t get() const noexcept { return stream_; }
+  void wait() const { check(cudaStreamSynchronize(stream_), device_, "cudaStreamSynchronize"); }
+
+ private:
+  int device_;
+  cudaStream_t stream_ = nullptr;
+};
+
+std::string version_text(std::size_t version, std::size_t major) {
+  return core::concat(version / major, ".", version % major / (major / 100 == 0 ? 1 : major / 100));
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int devices) : devices_(static_cast<std::size_t>(devices)), ops_(make_ops(*this)) {}
+CudaBackend::~CudaBackend() = default;
+
+DeviceMemory& CudaBackend::memory(int index) {
+  const std::lock_guard lock(mutex_);
+  LAMELLA_EXPECTS(index >= 0 && index < device_count(), device, "[cuda] device ", index, " does not exist; there are ",
+                  device_count());
+  auto& memory = devices_[static_cast<std::size_t>(index)];
+  if (!memory) memory = std::make_unique<DeviceMemory>(index);
+  return *memory;
+}
+
+int CudaBackend::overruns() const {
+  const std::lock_guard lock(mutex_);
+  int total = 0;
+  for (const auto& memory : devices_) total += memory ? memory->overruns() : 0;
+  return total;
+}
+
+std::string CudaBackend::describe(int index) const {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), index, "cudaGetDeviceProperties");
+  return core::concat(properties.name, ", compute capability ", properties.major, ".", properties.minor, ", ",
+                      properties.totalGlobalMem >> 30U, " GiB, ", properties.multiProcessorCount, " SMs");
+}
+
+std::vector<std::string> CudaBackend::libraries() const {
+  int driver = 0;
+  int runtime = 0;
+  check(cudaDriverGetVersion(&driver), 0, "cudaDriverGetVersion");
+  check(cudaRuntimeGetVersion(&runtime), 0, "cudaRuntimeGetVersion");
+  std::vector<std::string> result{core::concat("CUDA driver ", driver / 1000, ".", driver % 1000 / 10),
+                                  core::concat("CUDA runtime ", runtime / 1000, ".", runtime % 1000 / 10),
+                                  core::concat("cuBLASLt ", version_text(cublasLtGetVersion(), 10000))};
+  const std::size_t cudnn = cudnn_version();
+  result.push_back(cudnn == 0 ? std::string("cuDNN: not in this build")
+                              : core::concat("cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100));
+  return result;
+}
+
+void CudaBackend::copy(int index, void* dst, const void* src, std::size_t bytes) {
+  if (bytes == 0) return;
+  const DeviceGuard guard(index);
+  const TransferStream stream(index);
+  check(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream.get()), index, "cudaMemcpyAsync");
+  stream.wait();
+}
+
+void CudaBackend::fill(int index, void* dst, int byte, std::size_t bytes) {
+  if (bytes == 0) return;
+  const DeviceGuard guard(index);
+  const TransferStream stream(index);
+  check(cudaMemsetAsync(dst, byte, bytes, stream.get()), index, "cudaMemsetAsync");
+  stream.wait();
+}
+
+void CudaBackend::expect_device_memory(int index, const void* data, const char* what) {
+  if (data == nullptr) return;
+  const DeviceGuard guard(index);
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, data), index, "cudaPointerGetAttributes");
+  const bool reachable =
+      attributes.type == cudaMemoryTypeManaged || (attributes.type == cudaMemoryTypeDevice && attributes.device == index);
+  LAMELLA_EXPECTS(
+      reachable, device, what, " is said to lie on cuda:", index, ", but it is ",
+      attributes.type == cudaMemoryTypeDevice ? core::concat("memory of cuda:", attributes.device) : std::string("host memory"),
+      "; Tensor::to(device) copies it there");
+}
+
+std::unique_ptr<core::Stream> CudaBackend::create_stream(int index) { return std::make_unique<CudaStream>(index); }
+
+}  // namespace lamella::cuda

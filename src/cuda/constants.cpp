@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+#include <tuple>
+#include <utility>
+
+#include "core/backend.hpp"
+#include "core/budget.hpp"
+#include "cuda/plans.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+constexpr std::int64_t kRowBytes = 16;  ///< the widest access of a GPU, and what tensor cores want of a row
+
+/// The value as elements of `as`, each rounded to `rounded_to` on the way; `copy` owns what had to be made.
+const Tensor& converted(const Tensor& value, DType rounded_to, DType as, Tensor& copy) {
+  if (value.dtype() == as && rounded_to == as) return value;
+  copy = value.to(rounded_to).to(as);
+  return copy;
+}
+
+std::shared_ptr<const void> uploaded(const void* data, std::size_t bytes, const ops::PlanContext& context) {
+  core::Backend& backend = *context.backend;
+  const auto charge = core::charge(context.budget, bytes, "weights");
+  auto memory = backend.allocate(context.device_index, bytes);
+  backend.copy(context.device_index, memory.get(), data, bytes);
+  return core::charged(std::move(memory), charge);
+}
+
+}  // namespace
+
+std::int64_t padded_stride(std::int64_t units, DType dtype) {
+  const std::int64_t elements = kRowBytes / static_cast<std::int64_t>(size_of(dtype));
+  return (units + elements - 1) / elements * elements;
+}
+
+std::shared_ptr<const void> constant_on_device(const ConstantsPtr& constants, std::size_t i, DType rounded_to, DType as,
+                                               const ops::PlanContext& context) {
+  const auto make = [&]() -> std::shared_ptr<const void> {
+    Tensor copy;
+    const Tensor& value = converted((*constants)[i], rounded_to, as, copy);
+    return uploaded(value.data(), value.bytes(), context);
+  };
+  return constants->derived(core::concat("cuda:", context.device_index, " constant ", i, " ", name(rounded_to), " as ", name(as)),
+                            make);
+}
+
+DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc, const ops::PlanContext& context) {
+  const auto [inputs, units, dtype] = std::tuple(desc.inputs, desc.units, desc.dtype);
+  const std::int64_t stride = padded_stride(units, dtype);
+  const auto make = [&]() -> std::shared_ptr<const void> {
+    Tensor copy;
+    const Tensor& value = converted((*constants)[0], dtype, dtype, copy);
+    if (stride == units) return uploaded(value.data(), value.bytes(), context);
+    Tensor padded = Tensor::zeros({inputs, stride}, dtype);
+    const std::size_t row = static_cast<std::size_t>(units) * size_of(dtype);
+    const std::size_t padded_row = static_cast<std::size_t>(stride) * size_of(dtype);
+    for (std::size_t r = 0; r < static_cast<std::size_t>(inputs); ++r) {
+      std::memcpy(static_cast<std::byte*>(padded.data()) + r * padded_row, static_cast<const std::byte*>(value.data()) + r * row,
+                  row);
+    }
+    return uploaded(std::as_const(padded).data(), padded.bytes(), context);
+  };
+  return {constants->derived(core::concat("cuda:", context.device_index, " kernel ", name(dtype)), make), stride};
+}
+
+}  // namespace lamella::cuda

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "cuda/plans.hpp"
+
+/// The ways to do a Dense layer on a CUDA device.
+namespace lamella::cuda {
+
+using DenseEngine = ops::Engine<ops::DenseDesc>;
+
+const DenseEngine& cublaslt_epilogue_engine();     ///< cuBLASLt's product with bias and activation inside
+const DenseEngine& gemm_then_epilogue_engine();    ///< cuBLASLt's product, then bias and any activation in one pass
+const DenseEngine& gemm_bias_activation_engine();  ///< product, bias, activation by our kernel: three passes
+const DenseEngine& gemm_bias_cudnn_engine();       ///< product, bias, activation by cuDNN: three passes
+const DenseEngine& tiled_engine();                 ///< lamella's own product; any shape, any floating dtype
+
+/// Best first; the last refuses no floating dtype.
+inline std::span<const DenseEngine* const> dense_engines() {
+  static const std::array<const DenseEngine*, 5> engines{&cublaslt_epilogue_engine(), &gemm_then_epilogue_engine(),
+                                                         &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),
+                                                         &tiled_engine()};
+  return engines;
+}
+
+}  // namespace lamella::cuda

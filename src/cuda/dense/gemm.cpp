@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// cuBLASLt's product, with bias and activation in passes behind it.
+#include "cuda/activation/engines.hpp"
+#include "cuda/dense/engines.hpp"
+#include "cuda/dense/product.hpp"
+#include "kernels/kernels.hpp"
+#include "ops/dense.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+/// 16-bit sums stay float32 until the one rounding at the store.
+bool is_narrow(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
+
+ProductDesc product_of(const ops::DenseDesc& d, bool padded) {
+  const DType dst = compute_type(d.dtype);
+  const std::int64_t stride = padded && is_narrow(d.dtype) ? padded_stride(d.units, dst) : d.units;
+  return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), stride, d.dtype, dst, d.math, LtEpilogue::none};
+}
+
+/// Where the sums are: in dst itself, or in float32 behind the library's workspace.
+class Sums {
+ public:
+  /// `padded`: rows of the float32 sums start aligned.
+  Sums(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context, bool padded)
+      : desc_(d),
+        device_(context.device_index),
+        product_desc_(product_of(d, padded)),
+        kernel_(kernel_on_device(constants, d, context)),
+        bias_(d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr),
+        product_(product_desc_, nullptr, context.device_index) {}
+
+  [[nodiscard]] std::size_t workspace_bytes() const {
+    return aligned(product_.workspace_bytes()) + (is_narrow(desc_.dtype) ? sums_bytes() : 0);
+  }
+  [[nodiscard]] void* compute(const ops::Args& args) const {
+    void* const sums =
+        is_narrow(desc_.dtype) ? static_cast<std::byte*>(args.workspace) + aligned(product_.workspace_bytes()) : args.dst;
+    product_.execute(stream_of(args.stream), args.srcs[0], kernel_.data.get(), sums, args.workspace);
+    return sums;
+  }
+  /// dst = activation(sums + bias), in dst's type; null biases are not added.
+  void pass(const ops::Args& args, const ActivationSpec& activation, const void* sums, const void* bias, void* dst,
+            DType dst_type) const {
+    const std::int64_t dst_stride = dst == sums ? product_desc_.dst_stride : desc_.units;
+    check(kernels::epilogue({activation, product_desc_.dst, dst_type, sums, bias, dst, desc_.batch, desc_.units,
+                             product_desc_.dst_stride, dst_stride},
+                            handle_of(stream_of(args.stream))),
+          device_, "epilogue kernel");
+  }
+  [[nodiscard]] const void* bias() const { return bias_.get(); }
+  [[nodiscard]] const ops::DenseDesc& desc() const { return desc_; }
+  [[nodiscard]] DType type() const { return product_desc_.dst; }
+
+ private:
+  [[nodiscard]] std::size_t sums_bytes() const {
+    return static_cast<std::size_t>(desc_.batch * product_desc_.dst_stride) * size_of(product_desc_.dst);
+  }
+
+  ops::DenseDesc desc_;
+  int device_;
+  ProductDesc product_desc_;
+  DeviceKernel kernel_;
+  std::shared_ptr<const void> bias_;
+  Product product_;
+};
+
+class FusedPlan final : public ops::Plan {
+ public:
+  FusedPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context)
+      : sums_(d, constants, context, true) {}
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return sums_.workspace_bytes(); }
+  void execute(const ops::Args& args) const override {
+    void* const sums = sums_.compute(args);
+    const bool nothing_left =
+        sums == args.dst && sums_.bias() == nullptr && sums_.desc().activation.kind == ActivationKind::Linear;
+    if (!nothing_left) sums_.pass(args, sums_.desc().activation, sums, sums_.bias(), args.dst, sums_.desc().dtype);
+  }
+
+ private:
+  Sums sums_;
+};
+
+/// Bias and activation each read and write all of the sums, as a framework without fusion does.
+class UnfusedPlan final : public ops::Plan {
+ public:
+  /// `vendor`: does the activation; null: our kernel.
+  UnfusedPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
+              const ActivationEngine* vendor)
+      : sums_(d, constants, context, false) {
+    if (vendor != nullptr) activation_ = vendor->plan(activation_of(d), constants, context);
+  }
+  /// The vendor's pass works on the sums as they are; narrow results are rounded by one pass more.
+  [[nodiscard]] static ops::ActivationDesc activation_of(const ops::DenseDesc& d) {
+    return {d.batch * d.units, d.activation, compute_type(d.dtype)};
+  }
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return sums_.workspace_bytes(); }
+  void execute(const ops::Args& args) const override {
+    void* const sums = sums_.compute(args);
+    const ops::DenseDesc& d = sums_.desc();
+    if (sums_.bias() != nullptr) sums_.pass(args, {}, sums, sums_.bias(), sums, sums_.type());
+    if (!activation_) {
+      sums_.pass(args, d.activation, sums, nullptr, args.dst, d.dtype);
+      return;
+    }
+    const void* const src = sums;
+    ops::Args rest = args;
+    rest.srcs = std::span(&src, 1);
+    rest.dst = sums;
+    activation_->execute(rest);
+    if (sums != args.dst) sums_.pass(args, {}, sums, nullptr, args.dst, d.dtype);
+  }
+
+ private:
+  Sums sums_;
+  PlanPtr activation_;
+};
+
+class FusedEngine final : public DenseEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "gemm_then_epilogue"; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+    std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "has one pass after cuBLASLt's product");
+    return why.empty() ? why_no_product(product_of(d, true)) : why;
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    return std::make_unique<FusedPlan>(d, constants, context);
+  }
+};
+
+class UnfusedEngine final : public DenseEngine {
+ public:
+  UnfusedEngine(std::string_view name, const ActivationEngine* vendor) : name_(name), vendor_(vendor) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return name_; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    std::string why = ops::refused_by_all(d, {Fusion::none}, "makes three passes");
+    if (why.empty()) why = why_no_product(product_of(d, false));
+    return why.empty() && vendor_ != nullptr ? vendor_->refuses(UnfusedPlan::activation_of(d), context) : why;
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    return std::make_unique<UnfusedPlan>(d, constants, context, vendor_);
+  }
+
+ private:
+  std::string_view name_;
+  const ActivationEngine* vendor_;
+};
+
+}  // namespace
+
+const DenseEngine& gemm_then_epilogue_engine() {
+  static const FusedEngine engine;
+  return engine;
+}
+const DenseEngine& gemm_bias_activation_engine() {
+  static const UnfusedEngine engine("gemm_bias_activation", nullptr);
+  return engine;
+}
+const DenseEngine& gemm_bias_cudnn_engine() {
+  static const UnfusedEngine engine("gemm_bias_cudnn", &cudnn_activation_engine());
+  return engine;
+}
+
+}  // namespace lamella::cuda

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <lamella/dtype.hpp>
+#include <lamella/options.hpp>
+
+#include "cuda/stream.hpp"
+
+/// Products by cuBLASLt.
+namespace lamella::cuda {
+
+/// What cuBLASLt may do to a product before it is stored.
+enum class LtEpilogue { none, bias, relu, relu_bias, gelu_tanh, gelu_tanh_bias };
+
+/// dst[batch, units] = epilogue(src[batch, inputs] . kernel[inputs, units]), rows `kernel_stride` and `dst_stride` elements
+/// apart.
+struct ProductDesc {
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  std::int64_t kernel_stride = 0;
+  std::int64_t dst_stride = 0;
+  DType src = DType::float32;  ///< of src and kernel
+  DType dst = DType::float32;  ///< src's type, or float32
+  Math math = Math::exact;
+  LtEpilogue epilogue = LtEpilogue::none;
+};
+
+/// Empty when cuBLASLt can do it in principle, else why not.
+[[nodiscard]] std::string why_no_product(const ProductDesc& desc);
+
+/// One product made ready: descriptors built, algorithm chosen. Immutable; any number of threads may execute it, each on a stream
+/// of its own.
+///
+/// Row-major y = x W is, to column-major cuBLAS, y^T = W^T x^T: A is the kernel (m = units), B is x (n = batch), nothing is
+/// transposed, and the bias lies along m, which is units. This is the one place that knows.
+class Product {
+ public:
+  /// Asks cuBLASLt's heuristics, twice: for src and dst aligned to 16 bytes, and for any. `bias`, which epilogues with one read,
+  /// is (units,) of desc.src's type on the device and outlives this. Throws DeviceError.
+  Product(const ProductDesc& desc, const void* bias, int device);
+  ~Product();
+  Product(const Product&) = delete;
+  Product& operator=(const Product&) = delete;
+
+  /// The larger of what the chosen algorithms want, at most 32 MiB.
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept;
+  /// Enqueues. `kernel` is aligned to 16 bytes, `workspace` to 256.
+  void execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace lamella::cuda

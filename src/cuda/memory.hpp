@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <cuda_runtime_api.h>
+
+namespace lamella::cuda {
+
+/// The memory of one device. Memory comes from a pool of lamella's own that keeps up to kKept bytes for the next allocation; with
+/// LAMELLA_CUDA_ALLOCATOR=plain each allocation is a cudaMalloc of its own between canaries and filled with NaN, which is what
+/// compute-sanitizer needs to see an overrun. Thread-safe.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(int device);
+  ~DeviceMemory();
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  /// See Backend::allocate.
+  [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes);
+  [[nodiscard]] std::shared_ptr<void> allocate_pinned(std::size_t bytes) const;
+  /// Allocations whose canaries were found damaged; plain mode only.
+  [[nodiscard]] int overruns() const;
+
+ private:
+  static constexpr std::size_t kKept = std::size_t{256} << 20U;
+
+  struct Unsettled;
+  struct Pool;
+  struct Plain;
+  [[nodiscard]] std::shared_ptr<void> from_pool(std::size_t bytes);
+  [[nodiscard]] std::shared_ptr<void> plain(std::size_t bytes);
+  [[noreturn]] void throw_out_of_memory(std::size_t bytes) const;
+
+  int device_;
+  bool is_plain_;
+  std::shared_ptr<Unsettled> unsettled_;
+  std::mutex mutex_;
+  std::shared_ptr<Pool> pool_;  ///< made on first use
+  std::shared_ptr<Plain> plain_;
+};
+
+}  // namespace lamella::cuda

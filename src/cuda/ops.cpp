@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/ops.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "cuda/activation/engines.hpp"
+#include "cuda/dense/engines.hpp"
+#include "cuda/rowwise/engines.hpp"
+#include "cuda/steps.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+template <typename D>
+using Engines = std::span<const ops::Engine<D>* const>;
+
+/// Picks from a list; a forced name that stands in another list does not concern this one.
+template <typename D>
+ops::Choice choose(Engines<D> engines, const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  const bool concerned =
+      std::any_of(engines.begin(), engines.end(), [&](const auto* engine) { return engine->name() == forced; });
+  return ops::select<D>(engines, desc, constants, context, concerned ? forced : std::string_view());
+}
+
+ops::Choice choose(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return choose<ops::DenseDesc>(dense_engines(), d, constants, context, forced);
+}
+ops::Choice choose(const ops::ActivationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return choose<ops::ActivationDesc>(activation_engines(), d, constants, context, forced);
+}
+ops::Choice choose(const ops::RowwiseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return choose<ops::RowwiseDesc>(rowwise_engines(), d, constants, context, forced);
+}
+template <typename D>
+ops::Choice choose(const D& d, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {
+  ops::Choice choice;
+  choice.plan = plan(d, constants, context);
+  choice.engine = "kernel";
+  return choice;
+}
+
+void expect_floating(DType dtype) {
+  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[cuda] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64");
+}
+
+/// Dense engines refuse for themselves; what only moves elements takes all types.
+void check_type(const ops::Desc& desc) {
+  std::visit(
+      [](const auto& d) {
+        using D = std::decay_t<decltype(d)>;
+        constexpr bool moves =
+            std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::TransposeDesc> || std::is_same_v<D, ops::DenseDesc>;
+        if constexpr (std::is_same_v<D, ops::CastDesc>) {
+          expect_floating(d.to);
+        } else if constexpr (!moves) {
+          expect_floating(d.dtype);
+        }
+      },
+      desc);
+}
+
+class CudaOps final : public ops::OpSet {
+ public:
+  explicit CudaOps(core::Backend& backend) : backend_(backend) {}
+  [[nodiscard]] ops::Choice plan(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                                 std::string_view forced) override {
+    check_type(desc);
+    const DeviceGuard guard(context.device_index);
+    ops::PlanContext here = context;
+    here.backend = &backend_;
+    return std::visit([&](const auto& d) { return choose(d, constants, here, forced); }, desc);
+  }
+  [[nodiscard]] std::vector<std::string> engines() const override {
+    std::vector<std::string> names;
+    for (const auto* engine : dense_engines()) names.emplace_back(engine->name());
+    for (const auto* engine : activation_engines()) names.emplace_back(engine->name());
+    for (const auto* engine : rowwise_engines()) names.emplace_back(engine->name());
+    return names;
+  }
+
+ private:
+  core::Backend& backend_;
+};
+
+}  // namespace
+
+std::unique_ptr<ops::OpSet> make_ops(core::Backend& backend) { return std::make_unique<CudaOps>(backend); }
+
+}  // namespace lamella::cuda

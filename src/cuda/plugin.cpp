@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core finds in liblamella_cuda.so.
+#include <string_view>
+
+#include <lamella/export.hpp>
+#include <lamella/version.hpp>
+
+#include "core/check.hpp"
+#include "cuda/backend.hpp"
+#include "cuda/status.hpp"
+
+extern "C" LAMELLA_API lamella::core::Backend* lamella_cuda_plugin_1(const char* version, std::string& why_not) {
+  using lamella::cuda::CudaBackend;
+  if (version != lamella::version()) {
+    why_not = lamella::core::concat("the CUDA plugin is of version ", lamella::version(), ", lamella is of version ", version);
+    return nullptr;
+  }
+  const int devices = lamella::cuda::usable_devices(why_not);
+  if (devices == 0) return nullptr;
+  try {
+    // Never destroyed: CUDA may be gone before static objects are, and memory outlives main() in callers' static objects.
+    static auto* const backend = new CudaBackend(devices);
+    return backend;
+  } catch (const std::exception& error) {
+    why_not = lamella::core::without_code(error.what());
+    return nullptr;
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/steps.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+static_assert(kernels::kMaxAxes >= Shape::kMaxRank);
+
+kernels::CombineKind kind_of(ops::CombineKind kind) {
+  switch (kind) {
+    case ops::CombineKind::add:
+      return kernels::CombineKind::add;
+    case ops::CombineKind::subtract:
+      return kernels::CombineKind::subtract;
+    case ops::CombineKind::multiply:
+      return kernels::CombineKind::multiply;
+    case ops::CombineKind::average:
+      return kernels::CombineKind::average;
+    case ops::CombineKind::maximum:
+      return kernels::CombineKind::maximum;
+    case ops::CombineKind::minimum:
+      return kernels::CombineKind::minimum;
+  }
+  return kernels::CombineKind::add;
+}
+
+/// The distance of neighbours along each axis of dst, 0 where src is broadcast.
+kernels::CombineSource source_of(const Shape& src, const Shape& dst) {
+  kernels::CombineSource source;
+  for (int axis = 0; axis < dst.rank(); ++axis) source.strides[axis] = src[axis] == 1 ? 0 : src.elements(axis + 1, src.rank());
+  return source;
+}
+
+}  // namespace
+
+PlanPtr plan(const ops::LayerNormalizationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const DType c = compute_type(d.dtype);
+  const auto gamma = d.has_gamma ? constant_on_device(constants, 0, c, c, context) : nullptr;
+  const auto beta = d.has_beta ? constant_on_device(constants, d.has_gamma ? 1 : 0, c, c, context) : nullptr;
+  return make_plan([d, gamma, beta, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::LayerNormalization rows{d.dtype, args.srcs[0], gamma.get(), beta.get(), args.dst,
+                                           d.outer, d.length,     d.epsilon,   d.rms};
+    check(kernels::layer_normalization(rows, handle_of(stream)), device, "layer_normalization kernel");
+  });
+}
+
+PlanPtr plan(const ops::AffineDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const DType c = compute_type(d.dtype);
+  const auto scale = constant_on_device(constants, 0, c, c, context);
+  const auto offset = constant_on_device(constants, 1, c, c, context);
+  return make_plan([d, scale, offset, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    check(kernels::affine(d.dtype, args.srcs[0], scale.get(), offset.get(), args.dst, d.outer, d.channels, d.inner,
+                          handle_of(stream)),
+          device, "affine kernel");
+  });
+}
+
+PlanPtr plan(const ops::PReluDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const auto alpha = constant_on_device(constants, 0, d.dtype, compute_type(d.dtype), context);
+  return make_plan([d, alpha, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    check(kernels::prelu(d.dtype, args.srcs[0], alpha.get(), args.dst, d.batch, d.length, handle_of(stream)), device,
+          "prelu kernel");
+  });
+}
+
+PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  kernels::Combine shape;
+  shape.kind = kind_of(d.kind);
+  shape.dtype = d.dtype;
+  std::vector<kernels::CombineSource> sources;
+  if (std::all_of(d.srcs.begin(), d.srcs.end(), [&](const Shape& s) { return s == d.dst; })) {
+    const Shape flat{d.dst.elements()};  // nothing is broadcast: one long row
+    shape.axes = 1;
+    shape.shape[0] = flat[0];
+    sources.assign(d.srcs.size(), source_of(flat, flat));
+    for (auto& source : sources) source.strides[0] = 1;
+  } else {
+    shape.axes = d.dst.rank();
+    for (int axis = 0; axis < d.dst.rank(); ++axis) shape.shape[axis] = d.dst[axis];
+    for (const Shape& src : d.srcs) sources.push_back(source_of(src, d.dst));
+  }
+  shape.sources = sources;
+  const std::size_t workspace = kernels::combine_workspace(shape);
+  const auto execute = [shape, sources, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    auto now = sources;
+    for (std::size_t i = 0; i < now.size(); ++i) now[i].data = args.srcs[i];
+    kernels::Combine combine = shape;
+    combine.sources = now;
+    combine.dst = args.dst;
+    combine.workspace = args.workspace;
+    check(kernels::combine(combine, handle_of(stream)), device, "combine kernel");
+  };
+  return make_plan(execute, workspace);
+}
+
+PlanPtr plan(const ops::ConcatDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  std::vector<std::size_t> bytes;
+  for (const std::int64_t extent : d.extents) bytes.push_back(static_cast<std::size_t>(extent) * size_of(d.dtype));
+  const std::size_t row = std::accumulate(bytes.begin(), bytes.end(), std::size_t{0});
+  return make_plan([bytes, row, outer = static_cast<std::size_t>(d.outer), device = context.device_index](CudaStream& stream,
+                                                                                                          const ops::Args& args) {
+    std::size_t at = 0;
+    for (std::size_t k = 0; k < bytes.size(); at += bytes[k++]) {
+      if (bytes[k] == 0 || outer == 0) continue;
+      check(cudaMemcpy2DAsync(static_cast<std::byte*>(args.dst) + at, row, args.srcs[k], bytes[k], bytes[k], outer,
+                              cudaMemcpyDeviceToDevice, handle_of(stream)),
+            device, "cudaMemcpy2DAsync");
+    }
+  });
+}
+
+PlanPtr plan(const ops::TransposeDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  kernels::Transpose shape;
+  shape.element_bytes = static_cast<int>(size_of(d.dtype));
+  shape.axes = d.src.rank();
+  for (int axis = 0; axis < d.src.rank(); ++axis) {
+    shape.shape[axis] = d.src[axis];
+    shape.permutation[axis] = d.permutation[static_cast<std::size_t>(axis)];
+  }
+  return make_plan([shape, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    kernels::Transpose transpose = shape;
+    transpose.src = args.srcs[0];
+    transpose.dst = args.dst;
+    check(kernels::transpose(transpose, handle_of(stream)), device, "transpose kernel");
+  });
+}
+
+PlanPtr plan(const ops::CastDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    check(kernels::cast(d.from, d.to, args.srcs[0], args.dst, d.elements, handle_of(stream)), device, "cast kernel");
+  });
+}
+
+}  // namespace lamella::cuda

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cuda/plans.hpp"
+
+/// Operations with one way to be done on a CUDA device: a kernel of lamella's own.
+namespace lamella::cuda {
+
+[[nodiscard]] PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants,
+                           const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::AffineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+
+}  // namespace lamella::cuda

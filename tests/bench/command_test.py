@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the `lamella bench` command and of the scripts in bench/. Usage: command_test.py PART LAMELLA PLANTED_LIBRARY"""
+import copy
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PART, LAMELLA, PLANTED = sys.argv[1:4]
+BENCH = [LAMELLA, "bench", "--spread", "100", "--others", "100", "--threads", "1"]  # what is tested is not how quiet the machine is
+SKIPPED = 77
+
+
+def run(*arguments, **environment):
+    environment = dict(os.environ, **environment)
+    environment.pop("LAMELLA_DEVICE", None)
+    return subprocess.run([str(a) for a in arguments], capture_output=True, text=True, env=environment)
+
+
+def bench(*arguments, plant=""):
+    extra = {"LD_PRELOAD": PLANTED, "LAMELLA_PLANT": plant} if plant else {}
+    return run(*BENCH, *arguments, **extra)
+
+
+def expect(condition, *what):
+    if not condition:
+        raise SystemExit("FAILED: " + " ".join(map(str, what)))
+
+
+def script(name, *arguments):
+    return run(sys.executable, ROOT / "bench" / name, *arguments)
+
+
+SMALL = ["--batch", "7,33", "--width", "31", "--activation", "tanh", "--cache", "warm"]
+
+
+def number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_row(row):
+    for field in ("name", "run_name", "run_type", "level", "device", "engine", "fusion", "cache", "time_unit"):
+        expect(isinstance(row[field], str), field, row)
+    for field in ("repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time", "batch"):
+        expect(number(row[field]), field, row)
+    if row.get("error_occurred"):
+        expect(row["error_message"], "no reason", row)
+        return
+    for field in ("min_us", "spread", "samples", "bytes", "flops", "gb_per_s", "gflop_per_s", "floor_us", "fraction_of_floor", "load", "others"):
+        expect(number(row[field]), field, row)
+    expect(row["speedup"] is None or row["speedup"] > 0, row)
+    expect(row["bound_by"] in ("memory", "arithmetic", "launch", "call"), row)
+    expect(0 < row["min_us"] <= row["real_time"], row)
+    expect(abs(row["fraction_of_floor"] - row["floor_us"] / row["real_time"]) < 1e-9, row)
+
+
+def schema():
+    with tempfile.TemporaryDirectory() as folder:
+        done = bench(*SMALL, "--cache", "warm,cold", "--json", "--out", f"{folder}/out.json")
+        expect(done.returncode == 0, done.stderr)
+        data = json.loads(done.stdout)
+        expect(data == json.loads(pathlib.Path(folder, "out.json").read_text()), "--out differs from --json")
+    for field in ("date", "num_cpus", "caches", "load_avg", "fingerprint", "cpu", "compiler", "lamella_version", "threads", "ceilings", "why_no_cuda"):
+        expect(field in data["context"], field)
+    rows = data["benchmarks"]
+    for row in rows:
+        check_row(row)
+    expect({r["level"] for r in rows} == {"activation", "layer", "model"}, "levels")
+    expect({r["cache"] for r in rows} == {"warm", "cold"}, "caches")
+    expect(len({r["name"] for r in rows}) == len(rows), "two rows of one name")
+    if data["context"]["why_no_cuda"]:
+        absent = [r for r in rows if r["device"] == "cuda:0"]
+        expect(absent and all(r["error_message"] == "not measured: " + data["context"]["why_no_cuda"] for r in absent), "rows of the absent GPU")
+        expect(bench(*SMALL, "--device", "cuda").returncode == 5, "a GPU that was asked for and is not there")
+    model = ROOT / "examples/models/mlp.keras"
+    rows = json.loads(bench(model, "--batch", "1,7", "--device", "cpu", "--json").stdout)["benchmarks"]
+    expect({(r["model"], r["batch"]) for r in rows} == {("mlp.keras", 1), ("mlp.keras", 7)}, "a model of the user's")
+    table = bench(*SMALL).stdout
+    for word in ("layer, cpu", "model, cpu", "activation, cpu", "speedup", "floor"):
+        expect(word in table, word, table)
+    for wrong in (["--level", "x"], ["--dtype", "float7"], ["--fusion", "x"], ["--activation", "x"]):
+        done = bench(*SMALL, *wrong)
+        expect(done.returncode == 4 and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
+
+
+def made(folder, name, *arguments, plant=""):
+    path = pathlib.Path(folder, name)
+    done = bench(*arguments, "--device", "cpu", "--out", path, plant=plant)
+    expect(done.returncode == 0, done.stderr)
+    return path
+
+
+def compare():
+    with tempfile.TemporaryDirectory() as folder:
+        a = made(folder, "a.json", *SMALL)
+        data = json.loads(a.read_text())
+        for row in data["benchmarks"]:
+            row["spread"] = 0.01
+
+        def changed(name, change):
+            new = copy.deepcopy(data)
+            change(new)
+            pathlib.Path(folder, name).write_text(json.dumps(new))
+            return pathlib.Path(folder, name)
+
+        def slow(new):
+            row = next(r for r in new["benchmarks"] if not r.get("error_occurred"))
+            row["real_time"] *= 1.2
+            row["min_us"] *= 1.2
+
+        def slow_but_wide(new):
+            slow(new)
+            for row in new["benchmarks"]:
+                row["spread"] = 0.3
+
+        def slow_median_only(new):
+            row = next(r for r in new["benchmarks"] if not r.get("error_occurred"))
+            row["real_time"] *= 1.2
+
+        same = changed("same.json", lambda new: None)
+        done = script("compare", same, same)
+        expect(done.returncode == 0 and " 0 slower" in done.stdout, done.stdout, done.stderr)
+        done = script("compare", same, changed("slow.json", slow))
+        expect(done.returncode == 1 and " 1 slower" in done.stdout, done.stdout, done.stderr)
+        expect(script("compare", same, pathlib.Path(folder, "slow.json"), "--report-only").returncode == 0, "--report-only")
+        expect("1 faster" in script("compare", pathlib.Path(folder, "slow.json"), same).stdout, "faster")
+        expect(script("compare", same, changed("wide.json", slow_but_wide)).returncode == 0, "a change within the spread")
+        expect(script("compare", same, changed("median.json", slow_median_only)).returncode == 0, "a change of the median alone")
+        other = changed("other.json", lambda new: new["context"].update(fingerprint="0"))
+        expect(script("compare", same, other).returncode == 2, "another machine")
+
+
+def slowdown():
+    """Every call of the second run is five calls of the library."""
+    one = ["--level", "layer", "--batch", "64", "--width", "64", "--activation", "tanh", "--cache", "warm"]
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = [json.loads(made(folder, name, *one, plant=plant).read_text()) for name, plant in (("a", ""), ("b", "slow"))]
+        for data, name in zip(quiet, ("a.json", "b.json")):
+            for row in data["benchmarks"]:
+                row["spread"] = min(row.get("spread", 0), 0.2)  # a loaded machine's; the plant is far more
+            pathlib.Path(folder, name).write_text(json.dumps(data))
+        done = script("compare", f"{folder}/a.json", f"{folder}/b.json")
+        expect(done.returncode == 1, done.stdout, done.stderr)
+        expect(script("compare", f"{folder}/a.json", f"{folder}/a.json").returncode == 0, "nothing planted")
+
+
+def wrong():
+    done = bench(*SMALL, "--device", "cpu", plant="wrong")
+    expect(done.returncode == 1, done.returncode, done.stderr)
+    expect("wrong at element" in done.stderr and done.stdout == "", done.stderr)
+    expect(bench(*SMALL, "--device", "cpu", plant="none").returncode == 0, "nothing planted")
+
+
+def docs():
+    expect(script("quote", "--check").returncode == 0, script("quote", "--check").stdout)
+    with tempfile.TemporaryDirectory() as folder:
+        document = pathlib.Path(folder, "doc.md")
+        text = (ROOT / "docs/performance.md").read_text()
+        at = text.index("<!-- end -->")
+        document.write_text(text[:at] + "| planted | 1 |\n" + text[at:])
+        expect(script("quote", "--check", document).returncode == 1, "a changed table")
+        expect(script("quote", document).returncode == 0 and document.read_text() == text, "rewriting it")
+        document.write_text(text + "\nIt takes 3.2 us, 1.5x faster.\n")
+        expect(script("quote", "--check", document).returncode == 1, "a number of nobody's")
+
+
+def instructions():
+    program = pathlib.Path(LAMELLA).parent / "instructions"
+    if not program.exists() or not shutil.which("valgrind") or not shutil.which("readelf"):
+        return SKIPPED
+    with tempfile.TemporaryDirectory() as folder:
+        baseline = pathlib.Path(folder, "baseline.json")
+        changelog = pathlib.Path(folder, "CHANGELOG.md")
+        changelog.write_text("# Changelog\n")
+        check = [program, "--case", "predict_1x1", "--baseline", baseline, "--changelog", changelog]
+        expect(script("instructions", *check).returncode == 3, "no baseline")
+        done = script("instructions", *check, "--update")
+        expect(done.returncode == 0, done.stdout, done.stderr)
+        expect(script("instructions", *check).returncode == 0, "the same program")
+        counts = json.loads(baseline.read_text())
+        key = next(iter(counts))
+        before = counts[key]["predict_1x1"] = int(counts[key]["predict_1x1"] / 1.2)
+        baseline.write_text(json.dumps(counts))
+        done = script("instructions", *check)
+        expect(done.returncode == 1 and "GREW" in done.stdout, done.stdout, done.stderr)
+        changelog.write_text(f"- instructions predict_1x1 {before} -> more: a reason\n")
+        expect(script("instructions", *check).returncode == 0, "CHANGELOG says why")
+        changelog.write_text("- instructions predict_1x1 1 -> 2: an old reason\n")
+        expect(script("instructions", *check).returncode == 1, "an old line excuses nothing")
+    return 0
+
+
+def report():
+    with tempfile.TemporaryDirectory() as folder:
+        result = made(folder, "result.json", *SMALL)
+        page = pathlib.Path(folder, "report.html")
+        done = script("report", result, "--out", page)
+        if done.returncode == SKIPPED:
+            return SKIPPED
+        expect(done.returncode == 0, done.stdout, done.stderr)
+        text = page.read_text()
+        expect(text.count("<svg") >= 4, "pictures", text.count("<svg"))
+        for word in ('src="', "href=\"http", "@import"):
+            expect(word not in text, "not self-contained:", word)
+        for word in ("Speedup by fusion", "Time against the roofline floor", "Engines side by side", "Roofline"):
+            expect(word in text, word)
+    return 0
+
+
+sys.exit(globals()[PART]() or 0)

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory, transfers, driver states and lost devices.
+#include <cstdlib>
+
+#include "cuda/backend.hpp"
+#include "cuda/cuda_support.hpp"
+
+namespace lamella::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class CudaDeviceTest : public CudaTest {};
+
+template <typename F>
+std::string message_of(F&& f, ErrorCode code) {
+  try {
+    f();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+struct DriverState {
+  int version;
+  cudaError_t error;
+  const char* says;
+};
+
+TEST_F(CudaDeviceTest, SaysWhatIsWrongWithTheDriver) {
+  for (const auto& [version, error, says] :
+       {DriverState{0, cudaErrorInsufficientDriver, "no NVIDIA driver was found"},
+        {12000, cudaErrorInsufficientDriver, "supports CUDA 12.0, this build of lamella needs CUDA 13.0"},
+        {13000, cudaErrorNoDevice, "CUDA_VISIBLE_DEVICES"},
+        {13000, cudaErrorSystemDriverMismatch, "reboot"},
+        {13000, cudaErrorCompatNotSupportedOnDevice, "compatibility package"},
+        {13000, cudaErrorSymbolNotFound, "incomplete"},
+        {13000, cudaErrorUnknown, "cudaErrorUnknown"}}) {
+    fake_cuda::Options options;
+    options.driver_version = version;
+    options.driver_error = error;
+    restart_cuda(options);
+    EXPECT_THAT(why_no_cuda(), HasSubstr(says));
+    EXPECT_EQ(resolve(Device::automatic()), Device::cpu());
+    EXPECT_THAT(message_of([] { static_cast<void>(Model::load(mlp_path(), on_cuda())); }, ErrorCode::device), HasSubstr(says));
+    EXPECT_EQ(Model::load(mlp_path()).device(), Device::cpu());
+  }
+  restart_cuda();
+  EXPECT_EQ(why_no_cuda(), "");
+  EXPECT_EQ(resolve(Device::automatic()), Device::cuda(0));
+}
+
+TEST_F(CudaDeviceTest, RefusesADeviceThatDoesNotExist) {
+  restart_cuda({.devices = 2});
+  EXPECT_EQ(available_devices().size(), 3U);
+  EXPECT_THAT(message_of([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(2))); }, ErrorCode::device),
+              AllOf(HasSubstr("cuda:2 does not exist"), HasSubstr("there are 2")));
+}
+
+TEST_F(CudaDeviceTest, CarriesTensorsThereAndBack) {
+  restart_cuda({.devices = 2});
+  for (const std::int64_t n : {0, 1, 3, 1027}) {
+    const Tensor host = random_rows(n, 1);
+    const Tensor there = host.to(Device::cuda(1));
+    EXPECT_EQ(there.device(), Device::cuda(1));
+    EXPECT_EQ(values_of(there.clone().to(Device::cuda(0)).to(Device::cpu())), values_of(host));
+    EXPECT_EQ(values_of(Tensor::zeros({n}, DType::float32, Device::cuda(1)).to(Device::cpu())),
+              std::vector<float>(static_cast<std::size_t>(n)));
+    EXPECT_THROW(static_cast<void>(there.span<float>()), ArgumentError);
+  }
+}
+
+TEST_F(CudaDeviceTest, SaysHowMuchMemoryWasAskedForAndIsFree) {
+  restart_cuda({.memory = std::size_t{64} << 20U});
+  const Tensor kept({1 << 20}, DType::float32, Device::cuda(0));
+  EXPECT_THAT(message_of([] { static_cast<void>(Tensor({1 << 25}, DType::float32, Device::cuda(0))); }, ErrorCode::out_of_memory),
+              AllOf(HasSubstr("134217728 bytes"), HasSubstr("of 67108864 bytes are free")));
+  const Tensor after({1 << 22}, DType::float32, Device::cuda(0));  // a refusal harms nothing
+  EXPECT_EQ(after.bytes(), std::size_t{16} << 20U);
+}
+
+TEST_F(CudaDeviceTest, TheAllocatorOfTheSanitizersFindsAnOverrun) {
+  ASSERT_EQ(setenv("LAMELLA_CUDA_ALLOCATOR", "plain", 1), 0);
+  auto& backend = static_cast<cuda::CudaBackend&>(core::cuda_backend());
+  {
+    const auto memory = backend.allocate(0, 100);
+    std::vector<unsigned char> bytes(100);
+    backend.copy(0, bytes.data(), memory.get(), 100);
+    EXPECT_THAT(bytes, testing::Each(0xFF));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.get()) % 256, 0U);
+  }
+  EXPECT_EQ(backend.overruns(), 0);
+  {
+    const auto memory = backend.allocate(0, 100);
+    backend.fill(0, memory.get(), 1, 101);
+  }
+  EXPECT_EQ(backend.overruns(), 1);
+  ASSERT_EQ(setenv("LAMELLA_CUDA_ALLOCATOR", "arena", 1), 0);
+  restart_cuda();
+  EXPECT_THAT(message_of([] { static_cast<void>(core::cuda_backend().allocate(0, 1)); }, ErrorCode::value),
+              HasSubstr("allowed pool, plain"));
+  ASSERT_EQ(unsetenv("LAMELLA_CUDA_ALLOCATOR"), 0);
+}
+
+TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
+  for (const fake_cuda::Fault fault : {fake_cuda::Fault::sticky, fake_cuda::Fault::late}) {
+    restart_cuda({.devices = 2});
+    const Tensor x = random_rows(3, 7);
+    {
+      const Model model(small_spec(), on_cuda());
+      static_cast<void>(model.predict(x));
+      fake_cuda::fail_nth("kernel", 1, fault);
+      EXPECT_THAT(message_of(
+                      [&] {
+                        static_cast<void>(model.predict(x));
+                        static_cast<void>(model.predict(x));
+                      },
+                      ErrorCode::device_lost),
+                  AllOf(HasSubstr("cuda:0"), HasSubstr("cudaErrorIllegalAddress")));
+      const std::string again = message_of([&] { static_cast<void>(model.predict(x)); }, ErrorCode::device_lost);
+      EXPECT_THAT(again, HasSubstr("until this process is started anew"));
+      EXPECT_THAT(message_of([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }, ErrorCode::device_lost),
+                  again);
+      EXPECT_EQ(Model(small_spec(), {.device = Device::cpu()}).predict(x).shape(), (Shape{3, 5}));
+      fake_cuda::no_faults();  // the other device's context is its own
+      EXPECT_EQ(Model(small_spec(), on_cuda(1)).predict(x).shape(), (Shape{3, 5}));
+    }
+  }
+  restart_cuda();
+}
+
+TEST_F(CudaDeviceTest, AnErrorThatSomebodyElseLeftIsNotOurs) {
+  const Model model(small_spec(), on_cuda());
+  fake_cuda::set_last_error(cudaErrorInvalidValue);
+  EXPECT_EQ(model.predict(random_rows(3, 7)).shape(), (Shape{3, 5}));
+  static_cast<void>(cudaGetLastError());
+}
+
+TEST_F(CudaDeviceTest, TellsHostMemoryFromDeviceMemory) {
+  restart_cuda({.devices = 2});
+  const Model model(small_spec(), on_cuda());
+  Tensor host = random_rows(3, 7);
+  Tensor elsewhere = host.to(Device::cuda(1));
+  Tensor dst({3, 5}, DType::float32, Device::cuda(0));
+  const TensorView lie(host.data(), host.shape(), DType::float32, Device::cuda(0));
+  EXPECT_THAT(message_of([&] { model.predict_into(lie, dst); }, ErrorCode::device),
+              HasSubstr("src is said to lie on cuda:0, but it is host memory"));
+  const TensorView other(elsewhere.data(), host.shape(), DType::float32, Device::cuda(0));
+  EXPECT_THAT(message_of([&] { model.predict_into(other, dst); }, ErrorCode::device), HasSubstr("but it is memory of cuda:1"));
+  EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("src lies on cpu"));
+  EXPECT_THAT(message_of([&] { static_cast<void>(model.predict(elsewhere)); }, ErrorCode::device),
+              HasSubstr("host memory is expected"));
+}
+
+}  // namespace
+}  // namespace lamella::test

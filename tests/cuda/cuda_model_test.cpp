@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole models: graphs, streams, engines, memory limits, threads.
+#include <atomic>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "cuda/cuda_support.hpp"
+
+namespace lamella::test {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+using testing::Not;
+
+class CudaModelTest : public CudaTest {};
+
+std::vector<float> on_cpu(const std::shared_ptr<const core::ModelSpec>& spec, const Tensor& x) {
+  return values_of(Model(spec, {.device = Device::cpu()}).predict(x));
+}
+
+TEST_F(CudaModelTest, PredictsWhatKerasDoes) {
+  const Model model = Model::load(mlp_path(), on_cuda());
+  const Tensor x = load_npy(std::string(LAMELLA_SOURCE_DIR) + "/examples/models/mlp_input.npy");
+  const Tensor expected = load_npy(std::string(LAMELLA_SOURCE_DIR) + "/examples/models/mlp_expected.npy");
+  expect_near(values_of(model.predict(x)), values_of(expected));
+}
+
+TEST_F(CudaModelTest, TheSameCallIsCapturedTheSecondTimeAndReplayedFromThenOn) {
+  const Model model(small_spec(), on_cuda());
+  const Tensor x = random_rows(9, 7);
+  const auto first = values_of(model.predict(x));
+  EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 0U);
+  fake_cuda::clear_call_log();
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(values_of(model.predict(x)), first);
+  EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture"), 1U);
+  EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 5U);
+  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("captured as a CUDA graph"));
+  EXPECT_THAT(model.explain({.batch = 10}), Not(HasSubstr("captured as a CUDA graph")));
+}
+
+TEST_F(CudaModelTest, WithoutGraphsTheBitsAreTheSame) {
+  Options plain = on_cuda();
+  plain.graphs = false;
+  const Model with(small_spec(), on_cuda());
+  const Model without(small_spec(), plain);
+  for (const std::int64_t rows : {1, 3, 127}) {
+    const Tensor x = random_rows(rows, 7);
+    const auto wanted = values_of(without.predict(x));
+    expect_near(wanted, on_cpu(small_spec(), x));
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(values_of(with.predict(x)), wanted) << rows;
+  }
+  fake_cuda::clear_call_log();
+  static_cast<void>(without.predict(random_rows(1, 7)));
+  EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture") + fake_cuda::count_calls("cudaGraphLaunch"), 0U);
+}
+
+TEST_F(CudaModelTest, ReplaysDoNotGrow) {
+  const Model model(small_spec(), on_cuda());
+  const Tensor x = random_rows(2, 7).to(Device::cuda(0));
+  Tensor y({2, 5}, DType::float32, Device::cuda(0));
+  for (int i = 0; i < 3; ++i) model.predict_into(x, y);
+  const auto before = fake_cuda::live();
+  for (int i = 0; i < 2000; ++i) model.predict_into(x, y);
+  EXPECT_EQ(fake_cuda::live(), before);
+}
+
+TEST_F(CudaModelTest, PredictIntoOnAStreamNeitherWaitsNorAllocatesNorCopies) {
+  const Model model(small_spec(), on_cuda());
+  const Tensor x = random_rows(4, 7).to(Device::cuda(0));
+  Tensor y({4, 5}, DType::float32, Device::cuda(0));
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  for (int i = 0; i < 3; ++i) model.predict_into(x, y, stream);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  fake_cuda::clear_call_log();
+  for (int i = 0; i < 3; ++i) model.predict_into(x, y, stream);
+  for (const std::string& call : fake_cuda::call_log()) {
+    EXPECT_THAT(call, testing::AnyOf("cudaGetDevice", "cudaGraphLaunch", "cudaEventRecord", "cudaPointerGetAttributes")) << call;
+  }
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  expect_near(values_of(y.to(Device::cpu())), on_cpu(small_spec(), x.to(Device::cpu())));
+  ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_F(CudaModelTest, WorkRunsAfterWhatTheCallersStreamHolds) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    restart_cuda({.seed = seed});
+    const Tensor host = random_rows(4, 7, seed);
+    const auto wanted = on_cpu(small_spec(), host);
+    {
+      const Model model(small_spec(), on_cuda());
+      Tensor x({4, 7}, DType::float32, Device::cuda(0));
+      Tensor y({4, 5}, DType::float32, Device::cuda(0));
+      cudaStream_t streams[2] = {};
+      for (cudaStream_t& stream : streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+      for (int i = 0; i < 6; ++i) {
+        // The caller's own kernel makes the input, on alternating streams; the sessions in between are shared.
+        const cudaStream_t stream = streams[i % 2];
+        float* const to = static_cast<float*>(x.data());
+        ASSERT_EQ(fake_cuda::launch(stream, {}, {to}, [&, to] { std::memcpy(to, host.view().data(), host.bytes()); }),
+                  cudaSuccess);
+        model.predict_into(x, y, stream);
+        ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+        expect_near(values_of(y.to(Device::cpu())), wanted);
+      }
+      for (const cudaStream_t stream : streams) ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+    }
+    ASSERT_THAT(fake_cuda::misuses(), testing::IsEmpty()) << "seed " << seed;
+  }
+}
+
+TEST_F(CudaModelTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    restart_cuda({.seed = seed});
+    const Model model(small_spec(), on_cuda());
+    const Tensor hosts[2] = {random_rows(4, 7, 1), random_rows(4, 7, 2)};
+    const Tensor xs[2] = {hosts[0].to(Device::cuda(0)), hosts[1].to(Device::cuda(0))};
+    Tensor ys[2] = {Tensor({4, 5}, DType::float32, Device::cuda(0)), Tensor({4, 5}, DType::float32, Device::cuda(0))};
+    cudaStream_t streams[2] = {};
+    for (cudaStream_t& stream : streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+    for (int i = 0; i < 4; ++i) {
+      for (int k = 0; k < 2; ++k) model.predict_into(xs[k], ys[k], streams[k]);
+    }
+    for (const cudaStream_t stream : streams) {
+      ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+      ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+    }
+    for (int k = 0; k < 2; ++k) expect_near(values_of(ys[k].to(Device::cpu())), on_cpu(small_spec(), hosts[k]));
+    ASSERT_THAT(fake_cuda::misuses(), testing::IsEmpty()) << "seed " << seed;
+  }
+}
+
+TEST_F(CudaModelTest, AModelMayGoWhileItsWorkIsUnderWay) {
+  const Tensor host = random_rows(4, 7);
+  const Tensor x = host.to(Device::cuda(0));
+  Tensor y({4, 5}, DType::float32, Device::cuda(0));
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  Model(small_spec(), on_cuda()).predict_into(x, y, stream);
+  Model(small_spec(), on_cuda()).predict_into(x, y, nullptr);  // CUDA's default stream
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  expect_near(values_of(y.to(Device::cpu())), on_cpu(small_spec(), host));
+  ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+TEST_F(CudaModelTest, ManyRowsGoInChunksThroughTwoSessions) {
+  for (unsigned seed = 0; seed < 10; ++seed) {
+    restart_cuda({.seed = seed});
+    Options options = on_cuda();
+    options.max_batch = 8;
+    const Model model(small_spec(), options);
+    const Tensor x = random_rows(67, 7, seed);
+    for (int i = 0; i < 3; ++i) expect_near(values_of(model.predict(x)), on_cpu(small_spec(), x));
+    ASSERT_THAT(fake_cuda::misuses(), testing::IsEmpty()) << "seed " << seed;
+  }
+}
+
+TEST_F(CudaModelTest, SetActivationSharesTheWeightsAndGivesItsOwnResults) {
+  Model model(small_spec(), on_cuda());
+  const Tensor x = random_rows(5, 7);
+  for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
+  Model copy = model;
+  const auto before = values_of(copy.predict(x));
+  model.set_activation("Dense_1", "tanh");
+  Model on_host(small_spec(), {.device = Device::cpu()});
+  on_host.set_activation("Dense_1", "tanh");
+  for (int i = 0; i < 3; ++i) expect_near(values_of(model.predict(x)), values_of(on_host.predict(x)));
+  EXPECT_EQ(values_of(copy.predict(x)), before);
+}
+
+TEST_F(CudaModelTest, RunsEveryFusionAndEveryEngineThatIsForced) {
+  const Tensor x = random_rows(6, 7);
+  for (const char* kind : {"relu", "tanh", "gelu", "silu", "softplus"}) {
+    SpecBuilder builder(3);
+    const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation(kind))});
+    const auto wanted = on_cpu(spec, x);
+    for (const Fusion fusion : {Fusion::automatic, Fusion::none, Fusion::epilogue}) {
+      Options options = on_cuda();
+      options.fusion = fusion;
+      expect_near(values_of(Model(spec, options).predict(x)), wanted);
+    }
+    for (const char* engine : {"gemm_then_epilogue", "gemm_bias_activation", "tiled"}) {
+      Options options = on_cuda();
+      options.engine = engine;
+      const Model model(spec, options);
+      expect_near(values_of(model.predict(x)), wanted);
+      const auto steps = nlohmann::json::parse(model.explain({.batch = 6, .json = true})).at("steps");
+      EXPECT_EQ(steps.at(0).at("engine"), engine);
+    }
+  }
+  Options options = on_cuda();
+  options.engine = "gemm_bias_cudnn";
+  options.fusion = Fusion::none;
+  SpecBuilder builder(3);
+  const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation("tanh"))});
+  expect_near(values_of(Model(spec, options).predict(x)), on_cpu(spec, x));
+  options.engine = "wgmma";
+  EXPECT_THROW(Model(spec, options), ArgumentError);
+}
+
+TEST_F(CudaModelTest, AMemoryLimitIsKeptAndSaysWhatDidNotFit) {
+  Options options = on_cuda();
+  options.memory_limit = 100;
+  const Tensor x = random_rows(6, 7);
+  const Model model(small_spec(), options);
+  try {
+    static_cast<void>(model.predict(x));
+    FAIL() << "100 bytes were enough";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+    EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("memory_limit"), HasSubstr("of 100 bytes are in use")));
+  }
+  options.memory_limit = std::size_t{128} << 20U;
+  expect_near(values_of(Model(small_spec(), options).predict(x)), on_cpu(small_spec(), x));
+}
+
+TEST_F(CudaModelTest, ManyThreadsAndModelsShareADevice) {
+  constexpr int kThreads = 8;
+  const Tensor x = random_rows(3, 7);
+  const std::vector<std::shared_ptr<const core::ModelSpec>> specs{small_spec(1), small_spec(2)};
+  const std::vector<std::vector<float>> wanted{on_cpu(specs[0], x), on_cpu(specs[1], x)};
+  {
+    const std::vector<Model> models{Model(specs[0], on_cuda()), Model(specs[1], on_cuda())};
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 20; ++i) {
+          const auto which = static_cast<std::size_t>((t + i) % 2);
+          const auto found = values_of(models[which].predict(x));
+          for (std::size_t k = 0; k < found.size(); ++k) wrong += std::fabs(found[k] - wanted[which][k]) > 1e-5F ? 1 : 0;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+  }
+  stop_cuda();
+  EXPECT_EQ(fake_cuda::live().device_bytes, 0U) << "memory comes back when models go";
+}
+
+TEST_F(CudaModelTest, EveryDeviceRunsModelsOfItsOwn) {
+  for (const int devices : {2, 8}) {
+    restart_cuda({.devices = devices});
+    const Tensor x = random_rows(3, 7);
+    const auto wanted = on_cpu(small_spec(), x);
+    std::vector<Model> models;
+    for (int d = 0; d < devices; ++d) models.emplace_back(small_spec(), on_cuda(d));
+    for (int i = 0; i < 3; ++i) {
+      for (const Model& model : models) expect_near(values_of(model.predict(x)), wanted);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lamella::test

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/fake_backend.hpp"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "core/check.hpp"
+#include "cuda/backend.hpp"
+#include "cuda/status.hpp"
+
+namespace lamella {
+namespace {
+
+struct State {
+  std::mutex mutex;
+  bool opened = false;
+  std::unique_ptr<cuda::CudaBackend> backend;
+  std::string why_not;
+
+  /// As lamella_cuda_plugin_1 and its caller do.
+  void open() {
+    const std::lock_guard lock(mutex);
+    if (std::exchange(opened, true)) return;
+    why_not.clear();
+    const int devices = cuda::usable_devices(why_not);
+    if (devices > 0) backend = std::make_unique<cuda::CudaBackend>(devices);
+  }
+};
+
+/// Never destroyed: tests' static objects may own memory of the double.
+State& state() {
+  static auto* const state = new State;
+  return *state;
+}
+
+}  // namespace
+
+namespace test {
+
+void stop_cuda() {
+  state().backend.reset();
+  state().opened = false;
+}
+
+void restart_cuda(const fake_cuda::Options& options) {
+  stop_cuda();
+  cuda::restore_devices();
+  fake_cuda::reset(options);
+}
+
+}  // namespace test
+
+namespace core {
+
+Backend& cuda_backend() {
+  state().open();
+  if (!state().backend) throw DeviceError(ErrorCode::device, concat("[cuda] ", state().why_not));
+  return *state().backend;
+}
+
+std::string why_no_cuda_backend() {
+  state().open();
+  return state().backend ? std::string() : state().why_not;
+}
+
+}  // namespace core
+}  // namespace lamella

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "world.hpp"
+
+namespace fake_cuda {
+
+using namespace inside;
+
+namespace {
+
+void free_pinned(World& w) {
+  for (const auto& [base, allocation] : w.allocations.all()) {
+    if (allocation->pinned) ::operator delete (reinterpret_cast<void*>(base), std::align_val_t{4096});
+  }
+}
+
+}  // namespace
+
+void reset(const Options& options) {
+  World& w = world();
+  on_call({});
+  const std::lock_guard lock(w.mutex);
+  free_pinned(w);
+  for (Handle* handle : w.handles) delete handle;
+  for (const auto& queue : w.queues) queue->queue.clear();
+
+  w.options = options;
+  w.options.memory = std::min(options.memory, std::size_t{8} << 30);
+  ++w.generation;
+  w.process = getpid();
+  w.random.seed(options.seed);
+  w.misuses.clear();
+  w.calls = 0;
+  w.executed = 0;
+  w.log.clear();
+  w.plan = {};
+  w.late = w.unloaded = false;
+  w.lost = -1;
+  w.allocations.clear();
+  w.arenas.clear();
+  for (int device = 0; device < options.devices; ++device) w.arenas.push_back(std::make_unique<Arena>(w.options.memory));
+  w.host.clear();
+  w.lanes = 0;
+  w.queues.clear();
+  w.gone.clear();
+  w.legacy.assign(static_cast<std::size_t>(options.devices), nullptr);
+  w.streams.clear();
+  w.events.clear();
+  w.graphs.clear();
+  w.execs.clear();
+  w.pools.clear();
+  w.default_pools.assign(static_cast<std::size_t>(options.devices), nullptr);
+  w.captures.clear();
+  w.handles.clear();
+  w.descriptors.clear();
+}
+
+std::vector<std::string> misuses() {
+  const std::lock_guard lock(world().mutex);
+  run_all();
+  return world().misuses;
+}
+
+std::vector<std::string> take_misuses() {
+  const std::lock_guard lock(world().mutex);
+  run_all();
+  return std::exchange(world().misuses, {});
+}
+
+void misuse(const std::string& what) {
+  const std::lock_guard lock(world().mutex);
+  world().misuses.push_back(what);
+}
+
+Live live() {
+  World& w = world();
+  const std::lock_guard lock(w.mutex);
+  run_all();
+  Live live;
+  live.streams = w.streams.size();
+  live.events = w.events.size();
+  live.graphs = w.graphs.size();
+  live.execs = w.execs.size();
+  live.handles = static_cast<int>(w.handles.size());
+  live.descriptors = static_cast<int>(w.descriptors.size());
+  for (const auto& [number, pool] : w.pools.all()) live.pools += pool->of_device ? 0 : 1;
+  for (const auto& [base, allocation] : w.allocations.all()) {
+    ++(allocation->pinned ? live.pinned_allocations : live.device_allocations);
+    (allocation->pinned ? live.pinned_bytes : live.device_bytes) += allocation->bytes;
+  }
+  return live;
+}
+
+std::uint64_t calls() {
+  const std::lock_guard lock(world().mutex);
+  return world().calls;
+}
+
+std::vector<std::string> call_log() {
+  const std::lock_guard lock(world().mutex);
+  return {world().log.begin(), world().log.end()};
+}
+
+std::size_t count_calls(std::string_view name) {
+  const std::lock_guard lock(world().mutex);
+  return static_cast<std::size_t>(std::count(world().log.begin(), world().log.end(), name));
+}
+
+void clear_call_log() {
+  const std::lock_guard lock(world().mutex);
+  world().log.clear();
+}
+
+std::uint64_t executed() {
+  const std::lock_guard lock(world().mutex);
+  return world().executed;
+}
+
+void fail_nth(std::uint64_t n, Fault fault) { fail_nth(std::string_view(), n, fault); }
+
+void fail_nth(std::string_view name, std::uint64_t n, Fault fault) {
+  const std::lock_guard lock(world().mutex);
+  world().plan = FaultPlan{.fault = fault, .name = std::string(name), .countdown = n};
+}
+
+void no_faults() {
+  const std::lock_guard lock(world().mutex);
+  world().plan = {};
+}
+
+bool fault_struck() {
+  const std::lock_guard lock(world().mutex);
+  return world().plan.struck;
+}
+
+void unload() {
+  const std::lock_guard lock(world().mutex);
+  world().unloaded = true;
+}
+
+void set_last_error(cudaError_t error) {
+  const std::lock_guard lock(world().mutex);
+  thread().last_error = error;
+}
+
+cudaError_t launch(cudaStream_t stream, const std::vector<const void*>& reads, const std::vector<const void*>& writes,
+                   std::function<void()> fn) {
+  return call("kernel", Kind::plain, [&] {
+    Work work{.name = "kernel", .run = std::move(fn)};
+    add_uses(work.uses, reads, How::read, "kernel");
+    add_uses(work.uses, writes, How::write, "kernel");
+    return enqueue_kernel(stream, std::move(work));
+  });
+}
+
+void touches(std::initializer_list<const void*> pointers) {
+  for (const void* const pointer : pointers) argument(&pointer, sizeof pointer);
+}
+
+void argument(const void* bytes, std::size_t size) {
+  World& w = world();
+  const std::lock_guard lock(w.mutex);
+  for (std::size_t i = 0; i + sizeof(void*) <= size; i += sizeof(void*)) {
+    const void* pointer = nullptr;
+    std::memcpy(&pointer, static_cast<const unsigned char*>(bytes) + i, sizeof pointer);
+    auto& touched = thread().touched;
+    if (auto allocation = w.allocations.find(pointer)) {
+      if (std::find(touched.begin(), touched.end(), allocation) == touched.end()) touched.push_back(std::move(allocation));
+      continue;
+    }
+    if (size > sizeof(void*)) continue;  // the padding of a structure may hold what looks like a pointer
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    for (const auto& arena : w.arenas) {
+      if (arena->holds(address)) misuse("a kernel is given a pointer to device memory that is not allocated");
+    }
+  }
+}
+
+Access::Access() {
+  const std::lock_guard lock(world().mutex);
+  for (const auto& arena : world().arenas) arena->open();
+}
+
+Access::~Access() {
+  const std::lock_guard lock(world().mutex);
+  for (const auto& arena : world().arenas) arena->close();
+}
+
+}  // namespace fake_cuda
+
+namespace lamella::kernels {
+
+cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid) {
+  using namespace fake_cuda::inside;
+  std::vector<AllocationPtr> touched;
+  {
+    const std::lock_guard lock(world().mutex);
+    touched = std::exchange(thread().touched, {});
+  }
+  return call("kernel", Kind::plain, [&] {
+    Work work{.name = "kernel", .run = std::move(run_grid)};
+    for (auto& allocation : touched) work.uses.push_back({std::move(allocation), How::unknown});
+    return enqueue_kernel(stream, std::move(work));
+  });
+}
+
+void touch_argument(const void* bytes, std::size_t size) { fake_cuda::argument(bytes, size); }
+
+}  // namespace lamella::kernels

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <cuda_runtime_api.h>
+
+/// A test double of the CUDA runtime, cuBLASLt, cuBLAS and cuDNN, linked in their place; this is how a test drives it.
+///
+/// What it does unlike a polite simulator:
+/// - Device memory is PROT_NONE for the host: code that dereferences a device pointer outside device work dies by SIGSEGV.
+/// - New and freed memory is 0xFF (NaN in every floating type). 256 bytes on both sides of an allocation are checked when it is
+///   freed; freeing without having waited for the users of the memory is a misuse.
+/// - Nothing runs when it is enqueued. Work runs at synchronisation points, in an order that a seeded scheduler draws from all
+///   legal ones. Pinned host memory is read and written when the copy runs; pageable sources are read at enqueue; a copy to
+///   pageable memory waits.
+/// - Vector clocks follow streams, events and the host, so a missing wait is reported even when the values came out right. They
+///   are kept by allocation: streams that write different parts of one allocation race.
+/// - Rules of CUDA that a program can break without a crash are recorded as misuses, one sentence each.
+///
+/// What is not modelled: per-thread default streams, memory nodes in graphs (cudaMallocAsync in a capture is refused), graphs in
+/// graphs, peer access, textures.
+namespace fake_cuda {
+
+struct Options {
+  unsigned seed = 0;   ///< of the scheduler
+  bool eager = false;  ///< run work when it is enqueued, as far as it is ordered
+  int devices = 1;
+  std::size_t memory = std::size_t{256} << 20;  ///< bytes of each device; at most 8 GiB
+  int compute_capability = 90;
+  int driver_version = 13000;              ///< what cudaDriverGetVersion says; 0: no driver
+  cudaError_t driver_error = cudaSuccess;  ///< what initialisation answers: 35, 100, 803, 804, 999, ...
+};
+
+/// A new world: no objects, no memory, no misuses, no faults, call counts at 0. Handles and pointers of the old world are gone.
+/// Call it first in every test; nothing else may be running. A forked child has no CUDA until it calls this, so death tests whose
+/// statement calls CUDA need the "threadsafe" style.
+void reset(const Options& options = {});
+
+// ---- what went wrong ----
+
+/// Runs all pending work (without telling the host that it has run), then gives the misuses of this world, in order.
+/// A test ends with EXPECT_THAT(fake_cuda::misuses(), IsEmpty()).
+[[nodiscard]] std::vector<std::string> misuses();
+/// The same, and forgets them.
+[[nodiscard]] std::vector<std::string> take_misuses();
+/// Records a misuse; for other parts of the double.
+void misuse(const std::string& what);
+
+// ---- what is alive ----
+
+struct Live {
+  int streams = 0;
+  int events = 0;
+  int graphs = 0;
+  int execs = 0;        ///< instantiated graphs
+  int pools = 0;        ///< made by cudaMemPoolCreate
+  int handles = 0;      ///< of cuBLASLt, cuBLAS and cuDNN
+  int descriptors = 0;  ///< of cuBLASLt and cuDNN
+  int device_allocations = 0;
+  std::size_t device_bytes = 0;
+  int pinned_allocations = 0;
+  std::size_t pinned_bytes = 0;
+  friend bool operator==(const Live&, const Live&) = default;
+};
+/// Runs all pending work first, so that memory freed in stream order is counted as free. `live() == Live{}`: no leak.
+[[nodiscard]] Live live();
+
+// ---- what was called ----
+
+/// Calls counted so far: every function of the double but names, strings, versions and cudaGetLastError/cudaPeekAtLastError.
+/// submit() and launch() count as one call, "kernel".
+[[nodiscard]] std::uint64_t calls();
+/// The names of the last calls (up to 4096), oldest first: "cudaMalloc", "cublasLtMatmul", "kernel", ...
+[[nodiscard]] std::vector<std::string> call_log();
+/// How often `name` is in call_log(); `clear_call_log()` starts it anew (the count of calls() goes on).
+[[nodiscard]] std::size_t count_calls(std::string_view name);
+void clear_call_log();
+/// Pieces of device work (kernels, copies, fills, host functions, event records and waits) that have run so far. Does not run
+/// any.
+[[nodiscard]] std::uint64_t executed();
+/// Called by the calling thread at the start of every counted call, with no lock held: a place to let another thread step in.
+/// Null: none.
+void on_call(std::function<void(std::string_view)> hook);
+
+// ---- faults ----
+
+enum class Fault {
+  none,
+  once,     ///< the n-th call fails, and no other
+  forever,  ///< it and all later ones of its kind (allocation or not) fail
+  sticky,   ///< it and every later call on this device answer cudaErrorIllegalAddress (cuBLAS, cuDNN: execution failed)
+  late,     ///< it succeeds; the next synchronisation answers cudaErrorIllegalAddress, and then the device is lost
+};
+/// Makes the n-th counted call from now (1: the next) fail, with a code that fits the function: cudaErrorMemoryAllocation for
+/// allocations, CUBLAS_STATUS_ALLOC_FAILED for handles, cudaErrorUnknown and the like for others. Destroying and freeing is done
+/// even when it fails.
+void fail_nth(std::uint64_t n, Fault fault);
+/// The same among calls named `name` only.
+void fail_nth(std::string_view name, std::uint64_t n, Fault fault);
+void no_faults();
+/// Whether a fault set by fail_nth has struck: where it has not, n was beyond the last call.
+[[nodiscard]] bool fault_struck();
+/// Every later call answers cudaErrorCudartUnloading, as at the end of a process.
+void unload();
+/// Leaves `error` as the pending error of this thread, as another library in the process might.
+void set_last_error(cudaError_t error);
+
+// ---- device work ----
+
+/// Enqueues `fn` as a kernel on `stream`; it may touch device memory. `reads` and `writes`: any pointer into each allocation
+/// concerned. In a capture it becomes a node, and runs at every replay.
+cudaError_t launch(cudaStream_t stream, const std::vector<const void*>& reads, const std::vector<const void*>& writes,
+                   std::function<void()> fn);
+/// Says which allocations the next submit() of this thread touches, without saying how. Whether each is written is found out by
+/// comparing its bytes before and after.
+void touches(std::initializer_list<const void*> pointers);
+/// The same for one kernel argument of any trivially copyable type: every aligned word in it that points to device memory counts.
+void argument(const void* bytes, std::size_t size);
+
+/// Lets the calling thread touch device memory while it lives: for tests that build data in place or look at it.
+class Access {
+ public:
+  Access();
+  ~Access();
+  Access(const Access&) = delete;
+  Access& operator=(const Access&) = delete;
+};
+
+}  // namespace fake_cuda
+
+namespace lamella::kernels {
+
+/// What kernels/launch.hpp calls under the host compiler. `run_grid` may run more than once (graph replay), or never.
+/// Arguments are made known before, on the same thread, by fake_cuda::argument() or by touch_argument(), which is the same
+/// function.
+cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid);
+void touch_argument(const void* bytes, std::size_t size);
+
+}  // namespace lamella::kernels

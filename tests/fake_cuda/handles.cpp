@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <map>
+
+#include "world.hpp"
+
+namespace fake_cuda::inside {
+namespace {
+
+/// Who is in a call with which handle. A lock of its own, for a second thread must get here while the first holds the world.
+struct Users {
+  std::mutex mutex;
+  std::map<const void*, std::multiset<std::thread::id>> inside;
+};
+Users& users() {
+  static auto* const only = new Users;
+  return *only;
+}
+
+}  // namespace
+
+HandleUse::HandleUse(const void* handle, const char* name) : handle_(handle) {
+  bool shared = false;
+  {
+    const std::lock_guard lock(users().mutex);
+    auto& inside = users().inside[handle];
+    shared = inside.size() != inside.count(std::this_thread::get_id());
+    inside.insert(std::this_thread::get_id());
+  }
+  if (shared) misuse(std::string(name) + ": two threads are in calls with the same handle");
+}
+
+HandleUse::~HandleUse() {
+  const std::lock_guard lock(users().mutex);
+  const auto at = users().inside.find(handle_);
+  at->second.erase(at->second.find(std::this_thread::get_id()));
+  if (at->second.empty()) users().inside.erase(at);
+}
+
+Handle* new_handle(const char* library) {
+  auto* const handle = new Handle;
+  handle->device = thread().device;
+  handle->library = library;
+  world().handles.insert(handle);
+  return handle;
+}
+
+bool drop_handle(Handle* handle) {
+  if (world().handles.erase(handle) == 0) return false;
+  delete handle;
+  return true;
+}
+
+bool drop_descriptor(const void* descriptor, const char* name) {
+  if (world().descriptors.erase(descriptor) != 0) return true;
+  misuse(std::string(name) + " of a descriptor that does not exist, or no longer");
+  return false;
+}
+
+}  // namespace fake_cuda::inside

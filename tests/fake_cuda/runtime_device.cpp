@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "world.hpp"
+
+namespace fake_cuda::inside {
+namespace {
+
+constexpr int kProcessors = 132;
+constexpr int kThreadsPerProcessor = 2048;
+constexpr int kBlocksPerProcessor = 32;
+constexpr int kSharedPerBlock = 48 << 10;
+constexpr int kSharedPerBlockOptIn = 227 << 10;
+constexpr int kSharedPerProcessor = 228 << 10;
+constexpr int kRegisters = 65536;
+constexpr int kL2 = 50 << 20;
+
+bool exists(int device) { return device >= 0 && device < world().options.devices; }
+
+void describe(cudaDeviceProp& properties, int device) {
+  const Options& options = world().options;
+  properties = {};
+  std::snprintf(properties.name, sizeof properties.name, "Fake CUDA device %d", device);
+  properties.uuid.bytes[15] = static_cast<char>(device);
+  properties.totalGlobalMem = options.memory;
+  properties.sharedMemPerBlock = kSharedPerBlock;
+  properties.sharedMemPerBlockOptin = kSharedPerBlockOptIn;
+  properties.sharedMemPerMultiprocessor = kSharedPerProcessor;
+  properties.regsPerBlock = kRegisters;
+  properties.regsPerMultiprocessor = kRegisters;
+  properties.warpSize = 32;
+  properties.maxThreadsPerBlock = 1024;
+  std::copy_n(std::initializer_list<int>{1024, 1024, 64}.begin(), 3, properties.maxThreadsDim);
+  std::copy_n(std::initializer_list<int>{2147483647, 65535, 65535}.begin(), 3, properties.maxGridSize);
+  properties.major = options.compute_capability / 10;
+  properties.minor = options.compute_capability % 10;
+  properties.multiProcessorCount = kProcessors;
+  properties.maxThreadsPerMultiProcessor = kThreadsPerProcessor;
+  properties.maxBlocksPerMultiProcessor = kBlocksPerProcessor;
+  properties.l2CacheSize = kL2;
+  properties.memoryBusWidth = 5120;
+  properties.pciBusID = device + 1;
+  properties.unifiedAddressing = 1;
+  properties.concurrentKernels = 1;
+  properties.asyncEngineCount = 3;
+  properties.canMapHostMemory = 1;
+  properties.memoryPoolsSupported = 1;
+  properties.streamPrioritiesSupported = 1;
+  properties.cooperativeLaunch = 1;
+}
+
+/// False: the double does not know this attribute.
+bool attribute_of(const cudaDeviceProp& properties, cudaDeviceAttr attribute, int& value) {
+  switch (attribute) {
+    case cudaDevAttrMaxThreadsPerBlock:
+      value = properties.maxThreadsPerBlock;
+      return true;
+    case cudaDevAttrMaxBlockDimX:
+      value = properties.maxThreadsDim[0];
+      return true;
+    case cudaDevAttrMaxBlockDimY:
+      value = properties.maxThreadsDim[1];
+      return true;
+    case cudaDevAttrMaxBlockDimZ:
+      value = properties.maxThreadsDim[2];
+      return true;
+    case cudaDevAttrMaxGridDimX:
+      value = properties.maxGridSize[0];
+      return true;
+    case cudaDevAttrMaxGridDimY:
+      value = properties.maxGridSize[1];
+      return true;
+    case cudaDevAttrMaxGridDimZ:
+      value = properties.maxGridSize[2];
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+      value = kSharedPerBlock;
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      value = kSharedPerBlockOptIn;
+      return true;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+      value = kSharedPerProcessor;
+      return true;
+    case cudaDevAttrMaxRegistersPerBlock:
+      value = kRegisters;
+      return true;
+    case cudaDevAttrWarpSize:
+      value = properties.warpSize;
+      return true;
+    case cudaDevAttrMultiProcessorCount:
+      value = kProcessors;
+      return true;
+    case cudaDevAttrMaxThreadsPerMultiProcessor:
+      value = kThreadsPerProcessor;
+      return true;
+    case cudaDevAttrMaxBlocksPerMultiprocessor:
+      value = kBlocksPerProcessor;
+      return true;
+    case cudaDevAttrL2CacheSize:
+      value = kL2;
+      return true;
+    case cudaDevAttrComputeCapabilityMajor:
+      value = properties.major;
+      return true;
+    case cudaDevAttrComputeCapabilityMinor:
+      value = properties.minor;
+      return true;
+    case cudaDevAttrPciBusId:
+      value = properties.pciBusID;
+      return true;
+    case cudaDevAttrPciDeviceId:
+      value = properties.pciDeviceID;
+      return true;
+    case cudaDevAttrClockRate:
+      value = 1'980'000;
+      return true;
+    case cudaDevAttrMemoryClockRate:
+      value = 3'201'000;
+      return true;
+    case cudaDevAttrGlobalMemoryBusWidth:
+      value = properties.memoryBusWidth;
+      return true;
+    case cudaDevAttrUnifiedAddressing:
+    case cudaDevAttrConcurrentKernels:
+    case cudaDevAttrCanMapHostMemory:
+    case cudaDevAttrStreamPrioritiesSupported:
+    case cudaDevAttrCooperativeLaunch:
+    case cudaDevAttrMemoryPoolsSupported:
+      value = 1;
+      return true;
+    case cudaDevAttrIntegrated:
+    case cudaDevAttrManagedMemory:
+    case cudaDevAttrPageableMemoryAccess:
+    case cudaDevAttrEccEnabled:
+    case cudaDevAttrComputeMode:
+      value = 0;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+}  // namespace fake_cuda::inside
+
+using namespace fake_cuda::inside;
+
+extern "C" {
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  const std::lock_guard lock(world().mutex);
+  if (version == nullptr) return set_error(cudaErrorInvalidValue);
+  *version = world().options.driver_version;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  const std::lock_guard lock(world().mutex);
+  if (version == nullptr) return set_error(cudaErrorInvalidValue);
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  if (count != nullptr) *count = 0;
+  return call("cudaGetDeviceCount", Kind::plain, [&] {
+    if (count == nullptr) return cudaErrorInvalidValue;
+    *count = world().options.devices;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaSetDevice(int device) {
+  return call("cudaSetDevice", Kind::plain, [&] {
+    if (!exists(device)) return cudaErrorInvalidDevice;
+    thread().device = device;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  return call("cudaGetDevice", Kind::plain, [&] {
+    if (device == nullptr) return cudaErrorInvalidValue;
+    *device = thread().device;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  return call("cudaGetDeviceProperties", Kind::plain, [&] {
+    if (properties == nullptr) return cudaErrorInvalidValue;
+    if (!exists(device)) return cudaErrorInvalidDevice;
+    describe(*properties, device);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  return call("cudaDeviceGetAttribute", Kind::plain, [&] {
+    if (value == nullptr) return cudaErrorInvalidValue;
+    if (!exists(device)) return cudaErrorInvalidDevice;
+    cudaDeviceProp properties;
+    describe(properties, device);
+    if (attribute_of(properties, attribute, *value)) return cudaSuccess;
+    misuse("cudaDeviceGetAttribute: the double does not know attribute " + std::to_string(static_cast<int>(attribute)));
+    return cudaErrorInvalidValue;
+  });
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
+  return call("cudaDeviceGetPCIBusId", Kind::plain, [&] {
+    if (!exists(device)) return cudaErrorInvalidDevice;
+    constexpr int kLength = 13;  // "0000:01:00.0"
+    if (text == nullptr || length < kLength) return cudaErrorInvalidValue;
+    std::snprintf(text, static_cast<std::size_t>(length), "0000:%02x:00.0", static_cast<unsigned>(device + 1));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
+  return call("cudaDeviceCanAccessPeer", Kind::plain, [&] {
+    if (can == nullptr) return cudaErrorInvalidValue;
+    if (!exists(device) || !exists(peer)) return cudaErrorInvalidDevice;
+    *can = 0;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return call("cudaDeviceSynchronize", Kind::synchronize, [&] {
+    if (const auto error = check_unsafe("cudaDeviceSynchronize")) return error;
+    synchronize_device(thread().device);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int) {
+  return call("cudaFuncSetAttribute", Kind::plain,
+              [&] { return function == nullptr ? cudaErrorInvalidDeviceFunction : cudaSuccess; });
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads, size_t shared) {
+  return call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Kind::plain, [&] {
+    if (function == nullptr) return cudaErrorInvalidDeviceFunction;
+    if (blocks == nullptr || threads <= 0) return cudaErrorInvalidValue;
+    *blocks = threads > 1024 ? 0 : std::min(kBlocksPerProcessor, kThreadsPerProcessor / threads);
+    if (shared > 0) *blocks = std::min(*blocks, kSharedPerProcessor / static_cast<int>(std::min<std::size_t>(shared, 1U << 30)));
+    return cudaSuccess;
+  });
+}
+
+}  // extern "C"

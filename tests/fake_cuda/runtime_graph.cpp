@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "world.hpp"
+
+namespace fake_cuda::inside {
+namespace {
+
+void give_branches(Exec& exec) {
+  std::size_t lanes = 1;
+  for (const Node& node : exec.nodes) lanes = std::max(lanes, node.lane + 1);
+  while (exec.branches.size() + 1 < lanes) {
+    auto branch = make_stream(exec.device, cudaStreamNonBlocking, 0);
+    branch->hidden = true;
+    exec.branches.push_back(std::move(branch));
+  }
+}
+
+cudaError_t instantiate(cudaGraphExec_t* handle, cudaGraph_t graph_handle) {
+  if (handle == nullptr) return cudaErrorInvalidValue;
+  *handle = nullptr;
+  const auto graph = world().graphs.find(graph_handle);
+  if (!graph) {
+    misuse("cudaGraphInstantiate of a graph that does not exist, or no longer");
+    return cudaErrorInvalidValue;
+  }
+  auto exec = std::make_shared<Exec>();
+  exec->nodes = graph->nodes;
+  exec->device = thread().device;
+  give_branches(*exec);
+  *handle = world().execs.add(std::move(exec));
+  return cudaSuccess;
+}
+
+/// Nodes of the first lane go to `stream`, the others to branches; all after what `stream` holds and after the launch before.
+cudaError_t launch(Exec& exec, const StreamPtr& stream) {
+  if (const auto error = check_not_captured(*stream, "cudaGraphLaunch")) return error;
+  std::vector<TokenPtr> start;
+  if (exec.last) start.push_back(exec.last);
+  TokenPtr begin;
+  if (const auto error = enqueue(stream, {.name = "cudaGraphLaunch"}, start, &begin)) return error;
+
+  std::vector<TokenPtr> tokens;
+  for (const Node& node : exec.nodes) {
+    std::vector<TokenPtr> after;
+    for (const auto index : node.after) after.push_back(tokens[index]);
+    if (after.empty()) after.push_back(begin);
+    tokens.emplace_back();
+    const auto& lane = node.lane == 0 ? stream : exec.branches[node.lane - 1];
+    if (const auto error = enqueue(lane, node.work, after, &tokens.back())) return error;
+  }
+  return enqueue(stream, {.name = "end of a graph"}, tokens, &exec.last);
+}
+
+bool same_shape(const std::vector<Node>& one, const std::vector<Node>& other) {
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [](const Node& a, const Node& b) { return a.work.name == b.work.name && a.after == b.after; });
+}
+
+cudaError_t update(Exec& exec, const Graph& graph, cudaGraphExecUpdateResultInfo* info) {
+  const bool same = same_shape(exec.nodes, graph.nodes);
+  if (info != nullptr) {
+    *info = {};
+    info->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;
+  }
+  if (!same) return cudaErrorGraphExecUpdateFailure;
+  exec.nodes = graph.nodes;
+  give_branches(exec);
+  return cudaSuccess;
+}
+
+template <typename T, typename Public>
+cudaError_t drop(const char* name, Table<T, Public>& table, Public handle) {
+  return call(name, Kind::release, [&] {
+    if (table.remove(handle)) return cudaSuccess;
+    misuse(std::string(name) + " of an object that does not exist, or no longer");
+    return cudaErrorInvalidValue;
+  });
+}
+
+cudaError_t on_exec(const char* name, cudaGraphExec_t handle, cudaStream_t stream_handle,
+                    const std::function<cudaError_t(Exec&, const StreamPtr&)>& body) {
+  return call(name, Kind::plain, [&] {
+    const auto exec = world().execs.find(handle);
+    if (!exec) misuse(std::string(name) + " of an executable graph that does not exist, or no longer");
+    const auto stream = find_stream(stream_handle);
+    if (!exec || !stream) return cudaErrorInvalidResourceHandle;
+    return body(*exec, stream);
+  });
+}
+
+}  // namespace
+}  // namespace fake_cuda::inside
+
+using namespace fake_cuda::inside;
+
+extern "C" {
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  return call("cudaGraphInstantiate", Kind::allocate, [&] { return instantiate(exec, graph); });
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  return call("cudaGraphInstantiateWithFlags", Kind::allocate, [&] { return instantiate(exec, graph); });
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return drop("cudaGraphDestroy", world().graphs, graph); }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return drop("cudaGraphExecDestroy", world().execs, exec); }
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  return on_exec("cudaGraphLaunch", exec, stream, [](Exec& found, const StreamPtr& on) { return launch(found, on); });
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
+  return on_exec("cudaGraphUpload", exec, stream,
+                 [](Exec&, const StreamPtr& on) { return enqueue(on, {.name = "cudaGraphUpload"}); });
+}
+
+cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec_handle, cudaGraph_t graph_handle, cudaGraphExecUpdateResultInfo* info) {
+  return call("cudaGraphExecUpdate", Kind::plain, [&] {
+    const auto exec = world().execs.find(exec_handle);
+    const auto graph = world().graphs.find(graph_handle);
+    return exec && graph ? update(*exec, *graph, info) : cudaErrorInvalidValue;
+  });
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, size_t* count) {
+  return call("cudaGraphGetNodes", Kind::plain, [&] {
+    const auto graph = world().graphs.find(handle);
+    if (!graph || count == nullptr) return cudaErrorInvalidValue;
+    const std::size_t present = graph->nodes.size();
+    for (std::size_t i = 0; nodes != nullptr && i < *count; ++i) {
+      nodes[i] = i < present ? reinterpret_cast<cudaGraphNode_t>(i + 1) : nullptr;
+    }
+    *count = nodes == nullptr ? present : std::min(*count, present);
+    return cudaSuccess;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each allocation and each system call of a scenario fails in turn, once and for ever: nothing leaks, nothing crashes, every failure is an
+// error of ours, and the same objects then work as if nothing had been.
+#include "fault/faults.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <lamella/lamella.hpp>
+#include <new>
+#include <vector>
+
+namespace lamella {
+namespace {
+
+constexpr std::size_t kMostCalls = 200'000;
+
+std::string fixture(const char* name) { return std::string(LAMELLA_FIXTURES) + "/" + name; }
+
+Options one_thread() { return {.device = Device::cpu(), .threads = 1}; }
+
+Tensor input_of(const Model& model, std::int64_t rows) {
+  std::vector<std::int64_t> extents = model.input_shape();
+  extents.insert(extents.begin(), rows);
+  Tensor x{Shape(extents)};
+  float value = -1.5F;
+  for (float& element : x.span<float>()) element = value = value > 1.5F ? -1.5F : value + 0.25F;
+  return x;
+}
+
+std::vector<std::byte> bits(const Tensor& tensor) {
+  const auto* begin = static_cast<const std::byte*>(tensor.data());
+  return {begin, begin + tensor.bytes()};
+}
+
+std::vector<std::byte> answer(const Model& model, std::int64_t rows) { return bits(model.predict(input_of(model, rows))); }
+
+/// Something that is done while calls fail.
+struct Scenario {
+  std::function<void()> action;           ///< may throw; may be done again
+  std::function<std::vector<std::byte>()> result = nullptr;  ///< what must be the same whatever failed before
+};
+
+/// What one run met: nothing, an error of ours, or std::bad_alloc. Anything else ends the test.
+bool fails_cleanly(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    fault::disarm();
+    EXPECT_NE(error.code(), ErrorCode::internal) << error.what();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
+  return false;
+}
+
+/// Fails call 1, 2, 3, ... of the scenario until none is left to fail. Returns the number of injected faults.
+std::size_t loop(const Scenario& scenario, bool forever) {
+  scenario.action();  // what is made once for the whole process is made now
+  const std::vector<std::byte> wanted = scenario.result ? scenario.result() : std::vector<std::byte>{};
+  std::size_t total = 0;
+  for (std::size_t n = 1; n < kMostCalls && !::testing::Test::HasFailure(); ++n) {
+    const std::size_t files = fault::open_files();
+    const std::size_t blocks = fault::live_blocks();
+    fault::arm(n, forever);
+    const bool failed = fails_cleanly(scenario.action);
+    const std::size_t injected = fault::disarm();
+    total += injected;
+    EXPECT_TRUE(!failed || injected > 0) << "failed by itself at call " << n;
+    EXPECT_EQ(fault::open_files(), files) << "a descriptor leaks after a fault in call " << n;
+    if (scenario.result) {
+      EXPECT_EQ(scenario.result(), wanted) << "after a fault in call " << n;
+    } else {
+      EXPECT_EQ(fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
+    }
+    if (injected == 0) break;
+  }
+  scenario.action();
+  return total;
+}
+
+void run(const Scenario& scenario) {
+  const std::size_t once = loop(scenario, false);
+  const std::size_t for_ever = loop(scenario, true);
+  EXPECT_GT(once, 0U);
+  EXPECT_GT(for_ever, 0U);
+  ::testing::Test::RecordProperty("faults", static_cast<int>(once + for_ever));
+  std::printf("    %zu faults once, %zu for ever\n", once, for_ever);
+}
+
+class LoadUnderFaults : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(LoadUnderFaults, LeaksNothingAndLeavesNothingHalfMade) {
+  const std::string path = fixture(GetParam());
+  run({[&] { static_cast<void>(Model::load(path, one_thread())); }});
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, LoadUnderFaults,
+                         ::testing::Values("keras3/dense/model.keras", "keras3/functional/model.keras", "keras3/graph/model.keras", "keras3/concatenate_dense/model.keras",
+                                           "keras3/dense_batch_normalization/model.keras", "keras3/functional_in_functional/model.keras", "keras3/folder/model",
+                                           "keras3/h5_prelu/model.h5", "keras3/h5_functional/model.h5", "keras3/h5_nested_deeply/model.h5",
+                                           "keras3/h5_policy_per_layer/model.h5"),
+                         [](const auto& item) {
+                           std::string name = item.param;
+                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+                           return name;
+                         });
+
+TEST(Faults, OfPredictLeaveTheModelAsItWas) {
+  const Model model = Model::load(fixture("keras3/dense_chain/model.keras"), one_thread());
+  const Tensor x = input_of(model, 5);
+  run({[&] { static_cast<void>(model.predict(x)); }, [&] { return answer(model, 5); }});
+}
+
+TEST(Faults, OfANewBatchSizeLeaveTheModelAsItWas) {
+  const std::string path = fixture("keras3/dense_chain/model.keras");
+  const Model model = Model::load(path, one_thread());
+  std::int64_t rows = 0;
+  run({[&] {
+         rows = rows % 100 + 1;
+         static_cast<void>(model.predict(input_of(model, rows)));
+       },
+       [&] { return answer(model, 3); }});
+}
+
+TEST(Faults, OfSetActivationLeaveTheModelAsItWas) {
+  Model model = Model::load(fixture("keras3/dense/model.keras"), one_thread());
+  run({[&] {
+         Model copy = model;
+         copy.set_activation("dense", "tanh");
+         static_cast<void>(answer(copy, 2));
+       },
+       [&] { return answer(model, 2); }});
+}
+
+TEST(Faults, OfSetActivationInPlaceDoAllOrNothing) {
+  Model model = Model::load(fixture("keras3/dense/model.keras"), one_thread());
+  const std::vector<std::byte> before = answer(model, 2);
+  const std::vector<std::byte> after = answer(model.with_activation("dense", "tanh"), 2);
+  std::size_t total = 0;
+  for (std::size_t n = 1; n < kMostCalls; ++n) {
+    Model target = model;
+    fault::arm(n, false);
+    const bool failed = fails_cleanly([&] { target.set_activation("dense", "tanh"); });
+    const std::size_t injected = fault::disarm();
+    total += injected;
+    const std::vector<std::byte> found = answer(target, 2);
+    ASSERT_EQ(found, failed ? before : after) << "call " << n;
+    if (injected == 0) break;
+  }
+  EXPECT_GT(total, 10U);
+}
+
+TEST(Faults, OfWithWeightsLeaveTheModelAsItWas) {
+  const std::string path = fixture("keras3/dense/model.keras");
+  const Model model = Model::load(path, one_thread());
+  run({[&] { static_cast<void>(model.with_weights(path)); }, [&] { return answer(model, 2); }});
+}
+
+TEST(Faults, OfExplainSummaryAndLayersLeaveTheModelAsItWas) {
+  const Model model = Model::load(fixture("keras3/functional/model.keras"), one_thread());
+  run({[&] {
+         static_cast<void>(model.summary());
+         static_cast<void>(model.explain({.batch = 4}));
+         static_cast<void>(model.layers());
+       },
+       [&] { return bits(Tensor::zeros(Shape{1})); }});
+}
+
+TEST(Faults, OfSavingAnArrayLeaveTheOldFileOrTheNewOne) {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("fault_npy_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string path = (folder / "array.npy").string();
+  const Tensor old_array = Tensor::zeros(Shape{3, 3});
+  const std::vector<float> ones(100, 1.0F);
+  const Tensor new_array = Tensor::of<float>(ones, Shape{100});
+  std::size_t total = 0;
+  for (std::size_t n = 1; n < kMostCalls; ++n) {
+    save_npy(path, old_array);
+    fault::arm(n, false);
+    const bool failed = fails_cleanly([&] { save_npy(path, new_array); });
+    const std::size_t injected = fault::disarm();
+    total += injected;
+    ASSERT_EQ(bits(load_npy(path)), bits(failed ? old_array : new_array)) << "call " << n;
+    const auto files = std::distance(std::filesystem::directory_iterator(folder), {});
+    ASSERT_EQ(files, 1) << "something was left beside it after call " << n;
+    if (injected == 0) break;
+  }
+  EXPECT_GT(total, 5U);
+  run({[&] { save_npy(path, new_array); }});
+  run({[&] { static_cast<void>(load_npy(path)); }});
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace lamella

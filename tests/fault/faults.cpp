@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Definitions of this program come before those of the libraries; the real ones are the next in line.
+#include "fault/faults.hpp"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<bool> armed{false};
+std::atomic<bool> forever{false};
+std::atomic<std::size_t> countdown{0};
+std::atomic<std::size_t> injected{0};
+std::atomic<std::size_t> blocks{0};
+
+/// True when this call is to fail.
+bool fails() {
+  if (!armed.load(std::memory_order_relaxed)) return false;
+  const std::size_t left = countdown.load(std::memory_order_relaxed);
+  if (left > 1) {
+    countdown.store(left - 1, std::memory_order_relaxed);
+    return false;
+  }
+  if (left == 0 && !forever.load(std::memory_order_relaxed)) return false;
+  countdown.store(0, std::memory_order_relaxed);
+  injected.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+template <typename F>
+F next(const char* name) {
+  return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
+}
+
+template <typename R>
+R failed(int error, R result) {
+  errno = error;
+  return result;
+}
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  if (fails()) return nullptr;
+  void* memory = nullptr;
+  if (alignment <= alignof(std::max_align_t)) {
+    memory = std::malloc(bytes == 0 ? 1 : bytes);
+  } else if (::posix_memalign(&memory, alignment, bytes == 0 ? 1 : bytes) != 0) {
+    memory = nullptr;
+  }
+  if (memory != nullptr) blocks.fetch_add(1, std::memory_order_relaxed);
+  return memory;
+}
+
+void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
+  void* memory = allocate(bytes, alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  if (memory == nullptr) return;
+  blocks.fetch_sub(1, std::memory_order_relaxed);
+  std::free(memory);
+}
+
+}  // namespace
+
+namespace lamella::fault {
+
+void arm(std::size_t n, bool for_ever) {
+  injected = 0;
+  countdown = n;
+  forever = for_ever;
+  armed = true;
+}
+
+std::size_t disarm() {
+  armed = false;
+  return injected;
+}
+
+std::size_t live_blocks() { return blocks; }
+
+std::size_t open_files() {
+  DIR* folder = ::opendir("/proc/self/fd");
+  std::size_t count = 0;
+  while (::readdir(folder) != nullptr) ++count;
+  static_cast<void>(::closedir(folder));
+  return count;
+}
+
+}  // namespace lamella::fault
+
+void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 0); }
+void* operator new[](std::size_t bytes) { return allocate_or_throw(bytes, 0); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) { return allocate_or_throw(bytes, static_cast<std::size_t>(alignment)); }
+void* operator new[](std::size_t bytes, std::align_val_t alignment) { return allocate_or_throw(bytes, static_cast<std::size_t>(alignment)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0); }
+void operator delete(void* memory) noexcept { release(memory); }
+void operator delete[](void* memory) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { release(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { release(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { release(memory); }
+
+extern "C" {
+
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+  void* memory = nullptr;
+  return !fails() && ::posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
+}
+
+int inflateInit2_(z_streamp stream, int bits, const char* version, int size) {
+  static const auto real = next<int (*)(z_streamp, int, const char*, int)>("inflateInit2_");
+  return fails() ? Z_MEM_ERROR : real(stream, bits, version, size);
+}
+
+int open(const char* path, int flags, ...) {  // NOLINT(cert-dcl50-cpp): as POSIX declares it
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  static const auto real = next<int (*)(const char*, int, ...)>("open");
+  return fails() ? failed(EMFILE, -1) : real(path, flags, mode);
+}
+
+int fstat(int file, struct stat* status) noexcept {
+  static const auto real = next<int (*)(int, struct stat*)>("fstat");
+  return fails() ? failed(EIO, -1) : real(file, status);
+}
+
+ssize_t pread(int file, void* into, std::size_t bytes, off_t at) {
+  static const auto real = next<ssize_t (*)(int, void*, std::size_t, off_t)>("pread");
+  if (fails()) return failed<ssize_t>(EIO, -1);
+  // Short reads are legal, so they are the rule here.
+  return real(file, into, bytes > 4096 && armed ? bytes / 2 : bytes, at);
+}
+
+ssize_t read(int file, void* into, std::size_t bytes) {
+  static const auto real = next<ssize_t (*)(int, void*, std::size_t)>("read");
+  return fails() ? failed<ssize_t>(EIO, -1) : real(file, into, bytes);
+}
+
+ssize_t write(int file, const void* from, std::size_t bytes) {
+  static const auto real = next<ssize_t (*)(int, const void*, std::size_t)>("write");
+  if (file > 2 && fails()) return failed<ssize_t>(ENOSPC, -1);
+  return real(file, from, bytes > 64 && file > 2 && armed ? bytes / 2 : bytes);
+}
+
+int rename(const char* from, const char* to) noexcept {
+  static const auto real = next<int (*)(const char*, const char*)>("rename");
+  return fails() ? failed(EXDEV, -1) : real(from, to);
+}
+
+int close(int file) {
+  static const auto real = next<int (*)(int)>("close");
+  const int result = real(file);  // a failed close() has closed the file all the same
+  return fails() ? failed(EIO, -1) : result;
+}
+
+void* mmap(void* at, std::size_t bytes, int protection, int flags, int file, off_t offset) noexcept {
+  static const auto real = next<void* (*)(void*, std::size_t, int, int, int, off_t)>("mmap");
+  return fails() ? failed(ENOMEM, MAP_FAILED) : real(at, bytes, protection, flags, file, offset);
+}
+
+}  // extern "C"

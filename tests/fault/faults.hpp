@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's own memory, and open, fstat, pread,
+/// read, write, mmap, rename, close.
+namespace lamella::fault {
+
+/// Call number `n` (from 1 on) of those that can fail fails; with `forever` each later one too.
+void arm(std::size_t n, bool forever);
+/// Back to normal; returns how many calls were made to fail.
+std::size_t disarm();
+/// Memory blocks that operator new gave and that have not come back.
+[[nodiscard]] std::size_t live_blocks();
+/// Descriptors that this process has open.
+[[nodiscard]] std::size_t open_files();
+
+}  // namespace lamella::fault

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// A config.json as far as it can be read without weights.
+#include "fuzz.hpp"
+#include "keras/json.hpp"
+#include "keras/tree.hpp"
+
+using namespace lamella;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::survives([&] {
+    const nlohmann::json config = keras::parse_json(fuzz::owned(data, size).bytes, "fuzz.json");
+    keras::Reading reading;
+    reading.file = "fuzz.keras!config.json";
+    try {
+      const auto tree = keras::read_model(config, "", reading);
+      fuzz::expect(!tree->spec->outputs.empty() && !tree->spec->nodes.empty(), "a model without outputs");
+      for (const core::NodeSpec& node : tree->spec->nodes) {
+        fuzz::expect(static_cast<std::size_t>(node.layer) < tree->spec->layers.size(), "a call of no layer");
+      }
+    } catch (const nlohmann::json::exception&) {
+      // load_model turns it into a LoadError.
+    }
+  });
+  return 0;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// JSON: what is read can be written and read again, and is the same then.
+#include "keras/json.hpp"
+
+#include "fuzz.hpp"
+
+using namespace lamella;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string where = "fuzz.json";
+  nlohmann::json value;
+  if (!fuzz::survives([&] { value = keras::parse_json(fuzz::owned(data, size).bytes, where); })) return 0;
+  const std::string text = value.dump();  // a NaN becomes null, so the second text is compared and not the first
+  const std::string again = keras::parse_json(std::as_bytes(std::span(text)), where).dump();
+  fuzz::expect(again == keras::parse_json(std::as_bytes(std::span(again)), where).dump(), "JSON that changes when it is written and read");
+  return 0;
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kernels/kernel_support.hpp"
+
+namespace lamella::test {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// ---- layer normalization ----
+
+struct Normalization {
+  DType dtype = DType::float32;
+  std::int64_t rows = 1;
+  std::int64_t length = 1;
+  bool gamma = true;
+  bool beta = true;
+  bool rms = false;
+  bool in_place = false;
+  double center = 0.0;
+};
+
+std::vector<double> run(const Normalization& c, const std::vector<double>& x, const std::vector<double>& gamma,
+                        const std::vector<double>& beta) {
+  const DType compute = compute_of(c.dtype);
+  Buffer src(x, c.dtype);
+  Buffer gammas(gamma, compute);
+  Buffer betas(beta, compute);
+  Buffer fresh(static_cast<std::int64_t>(x.size()), c.dtype);
+  Buffer& dst = c.in_place ? src : fresh;
+  const kernels::LayerNormalization args{.dtype = c.dtype,
+                                         .src = src.data(),
+                                         .gamma = c.gamma ? gammas.data() : nullptr,
+                                         .beta = c.beta ? betas.data() : nullptr,
+                                         .dst = dst.data(),
+                                         .rows = c.rows,
+                                         .length = c.length,
+                                         .rms = c.rms};
+  EXPECT_EQ(kernels::layer_normalization(args, nullptr), cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  return dst.values();
+}
+
+void check(const Normalization& c) {
+  std::vector<double> x = random_values(c.rows * c.length, 21);
+  for (double& value : x) value += c.center;
+  x = Buffer(x, c.dtype).values();
+  const std::vector<double> gamma = random_values(c.length, 22, compute_of(c.dtype));
+  const std::vector<double> beta = random_values(c.length, 23, compute_of(c.dtype));
+  const std::vector<double> y = run(c, x, gamma, beta);
+  for (std::int64_t r = 0; r < c.rows; ++r) {
+    const double* row = x.data() + r * c.length;
+    long double mean = 0;
+    for (std::int64_t i = 0; i < c.length; ++i) mean += static_cast<long double>(row[i]);
+    mean /= static_cast<long double>(c.length);
+    long double variance = 0;
+    for (std::int64_t i = 0; i < c.length; ++i)
+      variance += (static_cast<long double>(row[i]) - mean) * (static_cast<long double>(row[i]) - mean);
+    variance /= static_cast<long double>(c.length);
+    for (std::int64_t i = 0; i < c.length; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      long double exact = static_cast<long double>(row[i]) - (c.rms ? 0.0L : mean);
+      exact /= std::sqrt(variance + 1e-3L);
+      if (c.gamma) exact *= static_cast<long double>(gamma[at]);
+      if (c.beta) exact += static_cast<long double>(beta[at]);
+      const auto wanted = static_cast<double>(exact);
+      const double got = y[static_cast<std::size_t>(r * c.length + i)];
+      // One rounding to float32; in float64 the roundings of the steps.
+      const double error = c.dtype == DType::float64 ? 1e-13 * (1 + std::fabs(c.center)) * (1 + std::fabs(wanted))
+                                                     : spacing(DType::float32, wanted) + 1e-12 * (1 + std::fabs(c.center));
+      ASSERT_TRUE(is_rounded(got, wanted, c.dtype, error))
+          << name(c.dtype) << ' ' << c.rows << " x " << c.length << " at " << r << ", " << i << ": " << wanted << ", got " << got;
+    }
+  }
+}
+
+TEST(LayerNormalizationKernelTest, IsRightForEveryLengthOfRow) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t length : {1, 3, 7, 31, 33, 127, 129, 1027, 8193})
+      check({.dtype = dtype, .rows = 3, .length = length});
+  }
+}
+
+TEST(LayerNormalizationKernelTest, TakesEveryChoiceOfParametersInPlaceOrNot) {
+  for (const DType dtype : kFloating) {
+    for (int choice = 0; choice < 16; ++choice) {
+      check({.dtype = dtype,
+             .rows = 6,
+             .length = 130,
+             .gamma = (choice & 1) != 0,
+             .beta = (choice & 2) != 0,
+             .rms = (choice & 4) != 0,
+             .in_place = (choice & 8) != 0});
+    }
+  }
+  check({.rows = 2, .length = 9001, .in_place = true});
+}
+
+TEST(LayerNormalizationKernelTest, LosesNothingToAMeanFarFromZero) {
+  for (const std::int64_t length : {100, 2000}) check({.rows = 2, .length = length, .center = 10000.0});
+}
+
+TEST(LayerNormalizationKernelTest, TakesEmptyArrays) {
+  check({.rows = 0, .length = 5});
+  check({.rows = 5, .length = 0});
+}
+
+TEST(LayerNormalizationKernelTest, KeepsNaNAndInfinityToTheirRow) {
+  for (const double odd : {kNaN, std::numeric_limits<double>::infinity()}) {
+    std::vector<double> x = random_values(3 * 40, 24, DType::float32);
+    x[50] = odd;
+    const std::vector<double> y = run({.rows = 3, .length = 40, .gamma = false, .beta = false}, x, {}, {});
+    for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 40 == 1);
+  }
+}
+
+// ---- affine ----
+
+void check_affine(DType dtype, std::int64_t outer, std::int64_t channels, std::int64_t inner, bool aligned, bool in_place) {
+  const DType compute = compute_of(dtype);
+  const std::vector<double> x = random_values(outer * channels * inner, 31, dtype);
+  const std::vector<double> scale = random_values(channels, 32, compute);
+  const std::vector<double> offset = random_values(channels, 33, compute);
+  Buffer src(x, dtype, aligned);
+  Buffer scales(scale, compute, aligned);
+  Buffer offsets(offset, compute, aligned);
+  Buffer fresh(static_cast<std::int64_t>(x.size()), dtype, aligned);
+  Buffer& dst = in_place ? src : fresh;
+  ASSERT_EQ(kernels::affine(dtype, src.data(), scales.data(), offsets.data(), dst.data(), outer, channels, inner, nullptr),
+            cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t c = i / static_cast<std::size_t>(inner) % static_cast<std::size_t>(channels);
+    double wanted = x[i] * scale[c] + offset[c];
+    if (compute == DType::float32) {  // both roundings, as promised
+      const float product = static_cast<float>(x[i]) * static_cast<float>(scale[c]);
+      wanted = static_cast<double>(product + static_cast<float>(offset[c]));
+    }
+    ASSERT_TRUE(is_rounded(dst[i], wanted, dtype, 0))
+        << name(dtype) << ' ' << outer << " x " << channels << " x " << inner << " at " << i;
+  }
+}
+
+TEST(AffineKernelTest, IsRightInAnyShape) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t channels : {0, 1, 3, 7, 33, 1027}) {
+      for (const std::int64_t inner : {0, 1, 2, 16, 33, 300}) {
+        for (const bool aligned : {true, false}) check_affine(dtype, 3, channels, inner, aligned, channels == 7);
+      }
+    }
+    check_affine(dtype, 1000, 8, 1, true, true);
+    check_affine(dtype, 0, 8, 1, true, false);
+  }
+}
+
+// ---- prelu ----
+
+void check_prelu(DType dtype, std::int64_t batch, std::int64_t length, bool aligned, bool in_place) {
+  const DType compute = compute_of(dtype);
+  const std::vector<double> x = random_values(batch * length, 41, dtype);
+  const std::vector<double> alpha = random_values(length, 42, compute);
+  Buffer src(x, dtype, aligned);
+  Buffer alphas(alpha, compute, aligned);
+  Buffer fresh(static_cast<std::int64_t>(x.size()), dtype, aligned);
+  Buffer& dst = in_place ? src : fresh;
+  ASSERT_EQ(kernels::prelu(dtype, src.data(), alphas.data(), dst.data(), batch, length, nullptr), cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double exact = x[i] > 0 ? x[i] : alpha[i % static_cast<std::size_t>(length)] * x[i];
+    ASSERT_TRUE(is_rounded(dst[i], exact, dtype, 0.5 * spacing(compute, exact)))
+        << name(dtype) << ' ' << batch << " x " << length << " at " << i;
+  }
+}
+
+TEST(PReluKernelTest, IsRightInAnyShape) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t length : kSizes) {
+      for (const std::int64_t batch : {0, 1, 5}) {
+        for (const bool aligned : {true, false}) check_prelu(dtype, batch, length, aligned, length == 33);
+      }
+    }
+  }
+}
+
+TEST(PReluKernelTest, PassesNaNOn) {
+  Buffer src({kNaN, 1.0}, DType::float32);
+  Buffer alpha({0.5, 0.5}, DType::float32);
+  Buffer dst(2, DType::float32);
+  ASSERT_EQ(kernels::prelu(DType::float32, src.data(), alpha.data(), dst.data(), 1, 2, nullptr), cudaSuccess);
+  EXPECT_TRUE(std::isnan(dst[0]));
+  EXPECT_EQ(dst[1], 1.0);
+}
+
+}  // namespace
+}  // namespace lamella::test

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kernels/kernel_support.hpp"
+
+#include <numeric>
+
+namespace lamella::test {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+struct Case {
+  ActivationKind kind = ActivationKind::Softmax;
+  DType dtype = DType::float32;
+  std::int64_t outer = 1;
+  std::int64_t length = 1;
+  std::int64_t inner = 1;
+  bool in_place = false;
+};
+std::ostream& operator<<(std::ostream& stream, const Case& c) {
+  return stream << name(c.kind) << ' ' << name(c.dtype) << ' ' << c.outer << " x " << c.length << " x " << c.inner;
+}
+
+std::int64_t results(const Case& c) { return c.outer * (c.kind == ActivationKind::Glu ? c.length / 2 : c.length) * c.inner; }
+
+std::vector<double> run(const Case& c, const std::vector<double>& x) {
+  Buffer src(x, c.dtype);
+  Buffer fresh(results(c), c.dtype);
+  Buffer& dst = c.in_place ? src : fresh;
+  kernels::Rowwise args{c.kind, c.dtype, src.data(), dst.data(), nullptr, c.outer, c.length, c.inner};
+  std::vector<unsigned char> workspace(kernels::rowwise_workspace(args), 0xFF);
+  args.workspace = workspace.data();
+  EXPECT_EQ(kernels::rowwise(args, nullptr), cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  return dst.values();
+}
+
+std::vector<double> softmax_truth(const std::vector<double>& x, bool logarithm) {
+  const double shift = *std::max_element(x.begin(), x.end());
+  long double total = 0;
+  for (const double value : x) total += std::exp(static_cast<long double>(value - shift));
+  std::vector<double> y;
+  for (const double value : x) {
+    const long double log = static_cast<long double>(value) - static_cast<long double>(shift) - std::log(total);
+    y.push_back(static_cast<double>(logarithm ? log : std::exp(log)));
+  }
+  return y;
+}
+
+/// Keras' own steps, by sorting: its threshold is made of the sum of the running sums.
+std::vector<double> sparsemax_truth(const std::vector<double>& x) {
+  std::vector<double> sorted = x;
+  std::sort(sorted.rbegin(), sorted.rend());
+  long double running = 0;
+  long double sum = 0;
+  std::size_t support = 0;
+  for (std::size_t k = 0; k < sorted.size(); ++k) {
+    running += static_cast<long double>(sorted[k]);
+    if (!(1 + static_cast<long double>(k + 1) * static_cast<long double>(sorted[k]) > running)) break;
+    sum += running;
+    support = k + 1;
+  }
+  const long double tau = (sum - 1) / static_cast<long double>(support);
+  std::vector<double> y;
+  for (const double value : x) y.push_back(static_cast<double>(std::max(static_cast<long double>(value) - tau, 0.0L)));
+  return y;
+}
+
+std::vector<double> glu_truth(const std::vector<double>& x) {
+  std::vector<double> y;
+  for (std::size_t i = 0; i < x.size() / 2; ++i) y.push_back(x[i] / (1 + std::exp(-x[x.size() / 2 + i])));
+  return y;
+}
+
+std::vector<double> truth_of(ActivationKind kind, const std::vector<double>& x) {
+  switch (kind) {
+    case ActivationKind::Sparsemax:
+      return sparsemax_truth(x);
+    case ActivationKind::Glu:
+      return glu_truth(x);
+    default:
+      return softmax_truth(x, kind == ActivationKind::LogSoftmax);
+  }
+}
+
+/// The error before the last rounding. Sums of exponentials are trees or sums of short sums.
+double error_of(const Case& c, double exact) {
+  const double roundoff = spacing(compute_of(c.dtype), 1.0) / 2;
+  const double terms = 40 + static_cast<double>(c.length) / 256;
+  if (c.kind == ActivationKind::Softmax) return terms * roundoff * exact + 2 * spacing(compute_of(c.dtype), 0);
+  if (c.kind == ActivationKind::LogSoftmax) return terms * roundoff * (1 + std::fabs(exact));
+  if (c.kind == ActivationKind::Glu) return 8 * spacing(compute_of(c.dtype), exact);
+  return 1e-12 * static_cast<double>(c.length) + spacing(compute_of(c.dtype), exact);
+}
+
+void check(const Case& c, double width = 3.0) {
+  const std::vector<double> x = random_values(c.outer * c.length * c.inner, 11, c.dtype, width);
+  const std::vector<double> y = run(c, x);
+  const std::int64_t length = c.kind == ActivationKind::Glu ? c.length / 2 : c.length;
+  for (std::int64_t o = 0; o < c.outer; ++o) {
+    for (std::int64_t i = 0; i < c.inner; ++i) {
+      std::vector<double> row;
+      for (std::int64_t k = 0; k < c.length; ++k) row.push_back(x[static_cast<std::size_t>((o * c.length + k) * c.inner + i)]);
+      if (row.empty()) continue;
+      const std::vector<double> exact = truth_of(c.kind, row);
+      for (std::int64_t k = 0; k < length; ++k) {
+        const double got = y[static_cast<std::size_t>((o * length + k) * c.inner + i)];
+        const double wanted = exact[static_cast<std::size_t>(k)];
+        ASSERT_TRUE(is_rounded(got, wanted, c.dtype, error_of(c, wanted)))
+            << c << " at " << o << ", " << k << ", " << i << ": " << wanted << ", got " << got;
+      }
+    }
+  }
+}
+
+class RowwiseTest : public testing::TestWithParam<ActivationKind> {
+ protected:
+  /// Glu's lengths are even.
+  static std::int64_t length(std::int64_t n) { return GetParam() == ActivationKind::Glu ? n / 2 * 2 : n; }
+};
+
+/// Those whose results are as long as their rows, and depend on all of them.
+class MixingTest : public RowwiseTest {};
+
+TEST_P(RowwiseTest, IsRightForEveryLengthOfRow) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t n : {1, 2, 3, 7, 31, 33, 127, 129, 1023, 1027}) check({GetParam(), dtype, 5, length(n), 1});
+  }
+}
+
+TEST_P(RowwiseTest, IsRightForLongRows) {
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    check({GetParam(), dtype, 2, length(8191), 1});
+    check({GetParam(), dtype, 1, length(8193), 1});
+    check({GetParam(), dtype, 1, length(20011), 1});
+  }
+}
+
+TEST_P(RowwiseTest, IsRightAlongAMiddleAxis) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t inner : {2, 7, 31, 32, 33, 130}) {
+      check({GetParam(), dtype, 3, length(9), inner});
+      check({GetParam(), dtype, 1, length(133), inner});
+    }
+  }
+}
+
+TEST_P(RowwiseTest, TakesEmptyArrays) {
+  check({GetParam(), DType::float32, 0, 4, 1});
+  check({GetParam(), DType::float32, 4, 0, 1});
+  check({GetParam(), DType::float32, 4, 4, 0});
+}
+
+TEST_P(MixingTest, WorksInPlace) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t inner : {1, 3, 40}) {
+      for (const std::int64_t n : {7, 129, 1027}) {
+        if (n * inner < 4000) check({GetParam(), dtype, 2, n, inner, true});
+      }
+    }
+  }
+  check({GetParam(), DType::float32, 1, 9001, 1, true});
+}
+
+TEST_P(RowwiseTest, ASampleHasTheSameBitsInEveryBatch) {
+  for (const std::int64_t inner : {1, 3, 40}) {
+    for (const std::int64_t n : {10, 200, 1100}) {
+      if (n * inner > 4000) continue;
+      const Case many{GetParam(), DType::float32, 9, n, inner};
+      const std::vector<double> x = random_values(9 * n * inner, 12, DType::float32, 3.0);
+      const std::vector<double> all = run(many, x);
+      Case one = many;
+      one.outer = 1;
+      const auto from = static_cast<std::ptrdiff_t>(8 * n * inner);
+      const std::vector<double> last = run(one, {x.begin() + from, x.end()});
+      EXPECT_TRUE(std::equal(last.rbegin(), last.rend(), all.rbegin())) << many;
+    }
+  }
+}
+
+/// NaN wherever Keras has it, and no trace of one row in another.
+TEST_P(MixingTest, KeepsNaNAndInfinityToTheirRow) {
+  for (const std::int64_t n : {5, 300, 2000}) {
+    for (const double odd : {kNaN, kInf}) {
+      std::vector<double> x = random_values(3 * n, 13, DType::float32);
+      x[static_cast<std::size_t>(n + n / 2)] = odd;
+      const std::vector<double> y = run({GetParam(), DType::float32, 3, n, 1}, x);
+      for (std::size_t i = 0; i < y.size(); ++i) {
+        ASSERT_EQ(std::isnan(y[i]), i / static_cast<std::size_t>(n) == 1)
+            << name(GetParam()) << ' ' << n << ' ' << odd << " at " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, RowwiseTest,
+                         testing::Values(ActivationKind::Softmax, ActivationKind::LogSoftmax, ActivationKind::Sparsemax,
+                                         ActivationKind::Glu),
+                         [](const auto& tested) { return std::string(name(tested.param)); });
+
+INSTANTIATE_TEST_SUITE_P(Each, MixingTest,
+                         testing::Values(ActivationKind::Softmax, ActivationKind::LogSoftmax, ActivationKind::Sparsemax),
+                         [](const auto& tested) { return std::string(name(tested.param)); });
+
+TEST(SoftmaxKernelTest, GivesMinusInfinityNoShare) {
+  for (const std::int64_t n : {4, 400, 4000}) {
+    std::vector<double> x(static_cast<std::size_t>(n), -kInf);
+    x[1] = x[3] = 2.0;
+    const std::vector<double> y = run({ActivationKind::Softmax, DType::float32, 1, n, 1}, x);
+    for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], i == 1 || i == 3 ? 0.5 : 0.0);
+  }
+}
+
+TEST(SoftmaxKernelTest, IsNaNInARowOfMinusInfinities) {
+  EXPECT_THAT(run({ActivationKind::Softmax, DType::float32, 1, 6, 1}, std::vector<double>(6, -kInf)),
+              testing::Each(testing::IsNan()));
+}
+
+TEST(SoftmaxKernelTest, TakesLogitsThatOverflowTheExponential) {
+  check({ActivationKind::Softmax, DType::float32, 4, 50, 1}, 300.0);
+  check({ActivationKind::LogSoftmax, DType::float32, 4, 50, 1}, 300.0);
+}
+
+TEST(SparsemaxKernelTest, IsRightWhereElementsAreEqual) {
+  for (const std::int64_t n : {3, 40, 700}) {
+    std::vector<double> x;
+    for (std::int64_t i = 0; i < n; ++i)
+      x.push_back(-1.5 - static_cast<double>(i % 3) * 0.25);  // above 0 Keras' threshold leaves nothing
+    const std::vector<double> y = run({ActivationKind::Sparsemax, DType::float64, 1, n, 1}, x);
+    const std::vector<double> exact = sparsemax_truth(x);
+    for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], exact[i], 1e-11 * static_cast<double>(n)) << n << " at " << i;
+  }
+}
+
+TEST(SparsemaxKernelTest, TakesMinusInfinityBesideFiniteElements) {
+  const std::vector<double> y = run({ActivationKind::Sparsemax, DType::float32, 1, 3, 1}, {-kInf, 0.0, -kInf});
+  EXPECT_THAT(y, testing::ElementsAre(0.0, 1.0, 0.0));
+}
+
+TEST(RowwiseKernelTest, RefusesWhatDoesNotWorkOnRows) {
+  Buffer memory(4, DType::float32);
+  kernels::Rowwise args{ActivationKind::Relu, DType::float32, memory.data(), memory.data(), nullptr, 1, 4, 1};
+  EXPECT_EQ(kernels::rowwise(args, nullptr), cudaErrorInvalidValue);
+}
+
+}  // namespace
+}  // namespace lamella::test

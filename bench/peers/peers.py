@@ -130,7 +130,10 @@ def measure_cell(model, batch, lamella, peers, options):
         spread = max(spread_of(times[peer.name]), spread_of(times["lamella"]))
         row = row_of(peer.name, model, batch, peer.device, threads=options.threads, iterations=options.rounds, real_time=theirs, cpu_time=theirs,
                      lamella_us=ours, ratio=theirs / ours, min_us=min(times[peer.name]), lamella_min_us=min(times["lamella"]), spread_of_rounds=spread)
-        if spread > options.spread:
+        load, most = os.getloadavg()[0], options.load or 2 * os.cpu_count()
+        if load > most:  # what is compared makes a load of its own, one for each thread
+            row.update(error_occurred=True, error_message=f"refused as noisy: the load of the machine was {load:.1f}, the limit is {most}")
+        elif spread > options.spread:
             row.update(error_occurred=True, error_message=f"refused as noisy: rounds differ by {spread:.0%}, the limit is {options.spread:.0%}")
         yield row
 
@@ -167,6 +170,12 @@ def print_table(rows, means):
         print(f"{name}: geometric mean {mean['ratio']:.2f} over {mean['cells']} cells, lowest {mean['lowest']:.2f}")
 
 
+def document(context, rows):
+    """As `lamella bench` writes it: a row a line."""
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    return f'{{"context":\n{json.dumps(context, indent=1)},\n"benchmarks": [\n{lines}\n]}}\n'
+
+
 def sizes(text):
     return [int(v) for v in text.split(",")]
 
@@ -183,6 +192,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--spread", type=float, default=0.25, help="refuse cells whose rounds differ by more than this part of the median")
+    parser.add_argument("--load", type=float, help="refuse cells measured at a greater load of the machine; default: twice its processors")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else "cuda,cpu"
@@ -215,7 +225,7 @@ def main():
     means = means_of(rows)
     context["geometric_means"] = means
     context["load_avg"].append(os.getloadavg()[0])
-    options.out.write_text(json.dumps({"context": context, "benchmarks": rows}, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(document(context, rows), encoding="utf-8")
     print_table(rows, means)
 
 

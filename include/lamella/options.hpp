@@ -27,6 +27,13 @@ enum class Fusion {
   library,    ///< bias and activation inside the vendor's product, where its formula is Keras' formula
 };
 
+/// What may change the bits of a result. On every grade sums have a fixed order and no atomics take part.
+enum class Determinism {
+  fast,             ///< nothing is promised beyond the error bounds
+  run_to_run,       ///< the same call gives the same bits on the same machine, run after run
+  batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its place in it or its neighbours. Slower
+};
+
 /// Keras 2's hard_sigmoid is clip(0.2x + 0.5), Keras 3's clip(x/6 + 0.5).
 enum class HardSigmoid {
   as_written,  ///< the formula of the Keras that wrote the file: what its author measured
@@ -40,12 +47,14 @@ struct Options {
   std::optional<DType> dtype = std::nullopt;                ///< compute type of every layer: float32, bfloat16, float16 or float64; unset: the layers' own dtype policies
   Math math = Math::exact;
   Fusion fusion = Fusion::automatic;
+  Determinism determinism = Determinism::run_to_run;
   std::string engine = {};                        ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
   int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core
   std::int64_t max_batch = 4096;             ///< predict() splits more rows than this into several runs
   std::size_t cached_programs = 32;          ///< programs (one per batch size) kept per model; the least recently used goes first
   std::size_t memory_limit = 0;              ///< bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only
   bool graphs = true;                        ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
+  bool profile = false;                      ///< an NVTX range around each step, named after its layers, so that a profile reads like the model; no graphs then
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
 };
 

@@ -31,6 +31,9 @@ class Stream {
   virtual void follow(void* native) = 0;
   /// Calls `work`, which enqueues, with the device current.
   virtual void enqueue(const std::function<void()>& work) = 0;
+  /// A range in profiles around what is enqueued between the two calls.
+  virtual void begin_range(const char* name) = 0;
+  virtual void end_range() = 0;
   /// Copies between pinned host memory and the device, or within the device. Enqueues; the memory must outlive the copy.
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
   /// Returns when everything enqueued so far is done. Throws DeviceError for what went wrong since the last call.

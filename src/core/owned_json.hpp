@@ -5,8 +5,8 @@
 
 namespace lamella::core {
 
-/// Empties a value of nlohmann's library from the leaves up, without memory. The library's destructor asks for memory to destroy what is
-/// nested, and where there is none it ends the program.
+/// Empties a value of nlohmann's library from the leaves up, without memory. The library's destructor asks for memory to destroy
+/// what is nested, and where there is none it ends the program.
 template <typename Json>
 void dismantle(Json& value) noexcept {
   if (!value.is_structured()) return;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <nvtx3/nvToolsExt.h>
+
 #include "cuda/activation/cudnn.hpp"
 #include "cuda/status.hpp"
 
@@ -94,6 +96,9 @@ void CudaStream::enqueue(const std::function<void()>& work) {
   }
   mark();
 }
+
+void CudaStream::begin_range(const char* name) { static_cast<void>(nvtxRangePushA(name)); }
+void CudaStream::end_range() { static_cast<void>(nvtxRangePop()); }
 
 void CudaStream::copy(void* dst, const void* src, std::size_t bytes) {
   if (bytes == 0) return;

@@ -25,6 +25,8 @@ class CudaStream final : public core::Stream {
   [[nodiscard]] void* native() const noexcept override { return current_; }
   void follow(void* native) override;
   void enqueue(const std::function<void()>& work) override;
+  void begin_range(const char* name) override;
+  void end_range() override;
   void synchronize() override;
   void copy(void* dst, const void* src, std::size_t bytes) override;
   [[nodiscard]] std::unique_ptr<core::Graph> capture(const std::function<void()>& work, std::string& why_not) override;

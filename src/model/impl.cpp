@@ -2,6 +2,7 @@
 #include "model/impl.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdlib>
 #include <exception>
@@ -95,6 +96,14 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   return made;
 }
 
+std::int64_t Model::Impl::bucket(std::int64_t rows) const {
+  constexpr std::int64_t kStep = 32;
+  constexpr std::int64_t kLargest = 256;
+  if (!options.device.is_cuda() || !options.graphs || rows > kLargest || rows <= 1) return rows;
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
+  return std::min(rows <= kStep ? power : (rows + kStep - 1) / kStep * kStep, options.max_batch);
+}
+
 std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t batch) const {
   const auto find = [&]() -> std::shared_ptr<const model::Program> {
     for (auto it = programs_.begin(); it != programs_.end(); ++it) {
@@ -129,7 +138,8 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), excepti
   }
   if (!session_) {
     session_ = std::make_unique<model::Session>(
-        model::SessionOptions{impl.options.device, impl.options.cached_programs, impl.options.graphs, impl.budget});
+        model::SessionOptions{impl.options.device, impl.options.cached_programs, impl.options.graphs,
+                              impl.options.profile && impl.options.device.is_cuda(), impl.budget});
   }
 }
 

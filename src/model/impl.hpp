@@ -36,6 +36,10 @@ struct Model::Impl {
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch) const;
 
+  /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few sizes: less
+  /// time goes into planning and capturing than the padding costs.
+  [[nodiscard]] std::int64_t bucket(std::int64_t rows) const;
+
   /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again.
   class Lease {
    public:

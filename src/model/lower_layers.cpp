@@ -123,7 +123,8 @@ int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params
   }
   const DType dtype = compute(spec);
   const ops::DenseDesc desc{.batch = sample.elements(0, sample.rank() - 1), .inputs = inputs, .units = params.units, .has_bias = params.use_bias,
-                            .activation = {}, .dtype = dtype, .math = options_.math, .fusion = options_.fusion};
+                            .activation = {}, .dtype = dtype, .math = options_.math, .fusion = options_.fusion,
+                            .determinism = options_.determinism};
   int result = add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
   if (params.activation_layer) return layer(*params.activation_layer, {result}).at(0);
   return activation(spec.path, params.activation, {}, result);

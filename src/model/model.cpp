@@ -172,7 +172,7 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
     if (!lanes[lane]) lanes[lane].emplace(impl);
     std::vector<const void*> srcs;
     for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
-    (*lanes[lane])->begin(impl.program(graph, batch), srcs);
+    (*lanes[lane])->begin(impl.program(graph, impl.bucket(batch)), srcs, batch);
     begun[lane] = row;
     row += batch;
   }
@@ -289,7 +289,7 @@ std::string Model::explain(const ExplainOptions& options) const {
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()), "' leaves extents open (None)");
-  const auto program = impl_->program(impl_->graph(*shapes), options.batch);
+  const auto program = impl_->program(impl_->graph(*shapes), impl_->bucket(options.batch));
   if (options.json) return model::explain_json(*program, impl_->options.device);
   return model::explain_text(*program, impl_->options.device, impl_->options.device.is_cpu() ? why_no_cuda() : std::string());
 }

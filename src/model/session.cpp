@@ -56,6 +56,10 @@ Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
     bound.args[i].stream = stream_.get();
     at += program->steps[i].srcs.size();
   }
+  for (std::size_t i = 0; options_.profile && i < program->steps.size(); ++i) {
+    std::string& range = bound.ranges.emplace_back();
+    for (const std::string& layer : program->steps[i].layers) range += (range.empty() ? "" : " + ") + layer;
+  }
   bound_.push_front(std::move(bound));
   if (bound_.size() > options_.max_programs) {
     if (stream_) stream_->synchronize();  // work under way uses the plans that go
@@ -82,6 +86,19 @@ void Session::point(Bound& bound, std::span<const void* const> inputs, std::span
   }
 }
 
+void Session::Bound::execute() const {
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const ops::Plan& plan = *program->steps[i].choice.plan;
+    if (ranges.empty()) {
+      plan.execute(args[i]);
+      continue;
+    }
+    args[i].stream->begin_range(ranges[i].c_str());
+    plan.execute(args[i]);
+    args[i].stream->end_range();
+  }
+}
+
 void Session::run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs,
                   std::span<void* const> outputs, void* native) {
   Bound& bound = bind(program);
@@ -90,7 +107,7 @@ void Session::run(const std::shared_ptr<const Program>& program, std::span<const
     return;
   }
   point(bound, inputs, outputs);
-  for (std::size_t i = 0; i < program->steps.size(); ++i) program->steps[i].choice.plan->execute(bound.args[i]);
+  bound.execute();
 }
 
 void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native) {
@@ -102,13 +119,11 @@ void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::sp
     return;
   }
   point(bound, inputs, outputs);
-  stream_->enqueue([&bound] {
-    for (std::size_t i = 0; i < bound.args.size(); ++i) bound.program->steps[i].choice.plan->execute(bound.args[i]);
-  });
+  stream_->enqueue([&bound] { bound.execute(); });
 }
 
 core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
-  if (!options_.graphs || bound.cannot_capture || bound.args.empty()) return nullptr;
+  if (!options_.graphs || options_.profile || bound.cannot_capture || bound.args.empty()) return nullptr;
   pointers_.assign(inputs.begin(), inputs.end());
   pointers_.insert(pointers_.end(), outputs.begin(), outputs.end());
   const auto known =
@@ -124,11 +139,7 @@ core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> input
   stream_->follow(nullptr);
   point(bound, inputs, outputs);
   std::string why_not;
-  auto graph = stream_->capture(
-      [&bound] {
-        for (std::size_t i = 0; i < bound.args.size(); ++i) bound.program->steps[i].choice.plan->execute(bound.args[i]);
-      },
-      why_not);
+  auto graph = stream_->capture([&bound] { bound.execute(); }, why_not);
   bound.cannot_capture = graph == nullptr;
   bound.program->captured.set(graph ? "captured as a CUDA graph" : core::concat("not captured as a CUDA graph: ", why_not));
   if (!graph) return nullptr;

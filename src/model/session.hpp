@@ -19,6 +19,7 @@ struct SessionOptions {
   Device device;
   std::size_t max_programs = 32;
   bool graphs = true;
+  bool profile = false;
   std::shared_ptr<core::MemoryBudget> budget;
 };
 
@@ -39,9 +40,10 @@ class Session {
   /// Waits for what run() enqueued. CUDA only.
   void synchronize();
 
-  /// The same on host memory of the caller, for CUDA: begin() copies the inputs to the device and enqueues the program, end()
-  /// waits and copies the outputs. `inputs` may go when begin() returns. Between them no other call of this session is legal.
-  void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs);
+  /// The same on host memory of the caller, for CUDA: begin() copies `rows` rows to the device and enqueues the
+  /// program, end() waits and copies as many rows of the outputs. A program of more rows computes zeros in the rest. `inputs` may go
+  /// when begin() returns. Between the two no other call of this session is legal.
+  void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::int64_t rows);
   void end(std::span<void* const> outputs);
 
   /// The caller's stream that run() enqueued on last; null: the session's own.
@@ -69,6 +71,8 @@ class Session {
     std::vector<const void*> last_pointers;  ///< of the last run; empty before it
     std::list<Captured> captured;            ///< most recently used first
     bool cannot_capture = false;
+    std::vector<std::string> ranges;  ///< names of the steps in profiles; empty: no ranges
+    void execute() const;
   };
   /// Memory on both sides of a copy: pinned on the host, and on the device.
   struct Staging {
@@ -92,6 +96,7 @@ class Session {
   Staging staged_inputs_;
   Staging staged_outputs_;
   std::shared_ptr<const Program> begun_;
+  std::int64_t begun_rows_ = 0;
   void* last_native_ = nullptr;
   std::vector<Shape> samples_;
   std::vector<const void*> pointers_;  ///< scratch of graph_for

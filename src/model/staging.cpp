@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of a GPU on host memory of the caller.
 #include <cstring>
+#include <utility>
 
 #include "model/session.hpp"
 
@@ -21,6 +22,10 @@ std::size_t laid_out(const Program& program, Slot::Kind kind, const F& f) {
   return at;
 }
 
+std::size_t bytes_of_rows(const Program& program, const Slot& slot, std::int64_t rows) {
+  return program.batch == 0 ? 0 : slot.bytes / static_cast<std::size_t>(program.batch) * static_cast<std::size_t>(rows);
+}
+
 }  // namespace
 
 void Session::Staging::reserve(const SessionOptions& options, std::size_t wanted) {
@@ -33,7 +38,7 @@ void Session::Staging::reserve(const SessionOptions& options, std::size_t wanted
   bytes = wanted;
 }
 
-void Session::begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs) {
+void Session::begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::int64_t rows) {
   Bound& bound = bind(program);
   const auto nothing = [](const Slot&, std::size_t) {};
   staged_inputs_.reserve(options_, laid_out(*program, Slot::Kind::input, nothing));
@@ -44,7 +49,9 @@ void Session::begin(const std::shared_ptr<const Program>& program, std::span<con
   laid_out(*program, Slot::Kind::input, [&](const Slot& slot, std::size_t at) {
     auto* const pinned = static_cast<std::byte*>(staged_inputs_.host.get()) + at;
     auto* const device = static_cast<std::byte*>(staged_inputs_.device.get()) + at;
-    if (slot.bytes != 0) std::memcpy(pinned, inputs[slot.at], slot.bytes);
+    const std::size_t given = bytes_of_rows(*program, slot, rows);
+    if (given != 0) std::memcpy(pinned, inputs[slot.at], given);
+    if (given != slot.bytes) std::memset(pinned + given, 0, slot.bytes - given);
     stream_->copy(device, pinned, slot.bytes);
     srcs[slot.at] = device;
   });
@@ -56,14 +63,15 @@ void Session::begin(const std::shared_ptr<const Program>& program, std::span<con
   const std::size_t bytes = laid_out(*program, Slot::Kind::output, nothing);
   stream_->copy(staged_outputs_.host.get(), staged_outputs_.device.get(), bytes);
   begun_ = program;
+  begun_rows_ = rows;
 }
 
 void Session::end(std::span<void* const> outputs) {
   const auto program = std::exchange(begun_, nullptr);
   stream_->synchronize();
   laid_out(*program, Slot::Kind::output, [&](const Slot& slot, std::size_t at) {
-    if (slot.bytes != 0)
-      std::memcpy(outputs[slot.at], static_cast<const std::byte*>(staged_outputs_.host.get()) + at, slot.bytes);
+    const std::size_t wanted = bytes_of_rows(*program, slot, begun_rows_);
+    if (wanted != 0) std::memcpy(outputs[slot.at], static_cast<const std::byte*>(staged_outputs_.host.get()) + at, wanted);
   });
 }
 

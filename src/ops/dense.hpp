@@ -20,4 +20,10 @@ inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<F
   return core::concat("another kind of fusion was asked for; this engine ", does);
 }
 
+/// What engines refuse whose products a library computes, or empty.
+inline std::string refused_by_library(const DenseDesc& desc, std::string_view library) {
+  if (desc.determinism != Determinism::batch_invariant) return {};
+  return core::concat("the bits of a row may not depend on the batch, and ", library, " chooses how it adds by the batch");
+}
+
 }  // namespace lamella::ops

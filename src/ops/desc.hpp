@@ -25,6 +25,7 @@ struct DenseDesc {
   DType dtype = DType::float32;
   Math math = Math::exact;
   Fusion fusion = Fusion::automatic;
+  Determinism determinism = Determinism::run_to_run;
 };
 /// dst[i] = f(src[i]), element-wise f. In place is legal.
 struct ActivationDesc {

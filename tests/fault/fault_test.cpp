@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each allocation and each system call of a scenario fails in turn, once and for ever: nothing leaks, nothing crashes, every failure is an
-// error of ours, and the same objects then work as if nothing had been.
+// Each allocation and each system call of a scenario fails in turn, once and for ever: nothing leaks, nothing crashes, every
+// failure is an error of ours, and the same objects then work as if nothing had been.
 #include "fault/faults.hpp"
 
 #include <gmock/gmock.h>
@@ -41,7 +41,7 @@ std::vector<std::byte> answer(const Model& model, std::int64_t rows) { return bi
 
 /// Something that is done while calls fail.
 struct Scenario {
-  std::function<void()> action;           ///< may throw; may be done again
+  std::function<void()> action;                              ///< may throw; may be done again
   std::function<std::vector<std::byte>()> result = nullptr;  ///< what must be the same whatever failed before
 };
 
@@ -101,10 +101,12 @@ TEST_P(LoadUnderFaults, LeaksNothingAndLeavesNothingHalfMade) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, LoadUnderFaults,
-                         ::testing::Values("keras3/dense/model.keras", "keras3/functional/model.keras", "keras3/graph/model.keras", "keras3/concatenate_dense/model.keras",
-                                           "keras3/dense_batch_normalization/model.keras", "keras3/functional_in_functional/model.keras", "keras3/folder/model",
-                                           "keras3/h5_prelu/model.h5", "keras3/h5_functional/model.h5", "keras3/h5_nested_deeply/model.h5",
-                                           "keras3/h5_policy_per_layer/model.h5"),
+                         ::testing::Values("keras3/dense/model.keras", "keras3/functional/model.keras",
+                                           "keras3/graph/model.keras", "keras3/concatenate_dense/model.keras",
+                                           "keras3/dense_batch_normalization/model.keras",
+                                           "keras3/functional_in_functional/model.keras", "keras3/folder/model",
+                                           "keras3/h5_prelu/model.h5", "keras3/h5_functional/model.h5",
+                                           "keras3/h5_nested_deeply/model.h5", "keras3/h5_policy_per_layer/model.h5"),
                          [](const auto& item) {
                            std::string name = item.param;
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';

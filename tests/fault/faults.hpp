@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's own memory, and open, fstat, pread,
-/// read, write, mmap, rename, close.
+/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's own memory, and open,
+/// fstat, pread, read, write, mmap, rename, close.
 namespace lamella::fault {
 
 /// Call number `n` (from 1 on) of those that can fail fails; with `forever` each later one too.

@@ -14,7 +14,8 @@ namespace {
 constexpr std::array kModels{"dense", "dense_chain", "functional", "graph", "h5_prelu", "dense_batch_normalization"};
 constexpr std::array kActivations{"relu", "tanh", "softmax", "linear", "gelu", "", "Relu", "no such"};
 constexpr std::array kLayers{"dense", "dense_1", "activation", "", "nobody"};
-constexpr std::array kTypes{DType::float32, DType::float16, DType::bfloat16, DType::float64, DType::int8, DType::uint8, DType::int32};
+constexpr std::array kTypes{DType::float32, DType::float16, DType::bfloat16, DType::float64,
+                            DType::int8,    DType::uint8,   DType::int32};
 
 std::vector<Model> load_all() {
   std::vector<Model> models;
@@ -65,20 +66,31 @@ Tensor any_tensor(fuzz::Dice& dice) {
 /// One call that may fail and must not change `model`.
 void try_reading(const Model& model, fuzz::Dice& dice) {
   switch (dice.below(11)) {
-    case 0: return static_cast<void>(model.predict(any_tensor(dice)));
-    case 1: return static_cast<void>(answer(model, static_cast<std::int64_t>(dice.below(17))));
+    case 0:
+      return static_cast<void>(model.predict(any_tensor(dice)));
+    case 1:
+      return static_cast<void>(answer(model, static_cast<std::int64_t>(dice.below(17))));
     case 2: {
       Tensor out = any_tensor(dice);
       return model.predict_into(any_tensor(dice), out);
     }
-    case 3: return static_cast<void>(model.explain({.batch = static_cast<std::int64_t>(dice.below(9)) - 2, .json = dice.below(2) == 1}));
-    case 4: return static_cast<void>(model.get_layer(dice.below(2) == 0 ? kLayers[dice.below(kLayers.size())] : dice.text(40)));
-    case 5: return static_cast<void>(model.input_shape(static_cast<int>(dice.below(5)) - 2));
-    case 6: return static_cast<void>(model.output_shape(static_cast<int>(dice.below(5)) - 2));
-    case 7: return static_cast<void>(any_tensor(dice).to(kTypes[dice.below(kTypes.size())]));
-    case 8: return static_cast<void>(any_tensor(dice).reshaped(any_tensor(dice).shape()));
-    case 9: return static_cast<void>(model.with_activation(kLayers[dice.below(kLayers.size())], dice.text(20)));
-    default: return static_cast<void>(model.with_weights("/dev/null" + dice.text(3)));
+    case 3:
+      return static_cast<void>(
+          model.explain({.batch = static_cast<std::int64_t>(dice.below(9)) - 2, .json = dice.below(2) == 1}));
+    case 4:
+      return static_cast<void>(model.get_layer(dice.below(2) == 0 ? kLayers[dice.below(kLayers.size())] : dice.text(40)));
+    case 5:
+      return static_cast<void>(model.input_shape(static_cast<int>(dice.below(5)) - 2));
+    case 6:
+      return static_cast<void>(model.output_shape(static_cast<int>(dice.below(5)) - 2));
+    case 7:
+      return static_cast<void>(any_tensor(dice).to(kTypes[dice.below(kTypes.size())]));
+    case 8:
+      return static_cast<void>(any_tensor(dice).reshaped(any_tensor(dice).shape()));
+    case 9:
+      return static_cast<void>(model.with_activation(kLayers[dice.below(kLayers.size())], dice.text(20)));
+    default:
+      return static_cast<void>(model.with_weights("/dev/null" + dice.text(3)));
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HDF5 reader: every group, dataset and attribute that can be reached. The mutator mends checksums, so that what lies behind them
-// is reached too.
+// The HDF5 reader: every group, dataset and attribute that can be reached. The mutator mends checksums, so that what lies behind
+// them is reached too.
 #include "keras/hdf5.hpp"
 
 #include <array>
@@ -18,7 +18,8 @@ namespace {
 constexpr int kMostObjects = 200;
 
 void read_attributes(const keras::H5File& file, const std::string& path) {
-  for (const char* name : {"name", "dtype", "layer_names", "weight_names", "keras_version", "model_config", "one", "list", "variable list"}) {
+  for (const char* name :
+       {"name", "dtype", "layer_names", "weight_names", "keras_version", "model_config", "one", "list", "variable list"}) {
     fuzz::survives([&] { static_cast<void>(file.strings_attribute(path, name)); });
   }
 }
@@ -26,7 +27,8 @@ void read_attributes(const keras::H5File& file, const std::string& path) {
 void read_dataset(const keras::H5File& file, const std::string& path) {
   fuzz::survives([&] {
     const keras::H5Dataset data = file.dataset(path);
-    fuzz::expect(static_cast<std::size_t>(data.shape.elements()) * size_of(data.dtype) == data.bytes.bytes.size(), "bytes that do not fit the shape");
+    fuzz::expect(static_cast<std::size_t>(data.shape.elements()) * size_of(data.dtype) == data.bytes.bytes.size(),
+                 "bytes that do not fit the shape");
     std::uint64_t sum = 0;
     for (const std::byte b : data.bytes.bytes) sum += std::to_integer<std::uint64_t>(b);
     fuzz::expect(sum < UINT64_MAX, "an endless sum");  // every byte has been read

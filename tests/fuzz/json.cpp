@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!fuzz::survives([&] { value = keras::parse_json(fuzz::owned(data, size).bytes, where); })) return 0;
   const std::string text = value.dump();  // a NaN becomes null, so the second text is compared and not the first
   const std::string again = keras::parse_json(std::as_bytes(std::span(text)), where).dump();
-  fuzz::expect(again == keras::parse_json(std::as_bytes(std::span(again)), where).dump(), "JSON that changes when it is written and read");
+  fuzz::expect(again == keras::parse_json(std::as_bytes(std::span(again)), where).dump(),
+               "JSON that changes when it is written and read");
   return 0;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole file through the public interface, and a prediction when it is accepted. An input that begins with '=' holds the length of a
-// config, the config and the weights, and is packed into an archive with right checksums first.
+// A whole file through the public interface, and a prediction when it is accepted. An input that begins with '=' holds the length
+// of a config, the config and the weights, and is packed into an archive with right checksums first.
 #include <fcntl.h>
-#include <lamella/model.hpp>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <lamella/model.hpp>
 
 #include <algorithm>
 

@@ -15,7 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const std::string path = "/dev/shm/lamella_fuzz_" + std::to_string(std::rand()) + ".npy";
   save_npy(path, tensor);
   const Tensor again = load_npy(path);
-  fuzz::expect(again.shape() == tensor.shape() && again.dtype() == tensor.dtype(), "an array that changes when it is written and read");
-  fuzz::expect(tensor.bytes() == 0 || std::memcmp(std::as_const(again).data(), std::as_const(tensor).data(), tensor.bytes()) == 0, "elements that change");
+  fuzz::expect(again.shape() == tensor.shape() && again.dtype() == tensor.dtype(),
+               "an array that changes when it is written and read");
+  fuzz::expect(tensor.bytes() == 0 || std::memcmp(std::as_const(again).data(), std::as_const(tensor).data(), tensor.bytes()) == 0,
+               "elements that change");
   return 0;
 }

@@ -43,9 +43,10 @@ void on_stopped_call(int, siginfo_t* info, void* context) {
   registers[REG_RAX] = -EACCES;
 }
 
-constexpr std::array<int, 24> kForbidden{SYS_open,     SYS_creat,  SYS_openat2, SYS_execve,  SYS_execveat, SYS_fork,   SYS_vfork,   SYS_socket,
-                                         SYS_connect,  SYS_unlink, SYS_unlinkat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_mkdir, SYS_mkdirat,
-                                         SYS_link,     SYS_linkat, SYS_symlink, SYS_symlinkat, SYS_ptrace, SYS_truncate, SYS_chmod,  SYS_kill};
+constexpr std::array<int, 24> kForbidden{SYS_open,     SYS_creat,     SYS_openat2, SYS_execve,   SYS_execveat, SYS_fork,
+                                         SYS_vfork,    SYS_socket,    SYS_connect, SYS_unlink,   SYS_unlinkat, SYS_rename,
+                                         SYS_renameat, SYS_renameat2, SYS_mkdir,   SYS_mkdirat,  SYS_link,     SYS_linkat,
+                                         SYS_symlink,  SYS_symlinkat, SYS_ptrace,  SYS_truncate, SYS_chmod,    SYS_kill};
 
 sock_filter statement(int code, std::size_t value) { return {static_cast<__u16>(code), 0, 0, static_cast<__u32>(value)}; }
 sock_filter jump(int code, std::size_t value, int yes, int no) {
@@ -64,7 +65,8 @@ void install_guard() {
   std::size_t n = 0;
   filter[n++] = statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
   for (std::size_t i = 0; i < kForbidden.size(); ++i) {
-    filter[n++] = jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::size_t>(kForbidden[i]), static_cast<int>(kForbidden.size() - i + 4), 0);
+    filter[n++] =
+        jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::size_t>(kForbidden[i]), static_cast<int>(kForbidden.size() - i + 4), 0);
   }
   filter[n++] = jump(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 1, 0);
   filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -73,7 +75,8 @@ void install_guard() {
   filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   filter[n++] = statement(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
   const sock_fprog program{static_cast<unsigned short>(n), filter.data()};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
     std::perror("seccomp");
     std::abort();
   }
@@ -84,11 +87,13 @@ void allow_only(const char* path) { static_cast<void>(std::snprintf(allowed.data
 int forbidden_calls() { return forbidden.exchange(0); }
 
 std::size_t data_bytes() {
-  static const int file = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, kOurs));
+  static const int file =
+      static_cast<int>(::syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0, kOurs));
   std::array<char, 256> text{};
   if (::pread(file, text.data(), text.size() - 1, 0) <= 0) return 0;
   std::array<unsigned long, 6> pages{};
-  if (std::sscanf(text.data(), "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5]) != 6) return 0;
+  if (std::sscanf(text.data(), "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5]) != 6)
+    return 0;
   return pages[5] * static_cast<std::size_t>(::getpagesize());
 }
 

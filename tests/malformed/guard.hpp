@@ -6,8 +6,8 @@
 
 namespace lamella::malformed {
 
-/// From here on this process may open one file, read-only, and nothing else: no other file, socket or program. What it tries is counted and
-/// refused with EACCES. The kernel watches, not a wrapper. Once set, only the file may be changed.
+/// From here on this process may open one file, read-only, and nothing else: no other file, socket or program. What it tries is
+/// counted and refused with EACCES. The kernel watches, not a wrapper. Once set, only the file may be changed.
 void install_guard();
 void allow_only(const char* path);
 /// Forbidden calls since the last question.

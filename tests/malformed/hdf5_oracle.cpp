@@ -66,7 +66,9 @@ std::string check(const H5File& file, Reader& reader) {
   const std::uint64_t kind = reader.number(1);
   const std::string path = reader.text();
   try {
-    const std::string why = kind == 1 ? check_dataset(file, path, reader) : kind == 2 ? check_attribute(file, path, reader) : check_group(file, path, reader);
+    const std::string why = kind == 1   ? check_dataset(file, path, reader)
+                            : kind == 2 ? check_attribute(file, path, reader)
+                                        : check_group(file, path, reader);
     return why.empty() ? why : path + ": " + why;
   } catch (const LoadError& error) {
     return error.what();

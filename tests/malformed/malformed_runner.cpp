@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads every file of a corpus: malformed_runner CORPUS [--limit-ms N] [--batch N] [--no-memory-limit]
-// Workers load the files one after the other; one that dies or hangs costs its file alone. Each file must be refused with the right code and
-// words, or load and answer exactly; no crash, no other file touched, no more memory than promised.
+// Workers load the files one after the other; one that dies or hangs costs its file alone. Each file must be refused with the
+// right code and words, or load and answer exactly; no crash, no other file touched, no more memory than promised.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -41,7 +41,7 @@ struct Arguments {
 
 /// What the workers tell, in memory shared with them.
 struct Board {
-  std::size_t at;          ///< the case being loaded
+  std::size_t at;  ///< the case being loaded
   std::size_t accepted;
   std::size_t refused;
   std::size_t failed;
@@ -60,7 +60,8 @@ class Subject {
  public:
   Subject() : file_(::memfd_create("subject", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(file_)) {}
   void write(const std::string& bytes) const {
-    if (::ftruncate(file_, 0) != 0 || ::pwrite(file_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) std::abort();
+    if (::ftruncate(file_, 0) != 0 || ::pwrite(file_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+      std::abort();
   }
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -74,7 +75,9 @@ struct Outcome {
   std::string why;  ///< what is wrong; empty: nothing
 };
 
-bool code_fits(const Case& item, std::string_view code) { return item.codes.empty() || ("|" + item.codes + "|").find("|" + std::string(code) + "|") != std::string::npos; }
+bool code_fits(const Case& item, std::string_view code) {
+  return item.codes.empty() || ("|" + item.codes + "|").find("|" + std::string(code) + "|") != std::string::npos;
+}
 
 std::string judge_message(const Case& item, const Error& error, const std::string& path) {
   const std::string what = error.what();
@@ -85,7 +88,8 @@ std::string judge_message(const Case& item, const Error& error, const std::strin
   for (const std::string& word : item.words) {
     if (what.find(word) == std::string::npos) return "does not say '" + word + "': " + what;
   }
-  const bool clean = std::all_of(what.begin(), what.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+  const bool clean =
+      std::all_of(what.begin(), what.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
   return clean && what.size() < 8192 ? "" : "a message of control bytes or without end";
 }
 
@@ -131,8 +135,10 @@ void work(const Corpus& corpus, Board& board, std::size_t end, const Arguments& 
     const double took = processor_ms() - begin;
     lift_limit();
     const int forbidden = forbidden_calls();
-    if (outcome.why.empty() && forbidden != 0) outcome.why = "tried " + std::to_string(forbidden) + " calls that are none of its business";
-    if (outcome.why.empty() && arguments.limit_ms > 0 && took > arguments.limit_ms) outcome.why = "took " + std::to_string(took) + " ms";
+    if (outcome.why.empty() && forbidden != 0)
+      outcome.why = "tried " + std::to_string(forbidden) + " calls that are none of its business";
+    if (outcome.why.empty() && arguments.limit_ms > 0 && took > arguments.limit_ms)
+      outcome.why = "took " + std::to_string(took) + " ms";
     if (took > board.slowest_ms) {
       board.slowest_ms = took;
       static_cast<void>(std::snprintf(board.slowest, sizeof board.slowest, "%s", item.family.c_str()));
@@ -162,7 +168,8 @@ bool run_worker(const Corpus& corpus, Board& board, std::size_t end, const Argum
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
   const bool killed = WIFSIGNALED(status);
-  report(board.at, corpus.read(board.at), std::string(killed && WTERMSIG(status) == SIGPROF ? "hangs" : "crashes") + ", status " + std::to_string(status));
+  report(board.at, corpus.read(board.at),
+         std::string(killed && WTERMSIG(status) == SIGPROF ? "hangs" : "crashes") + ", status " + std::to_string(status));
   ++board.failed;
   ++board.at;
   return false;

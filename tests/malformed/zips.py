@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from pack import ACCEPTED, EITHER
+from pack import ACCEPTED, EITHER, REFUSED
 from tiny import X, Member, members_of, relu_answer, text_of, zip_of
 
 BAD = ("E_ARCHIVE",)
@@ -156,7 +156,8 @@ def bodies(pack, tiny):
         if pack.drawn():
             damaged = bytearray(packed)
             damaged[bit // 8] ^= 1 << bit % 8
-            pack.case("039 damaged deflate", deflated(tiny, bytes(damaged), text), BAD, ("!config.json",))
+            padding = bit >= 8 * len(packed) - 8  # the last bits of the stream mean nothing
+            pack.case("039 damaged deflate", deflated(tiny, bytes(damaged), text), BAD, ("!config.json",), EITHER if padding else REFUSED)
 
 
 def deflated(tiny, packed, text):

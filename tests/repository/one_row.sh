@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/tree"
-tar -C "$root" --exclude=./build --exclude=./.git -cf - . | tar -C "$scratch/tree" -xf -
+tar -C "$root" --exclude=./build --exclude=./local --exclude=./.git -cf - . | tar -C "$scratch/tree" -xf -
 table=$scratch/tree/include/lamella/activation.def
 row=$(grep '^LAMELLA_ELEMENTWISE(Softsign,' "$table" | sed 's/Softsign,/SteepSign,/; s/"softsign"/"steep_sign"/; s/abs(x))/abs(x) + abs(x))/')
 awk -v row="$row" '{print} /^LAMELLA_ELEMENTWISE\(Softsign,/ {print row}' "$table" >"$table.new"
@@ -40,7 +40,7 @@ int main(int, char** argv) {
 END
 launcher=()
 command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake -G Ninja -S "$scratch/tree" -B "$scratch/build" -DLAMELLA_BUILD_TESTS=OFF -DLAMELLA_BUILD_BENCH=OFF "${launcher[@]}" >/dev/null
+cmake -G Ninja -S "$scratch/tree" -B "$scratch/build" -DLAMELLA_BUILD_TESTS=OFF -DLAMELLA_BUILD_BENCH=OFF -DLAMELLA_CUDA=OFF "${launcher[@]}" >/dev/null
 cmake --build "$scratch/build" -j "$(nproc)" --target lamella
 g++ -std=c++20 -I"$scratch/tree/include" "$scratch/use.cpp" -o "$scratch/use" -L"$scratch/build/lib" -llamella
 LD_LIBRARY_PATH=$scratch/build/lib "$scratch/use" "$root/examples/models/mlp.keras" "$root/examples/models/mlp_input.npy"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Predicts N times with a tiny model: soak [--predicts N]. Memory, descriptors and threads must not grow over the last nine tenths, and the
-// answers must stay the same bits.
+// Predicts N times with a tiny model: soak [--predicts N]. Memory, descriptors and threads must not grow over the last nine
+// tenths, and the answers must stay the same bits.
 #include <dirent.h>
 #include <unistd.h>
 
@@ -105,7 +105,8 @@ int run(const std::string& path, long predicts) {
     }
     last = usage();
     if (sample == kSamples / 10 - 1) first = last;
-    std::printf("%ld predictions: %ld KiB, %ld descriptors, %ld threads\n", predicts * (sample + 1) / kSamples, last.resident_kib, last.descriptors, last.threads);
+    std::printf("%ld predictions: %ld KiB, %ld descriptors, %ld threads\n", predicts * (sample + 1) / kSamples, last.resident_kib,
+                last.descriptors, last.threads);
   }
   const bool memory = last.resident_kib <= first.resident_kib + kSlackKib;
   const bool descriptors = last.descriptors == first.descriptors;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One model, many threads: the same bits as from one thread, whatever the others do. LAMELLA_TEST_PREDICTS sets the predictions of a thread.
+// One model, many threads: the same bits as from one thread, whatever the others do. LAMELLA_TEST_PREDICTS sets the predictions
+// of a thread.
 #include <gtest/gtest.h>
 
 #include <atomic>

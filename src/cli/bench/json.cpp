@@ -126,9 +126,10 @@ Json row_of(const Row& row) {
 }  // namespace
 
 std::string json_of(const Report& report) {
-  Json rows = Json::array();
-  for (const Row& row : report.rows) rows.push_back(row_of(row));
-  return Json{{"context", context_of(report)}, {"benchmarks", rows}}.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  constexpr auto kReplace = Json::error_handler_t::replace;
+  std::string rows;  // one a line: results are kept in git, and read there
+  for (const Row& row : report.rows) rows += (rows.empty() ? "\n" : ",\n") + row_of(row).dump(-1, ' ', false, kReplace);
+  return "{\"context\":\n" + context_of(report).dump(1, ' ', false, kReplace) + ",\n\"benchmarks\": [" + rows + "\n]}\n";
 }
 
 }  // namespace lamella::bench

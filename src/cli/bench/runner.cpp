@@ -100,6 +100,7 @@ std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
     row.error = "not measured: " + why;
     return nullptr;
   }
+  subject.build();  // what it throws is no refusal
   std::unique_ptr<Runnable> runnable;
   try {
     runnable = std::make_unique<Runnable>(subject, subject.compile(row.way, threads_), clock_.stream());

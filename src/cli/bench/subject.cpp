@@ -29,8 +29,14 @@ void append_distinct(std::string& list, const std::string& word) {
 
 }  // namespace
 
-Subject::Subject(const Cell& cell) : cell_(cell) {
-  if (cell.file.empty()) network_.emplace(network_of(cell, std::string(lamella::name(dtype()))));
+void Subject::build() const {
+  if (cell_.file.empty() && !network_) network_.emplace(network_of(cell_, std::string(lamella::name(dtype()))));
+}
+
+Model Subject::compiled(const Options& options) const {
+  if (!cell_.file.empty()) return Model::load(cell_.file, options);
+  build();
+  return network_->compile(options);
 }
 
 Model Subject::compile(const Way& way, int threads) const {
@@ -41,9 +47,8 @@ Model Subject::compile(const Way& way, int threads) const {
   options.graphs = way.graphs;
   options.threads = threads;
   options.max_batch = std::max<std::int64_t>(options.max_batch, cell_.batch);
-  if (network_) return network_->compile(options);
-  options.dtype = cell_.dtype;
-  return Model::load(cell_.file, options);
+  if (!cell_.file.empty()) options.dtype = cell_.dtype;  // else its layers have it
+  return compiled(options);
 }
 
 Model Subject::reference(int threads) const {
@@ -53,7 +58,7 @@ Model Subject::reference(int threads) const {
   options.fusion = Fusion::none;
   options.dtype = DType::float64;
   options.threads = threads;
-  return network_ ? network_->compile(options) : Model::load(cell_.file, options);
+  return compiled(options);
 }
 
 std::vector<Tensor> Subject::inputs(const Model& model) const {
@@ -65,7 +70,8 @@ std::vector<Tensor> Subject::inputs(const Model& model) const {
                           "bench: input '" + model.input_names()[i] + "' has an open shape; the bench takes fixed ones");
     }
     shape.insert(shape.begin(), cell_.batch);
-    result.push_back(random_tensor(Shape(shape), network_ ? dtype() : DType::float32, static_cast<std::uint32_t>(i + 1)));
+    result.push_back(
+        random_tensor(Shape(shape), cell_.file.empty() ? dtype() : DType::float32, static_cast<std::uint32_t>(i + 1)));
   }
   return result;
 }

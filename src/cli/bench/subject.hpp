@@ -16,8 +16,10 @@ namespace lamella::bench {
 /// A cell made into a model: drawn weights, the same for every way; or the user's file.
 class Subject {
  public:
+  explicit Subject(const Cell& cell) : cell_(cell) {}
+  /// Draws the weights, once; what else needs them does so by itself. Throws ArgumentError for a cell that cannot be.
+  void build() const;
   /// Throws ArgumentError and LoadError as the library does.
-  explicit Subject(const Cell& cell);
   [[nodiscard]] Model compile(const Way& way, int threads) const;
   /// The truth: float64, plain loops, on the CPU.
   [[nodiscard]] Model reference(int threads) const;
@@ -29,8 +31,10 @@ class Subject {
   [[nodiscard]] double footprint() const;
 
  private:
+  [[nodiscard]] Model compiled(const Options& options) const;
+
   Cell cell_;
-  std::optional<Sequential> network_;
+  mutable std::optional<Sequential> network_;  ///< made by build(): a cell that is left out draws no weights
 };
 
 /// A model with inputs and outputs in memory, ready to be called again and again. With one input and one output it is called

@@ -120,6 +120,7 @@ class PostOpEngine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = refused_by_all(d, {Fusion::library}, "has the activation inside oneDNN's product"); !why.empty())
       return why;
+    if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16)
       return core::concat("oneDNN has no products of ", lamella::name(d.dtype));
     if (std::string why = onednn::why_not(post_op_product(d, context)); !why.empty()) return why;
@@ -135,6 +136,7 @@ class PostOpEngine final : public DenseEngine {
 
 std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "oneDNN has no products of float64";
+  if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
   return onednn::why_not(product_of(d, context));
 }
 

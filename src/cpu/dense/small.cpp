@@ -93,7 +93,7 @@ class SmallEngine final : public DenseEngine {
     if (std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own"); !why.empty()) return why;
     if (d.dtype == DType::float64) return "it computes in float32";
     const double limit = d.batch <= kFewRows ? kMaximumVectorWork : kMaximumWork;
-    if (work_of(d) > limit) return core::concat(work_of(d), " multiply-adds are more than ", limit);
+    if (d.determinism != Determinism::batch_invariant && work_of(d) > limit) return core::concat(work_of(d), " multiply-adds are more than ", limit);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {

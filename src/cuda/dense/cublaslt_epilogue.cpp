@@ -103,6 +103,7 @@ class Engine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = ops::refused_by_all(d, {Fusion::library}, "has the activation inside cuBLASLt's product"); !why.empty())
       return why;
+    if (std::string why = ops::refused_by_library(d, "cuBLASLt"); !why.empty()) return why;
     const auto epilogue = column(d.activation.kind);
     if (!epilogue) return core::concat("cuBLASLt has no epilogue for ", lamella::name(d.activation.kind));
     if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none))

@@ -93,17 +93,23 @@ TEST_P(EachDenseEngine, ComputesEveryActivationThatItAccepts) {
   for (int k = 0;; ++k) {
     const auto kind = static_cast<ActivationKind>(k);
     if (is_rowwise(kind)) break;
-    DenseDesc d = desc({5, 33, 71});
-    d.activation = {.kind = kind};
+    ActivationSpec activation{.kind = kind};
     for (std::size_t i = 0; i < parameters_of(kind).size(); ++i) {
       const double value = parameters_of(kind)[i].default_value;
-      d.activation.parameters[i] = value == 0 ? 0.25 : value;
+      activation.parameters[i] = value == 0 ? 0.25 : value;
     }
     // Jumps have no error bound: a result on the other side of one is right as well.
     if (kind == ActivationKind::HardShrink || kind == ActivationKind::Threshold || kind == ActivationKind::ReluGeneral) continue;
-    if (!accepts(d, GetParam())) continue;
-    check(d, static_cast<unsigned>(100 + k));
-    ++done;
+    for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {
+      for (const Sizes s : {Sizes{5, 33, 71}, {1, 129, 7}, {31, 3, 1}}) {
+        DenseDesc d = desc(s);
+        d.activation = activation;
+        d.dtype = dtype;
+        if (!accepts(d, GetParam())) continue;
+        check(d, static_cast<unsigned>(100 + k));
+        ++done;
+      }
+    }
   }
   EXPECT_GE(done, 1);
 }

@@ -88,9 +88,9 @@ cudaError_t launch_rows(const F& f, const T* src, T* dst, const RowShape& shape,
   if (shape.rows == 0 || shape.length == 0) return cudaSuccess;
   if constexpr (kInRegisters) {
     if (shape.length <= std::int64_t{4} * kWarp) return launch_rows_as<WarpGroup, 4>(f, src, dst, shape, stream);
-    if (shape.length <= std::int64_t{32} * kWarp) return launch_rows_as<WarpGroup, 32>(f, src, dst, shape, stream);
+    if (shape.length <= std::int64_t{16} * kWarp) return launch_rows_as<WarpGroup, 16>(f, src, dst, shape, stream);
     if (shape.length <= std::int64_t{16} * 512) return launch_rows_as<BlockGroup<512>, 16>(f, src, dst, shape, stream);
-    return launch_rows_as<BlockGroup<1024>, 0>(f, src, dst, shape, stream);
+    return launch_rows_as<BlockGroup<512>, 0>(f, src, dst, shape, stream);
   } else {
     if (shape.length <= std::int64_t{32} * kWarp) return launch_rows_as<WarpGroup, 0>(f, src, dst, shape, stream);
     return launch_rows_as<BlockGroup<256>, 0>(f, src, dst, shape, stream);

@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests of a program that needs a GPU are skipped where there is none; with LAMELLA_REQUIRE_GPU=1 they fail.
-#include <gtest/gtest.h>
+// The main() of test programs that need a GPU: their tests are skipped where there is none; with LAMELLA_REQUIRE_GPU=1 they fail.
+#include <gmock/gmock.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <lamella/device.hpp>
 #include <string>
 
-namespace lamella::test {
-namespace {
-
-class NeedGpu : public testing::Environment {
- public:
-  void SetUp() override {
-    const std::string why = why_no_cuda();
-    if (why.empty()) return;
-    const char* required = std::getenv("LAMELLA_REQUIRE_GPU");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "LAMELLA_REQUIRE_GPU=1, and " << why;
-    GTEST_SKIP() << why;
+int main(int argc, char** argv) {
+  testing::InitGoogleMock(&argc, argv);
+  if (testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
+  const std::string why = lamella::why_no_cuda();
+  if (why.empty()) return RUN_ALL_TESTS();
+  const char* const required = std::getenv("LAMELLA_REQUIRE_GPU");
+  if (required != nullptr && std::string(required) == "1") {
+    std::printf("LAMELLA_REQUIRE_GPU=1, and %s\n", why.c_str());
+    return 1;
   }
-};
-
-const auto* const environment = testing::AddGlobalTestEnvironment(new NeedGpu);
-
-}  // namespace
-}  // namespace lamella::test
+  std::printf("[  SKIPPED ] %s\n", why.c_str());  // the words by which ctest knows
+  return 0;
+}

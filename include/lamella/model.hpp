@@ -67,7 +67,7 @@ class LAMELLA_API Model {
   /// Several inputs by name.
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs) const;
   /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a program for
-  /// this number of rows exists and a session is free. Rows beyond Options::max_batch are run in parts. Returns when dst is complete.
+  /// this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run in parts. Returns when dst is complete.
   /// Throws ArgumentError (shape, dtype, device, argument), DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs after what is enqueued there already and returns at once; nothing is waited for, and nothing

@@ -49,8 +49,8 @@ struct Options {
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
   std::string engine = {};                        ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
-  int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core
-  std::int64_t max_batch = 4096;             ///< predict() splits more rows than this into several runs
+  int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core. Fewer where the system makes no more
+  std::int64_t max_batch = 4096;             ///< rows that are run at once; more are split. The CPU takes fewer where that is faster
   std::size_t cached_programs = 32;          ///< programs (one per batch size) kept per model; the least recently used goes first
   std::size_t memory_limit = 0;              ///< bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only
   bool graphs = true;                        ///< repeated calls replay a CUDA graph; false: every call enqueues step by step

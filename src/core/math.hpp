@@ -148,12 +148,11 @@ LAMELLA_HD float tanh(float x) {
 #ifdef __CUDA_ARCH__
   return ::tanhf(x);
 #else
-  const float a = abs(x);
-  const float s = a * a;
-  const float q = polynomial(s, -0x1.555552p-2F, 0x1.110f22p-3F, -0x1.b98accp-5F, 0x1.5cf23cp-6F, -0x1.b3a63ep-8F);
-  const float small = fma(a * s, q, a);
-  const float large = 1.F - 2.F / (exp(2.F * a) + 1.F);
-  return copysign(a < 0.5F ? small : large, x);
+  const float twice = 2.F * abs(x);
+  const detail::Reduced reduced = detail::reduce(twice > 20.F ? 20.F : twice, 0);
+  const float scale = detail::scale_of(reduced.n);
+  const float e = fma(scale, detail::expm1_reduced(reduced.r), scale - 1.F);  // exp(2 |x|) - 1
+  return copysign(e / (e + 2.F), x);
 #endif
 }
 LAMELLA_HD double tanh(double x) { return ::tanh(x); }

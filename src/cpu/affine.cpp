@@ -25,14 +25,14 @@ void run(const ops::AffineDesc& d, const C* scale, const C* offset, const ops::A
 }  // namespace
 
 PlanPtr plan(const ops::AffineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
-  const int threads = worth(context.threads, 0.5 * static_cast<double>(desc.outer * desc.channels * desc.inner));
+  const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.outer * desc.channels * desc.inner));
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
     using C = ComputeOf<T>;
     result = make_plan(
-        [desc, threads, scale = constant_as<C>(constants, 0), offset = constant_as<C>(constants, 1)](const ops::Args& args) {
-          parallel(desc.outer, threads,
+        [desc, team, scale = constant_as<C>(constants, 0), offset = constant_as<C>(constants, 1)](const ops::Args& args) {
+          parallel(desc.outer, team,
                    [&](std::int64_t begin, std::int64_t end) { run<T, C>(desc, scale.get(), offset.get(), args, begin, end); });
         });
   });

@@ -29,16 +29,16 @@ PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanCont
       if (bytes > 0) std::memcpy(args.dst, args.srcs[0], bytes);
     });
   }
-  const int threads = worth(context.threads, 0.5 * static_cast<double>(desc.elements));
+  const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.elements));
   PlanPtr result;
   visit_floating(desc.to, [&](auto to) {
     visit_any(desc.from, [&](auto from) {
       using To = decltype(to);
       using From = decltype(from);
-      result = make_plan([n = desc.elements, threads](const ops::Args& args) {
+      result = make_plan([n = desc.elements, team](const ops::Args& args) {
         const From* src = static_cast<const From*>(args.srcs[0]);
         To* dst = static_cast<To*>(args.dst);
-        parallel(n, threads, [&](std::int64_t begin, std::int64_t end) {
+        parallel(n, team, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = begin; i < end; ++i) dst[i] = convert<To>(src[i]);
         });
       });

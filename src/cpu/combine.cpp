@@ -92,17 +92,17 @@ PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr&, const ops::PlanC
     for (const Shape& src : desc.srcs) c.sources.push_back(source_of(src, desc.dst));
   }
   const std::int64_t rows = c.row == 0 ? 0 : c.dst.elements() / c.row;
-  const int threads = worth(context.threads, 0.5 * static_cast<double>(c.dst.elements()) * static_cast<double>(desc.srcs.size()));
+  const Team team = worth(context.threads, 0.5 * static_cast<double>(c.dst.elements()) * static_cast<double>(desc.srcs.size()));
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
     using C = ComputeOf<T>;
-    result = make_plan([c, rows, threads](const ops::Args& args) {
+    result = make_plan([c, rows, team](const ops::Args& args) {
       if (rows == 1) {
-        parallel(c.row, threads, [&](std::int64_t begin, std::int64_t end) { row<T, C>(c, args, 0, begin, end); });
+        parallel(c.row, team, [&](std::int64_t begin, std::int64_t end) { row<T, C>(c, args, 0, begin, end); });
         return;
       }
-      parallel(rows, threads, [&](std::int64_t begin, std::int64_t end) {
+      parallel(rows, team, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t r = begin; r < end; ++r) row<T, C>(c, args, r, 0, c.row);
       });
     });

@@ -41,7 +41,7 @@ void normalize(const ops::LayerNormalizationDesc& d, T* dst, const T* src, const
 }  // namespace
 
 PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
-  const int threads = worth(context.threads, 2.0 * static_cast<double>(desc.outer * desc.length));
+  const Team team = worth(context.threads, 2.0 * static_cast<double>(desc.outer * desc.length));
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
@@ -50,8 +50,8 @@ PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& consta
     std::shared_ptr<const C> beta;
     if (desc.has_gamma) gamma = constant_as<C>(constants, 0);
     if (desc.has_beta) beta = constant_as<C>(constants, desc.has_gamma ? 1 : 0);
-    result = make_plan([desc, threads, gamma, beta](const ops::Args& args) {
-      parallel(desc.outer, threads, [&](std::int64_t begin, std::int64_t end) {
+    result = make_plan([desc, team, gamma, beta](const ops::Args& args) {
+      parallel(desc.outer, team, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t o = begin; o < end; ++o) {
           const std::int64_t at = o * desc.length;
           normalize<T, C>(desc, static_cast<T*>(args.dst) + at, static_cast<const T*>(args.srcs[0]) + at, gamma.get(),

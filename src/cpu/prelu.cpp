@@ -22,13 +22,13 @@ void run(std::int64_t length, const C* alpha, const ops::Args& args, std::int64_
 }  // namespace
 
 PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
-  const int threads = worth(context.threads, 0.5 * static_cast<double>(desc.batch * desc.length));
+  const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.batch * desc.length));
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
     using C = ComputeOf<T>;
-    result = make_plan([desc, threads, alpha = constant_as<C>(constants, 0, desc.dtype)](const ops::Args& args) {
-      parallel(desc.batch, threads,
+    result = make_plan([desc, team, alpha = constant_as<C>(constants, 0, desc.dtype)](const ops::Args& args) {
+      parallel(desc.batch, team,
                [&](std::int64_t begin, std::int64_t end) { run<T, C>(desc.length, alpha.get(), args, begin, end); });
     });
   });

@@ -103,6 +103,7 @@ std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, o
                                        const std::string& forced_engine) {
   auto program = std::make_shared<Program>();
   program->batch = batch;
+  program->threads = context.threads;
   std::size_t workspace = 0;
   for (const Step& step : graph.steps) {
     ProgramStep& into = program->steps.emplace_back();

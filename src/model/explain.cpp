@@ -32,16 +32,21 @@ std::string amount(double value) {
 
 }  // namespace
 
-std::string explain_text(const Program& program, Device device, const std::string& why_this_device) {
-  std::string text = core::concat("Program for ", program.batch, " rows on ", to_string(device), ": ", program.steps.size(), " steps, ",
+std::string explain_text(const Explained& explained, const std::string& why_this_device) {
+  const Program& program = *explained.program;
+  std::string text = core::concat("Program for ", explained.batch, " rows on ", to_string(explained.device), ": ", program.steps.size(), " steps, ",
                                   amount(static_cast<double>(program.arena_bytes)), "B of buffers and workspace\n");
+  if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
+    text += core::concat("in ", chunks.count, " chunks of ", chunks.rows, " rows, ", chunks.at_once, " at a time, each with buffers of its own\n");
+  }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(captured, "\n");
   if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
   int number = 0;
   for (const ProgramStep& step : program.steps) {
+    const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
     text += core::concat("  ", ++number, ". ", op_of(step), "  [", joined(step.layers), "]\n     engine ", step.choice.engine);
     if (!step.choice.fused.empty()) text += core::concat(", fused: ", step.choice.fused);
-    text += core::concat(", ", amount(static_cast<double>(bytes_of(step.desc))), "B, ", amount(static_cast<double>(flops_of(step.desc))), "FLOP");
+    text += core::concat(", ", amount(static_cast<double>(bytes_of(whole))), "B, ", amount(static_cast<double>(flops_of(whole))), "FLOP");
     if (const std::size_t workspace = step.choice.plan->workspace_bytes(); workspace != 0) {
       text += core::concat(", workspace ", amount(static_cast<double>(workspace)), "B");
     }
@@ -51,9 +56,11 @@ std::string explain_text(const Program& program, Device device, const std::strin
   return text;
 }
 
-std::string explain_json(const Program& program, Device device) {
+std::string explain_json(const Explained& explained) {
+  const Program& program = *explained.program;
   nlohmann::ordered_json steps = nlohmann::ordered_json::array();
   for (const ProgramStep& step : program.steps) {
+    const ops::Desc whole = at_batch(explained.graph->steps[steps.size()].desc, explained.batch);
     nlohmann::ordered_json refused = nlohmann::ordered_json::array();
     for (const ops::Refusal& refusal : step.choice.refused) refused.push_back({{"engine", refusal.engine}, {"why", refusal.why}});
     steps.push_back({{"op", op_of(step)},
@@ -61,11 +68,14 @@ std::string explain_json(const Program& program, Device device) {
                      {"engine", step.choice.engine},
                      {"fused", step.choice.fused},
                      {"refused", refused},
-                     {"bytes", bytes_of(step.desc)},
-                     {"flops", flops_of(step.desc)},
+                     {"bytes", bytes_of(whole)},
+                     {"flops", flops_of(whole)},
                      {"workspace", step.choice.plan->workspace_bytes()}});
   }
-  nlohmann::ordered_json result{{"device", to_string(device)}, {"batch", program.batch}, {"steps", steps}};
+  nlohmann::ordered_json result{{"device", to_string(explained.device)}, {"batch", explained.batch}, {"steps", steps}};
+  if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
+    result["chunks"] = {{"count", chunks.count}, {"rows", chunks.rows}, {"at_once", chunks.at_once}};
+  }
   if (const std::string captured = program.captured.get(); !captured.empty()) result["graph"] = captured;
   return result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -104,10 +104,10 @@ std::int64_t Model::Impl::bucket(std::int64_t rows) const {
   return std::min(rows <= kStep ? power : (rows + kStep - 1) / kStep * kStep, options.max_batch);
 }
 
-std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t batch) const {
+std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t batch, int threads) const {
   const auto find = [&]() -> std::shared_ptr<const model::Program> {
     for (auto it = programs_.begin(); it != programs_.end(); ++it) {
-      if (it->graph != graph_of || it->program->batch != batch) continue;
+      if (it->graph != graph_of || it->program->batch != batch || it->program->threads != threads) continue;
       programs_.splice(programs_.begin(), programs_, it);
       return it->program;
     }
@@ -117,7 +117,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     const std::lock_guard lock(mutex_);
     if (auto known = find()) return known;
   }
-  const ops::PlanContext context{options.threads, options.device.index(), budget};
+  const ops::PlanContext context{threads, options.device.index(), budget};
   auto made = model::compile(*graph_of, batch, ops, context, options.engine);
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;

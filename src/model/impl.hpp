@@ -11,6 +11,7 @@
 
 #include <lamella/model.hpp>
 
+#include "model/chunks.hpp"
 #include "model/session.hpp"
 
 namespace lamella {
@@ -34,7 +35,7 @@ struct Model::Impl {
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes) const;
   /// The sample shapes when the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
-  std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch) const;
+  std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch, int threads = 1) const;
 
   /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few sizes: less
   /// time goes into planning and capturing than the padding costs.
@@ -49,6 +50,7 @@ struct Model::Impl {
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     model::Session* operator->() const { return session_.get(); }
+    model::Session& operator*() const { return *session_; }
 
    private:
     const Impl& impl_;
@@ -71,9 +73,17 @@ namespace model {
 
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
-/// The steps of a program, for people or as JSON.
-[[nodiscard]] std::string explain_text(const Program& program, Device device, const std::string& why_this_device);
-[[nodiscard]] std::string explain_json(const Program& program, Device device);
+/// What explain() shows: `batch` rows, gone through in chunks by a program.
+struct Explained {
+  std::int64_t batch = 0;
+  Chunks chunks;
+  std::shared_ptr<const Graph> graph;
+  std::shared_ptr<const Program> program;
+  Device device;
+};
+/// For people, or as JSON.
+[[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
+[[nodiscard]] std::string explain_json(const Explained& explained);
 /// Threads that a call may use: the option, else LAMELLA_THREADS, else one per core. Throws ArgumentError (value).
 [[nodiscard]] int thread_count(int option);
 /// `spec` with the activation of one layer replaced.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/backend.hpp"
+#include "core/threads.hpp"
 #include "keras/load.hpp"
 #include "model/impl.hpp"
 
@@ -180,6 +181,25 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
   finish(1 - lane);
 }
 
+/// run(session, program, first row) for all rows on the CPU; where one thread does it, with `own` session if there is one.
+template <typename Impl, typename F>
+void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, std::int64_t rows, model::Session* own, const F& run) {
+  const model::Chunks chunks = model::chunks_of(*graph, rows, impl.options.threads, impl.options.max_batch);
+  if (chunks.count == 0) return;
+  const auto program = impl.program(graph, chunks.rows, chunks.threads);
+  const std::int64_t last_rows = chunks.last_rows(rows);
+  const auto last = last_rows == chunks.rows ? program : impl.program(graph, last_rows, chunks.threads);
+  const auto part = [&](model::Session& session, std::int64_t i) { run(session, i == chunks.count - 1 ? last : program, i * chunks.rows); };
+  if (own != nullptr && chunks.at_once == 1) {
+    for (std::int64_t i = 0; i < chunks.count; ++i) part(*own, i);
+    return;
+  }
+  core::for_parts(chunks.count, chunks.at_once, chunks.nanoseconds, [&](std::int64_t i) {
+    typename Impl::Lease session(impl);
+    part(*session, i);
+  });
+}
+
 }  // namespace
 
 std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
@@ -198,15 +218,11 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
     predict_by_chunks(impl, graph, in, out);
     return outputs;
   }
-  Impl::Lease session(impl);
-  std::vector<const void*> srcs(in.data.size());
-  for (std::int64_t row = 0; row < in.rows;) {
-    const std::int64_t batch = std::min(in.rows - row, impl.options.max_batch);
-    for (std::size_t i = 0; i < srcs.size(); ++i) srcs[i] = in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i];
-    const auto dsts = out.at(row);
-    session->run(impl.program(graph, batch), srcs, dsts);
-    row += batch;
-  }
+  run_in_chunks(impl, graph, in.rows, nullptr, [&](model::Session& session, const auto& program, std::int64_t row) {
+    std::vector<const void*> srcs;
+    for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
+    session.run(program, srcs, out.at(row));
+  });
   return outputs;
 }
 
@@ -262,12 +278,17 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
                   to_string(out.sample.prepended(rows)));
   const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
   const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
-  for (std::int64_t row = 0; row < rows;) {
-    const std::int64_t batch = std::min(rows - row, impl.options.max_batch);
+  const auto run = [&](model::Session& on, const std::shared_ptr<const model::Program>& program, std::int64_t row) {
     const std::array<const void*, 1> srcs{static_cast<const std::byte*>(src.data()) + static_cast<std::size_t>(row) * src_row};
     const std::array<void*, 1> dsts{static_cast<std::byte*>(dst.data()) + static_cast<std::size_t>(row) * dst_row};
-    session->run(impl.program(graph, batch), srcs, dsts, stream);
-    row += batch;
+    on.run(program, srcs, dsts, stream);
+  };
+  if (impl.options.device.is_cpu()) {
+    run_in_chunks(impl, graph, rows, &*session, run);
+    return;
+  }
+  for (std::int64_t row = 0; row < rows; row += impl.options.max_batch) {
+    run(*session, impl.program(graph, std::min(rows - row, impl.options.max_batch)), row);
   }
   if (wait) session->synchronize();
 }
@@ -289,9 +310,16 @@ std::string Model::explain(const ExplainOptions& options) const {
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()), "' leaves extents open (None)");
-  const auto program = impl_->program(impl_->graph(*shapes), impl_->bucket(options.batch));
-  if (options.json) return model::explain_json(*program, impl_->options.device);
-  return model::explain_text(*program, impl_->options.device, impl_->options.device.is_cpu() ? why_no_cuda() : std::string());
+  model::Explained explained{options.batch, {}, impl_->graph(*shapes), nullptr, impl_->options.device};
+  if (explained.device.is_cpu()) {
+    explained.chunks = model::chunks_of(*explained.graph, options.batch, impl_->options.threads, impl_->options.max_batch);
+    explained.program = impl_->program(explained.graph, explained.chunks.rows, explained.chunks.threads);
+  } else {
+    explained.batch = impl_->bucket(options.batch);
+    explained.program = impl_->program(explained.graph, explained.batch);
+  }
+  if (options.json) return model::explain_json(explained);
+  return model::explain_text(explained, explained.device.is_cpu() ? why_no_cuda() : std::string());
 }
 
 }  // namespace lamella

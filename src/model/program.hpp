@@ -48,6 +48,7 @@ class CaptureNote {
 /// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may run it.
 struct Program {
   std::int64_t batch = 0;
+  int threads = 1;  ///< that one run of it may use; CPU only
   std::vector<Slot> slots;
   std::vector<ProgramStep> steps;
   std::size_t arena_bytes = 0;      ///< buffers, then the workspace that all steps share

@@ -28,14 +28,14 @@ void run(const Epilogue& epilogue, const ops::Args& args, std::int64_t begin, st
   }
 }
 
-PlanPtr plan_float64(const ops::ActivationDesc& desc, int threads) {
+PlanPtr plan_float64(const ops::ActivationDesc& desc, Team team) {
   PlanPtr result;
   core::visit_elementwise(desc.activation.kind, [&](auto op) {
     using Op = decltype(op);
-    result = make_plan([n = desc.elements, p = desc.activation.parameters, threads](const ops::Args& args) {
+    result = make_plan([n = desc.elements, p = desc.activation.parameters, team](const ops::Args& args) {
       const double* src = static_cast<const double*>(args.srcs[0]);
       double* dst = static_cast<double*>(args.dst);
-      parallel(n, threads, [&](std::int64_t begin, std::int64_t end) {
+      parallel(n, team, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) dst[i] = Op::apply(src[i], p[0], p[1], p[2]);
       });
     });
@@ -46,15 +46,15 @@ PlanPtr plan_float64(const ops::ActivationDesc& desc, int threads) {
 }  // namespace
 
 PlanPtr plan(const ops::ActivationDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
-  const int threads = worth(context.threads, static_cast<double>(desc.elements) * kEpilogueNanoseconds);
+  const Team team = worth(context.threads, static_cast<double>(desc.elements) * kEpilogueNanoseconds);
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
     if constexpr (std::is_same_v<T, double>) {
-      result = plan_float64(desc, threads);
+      result = plan_float64(desc, team);
     } else {
-      result = make_plan([n = desc.elements, epilogue = Epilogue(desc.activation), threads](const ops::Args& args) {
-        parallel(n, threads, [&](std::int64_t begin, std::int64_t end) { run<T>(epilogue, args, begin, end); });
+      result = make_plan([n = desc.elements, epilogue = Epilogue(desc.activation), team](const ops::Args& args) {
+        parallel(n, team, [&](std::int64_t begin, std::int64_t end) { run<T>(epilogue, args, begin, end); });
       });
     }
   });

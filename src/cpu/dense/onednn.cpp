@@ -120,7 +120,6 @@ struct Product::Impl {
   dnnl::inner_product_forward primitive;
   std::shared_ptr<dnnl::memory> kernel;
   std::shared_ptr<const float> bias;
-  int threads;
 };
 
 bool has_activation(const ActivationSpec& activation) { return post_op_of(activation).algorithm != dnnl_alg_kind_undef; }
@@ -131,7 +130,7 @@ std::string why_not(const ProductDesc& desc) {
     return core::concat("oneDNN has no '", name(desc.activation->kind), "' by Keras' formula");
   }
   try {
-    const OmpThreads threads(desc.threads);
+    const OneOmpThread one;
     (void)describe(desc);
     return {};
   } catch (const dnnl::error& e) {
@@ -141,9 +140,8 @@ std::string why_not(const ProductDesc& desc) {
 
 Product::Product(const ProductDesc& desc, const ConstantsPtr& constants) {
   try {
-    const OmpThreads threads(desc.threads);
+    const OneOmpThread one;
     impl_ = std::make_unique<Impl>();
-    impl_->threads = desc.threads;
     impl_->desc = describe(desc);
     impl_->primitive = dnnl::inner_product_forward(impl_->desc);
     impl_->kernel = pack(impl_->desc.weights_desc(), desc, constants);
@@ -170,7 +168,7 @@ std::unique_ptr<ops::PlanState> Product::make_state() const {
 
 void Product::execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const {
   auto& s = *static_cast<State*>(state);
-  const OmpThreads threads(impl_->threads);
+  const OneOmpThread one;
   const std::array<void*, 3> pointers{const_cast<void*>(src), dst, scratch};
   for (std::size_t i = 0; i < pointers.size(); ++i) dnnl_memory_set_data_handle(s.args[i].memory, pointers[i]);
   const dnnl_status_t status =

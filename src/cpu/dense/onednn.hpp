@@ -21,7 +21,6 @@ struct ProductDesc {
   DType rounded_to = DType::float32;  ///< what the constants are rounded to
   bool bias = false;
   const ActivationSpec* activation = nullptr;  ///< null: none
-  int threads = 1;
 };
 
 /// Whether oneDNN has an algorithm for this activation.
@@ -39,7 +38,7 @@ class Product {
 
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;
   [[nodiscard]] std::unique_ptr<ops::PlanState> make_state() const;
-  /// Runs with exactly the threads of its Desc; allocates nothing. `state` is of this product.
+  /// Runs in the calling thread; allocates nothing. `state` is of this product.
   void execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const;
 
  private:

@@ -14,9 +14,8 @@ constexpr std::int64_t kLine = 64;
 
 constexpr std::int64_t aligned(std::int64_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
-onednn::ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& context) {
-  onednn::ProductDesc product{d.batch, d.inputs, d.units, DType::float32, DType::float32,
-                              d.dtype, false,    nullptr, context.threads};
+onednn::ProductDesc product_of(const ops::DenseDesc& d) {
+  onednn::ProductDesc product{d.batch, d.inputs, d.units, DType::float32, DType::float32, d.dtype, false, nullptr};
   if (d.dtype == DType::bfloat16) {
     product.src = DType::bfloat16;
     if (!onednn::why_not(product).empty()) product.src = DType::float32;
@@ -28,11 +27,7 @@ onednn::ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& 
 class ProductPlan final : public ops::Plan {
  public:
   ProductPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context, bool fused)
-      : desc_(d),
-        product_desc_(product_of(d, context)),
-        product_(product_desc_, constants),
-        epilogue_(d.activation),
-        fused_(fused) {
+      : desc_(d), product_desc_(product_of(d)), product_(product_desc_, constants), epilogue_(d.activation), fused_(fused) {
     if (d.has_bias) bias_ = constant_as<float>(constants, 1, d.dtype);
     widen_src_ = d.dtype != product_desc_.src;
     narrow_dst_ = d.dtype != DType::float32;
@@ -40,7 +35,7 @@ class ProductPlan final : public ops::Plan {
     src_at_ = aligned(static_cast<std::int64_t>(product_.scratch_bytes()));
     dst_at_ = src_at_ + (widen_src_ ? aligned(d.batch * d.inputs * 4) : 0);
     bytes_ = dst_at_ + (narrow_dst_ ? aligned(d.batch * d.units * 4) : 0);
-    threads_ = worth(context.threads, static_cast<double>(d.batch * d.units) * kEpilogueNanoseconds);
+    team_ = worth(context.threads, static_cast<double>(d.batch * d.units) * kEpilogueNanoseconds);
   }
   [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return static_cast<std::size_t>(bytes_); }
   [[nodiscard]] std::unique_ptr<ops::PlanState> make_state() const override { return product_.make_state(); }
@@ -51,7 +46,7 @@ class ProductPlan final : public ops::Plan {
     if (widen_src_) {
       auto* wide = reinterpret_cast<float*>(workspace + src_at_);
       const std::size_t size = size_of(desc_.dtype);
-      parallel(desc_.batch * desc_.inputs, threads_, [&](std::int64_t begin, std::int64_t end) {
+      parallel(desc_.batch * desc_.inputs, team_, [&](std::int64_t begin, std::int64_t end) {
         widen(wide + begin, static_cast<const std::byte*>(src) + static_cast<std::size_t>(begin) * size, desc_.dtype,
               end - begin);
       });
@@ -72,7 +67,7 @@ class ProductPlan final : public ops::Plan {
   void pass(const Epilogue& epilogue, float* sums, const float* bias, void* dst) const {
     const bool identity = bias == nullptr && desc_.activation.kind == ActivationKind::Linear;
     if (identity && !narrow_dst_) return;
-    parallel(desc_.batch, threads_, [&](std::int64_t begin, std::int64_t end) {
+    parallel(desc_.batch, team_, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t b = begin; b < end; ++b) {
         float* row = sums + b * desc_.units;
         if (!identity) epilogue(row, row, bias, desc_.units);
@@ -96,7 +91,7 @@ class ProductPlan final : public ops::Plan {
   std::int64_t src_at_ = 0;
   std::int64_t dst_at_ = 0;
   std::int64_t bytes_ = 0;
-  int threads_ = 1;
+  Team team_;
 };
 
 class PostOpPlan final : public ops::Plan {
@@ -110,42 +105,42 @@ class PostOpPlan final : public ops::Plan {
   onednn::Product product_;
 };
 
-onednn::ProductDesc post_op_product(const ops::DenseDesc& d, const ops::PlanContext& context) {
-  return {d.batch, d.inputs, d.units, d.dtype, d.dtype, d.dtype, d.has_bias, &d.activation, context.threads};
+onednn::ProductDesc post_op_product(const ops::DenseDesc& d) {
+  return {d.batch, d.inputs, d.units, d.dtype, d.dtype, d.dtype, d.has_bias, &d.activation};
 }
 
 class PostOpEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "onednn_postop"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     if (std::string why = refused_by_all(d, {Fusion::library}, "has the activation inside oneDNN's product"); !why.empty())
       return why;
     if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16)
       return core::concat("oneDNN has no products of ", lamella::name(d.dtype));
-    if (std::string why = onednn::why_not(post_op_product(d, context)); !why.empty()) return why;
+    if (std::string why = onednn::why_not(post_op_product(d)); !why.empty()) return why;
     return onednn::why_not_trusted(d.activation);
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
-  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    return std::make_unique<PostOpPlan>(post_op_product(d, context), constants);
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext&) const override {
+    return std::make_unique<PostOpPlan>(post_op_product(d), constants);
   }
 };
 
-std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context) {
+std::string refuses_product(const ops::DenseDesc& d) {
   if (d.dtype == DType::float64) return "oneDNN has no products of float64";
   if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
-  return onednn::why_not(product_of(d, context));
+  return onednn::why_not(product_of(d));
 }
 
 class EpilogueEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "onednn_epilogue"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     std::string why = refused_by_all(d, {Fusion::epilogue}, "has one pass after oneDNN's product");
-    return why.empty() ? refuses_product(d, context) : why;
+    return why.empty() ? refuses_product(d) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<ProductPlan>(d, constants, context, true);
@@ -155,9 +150,9 @@ class EpilogueEngine final : public DenseEngine {
 class Unfused final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "unfused"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     std::string why = refused_by_all(d, {Fusion::none}, "makes three passes");
-    return why.empty() ? refuses_product(d, context) : why;
+    return why.empty() ? refuses_product(d) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<ProductPlan>(d, constants, context, false);

@@ -37,7 +37,8 @@ void compute(const ActivationSpec& activation, std::span<const float> x, std::sp
 
 std::string why_not_trusted(const ActivationSpec& activation) {
   if (activation.kind == ActivationKind::Linear) return {};
-  return core::why_not_trusted("oneDNN", -1, activation, [&](std::span<const float> x, std::span<float> y) { compute(activation, x, y); });
+  return core::why_not_trusted("oneDNN", -1, activation,
+                               [&](std::span<const float> x, std::span<float> y) { compute(activation, x, y); });
 }
 
 }  // namespace lamella::cpu::onednn

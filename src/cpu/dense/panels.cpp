@@ -17,79 +17,129 @@ struct VectorOf {
       __attribute__((vector_size(kWidth * 4), aligned(4)));  // NOLINT(modernize-use-using): attributes need typedef
 };
 
-/// kRows x (kVectors * kWidth) results in registers.
-template <int kWidth, int kVectors, int kRows>
-LAMELLA_HD void tile(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-                     std::int64_t inputs, std::int64_t width) {
+/// What the tiles of one panel have in common.
+struct Strip {
+  float* dst;
+  std::int64_t dst_stride;
+  const float* src;
+  std::int64_t src_stride;
+  const float* panel;  ///< its first column, and the first input to be added
+  const float* bias;   ///< what the sums begin with
+  std::int64_t inputs;
+  bool resume;  ///< the sums go on from what is in dst
+};
+
+/// One vector of columns, or the first `width` of them.
+template <bool kWhole, typename V>
+LAMELLA_HD void load(V& value, const float* from, std::int64_t width) {
+  if (!kWhole) value = V{};
+  __builtin_memcpy(&value, from, kWhole ? sizeof(V) : static_cast<std::size_t>(width) * sizeof(float));
+}
+template <bool kWhole, typename V>
+LAMELLA_HD void store(float* to, const V& value, std::int64_t width) {
+  __builtin_memcpy(to, &value, kWhole ? sizeof(V) : static_cast<std::size_t>(width) * sizeof(float));
+}
+
+/// Row `row` to row + kRows, columns `column` to column + kVectors * kWidth, of which `width` exist unless kWhole: sums in
+/// registers.
+template <int kWidth, int kVectors, int kRows, bool kWhole>
+LAMELLA_HD void tile(const Strip& s, std::int64_t row, std::int64_t column, std::int64_t width) {
   using V = typename VectorOf<kWidth>::type;
+  float* dst = s.dst + row * s.dst_stride + column;
+  const float* src = s.src + row * s.src_stride;
+  const float* bias = s.bias + column;
   V sums[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = V{};
+    for (int v = 0; v < kVectors; ++v) {
+      if (s.resume) {
+        load<kWhole>(sums[r][v], dst + r * s.dst_stride + v * kWidth, width);
+      } else {
+        load<true>(sums[r][v], bias + v * kWidth, width);
+      }
+    }
   }
-  for (std::int64_t k = 0; k < inputs; ++k) {
+  const float* panel = s.panel + column;
+  for (std::int64_t k = 0; k < s.inputs; ++k, panel += kPanel) {
     V w[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) __builtin_memcpy(&w[v], panel + k * kPanel + v * kWidth, sizeof(V));
+    for (int v = 0; v < kVectors; ++v) load<true>(w[v], panel + v * kWidth, width);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float x = src[r * src_stride + k];
+      const float x = src[r * s.src_stride + k];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[r][v] += w[v] * x;
     }
   }
-  if (width == kVectors * kWidth) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) __builtin_memcpy(dst + r * dst_stride, sums[r], sizeof(sums[r]));
-  } else {
-    for (int r = 0; r < kRows; ++r)
-      __builtin_memcpy(dst + r * dst_stride, sums[r], static_cast<std::size_t>(width) * sizeof(float));
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) store<kWhole>(dst + r * s.dst_stride + v * kWidth, sums[r][v], width);
   }
 }
 
-template <int kWidth, int kVectors, int kRows>
-LAMELLA_HD void rows_of_tiles(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-                              std::int64_t rows, std::int64_t inputs, std::int64_t width) {
-  std::int64_t r = 0;
-  for (; r + kRows <= rows; r += kRows) {
-    tile<kWidth, kVectors, kRows>(dst + r * dst_stride, dst_stride, src + r * src_stride, src_stride, panel, inputs, width);
+/// All rows in tiles of at most kRows, as equal as can be: a tile of few rows waits for its own sums.
+template <int kWidth, int kVectors, int kRows, bool kWhole>
+LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t column, std::int64_t width) {
+  const std::int64_t tiles = (rows + kRows - 1) / kRows;
+  const std::int64_t least = rows / tiles;
+  const std::int64_t larger = rows - least * tiles;  // tiles of one row more
+  for (std::int64_t t = 0, row = 0; t < tiles; ++t) {
+    const std::int64_t n = least + (t < larger ? 1 : 0);
+    switch (n) {
+      case 1:
+        tile<kWidth, kVectors, 1, kWhole>(s, row, column, width);
+        break;
+      case 2:
+        tile<kWidth, kVectors, 2, kWhole>(s, row, column, width);
+        break;
+      case 3:
+        tile<kWidth, kVectors, 3, kWhole>(s, row, column, width);
+        break;
+      case 4:
+        tile<kWidth, kVectors, 4, kWhole>(s, row, column, width);
+        break;
+      case 5:
+        if constexpr (kRows >= 5) tile<kWidth, kVectors, 5, kWhole>(s, row, column, width);
+        break;
+      default:
+        if constexpr (kRows >= 6) tile<kWidth, kVectors, 6, kWhole>(s, row, column, width);
+        break;
+    }
+    row += n;
   }
-  for (; r < rows; ++r)
-    tile<kWidth, kVectors, 1>(dst + r * dst_stride, dst_stride, src + r * src_stride, src_stride, panel, inputs, width);
 }
 
-/// kStep columns at a time; the last step has as few vectors as do.
+/// kVectors vectors of columns at a time; what is left by ones. With many rows the panel is gone through in slices that stay in
+/// the first cache; the order of summation is the same.
 template <int kWidth, int kVectors, int kRows>
-LAMELLA_HD void panel_product(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-                              std::int64_t rows, std::int64_t inputs, std::int64_t width) {
+LAMELLA_HD void panel_product(const PanelArgs& args) {
   constexpr std::int64_t kStep = kWidth * kVectors;
-  std::int64_t c = 0;
-  for (; c + kStep <= width; c += kStep) {
-    rows_of_tiles<kWidth, kVectors, kRows>(dst + c, dst_stride, src, src_stride, panel + c, rows, inputs, kStep);
-  }
-  for (; c < width; c += kWidth) {
-    rows_of_tiles<kWidth, 1, kRows>(dst + c, dst_stride, src, src_stride, panel + c, rows, inputs,
-                                    std::min<std::int64_t>(kWidth, width - c));
-  }
+  constexpr std::int64_t kSlice = 128;
+  const std::int64_t slice = args.rows > 2 * kRows ? kSlice : args.inputs;
+  std::int64_t done = 0;
+  do {
+    const std::int64_t inputs = std::min(slice, args.inputs - done);
+    const Strip strip{args.dst,  args.dst_stride, args.src + done, args.src_stride, args.panel + done * kPanel,
+                      args.bias, inputs,          done > 0};
+    std::int64_t c = 0;
+    for (; c + kStep <= args.width; c += kStep) rows_of_tiles<kWidth, kVectors, kRows, true>(strip, args.rows, c, kStep);
+    for (; c + kWidth <= args.width; c += kWidth) rows_of_tiles<kWidth, 1, kRows, true>(strip, args.rows, c, kWidth);
+    if (c < args.width) rows_of_tiles<kWidth, 1, kRows, false>(strip, args.rows, c, args.width - c);
+    done += inputs;
+  } while (done < args.inputs);
 }
 
-void generic(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-             std::int64_t rows, std::int64_t inputs, std::int64_t width) {
-  panel_product<4, 2, 4>(dst, dst_stride, src, src_stride, panel, rows, inputs, width);
-}
-LAMELLA_TARGET_AVX2 void avx2(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-                              std::int64_t rows, std::int64_t inputs, std::int64_t width) {
-  if (rows == 1) {
-    panel_product<8, 8, 1>(dst, dst_stride, src, src_stride, panel, rows, inputs, width);
+void generic(const PanelArgs& args) { panel_product<4, 2, 4>(args); }
+LAMELLA_TARGET_AVX2 void avx2(const PanelArgs& args) {
+  if (args.rows == 1) {
+    panel_product<8, 8, 1>(args);
   } else {
-    panel_product<8, 2, 6>(dst, dst_stride, src, src_stride, panel, rows, inputs, width);
+    panel_product<8, 2, 6>(args);
   }
 }
-LAMELLA_TARGET_AVX512 void avx512(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride,
-                                  const float* panel, std::int64_t rows, std::int64_t inputs, std::int64_t width) {
-  panel_product<16, 4, 6>(dst, dst_stride, src, src_stride, panel, rows, inputs, width);
-}
+LAMELLA_TARGET_AVX512 void avx512(const PanelArgs& args) { panel_product<16, 4, 6>(args); }
 
 }  // namespace
 
@@ -127,6 +177,25 @@ std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType 
     return memory;
   };
   return std::static_pointer_cast<const float>(constants->derived(core::concat("panels ", name(dtype)), make));
+}
+
+std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype, std::int64_t units) {
+  const auto make = [&]() -> std::shared_ptr<const void> {
+    const std::int64_t padded = (units + kPanel - 1) / kPanel * kPanel;
+    const auto memory = core::allocate_host(static_cast<std::size_t>(padded) * sizeof(float));
+    auto* to = static_cast<float*>(memory.get());
+    std::fill_n(to, padded, 0.0F);
+    if (!has_bias) return memory;
+    const Tensor& bias = (*constants)[1];
+    visit_floating(dtype, [&](auto rounded) {
+      visit_floating(bias.dtype(), [&](auto stored) {
+        const auto* from = static_cast<const decltype(stored)*>(bias.data());
+        for (std::int64_t i = 0; i < units; ++i) to[i] = convert<float>(convert<decltype(rounded)>(from[i]));
+      });
+    });
+    return memory;
+  };
+  return std::static_pointer_cast<const float>(constants->derived(core::concat("bias panels ", name(dtype)), make));
 }
 
 }  // namespace lamella::cpu

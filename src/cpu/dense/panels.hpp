@@ -17,10 +17,25 @@ inline constexpr std::int64_t kPanel = 64;
 [[nodiscard]] std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs,
                                                          std::int64_t units);
 
-/// dst[rows, width] = src[rows, inputs] . panel; neighbouring rows lie src_stride and dst_stride apart; width <= kPanel.
-/// Each result is one chain of multiply-adds in the order of the inputs: it depends on nothing but its row and its column.
-using PanelFn = void (*)(float* dst, std::int64_t dst_stride, const float* src, std::int64_t src_stride, const float* panel,
-                         std::int64_t rows, std::int64_t inputs, std::int64_t width);
+/// The bias in panels of float with zeros behind it; all zeros when the layer has none. Shared by all plans of the layer.
+[[nodiscard]] std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype,
+                                                       std::int64_t units);
+
+/// dst[rows, width] = bias + src[rows, inputs] . panel; neighbouring rows lie src_stride and dst_stride apart; width <= kPanel.
+struct PanelArgs {
+  float* dst;
+  std::int64_t dst_stride;
+  const float* src;
+  std::int64_t src_stride;
+  const float* panel;
+  const float* bias;  ///< kPanel values, padded like the panel
+  std::int64_t rows;  ///< at least 1
+  std::int64_t inputs;
+  std::int64_t width;
+};
+/// Each result is one chain of multiply-adds, the bias first and then in the order of the inputs: it depends on nothing but its
+/// row and its column.
+using PanelFn = void (*)(const PanelArgs& args);
 
 /// The function for this machine.
 [[nodiscard]] PanelFn panel_function();

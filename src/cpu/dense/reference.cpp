@@ -24,13 +24,13 @@ template <typename T, typename Op>
 PlanPtr plan_as(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
   using C = ComputeOf<T>;
   const double work = static_cast<double>(desc.batch) * static_cast<double>(desc.inputs) * static_cast<double>(desc.units);
-  const int threads = worth(context.threads, work);
+  const Team team = worth(context.threads, work);
   std::shared_ptr<const C> bias;
   if (desc.has_bias) bias = constant_as<C>(constants, 1, desc.dtype);
-  const auto workspace = static_cast<std::size_t>(threads) * static_cast<std::size_t>(desc.units) * sizeof(double);
-  const std::int64_t part = (desc.batch + threads - 1) / threads;
-  const auto run = [desc, threads, part, bias, kernel = constant_as<C>(constants, 0, desc.dtype)](const ops::Args& args) {
-    parallel(desc.batch, threads, [&](std::int64_t begin, std::int64_t end) {
+  const auto workspace = static_cast<std::size_t>(team.threads) * static_cast<std::size_t>(desc.units) * sizeof(double);
+  const std::int64_t part = (desc.batch + team.threads - 1) / team.threads;
+  const auto run = [desc, team, part, bias, kernel = constant_as<C>(constants, 0, desc.dtype)](const ops::Args& args) {
+    parallel(desc.batch, team, [&](std::int64_t begin, std::int64_t end) {
       double* sums = static_cast<double*>(args.workspace) + begin / std::max(part, std::int64_t{1}) * desc.units;
       for (std::int64_t b = begin; b < end; ++b) {
         row<T, C, Op>(desc, kernel.get(), bias.get(), static_cast<T*>(args.dst) + b * desc.units,

@@ -10,10 +10,17 @@ namespace lamella::cpu {
 namespace {
 
 constexpr std::int64_t kRowBlock = 48;
-constexpr double kMaximumWork = 4.0e6;         ///< multiply-adds up to which no library call is worth its price
-constexpr double kMaximumVectorWork = 64.0e6;  ///< the same for very few rows, where reading the kernel is all there is
-constexpr std::int64_t kFewRows = 4;
-constexpr double kMultiplyAddsPerNanosecond = 30;
+constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price
+constexpr std::int64_t kFewRows =
+    16;  ///< with fewer, reading the kernel is most of the work, and columns are divided among threads
+
+/// Roughly, on one thread.
+double nanoseconds(const ops::DenseDesc& d) {
+  constexpr double kMultiplyAdds = 100;  // a nanosecond
+  constexpr double kKernelElements = 25;
+  const auto kernel = static_cast<double>(d.inputs) * static_cast<double>(d.units);
+  return std::max(static_cast<double>(d.batch) * kernel / kMultiplyAdds, kernel / kKernelElements);
+}
 
 double work_of(const ops::DenseDesc& d) {
   return static_cast<double>(d.batch) * static_cast<double>(d.inputs) * static_cast<double>(d.units);
@@ -25,19 +32,21 @@ struct Small {
   std::shared_ptr<const float> bias;
   PanelFn product;
   Epilogue epilogue;
-  bool finish;  ///< there is a bias or an activation
 
   /// Rows [begin, end) and panels [first, last), float in and out.
   void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
     for (std::int64_t p = first; p < last; ++p) {
-      product(dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, rows, desc.inputs,
-              std::min(kPanel, desc.units - p * kPanel));
+      product({dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, bias.get() + p * kPanel,
+               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel)});
     }
-    if (!finish) return;
+    if (desc.activation.kind == ActivationKind::Linear) return;
     const std::int64_t from = first * kPanel;
     const std::int64_t n = std::min(last * kPanel, desc.units) - from;
-    const float* add = bias ? bias.get() + from : nullptr;
-    for (std::int64_t r = 0; r < rows; ++r) epilogue(dst + r * desc.units + from, dst + r * desc.units + from, add, n);
+    if (n == desc.units) {
+      epilogue(dst, dst, nullptr, rows * n);
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r) epilogue(dst + r * desc.units + from, dst + r * desc.units + from, nullptr, n);
+    }
   }
 
   /// All rows of [begin, end) and some panels.
@@ -64,23 +73,23 @@ template <typename T>
 PlanPtr plan_as(Small small, const ops::PlanContext& context) {
   const ops::DenseDesc& d = small.desc;
   const std::int64_t panels = (d.units + kPanel - 1) / kPanel;
-  const int threads = worth(context.threads, work_of(d) / kMultiplyAddsPerNanosecond);
+  const Team team = worth(context.threads, nanoseconds(d));
   constexpr bool kWide = !std::is_same_v<T, float>;
   const auto workspace = kWide ? static_cast<std::size_t>(d.batch * (d.inputs + d.units)) * sizeof(float) : 0;
-  if (threads == 1 || (kWide && d.batch < threads)) {
+  if (team.threads == 1 || (kWide && d.batch < team.threads)) {
     return make_plan([small, panels](const ops::Args& args) { small.run<T>(args, 0, small.desc.batch, 0, panels); }, workspace);
   }
   if (!kWide && d.batch < 2 * kFewRows) {
     return make_plan(
-        [small, panels, threads](const ops::Args& args) {
-          parallel(panels, threads,
+        [small, panels, team](const ops::Args& args) {
+          parallel(panels, team,
                    [&](std::int64_t first, std::int64_t last) { small.run<T>(args, 0, small.desc.batch, first, last); });
         },
         workspace);
   }
   return make_plan(
-      [small, panels, threads](const ops::Args& args) {
-        parallel(small.desc.batch, threads,
+      [small, panels, team](const ops::Args& args) {
+        parallel(small.desc.batch, team,
                  [&](std::int64_t begin, std::int64_t end) { small.run<T>(args, begin, end, 0, panels); });
       },
       workspace);
@@ -92,17 +101,17 @@ class SmallEngine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     if (std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own"); !why.empty()) return why;
     if (d.dtype == DType::float64) return "it computes in float32";
-    const double limit = d.batch <= kFewRows ? kMaximumVectorWork : kMaximumWork;
-    if (d.determinism != Determinism::batch_invariant && work_of(d) > limit) return core::concat(work_of(d), " multiply-adds are more than ", limit);
+    if (d.determinism != Determinism::batch_invariant && d.batch >= kFewRows && work_of(d) > kMaximumWork) {
+      return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork);
+    }
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    Small small{d, packed_panels(constants, d.dtype, d.inputs, d.units), nullptr, panel_function(), Epilogue(d.activation), true};
-    if (d.has_bias) small.bias = constant_as<float>(constants, 1, d.dtype);
-    small.finish = d.has_bias || d.activation.kind != ActivationKind::Linear;
+    Small small{d, packed_panels(constants, d.dtype, d.inputs, d.units), packed_bias(constants, d.has_bias, d.dtype, d.units),
+                panel_function(), Epilogue(d.activation)};
     PlanPtr result;
     visit_floating(d.dtype, [&](auto t) {
       if constexpr (!std::is_same_v<decltype(t), double>) result = plan_as<decltype(t)>(small, context);

@@ -30,14 +30,14 @@ void run(const ops::RowwiseDesc& d, RowFn<ComputeOf<T>> function, const ops::Arg
 
 PlanPtr plan(const ops::RowwiseDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   const std::int64_t elements = desc.outer * desc.length * desc.inner;
-  const int threads = worth(context.threads, static_cast<double>(elements) * kNanosecondsPerElement);
+  const Team team = worth(context.threads, static_cast<double>(elements) * kNanosecondsPerElement);
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);
     using C = ComputeOf<T>;
     const std::size_t workspace = std::is_same_v<T, C> ? 0 : static_cast<std::size_t>(elements) * 2 * sizeof(C);
-    const auto execute = [desc, threads, function = row_function<C>(desc.kind)](const ops::Args& args) {
-      parallel(desc.outer, threads, [&](std::int64_t begin, std::int64_t end) { run<T>(desc, function, args, begin, end); });
+    const auto execute = [desc, team, function = row_function<C>(desc.kind)](const ops::Args& args) {
+      parallel(desc.outer, team, [&](std::int64_t begin, std::int64_t end) { run<T>(desc, function, args, begin, end); });
     };
     result = make_plan(execute, workspace);
   });

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/threads.hpp"
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace lamella::core {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kStaysAwake = std::chrono::microseconds(100);  ///< a thread without work sleeps after this
+constexpr double kWorthWaking = 40'000;                       ///< nanoseconds of work for which sleeping threads are woken
+constexpr std::size_t kJobs = 64;                             ///< calls that may have helpers at the same time
+
+inline void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// The parts of one call.
+struct alignas(64) Job {
+  bool used = false;  ///< guarded by the pool's mutex, as are the next four
+  std::int64_t parts = 0;
+  int most_helpers = 0;
+  void (*part)(void*, std::int64_t) = nullptr;
+  void* context = nullptr;
+  std::exception_ptr error;           ///< guarded by the pool's mutex
+  std::atomic<std::int64_t> next{0};  ///< the first part that nobody has begun
+  std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while parts are left
+};
+
+class Pool {
+ public:
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void run(std::int64_t parts, int threads, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
+    Job* const job = post(parts, threads - 1, nanoseconds, part, context);
+    if (job == nullptr) {
+      for (std::int64_t i = 0; i < parts; ++i) part(context, i);
+      return;
+    }
+    work(*job);
+    wait_for_helpers(*job);
+    std::exception_ptr error;
+    {
+      const std::lock_guard lock(mutex_);
+      job->used = false;
+      error.swap(job->error);
+    }
+    if (error) std::rethrow_exception(error);
+  }
+
+ private:
+  void grow_to(int helpers) {
+    const std::lock_guard lock(growth_);
+    try {
+      threads_.reserve(static_cast<std::size_t>(helpers));
+      while (helpers_.load(std::memory_order_relaxed) < helpers) {
+        threads_.emplace_back([this] { help(); });
+        helpers_.fetch_add(1, std::memory_order_relaxed);
+      }
+    } catch (const std::system_error&) {  // no more threads are to be had
+    } catch (const std::bad_alloc&) {
+    }
+  }
+
+  /// Null: nobody would help.
+  Job* post(std::int64_t parts, int most_helpers, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
+    bool wake = false;
+    if (awake_.load(std::memory_order_relaxed) == 0) {
+      // Small pieces of work wake the others only where they come thick and fast.
+      const auto now = Clock::now().time_since_epoch().count();
+      const auto before = last_small_.exchange(now, std::memory_order_relaxed);
+      wake = nanoseconds >= kWorthWaking || now - before < Clock::duration(kStaysAwake).count();
+      if (!wake) return nullptr;
+    }
+    if (helpers_.load(std::memory_order_relaxed) < most_helpers) grow_to(most_helpers);
+    if (helpers_.load(std::memory_order_relaxed) == 0) return nullptr;
+    const std::lock_guard lock(mutex_);
+    for (Job& job : jobs_) {
+      if (job.used) continue;
+      job.used = true;
+      job.parts = parts;
+      job.most_helpers = most_helpers;
+      job.part = part;
+      job.context = context;
+      job.next.store(0, std::memory_order_relaxed);
+      unfinished_.fetch_add(1, std::memory_order_release);
+      if (asleep_ > 0 && (wake || nanoseconds >= kWorthWaking)) {
+        ++calls_;
+        most_helpers == 1 ? work_.notify_one() : work_.notify_all();
+      }
+      return &job;
+    }
+    return nullptr;
+  }
+
+  /// Begins parts until none is left.
+  void work(Job& job) {
+    for (;;) {
+      const std::int64_t i = job.next.fetch_add(1, std::memory_order_relaxed);
+      if (i >= job.parts) return;
+      if (i == job.parts - 1) unfinished_.fetch_sub(1, std::memory_order_relaxed);
+      try {
+        job.part(job.context, i);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        if (!job.error) job.error = std::current_exception();
+      }
+    }
+  }
+
+  static void wait_for_helpers(Job& job) {
+    constexpr int kSpins = 2000;
+    for (int i = 0; i < kSpins; ++i) {
+      if (job.helpers.load(std::memory_order_acquire) == 0) return;
+      pause();
+    }
+    for (int left = job.helpers.load(std::memory_order_acquire); left != 0; left = job.helpers.load(std::memory_order_acquire)) {
+      job.helpers.wait(left, std::memory_order_acquire);
+    }
+  }
+
+  Job* join_one() {  // under the mutex
+    for (Job& job : jobs_) {
+      if (!job.used || job.next.load(std::memory_order_relaxed) >= job.parts ||
+          job.helpers.load(std::memory_order_relaxed) >= job.most_helpers) {
+        continue;
+      }
+      job.helpers.fetch_add(1, std::memory_order_relaxed);
+      return &job;
+    }
+    return nullptr;
+  }
+
+  /// A job to help with; null: the pool ends. Whoever comes here counts as awake.
+  Job* wait_for_job() {
+    auto until = Clock::now() + kStaysAwake;
+    for (;;) {
+      for (int i = 0; i < 64; ++i) {
+        if (unfinished_.load(std::memory_order_acquire) > 0) {
+          std::unique_lock lock(mutex_, std::try_to_lock);
+          if (Job* const job = lock.owns_lock() ? join_one() : nullptr; job != nullptr) {
+            awake_.fetch_sub(1, std::memory_order_relaxed);
+            return job;
+          }
+        }
+        pause();
+      }
+      if (Clock::now() < until) continue;
+      std::unique_lock lock(mutex_);
+      awake_.fetch_sub(1, std::memory_order_relaxed);
+      ++asleep_;
+      const std::uint64_t calls = calls_;
+      work_.wait(lock, [&] { return stop_ || calls_ != calls || unfinished_.load(std::memory_order_relaxed) > 0; });
+      --asleep_;
+      if (stop_) return nullptr;
+      if (Job* const job = join_one(); job != nullptr) return job;
+      awake_.fetch_add(1, std::memory_order_relaxed);  // too late for what it was called for; the next piece of work may be near
+      until = Clock::now() + kStaysAwake;
+    }
+  }
+
+  void help() {
+    awake_.fetch_add(1, std::memory_order_relaxed);
+    while (Job* const job = wait_for_job()) {
+      work(*job);
+      awake_.fetch_add(1, std::memory_order_relaxed);  // before the caller goes on: it may come back at once
+      if (job->helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) job->helpers.notify_one();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::array<Job, kJobs> jobs_;
+  std::atomic<int> unfinished_{0};  ///< jobs with parts that nobody has begun
+  std::atomic<int> awake_{0};       ///< threads that look for work
+  std::atomic<Clock::rep> last_small_{0};
+  int asleep_ = 0;
+  std::uint64_t calls_ = 0;  ///< how often sleeping threads were woken
+  bool stop_ = false;
+  std::mutex growth_;
+  std::vector<std::thread> threads_;
+  std::atomic<int> helpers_{0};
+};
+
+/// Made when it is first used, and anew in a child process, which has none of its parent's threads.
+class Owner {
+ public:
+  Owner() {
+    pthread_atfork(nullptr, nullptr, [] { owner().pool_ = nullptr; });  // the parent's pool is left as it is: nobody could end it
+  }
+  ~Owner() { delete pool_.load(); }
+  static Owner& owner() {
+    static Owner owner;
+    return owner;
+  }
+  Pool& pool() {
+    if (Pool* const known = pool_.load(std::memory_order_acquire)) return *known;
+    auto made = std::make_unique<Pool>();
+    Pool* expected = nullptr;
+    return pool_.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel) ? *made.release() : *expected;
+  }
+
+ private:
+  std::atomic<Pool*> pool_{nullptr};
+};
+
+}  // namespace
+
+void detail::run_parts(std::int64_t parts, int threads, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
+  Owner::owner().pool().run(parts, threads, nanoseconds, part, context);
+}
+
+}  // namespace lamella::core

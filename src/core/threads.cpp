@@ -32,13 +32,38 @@ inline void pause() noexcept {
 #endif
 }
 
+/// How the calling thread rounds, and whether it flushes denormals: helpers do as it does, or results would depend on who did
+/// what.
+#if defined(__x86_64__)
+using FloatMode = unsigned;
+FloatMode float_mode() noexcept { return __builtin_ia32_stmxcsr() & ~0x3FU; }  // without what has happened so far
+void set_float_mode(FloatMode mode) noexcept {
+  if (float_mode() != mode) __builtin_ia32_ldmxcsr(mode);
+}
+#elif defined(__aarch64__)
+using FloatMode = std::uint64_t;
+FloatMode float_mode() noexcept {
+  FloatMode mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_float_mode(FloatMode mode) noexcept {
+  if (float_mode() != mode) asm volatile("msr fpcr, %0" : : "r"(mode));
+}
+#else
+using FloatMode = int;
+FloatMode float_mode() noexcept { return 0; }
+void set_float_mode(FloatMode) noexcept {}
+#endif
+
 /// The parts of one call.
 struct alignas(64) Job {
-  bool used = false;  ///< guarded by the pool's mutex, as are the next four
+  bool used = false;  ///< guarded by the pool's mutex, as are the next five
   std::int64_t parts = 0;
   int most_helpers = 0;
   void (*part)(void*, std::int64_t) = nullptr;
   void* context = nullptr;
+  FloatMode mode = {};
   std::exception_ptr error;           ///< guarded by the pool's mutex
   std::atomic<std::int64_t> next{0};  ///< the first part that nobody has begun
   std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while parts are left
@@ -106,6 +131,7 @@ class Pool {
       job.most_helpers = most_helpers;
       job.part = part;
       job.context = context;
+      job.mode = float_mode();
       job.next.store(0, std::memory_order_relaxed);
       unfinished_.fetch_add(1, std::memory_order_release);
       if (asleep_ > 0 && (wake || nanoseconds >= kWorthWaking)) {
@@ -186,6 +212,7 @@ class Pool {
   void help() {
     awake_.fetch_add(1, std::memory_order_relaxed);
     while (Job* const job = wait_for_job()) {
+      set_float_mode(job->mode);
       work(*job);
       awake_.fetch_add(1, std::memory_order_relaxed);  // before the caller goes on: it may come back at once
       if (job->helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) job->helpers.notify_one();

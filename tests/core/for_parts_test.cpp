@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include <atomic>
 #include <stdexcept>
@@ -80,6 +83,22 @@ TEST(ForParts, MayBeCalledFromManyThreadsAndFromItsOwnParts) {
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(wrong, 0);
 }
+
+#ifdef __x86_64__
+TEST(ForParts, ComputesLikeTheCallingThreadWhoeverDoesThePart) {
+  const unsigned before = _mm_getcsr();
+  for (const unsigned mode : {0x1F80U, 0x1F80U | 0x8040U, 0x1F80U | 0x6000U}) {  // as usual; denormals flushed; rounded to 0
+    _mm_setcsr(mode);
+    std::vector<std::atomic<unsigned>> seen(64);
+    for_parts(64, 4, kMuch, [&](std::int64_t i) {
+      std::this_thread::yield();
+      seen[static_cast<std::size_t>(i)] = _mm_getcsr() & ~0x3FU;
+    });
+    _mm_setcsr(before);
+    for (const auto& part : seen) EXPECT_EQ(part, mode);
+  }
+}
+#endif
 
 #ifndef __SANITIZE_THREAD__  // which does not follow a child of a process with threads
 TEST(ForParts, WorksInAChildProcess) {

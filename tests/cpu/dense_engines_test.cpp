@@ -46,10 +46,11 @@ std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch 
 
 TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::automatic, "tanh", 1), "small");
-  EXPECT_EQ(chosen(Fusion::none), "unfused");
+  EXPECT_EQ(chosen(Fusion::none), "small_unfused");
+  EXPECT_EQ(chosen(Fusion::none, "tanh", 100'000), "unfused");
   EXPECT_EQ(chosen(Fusion::epilogue), "small");
   EXPECT_EQ(chosen(Fusion::epilogue, "tanh", 100'000), "onednn_epilogue");
-  EXPECT_EQ(chosen(Fusion::none, "tanh", 0), "reference");
+  EXPECT_EQ(chosen(Fusion::library, "tanh", 100'000), "onednn_postop");
 }
 
 TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {

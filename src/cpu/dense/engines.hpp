@@ -16,13 +16,15 @@ using DenseEngine = ops::Engine<ops::DenseDesc>;
 const DenseEngine& small_engine();            ///< lamella's own product: little work, nothing but arithmetic
 const DenseEngine& onednn_postop_engine();    ///< oneDNN's product with its own activation
 const DenseEngine& onednn_epilogue_engine();  ///< oneDNN's product, then bias and any activation in one pass
-const DenseEngine& unfused_engine();          ///< product, bias, activation: three passes
+const DenseEngine& small_unfused_engine();    ///< the product of small, then bias, then activation: three passes
+const DenseEngine& unfused_engine();          ///< the same with oneDNN's product
 const DenseEngine& reference_engine();        ///< plain loops, any floating dtype
 
 /// Best first; the last refuses no floating dtype.
 inline std::span<const DenseEngine* const> dense_engines() {
-  static const std::array<const DenseEngine*, 5> engines{&small_engine(), &onednn_postop_engine(), &onednn_epilogue_engine(),
-                                                         &unfused_engine(), &reference_engine()};
+  static const std::array<const DenseEngine*, 6> engines{&small_engine(),           &onednn_postop_engine(),
+                                                         &onednn_epilogue_engine(), &small_unfused_engine(),
+                                                         &unfused_engine(),         &reference_engine()};
   return engines;
 }
 

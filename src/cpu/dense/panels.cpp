@@ -195,7 +195,8 @@ std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has
     });
     return memory;
   };
-  return std::static_pointer_cast<const float>(constants->derived(core::concat("bias panels ", name(dtype)), make));
+  return std::static_pointer_cast<const float>(
+      constants->derived(core::concat(has_bias ? "bias panels " : "no bias panels ", name(dtype)), make));
 }
 
 }  // namespace lamella::cpu

@@ -11,8 +11,7 @@ namespace {
 
 constexpr std::int64_t kRowBlock = 48;
 constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price
-constexpr std::int64_t kFewRows =
-    16;  ///< with fewer, reading the kernel is most of the work, and columns are divided among threads
+constexpr std::int64_t kFewRows = 32;   ///< with fewer, columns are divided among threads, not rows
 
 /// Roughly, on one thread.
 double nanoseconds(const ops::DenseDesc& d) {
@@ -29,9 +28,11 @@ double work_of(const ops::DenseDesc& d) {
 struct Small {
   ops::DenseDesc desc;
   std::shared_ptr<const float> panels;
-  std::shared_ptr<const float> bias;
+  std::shared_ptr<const float> bias;  ///< in panels: what sums begin with
   PanelFn product;
   Epilogue epilogue;
+  bool fused;
+  std::shared_ptr<const float> added;  ///< unfused: the bias, or null
 
   /// Rows [begin, end) and panels [first, last), float in and out.
   void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
@@ -39,13 +40,18 @@ struct Small {
       product({dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, bias.get() + p * kPanel,
                rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel)});
     }
-    if (desc.activation.kind == ActivationKind::Linear) return;
+    if (fused && desc.activation.kind != ActivationKind::Linear) pass(epilogue, dst, nullptr, rows, first, last);
+  }
+
+  /// dst = f(dst + add), in some panels of some rows.
+  void pass(const Epilogue& f, float* dst, const float* add, std::int64_t rows, std::int64_t first, std::int64_t last) const {
     const std::int64_t from = first * kPanel;
     const std::int64_t n = std::min(last * kPanel, desc.units) - from;
-    if (n == desc.units) {
-      epilogue(dst, dst, nullptr, rows * n);
+    if (n == desc.units && add == nullptr) {
+      f(dst, dst, nullptr, rows * n);
     } else {
-      for (std::int64_t r = 0; r < rows; ++r) epilogue(dst + r * desc.units + from, dst + r * desc.units + from, nullptr, n);
+      const float* const begin = add == nullptr ? nullptr : add + from;
+      for (std::int64_t r = 0; r < rows; ++r) f(dst + r * desc.units + from, dst + r * desc.units + from, begin, n);
     }
   }
 
@@ -66,6 +72,12 @@ struct Small {
         narrow(dst + b * desc.units, wide_dst, dtype_v<T>, rows * desc.units);
       }
     }
+    if constexpr (std::is_same_v<T, float>) {
+      if (fused) return;
+      float* const rows = dst + begin * desc.units;
+      if (added) pass(Epilogue(ActivationSpec{}), rows, added.get(), end - begin, first, last);
+      if (desc.activation.kind != ActivationKind::Linear) pass(epilogue, rows, nullptr, end - begin, first, last);
+    }
   }
 };
 
@@ -79,7 +91,7 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
   if (team.threads == 1 || (kWide && d.batch < team.threads)) {
     return make_plan([small, panels](const ops::Args& args) { small.run<T>(args, 0, small.desc.batch, 0, panels); }, workspace);
   }
-  if (!kWide && d.batch < 2 * kFewRows) {
+  if (!kWide && d.batch < kFewRows) {
     return make_plan(
         [small, panels, team](const ops::Args& args) {
           parallel(panels, team,
@@ -95,23 +107,33 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
       workspace);
 }
 
+/// Why panels are not the way to do it, or empty.
+std::string refuses_panels(const ops::DenseDesc& d) {
+  if (d.dtype == DType::float64) return "it computes in float32";
+  if (d.determinism != Determinism::batch_invariant && d.batch >= kFewRows && work_of(d) > kMaximumWork) {
+    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork);
+  }
+  return {};
+}
+
 class SmallEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
-    if (std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own"); !why.empty()) return why;
-    if (d.dtype == DType::float64) return "it computes in float32";
-    if (d.determinism != Determinism::batch_invariant && d.batch >= kFewRows && work_of(d) > kMaximumWork) {
-      return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork);
-    }
-    return {};
+    std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own");
+    return why.empty() ? refuses_panels(d) : why;
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    Small small{d, packed_panels(constants, d.dtype, d.inputs, d.units), packed_bias(constants, d.has_bias, d.dtype, d.units),
-                panel_function(), Epilogue(d.activation)};
+    const Small small{d,
+                      packed_panels(constants, d.dtype, d.inputs, d.units),
+                      packed_bias(constants, d.has_bias, d.dtype, d.units),
+                      panel_function(),
+                      Epilogue(d.activation),
+                      true,
+                      nullptr};
     PlanPtr result;
     visit_floating(d.dtype, [&](auto t) {
       if constexpr (!std::is_same_v<decltype(t), double>) result = plan_as<decltype(t)>(small, context);
@@ -120,10 +142,35 @@ class SmallEngine final : public DenseEngine {
   }
 };
 
+/// The same product in three passes: what the bench compares with.
+class SmallUnfused final : public DenseEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "small_unfused"; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+    if (std::string why = refused_by_all(d, {Fusion::none}, "makes three passes"); !why.empty()) return why;
+    return d.dtype == DType::float32 ? refuses_panels(d) : "it takes float32";
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    Small small{d,
+                packed_panels(constants, d.dtype, d.inputs, d.units),
+                packed_bias(constants, false, d.dtype, d.units),
+                panel_function(),
+                Epilogue(d.activation),
+                false,
+                nullptr};
+    if (d.has_bias) small.added = constant_as<float>(constants, 1, d.dtype);
+    return plan_as<float>(small, context);
+  }
+};
+
 }  // namespace
 
 const DenseEngine& small_engine() {
   static const SmallEngine engine;
+  return engine;
+}
+const DenseEngine& small_unfused_engine() {
+  static const SmallUnfused engine;
   return engine;
 }
 

@@ -6,8 +6,12 @@
 namespace lamella::model {
 namespace {
 
-constexpr std::int64_t kLeastRows = 16;  ///< of a chunk that is cut off for another thread: fewer read the kernels too often
-constexpr std::int64_t kManyRows = 256;  ///< of a chunk: more do not make reading the kernels cheaper
+/// Rows of a chunk that is cut off for another thread: fewer read the kernels too often. The second number is for kernels that
+/// are larger than a core's own cache.
+constexpr std::int64_t kLeastRows = 16;
+constexpr std::int64_t kLeastRowsOfLarge = 64;
+constexpr std::int64_t kLargeKernel = 400'000;    ///< elements
+constexpr std::int64_t kManyRows = 256;           ///< of a chunk: more do not make reading the kernels cheaper
 constexpr std::int64_t kCachedElements = 32'768;  ///< of the widest value that stay near
 constexpr double kLeastNanoseconds = 3'000;       ///< of work that another thread takes over
 
@@ -27,6 +31,14 @@ std::int64_t widest(const Graph& graph) {
   return most;
 }
 
+std::int64_t least_rows(const Graph& graph) {
+  for (const Step& step : graph.steps) {
+    const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
+    if (dense != nullptr && dense->inputs * dense->units > kLargeKernel) return kLeastRowsOfLarge;
+  }
+  return kLeastRows;
+}
+
 std::int64_t pieces(std::int64_t of, std::int64_t size) { return (of + size - 1) / size; }
 
 }  // namespace
@@ -38,7 +50,7 @@ Chunks chunks_of(const Graph& graph, std::int64_t rows, int threads, std::int64_
   chunks.nanoseconds = nanoseconds_of_row(graph) * static_cast<double>(rows);
   const std::int64_t near = std::min(most_rows, std::max(kManyRows, kCachedElements / widest(graph)));
   const auto worth = static_cast<std::int64_t>(std::min(chunks.nanoseconds / kLeastNanoseconds, 1e6));
-  chunks.at_once = static_cast<int>(std::clamp<std::int64_t>(std::min(rows / kLeastRows, worth), 1, threads));
+  chunks.at_once = static_cast<int>(std::clamp<std::int64_t>(std::min(rows / least_rows(graph), worth), 1, threads));
   const std::int64_t rounds = pieces(rows, near * chunks.at_once);
   chunks.rows = pieces(rows, rounds * chunks.at_once);
   chunks.count = pieces(rows, chunks.rows);

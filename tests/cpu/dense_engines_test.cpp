@@ -39,9 +39,9 @@ TEST_P(EachCpuEngine, LeavesTheCallersSettingsAlone) {
 INSTANTIATE_TEST_SUITE_P(All, EachCpuEngine, testing::ValuesIn(ops::cpu_ops().engines()),
                          [](const auto& parameter) { return parameter.param; });
 
-std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch = 64) {
+std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch = 64, int threads = 1) {
   const DenseDesc d{batch, 64, 64, true, activation(kind), DType::float32, Math::exact, fusion};
-  return ops::cpu_ops().plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {2, 0}, {}).engine;
+  return ops::cpu_ops().plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {threads, 0}, {}).engine;
 }
 
 TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
@@ -51,6 +51,7 @@ TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::epilogue), "small");
   EXPECT_EQ(chosen(Fusion::epilogue, "tanh", 100'000), "onednn_epilogue");
   EXPECT_EQ(chosen(Fusion::library, "tanh", 100'000), "onednn_postop");
+  EXPECT_EQ(chosen(Fusion::automatic, "tanh", 100'000, 2), "small") << "oneDNN is called for one thread";
 }
 
 TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {

@@ -9,9 +9,12 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kRowBlock = 48;
+constexpr std::int64_t kRowBlock = 72;  ///< rows that go through a panel together, at most
 constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price
-constexpr std::int64_t kFewRows = 32;   ///< with fewer, columns are divided among threads, not rows
+constexpr std::int64_t kFewRows =
+    128;  ///< with fewer, columns are divided among threads, not rows: each reads its part of the kernel
+
+constexpr std::int64_t kVectorRows = 4;  ///< up to which reading the kernel is all there is
 
 /// Roughly, on one thread.
 double nanoseconds(const ops::DenseDesc& d) {
@@ -60,8 +63,10 @@ struct Small {
   void run(const ops::Args& args, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t last) const {
     const T* src = static_cast<const T*>(args.srcs[0]);
     T* dst = static_cast<T*>(args.dst);
-    for (std::int64_t b = begin; b < end; b += kRowBlock) {
-      const std::int64_t rows = std::min(kRowBlock, end - b);
+    const std::int64_t blocks = (end - begin + kRowBlock - 1) / kRowBlock;
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const std::int64_t b = begin + (end - begin) * i / blocks;
+      const std::int64_t rows = begin + (end - begin) * (i + 1) / blocks - b;
       if constexpr (std::is_same_v<T, float>) {
         block(dst + b * desc.units, src + b * desc.inputs, rows, first, last);
       } else {
@@ -107,11 +112,12 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
       workspace);
 }
 
-/// Why panels are not the way to do it, or empty.
-std::string refuses_panels(const ops::DenseDesc& d) {
+/// Why panels are not the way to do it, or empty. Several threads are this engine's business whatever the size.
+std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
-  if (d.determinism != Determinism::batch_invariant && d.batch >= kFewRows && work_of(d) > kMaximumWork) {
-    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork);
+  if (d.determinism != Determinism::batch_invariant && context.threads == 1 && d.batch > kVectorRows &&
+      work_of(d) > kMaximumWork) {
+    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork, " on one thread");
   }
   return {};
 }
@@ -119,9 +125,9 @@ std::string refuses_panels(const ops::DenseDesc& d) {
 class SmallEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own");
-    return why.empty() ? refuses_panels(d) : why;
+    return why.empty() ? refuses_panels(d, context) : why;
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
@@ -146,9 +152,9 @@ class SmallEngine final : public DenseEngine {
 class SmallUnfused final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_unfused"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = refused_by_all(d, {Fusion::none}, "makes three passes"); !why.empty()) return why;
-    return d.dtype == DType::float32 ? refuses_panels(d) : "it takes float32";
+    return d.dtype == DType::float32 ? refuses_panels(d, context) : "it takes float32";
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     Small small{d,

@@ -13,8 +13,7 @@ namespace {
 
 template <int kWidth>
 struct VectorOf {
-  typedef float type
-      __attribute__((vector_size(kWidth * 4), aligned(4)));  // NOLINT(modernize-use-using): attributes need typedef
+  typedef float type __attribute__((vector_size(kWidth * 4)));  // NOLINT(modernize-use-using): attributes need typedef
 };
 
 /// What the tiles of one panel have in common.

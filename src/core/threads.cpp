@@ -58,7 +58,8 @@ void set_float_mode(FloatMode) noexcept {}
 
 /// The parts of one call.
 struct alignas(64) Job {
-  bool used = false;  ///< guarded by the pool's mutex, as are the next five
+  bool used = false;  ///< guarded by the pool's mutex, as are the next six
+  bool open = false;  ///< one more helper may come
   std::int64_t parts = 0;
   int most_helpers = 0;
   void (*part)(void*, std::int64_t) = nullptr;
@@ -66,7 +67,7 @@ struct alignas(64) Job {
   FloatMode mode = {};
   std::exception_ptr error;           ///< guarded by the pool's mutex
   std::atomic<std::int64_t> next{0};  ///< the first part that nobody has begun
-  std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while parts are left
+  std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while it is open
 };
 
 class Pool {
@@ -127,13 +128,14 @@ class Pool {
     for (Job& job : jobs_) {
       if (job.used) continue;
       job.used = true;
+      job.open = true;
       job.parts = parts;
       job.most_helpers = most_helpers;
       job.part = part;
       job.context = context;
       job.mode = float_mode();
       job.next.store(0, std::memory_order_relaxed);
-      unfinished_.fetch_add(1, std::memory_order_release);
+      open_.fetch_add(1, std::memory_order_release);
       if (asleep_ > 0 && (wake || nanoseconds >= kWorthWaking)) {
         ++calls_;
         most_helpers == 1 ? work_.notify_one() : work_.notify_all();
@@ -148,7 +150,10 @@ class Pool {
     for (;;) {
       const std::int64_t i = job.next.fetch_add(1, std::memory_order_relaxed);
       if (i >= job.parts) return;
-      if (i == job.parts - 1) unfinished_.fetch_sub(1, std::memory_order_relaxed);
+      if (i == job.parts - 1) {
+        const std::lock_guard lock(mutex_);
+        close(job);
+      }
       try {
         job.part(job.context, i);
       } catch (...) {
@@ -169,13 +174,15 @@ class Pool {
     }
   }
 
+  void close(Job& job) {  // under the mutex
+    if (job.open) open_.fetch_sub(1, std::memory_order_relaxed);
+    job.open = false;
+  }
+
   Job* join_one() {  // under the mutex
     for (Job& job : jobs_) {
-      if (!job.used || job.next.load(std::memory_order_relaxed) >= job.parts ||
-          job.helpers.load(std::memory_order_relaxed) >= job.most_helpers) {
-        continue;
-      }
-      job.helpers.fetch_add(1, std::memory_order_relaxed);
+      if (!job.open) continue;
+      if (job.helpers.fetch_add(1, std::memory_order_relaxed) + 1 == job.most_helpers) close(job);
       return &job;
     }
     return nullptr;
@@ -186,7 +193,7 @@ class Pool {
     auto until = Clock::now() + kStaysAwake;
     for (;;) {
       for (int i = 0; i < 64; ++i) {
-        if (unfinished_.load(std::memory_order_acquire) > 0) {
+        if (open_.load(std::memory_order_acquire) > 0) {
           std::unique_lock lock(mutex_, std::try_to_lock);
           if (Job* const job = lock.owns_lock() ? join_one() : nullptr; job != nullptr) {
             awake_.fetch_sub(1, std::memory_order_relaxed);
@@ -200,7 +207,7 @@ class Pool {
       awake_.fetch_sub(1, std::memory_order_relaxed);
       ++asleep_;
       const std::uint64_t calls = calls_;
-      work_.wait(lock, [&] { return stop_ || calls_ != calls || unfinished_.load(std::memory_order_relaxed) > 0; });
+      work_.wait(lock, [&] { return stop_ || calls_ != calls || open_.load(std::memory_order_relaxed) > 0; });
       --asleep_;
       if (stop_) return nullptr;
       if (Job* const job = join_one(); job != nullptr) return job;
@@ -222,8 +229,8 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable work_;
   std::array<Job, kJobs> jobs_;
-  std::atomic<int> unfinished_{0};  ///< jobs with parts that nobody has begun
-  std::atomic<int> awake_{0};       ///< threads that look for work
+  std::atomic<int> open_{0};   ///< jobs that one more helper may come to
+  std::atomic<int> awake_{0};  ///< threads that look for work
   std::atomic<Clock::rep> last_small_{0};
   int asleep_ = 0;
   std::uint64_t calls_ = 0;  ///< how often sleeping threads were woken

@@ -40,6 +40,7 @@ void reset(const Options& options) {
   w.log.clear();
   w.plan = {};
   w.late = w.unloaded = false;
+  w.no_algorithms.clear();
   w.lost = -1;
   w.allocations.clear();
   w.arenas.clear();
@@ -136,6 +137,11 @@ void no_faults() {
 bool fault_struck() {
   const std::lock_guard lock(world().mutex);
   return world().plan.struck;
+}
+
+void no_algorithms(int epilogue) {
+  const std::lock_guard lock(world().mutex);
+  world().no_algorithms.push_back(epilogue);
 }
 
 void unload() {

@@ -180,6 +180,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (!read(problem, matmul, {a, b, c, d}) || wish == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
     Gemm gemm{.d = matrix_of(*problem.layouts[3], nullptr)};
     if (const auto status = describe(problem, gemm)) return status;
+    for (const int epilogue : world().no_algorithms) {
+      if (epilogue == -1 || epilogue == static_cast<int>(problem.matmul->epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
     const auto promised = *std::min_element(wish->alignment, wish->alignment + 4);
     for (const LtAlgo& algo : algorithms(problem, gemm)) {
       if (algo.workspace > wish->workspace || algo.alignment > promised || *returned == requested) continue;

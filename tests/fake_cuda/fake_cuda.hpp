@@ -107,6 +107,8 @@ void fail_nth(std::string_view name, std::uint64_t n, Fault fault);
 void no_faults();
 /// Whether a fault set by fail_nth has struck: where it has not, n was beyond the last call.
 [[nodiscard]] bool fault_struck();
+/// From now on cuBLASLt's heuristics offer nothing for products with this epilogue (a cublasLtEpilogue_t); -1: for none at all.
+void no_algorithms(int epilogue);
 /// Every later call answers cudaErrorCudartUnloading, as at the end of a process.
 void unload();
 /// Leaves `error` as the pending error of this thread, as another library in the process might.

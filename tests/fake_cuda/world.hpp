@@ -165,6 +165,7 @@ struct World {
   bool late = false;
   int lost = -1;  ///< the device whose context an error has broken
   bool unloaded = false;
+  std::vector<int> no_algorithms;  ///< epilogues for which cuBLASLt's heuristics offer nothing; -1: all
 
   std::vector<std::unique_ptr<Arena>> arenas;  ///< by device
   Allocations allocations;

@@ -53,17 +53,20 @@ ProductDesc product_of(const ops::DenseDesc& d, LtEpilogue epilogue) {
   return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), d.units, d.dtype, d.dtype, d.math, epilogue};
 }
 
+constexpr std::int64_t kExamined = 16;  ///< inputs and units of the product that an epilogue is examined with
+
+ProductDesc examined_product(std::int64_t batch, LtEpilogue epilogue) {
+  return {batch, kExamined, kExamined, kExamined, kExamined, DType::float32, DType::float32, Math::exact, epilogue};
+}
+
 /// f(x) as the epilogue of a product of x with the number 1.
 void compute(core::Backend& backend, int device, LtEpilogue epilogue, std::span<const float> x, std::span<float> y) {
-  constexpr std::int64_t kWidth = 16;
-  const auto batch = static_cast<std::int64_t>(x.size());
-  std::vector<float> kernel(kWidth * kWidth);
-  std::fill_n(kernel.begin(), kWidth, 1.F);
-  std::vector<float> src(x.size() * kWidth);
-  for (std::size_t i = 0; i < x.size(); ++i) src[i * kWidth] = x[i];
+  std::vector<float> kernel(kExamined * kExamined);
+  std::fill_n(kernel.begin(), kExamined, 1.F);
+  std::vector<float> src(x.size() * kExamined);
+  for (std::size_t i = 0; i < x.size(); ++i) src[i * kExamined] = x[i];
   const DeviceGuard guard(device);
-  const Product product({batch, kWidth, kWidth, kWidth, kWidth, DType::float32, DType::float32, Math::exact, epilogue}, nullptr,
-                        device);
+  const Product product(examined_product(static_cast<std::int64_t>(x.size()), epilogue), nullptr, device);
   const auto on_device = [&](const std::vector<float>& values) {
     auto memory = backend.allocate(device, values.size() * sizeof(float));
     backend.copy(device, memory.get(), values.data(), values.size() * sizeof(float));
@@ -77,7 +80,7 @@ void compute(core::Backend& backend, int device, LtEpilogue epilogue, std::span<
   product.execute(stream, device_src.get(), device_kernel.get(), device_dst.get(), workspace.get());
   stream.synchronize();
   backend.copy(device, src.data(), device_dst.get(), src.size() * sizeof(float));
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = src[i * kWidth];
+  for (std::size_t i = 0; i < x.size(); ++i) y[i] = src[i * kExamined];
 }
 
 class EpiloguePlan final : public ops::Plan {
@@ -108,8 +111,10 @@ class Engine final : public DenseEngine {
     if (!epilogue) return core::concat("cuBLASLt has no epilogue for ", lamella::name(d.activation.kind));
     if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none))
       return "cuBLASLt has no epilogues for float64";
-    if (std::string why = why_no_product(product_of(d, *epilogue)); !why.empty()) return why;
+    const ProductDesc product = product_of(d, d.has_bias ? with_bias(*epilogue) : *epilogue);
+    if (std::string why = why_no_product(product, context.device_index); !why.empty()) return why;
     if (*epilogue == LtEpilogue::none) return {};
+    if (std::string why = why_no_product(examined_product(1024, *epilogue), context.device_index); !why.empty()) return why;
     return core::why_not_trusted(
         "cuBLASLt", context.device_index, d.activation,
         [&](std::span<const float> x, std::span<float> y) { compute(*context.backend, context.device_index, *epilogue, x, y); });

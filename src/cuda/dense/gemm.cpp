@@ -22,9 +22,9 @@ ProductDesc product_of(const ops::DenseDesc& d, bool padded) {
   return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), stride, d.dtype, dst, d.math, LtEpilogue::none};
 }
 
-std::string refuses_product(const ops::DenseDesc& d, bool padded) {
+std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
   std::string why = ops::refused_by_library(d, "cuBLASLt");
-  return why.empty() ? why_no_product(product_of(d, padded)) : why;
+  return why.empty() ? why_no_product(product_of(d, padded), context.device_index) : why;
 }
 
 /// Where the sums are: in dst itself, or in float32 behind the library's workspace.
@@ -128,9 +128,9 @@ class UnfusedPlan final : public ops::Plan {
 class FusedEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "gemm_then_epilogue"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "has one pass after cuBLASLt's product");
-    return why.empty() ? refuses_product(d, true) : why;
+    return why.empty() ? refuses_product(d, context, true) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<FusedPlan>(d, constants, context);
@@ -143,7 +143,7 @@ class UnfusedEngine final : public DenseEngine {
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::none}, "makes three passes");
-    if (why.empty()) why = refuses_product(d, false);
+    if (why.empty()) why = refuses_product(d, context, false);
     return why.empty() && vendor_ != nullptr ? vendor_->refuses(UnfusedPlan::activation_of(d), context) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {

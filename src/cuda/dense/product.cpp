@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
+#include "core/check.hpp"
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
@@ -109,8 +111,9 @@ struct Product::Impl {
   }
 
   /// The first of the candidates that cuBLASLt orders by its estimate of their time. The same on every run: results do not
-  /// change.
-  cublasLtMatmulHeuristicResult_t choose(cublasLtHandle_t handle, std::uint32_t src_alignment, std::uint32_t dst_alignment) {
+  /// change. Nothing when it has none.
+  std::optional<cublasLtMatmulHeuristicResult_t> choose(cublasLtHandle_t handle, std::uint32_t src_alignment,
+                                                        std::uint32_t dst_alignment) {
     Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
     check(cublasLtMatmulPreferenceCreate(preference.address()), device, "cublasLtMatmulPreferenceCreate");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -126,14 +129,14 @@ struct Product::Impl {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, dst_alignment);
     std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results{};
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), c.get(), c.get(), preference.get(),
-                                         kCandidates, results.data(), &found),
-          device, "cublasLtMatmulAlgoGetHeuristic");
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), c.get(), c.get(),
+                                                                 preference.get(), kCandidates, results.data(), &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+    check(status, device, "cublasLtMatmulAlgoGetHeuristic");
     const auto end = results.begin() + found;
     const auto best = std::find_if(
         results.begin(), end, [](const auto& r) { return r.state == CUBLAS_STATUS_SUCCESS && r.workspaceSize <= kWorkspace; });
-    check(best == end ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS, device, "cublasLtMatmulAlgoGetHeuristic");
-    return *best;
+    return best == end ? std::nullopt : std::optional(*best);
   }
 
   ProductDesc desc;
@@ -142,26 +145,34 @@ struct Product::Impl {
   Layout a;
   Layout b;
   Layout c;
-  cublasLtMatmulHeuristicResult_t aligned{};
-  cublasLtMatmulHeuristicResult_t any{};
+  std::optional<cublasLtMatmulHeuristicResult_t> aligned;
+  std::optional<cublasLtMatmulHeuristicResult_t> any;
 };
 
-std::string why_no_product(const ProductDesc& desc) {
+std::string why_no_product(const ProductDesc& desc, int device) {
   if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "cuBLASLt has no products of no elements";
-  return {};
+  const DeviceGuard guard(device);
+  const auto* const some_bias = reinterpret_cast<const void*>(std::uintptr_t{256});  // looked at for its alignment only
+  const Product::Impl asked(desc, some_bias, device);
+  if (asked.aligned && asked.any) return {};
+  return core::concat("cuBLASLt offers no algorithm for this product", asked.aligned ? " on pointers that are not aligned" : "");
 }
 
 Product::Product(const ProductDesc& desc, const void* bias, int device) {
   const DeviceGuard guard(device);
   impl_ = std::make_unique<const Impl>(desc, bias, device);
+  const bool chosen = impl_->aligned && impl_->any;
+  check(chosen ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, device, "cublasLtMatmulAlgoGetHeuristic");
 }
 Product::~Product() = default;
 
-std::size_t Product::workspace_bytes() const noexcept { return std::max(impl_->aligned.workspaceSize, impl_->any.workspaceSize); }
+std::size_t Product::workspace_bytes() const noexcept {
+  return std::max(impl_->aligned->workspaceSize, impl_->any->workspaceSize);
+}
 
 void Product::execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const {
   const Impl& p = *impl_;
-  const auto& algorithm = is_aligned(src) && is_aligned(dst) ? p.aligned : p.any;
+  const auto& algorithm = is_aligned(src) && is_aligned(dst) ? *p.aligned : *p.any;
   const double one64 = 1;
   const double zero64 = 0;
   const float one32 = 1;

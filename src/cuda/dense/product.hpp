@@ -31,9 +31,6 @@ struct ProductDesc {
   LtEpilogue epilogue = LtEpilogue::none;
 };
 
-/// Empty when cuBLASLt can do it in principle, else why not.
-[[nodiscard]] std::string why_no_product(const ProductDesc& desc);
-
 /// One product made ready: descriptors built, algorithm chosen. Immutable; any number of threads may execute it, each on a stream
 /// of its own.
 ///
@@ -54,8 +51,12 @@ class Product {
   void execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const;
 
  private:
+  friend std::string why_no_product(const ProductDesc& desc, int device);
   struct Impl;
   std::unique_ptr<const Impl> impl_;
 };
+
+/// Empty when cuBLASLt's heuristics offer an algorithm for this, else why it cannot be done. Throws DeviceError.
+[[nodiscard]] std::string why_no_product(const ProductDesc& desc, int device);
 
 }  // namespace lamella::cuda

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What other programs take of the machine's processors during a measurement, from /proc; 0 where the system does not say."""
+import os
+import time
+
+TICK = os.sysconf("SC_CLK_TCK")
+IDLE = (3, 4)  # idle, and waiting for a disk
+COUNTED = 8  # user, nice, system, idle, waiting, interrupts, soft interrupts, stolen; guests are part of user
+
+
+def busy_seconds():
+    """Of all processors since they started, for anybody, also another guest of the same hardware."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(v) for v in file.readline().split()[1:1 + COUNTED]]
+    except (OSError, ValueError):
+        return None
+    return sum(v for i, v in enumerate(ticks) if i not in IDLE) / TICK
+
+
+def seconds_of(process):
+    """That a live process has used."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+class Neighbours:
+    """Counts from when it is made. `processes`: those that are part of the measurement, beside this one."""
+
+    def __init__(self, processes=()):
+        self.processes = list(processes)
+        self.begin, self.busy, self.own = time.monotonic(), busy_seconds(), self.own_seconds()
+
+    def own_seconds(self):
+        return time.process_time() + sum(map(seconds_of, self.processes))
+
+    def share(self):
+        """Of all processors, 0 to 1."""
+        elapsed = time.monotonic() - self.begin
+        if self.busy is None or elapsed < 0.1:  # the system counts in hundredths of a second
+            return 0.0
+        others = busy_seconds() - self.busy - (self.own_seconds() - self.own)
+        return min(1.0, max(0.0, others / (elapsed * os.cpu_count())))

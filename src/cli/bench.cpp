@@ -63,6 +63,7 @@ class Run {
     report_.date = now();
     report_.threads = thread_count(state.threads);
     report_.settings.spread_limit = state.spread_limit;
+    report_.settings.cold_spread_limit = 2 * state.spread_limit;
     report_.settings.others_limit = state.others_limit;
     report_.load_before = bench::machine_load();
     report_.why_no_cuda = why_no_cuda();
@@ -70,7 +71,9 @@ class Run {
 
   bench::Report run() {
     const Device asked = Device::parse(state_.device);
-    bench::Progress progress(cells_.size() * caches_.size() * (asked.kind() == Device::Kind::automatic ? 2 : 1));
+    std::size_t steps = 0;
+    for (const bench::Cell& cell : cells_) steps += caches_of(cell).size();
+    bench::Progress progress(steps * (asked.kind() == Device::Kind::automatic ? 2 : 1));
     if (!asked.is_cuda()) on_cpu(progress);
     if (!asked.is_cpu()) on_cuda(asked.is_cuda() ? asked : Device::cuda(0), progress);
     report_.load_after = bench::machine_load();
@@ -92,7 +95,7 @@ class Run {
   void measure(Device device, bench::Clock& clock, bench::Progress& progress) {
     const auto engines = engine_names(device);
     bench::Limits limits;
-    limits.call_us = 1e6 * (state_.seconds_a_call > 0 ? state_.seconds_a_call : state_.axes.full ? 3 : 0.25);
+    limits.call_us = 1e6 * (state_.seconds_a_call > 0 ? state_.seconds_a_call : state_.axes.full ? 0.5 : 0.25);
     bench::Runner runner(device, clock, bench::measure_ceilings(clock, device, report_.threads, report_.machine.largest_cache()),
                          report_.threads, report_.settings, limits);
     each(device, engines, progress,
@@ -107,10 +110,15 @@ class Run {
     });
   }
 
+  /// Growing work is looked at warm, where it can be.
+  [[nodiscard]] std::vector<std::string> caches_of(const bench::Cell& cell) const {
+    return cell.sweep.empty() ? caches_ : std::vector<std::string>{caches_.front()};
+  }
+
   template <typename Function>
   void each(Device device, const std::vector<std::string>& engines, bench::Progress& progress, const Function& rows_of) {
     for (const bench::Cell& cell : cells_) {
-      for (const std::string& cache : caches_) {
+      for (const std::string& cache : caches_of(cell)) {
         progress.begin(bench::row_name({.cell = cell, .way = {.device = device}, .cold = cache == "cold"}));
         // Engines side by side are compared warm; cold, what the library chooses.
         const auto ways = ways_of(cell, device, cache == "cold" ? std::vector<std::string>{} : engines, state_.engines, fusions_);
@@ -147,14 +155,15 @@ void add_settings(CLI::App& app, BenchState& state) {
       ->capture_default_str()
       ->envname("LAMELLA_DEVICE");
   app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
-  app.add_option("--spread", state.spread_limit, "refuse results whose quartiles are further apart than this part of the median")
+  app.add_option("--spread", state.spread_limit,
+                 "refuse results whose quartiles are further apart than this part of the median (cold: twice this)")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--others", state.others_limit,
                  "refuse results taken while other programs had more than this share of the processors")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 3")
+  app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 0.5")
       ->check(CLI::PositiveNumber);
   app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the table");
   app.add_option("--out", state.out, "also write that JSON to a file");

@@ -29,6 +29,7 @@ struct Cell {
   std::int64_t depth = 1;
   std::optional<DType> dtype = std::nullopt;  ///< unset: as the file says
   std::string activation = {};
+  friend bool operator==(const Cell&, const Cell&) = default;
 };
 
 /// One way to compute it.

@@ -2,6 +2,8 @@
 #include "cli/bench/grid.hpp"
 
 #include <algorithm>
+#include <lamella/activation.hpp>
+#include <set>
 
 namespace lamella::bench {
 namespace {
@@ -40,6 +42,7 @@ class Builder {
     if (wanted(Level::layer)) cross(Level::layer, {1}, or_default(axes_.activations, {"relu", "tanh", "gelu"}));
     if (wanted(Level::model)) cross(Level::model, or_default(axes_.depths, {4}), or_default(axes_.activations, {"tanh"}));
     if (axes_.full && wanted(Level::model)) sweeps();
+    if (axes_.full && axes_.batches.empty() && axes_.widths.empty()) variety();
     std::stable_sort(cells_.begin(), cells_.end(), [](const Cell& a, const Cell& b) {
       return a.level != b.level ? a.level < b.level
                                 : a.batch * a.width * a.width * a.depth < b.batch * b.width * b.width * b.depth;
@@ -68,10 +71,7 @@ class Builder {
       for (const std::string& activation : activations) {
         for (const std::int64_t width : widths) {
           for (const std::int64_t batch : batches) {
-            for (const std::int64_t depth : depths) {
-              cells_.push_back(
-                  {.level = level, .batch = batch, .width = width, .depth = depth, .dtype = dtype, .activation = activation});
-            }
+            for (const std::int64_t depth : depths) add(level, batch, width, depth, dtype, activation);
           }
         }
       }
@@ -89,6 +89,42 @@ class Builder {
       cell.width = 256;
       sweep(cell, "depth", cell.depth, powers(1, 64, 2));
     }
+  }
+
+  /// What is not crossed with every size: the other activations, and the other dtypes.
+  void variety() {
+    if (axes_.activations.empty()) other_activations();
+    if (axes_.dtypes.empty()) other_dtypes();
+  }
+
+  void other_activations() {
+    std::set<ActivationKind> seen;
+    for (const Cell& cell : cells_) seen.insert(activation(cell.activation).kind);
+    for (const std::string_view name : activation_names()) {
+      if (name == "glu" || name == "threshold") continue;  // halves the width; has no defaults
+      if (!seen.insert(activation(name).kind).second) continue;
+      for (const Level level : {Level::activation, Level::layer}) {
+        if (!wanted(level)) continue;
+        add(level, 64, 256, 1, dtypes().front(), std::string(name));
+        add(level, 4096, 1024, 1, dtypes().front(), std::string(name));
+      }
+    }
+  }
+
+  void other_dtypes() {
+    const std::string activation = or_default(axes_.activations, {"tanh"}).front();
+    for (const DType dtype : {DType::bfloat16, DType::float16, DType::float64}) {
+      for (const std::int64_t width : {256, 1024}) {
+        for (const std::int64_t batch : {1, 64, 4096}) {
+          if (wanted(Level::layer)) add(Level::layer, batch, width, 1, dtype, activation);
+          if (wanted(Level::model)) add(Level::model, batch, width, or_default(axes_.depths, {4}).front(), dtype, activation);
+        }
+      }
+    }
+  }
+
+  void add(Level level, std::int64_t batch, std::int64_t width, std::int64_t depth, DType dtype, const std::string& activation) {
+    cells_.push_back({.level = level, .batch = batch, .width = width, .depth = depth, .dtype = dtype, .activation = activation});
   }
 
   void sweep(Cell& cell, const char* name, std::int64_t& axis, const Sizes& sizes) {

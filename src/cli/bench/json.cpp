@@ -55,6 +55,7 @@ Json context_of(const Report& report) {
           {"compiler", machine.compiler},
           {"threads", report.threads},
           {"spread_limit", report.settings.spread_limit},
+          {"cold_spread_limit", report.settings.cold_spread_limit},
           {"others_limit", report.settings.others_limit},
           {"why_no_cuda", report.why_no_cuda},
           {"ceilings", ceilings_of(report.ceilings)}};

@@ -43,7 +43,9 @@ class Rounds {
 
  private:
   void warm_up(std::size_t i) {
-    const double once = clock_.time(candidates_[i], settings_.warm_calls) / settings_.warm_calls;
+    double once = clock_.time(candidates_[i], 1);
+    if (once * settings_.warm_calls < settings_.candidate_us)
+      once = clock_.time(candidates_[i], settings_.warm_calls) / settings_.warm_calls;
     if (!settings_.cold) calls_[i] = std::max<std::int64_t>(1, std::llround(settings_.sample_us / std::max(once, 1e-3)));
   }
 
@@ -66,12 +68,13 @@ class Rounds {
   }
 
   [[nodiscard]] bool wants_more() const {
-    if (candidates_.empty() || rounds_ >= settings_.most_samples) return false;
+    if (candidates_.empty() || rounds_ >= (settings_.cold ? settings_.most_cold_samples : settings_.most_samples)) return false;
     const double budget = settings_.candidate_us * static_cast<double>(candidates_.size());
-    if (rounds_ < settings_.least_samples || spent_us_ < budget) return true;
+    if (rounds_ < settings_.fewest_samples) return true;
     if (spent_us_ >= 3 * budget) return false;
+    if (rounds_ < settings_.least_samples || spent_us_ < budget) return true;
     const auto timings = summaries();
-    return std::any_of(timings.begin(), timings.end(), [&](const Timing& t) { return t.spread > settings_.spread_limit; });
+    return std::any_of(timings.begin(), timings.end(), [&](const Timing& t) { return t.spread > settings_.allowed_spread(); });
   }
 
   Clock& clock_;

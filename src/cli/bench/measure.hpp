@@ -13,13 +13,18 @@ namespace lamella::bench {
 struct Settings {
   int warm_calls = 3;
   int least_samples = 11;
+  int fewest_samples = 5;  ///< instead of the least, of calls so long that they use up three times candidate_us
   int most_samples = 101;
-  double sample_us = 1000;     ///< calls are bundled until one sample lasts about this long
-  double candidate_us = 60e3;  ///< time for one candidate; three times as much while it is noisy
-  double spread_limit = 0.10;  ///< results of a greater spread are refused
-  double others_limit = 0.10;  ///< and those taken while other programs had more than this share of the processors
-  bool cold = false;           ///< caches are emptied before each sample, which is then one call
-  std::uint32_t seed = 1;      ///< of the order
+  int most_cold_samples = 31;       ///< emptying the caches takes far longer than most calls
+  double sample_us = 1000;          ///< calls are bundled until one sample lasts about this long
+  double candidate_us = 60e3;       ///< time for one candidate; three times as much while it is noisy
+  double spread_limit = 0.10;       ///< results of a greater spread are refused
+  double cold_spread_limit = 0.20;  ///< the same for cold ones, of which a sample is one call
+  double others_limit = 0.10;       ///< and those taken while other programs had more than this share of the processors
+  bool cold = false;                ///< caches are emptied before each sample, which is then one call
+  std::uint32_t seed = 1;           ///< of the order
+
+  [[nodiscard]] double allowed_spread() const noexcept { return cold ? cold_spread_limit : spread_limit; }
 };
 
 /// What one candidate took. Times are of one call.

@@ -4,7 +4,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/bench/ceilings.hpp"
@@ -36,7 +39,9 @@ class Runner {
   [[nodiscard]] std::string too_much(const Subject& subject, const Row& row) const;
   [[nodiscard]] std::unique_ptr<Runnable> prepare(const Subject& subject, Row& row);
   void check(const Subject& subject, const Row& row, Runnable& runnable);
-  void finish(Row& row, const Timing& timing, Runnable::Explained explained, double others);
+  /// And what other programs had of the processors; measured again while that is more than the limit, three times in all.
+  [[nodiscard]] std::pair<std::vector<Timing>, double> measure_undisturbed(std::span<const Call> calls, const Settings& settings);
+  void finish(Row& row, const Timing& timing, Runnable::Explained explained, double allowed_spread, double others);
 
   Device device_;
   Clock& clock_;
@@ -45,7 +50,8 @@ class Runner {
   Settings settings_;
   Limits limits_;
   std::map<std::string, double> slowest_;  ///< flops a microsecond of a way on the largest cell so far
-  std::vector<Tensor> expected_;           ///< of the cell at hand
+  std::vector<Tensor> expected_;           ///< of the cell at hand, which is measured warm and cold
+  std::optional<Cell> expected_of_;        ///< that cell
 };
 
 /// The rows of a cell on a device that is not there.

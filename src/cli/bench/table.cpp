@@ -75,9 +75,10 @@ void print_table(const Report& report, std::FILE* file) {
   if (noisy != 0) {
     static_cast<void>(std::fprintf(
         file,
-        "%d rows marked ! are refused as noisy: spread over %.0f %%, or other programs had over %.0f %% of the "
+        "%d rows marked ! are refused as noisy: spread over %.0f %% (cold: %.0f %%), or other programs had over %.0f %% of the "
         "processors; load of the machine %.1f to %.1f\n",
-        noisy, report.settings.spread_limit * 100, report.settings.others_limit * 100, report.load_before, report.load_after));
+        noisy, report.settings.spread_limit * 100, report.settings.cold_spread_limit * 100, report.settings.others_limit * 100,
+        report.load_before, report.load_after));
   }
   for (const auto& [reason, count] : reasons) static_cast<void>(std::fprintf(file, "%d rows, %s\n", count, reason.c_str()));
 }

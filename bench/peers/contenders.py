@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers. Each is made from a model and a number of threads, or raises Absent with the reason; prepare(x) gives a call without
-arguments that returns the answer as something numpy reads, with as little around it as the peer's interface allows."""
+"""The peers on the CPU, and what all peers share. Each is made from a model and the options of peers.py, or raises Absent with the reason;
+prepare(x) gives a call without arguments that returns the answer as something numpy reads, with as little around it as the peer's interface
+allows. A call that has median_us() measures itself."""
 import os
-import pathlib
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 import numpy as np
@@ -19,10 +19,12 @@ def imported(name):
         raise Absent(f"the Python package {name} is not installed ({error})") from error
 
 
-def platform_device(jax, platform):
-    """The first device of a platform. Keras takes JAX's default, which peers.py sets to the device that is compared on."""
+def jax_on(platform, options):
+    """JAX, with the precision that is compared, and its first device of a platform."""
+    jax = imported("jax")
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if options.tf32 else "highest")
     try:
-        return jax.devices(platform)[0]
+        return jax, jax.devices(platform)[0]
     except RuntimeError as error:
         raise Absent(f"JAX sees no {platform} ({error})") from error
 
@@ -32,20 +34,23 @@ class Onnxruntime:
 
     name, device = "onnxruntime", "cpu"
 
-    def __init__(self, model, threads):
+    def __init__(self, model, options):
+        if options.dtype != "float32":
+            raise Absent("its CPU provider has no Gemm of this dtype")
         self.runtime = imported("onnxruntime")
         onnx = imported("onnx")
         helper, numpy_helper = onnx.helper, imported("onnx.numpy_helper")
         nodes, tensors, at = [], [], "x"
         for i, (kernel, bias) in enumerate(model.layers):
             tensors += [numpy_helper.from_array(kernel, f"k{i}"), numpy_helper.from_array(bias, f"b{i}")]
-            nodes += [helper.make_node("Gemm", [at, f"k{i}", f"b{i}"], [f"z{i}"]), helper.make_node(model.activation.capitalize(), [f"z{i}"], [f"y{i}"])]
+            nodes += [helper.make_node("Gemm", [at, f"k{i}", f"b{i}"], [f"z{i}"]),
+                      helper.make_node(model.activation.capitalize(), [f"z{i}"], [f"y{i}"])]
             at = f"y{i}"
         value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["n", model.width]) for n in ("x", at)]
-        made = helper.make_model(helper.make_graph(nodes, "mlp", value[:1], value[1:], tensors), opset_imports=[helper.make_opsetid("", 17)])
-        made.ir_version = 8
+        made = helper.make_model(helper.make_graph(nodes, "mlp", value[:1], value[1:], tensors), opset_imports=[helper.make_opsetid("", 20)])
+        made.ir_version = 9
         settings = self.runtime.SessionOptions()
-        settings.intra_op_num_threads = threads
+        settings.intra_op_num_threads = options.threads
         self.session = self.runtime.InferenceSession(made.SerializeToString(), settings, providers=["CPUExecutionProvider"])
         self.output = at
 
@@ -63,29 +68,30 @@ class Onnxruntime:
 
 
 class JaxJit:
-    """The model as one jitted function, highest precision."""
+    """The model as one jitted function. XLA takes the processors that peers.py leaves it."""
 
     name, device, platform = "jax jit", "cpu", "cpu"
 
-    def __init__(self, model, threads):
-        del threads  # XLA on the CPU takes what the machine has
-        jax = imported("jax")
-        self.device_used = platform_device(jax, self.platform)
-        weights = jax.device_put(model.layers, self.device_used)
-        self.jax = jax
+    def __init__(self, model, options):
+        self.jax, self.device_used = jax_on(self.platform, options)
+        self.dtype = options.dtype
+        jax, activation = self.jax, model.activation
+        applied = {"tanh": jax.numpy.tanh, "relu": jax.nn.relu, "gelu": lambda x: jax.nn.gelu(x, approximate=False)}[activation]
 
         def forward(layers, x):
             for kernel, bias in layers:
-                x = jax.numpy.dot(x, kernel, precision="highest") + bias
-                x = jax.numpy.tanh(x) if model.activation == "tanh" else jax.numpy.maximum(x, 0)
+                x = applied(jax.numpy.dot(x, kernel) + bias)
             return x
 
         self.forward = jax.jit(forward)
-        self.weights = weights
+        self.weights = [tuple(map(self.placed, layer)) for layer in model.layers]
+
+    def placed(self, array):
+        return self.jax.device_put(self.jax.numpy.asarray(array, self.dtype), self.device_used)
 
     def prepare(self, x):
-        placed = self.jax.device_put(x, self.device_used)
-        return lambda: self.forward(self.weights, placed).block_until_ready()
+        at = self.placed(x)
+        return lambda: self.forward(self.weights, at).block_until_ready()
 
 
 class KerasPredict:
@@ -93,11 +99,10 @@ class KerasPredict:
 
     name, device, platform = "keras predict", "cpu", "cpu"
 
-    def __init__(self, model, threads):
-        del threads
+    def __init__(self, model, options):
         keras = imported("keras")
-        platform_device(imported("jax"), self.platform)
-        layers = [keras.layers.Dense(model.width, activation=model.activation) for _ in range(model.depth)]
+        jax_on(self.platform, options)  # Keras takes JAX's default device, which peers.py sets to the one that is compared on
+        layers = [keras.layers.Dense(model.width, activation=model.activation, dtype=options.dtype) for _ in range(model.depth)]
         self.network = keras.Sequential([keras.Input((model.width,))] + layers)
         self.network.set_weights([w for layer in model.layers for w in layer])
 
@@ -114,100 +119,12 @@ class KerasCall(KerasPredict):
         return lambda: np.asarray(self.network(x, training=False))
 
 
-class TorchEager:
-    """As PyTorch runs it by default, captured as a CUDA graph; TF32 off, as lamella's default is."""
-
-    name, device = "torch eager", "cuda:0"
-
-    def __init__(self, model, threads):
-        del threads
-        self.torch = torch = imported("torch")
-        if not torch.cuda.is_available():
-            raise Absent("PyTorch sees no GPU")
-        torch.backends.cuda.matmul.allow_tf32 = False
-        layers = []
-        for kernel, bias in model.layers:
-            linear = torch.nn.Linear(model.width, model.width)
-            linear.weight.data, linear.bias.data = torch.from_numpy(kernel.T.copy()), torch.from_numpy(bias)
-            layers += [linear, torch.nn.Tanh() if model.activation == "tanh" else torch.nn.ReLU()]
-        self.network = self.made(torch.nn.Sequential(*layers).eval().cuda())
-
-    def made(self, network):
-        return network
-
-    def prepare(self, x):
-        torch = self.torch
-        placed = torch.from_numpy(x).cuda()
-        with torch.inference_mode():
-            side = torch.cuda.Stream()
-            with torch.cuda.stream(side):
-                for _ in range(3):
-                    self.network(placed)
-            side.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                y = self.network(placed)
-        return GpuCall(torch, graph.replay, lambda: y.cpu().numpy())
-
-
-class TorchCompile(TorchEager):
-    """torch.compile(mode="max-autotune"), which captures CUDA graphs by itself."""
-
-    name = "torch.compile max-autotune"
-
-    def made(self, network):
-        return self.torch.compile(network, mode="max-autotune")
-
-    def prepare(self, x):
-        torch = self.torch
-        placed = torch.from_numpy(x).cuda()
-        last = []
-
-        def enqueue():
-            with torch.inference_mode():
-                last[:] = [self.network(placed)]
-
-        return GpuCall(torch, enqueue, lambda: last[0].cpu().numpy())
-
-
-class GpuCall:
-    """Called, it gives the answer; median_us() is the time between two CUDA events around many."""
-
-    def __init__(self, torch, enqueue, answer):
-        self.torch, self.enqueue, self.answer = torch, enqueue, answer
-
-    def __call__(self):
-        self.enqueue()
-        self.torch.cuda.synchronize()
-        return self.answer()
-
-    def median_us(self, samples=31, calls=20):
-        torch, times = self.torch, []
-        for _ in range(samples + 3):
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            begin.record()
-            for _ in range(calls):
-                self.enqueue()
-            end.record()
-            end.synchronize()
-            times.append(begin.elapsed_time(end) * 1e3 / calls)
-        return sorted(times[3:])[samples // 2]
-
-
-class JaxJitGpu(JaxJit):
-    name, device, platform = "jax jit (GPU)", "cuda:0", "gpu"
-
-
-class KerasCallGpu(KerasCall):
-    name, device, platform = "keras call (GPU)", "cuda:0", "gpu"
-
-
 class FrugallyDeep:
     name, device = "frugally-deep", "cpu"
 
-    def __init__(self, model, threads):
-        del model, threads
+    def __init__(self, model, options):
+        del model, options
         raise Absent("it is a C++ library without a package; its sources and its converter are not part of this comparison")
 
 
-CONTENDERS = [Onnxruntime, JaxJit, KerasPredict, KerasCall, FrugallyDeep, TorchEager, TorchCompile, JaxJitGpu, KerasCallGpu]
+ON_THE_CPU = [Onnxruntime, JaxJit, KerasPredict, KerasCall, FrugallyDeep]

@@ -28,6 +28,23 @@ def seconds_of(process):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def keep_to(count):
+    """This process and those it starts run on `count` processors, each of a core of its own as long as there are enough."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if count >= len(allowed):
+        return
+    seen, first, others = set(), [], []
+    for processor in allowed:
+        try:
+            with open(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list", encoding="ascii") as file:
+                core = file.read()
+        except OSError:
+            core = processor
+        (others if core in seen else first).append(processor)
+        seen.add(core)
+    os.sched_setaffinity(0, (first + others)[:count])
+
+
 class Neighbours:
     """Counts from when it is made. `processes`: those that are part of the measurement, beside this one."""
 

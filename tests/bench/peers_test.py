@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of bench/peers that judge no time. Usage: peers_test.py FOLDER_OF_PROGRAMS. Needs numpy; where Keras is, a small comparison is run."""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = pathlib.Path(sys.argv[1])
+PEERS = ROOT / "bench/peers"
+PYTHONS = [os.environ.get("LAMELLA_PEERS_PYTHON"), BIN.parent / "peers-venv/bin/python", ROOT / "build/venv-conformance/bin/python"]
+
+
+def has(python, *packages):
+    command = [str(python), "-c", "import " + ", ".join(packages)]
+    return pathlib.Path(python).exists() and subprocess.run(command, capture_output=True, env=dict(os.environ, KERAS_BACKEND="jax")).returncode == 0
+
+
+def expect(condition, *what):
+    if not condition:
+        raise SystemExit("FAILED: " + " ".join(map(str, what)))
+
+
+if not has(sys.executable, "numpy"):
+    for python in filter(None, PYTHONS):
+        if has(python, "numpy"):
+            os.execv(str(python), [str(python)] + sys.argv)
+    print("skipped: no Python here has numpy")
+    sys.exit(77)
+
+import numpy as np
+
+sys.path.insert(0, str(PEERS))
+import contenders
+import gpu_contenders
+import peers
+
+OPTIONS = {"bin": BIN, "dtype": "float32", "tf32": False, "threads": 1, "device": "cuda:0"}
+
+
+def fails(call):
+    try:
+        call()
+    except SystemExit as error:
+        return str(error)
+    return ""
+
+
+def sums():
+    expect(peers.spread_of([5.0]) == 0 and abs(peers.spread_of([1.0, 2.0, 3.0, 4.0, 5.0]) - 2 / 3) < 1e-9, "quartiles over the median")
+    rows = [{"peer": "a", "ratio": 2.0}, {"peer": "a", "ratio": 8.0}, {"peer": "a", "ratio": 99.0, "error_occurred": True}, {"peer": "b", "ratio": None}]
+    means = peers.means_of(rows)
+    expect(abs(means["a"]["ratio"] - 4) < 1e-9 and means["a"]["cells"] == 2 and means["a"]["lowest"] == 2 and "b" not in means, means)
+
+
+def wrong_answers_stop():
+    options = argparse.Namespace(**OPTIONS)
+    right = np.ones((3, 4))
+    peers.expect_right("it", right, right, options)
+    wrong = right.copy()
+    wrong[2, 3] += 1e-3
+    expect("differs from the float64 reference" in fails(lambda: peers.expect_right("it", wrong, right, options)), "a wrong element")
+    wrong[2, 3] = np.nan
+    expect("differs" in fails(lambda: peers.expect_right("it", wrong, right, options)), "a NaN")
+
+
+def what_is_not_there_says_so():
+    for contender in contenders.ON_THE_CPU + gpu_contenders.ON_A_GPU:
+        expect(contender.name and contender.device in ("cpu", "cuda:0"), contender)
+    try:
+        gpu_contenders.CublasLt(peers.Model(8, 1, "relu"), argparse.Namespace(**dict(OPTIONS, bin=pathlib.Path("nowhere"))))
+        expect(False, "a program that is not there")
+    except contenders.Absent as why:
+        expect("not built" in str(why), why)
+
+
+def the_hand_written_peer():
+    """Its program, linked with the test double of CUDA: the protocol and the answers, no GPU."""
+    for base in (gpu_contenders.CublasLt, gpu_contenders.CublasLtGraph):
+        fake = type("Fake", (base,), {"program": "peer_cublaslt_fake"})
+        for activation in ("relu", "tanh", "gelu"):
+            for dtype in ("float32", "bfloat16", "float16"):
+                options = argparse.Namespace(**dict(OPTIONS, dtype=dtype))
+                model = peers.Model(16, 3, activation)
+                peer = fake(model, options)
+                for batch in (1, 5):
+                    call = peer.prepare(model.inputs(batch))
+                    peers.expect_right(peer.name, call(), model.truth(model.inputs(batch)), options)
+                    expect(call.median_us() >= 0, "a time")
+                peer.close()
+
+
+def comparison(python):
+    """Everything, on the smallest cells; noise is let through, for nothing here judges it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder, "out.json")
+        done = subprocess.run([python, PEERS / "peers.py", "--bin", BIN, "--out", out, "--batch", "1,3", "--width", "8", "--depth", "2", "--rounds", "2",
+                               "--spread", "100", "--others", "100", "--threads", "1"], capture_output=True, text=True, env=dict(os.environ, KERAS_BACKEND="jax"))
+        expect(done.returncode == 0, done.stdout, done.stderr)
+        data = json.loads(out.read_text())
+    rows = data["benchmarks"]
+    names = {c.name for c in contenders.ON_THE_CPU + gpu_contenders.ON_A_GPU}
+    expect({(r["peer"], r["batch"]) for r in rows} == {(name, batch) for name in names for batch in (1, 3)}, "a row for each peer and cell")
+    for row in rows:
+        expect(row["ratio"] if not row.get("error_occurred") else row["error_message"].startswith("not measured: "), row)
+    expect(any(r["peer"] == "keras predict" and r["ratio"] for r in rows), "Keras was not measured")
+
+
+sums()
+wrong_answers_stop()
+what_is_not_there_says_so()
+if (BIN / "peer_cublaslt_fake").exists():
+    the_hand_written_peer()
+with_keras = next((p for p in filter(None, PYTHONS + [sys.executable]) if has(p, "keras", "jax", "numpy")), None)
+if with_keras and (BIN / "latency").exists():
+    comparison(with_keras)
+print("with" if with_keras else "without", "Keras")

@@ -130,6 +130,10 @@ def compare():
         expect("1 faster" in script("compare", pathlib.Path(folder, "slow.json"), same).stdout, "faster")
         expect(script("compare", same, changed("wide.json", slow_but_wide)).returncode == 0, "a change within the spread")
         expect(script("compare", same, changed("median.json", slow_median_only)).returncode == 0, "a change of the median alone")
+        slow_path = pathlib.Path(folder, "slow.json")
+        done = script("compare", same, f"{slow_path},{same}")
+        expect(done.returncode == 0 and " 0 slower" in done.stdout, "the best of two runs", done.stdout)
+        expect(script("compare", same, f"{slow_path},{slow_path}").returncode == 1, "two slow runs")
         other = changed("other.json", lambda new: new["context"].update(fingerprint="0"))
         expect(script("compare", same, other).returncode == 2, "another machine")
 

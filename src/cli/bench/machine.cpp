@@ -130,7 +130,11 @@ Machine this_machine() {
   machine.memory_gb = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) * 1e-9;
   utsname system{};
   if (uname(&system) == 0) machine.kernel = std::string(system.sysname) + " " + system.machine;
-  machine.compiler = __VERSION__;
+#ifdef __clang__
+  machine.compiler = __VERSION__;  // names itself
+#else
+  machine.compiler = "GCC " __VERSION__;
+#endif
   return machine;
 }
 

@@ -117,7 +117,12 @@ std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
     return nullptr;
   }
   check(subject, row, *runnable);
-  const double us = clock_.time(runnable->call(), 1);
+  double us = clock_.time(runnable->call(), 1);
+  // Once more, where a call that another program interrupted would exclude this cell and all larger ones.
+  constexpr double kLong = 5e3;
+  for (int again = 0; again < 2 && us > kLong && us < 4 * limits_.call_us; ++again) {
+    us = std::min(us, clock_.time(runnable->call(), 1));
+  }
   if (flops_of(row.cell) > 1e6) slowest_[way_key(row)] = flops_of(row.cell) / us;
   if (us > limits_.call_us) {
     row.error = text_of("not measured: one call took %.2g s, the limit is %.2g s", us * 1e-6, limits_.call_us * 1e-6);

@@ -98,15 +98,21 @@ class Run {
     limits.call_us = 1e6 * (state_.seconds_a_call > 0 ? state_.seconds_a_call : state_.axes.full ? 0.5 : 0.25);
     bench::Runner runner(device, clock, bench::measure_ceilings(clock, device, report_.threads, report_.machine.largest_cache()),
                          report_.threads, report_.settings, limits);
-    each(device, engines, progress,
-         [&](const bench::Cell& cell, const std::vector<bench::Way>& ways, bool cold) { return runner.run(cell, ways, cold); });
+    // Engines side by side are compared warm; cold, what the library chooses.
+    const auto ways = [&](const bench::Cell& cell, bool cold) {
+      return ways_of(cell, device, cold ? std::vector<std::string>{} : engines, state_.engines, fusions_);
+    };
+    each(device, ways, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& of_cell, bool cold) {
+      return runner.run(cell, of_cell, cold);
+    });
     runner.set_floors(report_.rows);
     report_.ceilings[to_string(device)] = runner.ceilings();
   }
 
   void absent(Device device, bench::Progress& progress) {
-    each(device, {}, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& ways, bool cold) {
-      return bench::not_measured(cell, ways, cold, report_.why_no_cuda);
+    const auto ways = [&](const bench::Cell& cell, bool) { return ways_of_absent(cell, device, state_.engines, fusions_); };
+    each(device, ways, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& of_cell, bool cold) {
+      return bench::not_measured(cell, of_cell, cold, report_.why_no_cuda);
     });
   }
 
@@ -115,14 +121,13 @@ class Run {
     return cell.sweep.empty() ? caches_ : std::vector<std::string>{caches_.front()};
   }
 
-  template <typename Function>
-  void each(Device device, const std::vector<std::string>& engines, bench::Progress& progress, const Function& rows_of) {
+  template <typename Ways, typename Rows>
+  void each(Device device, const Ways& ways_of_cell, bench::Progress& progress, const Rows& rows_of) {
     for (const bench::Cell& cell : cells_) {
       for (const std::string& cache : caches_of(cell)) {
-        progress.begin(bench::row_name({.cell = cell, .way = {.device = device}, .cold = cache == "cold"}));
-        // Engines side by side are compared warm; cold, what the library chooses.
-        const auto ways = ways_of(cell, device, cache == "cold" ? std::vector<std::string>{} : engines, state_.engines, fusions_);
-        for (bench::Row& row : rows_of(cell, ways, cache == "cold")) report_.rows.push_back(std::move(row));
+        const bool cold = cache == "cold";
+        progress.begin(bench::row_name({.cell = cell, .way = {.device = device}, .cold = cold}));
+        for (bench::Row& row : rows_of(cell, ways_of_cell(cell, cold), cold)) report_.rows.push_back(std::move(row));
       }
     }
   }

@@ -75,6 +75,9 @@ def schema():
     if data["context"]["why_no_cuda"]:
         absent = [r for r in rows if r["device"] == "cuda:0"]
         expect(absent and all(r["error_message"] == "not measured: " + data["context"]["why_no_cuda"] for r in absent), "rows of the absent GPU")
+        for cell in {(r["level"], r["activation"], r["batch"], r["width"], r["cache"]) for r in rows}:
+            expect(any((r["level"], r["activation"], r["batch"], r["width"], r["cache"]) == cell for r in absent), "no GPU row for", cell)
+        expect({"tiled", "cublaslt_epilogue"} < {r["engine"] for r in absent}, "the engines of the absent GPU")
         expect(bench(*SMALL, "--device", "cuda").returncode == 5, "a GPU that was asked for and is not there")
     model = ROOT / "examples/models/mlp.keras"
     rows = json.loads(bench(model, "--batch", "1,7", "--device", "cpu", "--json").stdout)["benchmarks"]

@@ -54,12 +54,17 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
                 ::testing::Contains(::testing::AllOf(::testing::Field(&Row::engine, engine), ::testing::Field(&Row::error, ""))))
         << engine;
   }
+  for (const Row& row : rows) EXPECT_EQ(row.error, "") << row_name(row);  // each has a kind of fusion that it does
+
+  Cell large = kCell;
+  large.batch = 512;
+  large.width = 256;
   int refused = 0;
-  for (const Row& row : rows) {
-    if (row.error.starts_with("refused: ")) ++refused;
+  for (const Row& row : run(clock, large)) {
+    if (row.error.starts_with("refused: engine 'small'")) ++refused;
     EXPECT_EQ(row.timing.has_value(), row.error.empty()) << row_name(row);
   }
-  EXPECT_GT(refused, 0);
+  EXPECT_EQ(refused, 1);  // of the three kinds of fusion it was asked for
 }
 
 TEST(BenchRunner, CountsSpeedupFromTheUnfusedWayAndTheFloorFromTheCeilings) {
@@ -135,8 +140,41 @@ TEST(BenchRunner, TimesAFileAndLeavesWhatWouldTakeTooLong) {
   EXPECT_THAT(run(slow, kCell)[0].error, ::testing::StartsWith("not measured: one call took 1 s"));
 }
 
+TEST(BenchRunner, MeasuresAgainWhileOthersHaveTooMuchAndThenRefuses) {
+  int samples = 0;
+  ScriptedClock clock([&] {
+    ++samples;
+    return 50.0;
+  });
+  const std::vector<Way> ways{{.fusion = Fusion::none}};
+  Settings settings;
+  settings.others_limit = 2;
+  Runner calm(Device::cpu(), clock, ceilings(), 1, settings, {});
+  EXPECT_EQ(calm.run(kCell, ways, false)[0].error, "");
+  const int once = samples;
+  settings.others_limit = -1;  // whatever others have is too much
+  Runner disturbed(Device::cpu(), clock, ceilings(), 1, settings, {});
+  EXPECT_THAT(disturbed.run(kCell, ways, false)[0].error, ::testing::StartsWith("refused as noisy: other programs"));
+  EXPECT_GT(samples - once, 2 * once);
+}
+
+TEST(BenchRunner, ChecksEachCellAgainstItsOwnReference) {
+  ScriptedClock clock([] { return 50.0; });
+  Settings settings;
+  settings.others_limit = 2;
+  Runner runner(Device::cpu(), clock, ceilings(), 1, settings, {});
+  Cell other = kCell;
+  other.activation = "relu";
+  for (const Cell& cell : {kCell, other, kCell}) {
+    for (const bool cold : {false, true}) EXPECT_EQ(runner.run(cell, {{.fusion = Fusion::none}}, cold)[0].error, "");
+  }
+}
+
 TEST(BenchRunner, HasRowsForADeviceThatIsNotThere) {
-  const auto rows = not_measured(kCell, ways_of(kCell, Device::cuda(0), {}, {}, {}), false, "no GPU");
+  const auto rows = not_measured(kCell, ways_of_absent(kCell, Device::cuda(0), {}, {}), false, "no GPU");
+  for (const char* engine : kCudaDenseEngines) {
+    EXPECT_THAT(rows, ::testing::Contains(::testing::Field(&Row::way, ::testing::Field(&Way::engine, engine))));
+  }
   ASSERT_FALSE(rows.empty());
   for (const Row& row : rows) EXPECT_EQ(row.error, "not measured: no GPU");
 }

@@ -171,4 +171,14 @@ std::vector<Way> ways_of(const Cell& cell, Device device, const std::vector<std:
   return ways;
 }
 
+std::vector<Way> ways_of_absent(const Cell& cell, Device device, const std::vector<std::string>& engines,
+                                const std::vector<Fusion>& fusions) {
+  std::vector<Way> ways = ways_of(cell, device, {}, engines, fusions);
+  if (cell.level != Level::layer) return ways;
+  for (const std::string engine : kCudaDenseEngines) {
+    if (passes(engines, engine)) ways.push_back({.device = device, .engine = engine});
+  }
+  return ways;
+}
+
 }  // namespace lamella::bench

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "cli/bench/check.hpp"
 #include "cli/bench/machine.hpp"
@@ -46,6 +47,17 @@ bool asks_in_vain(const Row& row, const Runnable& runnable) {
   return !row.way.engine.empty() && runnable.explained().engines != row.way.engine;
 }
 
+bool refused(const Row& row) { return row.error.starts_with("refused: "); }
+
+/// Every engine is asked for every kind of fusion, and has one or two: what it refused counts where it refused all, and once.
+void keep_one_refusal(std::vector<Row>& rows) {
+  std::set<std::string> told;
+  for (const Row& row : rows) {
+    if (!refused(row)) told.insert(row.way.engine);
+  }
+  std::erase_if(rows, [&](const Row& row) { return refused(row) && !told.insert(row.way.engine).second; });
+}
+
 }  // namespace
 
 Runner::Runner(Device device, Clock& clock, Ceilings ceilings, int threads, const Settings& settings, const Limits& limits)
@@ -76,6 +88,7 @@ std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, boo
     finish(rows[measured[i]], timings[i], runnables[measured[i]]->explained(), settings.allowed_spread(), others);
   }
   std::erase_if(rows, [](const Row& row) { return row.way.engine == kInVain; });
+  keep_one_refusal(rows);
   give_speedups(rows);
   return rows;
 }

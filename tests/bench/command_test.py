@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the `lamella bench` command and of the scripts in bench/. Usage: command_test.py PART LAMELLA PLANTED_LIBRARY"""
 import copy
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -173,6 +175,91 @@ def docs():
         expect(script("quote", document).returncode == 0 and document.read_text() == text, "rewriting it")
         document.write_text(text + "\nIt takes 3.2 us, 1.5x faster.\n")
         expect(script("quote", "--check", document).returncode == 1, "a number of nobody's")
+
+
+def module(name):
+    """A script of bench/ as a module."""
+    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "bench" / name))
+    made = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(made)
+    return made
+
+
+def quote():
+    """Tables of results that are made up."""
+    sys.dont_write_bytecode = True
+    tables = module("quote")
+
+    def row(**fields):
+        made = {"name": "model/x", "level": "model", "device": "cpu", "engine": "automatic", "fusion": "automatic", "graph": None, "cache": "warm",
+                "model": None, "sweep": None, "batch": 1, "width": 64, "depth": 4, "activation": "tanh", "dtype": "float32", "real_time": 2.0,
+                "spread": 0.01, "speedup": 1.5, "floor_us": 1.0, "fraction_of_floor": 0.5, "bound_by": "memory"}
+        made.update(fields)
+        if "error_message" in fields:
+            made["error_occurred"] = True
+        return made
+
+    noisy = row(batch=64, error_message="refused as noisy: spread 30 %, the limit is 10 %")
+    text = tables.timed({"benchmarks": [row(), noisy, row(batch=16)]}, "model")
+    expect(text.count("| cpu |") == 1 and "of 2 rows: 1 because their times spread" in text and "1 more cells" in text, text)
+    text = tables.growth({"benchmarks": [row(sweep="batch", batch=b, real_time=t) for b, t in ((1, 2.0), (4, 3.0), (16, 9.0), (64, 40.0))]})
+    expect("batch: flat from 1 to 4; 16 takes more than twice as long as 1" in text and text.count("| batch |") == 4, text)
+    text = tables.growth({"benchmarks": [row(sweep="depth", depth=d, real_time=2.0) for d in (1, 2)]})
+    expect("depth: flat from 1 to 2, the largest measured" in text, text)
+    text = tables.growth({"benchmarks": [row(sweep="width", error_message="refused as noisy: other programs had 30 %")]})
+    expect("flat" not in text and "1 because other programs" in text, text)
+    text = tables.absent({"benchmarks": [row(error_message=f"not measured: one call would take about {t} s, the limit is 0.5 s") for t in (1, 2, 3)]
+                          + [row(error_message=f"refused: engine 'small' cannot do this: {why}") for why in "ab"]
+                          + [row(device="cuda:0", error_message="not measured: no GPU")] * 5})
+    expect(text.count("\n") == 5 and "| cpu | 3 | one call would take longer than 0.5 s |" in text and "| cuda:0 | 5 | no GPU |" in text, text)
+
+    def peer(name, **fields):
+        return row(name=f"peer/{name}", peer=name, lamella_us=1.0, ratio=2.0, **fields)
+
+    data = {"context": {"geometric_means": {"a": {"ratio": 2.0, "cells": 2, "lowest": 1.5}}},
+            "benchmarks": [peer("a"), peer("b", error_message="refused as noisy: rounds differ by 40%"), peer("a", batch=64)]
+            + [dict(peer("c", error_message="not measured: why"), ratio=None)] * 3}
+    text = tables.peers(data)
+    expect(text.count("| a |") == 3 and "| b |" not in text and text.count("- c: not measured: why") == 1 and "rounds differ too much" in text, text)
+    with tempfile.TemporaryDirectory() as folder:
+        tables.ROOT = pathlib.Path(folder)
+        pathlib.Path(folder, "bench/results").mkdir(parents=True)
+        file = pathlib.Path(folder, "bench/results/x.json")
+        file.write_text(json.dumps({"benchmarks": [row(), row(device="cuda:0", real_time=0.0, error_message="not measured: no GPU")]}))
+        expect(tables.gpu("*.json").startswith("Nothing: "), "no GPU was measured")
+        file.write_text(json.dumps({"benchmarks": [row(device="cuda:0")]}))
+        expect("| `bench/results/x.json` | 1 | model |" in tables.gpu("*.json"), "a GPU was measured")
+
+
+def against_base():
+    """The choice of the base; nothing is built, for there is nothing to build."""
+    with tempfile.TemporaryDirectory() as folder:
+        who = {f"GIT_{role}_{what}": "x@x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+        def git(*arguments):
+            done = run("git", "-C", folder, *arguments, **who)
+            expect(done.returncode == 0, arguments, done.stderr)
+            return done.stdout.strip()
+
+        def compared():
+            done = run(pathlib.Path(folder, "bench/against-base"), "no-such-program")
+            expect(done.returncode == 0, done.stdout, done.stderr)
+            return done.stdout
+
+        git("init", "-q", "-b", "work")
+        pathlib.Path(folder, "bench").mkdir()
+        shutil.copy(ROOT / "bench/against-base", pathlib.Path(folder, "bench/against-base"))
+        git("add", "-A")
+        git("commit", "-qm", "one")
+        one = git("rev-parse", "HEAD")
+        expect("no parent" in compared(), "a commit without a parent")
+        git("commit", "-q", "--allow-empty", "-m", "two")
+        git("commit", "-q", "--allow-empty", "-m", "three")
+        expect(f"{git('rev-parse', 'HEAD^')} cannot be built" in compared(), "the parent")
+        git("update-ref", "refs/remotes/origin/main", one)
+        expect(f"{one} cannot be built" in compared(), "where the branch left origin/main")
+        git("update-ref", "refs/remotes/origin/main", "HEAD")
+        expect(f"{git('rev-parse', 'HEAD^')} cannot be built" in compared(), "on origin/main itself")
 
 
 def instructions():

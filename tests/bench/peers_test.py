@@ -51,7 +51,8 @@ def fails(call):
 
 def sums():
     expect(peers.spread_of([5.0]) == 0 and abs(peers.spread_of([1.0, 2.0, 3.0, 4.0, 5.0]) - 2 / 3) < 1e-9, "quartiles over the median")
-    rows = [{"peer": "a", "ratio": 2.0}, {"peer": "a", "ratio": 8.0}, {"peer": "a", "ratio": 99.0, "error_occurred": True}, {"peer": "b", "ratio": None}]
+    rows = [{"peer": "a", "ratio": 2.0}, {"peer": "a", "ratio": 8.0}, {"peer": "a", "ratio": 99.0, "error_occurred": True},
+            {"peer": "b", "ratio": None}]
     means = peers.means_of(rows)
     expect(abs(means["a"]["ratio"] - 4) < 1e-9 and means["a"]["cells"] == 2 and means["a"]["lowest"] == 2 and "b" not in means, means)
 
@@ -97,8 +98,9 @@ def comparison(python):
     """Everything, on the smallest cells; noise is let through, for nothing here judges it."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder, "out.json")
-        done = subprocess.run([python, PEERS / "peers.py", "--bin", BIN, "--out", out, "--batch", "1,3", "--width", "8", "--depth", "2", "--rounds", "2",
-                               "--spread", "100", "--others", "100", "--threads", "1"], capture_output=True, text=True, env=dict(os.environ, KERAS_BACKEND="jax"))
+        done = subprocess.run([python, PEERS / "peers.py", "--bin", BIN, "--out", out, "--batch", "1,3", "--width", "8", "--depth", "2",
+                               "--rounds", "2", "--spread", "100", "--others", "100", "--threads", "1"],
+                              capture_output=True, text=True, env=dict(os.environ, KERAS_BACKEND="jax"))
         expect(done.returncode == 0, done.stdout, done.stderr)
         data = json.loads(out.read_text())
     rows = data["benchmarks"]

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from contenders import ON_THE_CPU, Absent
+from contenders import ON_THE_CPU, Absent, imported
 from gpu_contenders import ON_A_GPU
 from neighbours import Neighbours, keep_to
 
@@ -212,6 +212,54 @@ def sizes(text):
     return [int(v) for v in text.split(",")]
 
 
+def write_keras(model, path):
+    """The file that lamella reads is Keras' own."""
+    if path.exists():
+        return
+    keras = imported("keras")
+    layers = [keras.layers.Dense(model.width, activation=model.activation) for _ in range(model.depth)]
+    network = keras.Sequential([keras.Input((model.width,))] + layers)
+    network.set_weights([w for layer in model.layers for w in layer])
+    network.save(path)
+
+
+def why_not(contender, options, why_no_gpu):
+    """What can be said of a peer before it is made; empty: nothing."""
+    if contender.device != options.device:
+        return f"this run compares on {options.device}" + (f"; {why_no_gpu}" if contender in ON_A_GPU and why_no_gpu else "")
+    return why_no_gpu if contender in ON_A_GPU else ""
+
+
+def compare(model, options, why_no_gpu):
+    """Rows of one model, a row for each peer and batch size."""
+    rows, peers, lamella = [], [], None
+    with tempfile.TemporaryDirectory() as folder:
+        for contender in ON_THE_CPU + ON_A_GPU:
+            if options.only and contender.name not in options.only:
+                continue
+            try:
+                why = why_not(contender, options, why_no_gpu)
+                if why:
+                    raise Absent(why)
+                write_keras(model, pathlib.Path(folder, "model.keras"))
+                peers.append(contender(model, options))
+            except Absent as why:
+                rows += [row_of(contender.name, model, batch, contender.device, options, error_occurred=True, error_message=f"not measured: {why}")
+                         for batch in options.batch]
+        if not peers:
+            return rows
+        try:
+            lamella = Lamella(pathlib.Path(folder, "model.keras"), options)
+            for batch in options.batch:
+                rows += measure_cell(model, batch, lamella, peers, options)
+                print(f"peers: {batch} x {model.width} done", file=sys.stderr)
+        finally:
+            for process in [lamella] + peers:
+                if hasattr(process, "close"):
+                    process.close()
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=pathlib.Path, required=True)
@@ -234,46 +282,13 @@ def main():
         keep_to(options.threads)
     rows = []
     context = context_of(options)
-    why_no_gpu = context["why_no_cuda"]
-    with tempfile.TemporaryDirectory() as folder:
-        for width in options.width:
-            model = Model(width, options.depth, options.activation)
-            peers, lamella = [], None
-            for contender in ON_THE_CPU + ON_A_GPU:
-                if options.only and contender.name not in options.only:
-                    continue
-                try:
-                    if contender.device != options.device:
-                        raise Absent(f"this run compares on {options.device}" + (f"; {why_no_gpu}" if contender in ON_A_GPU and why_no_gpu else ""))
-                    peers.append(contender(model, options))
-                except Absent as why:
-                    rows += [row_of(contender.name, model, batch, contender.device, options, error_occurred=True,
-                                    error_message=f"not measured: {why}") for batch in options.batch]
-            try:
-                file = pathlib.Path(folder, f"{width}.keras")
-                write_keras(model, file)
-                lamella = Lamella(file, options)
-                for batch in options.batch:
-                    rows += measure_cell(model, batch, lamella, peers, options)
-                    print(f"peers: {batch} x {width} done", file=sys.stderr)
-            finally:
-                for process in [lamella] + peers:
-                    if hasattr(process, "close"):
-                        process.close()
+    for width in options.width:
+        rows += compare(Model(width, options.depth, options.activation), options, context["why_no_cuda"])
     means = means_of(rows)
     context["geometric_means"] = means
     context["load_avg"].append(os.getloadavg()[0])
     options.out.write_text(document(context, rows), encoding="utf-8")
     print_table(rows, means)
-
-
-def write_keras(model, path):
-    """The file that lamella reads is Keras' own; without Keras there is nothing to compare."""
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    import keras
-    network = keras.Sequential([keras.Input((model.width,))] + [keras.layers.Dense(model.width, activation=model.activation) for _ in range(model.depth)])
-    network.set_weights([w for layer in model.layers for w in layer])
-    network.save(path)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,16 @@ def what_is_not_there_says_so():
         expect("not built" in str(why), why)
 
 
+def without_a_gpu_every_peer_has_rows_that_say_so():
+    options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, depth=2))
+    rows = peers.compare(peers.Model(8, 2, "relu"), options, "no GPU here")
+    names = [c.name for c in contenders.ON_THE_CPU + gpu_contenders.ON_A_GPU]
+    expect(sorted((r["peer"], r["batch"]) for r in rows) == sorted((n, b) for n in names for b in (1, 3)), "a row for each peer and cell")
+    for row in rows:
+        wanted = "no GPU here" if row["device"] == "cuda:0" else "this run compares on cuda:0"
+        expect(row["error_message"] == f"not measured: {wanted}" and row["ratio"] is None, row)
+
+
 def the_hand_written_peer():
     """Its program, linked with the test double of CUDA: the protocol and the answers, no GPU."""
     for base in (gpu_contenders.CublasLt, gpu_contenders.CublasLtGraph):
@@ -114,6 +124,7 @@ def comparison(python):
 sums()
 wrong_answers_stop()
 what_is_not_there_says_so()
+without_a_gpu_every_peer_has_rows_that_say_so()
 if (BIN / "peer_cublaslt_fake").exists():
     the_hand_written_peer()
 with_keras = next((p for p in filter(None, PYTHONS + [sys.executable]) if has(p, "keras", "jax", "numpy")), None)

@@ -165,8 +165,14 @@ def rounds_of(calls, lamella, options):
         tries.append((neighbours.share(), max(map(spread_of, times.values())), times))
         if tries[-1][0] <= options.others and tries[-1][1] <= options.spread:
             break
+        if rounds_of.always_busy:  # the last cell ended so: no use to wait
+            break
     others, _, times = min(tries, key=lambda t: (t[0] > options.others, t[1]))
+    rounds_of.always_busy = others > options.others
     return times, others
+
+
+rounds_of.always_busy = False
 
 
 def context_of(options):

@@ -39,7 +39,8 @@ class Runner {
   [[nodiscard]] std::string too_much(const Subject& subject, const Row& row) const;
   [[nodiscard]] std::unique_ptr<Runnable> prepare(const Subject& subject, Row& row);
   void check(const Subject& subject, const Row& row, Runnable& runnable);
-  /// And what other programs had of the processors; measured again while that is more than the limit, three times in all.
+  /// And what other programs had of the processors; while that is more than the limit it is measured again, three times in all,
+  /// or not at all when the last cell ended so.
   [[nodiscard]] std::pair<std::vector<Timing>, double> measure_undisturbed(std::span<const Call> calls, const Settings& settings);
   void finish(Row& row, const Timing& timing, Runnable::Explained explained, double allowed_spread, double others);
 
@@ -50,6 +51,7 @@ class Runner {
   Settings settings_;
   Limits limits_;
   std::map<std::string, double> slowest_;  ///< flops a microsecond of a way on the largest cell so far
+  bool disturbed_ = false;                 ///< the last cell was, to the end
   std::vector<Tensor> expected_;           ///< of the cell at hand, which is measured warm and cold
   std::optional<Cell> expected_of_;        ///< that cell
 };

@@ -26,7 +26,7 @@ from neighbours import Neighbours, keep_to
 
 TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}  # of values of order one, through all layers
 SAMPLING_MS, WARM_MS = 50, 10
-PAUSE = 0.01  # threads that wait for more work by spinning give up before the next one is timed
+PAUSE = 0.06  # threads that wait for more work by spinning, onnxruntime's for 30 ms, give up before the next one is timed
 
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "gelu": lambda x: 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))}

@@ -3,8 +3,8 @@
 # Every kernel compiles without a warning, keeps what it holds in registers, and stays within its number of them. Needs nvcc, no device.
 # Usage: registers.sh [--arch 90] [--include GENERATED_INCLUDES] [--nvcc NVCC] [FILE.cu...]
 set -uo pipefail
-cd "$(dirname "$0")/../.."
-arch=90 nvcc=nvcc generated= files=()
+cd "$(dirname "$0")/../.." || exit 2
+arch=90 nvcc=nvcc generated='' files=()
 while [ $# -gt 0 ]; do
   case $1 in
     --arch) arch=$2; shift 2 ;;

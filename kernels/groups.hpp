@@ -3,11 +3,9 @@
 
 #include <cstdint>
 
-#include "kernels/device.hpp"
+#include "kernels/reduce.hpp"
 
-/// Threads that work on one row together, and agree on a number. Sums are trees of one shape, so that they have the same bits in
-/// every run and in every thread. These are shuffles and not CUB's reductions, so that the very same code runs under a host
-/// compiler.
+/// Threads that work on one row together, and agree on a number.
 namespace lamella::kernels {
 
 struct Sum {
@@ -23,13 +21,6 @@ struct Largest {
     return b > a ? b : a;
   }
 };
-
-template <typename Op, typename T>
-LAMELLA_DEVICE T warp_reduce(T x) {
-  LAMELLA_UNROLL
-  for (unsigned mask = kWarp / 2; mask > 0; mask /= 2) x = Op::of(x, shuffle_xor(x, mask));
-  return x;
-}
 
 /// A warp has a row.
 struct WarpGroup {
@@ -53,24 +44,14 @@ struct BlockGroup {
   static constexpr unsigned kThreads = kBlockThreads;
   static constexpr int kSize = kBlockThreads;
   static constexpr int kGroups = 1;
-  struct Shared {
-    double partial[kBlockThreads / kWarp];
-  };
+  using Shared = BlockReduceMemory<kBlockThreads>;
 
   LAMELLA_DEVICE static int rank() { return static_cast<int>(thread_index()); }
   LAMELLA_DEVICE static int index() { return 0; }
   LAMELLA_DEVICE static void sync() { barrier(); }
   template <typename Op, typename T>
   LAMELLA_DEVICE static T reduce(T x, T neutral) {
-    static_assert(sizeof(T) <= sizeof(double));
-    T* const partial = reinterpret_cast<T*>(shared_memory<Shared>().partial);
-    x = warp_reduce<Op>(x);
-    if (thread_index() % kWarp == 0) partial[thread_index() / kWarp] = x;
-    barrier();
-    const unsigned lane = thread_index() % kWarp;
-    const T all = warp_reduce<Op>(lane < kBlockThreads / kWarp ? partial[lane] : neutral);
-    barrier();  // before the next reduction writes
-    return all;
+    return block_reduce<kBlockThreads, Op>(x, neutral, shared_memory<Shared>());
   }
 };
 

@@ -46,7 +46,9 @@ std::shared_ptr<const void> constant_on_device(const ConstantsPtr& constants, st
 }
 
 DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc, const ops::PlanContext& context) {
-  const auto [inputs, units, dtype] = std::tuple(desc.inputs, desc.units, desc.dtype);
+  const std::int64_t inputs = desc.inputs;
+  const std::int64_t units = desc.units;
+  const DType dtype = desc.dtype;
   const std::int64_t stride = padded_stride(units, dtype);
   const auto make = [&]() -> std::shared_ptr<const void> {
     Tensor copy;

@@ -37,6 +37,15 @@ void on_device(World& w) {
   for (cudaStream_t& stream : w.streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
 }
 
+/// predict_into() on both streams in turn, so often that graphs are captured and replayed.
+void on_both_streams(const Model& model, World& w, int calls) {
+  for (int i = 0; i < calls; ++i) {
+    const cudaStream_t stream = w.streams[static_cast<std::size_t>(i % 2)];
+    model.predict_into(*w.device_x, *w.device_y, stream);
+    if (cudaStreamSynchronize(stream) != cudaSuccess) return;
+  }
+}
+
 std::vector<Scenario> scenarios() {
   const auto nothing = [](World&) {};
   const auto loaded = [](World& w) { w.model.emplace(small_spec(), on_cuda()); };
@@ -77,13 +86,49 @@ std::vector<Scenario> scenarios() {
          w.model.emplace(builder.build({builder.dense(builder.input({7}), 7, 5, activation("tanh"))}), options);
        },
        [](World& w) { static_cast<void>(w.model->predict(w.x)); }},
-      {"two_streams", on_device,
+      {"two_streams", on_device, [](World& w) { on_both_streams(*w.model, w, 6); }},
+      {"load_on_two_streams_with_graphs", on_device,
        [](World& w) {
-         for (int i = 0; i < 3; ++i) {
-           w.model->predict_into(*w.device_x, *w.device_y, w.streams[static_cast<std::size_t>(i % 2)]);
-           if (cudaStreamSynchronize(w.streams[static_cast<std::size_t>(i % 2)]) != cudaSuccess) return;
-         }
+         const Model second(small_spec(2), on_cuda());
+         on_both_streams(second, w, 5);
        }},
+      {"set_activation_on_two_streams_with_graphs", on_device,
+       [](World& w) { on_both_streams(w.model->with_activation("Dense_1", "tanh"), w, 5); }},
+      {"set_activation_replayed", warm,
+       [](World& w) {
+         const Model changed = w.model->with_activation("Dense_1", "tanh");
+         for (int i = 0; i < 3; ++i) static_cast<void>(changed.predict(w.x));
+       }},
+      {"new_batch_size_replayed", warm,
+       [](World& w) {
+         const Tensor more = random_rows(70, 7);
+         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(more));
+       }},
+      {"first_predict_without_graphs",
+       [](World& w) {
+         Options options = on_cuda();
+         options.graphs = false;
+         w.model.emplace(small_spec(), options);
+       },
+       [](World& w) {
+         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(w.x));
+       }},
+      {"chunks_in_two_sessions_replayed",
+       [](World& w) {
+         Options options = on_cuda();
+         options.max_batch = 2;
+         w.model.emplace(small_spec(), options);
+       },
+       [](World& w) {
+         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(w.x));
+       }},
+      {"destroy_with_graphs_on_two_streams",
+       [](World& w) {
+         on_device(w);
+         on_both_streams(*w.model, w, 6);
+         w.model->predict_into(*w.device_x, *w.device_y, w.streams[1]);
+       },
+       [](World& w) { w.model.reset(); }},
       {"destroy",
        [](World& w) {
          on_device(w);
@@ -104,7 +149,7 @@ bool strike(const Scenario& scenario, std::uint64_t n, fake_cuda::Fault fault) {
     scenario.prepare(world);
     std::vector<float> before;
     if (world.model) before = values_of(world.model->predict(world.x));
-    if (std::string_view(scenario.name).starts_with("first") || std::string_view(scenario.name).starts_with("graph")) {
+    if (std::string_view(scenario.name).starts_with("first_predict") || std::string_view(scenario.name).starts_with("graph")) {
       world.model.reset();
       scenario.prepare(world);  // as nobody had predicted
     }

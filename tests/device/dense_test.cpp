@@ -28,8 +28,8 @@ bool accepts(const DenseDesc& desc, const std::string& engine) {
 
 class EachDenseEngine : public testing::TestWithParam<std::string> {
  protected:
-  /// Compares with a sum in float64 on the stored bits.
-  void check(const DenseDesc& d, unsigned seed) {
+  /// Compares with a sum in float64 on the stored bits. src and dst begin `offset` elements behind an aligned address.
+  void check(const DenseDesc& d, unsigned seed, std::size_t offset = 1) {
     SCOPED_TRACE(
         core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", name(d.activation.kind), " ", name(d.dtype)));
     const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
@@ -39,9 +39,9 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
     const auto w = rounded(rounded(random_values(size(d.inputs, d.units), seed + 1, 2 * width), weights), d.dtype);
     const auto b = rounded(rounded(random_values(static_cast<std::size_t>(d.units), seed + 2), weights), d.dtype);
     std::vector<Bytes> srcs;
-    srcs.push_back(stored(x, d.dtype, size_of(d.dtype)));
+    srcs.push_back(stored(x, d.dtype, offset * size_of(d.dtype)));
     const auto constants = d.has_bias ? constants_of({w, b}, weights) : constants_of({w}, weights);
-    const auto y = run(d, constants, std::move(srcs), d.dtype, size(d.batch, d.units), GetParam());
+    const auto y = run(d, constants, std::move(srcs), d.dtype, size(d.batch, d.units), GetParam(), 2, offset);
     const Truth f = truths().at(name(d.activation.kind));
     const double u = std::min(roundoff(d.dtype), 0x1p-24);
     for (std::int64_t r = 0; r < d.batch; ++r) {
@@ -72,15 +72,24 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
 TEST_P(EachDenseEngine, IsRightAtAwkwardSizes) {
   unsigned seed = 1;
   int done = 0;
-  for (const Sizes s :
-       {Sizes{1, 1, 1}, {3, 7, 31}, {33, 127, 129}, {7, 1027, 3}, {1, 1027, 127}, {129, 33, 64}, {64, 64, 65}, {2, 3, 1027}}) {
+  for (const Sizes s : {Sizes{1, 1, 1},
+                        {3, 7, 31},
+                        {33, 127, 129},
+                        {7, 1027, 3},
+                        {1, 1027, 127},
+                        {129, 33, 64},
+                        {64, 64, 65},
+                        {2, 3, 1027},
+                        {31, 129, 7},
+                        {127, 31, 33},
+                        {1027, 3, 1}}) {
     for (const bool bias : {false, true}) {
       for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
         DenseDesc d = desc(s);
         d.has_bias = bias;
         d.dtype = dtype;
         if (!accepts(d, GetParam())) continue;
-        check(d, seed += 3);
+        check(d, seed += 3, static_cast<std::size_t>(done % 3));  // aligned as well as two kinds of not
         ++done;
       }
     }
@@ -116,8 +125,11 @@ TEST_P(EachDenseEngine, ComputesEveryActivationThatItAccepts) {
 
 TEST_P(EachDenseEngine, TakesSizesOfZeroOrSaysWhyNot) {
   for (const Sizes s : {Sizes{0, 3, 5}, {3, 0, 5}, {3, 5, 0}, {0, 0, 0}}) {
-    const DenseDesc d = desc(s);
-    if (accepts(d, GetParam())) check(d, 7);
+    for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
+      DenseDesc d = desc(s);
+      d.dtype = dtype;
+      if (accepts(d, GetParam())) check(d, 7);
+    }
   }
 }
 

@@ -130,6 +130,23 @@ TEST(Faults, OfANewBatchSizeLeaveTheModelAsItWas) {
        [&] { return answer(model, 3); }});
 }
 
+TEST(Faults, ThreadsThatCannotBeMadeCostTimeAndNoBits) {
+  const Sequential net({Layer(Input({64})), Dense(64, {.activation = "tanh"}), Dense(33)});
+  const Model model = net.compile({.device = Device::cpu(), .threads = 7});
+  fault::refuse_threads(true);
+  const std::vector<std::byte> alone = answer(model, 3000);
+  EXPECT_GT(fault::refused_threads(), 0U) << "nobody asked for a thread";
+  fault::refuse_threads(false);
+  EXPECT_EQ(answer(model, 3000), alone);
+}
+
+TEST(Faults, OfPredictInSeveralThreadsLeaveTheModelAsItWas) {
+  const Model model =
+      Sequential({Layer(Input({64})), Dense(64, {.activation = "tanh"})}).compile({.device = Device::cpu(), .threads = 3});
+  const Tensor x = input_of(model, 200);
+  run({[&] { static_cast<void>(model.predict(x)); }, [&] { return answer(model, 200); }});
+}
+
 TEST(Faults, OfSetActivationLeaveTheModelAsItWas) {
   Model model = Model::load(fixture("keras3/dense/model.keras"), one_thread());
   run({[&] {

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ std::atomic<bool> forever{false};
 std::atomic<std::size_t> countdown{0};
 std::atomic<std::size_t> injected{0};
 std::atomic<std::size_t> blocks{0};
+std::atomic<bool> no_threads{false};
+std::atomic<std::size_t> refused{0};
 
 /// True when this call is to fail.
 bool fails() {
@@ -88,6 +91,9 @@ std::size_t disarm() {
   armed = false;
   return injected;
 }
+
+void refuse_threads(bool refuse) { no_threads = refuse; }
+std::size_t refused_threads() { return refused; }
 
 std::size_t live_blocks() { return blocks; }
 
@@ -175,6 +181,17 @@ int close(int file) {
   static const auto real = next<int (*)(int)>("close");
   const int result = real(file);  // a failed close() has closed the file all the same
   return fails() ? failed(EIO, -1) : result;
+}
+
+// Called by libstdc++, so it must be seen from outside.
+__attribute__((visibility("default"))) int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                                                          void* (*start)(void*), void* argument) noexcept {
+  static const auto real = next<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>("pthread_create");
+  if (no_threads || fails()) {
+    refused.fetch_add(1, std::memory_order_relaxed);
+    return EAGAIN;
+  }
+  return real(thread, attributes, start, argument);
 }
 
 void* mmap(void* at, std::size_t bytes, int protection, int flags, int file, off_t offset) noexcept {

@@ -4,13 +4,17 @@
 #include <cstddef>
 
 /// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's own memory, and open,
-/// fstat, pread, read, write, mmap, rename, close.
+/// fstat, pread, read, write, mmap, rename, close, pthread_create.
 namespace lamella::fault {
 
 /// Call number `n` (from 1 on) of those that can fail fails; with `forever` each later one too.
 void arm(std::size_t n, bool forever);
 /// Back to normal; returns how many calls were made to fail.
 std::size_t disarm();
+/// No thread can be made while this holds.
+void refuse_threads(bool refuse);
+/// Threads that were refused so far.
+[[nodiscard]] std::size_t refused_threads();
 /// Memory blocks that operator new gave and that have not come back.
 [[nodiscard]] std::size_t live_blocks();
 /// Descriptors that this process has open.

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two times that a kernel's time does not tell, as JSON. first_answer: in a fresh process, milliseconds to open the device, to
+// load a small model, to its first answer, and to the second. host_to_host: predict() of many rows of host memory, beside the
+// copies there and back alone and the computing alone, each the median of some runs; `ratio` is the slower of those over
+// predict(). Usage: host_predict MODEL [DEVICE] [GIB]     MODEL has one input and one output; default cuda:0 and 1 GiB of input
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <lamella/lamella.hpp>
+#include <vector>
+
+#include "cli/bench/check.hpp"
+
+namespace {
+
+using namespace lamella;
+
+double milliseconds(const auto& f) {
+  const auto begin = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median_ms(const auto& f) {
+  std::vector<double> times;
+  for (int i = 0; i < 5; ++i) times.push_back(milliseconds(f));
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+Tensor rows_of(const Model& model, std::int64_t rows) {
+  std::vector<std::int64_t> shape = model.input_shape();
+  shape.insert(shape.begin(), rows);
+  return bench::random_tensor(Shape(shape), DType::float32, 1);
+}
+
+void first_answer(const char* path, Device device) {
+  const double open = milliseconds([&] { static_cast<void>(Tensor({1}, DType::float32, device)); });
+  std::optional<Model> model;
+  const double load = milliseconds([&] { model.emplace(Model::load(path, {.device = device})); });
+  const Tensor x = rows_of(*model, 1);
+  const double first = milliseconds([&] { static_cast<void>(model->predict(x)); });
+  const double second = milliseconds([&] { static_cast<void>(model->predict(x)); });
+  std::printf(
+      "\"first_answer\": {\"open_device_ms\": %.3f, \"load_ms\": %.3f, \"first_predict_ms\": %.3f, \"second_predict_ms\": %.3f}",
+      open, load, first, second);
+}
+
+void host_to_host(const char* path, Device device, double gib) {
+  const Model model = Model::load(path, {.device = device});
+  const auto row_bytes = static_cast<double>(rows_of(model, 1).bytes());
+  const auto rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(gib * 0x1p30 / row_bytes)));
+  const Tensor x = rows_of(model, rows);
+  Tensor y = model.predict(x);
+  const double predict = median_ms([&] { y = model.predict(x); });
+  const Tensor there = x.to(device);
+  Tensor result = y.to(device);
+  const double copies = median_ms([&] {
+    static_cast<void>(x.to(device));
+    static_cast<void>(result.to(Device::cpu()));
+  });
+  const double compute = median_ms([&] { model.predict_into(there, result); });
+  std::printf(
+      "\"host_to_host\": {\"rows\": %lld, \"bytes_in\": %zu, \"bytes_out\": %zu, \"predict_ms\": %.3f, \"copies_ms\": %.3f, "
+      "\"compute_ms\": %.3f, \"ratio\": %.3f}",
+      static_cast<long long>(rows), x.bytes(), y.bytes(), predict, copies, compute, std::max(copies, compute) / predict);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: host_predict MODEL [DEVICE] [GIB]\n");
+    return 2;
+  }
+  try {
+    const Device device = Device::parse(argc > 2 ? argv[2] : "cuda:0");
+    std::printf("{\"device\": \"%s\", ", to_string(device).c_str());
+    first_answer(argv[1], device);
+    std::printf(", ");
+    host_to_host(argv[1], device, argc > 3 ? std::atof(argv[3]) : 1);
+    std::printf("}\n");
+  } catch (const Error& error) {
+    std::fprintf(stderr, "host_predict: not measured: %s\n", error.what());
+    return error.code() == ErrorCode::device ? 5 : 1;
+  }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#ifdef __CUDACC__
+#include <cub/block/block_reduce.cuh>
+#include <cub/warp/warp_reduce.cuh>
+#endif
+
+#include "kernels/device.hpp"
+
+/// One number from one of each thread of a warp or a block: by CUB on the device, by twins under a host compiler. All threads take
+/// part and all get the result. Sums are trees of one shape, so they have the same bits in every run; the two trees are not the
+/// same.
+namespace lamella::kernels {
+
+#ifdef __CUDACC__
+
+/// An operation of ours as CUB wants it.
+template <typename Op>
+struct CubOp {
+  template <typename T>
+  LAMELLA_DEVICE T operator()(T a, T b) const {
+    return Op::of(a, b);
+  }
+};
+
+template <typename Op, typename T>
+LAMELLA_DEVICE T warp_reduce(T x) {
+  using Reduce = cub::WarpReduce<T>;
+  typename Reduce::TempStorage nothing;  // of a whole warp: it exchanges registers
+  return __shfl_sync(0xFFFF'FFFFU, Reduce(nothing).Reduce(x, CubOp<Op>{}), 0);
+}
+
+/// The shared memory of block_reduce().
+template <unsigned kThreads>
+struct BlockReduceMemory {
+  template <typename T>
+  using Reduce = cub::BlockReduce<T, kThreads, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
+  alignas(16) unsigned char partial[sizeof(typename Reduce<double>::TempStorage)];
+  double all;
+};
+
+template <unsigned kThreads, typename Op, typename T>
+LAMELLA_DEVICE T block_reduce(T x, T /*neutral*/, BlockReduceMemory<kThreads>& memory) {
+  using Reduce = typename BlockReduceMemory<kThreads>::template Reduce<T>;
+  using Storage = typename Reduce::TempStorage;
+  static_assert(sizeof(T) <= sizeof(double) && sizeof(Storage) <= sizeof(memory.partial) && alignof(Storage) <= 16);
+  T* const all = reinterpret_cast<T*>(&memory.all);
+  const T result = Reduce(*reinterpret_cast<Storage*>(memory.partial)).Reduce(x, CubOp<Op>{});
+  if (thread_index() == 0) *all = result;
+  barrier();
+  x = *all;
+  barrier();  // before the next reduction writes
+  return x;
+}
+
+#else
+
+template <typename Op, typename T>
+T warp_reduce(T x) {
+  for (unsigned mask = kWarp / 2; mask > 0; mask /= 2) x = Op::of(x, shuffle_xor(x, mask));
+  return x;
+}
+
+template <unsigned kThreads>
+struct BlockReduceMemory {
+  double partial[kThreads / kWarp];
+};
+
+template <unsigned kThreads, typename Op, typename T>
+T block_reduce(T x, T neutral, BlockReduceMemory<kThreads>& memory) {
+  static_assert(sizeof(T) <= sizeof(double));
+  T* const partial = reinterpret_cast<T*>(memory.partial);
+  x = warp_reduce<Op>(x);
+  if (thread_index() % kWarp == 0) partial[thread_index() / kWarp] = x;
+  barrier();
+  const unsigned lane = thread_index() % kWarp;
+  const T all = warp_reduce<Op>(lane < kThreads / kWarp ? partial[lane] : neutral);
+  barrier();  // before the next reduction writes
+  return all;
+}
+
+#endif
+
+}  // namespace lamella::kernels

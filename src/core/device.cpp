@@ -51,7 +51,7 @@ Device resolve(Device device) {
   if (device.is_cuda()) {
     const int count = core::cuda_backend().device_count();
     if (device.index() >= count) {
-      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count, " CUDA devices"));
+      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count, " CUDA devices, the first is cuda:0"));
     }
   }
   return device;

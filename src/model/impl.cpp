@@ -144,7 +144,7 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), excepti
 }
 
 Model::Impl::Lease::~Lease() {
-  if (std::uncaught_exceptions() > exceptions_) return;
+  if (std::uncaught_exceptions() > exceptions_ && !keep_on_error_) return;
   std::unique_ptr<model::Session> least;
   const std::lock_guard lock(impl_.mutex_);
   try {

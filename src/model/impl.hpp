@@ -41,7 +41,8 @@ struct Model::Impl {
   /// time goes into planning and capturing than the padding costs.
   [[nodiscard]] std::int64_t bucket(std::int64_t rows) const;
 
-  /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again.
+  /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again, but for
+  /// keep_on_error().
   class Lease {
    public:
     /// Prefers a session that worked on `native` last: it need not wait for another stream.
@@ -49,12 +50,15 @@ struct Model::Impl {
     ~Lease();
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
+    /// Whether an exception leaves the session fit for use: nothing has run in it yet.
+    void keep_on_error(bool keep) noexcept { keep_on_error_ = keep; }
     model::Session* operator->() const { return session_.get(); }
     model::Session& operator*() const { return *session_; }
 
    private:
     const Impl& impl_;
     int exceptions_;
+    bool keep_on_error_ = false;
     std::unique_ptr<model::Session> session_;
   };
 

@@ -64,7 +64,7 @@ Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TensorView& x = inputs[i];
     LAMELLA_EXPECTS(x.device().is_cpu(), device, "[Model::predict] input '", core::escaped(names[i]), "' lies on ", to_string(x.device()),
-                    "; host memory is expected");
+                    "; host memory is expected: Tensor::to(Device::cpu()) copies it there, predict_into() takes device memory");
     const Shape shape = accepted(x.shape(), wanted[i], names[i]);
     LAMELLA_EXPECTS(i == 0 || shape[0] == result.rows, shape, "[Model::predict] input '", core::escaped(names[i]), "' has ", shape[0], " rows, input '",
                     core::escaped(names[0]), "' has ", result.rows);
@@ -260,9 +260,10 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
                   impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
   LAMELLA_EXPECTS(src.device() == impl.options.device && dst.device() == impl.options.device, device, "[Model::predict_into] src lies on ",
-                  to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(impl.options.device));
+                  to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(impl.options.device),
+                  "; all must be on one: Tensor::to(device) copies");
   LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()), ", the model takes ",
-                  lamella::name(impl.input_dtypes[0]));
+                  lamella::name(impl.input_dtypes[0]), "; Tensor::to(dtype) converts");
   if (impl.options.device.is_cuda()) {
     const int device = impl.options.device.index();
     core::cuda_backend().expect_device_memory(device, src.data(), "[Model::predict_into] src");
@@ -271,11 +272,13 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   const Shape shape = accepted(src.shape(), impl.input_shapes[0], impl.input_names[0]);
   const std::int64_t rows = shape[0];
   Impl::Lease session(impl, stream);
+  session.keep_on_error(true);
   const auto graph = impl.graph(session->shapes_of(shape));
   const model::Value& out = graph->values[static_cast<std::size_t>(graph->outputs[0])];
   LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
                   lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
                   to_string(out.sample.prepended(rows)));
+  session.keep_on_error(false);
   const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
   const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
   const auto run = [&](model::Session& on, const std::shared_ptr<const model::Program>& program, std::int64_t row) {

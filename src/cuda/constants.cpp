@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
-#include <tuple>
 #include <utility>
 
 #include "core/backend.hpp"

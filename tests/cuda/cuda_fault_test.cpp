@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every call to CUDA, cuBLASLt and cuDNN fails at n = 1, 2, 3 ..., once and for ever, through whole scenarios.
+// Every call to CUDA, cuBLASLt and cuDNN fails at n = 1, 2, 3 ..., once and for ever, through whole scenarios, each in every way
+// that a model can be run.
 #include <functional>
 #include <optional>
 
@@ -8,189 +9,233 @@
 namespace lamella::test {
 namespace {
 
-/// What a scenario works on, made before the faults begin.
-struct World {
-  std::optional<Model> model;
-  Tensor x = random_rows(5, 7);
+/// How predictions reach the device.
+enum class Way {
+  steps,         ///< step by step: no graphs
+  graphs,        ///< host memory; captured with the second call, replayed from then on
+  two_sessions,  ///< more rows than max_batch: two sessions of a stream each take turns
+  two_streams,   ///< device memory, on two streams of the caller's
+};
+
+struct World;
+struct Scenario {
+  const char* name;
+  bool warm;  ///< the model has predicted before the faults begin
+  std::function<void(World&)> prepare;
+  std::function<void(World&)> act;
+};
+
+/// A batch of the caller's: on the host, and where streams need it on the device.
+struct Batch {
+  explicit Batch(std::int64_t rows, std::int64_t width = 7) : x(random_rows(rows, width)) {}
+  void to_device(std::int64_t width) {
+    device_x.emplace(x.to(Device::cuda(0)));
+    for (auto& y : device_y) y.emplace(Shape{x.shape()[0], width}, DType::float32, Device::cuda(0));
+  }
+  Tensor x;
   std::optional<Tensor> device_x;
-  std::optional<Tensor> device_y;
-  std::array<cudaStream_t, 2> streams{};
+  std::array<std::optional<Tensor>, 2> device_y;
+};
+
+/// What a scenario works on; all but the model is made before the faults begin.
+struct World {
+  explicit World(Way as) : way(as), options(on_cuda()), small(5), large(as == Way::two_sessions ? 11 : 70), of_file(5, 784) {
+    static_cast<void>(core::cuda_backend());  // opening it has a test of its own
+    options.graphs = way != Way::steps;
+    if (way == Way::two_sessions) options.max_batch = 4;
+    if (way != Way::two_streams) return;
+    small.to_device(5);
+    large.to_device(5);
+    of_file.to_device(10);
+    for (cudaStream_t& stream : streams) {
+      if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) throw std::logic_error("no stream");
+    }
+  }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
   ~World() {
+    model.reset();
     for (cudaStream_t stream : streams) {
       if (stream == nullptr) continue;
       static_cast<void>(cudaStreamSynchronize(stream));
       static_cast<void>(cudaStreamDestroy(stream));
     }
   }
-};
 
-struct Scenario {
-  const char* name;
-  std::function<void(World&)> prepare;
-  std::function<void(World&)> act;
-};
-
-void on_device(World& w) {
-  w.model.emplace(small_spec(), on_cuda());
-  w.device_x.emplace(w.x.to(Device::cuda(0)));
-  w.device_y.emplace(Shape{5, 5}, DType::float32, Device::cuda(0));
-  for (cudaStream_t& stream : w.streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-}
-
-/// predict_into() on both streams in turn, so often that graphs are captured and replayed.
-void on_both_streams(const Model& model, World& w, int calls) {
-  for (int i = 0; i < calls; ++i) {
-    const cudaStream_t stream = w.streams[static_cast<std::size_t>(i % 2)];
-    model.predict_into(*w.device_x, *w.device_y, stream);
-    if (cudaStreamSynchronize(stream) != cudaSuccess) return;
+  /// Some calls behind one another. On streams they alternate, and may still be under way.
+  void enqueue(const Model& on, Batch& batch, int calls) const {
+    for (int i = 0; i < calls; ++i) {
+      if (way != Way::two_streams) {
+        static_cast<void>(on.predict(batch.x));
+        continue;
+      }
+      const auto k = static_cast<std::size_t>(i % 2);
+      on.predict_into(*batch.device_x, *batch.device_y[k], streams[k]);
+    }
   }
+  void predict(const Model& on, Batch& batch, int calls = 4) const {
+    enqueue(on, batch, calls);
+    for (cudaStream_t stream : streams) {
+      if (stream != nullptr && cudaStreamSynchronize(stream) != cudaSuccess) return;  // the caller's own call was struck
+    }
+  }
+  /// The answers that calls of this way give.
+  [[nodiscard]] std::vector<float> answers() {
+    if (way != Way::two_streams) return values_of(model->predict(small.x));
+    predict(*model, small, 2);
+    auto both = values_of(small.device_y[0]->to(Device::cpu()));
+    const auto second = values_of(small.device_y[1]->to(Device::cpu()));
+    both.insert(both.end(), second.begin(), second.end());
+    return both;
+  }
+
+  Way way;
+  Options options;
+  std::optional<Model> model;
+  Batch small;
+  Batch large;
+  Batch of_file;
+  std::array<cudaStream_t, 2> streams{};
+};
+
+void PrintTo(Way way, std::ostream* out) {
+  const char* const names[] = {"step_by_step", "graphs", "two_sessions", "two_streams"};
+  *out << names[static_cast<std::size_t>(way)];
 }
+void PrintTo(const Scenario& scenario, std::ostream* out) { *out << scenario.name; }
 
 std::vector<Scenario> scenarios() {
   const auto nothing = [](World&) {};
-  const auto loaded = [](World& w) { w.model.emplace(small_spec(), on_cuda()); };
-  const auto warm = [](World& w) {
-    w.model.emplace(small_spec(), on_cuda());
-    for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(w.x));
+  const auto made = [](World& w) { w.model.emplace(small_spec(), w.options); };
+  const auto used = [](World& w) {
+    w.model.emplace(small_spec(), w.options);
+    w.predict(*w.model, w.small);
   };
   return {
-      {"open_the_device", nothing, [](World&) { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }},
-      {"load", nothing,
+      {"load", false, nothing,
        [](World& w) {
-         w.model.emplace(Model::load(mlp_path(), on_cuda()));
-         w.model.reset();
+         const Model model = Model::load(mlp_path(), w.options);
+         w.predict(model, w.of_file, 3);
        }},
-      {"first_predict", loaded, [](World& w) { static_cast<void>(w.model->predict(w.x)); }},
-      {"graph_capture_and_replay", loaded,
-       [](World& w) {
-         for (int i = 0; i < 4; ++i) static_cast<void>(w.model->predict(w.x));
-       }},
-      {"new_batch_size", warm, [](World& w) { static_cast<void>(w.model->predict(random_rows(600, 7))); }},
-      {"chunks_in_two_sessions",
-       [](World& w) {
-         Options options = on_cuda();
-         options.max_batch = 2;
-         w.model.emplace(small_spec(), options);
-       },
-       [](World& w) { static_cast<void>(w.model->predict(w.x)); }},
-      {"set_activation", warm,
+      {"first_predict", false, made, [](World& w) { w.predict(*w.model, w.small); }},
+      {"new_batch_size", true, used, [](World& w) { w.predict(*w.model, w.large, 2); }},
+      {"set_activation", true, used,
        [](World& w) {
          const Model changed = w.model->with_activation("Dense_1", "tanh");
-         static_cast<void>(changed.predict(w.x));
+         w.predict(changed, w.small, 2);
        }},
-      {"cudnn",
+      {"cudnn", false,
        [](World& w) {
-         Options options = on_cuda();
-         options.engine = "gemm_bias_cudnn";
+         w.options.engine = "gemm_bias_cudnn";
          SpecBuilder builder;
-         w.model.emplace(builder.build({builder.dense(builder.input({7}), 7, 5, activation("tanh"))}), options);
+         w.model.emplace(builder.build({builder.dense(builder.input({7}), 7, 5, activation("tanh"))}), w.options);
        },
-       [](World& w) { static_cast<void>(w.model->predict(w.x)); }},
-      {"two_streams", on_device, [](World& w) { on_both_streams(*w.model, w, 6); }},
-      {"load_on_two_streams_with_graphs", on_device,
-       [](World& w) {
-         const Model second(small_spec(2), on_cuda());
-         on_both_streams(second, w, 5);
-       }},
-      {"set_activation_on_two_streams_with_graphs", on_device,
-       [](World& w) { on_both_streams(w.model->with_activation("Dense_1", "tanh"), w, 5); }},
-      {"set_activation_replayed", warm,
-       [](World& w) {
-         const Model changed = w.model->with_activation("Dense_1", "tanh");
-         for (int i = 0; i < 3; ++i) static_cast<void>(changed.predict(w.x));
-       }},
-      {"new_batch_size_replayed", warm,
-       [](World& w) {
-         const Tensor more = random_rows(70, 7);
-         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(more));
-       }},
-      {"first_predict_without_graphs",
-       [](World& w) {
-         Options options = on_cuda();
-         options.graphs = false;
-         w.model.emplace(small_spec(), options);
-       },
-       [](World& w) {
-         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(w.x));
-       }},
-      {"chunks_in_two_sessions_replayed",
-       [](World& w) {
-         Options options = on_cuda();
-         options.max_batch = 2;
-         w.model.emplace(small_spec(), options);
-       },
-       [](World& w) {
-         for (int i = 0; i < 3; ++i) static_cast<void>(w.model->predict(w.x));
-       }},
-      {"destroy_with_graphs_on_two_streams",
-       [](World& w) {
-         on_device(w);
-         on_both_streams(*w.model, w, 6);
-         w.model->predict_into(*w.device_x, *w.device_y, w.streams[1]);
-       },
-       [](World& w) { w.model.reset(); }},
-      {"destroy",
-       [](World& w) {
-         on_device(w);
-         w.model->predict_into(*w.device_x, *w.device_y, w.streams[0]);
+       [](World& w) { w.predict(*w.model, w.small); }},
+      {"destroy", true,
+       [used](World& w) {
+         used(w);
+         w.enqueue(*w.model, w.small, 2);
        },
        [](World& w) { w.model.reset(); }},
   };
 }
 
-class EachFault : public testing::TestWithParam<Scenario> {};
+void expect_typed(const Error& error) {
+  EXPECT_TRUE(error.code() == ErrorCode::device || error.code() == ErrorCode::out_of_memory) << error.what();
+  EXPECT_THAT(error.what(), testing::AnyOf(testing::HasSubstr("[cuda"), testing::HasSubstr("NVIDIA")))
+      << "the message names no call";
+}
 
-/// One scenario with a fault at call n. False when the scenario makes fewer calls.
-bool strike(const Scenario& scenario, std::uint64_t n, fake_cuda::Fault fault) {
-  restart_cuda({.seed = static_cast<unsigned>(n)});
-  bool struck = false;
-  {
-    World world;
-    scenario.prepare(world);
-    std::vector<float> before;
-    if (world.model) before = values_of(world.model->predict(world.x));
-    if (std::string_view(scenario.name).starts_with("first_predict") || std::string_view(scenario.name).starts_with("graph")) {
-      world.model.reset();
-      scenario.prepare(world);  // as nobody had predicted
-    }
-    fake_cuda::fail_nth(n, fault);
-    try {
-      scenario.act(world);
-    } catch (const Error& error) {
-      EXPECT_TRUE(error.code() == ErrorCode::device || error.code() == ErrorCode::out_of_memory) << error.what();
-      EXPECT_THAT(error.what(), testing::AnyOf(testing::HasSubstr("[cuda"), testing::HasSubstr("NVIDIA")))
-          << "the message names no call";
-    }
-    struck = fake_cuda::fault_struck();
-    fake_cuda::no_faults();
-    static_cast<void>(cudaGetLastError());
-    if (world.model) {
-      EXPECT_EQ(values_of(world.model->predict(world.x)), before) << "the same object works, with the same bits";
-    }
+/// Lets call n of `act` fail; whether there was one.
+template <typename Act>
+bool act_with_fault(std::uint64_t n, fake_cuda::Fault fault, const Act& act) {
+  fake_cuda::fail_nth(n, fault);
+  try {
+    act();
+  } catch (const Error& error) {
+    expect_typed(error);
   }
-  EXPECT_THAT(fake_cuda::misuses(), testing::IsEmpty());
-  stop_cuda();
-  EXPECT_EQ(fake_cuda::live(), fake_cuda::Live{}) << "leaks";
+  const bool struck = fake_cuda::fault_struck();
+  fake_cuda::no_faults();
+  static_cast<void>(cudaGetLastError());
   return struck;
 }
 
-TEST_P(EachFault, LeavesNothingBrokenAndNothingBehind) {
+void expect_nothing_left() {
+  EXPECT_THAT(fake_cuda::misuses(), testing::IsEmpty());
+  stop_cuda();
+  EXPECT_EQ(fake_cuda::live(), fake_cuda::Live{}) << "leaks";
+}
+
+/// One scenario with a fault at call n. False when the scenario makes fewer calls.
+bool strike(const Scenario& scenario, Way way, std::uint64_t n, fake_cuda::Fault fault) {
+  restart_cuda({.seed = static_cast<unsigned>(n)});
+  bool struck = false;
+  {
+    World world(way);
+    scenario.prepare(world);
+    std::vector<float> before;
+    if (world.model) before = world.answers();
+    if (world.model && !scenario.warm) {
+      world.model.reset();
+      scenario.prepare(world);  // as if nobody had predicted
+    }
+    if (std::string_view(scenario.name) == "destroy") world.enqueue(*world.model, world.small, 2);  // under way
+    struck = act_with_fault(n, fault, [&] { scenario.act(world); });
+    if (world.model) {
+      for (int i = 0; i < 2; ++i) EXPECT_EQ(world.answers(), before) << "the same object works, with the same bits";
+    } else {
+      scenario.act(world);  // a new object does
+    }
+  }
+  expect_nothing_left();
+  return struck;
+}
+
+/// Faults at n = 1, 2, 3 ... until there are none left to strike.
+template <typename Strike>
+void strike_all(const Strike& strike) {
   int faults = 0;
   for (const fake_cuda::Fault fault : {fake_cuda::Fault::once, fake_cuda::Fault::forever}) {
     for (std::uint64_t n = 1; n < 100'000; ++n) {
-      SCOPED_TRACE(core::concat(GetParam().name, ", ", fault == fake_cuda::Fault::once ? "once" : "for ever", " at call ", n));
-      if (!strike(GetParam(), n, fault)) break;
+      SCOPED_TRACE(core::concat(fault == fake_cuda::Fault::once ? "once" : "for ever", " at call ", n));
+      if (!strike(n, fault)) break;
       ++faults;
-      if (HasFailure()) return;
+      if (testing::Test::HasFailure()) return;
     }
   }
   EXPECT_GT(faults, 1);
-  RecordProperty("faults", faults);
-  std::cout << faults << " faults in " << GetParam().name << "\n";
+  testing::Test::RecordProperty("faults", faults);
+  std::cout << faults << " faults\n";
 }
 
-INSTANTIATE_TEST_SUITE_P(Cuda, EachFault, testing::ValuesIn(scenarios()),
-                         [](const auto& parameter) { return std::string(parameter.param.name); });
+class EachFault : public testing::TestWithParam<std::tuple<Scenario, Way>> {};
+
+TEST_P(EachFault, LeavesNothingBrokenAndNothingBehind) {
+  strike_all(
+      [](std::uint64_t n, fake_cuda::Fault fault) { return strike(std::get<0>(GetParam()), std::get<1>(GetParam()), n, fault); });
+}
+
+TEST(OpeningTheDevice, WithAFaultLeavesNothingBehindAndWorksTheNextTime) {
+  strike_all([](std::uint64_t n, fake_cuda::Fault fault) {
+    restart_cuda();
+    const auto open = [] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); };
+    const bool struck = act_with_fault(n, fault, open);
+    restart_cuda();  // what the driver answers is asked once a process
+    open();
+    expect_nothing_left();
+    return struck;
+  });
+}
+
+std::string name_of(const testing::TestParamInfo<std::tuple<Scenario, Way>>& info) {
+  return core::concat(std::get<0>(info.param).name, "_", testing::PrintToString(std::get<1>(info.param)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuda, EachFault,
+                         testing::Combine(testing::ValuesIn(scenarios()),
+                                          testing::Values(Way::steps, Way::graphs, Way::two_sessions, Way::two_streams)),
+                         name_of);
 
 }  // namespace
 }  // namespace lamella::test

@@ -30,7 +30,7 @@ endforeach()
 # The double as a plugin, for the command: LAMELLA_CUDA_PLUGIN=.../liblamella_cuda_fake.so lamella predict --device cuda ...
 if(LAMELLA_WITH_CUDA)
   get_property(cuda_sources GLOBAL PROPERTY LAMELLA_CUDA_SOURCES)
-  add_library(lamella_cuda_fake MODULE ${cuda_sources})
+  add_library(lamella_cuda_fake MODULE ${cuda_sources} ${CMAKE_CURRENT_SOURCE_DIR}/fake_cuda/driver.cpp)
   lamella_target(lamella_cuda_fake)
   target_include_directories(lamella_cuda_fake PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(lamella_cuda_fake PRIVATE lamella_kernels_host lamella_fake_cuda lamella)
@@ -39,4 +39,16 @@ if(LAMELLA_WITH_CUDA)
       --expected ${PROJECT_SOURCE_DIR}/examples/models/mlp_expected.npy --device cuda:0)
   set_tests_properties(fake.Command.VerifiesAModelOnThePlugin PROPERTIES LABELS fake
     ENVIRONMENT "LAMELLA_CUDA_PLUGIN=$<TARGET_FILE:lamella_cuda_fake>")
+
+  # What measures on a GPU host, so that it is known to run before there is one.
+  function(lamella_fake_bench name wanted)
+    add_test(NAME fake.Bench.${name} COMMAND ${ARGN})
+    set_tests_properties(fake.Bench.${name} PROPERTIES LABELS fake TIMEOUT 300 PASS_REGULAR_EXPRESSION "${wanted}"
+      ENVIRONMENT "LAMELLA_CUDA_PLUGIN=$<TARGET_FILE:lamella_cuda_fake>")
+  endfunction()
+  if(TARGET lamella_cli)
+    lamella_fake_bench(goals "automatic .* of 48 cells met it, 0 skipped" lamella_goals --small --driver $<TARGET_FILE:lamella_cuda_fake>)
+    lamella_fake_bench(goals_without_time "fused .* 0 of 0 cells met it, 48 skipped" lamella_goals --small --seconds 0 --driver $<TARGET_FILE:lamella_cuda_fake>)
+    lamella_fake_bench(host_predict "first_predict_ms.*compute_ms" lamella_host_predict ${PROJECT_SOURCE_DIR}/examples/models/mlp.keras cuda:0 0.0001)
+  endif()
 endif()

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a GPU is to reach, as ratios inside one run: prints JSON with every measured cell and, for each goal, what was wanted, the
+// worst that was found and how many cells met it. Goals: `replay`, microseconds a layer of a small model's graph; `elementwise`,
+// the share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an
+// engine against the best of all. What there was no time for is counted as skipped. Exit status: 0 measured (met or not), 5 no
+// GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see that it works
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <lamella/lamella.hpp>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "cli/bench/check.hpp"
+#include "cli/bench/cuda_clock.hpp"
+#include "cli/bench/grid.hpp"
+#include "cli/bench/measure.hpp"
+#include "cli/bench/subject.hpp"
+
+namespace {
+
+using namespace lamella;
+using namespace lamella::bench;
+using Json = nlohmann::ordered_json;
+
+struct Sizes {
+  std::vector<std::int64_t> batches{1, 64, 1024, 16384};
+  std::vector<std::int64_t> widths{64, 256, 1024, 4096};
+  std::int64_t replay_width = 256;
+};
+
+constexpr std::array kDTypes{DType::float32, DType::bfloat16, DType::float16};
+
+struct Goal {
+  const char* name;
+  const char* unit;
+  double wanted;
+  bool at_least;
+
+  [[nodiscard]] bool better(double a, double b) const { return at_least ? a > b : a < b; }
+  [[nodiscard]] bool met(double value) const { return at_least ? value >= wanted : value <= wanted; }
+};
+constexpr Goal kReplay{"replay", "us a layer", 3, false};
+constexpr Goal kElementwise{"elementwise", "share of the copy's bandwidth", 0.95, true};
+constexpr Goal kFused{"fused", "time over gemm_bias_activation's", 1.02, false};  // "never slower", and the noise of a median
+constexpr Goal kAutomatic{"automatic", "time over the best engine's", 1.03, false};
+constexpr std::array kGoals{kReplay, kElementwise, kFused, kAutomatic};
+
+/// A row on the host.
+Tensor row_of(const Tensor& flat, std::int64_t row, std::int64_t width) {
+  const auto* const first =
+      static_cast<const std::byte*>(flat.data()) + static_cast<std::size_t>(row * width) * size_of(flat.dtype());
+  return Tensor::copy_of(TensorView(first, {1, width}, flat.dtype(), flat.device())).to(Device::cpu());
+}
+
+class Goals {
+ public:
+  Goals(Device device, const std::string& driver, double seconds, bool small)
+      : device_(device), clock_(make_cuda_clock(device.index(), driver)), seconds_(seconds) {
+    if (small) sizes_ = {{1, 5}, {4, 19}, 8};
+    settings_.candidate_us = small ? 1 : 15e3;
+    settings_.sample_us = small ? 1 : 500;
+    settings_.least_samples = small ? 3 : 7;
+    settings_.fewest_samples = 3;
+    settings_.most_samples = small ? 3 : 51;
+  }
+
+  Json run() {
+    replay();
+    for (const DType dtype : kDTypes) {
+      memory_for(sizes_.widths.back(), dtype);
+      elementwise(dtype);
+    }
+    for (const std::int64_t width : sizes_.widths) {
+      for (const DType dtype : kDTypes) {
+        memory_for(width, dtype);
+        for (const char* activation : {"relu", "gelu", "tanh", "silu"}) layers(width, dtype, activation);
+      }
+    }
+    Json goals = Json::array();
+    for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
+    return {{"device", to_string(device_)}, {"seconds", elapsed()}, {"goals", goals}, {"cells", cells_}};
+  }
+
+ private:
+  struct Way {
+    std::string engine;  ///< empty: the library's choice
+    std::unique_ptr<Model> model;
+  };
+
+  static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+  [[nodiscard]] double elapsed() const { return now() - begin_; }
+  static int threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+  /// False, and counted as skipped: there is no time left.
+  bool begin(const Goal& goal, int cells = 1) {
+    if (elapsed() < seconds_) return true;
+    skipped_[goal.name] += cells;
+    if (goal.name == std::string_view(kAutomatic.name)) skipped_[kFused.name] += cells;  // the same cells
+    return false;
+  }
+
+  void add(const Goal& goal, double value, Json cell) {
+    Json row{{"goal", goal.name}, {"value", value}, {"met", goal.met(value)}};
+    row.update(cell);
+    cells_.push_back(std::move(row));
+  }
+
+  [[nodiscard]] Json verdict(const Goal& goal) {
+    int cells = 0;
+    int met = 0;
+    Json worst;
+    for (const Json& cell : cells_) {
+      if (cell["goal"] != goal.name) continue;
+      ++cells;
+      met += cell["met"].get<bool>() ? 1 : 0;
+      if (worst.is_null() || goal.better(worst["value"], cell["value"])) worst = cell;
+    }
+    return {{"goal", goal.name},
+            {"unit", goal.unit},
+            {goal.at_least ? "at_least" : "at_most", goal.wanted},
+            {"cells", cells},
+            {"met", met},
+            {"worst", worst},
+            {"skipped", skipped_[goal.name]}};
+  }
+
+  void memory_for(std::int64_t width, DType dtype) {
+    if (elapsed() >= seconds_) return;
+    const Shape flat{sizes_.batches.back() * width};
+    host_ = random_tensor(flat, dtype, 1);
+    poison_ = Tensor(flat, dtype);
+    poison(poison_);
+    y_ = Tensor();
+    x_ = host_.to(device_);
+    y_ = poison_.to(device_);
+  }
+
+  /// On the first rows of the input and the output.
+  [[nodiscard]] Call call_of(const Model& model, std::int64_t batch, std::int64_t width) {
+    const Shape shape{batch, width};
+    const TensorView src(std::as_const(x_).data(), shape, x_.dtype(), device_);
+    const MutableTensorView dst(y_.data(), shape, y_.dtype(), device_);
+    return [&model, src, dst, stream = clock_->stream()] { model.predict_into(src, dst, stream); };
+  }
+
+  /// Runs it once into poisoned memory and compares the first and the last row with float64 plain loops.
+  void expect_right_rows(const std::string& what, const Subject& subject, const Model& reference, const Model& model) {
+    const auto& [batch, width] = std::pair(subject.cell().batch, subject.cell().width);
+    y_ = Tensor();
+    y_ = poison_.to(device_);
+    static_cast<void>(clock_->time(call_of(model, batch, width), 1));
+    for (const std::int64_t row : {std::int64_t{0}, batch - 1}) {
+      expect_right(what, row_of(y_, row, width), reference.predict(row_of(host_, row, width)), {0},
+                   tolerance(y_.dtype(), width, subject.cell().depth));
+    }
+  }
+
+  void replay() {
+    for (const DType dtype : kDTypes) {
+      const Cell cell{.level = Level::model, .width = sizes_.replay_width, .depth = 4, .dtype = dtype, .activation = "tanh"};
+      if (!begin(kReplay)) continue;
+      const Subject subject(cell);
+      Runnable runnable(subject, subject.compile({.device = device_}, threads()), clock_->stream());
+      static_cast<void>(runnable.run_once(*clock_));
+      const Timing timing = measure(*clock_, std::array{runnable.call()}, settings_)[0];
+      add(kReplay, timing.median_us / static_cast<double>(cell.depth),
+          {{"dtype", name(dtype)},
+           {"batch", 1},
+           {"width", cell.width},
+           {"layers", cell.depth},
+           {"us", timing.median_us},
+           {"spread", timing.spread},
+           {"engines", runnable.explained().engines}});
+    }
+  }
+
+  void elementwise(DType dtype) {
+    const auto bytes = static_cast<std::size_t>(2 * y_.shape().elements()) * size_of(dtype);
+    double copy = 0;  // bytes a microsecond
+    for (const std::string_view activation : activation_names()) {
+      if (activation == "threshold" || activation == "linear") continue;  // needs values; moves nothing
+      if (is_rowwise(lamella::activation(activation).kind)) continue;
+      if (!begin(kElementwise)) continue;
+      if (copy == 0) copy = clock_->copy_rate(bytes);
+      const Subject subject({.level = Level::activation,
+                             .batch = sizes_.batches.back(),
+                             .width = sizes_.widths.back(),
+                             .dtype = dtype,
+                             .activation = std::string(activation)});
+      const Model model = subject.compile({.device = device_}, threads());
+      expect_right_rows(std::string(activation), subject, subject.reference(threads()), model);
+      const Timing timing =
+          measure(*clock_, std::array{call_of(model, subject.cell().batch, subject.cell().width)}, settings_)[0];
+      const double rate = static_cast<double>(bytes) / timing.median_us;
+      add(kElementwise, rate / copy,
+          {{"dtype", name(dtype)},
+           {"activation", activation},
+           {"bytes", bytes},
+           {"us", timing.median_us},
+           {"spread", timing.spread},
+           {"gb_per_s", rate * 1e-3},
+           {"copy_gb_per_s", copy * 1e-3}});
+    }
+  }
+
+  /// One kind of layer by the library's choice and by every engine that does not refuse, at every batch.
+  void layers(std::int64_t width, DType dtype, const std::string& activation) {
+    if (!begin(kAutomatic, static_cast<int>(sizes_.batches.size()))) return;
+    const Subject subject(
+        {.level = Level::layer, .batch = sizes_.batches.back(), .width = width, .dtype = dtype, .activation = activation});
+    const Model reference = subject.reference(threads());
+    std::vector<Way> ways;
+    std::vector<std::string> engines{""};
+    engines.insert(engines.end(), kCudaDenseEngines.begin(), kCudaDenseEngines.end());
+    for (const std::string& engine : engines) {
+      Way way{engine, std::make_unique<Model>(subject.compile({.device = device_, .engine = engine}, threads()))};
+      try {
+        expect_right_rows(engine + " " + activation, subject, reference, *way.model);
+        ways.push_back(std::move(way));
+      } catch (const ArgumentError&) {
+        if (engine.empty()) throw;  // else it has refused
+      }
+    }
+    for (const std::int64_t batch : sizes_.batches) {
+      if (begin(kAutomatic)) cell(subject.cell(), batch, ways);
+    }
+  }
+
+  void cell(const Cell& kind, std::int64_t batch, const std::vector<Way>& ways) {
+    std::vector<Call> calls;
+    for (const Way& way : ways) calls.push_back(call_of(*way.model, batch, kind.width));
+    const std::vector<Timing> timings = measure(*clock_, calls, settings_);
+    Json us = Json::object();
+    double best = 0;
+    std::string best_engine;
+    for (std::size_t i = 1; i < ways.size(); ++i) {
+      const double time = timings[i].median_us;
+      us[ways[i].engine] = time;
+      if (best_engine.empty() || time < best) {
+        best = time;
+        best_engine = ways[i].engine;
+      }
+    }
+    const auto steps = Json::parse(ways[0].model->explain({.batch = batch, .json = true}))["steps"];
+    const Json about{{"dtype", name(*kind.dtype)},
+                     {"activation", kind.activation},
+                     {"batch", batch},
+                     {"width", kind.width},
+                     {"automatic_us", timings[0].median_us},
+                     {"spread", timings[0].spread},
+                     {"chosen", steps[0]["engine"]},
+                     {"best", best_engine},
+                     {"us", us}};
+    add(kAutomatic, timings[0].median_us / best, about);
+    if (us.contains("gemm_then_epilogue") && us.contains("gemm_bias_activation")) {
+      add(kFused, us["gemm_then_epilogue"].get<double>() / us["gemm_bias_activation"].get<double>(),
+          {{"dtype", name(*kind.dtype)}, {"activation", kind.activation}, {"batch", batch}, {"width", kind.width}});
+    }
+  }
+
+  Device device_;
+  std::unique_ptr<Clock> clock_;
+  double seconds_;
+  double begin_ = now();
+  Sizes sizes_;
+  Settings settings_;
+  Tensor host_, poison_, x_, y_;
+  Json cells_ = Json::array();
+  std::map<std::string, int> skipped_;
+};
+
+/// One cell a line: results are kept in git, and read there.
+void print(const Json& result) {
+  std::printf("{\"device\": %s, \"seconds\": %s,\n", result["device"].dump().c_str(), result["seconds"].dump().c_str());
+  for (const char* list : {"goals", "cells"}) {
+    std::printf("\"%s\": [", list);
+    for (std::size_t i = 0; i < result[list].size(); ++i)
+      std::printf("%s\n%s", i == 0 ? "" : ",", result[list][i].dump().c_str());
+    std::printf("\n]%s\n", std::strcmp(list, "goals") == 0 ? "," : "}");
+  }
+}
+
+void tell(const Json& goals) {
+  for (const Json& goal : goals) {
+    const bool at_least = goal.contains("at_least");
+    std::fprintf(stderr, "%-12s %s %g %s: %d of %d cells met it, %d skipped, the worst %s\n",
+                 goal["goal"].get<std::string>().c_str(), at_least ? "at least" : "at most",
+                 goal[at_least ? "at_least" : "at_most"].get<double>(), goal["unit"].get<std::string>().c_str(),
+                 goal["met"].get<int>(), goal["cells"].get<int>(), goal["skipped"].get<int>(),
+                 goal["worst"].is_null() ? "none" : goal["worst"]["value"].dump().c_str());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string device = "cuda:0";
+  std::string driver = "libcuda.so.1";
+  double seconds = 300;
+  bool small = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const bool more = i + 1 < argc;
+    if (word == "--small") {
+      small = true;
+    } else if (word == "--device" && more) {
+      device = argv[++i];
+    } else if (word == "--driver" && more) {
+      driver = argv[++i];
+    } else if (word == "--seconds" && more) {
+      seconds = std::atof(argv[++i]);
+    } else {
+      std::fprintf(stderr, "usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]\n");
+      return 2;
+    }
+  }
+  try {
+    if (const std::string why = why_no_cuda(); !why.empty()) throw DeviceError(ErrorCode::device, why);
+    const Json result = Goals(Device::parse(device), driver, seconds, small).run();
+    print(result);
+    tell(result["goals"]);
+  } catch (const DeviceError& error) {
+    std::fprintf(stderr, "goals: not measured: %s\n", error.what());
+    return 5;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "goals: %s\n", error.what());
+    return 1;
+  }
+}

@@ -21,18 +21,19 @@ struct Chosen {
   std::string engine;
   std::map<std::string, std::string> refused;
 };
-Chosen chosen(const Model& model) {
-  const auto step = nlohmann::json::parse(model.explain({.batch = 5, .json = true})).at("steps").at(0);
+Chosen chosen(const Model& model, std::int64_t batch = 12) {
+  const auto steps = nlohmann::json::parse(model.explain({.batch = batch, .json = true})).at("steps");
+  const auto& step = steps.at(steps.at(0).at("engine") == "kernel" ? 1 : 0);  // behind a cast
   Chosen result{step.at("engine"), {}};
   for (const auto& refusal : step.at("refused")) result.refused[refusal.at("engine")] = refusal.at("why");
   return result;
 }
 
-void expect_right(const Model& model) {
+void expect_right(const Model& model, std::int64_t rows = 12) {
   Options exact;
   exact.device = Device::cpu();
   exact.engine = "reference";
-  const Tensor x = random_rows(5, 31);
+  const Tensor x = random_rows(rows, 31);
   expect_near(values_of(model.predict(x)), values_of(relu_model(exact).predict(x)));
 }
 
@@ -75,6 +76,34 @@ TEST_F(CudaEngineChoiceTest, AnEngineThatIsAskedForByNameSaysThatThereIsNoAlgori
     EXPECT_EQ(error.code(), ErrorCode::value);
     EXPECT_THAT(error.what(), testing::HasSubstr("engine 'gemm_then_epilogue' cannot do this: cuBLASLt offers no algorithm"));
   }
+}
+
+TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
+  const Model model = relu_model();
+  EXPECT_EQ(chosen(model, 8).engine, "small_batch");
+  expect_right(model, 8);
+  const Chosen more = chosen(model, 9);  // padded
+  EXPECT_NE(more.engine, "small_batch");
+  EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 8 rows, and there are 16");
+  Options options = on_cuda();
+  options.engine = "small_batch";
+  const Model forced = relu_model(options);
+  expect_right(forced, 3);
+  EXPECT_THROW(static_cast<void>(forced.predict(random_rows(9, 31))), ArgumentError);
+}
+
+TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
+  Options options = on_cuda();
+  options.determinism = Determinism::batch_invariant;
+  EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
+              testing::HasSubstr("larger batches are added in another order"));
+  options = on_cuda();
+  options.dtype = DType::float64;
+  EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"), testing::HasSubstr("it computes in float32"));
+  options = on_cuda();
+  options.fusion = Fusion::none;
+  EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
+              testing::HasSubstr("another kind of fusion was asked for"));
 }
 
 }  // namespace

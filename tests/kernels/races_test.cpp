@@ -50,6 +50,15 @@ TEST(RacesTest, TiledGemm) {
   }
 }
 
+TEST(RacesTest, SmallBatch) {
+  Buffer src(std::vector<double>(3 * 70, 1.0), DType::float32);
+  Buffer kernel(std::vector<double>(70 * 12, 2.0), DType::float32, true);
+  Buffer dst(3 * 11, DType::float32);
+  const kernels::SmallBatch args{{}, DType::float32, src.data(), kernel.data(), nullptr, dst.data(), 3, 70, 11, 12};
+  ASSERT_EQ(kernels::small_batch(args, nullptr), cudaSuccess);
+  EXPECT_THAT(dst.values(), testing::Each(140.0));
+}
+
 TEST(RacesTest, TransposeOfMoreTilesThanOne) {
   std::vector<double> x(40 * 35);
   std::iota(x.begin(), x.end(), 0.0);

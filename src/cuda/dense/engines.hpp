@@ -11,6 +11,7 @@ namespace lamella::cuda {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
 
+const DenseEngine& small_batch_engine();           ///< lamella's own, for few rows: bias and any activation inside
 const DenseEngine& cublaslt_epilogue_engine();     ///< cuBLASLt's product with bias and activation inside
 const DenseEngine& gemm_then_epilogue_engine();    ///< cuBLASLt's product, then bias and any activation in one pass
 const DenseEngine& gemm_bias_activation_engine();  ///< product, bias, activation by our kernel: three passes
@@ -19,9 +20,9 @@ const DenseEngine& tiled_engine();                 ///< lamella's own product; a
 
 /// Best first; the last refuses no floating dtype.
 inline std::span<const DenseEngine* const> dense_engines() {
-  static const std::array<const DenseEngine*, 5> engines{&cublaslt_epilogue_engine(), &gemm_then_epilogue_engine(),
-                                                         &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),
-                                                         &tiled_engine()};
+  static const std::array<const DenseEngine*, 6> engines{&small_batch_engine(),        &cublaslt_epilogue_engine(),
+                                                         &gemm_then_epilogue_engine(), &gemm_bias_activation_engine(),
+                                                         &gemm_bias_cudnn_engine(),    &tiled_engine()};
   return engines;
 }
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/dense/engines.hpp"
+#include "kernels/kernels.hpp"
+#include "ops/dense.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+class Engine final : public DenseEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "small_batch"; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+    if (std::string why = ops::refused_by_all(d, {}, "has bias and activation in its own product"); !why.empty()) return why;
+    if (d.dtype == DType::float64) return "it computes in float32";
+    if (d.determinism == Determinism::batch_invariant)
+      return "the bits of a row may not depend on the batch, and larger batches are added in another order";
+    if (d.batch > kernels::kSmallBatch)
+      return core::concat("it takes at most ", kernels::kSmallBatch, " rows, and there are ", d.batch);
+    return {};
+  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
+    return d.has_bias ? "bias+activation" : "activation";
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
+    return make_plan([d, kernel = kernel_on_device(constants, d, context), bias, device = context.device_index](
+                         CudaStream& stream, const ops::Args& args) {
+      const kernels::SmallBatch product{d.activation, d.dtype, args.srcs[0], kernel.data.get(), bias.get(),
+                                        args.dst,     d.batch, d.inputs,     d.units,           kernel.stride};
+      check(kernels::small_batch(product, handle_of(stream)), device, "small_batch kernel");
+    });
+  }
+};
+
+}  // namespace
+
+const DenseEngine& small_batch_engine() {
+  static const Engine engine;
+  return engine;
+}
+
+}  // namespace lamella::cuda

@@ -27,6 +27,7 @@ enum class ErrorCode {
   device,         ///< a device is absent or refused a call
   device_lost,    ///< a device failed for good; only a new process recovers it
   out_of_memory,  ///< host or device memory ran out
+  cancelled,      ///< the caller asked for an end before the work was done
   internal,       ///< lamella broke its own rules; please report it
 };
 

@@ -25,6 +25,7 @@ std::string_view name(ErrorCode code) noexcept {
     case ErrorCode::device: return "E_DEVICE";
     case ErrorCode::device_lost: return "E_DEVICE_LOST";
     case ErrorCode::out_of_memory: return "E_OUT_OF_MEMORY";
+    case ErrorCode::cancelled: return "E_CANCELLED";
     case ErrorCode::internal: return "E_INTERNAL";
   }
   return "E_INTERNAL";

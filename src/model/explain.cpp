@@ -30,6 +30,11 @@ std::string amount(double value) {
   return text;
 }
 
+/// Text is put together by hand: a JSON container of nlohmann's cannot be destroyed without memory.
+std::string json_text(std::string_view text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 std::string explain_text(const Explained& explained, const std::string& why_this_device) {
@@ -58,26 +63,27 @@ std::string explain_text(const Explained& explained, const std::string& why_this
 
 std::string explain_json(const Explained& explained) {
   const Program& program = *explained.program;
-  nlohmann::ordered_json steps = nlohmann::ordered_json::array();
-  for (const ProgramStep& step : program.steps) {
-    const ops::Desc whole = at_batch(explained.graph->steps[steps.size()].desc, explained.batch);
-    nlohmann::ordered_json refused = nlohmann::ordered_json::array();
-    for (const ops::Refusal& refusal : step.choice.refused) refused.push_back({{"engine", refusal.engine}, {"why", refusal.why}});
-    steps.push_back({{"op", op_of(step)},
-                     {"layers", step.layers},
-                     {"engine", step.choice.engine},
-                     {"fused", step.choice.fused},
-                     {"refused", refused},
-                     {"bytes", bytes_of(whole)},
-                     {"flops", flops_of(whole)},
-                     {"workspace", step.choice.plan->workspace_bytes()}});
+  std::string steps;
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const ProgramStep& step = program.steps[i];
+    const ops::Desc whole = at_batch(explained.graph->steps[i].desc, explained.batch);
+    std::string layers;
+    for (const std::string& layer : step.layers) layers += core::concat(layers.empty() ? "" : ", ", json_text(layer));
+    std::string refused;
+    for (const ops::Refusal& refusal : step.choice.refused) {
+      refused += core::concat(refused.empty() ? "" : ", ", R"({"engine": )", json_text(refusal.engine), R"(, "why": )", json_text(refusal.why), "}");
+    }
+    steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers, R"(], "engine": )",
+                          json_text(step.choice.engine), R"(, "fused": )", json_text(step.choice.fused), R"(, "refused": [)", refused, R"(], "bytes": )",
+                          bytes_of(whole), R"(, "flops": )", flops_of(whole), R"(, "workspace": )", step.choice.plan->workspace_bytes(), "}");
   }
-  nlohmann::ordered_json result{{"device", to_string(explained.device)}, {"batch", explained.batch}, {"steps", steps}};
+  std::string text = core::concat("{\n  \"device\": ", json_text(to_string(explained.device)), ",\n  \"batch\": ", explained.batch,
+                                  ",\n  \"steps\": [\n    ", steps, "\n  ]");
   if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
-    result["chunks"] = {{"count", chunks.count}, {"rows", chunks.rows}, {"at_once", chunks.at_once}};
+    text += core::concat(",\n  \"chunks\": {\"count\": ", chunks.count, ", \"rows\": ", chunks.rows, ", \"at_once\": ", chunks.at_once, "}");
   }
-  if (const std::string captured = program.captured.get(); !captured.empty()) result["graph"] = captured;
-  return result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(",\n  \"graph\": ", json_text(captured));
+  return text + "\n}";
 }
 
 }  // namespace lamella::model

@@ -61,6 +61,9 @@ class ConstantsPool {
 /// Throws ArgumentError (shape, unsupported) that names the layer.
 [[nodiscard]] Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool);
 
+/// The sample shapes that the outputs of each node of `spec` have; none from the node on that cannot be lowered.
+[[nodiscard]] std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes);
+
 /// Folds affine steps into Dense where that changes rounding only, and attaches activations to the Dense before them.
 void fuse(Graph& graph, ConstantsPool& pool);
 

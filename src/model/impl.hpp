@@ -75,6 +75,8 @@ struct Model::Impl {
 
 namespace model {
 
+/// True for a Normalization whose mean and variance stand in its config: Keras has no weights there.
+[[nodiscard]] bool has_given_statistics(const core::LayerSpec& layer);
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
 /// What explain() shows: `batch` rows, gone through in chunks by a program.

@@ -10,7 +10,9 @@ namespace {
 void collect(const core::ModelSpec& spec, std::vector<LayerInfo>& into) {
   for (const auto& layer : spec.layers) {
     LayerInfo info{layer->name, layer->class_name, layer->path, layer->config_json, {}};
-    for (const core::Weight& w : layer->weights) info.weights.emplace_back(w.name, w.value->view());
+    if (!model::has_given_statistics(*layer)) {
+      for (const core::Weight& w : layer->weights) info.weights.emplace_back(w.name, w.value->view());
+    }
     if (const auto* dense = std::get_if<core::DenseParams>(&layer->params); dense != nullptr && dense->activation_layer) {
       for (const core::Weight& w : dense->activation_layer->weights) info.weights.emplace_back(w.name, w.value->view());
     }
@@ -67,6 +69,12 @@ std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, 
 }
 
 }  // namespace
+
+bool model::has_given_statistics(const core::LayerSpec& layer) {
+  if (!std::holds_alternative<core::NormalizationParams>(layer.params)) return false;
+  const core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
+  return config->is_object() && config->contains("mean") && !config->at("mean").is_null();
+}
 
 std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer, std::string_view activation) {
   auto result = replaced_in(spec, layer, lamella::activation(activation), activation);

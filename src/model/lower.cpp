@@ -49,7 +49,17 @@ int Lowering::transposed(int value, const std::vector<int>& axes, const std::str
 }
 
 std::vector<int> Lowering::model(const core::ModelSpec& spec, const std::vector<int>& inputs) {
-  std::vector<std::vector<int>> results(spec.nodes.size());
+  std::vector<std::vector<int>> results;
+  nodes(spec, inputs, results);
+  std::vector<int> outputs;
+  for (const core::ValueRef& ref : spec.outputs) {
+    outputs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
+  }
+  return outputs;
+}
+
+void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs, std::vector<std::vector<int>>& results) {
+  results.resize(spec.nodes.size());
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
     results[static_cast<std::size_t>(spec.inputs[i].node)] = {inputs.at(i)};
   }
@@ -62,11 +72,6 @@ std::vector<int> Lowering::model(const core::ModelSpec& spec, const std::vector<
     }
     results[n] = layer(*spec.layers.at(static_cast<std::size_t>(node.layer)), srcs);
   }
-  std::vector<int> outputs;
-  for (const core::ValueRef& ref : spec.outputs) {
-    outputs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
-  }
-  return outputs;
 }
 
 Graph Lowering::finish(const std::vector<int>& outputs) {
@@ -83,8 +88,9 @@ Graph Lowering::finish(const std::vector<int>& outputs) {
   return std::move(graph_);
 }
 
-Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {
-  Lowering lowering(options, pool);
+namespace {
+
+std::vector<int> add_inputs(Lowering& lowering, const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes) {
   std::vector<int> inputs;
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
     const auto& node = spec.nodes.at(static_cast<std::size_t>(spec.inputs[i].node));
@@ -92,7 +98,30 @@ Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes
     // Integer inputs enter as float32: every layer that takes them computes in floating point.
     inputs.push_back(lowering.add_input(sample_shapes.at(i), is_floating(params.dtype) ? params.dtype : DType::float32));
   }
-  return lowering.finish(lowering.model(spec, inputs));
+  return inputs;
+}
+
+}  // namespace
+
+Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {
+  Lowering lowering(options, pool);
+  return lowering.finish(lowering.model(spec, add_inputs(lowering, spec, sample_shapes)));
+}
+
+std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes) {
+  const Options options;
+  ConstantsPool pool;
+  Lowering lowering(options, pool);
+  std::vector<std::vector<int>> results(spec.nodes.size());
+  try {
+    lowering.nodes(spec, add_inputs(lowering, spec, sample_shapes), results);
+  } catch (const Error&) {  // what was reached before has its shape
+  }
+  std::vector<std::vector<Shape>> shapes(spec.nodes.size());
+  for (std::size_t n = 0; n < shapes.size(); ++n) {
+    for (const int value : results[n]) shapes[n].push_back(lowering.at(value).sample);
+  }
+  return shapes;
 }
 
 }  // namespace lamella::model

@@ -23,6 +23,9 @@ class Lowering {
   }
   /// Walks the nodes of a model; returns the values of its outputs.
   std::vector<int> model(const core::ModelSpec& spec, const std::vector<int>& inputs);
+  /// The same, with the values of every node's outputs in `results`: those before the one that throws, too.
+  void nodes(const core::ModelSpec& spec, const std::vector<int>& inputs, std::vector<std::vector<int>>& results);
+  [[nodiscard]] const Value& at(int value) const { return graph_.values[static_cast<std::size_t>(value)]; }
   [[nodiscard]] Graph finish(const std::vector<int>& outputs);
 
  private:
@@ -34,7 +37,6 @@ class Lowering {
   int cast(int value, DType dtype, const std::string& layer);
   /// The sample with its axes in another order.
   int transposed(int value, const std::vector<int>& axes, const std::string& layer);
-  [[nodiscard]] const Value& at(int value) const { return graph_.values[static_cast<std::size_t>(value)]; }
 
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);

@@ -155,9 +155,15 @@ struct Rows {
   }
 };
 
+/// Asked between parts, never within one.
+void expect_no_stop(const std::stop_token& stop, std::int64_t begun, std::int64_t rows) {
+  if (!stop.stop_requested()) return;
+  throw Error(ErrorCode::cancelled, core::concat("[Model::predict] cancelled when ", begun, " of ", rows, " rows were begun"));
+}
+
 /// Chunks of rows go to two sessions in turn: while one computes, the other's memory is copied.
 template <typename Impl>
-void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out) {
+void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out, const std::stop_token& stop) {
   const bool one_chunk = in.rows <= impl.options.max_batch;
   std::array<std::optional<typename Impl::Lease>, 2> lanes;
   std::array<std::int64_t, 2> begun{-1, -1};
@@ -170,6 +176,13 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
   for (std::int64_t row = 0; row < in.rows; lane = one_chunk ? 0 : 1 - lane) {
     const std::int64_t batch = std::min(in.rows - row, impl.options.max_batch);
     finish(lane);
+    if (stop.stop_requested()) {
+      finish(1 - lane);
+      for (auto& session : lanes) {
+        if (session) session->keep_on_error(true);
+      }
+      expect_no_stop(stop, row, in.rows);
+    }
     if (!lanes[lane]) lanes[lane].emplace(impl);
     std::vector<const void*> srcs;
     for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
@@ -202,7 +215,7 @@ void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& 
 
 }  // namespace
 
-std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
+std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std::stop_token& stop) const {
   const Impl& impl = *impl_;
   const Prepared in = prepare(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
   const auto graph = impl.graph(in.samples);
@@ -215,10 +228,11 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
     out.bytes.push_back(static_cast<std::size_t>(v.sample.elements()) * size_of(v.dtype));
   }
   if (impl.options.device.is_cuda()) {
-    predict_by_chunks(impl, graph, in, out);
+    predict_by_chunks(impl, graph, in, out, stop);
     return outputs;
   }
   run_in_chunks(impl, graph, in.rows, nullptr, [&](model::Session& session, const auto& program, std::int64_t row) {
+    expect_no_stop(stop, row, in.rows);
     std::vector<const void*> srcs;
     for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
     session.run(program, srcs, out.at(row));
@@ -226,13 +240,13 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs) const {
   return outputs;
 }
 
-Tensor Model::predict(const TensorView& x) const {
+Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
   LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument, "[Model::predict] the model has ", impl_->output_names.size(), " outputs (",
                   listed(impl_->output_names), "); use the overload that returns all of them");
-  return std::move(predict(std::span(&x, 1)).front());
+  return std::move(predict(std::span(&x, 1), stop).front());
 }
 
-std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs) const {
+std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs, const std::stop_token& stop) const {
   for (const auto& [key, view] : inputs) {
     LAMELLA_EXPECTS(std::find(impl_->input_names.begin(), impl_->input_names.end(), key) != impl_->input_names.end(), value,
                     "[Model::predict] no input is called '", core::escaped(key), "'; there are: ", listed(impl_->input_names));
@@ -243,7 +257,7 @@ std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inpu
     LAMELLA_EXPECTS(found != inputs.end(), missing, "[Model::predict] input '", core::escaped(key), "' is not given");
     ordered.push_back(found->second);
   }
-  return predict(ordered);
+  return predict(ordered, stop);
 }
 
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const { run_into(src, dst, nullptr, true); }

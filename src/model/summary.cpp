@@ -5,24 +5,48 @@
 #include <cstdio>
 #include <set>
 
+#include "core/owned_json.hpp"
+#include "keras/json.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
 namespace model {
 namespace {
 
-constexpr std::size_t kWidth = 88;
+constexpr std::size_t kLinearWidth = 88;  // as Keras' tables
+constexpr std::size_t kGraphWidth = 108;
 
 struct Count {
   std::int64_t elements = 0;
   std::int64_t bytes = 0;
+  std::int64_t fixed_elements = 0;  ///< of those, what training would leave alone
+  std::int64_t fixed_bytes = 0;
 };
 
+bool trainable(const core::LayerSpec& layer) {
+  const core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
+  return !config->is_object() || !config->contains("trainable") || config->at("trainable") != nlohmann::json(false);
+}
+
 void add(const core::LayerSpec& layer, Count& count, std::set<const Tensor*>& seen) {
+  if (has_given_statistics(layer)) return;
+  const bool normalization = std::holds_alternative<core::NormalizationParams>(layer.params);
+  const bool learns = !layer.weights.empty() && !normalization && trainable(layer);
   for (const core::Weight& w : layer.weights) {
     if (!seen.insert(w.value.get()).second) continue;  // shared layers count once
-    count.elements += w.value->shape().elements();
-    count.bytes += static_cast<std::int64_t>(w.value->bytes());
+    if (normalization && w.name == "mean") {  // Keras has an int32 'count' beside it, which inference does without
+      count.elements += 1;
+      count.bytes += 4;
+      count.fixed_elements += 1;
+      count.fixed_bytes += 4;
+    }
+    const std::int64_t elements = w.value->shape().elements();
+    const auto bytes = static_cast<std::int64_t>(w.value->bytes());
+    count.elements += elements;
+    count.bytes += bytes;
+    if (learns && !w.name.starts_with("moving_")) continue;
+    count.fixed_elements += elements;
+    count.fixed_bytes += bytes;
   }
   if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) {
     for (const auto& inner : nested->model->layers) add(*inner, count, seen);
@@ -48,67 +72,174 @@ std::string readable(std::int64_t bytes) {
   return text;
 }
 
-/// `text` in exactly `width` columns; what does not fit ends in "...".
-std::string cell(std::string text, std::size_t width, bool right = false) {
-  if (text.size() > width) text = text.substr(0, width - 3) + "...";
-  const std::string space(width - text.size(), ' ');
-  return right ? space + text : text + space;
+/// How many columns a terminal needs for UTF-8 text: one a code point, near enough for names.
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
-std::string shape_text(const std::vector<core::Extent>& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + (shape[i] ? std::to_string(*shape[i]) : "None");
-  return text + (shape.size() == 1 ? ",)" : ")");
-}
-
-/// Output shapes of the layers, batch first; found by lowering the model layer by layer.
-std::vector<std::string> output_shapes(const core::ModelSpec& spec) {
-  std::vector<std::string> shapes(spec.layers.size(), "?");
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    if (const auto* input = std::get_if<core::InputParams>(&spec.layers[l]->params)) shapes[l] = shape_text(input->batch_shape);
+/// The bytes of `text` that fill `width` columns.
+std::size_t prefix(std::string_view text, std::size_t width) {
+  std::size_t at = 0;
+  for (std::size_t used = 0; at < text.size(); ++at) {
+    const bool begins = (static_cast<unsigned char>(text[at]) & 0xC0U) != 0x80U;
+    if (begins && used++ == width) break;
   }
-  for (std::size_t n = 0; n < spec.nodes.size(); ++n) {
-    const auto layer = static_cast<std::size_t>(spec.nodes[n].layer);
-    if (shapes[layer] != "?") continue;
-    core::ModelSpec part = spec;
-    part.outputs = {{static_cast<int>(n), 0}};
-    part.output_names = {"output"};
-    try {
-      const Model model(std::make_shared<const core::ModelSpec>(std::move(part)), {.device = Device::cpu(), .threads = 1});
-      std::vector<core::Extent> shape{std::nullopt};
-      for (const std::int64_t extent : model.output_shape(0)) shape.push_back(extent < 0 ? core::Extent{} : core::Extent{extent});
-      shapes[layer] = shape_text(shape);
-    } catch (const Error&) {  // the shape stays unknown; running the model will say why
+  return at;
+}
+
+/// Broken at spaces into lines of at most `width` columns; words that are longer are cut.
+std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines;
+  while (columns(text) > width) {
+    const std::size_t most = prefix(text, width);
+    const std::size_t space = text.rfind(' ', most);
+    const bool cut = space == std::string_view::npos || space == 0;
+    lines.emplace_back(text.substr(0, cut ? most : space));
+    text.remove_prefix(cut ? most : space + 1);
+  }
+  lines.emplace_back(text);
+  return lines;
+}
+
+/// The box that Keras draws.
+class Table {
+ public:
+  explicit Table(std::vector<std::size_t> widths) : widths_(std::move(widths)) {}
+
+  void head(const std::vector<std::string>& cells) {
+    rule("┏", "━", "┳", "┓");
+    row(cells, "┃");
+    rule("┡", "━", "╇", "┩");
+  }
+  void body(const std::vector<std::string>& cells) {
+    if (rows_++ > 0) rule("├", "─", "┼", "┤");
+    row(cells, "│");
+  }
+  [[nodiscard]] std::string done() {
+    rule("└", "─", "┴", "┘");
+    return std::move(text_);
+  }
+
+ private:
+  static constexpr std::size_t kNumbers = 2;  // the column that stands right
+
+  void rule(const char* left, const char* line, const char* cross, const char* right) {
+    for (std::size_t i = 0; i < widths_.size(); ++i) {
+      text_ += i == 0 ? left : cross;
+      for (std::size_t k = 0; k < widths_[i] + 2; ++k) text_ += line;
     }
+    text_ += core::concat(right, "\n");
+  }
+  void row(const std::vector<std::string>& cells, const char* border) {
+    std::vector<std::vector<std::string>> columns_of;
+    std::size_t lines = 0;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      columns_of.push_back(wrapped(cells[i], widths_[i]));
+      lines = std::max(lines, columns_of.back().size());
+    }
+    for (std::size_t line = 0; line < lines; ++line) {
+      for (std::size_t i = 0; i < cells.size(); ++i) {
+        const std::string text = line < columns_of[i].size() ? columns_of[i][line] : "";
+        const std::string space(widths_[i] - columns(text), ' ');
+        text_ += core::concat(border, " ", i == kNumbers ? space + text : text + space, " ");
+      }
+      text_ += core::concat(border, "\n");
+    }
+  }
+
+  std::vector<std::size_t> widths_;
+  std::string text_;
+  int rows_ = 0;
+};
+
+using SampleShape = std::vector<std::int64_t>;  // -1: None
+
+std::string shape_text(const SampleShape& sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
+  return text + (sample.empty() ? ",)" : ")");
+}
+
+/// The sample shapes of what each node makes; empty where lowering stops before it: running the model says why.
+std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec) {
+  std::vector<std::vector<SampleShape>> shapes(spec.nodes.size());
+  bool open = false;
+  for (const std::int64_t fill : {2, 4}) {  // two ways to fill what is None: where the results differ, the extent is None too
+    std::vector<Shape> inputs;
+    for (const core::ValueRef& ref : spec.inputs) {
+      const auto& layer = *spec.layers.at(static_cast<std::size_t>(spec.nodes.at(static_cast<std::size_t>(ref.node)).layer));
+      std::vector<std::int64_t> sample;
+      const auto& batch_shape = std::get<core::InputParams>(layer.params).batch_shape;
+      for (std::size_t i = 1; i < batch_shape.size(); ++i) {
+        open = open || !batch_shape[i];
+        sample.push_back(batch_shape[i].value_or(fill));
+      }
+      inputs.emplace_back(sample);
+    }
+    const std::vector<std::vector<Shape>> found = node_shapes(spec, inputs);
+    for (std::size_t n = 0; n < found.size(); ++n) {
+      if (fill == 2) shapes[n].resize(found[n].size());
+      for (std::size_t i = 0; i < std::min(found[n].size(), shapes[n].size()); ++i) {
+        const auto extents = found[n][i].extents();
+        SampleShape& known = shapes[n][i];
+        if (fill == 2) {
+          known.assign(extents.begin(), extents.end());
+        } else {
+          for (std::size_t axis = 0; axis < std::min(known.size(), extents.size()); ++axis) known[axis] = known[axis] == extents[axis] ? known[axis] : -1;
+        }
+      }
+    }
+    if (!open) break;
   }
   return shapes;
 }
 
-}  // namespace
-
-std::string summary_of(const core::ModelSpec& spec) {
-  const std::size_t type = 36;
-  const std::size_t shape = 27;
-  const std::size_t params = kWidth - type - shape - 10;
-  const auto rule = [&] { return "+" + std::string(type + 2, '-') + "+" + std::string(shape + 2, '-') + "+" + std::string(params + 2, '-') + "+\n"; };
-  const auto row = [&](const std::string& a, const std::string& b, const std::string& c, bool right) {
-    return "| " + cell(a, type) + " | " + cell(b, shape) + " | " + cell(c, params, right) + " |\n";
-  };
-  std::string text = "Model: \"" + core::escaped(spec.name) + "\"\n" + rule() + row("Layer (type)", "Output Shape", "Param #", true) + rule();
-  const std::vector<std::string> shapes = output_shapes(spec);
-  Count total;
-  std::set<const Tensor*> seen;
-  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
-    const core::LayerSpec& layer = *spec.layers[l];
-    Count own;
-    std::set<const Tensor*> own_seen;
-    add(layer, own, own_seen);
-    add(layer, total, seen);
-    if (spec.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer.params)) continue;
-    text += row(core::escaped(layer.name) + " (" + core::escaped(layer.class_name) + ")", shapes[l], with_commas(own.elements), true);
+/// True when each node takes what the one before it makes: Keras' table has no "Connected to" then.
+bool is_chain(const core::ModelSpec& spec) {
+  if (spec.class_name == "Sequential") return true;
+  if (spec.nodes.size() != spec.layers.size()) return false;
+  for (std::size_t n = 0; n < spec.nodes.size(); ++n) {
+    const auto& inputs = spec.nodes[n].inputs;
+    if (n == 0 ? !inputs.empty() : inputs.size() != 1 || inputs[0].node != static_cast<int>(n) - 1) return false;
   }
-  text += rule();
-  std::set<std::string> notes;
+  return true;
+}
+
+/// What stands in one row beside its layer's name and count.
+struct Row {
+  std::string shapes;
+  std::string connections;
+};
+
+std::vector<Row> rows_of(const core::ModelSpec& spec) {
+  const auto shapes = output_shapes(spec);
+  std::vector<std::vector<std::string>> distinct(spec.layers.size());
+  std::vector<Row> rows(spec.layers.size());
+  std::vector<int> calls(spec.layers.size(), 0);
+  std::vector<int> call_of(spec.nodes.size());
+  for (std::size_t n = 0; n < spec.nodes.size(); ++n) {
+    const auto layer = static_cast<std::size_t>(spec.nodes[n].layer);
+    call_of[n] = calls[layer]++;
+    std::string text;
+    for (const SampleShape& shape : shapes[n]) text += (text.empty() ? "" : ", ") + shape_text(shape);
+    if (shapes[n].size() > 1) text = core::concat("[", text, "]");
+    auto& known = distinct[layer];
+    if (!text.empty() && std::find(known.begin(), known.end(), text) == known.end()) known.push_back(text);
+    for (const core::ValueRef& ref : spec.nodes[n].inputs) {
+      const auto from = static_cast<std::size_t>(ref.node);
+      const core::LayerSpec& source = *spec.layers[static_cast<std::size_t>(spec.nodes[from].layer)];
+      rows[layer].connections += core::concat(rows[layer].connections.empty() ? "" : ", ", core::escaped(source.name), "[", call_of[from], "][", ref.output, "]");
+    }
+  }
+  for (std::size_t l = 0; l < rows.size(); ++l) {
+    for (const std::string& text : distinct[l]) rows[l].shapes += (rows[l].shapes.empty() ? "" : ", ") + text;
+    if (distinct[l].empty()) rows[l].shapes = "?";
+    if (rows[l].connections.empty()) rows[l].connections = "-";
+  }
+  return rows;
+}
+
+void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes) {
   const auto note = [&](const ActivationSpec& activation) {
     if (activation.kind == ActivationKind::HardSigmoidKeras2) notes.insert("hard_sigmoid is Keras 2's clip(0.2x + 0.5, 0, 1).");
     if (activation.kind == ActivationKind::HardSigmoid) notes.insert("hard_sigmoid is Keras 3's clip(x/6 + 0.5, 0, 1).");
@@ -116,8 +247,46 @@ std::string summary_of(const core::ModelSpec& spec) {
   for (const auto& layer : spec.layers) {
     if (const auto* dense = std::get_if<core::DenseParams>(&layer->params)) note(dense->activation);
     if (const auto* activation = std::get_if<core::ActivationParams>(&layer->params)) note(activation->activation);
+    if (const auto* nested = std::get_if<core::NestedParams>(&layer->params)) take_notes(*nested->model, notes);
   }
-  text += " Total params: " + with_commas(total.elements) + " (" + readable(total.bytes) + ")\n";
+}
+
+std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
+  return core::concat(" ", what, " params: ", with_commas(elements), " (", readable(bytes), ")\n");
+}
+
+}  // namespace
+
+std::string summary_of(const core::ModelSpec& spec) {
+  const bool chain = is_chain(spec);
+  constexpr std::size_t kBorders = 3;  // a cell's border and spaces
+  std::vector<std::size_t> widths = chain ? std::vector<std::size_t>{36, 27, 0} : std::vector<std::size_t>{30, 24, 13, 0};
+  std::size_t rest = (chain ? kLinearWidth : kGraphWidth) - 1;
+  for (const std::size_t width : widths) rest -= width + kBorders;
+  widths.back() = rest;
+  Table table(widths);
+  const auto cells = [chain](std::vector<std::string> texts) {
+    if (chain) texts.pop_back();
+    return texts;
+  };
+  table.head(cells({"Layer (type)", "Output Shape", "Param #", "Connected to"}));
+  const std::vector<Row> rows = rows_of(spec);
+  Count all;
+  std::set<const Tensor*> seen;
+  for (std::size_t l = 0; l < spec.layers.size(); ++l) {
+    const core::LayerSpec& layer = *spec.layers[l];
+    Count own;
+    std::set<const Tensor*> own_seen;
+    add(layer, own, own_seen);
+    add(layer, all, seen);
+    if (spec.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer.params)) continue;
+    table.body(cells({core::concat(core::escaped(layer.name), " (", core::escaped(layer.class_name), ")"), rows[l].shapes, with_commas(own.elements), rows[l].connections}));
+  }
+  std::string text = core::concat("Model: \"", core::escaped(spec.name), "\"\n", table.done(), total("Total", all.elements, all.bytes),
+                                  total("Trainable", all.elements - all.fixed_elements, all.bytes - all.fixed_bytes),
+                                  total("Non-trainable", all.fixed_elements, all.fixed_bytes));
+  std::set<std::string> notes;
+  take_notes(spec, notes);
   for (const std::string& line : notes) text += " " + line + "\n";
   return text;
 }

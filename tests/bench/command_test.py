@@ -229,6 +229,10 @@ def quote():
         expect(tables.gpu("*.json").startswith("Nothing: "), "no GPU was measured")
         file.write_text(json.dumps({"benchmarks": [row(device="cuda:0")]}))
         expect("| `bench/results/x.json` | 1 | model |" in tables.gpu("*.json"), "a GPU was measured")
+        file.write_text(json.dumps({"device": "cuda:0", "goals": [{"goal": "replay"}, {"goal": "fused"}], "cells": [{}, {}, {}]}))
+        expect("| `bench/results/x.json` | 3 | goals: replay, fused |" in tables.gpu("*.json"), "goals were measured")
+    text = tables.load({"model.h5": {"bytes": 4e8, "load_ms": 80.0, "read_and_copy_ms": 100.0, "ratio": 0.8, "peak_over_file": 1.02}})
+    expect("| model.h5 | 400 | 80 | 100 | 0.80 | 1.02 |" in text, text)
 
 
 def against_base():

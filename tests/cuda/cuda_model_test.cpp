@@ -92,6 +92,31 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   EXPECT_EQ(fake_cuda::live(), before);
 }
 
+TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSessions) {
+  Options options = on_cuda();
+  options.max_batch = 2;
+  const Model model(small_spec(), options);
+  const Tensor x = random_rows(400, 7);
+  const auto whole = values_of(model.predict(x));
+  static_cast<void>(model.predict(x));  // replayed
+  const auto before = fake_cuda::live();
+  int in_the_middle = 0;
+  for (int i = 0; i < 300 && in_the_middle == 0; ++i) {
+    std::stop_source stop;
+    const std::jthread stopper([&] { stop.request_stop(); });
+    try {
+      EXPECT_EQ(values_of(model.predict(x, stop.get_token())), whole);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::cancelled);
+      if (!std::string_view(error.what()).starts_with("[Model::predict] cancelled when 0 of 400 rows")) ++in_the_middle;
+    }
+    EXPECT_EQ(fake_cuda::live(), before);
+    EXPECT_THAT(fake_cuda::misuses(), testing::IsEmpty());
+  }
+  EXPECT_GT(in_the_middle, 0);
+  EXPECT_EQ(values_of(model.predict(x)), whole);
+}
+
 TEST_F(CudaModelTest, PredictIntoOnAStreamNeitherWaitsNorAllocatesNorCopies) {
   const Model model(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));

@@ -186,6 +186,7 @@ TEST(Faults, OfExplainSummaryAndLayersLeaveTheModelAsItWas) {
   run({[&] {
          static_cast<void>(model.summary());
          static_cast<void>(model.explain({.batch = 4}));
+         static_cast<void>(model.explain({.batch = 4, .json = true}));
          static_cast<void>(model.layers());
        },
        [&] { return bits(Tensor::zeros(Shape{1})); }});

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <lamella/model.hpp>
 #include <nlohmann/json.hpp>
+#include <stop_token>
 #include <thread>
 
 #include "model/spec_builder.hpp"
@@ -125,6 +126,37 @@ TEST(ModelTest, SplitsManyRowsWithoutChangingThem) {
   const std::vector<float> whole = values(Model(spec, kCpu).predict(input));
   const std::vector<float> split = values(Model(spec, parts).predict(input));
   for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i], split[i], 1e-6F);
+}
+
+TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
+  SpecBuilder builder;
+  auto value = builder.input({64});
+  for (int i = 0; i < 6; ++i) value = builder.dense(value, 64, 64, activation("tanh"));
+  const auto spec = builder.build({value});
+  for (const int threads : {1, 3}) {
+    const Model model(spec, {.device = Device::cpu(), .threads = threads});
+    const Tensor few = random_input({5, 64});
+    const Tensor before = model.predict(few);
+    const auto cancelled = [&](const Tensor& x, const std::stop_token& stop) {
+      try {
+        static_cast<void>(model.predict(x, stop));
+        ADD_FAILURE() << "ended with an answer";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::cancelled);
+        EXPECT_THAT(error.what(), HasSubstr(core::concat(" of ", x.shape()[0], " rows were begun")));
+      }
+    };
+    std::stop_source asked;
+    asked.request_stop();
+    cancelled(few, asked.get_token());
+    std::stop_source later;
+    const std::jthread stopper([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      later.request_stop();
+    });
+    cancelled(random_input({200'000, 64}), later.get_token());
+    EXPECT_TRUE(same_bits(model.predict(few, std::stop_source().get_token()), before));
+  }
 }
 
 TEST(ModelTest, PredictIntoWritesTheCallersMemoryOnly) {

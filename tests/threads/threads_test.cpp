@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <lamella/lamella.hpp>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -98,6 +99,36 @@ TEST(SharedModel, IsNotDisturbedByCopiesThatChange) {
     }
   });
   EXPECT_EQ(wrong, 0);
+}
+
+TEST(SharedModel, AnswersRightBesideCallsThatAreCancelled) {
+  const Model model = load("dense");
+  const auto wanted = answers(model);
+  constexpr std::int64_t kMany = 700;
+  const std::vector<float> many = answer(model, kMany);
+  const Tensor x = input_of(model, kMany);
+  std::atomic<int> wrong{0};
+  std::atomic<int> cancelled{0};
+  at_once([&](int t) {
+    for (int i = 0; i < predicts() / 10 + 1; ++i) {
+      if (t % 2 == 0) {
+        if (!same_bits(answer(model, t % kMostRows), wanted[static_cast<std::size_t>(t % kMostRows)])) ++wrong;
+        continue;
+      }
+      std::stop_source stop;
+      std::thread other([&stop] { stop.request_stop(); });
+      try {
+        const Tensor y = model.predict(x, stop.get_token());
+        const auto values = y.span<float>();
+        if (!same_bits({values.begin(), values.end()}, many)) ++wrong;
+      } catch (const Error& error) {
+        ++(error.code() == ErrorCode::cancelled ? cancelled : wrong);
+      }
+      other.join();
+    }
+  });
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GT(cancelled, 0);
 }
 
 TEST(SharedModel, OutlivesThoseWhoMadeIt) {

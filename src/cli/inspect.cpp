@@ -32,10 +32,13 @@ Registered add_explain(CLI::App& root) {
   app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->check(CLI::NonNegativeNumber);
   app->add_flag("--json", state->explain.json, "as JSON");
   state->run.add_to(*app);
-  return {app, [state] {
-            std::fputs((Model::load(state->model, state->run.options()).explain(state->explain) + (state->explain.json ? "\n" : "")).c_str(), stdout);
-            return kOk;
-          }};
+  return {
+      app, [state] {
+        std::fputs(
+            (Model::load(state->model, state->run.options()).explain(state->explain) + (state->explain.json ? "\n" : "")).c_str(),
+            stdout);
+        return kOk;
+      }};
 }
 
 Registered add_info(CLI::App& root) {
@@ -47,7 +50,10 @@ Registered add_info(CLI::App& root) {
             for (const Device device : available_devices()) devices.push_back(to_string(device));
             const std::string why = why_no_cuda();
             if (*json) {
-              std::printf("%s\n", nlohmann::ordered_json{{"version", LAMELLA_VERSION}, {"devices", devices}, {"why_no_cuda", why}}.dump(2).c_str());
+              std::string listed;
+              for (const std::string& device : devices) listed += (listed.empty() ? "\"" : ", \"") + device + "\"";
+              std::printf("{\n  \"version\": \"%s\",\n  \"devices\": [%s],\n  \"why_no_cuda\": %s\n}\n", LAMELLA_VERSION,
+                          listed.c_str(), nlohmann::json(why).dump().c_str());
               return kOk;
             }
             std::printf("lamella %s\ndevices:", LAMELLA_VERSION);

@@ -4,23 +4,25 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <lamella/model.hpp>
 
-/// The verbs of the command. Each adds its options to the parser and returns what to run when it was named; that returns the exit code.
+/// The verbs of the command. Each adds its options to the parser and returns what to run when it was named; that returns the exit
+/// code.
 namespace lamella::cli {
 
 enum ExitCode : int {
   kOk = 0,
-  kDiffers = 1,   ///< verify found a difference
-  kUsage = 2,     ///< the command line is wrong
-  kFile = 3,      ///< a file cannot be read or written
-  kInput = 4,     ///< data or options do not fit the model
-  kDevice = 5,    ///< the device is absent or refused
-  kFailure = 6,   ///< memory ran out, or lamella broke its own rules
+  kDiffers = 1,  ///< verify found a difference
+  kUsage = 2,    ///< the command line is wrong
+  kFile = 3,     ///< a file cannot be read or written
+  kInput = 4,    ///< data or options do not fit the model
+  kDevice = 5,   ///< the device is absent or refused
+  kFailure = 6,  ///< memory ran out, or lamella broke its own rules
 };
 
 using Verb = std::function<int()>;
@@ -29,12 +31,17 @@ struct Registered {
   Verb run;
 };
 
+using AddVerb = Registered (*)(CLI::App& root);
+
 Registered add_predict(CLI::App& root);
 Registered add_verify(CLI::App& root);
 Registered add_summary(CLI::App& root);
 Registered add_explain(CLI::App& root);
 Registered add_info(CLI::App& root);
 Registered add_bench(CLI::App& root);
+
+/// The command with these verbs. Says on stderr, in one line, what went wrong; returns the exit code.
+int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept;
 
 /// Options that choose where and how a model runs.
 struct RunOptions {
@@ -49,7 +56,8 @@ struct RunOptions {
 /// "name=file" or "file", to (name, file) with an empty name.
 [[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
 /// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.
-[[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names, const char* option);
+[[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
+                                                 const char* option);
 /// Reads npy files in the order of the model's inputs.
 [[nodiscard]] std::vector<Tensor> load_inputs(const Model& model, const std::vector<std::string>& arguments);
 /// Runs in parts, with a progress bar on a terminal when it takes long.

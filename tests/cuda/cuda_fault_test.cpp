@@ -39,7 +39,12 @@ struct Batch {
 
 /// What a scenario works on; all but the model is made before the faults begin.
 struct World {
-  explicit World(Way as) : way(as), options(on_cuda()), small(11), large(as == Way::two_sessions ? 27 : 70), of_file(11, 784) {
+  explicit World(Way as)
+      : way(as),
+        options(on_cuda()),
+        small(as == Way::two_sessions ? 18 : 11),
+        large(as == Way::two_sessions ? 27 : 70),
+        of_file(as == Way::two_sessions ? 18 : 11, 784) {
     static_cast<void>(core::cuda_backend());  // opening it has a test of its own
     options.graphs = way != Way::steps;
     if (way == Way::two_sessions) options.max_batch = 9;

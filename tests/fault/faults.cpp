@@ -5,16 +5,21 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace {
@@ -52,28 +57,58 @@ R failed(int error, R result) {
   return result;
 }
 
-void* allocate(std::size_t bytes, std::size_t alignment) {
-  if (fails()) return nullptr;
-  void* memory = nullptr;
-  if (alignment <= alignof(std::max_align_t)) {
-    memory = std::malloc(bytes == 0 ? 1 : bytes);
-  } else if (::posix_memalign(&memory, alignment, bytes == 0 ? 1 : bytes) != 0) {
-    memory = nullptr;
-  }
-  if (memory != nullptr) blocks.fetch_add(1, std::memory_order_relaxed);
-  return memory;
+/// Whether an instruction is oneDNN's.
+bool is_onednn(const void* at) {
+  struct Code {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+  };
+  static const Code code = [] {
+    Code found;
+    static_cast<void>(::dl_iterate_phdr(
+        [](dl_phdr_info* object, std::size_t, void* into) {
+          if (std::strstr(object->dlpi_name, "libdnnl") == nullptr) return 0;
+          for (int i = 0; i < object->dlpi_phnum; ++i) {
+            const auto& part = object->dlpi_phdr[i];
+            if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
+            const std::uintptr_t begin = object->dlpi_addr + part.p_vaddr;
+            *static_cast<Code*>(into) = {begin, begin + part.p_memsz};
+          }
+          return 1;
+        },
+        &found));
+    return found;
+  }();
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  return address >= code.begin && address < code.end;
 }
 
-void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
-  void* memory = allocate(bytes, alignment);
+/// Before each block stands whether it counts, in as many bytes as keep the block aligned.
+std::size_t room_before(std::size_t alignment) { return std::max(alignment, alignof(std::max_align_t)); }
+
+void* allocate(std::size_t bytes, std::size_t alignment, const void* caller) {
+  if (fails()) return nullptr;
+  const std::size_t before = room_before(alignment);
+  void* memory = nullptr;
+  if (bytes > SIZE_MAX - before || ::posix_memalign(&memory, before, bytes + before) != 0) return nullptr;
+  auto* const block = static_cast<std::byte*>(memory) + before;
+  const bool counts = !is_onednn(caller);
+  block[-1] = std::byte{counts};
+  if (counts) blocks.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+void* allocate_or_throw(std::size_t bytes, std::size_t alignment, const void* caller) {
+  void* memory = allocate(bytes, alignment, caller);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 
-void release(void* memory) noexcept {
+void release(void* memory, std::size_t alignment = 0) noexcept {
   if (memory == nullptr) return;
-  blocks.fetch_sub(1, std::memory_order_relaxed);
-  std::free(memory);
+  auto* const block = static_cast<std::byte*>(memory);
+  if (block[-1] != std::byte{0}) blocks.fetch_sub(1, std::memory_order_relaxed);
+  std::free(block - room_before(alignment));
 }
 
 }  // namespace
@@ -107,24 +142,31 @@ std::size_t open_files() {
 
 }  // namespace lamella::fault
 
-void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 0); }
-void* operator new[](std::size_t bytes) { return allocate_or_throw(bytes, 0); }
+#define CALLER __builtin_return_address(0)
+void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 0, CALLER); }
+void* operator new[](std::size_t bytes) { return allocate_or_throw(bytes, 0, CALLER); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
+  return allocate_or_throw(bytes, static_cast<std::size_t>(alignment), CALLER);
 }
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
-  return allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
+  return allocate_or_throw(bytes, static_cast<std::size_t>(alignment), CALLER);
 }
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0); }
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0, CALLER); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes, 0, CALLER); }
 void operator delete(void* memory) noexcept { release(memory); }
 void operator delete[](void* memory) noexcept { release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { release(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory, std::align_val_t alignment) noexcept { release(memory, static_cast<std::size_t>(alignment)); }
+void operator delete[](void* memory, std::align_val_t alignment) noexcept {
+  release(memory, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory, std::size_t, std::align_val_t alignment) noexcept {
+  release(memory, static_cast<std::size_t>(alignment));
+}
+void operator delete[](void* memory, std::size_t, std::align_val_t alignment) noexcept {
+  release(memory, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* memory, const std::nothrow_t&) noexcept { release(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { release(memory); }
 

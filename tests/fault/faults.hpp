@@ -15,7 +15,8 @@ std::size_t disarm();
 void refuse_threads(bool refuse);
 /// Threads that were refused so far.
 [[nodiscard]] std::size_t refused_threads();
-/// Memory blocks that operator new gave and that have not come back.
+/// Memory blocks that operator new gave and that have not come back, without those that oneDNN asked for: when memory runs out
+/// while it makes a primitive, it loses a few of its own.
 [[nodiscard]] std::size_t live_blocks();
 /// Descriptors that this process has open.
 [[nodiscard]] std::size_t open_files();

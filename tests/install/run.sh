@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into a scratch prefix and builds a consumer with CMake and with pkg-config. Usage: run.sh [BUILD_FOLDER]
+# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, and holds the library to the interface that
+# interface.txt lists: what is gone breaks programs that are linked with it; what is new is to be written down.
+# Usage: run.sh [--write] [BUILD_FOLDER]     --write: lists the interface anew
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
+write=0
+[ "${1:-}" != --write ] || { write=1; shift; }
 build=${1:-$root/build/release}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -20,4 +24,11 @@ LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.
 "$scratch/prefix/bin/lamella" verify "$model/mlp.keras" --input "$model/mlp_input.npy" --expected "$model/mlp_expected.npy"
 foreign=$(nm -DC --defined-only "$libdir/liblamella.so" | awk '$2 ~ /[TDBRV]/' | grep -v 'lamella::' | grep -vE ' V (typeinfo|typeinfo name|vtable) for std::' || true)
 [ -z "$foreign" ] || { echo "exported symbols that are not lamella's:"; echo "$foreign" | head; exit 1; }
-echo "5 passed, 0 failed"
+# Functions, and what programs need to catch our errors. Inline functions and what only the CUDA plugin uses are not listed.
+list=$root/tests/install/interface.txt
+nm -D --defined-only "$libdir/liblamella.so" | awk '$2 == "T" || $3 ~ /^_ZT[IV]N7lamella[0-9]+[A-Z][A-Za-z]*E$/ {print $3}' \
+  | grep -vE '^_ZNK?7lamella4core|^_ZNK?7lamella5Model4Impl' | LC_ALL=C sort >"$scratch/interface"
+[ "$write" = 0 ] || cp "$scratch/interface" "$list"
+diff=$(LC_ALL=C comm -3 "$list" "$scratch/interface" | sed -E 's/^\t/new: /; t; s/^/gone: /' | c++filt)
+[ -z "$diff" ] || { echo "the interface is not what $(basename "$list") says (tests/install/run.sh --write):"; echo "$diff" | head -n 20; exit 1; }
+echo "6 passed, 0 failed"

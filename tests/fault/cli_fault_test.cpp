@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each allocation and each system call of the command's verbs fails in turn, once and for ever: an exit code that is documented,
+// nothing lost, and an output file that is the old one or the new one.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+
+#include "cli/verbs.hpp"
+#include "fault/faults.hpp"
+
+namespace lamella::cli {
+namespace {
+
+constexpr AddVerb kVerbs[] = {add_predict, add_summary, add_explain, add_verify, add_info};
+const std::string kModels = std::string(LAMELLA_SOURCE_DIR) + "/examples/models/";
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class CommandUnderFaults : public ::testing::Test {
+ protected:
+  CommandUnderFaults() { std::filesystem::create_directory(folder_); }
+  ~CommandUnderFaults() override {
+    std::filesystem::remove_all(folder_);
+    for (const int file : {nothing_, console_, errors_}) ::close(file);
+  }
+
+  /// The exit code; what is printed goes nowhere.
+  int command(const std::vector<std::string>& words, const std::function<void()>& begin = nullptr) const {
+    return command_to(nothing_, words, begin);
+  }
+  int command_to(int out, const std::vector<std::string>& words, const std::function<void()>& begin = nullptr) const {
+    std::vector<const char*> argv{"lamella"};
+    for (const std::string& word : words) argv.push_back(word.c_str());
+    print_to(out, nothing_);
+    if (begin) begin();
+    const int code = run_command(static_cast<int>(argv.size()), argv.data(), kVerbs);
+    injected_ = fault::disarm();
+    print_to(console_, errors_);
+    return code;
+  }
+
+  /// `check` looks, after each run, at what it has left; it is told whether the run succeeded.
+  void strike(const std::vector<std::string>& words, const std::function<void(bool)>& check = nullptr) {
+    std::size_t total = 0;
+    ASSERT_EQ(command(words), kOk);
+    if (check) check(true);
+    for (const bool forever : {false, true}) {
+      for (std::size_t n = 1; n < 200'000 && !HasFailure(); ++n) {
+        const std::size_t files = fault::open_files();
+        const std::size_t blocks = fault::live_blocks();
+        const int code = command(words, [&] { fault::arm(n, forever); });
+        const std::size_t injected = injected_;
+        total += injected;
+        EXPECT_THAT(code, ::testing::AnyOf(kOk, kFile, kFailure)) << "a fault in call " << n;
+        EXPECT_TRUE(code == kOk || injected > 0) << "failed by itself at call " << n;
+        EXPECT_EQ(fault::open_files(), files) << "a descriptor leaks after a fault in call " << n;
+        EXPECT_EQ(fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
+        if (check) check(code == kOk);
+        if (injected == 0) break;
+      }
+    }
+    EXPECT_EQ(command(words), kOk);
+    EXPECT_GT(total, 100U);
+    RecordProperty("faults", static_cast<int>(total));
+    std::printf("    %zu faults\n", total);
+  }
+
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("cli_fault_" + std::to_string(::getpid()));
+
+ private:
+  static void print_to(int out, int err) {
+    std::fflush(stdout);
+    ::dup2(out, STDOUT_FILENO);
+    ::dup2(err, STDERR_FILENO);
+  }
+
+  int nothing_ = ::open("/dev/null", O_WRONLY);
+  int console_ = ::dup(STDOUT_FILENO);
+  int errors_ = ::dup(STDERR_FILENO);
+  mutable std::size_t injected_ = 0;
+};
+
+TEST_F(CommandUnderFaults, PredictLeavesTheOldFileOrTheNewOne) {
+  const std::string output = (folder_ / "y.npy").string();
+  const std::vector<std::string> words{"predict", kModels + "mlp.keras", "--input", kModels + "mlp_input.npy", "--output",
+                                       output,    "--threads",           "1"};
+  ASSERT_EQ(command(words), kOk);
+  const std::string wanted = contents(output);
+  ASSERT_FALSE(wanted.empty());
+  const auto old = [&] { std::ofstream(output) << "old"; };
+  old();
+  strike(words, [&](bool done) {
+    EXPECT_EQ(contents(output), done ? wanted : "old");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1) << "something was left beside it";
+    old();
+  });
+}
+
+TEST_F(CommandUnderFaults, VerifyNeverFindsADifferenceThatIsNotThere) {
+  strike({"verify", kModels + "mlp.keras", "--input", kModels + "mlp_input.npy", "--expected", kModels + "mlp_expected.npy",
+          "--threads", "1"});
+}
+
+TEST_F(CommandUnderFaults, Summary) { strike({"summary", kModels + "mlp.keras"}); }
+
+TEST_F(CommandUnderFaults, Explain) { strike({"explain", kModels + "mlp.keras", "--threads", "1"}); }
+
+TEST_F(CommandUnderFaults, ExplainAsJson) { strike({"explain", kModels + "mlp.keras", "--json", "--threads", "1"}); }
+
+TEST_F(CommandUnderFaults, SaysWhenItsOutputIsLost) {
+  const int full = ::open("/dev/full", O_WRONLY);
+  ASSERT_GE(full, 0);
+  EXPECT_EQ(command_to(full, {"summary", kModels + "mlp.keras"}), kFile);
+  std::clearerr(stdout);
+  EXPECT_EQ(command({"summary", kModels + "mlp.keras"}), kOk);
+  ::close(full);
+}
+
+TEST_F(CommandUnderFaults, Info) { strike({"info", "--json"}); }
+
+}  // namespace
+}  // namespace lamella::cli

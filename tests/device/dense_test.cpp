@@ -35,18 +35,29 @@ bool accepts(const DenseDesc& desc, const std::string& engine) {
   }
 }
 
+struct Data {
+  std::vector<double> x, w, b;
+};
+
 class EachDenseEngine : public testing::TestWithParam<std::string> {
  protected:
-  /// Compares with a sum in float64 on the stored bits.
   void check(const DenseDesc& d, unsigned seed, const Offsets& offsets = {}) {
+    const double width = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(d.inputs, 1)));
+    check(d,
+          {random_values(static_cast<std::size_t>(d.batch * d.inputs), seed),
+           random_values(static_cast<std::size_t>(d.inputs * d.units), seed + 1, 2 * width),
+           random_values(static_cast<std::size_t>(d.units), seed + 2)},
+          offsets);
+  }
+  /// Compares with a sum in float64 on the stored bits.
+  void check(const DenseDesc& d, const Data& data, const Offsets& offsets = {}) {
     SCOPED_TRACE(core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", name(d.activation.kind), " ",
                               name(d.dtype), ", behind alignment: src ", offsets.src, ", dst ", offsets.dst));
     const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
-    const double width = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(d.inputs, 1)));
     const DType weights = d.dtype == DType::float64 ? DType::float64 : DType::float32;
-    const auto x = rounded(random_values(size(d.batch, d.inputs), seed), d.dtype);
-    const auto w = rounded(rounded(random_values(size(d.inputs, d.units), seed + 1, 2 * width), weights), d.dtype);
-    const auto b = rounded(rounded(random_values(static_cast<std::size_t>(d.units), seed + 2), weights), d.dtype);
+    const auto x = rounded(data.x, d.dtype);
+    const auto w = rounded(rounded(data.w, weights), d.dtype);
+    const auto b = rounded(rounded(data.b, weights), d.dtype);
     std::vector<Bytes> srcs;
     srcs.push_back(stored(x, d.dtype, offsets.src * size_of(d.dtype)));
     const auto constants = d.has_bias ? constants_of({w, b}, weights) : constants_of({w}, weights);
@@ -181,6 +192,35 @@ TEST_P(EachDenseEngine, AddsIntegersExactly) {
         ASSERT_EQ(y[r * 65 + c], want) << name(dtype);
       }
     }
+  }
+}
+
+/// A row each of: all positive; pairs that cancel, and something tiny; one huge element among tiny ones; magnitudes that
+/// alternate; sums that come near the largest number of the type. Then subnormals, with weights that make them count.
+TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToAdd) {
+  constexpr std::size_t kInputs = 130;
+  constexpr std::size_t kUnits = 37;
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {
+    DenseDesc d = desc({5, kInputs, kUnits});
+    d.dtype = dtype;
+    d.activation = {};
+    if (!accepts(d, GetParam())) continue;
+    const bool half = dtype == DType::float16;
+    const auto v = random_values(kInputs, 22);
+    Data data{std::vector<double>(5 * kInputs), random_values(kInputs * kUnits, 21), std::vector<double>(kUnits, 0.0)};
+    for (std::size_t k = 0; k < kInputs; ++k) {
+      const double rows[] = {std::fabs(v[k]), k + 1 == kInputs ? 1e-5 : (k % 2 == 0 ? v[k] : -v[k - 1]),
+                             k == 77 ? 2e4 : 1e-4 * v[k], std::ldexp(v[k], k % 2 == 0 ? 9 : -9), (half ? 300 : 3e35) * v[k]};
+      for (std::size_t r = 0; r < std::size(rows); ++r) data.x[r * kInputs + k] = rows[r];
+      if (k % 2 == 0) continue;  // a pair has equal weights
+      for (std::size_t c = 0; c < kUnits; ++c) data.w[k * kUnits + c] = data.w[(k - 1) * kUnits + c];
+    }
+    check(d, data);
+    const bool by_onednn = !device().is_cuda() && (GetParam().find("onednn") != std::string::npos || GetParam() == "unfused");
+    if (by_onednn && dtype == DType::bfloat16) continue;  // processors' bfloat16 instructions take subnormals as zero
+    for (std::size_t k = 0; k < data.x.size(); ++k) data.x[k] = (half ? 3e-7 : 3e-40) * static_cast<double>(1 + k % 5);
+    for (double& w : data.w) w *= half ? 500 : 1e36;
+    check(d, data);
   }
 }
 

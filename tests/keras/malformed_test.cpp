@@ -429,7 +429,7 @@ TEST(MalformedModel, ThatGrowsWithoutEndWhenItsCallsAreCountedIsRefused) {
   std::string name = "a";
   for (int depth = 0; depth < 14; ++depth) {
     inner["name"] = name;
-    inner["inbound_nodes"] = {called(tensor("x", 0))};
+    inner["inbound_nodes"] = Json::array({called(tensor("x", 0))});
     for (int call = 0; call < 7; ++call) inner["inbound_nodes"].push_back(called(tensor(name, call)));
     Json outer{{"module", "keras"}, {"class_name", "Functional"}, {"name", "m"}};
     outer["config"] = {{"name", "m" + std::to_string(depth)},

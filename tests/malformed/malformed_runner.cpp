@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads every file of a corpus: malformed_runner CORPUS [--limit-ms N] [--batch N] [--no-memory-limit]
+// Loads every file of a corpus: malformed_runner CORPUS [--limit-ms N] [--batch N] [--no-memory-limit] [--in-process]
 // Workers load the files one after the other; one that dies or hangs costs its file alone. Each file must be refused with the
 // right code and words, or load and answer exactly; no crash, no other file touched, no more memory than promised.
 #include <fcntl.h>
@@ -37,6 +37,7 @@ struct Arguments {
   double limit_ms = 0;
   std::size_t batch = 1000;
   bool memory_limit = true;
+  bool in_process = false;
 };
 
 /// What the workers tell, in memory shared with them.
@@ -123,7 +124,7 @@ void work(const Corpus& corpus, Board& board, std::size_t end, const Arguments& 
   const Subject subject;
   static_cast<void>(data_bytes());
   allow_only(subject.path().c_str());
-  install_guard();
+  if (!arguments.in_process) install_guard();
   for (; board.at < end; ++board.at) {
     const Case item = corpus.read(board.at);
     subject.write(item.bytes);
@@ -180,6 +181,7 @@ int run(const Arguments& arguments) {
   void* shared = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return 2;
   Board& board = *new (shared) Board{};
+  if (arguments.in_process) work(corpus, board, corpus.size(), arguments);
   while (board.at < corpus.size()) {
     static_cast<void>(run_worker(corpus, board, std::min(corpus.size(), board.at + arguments.batch), arguments));
   }
@@ -201,6 +203,8 @@ int main(int count, char** values) {
       arguments.batch = std::max<std::size_t>(1, std::strtoul(values[++i], nullptr, 10));
     } else if (word == "--no-memory-limit") {
       arguments.memory_limit = false;
+    } else if (word == "--in-process") {  // for debuggers and coverage: no worker, no guard
+      arguments.in_process = true;
     } else {
       arguments.corpus = word;
     }

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command in this process: exit codes, what it prints, what it writes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <lamella/npy.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/verbs.hpp"
+
+namespace lamella::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+constexpr AddVerb kVerbs[] = {add_predict, add_summary, add_explain, add_verify, add_info};
+
+class CommandTest : public ::testing::Test {
+ protected:
+  struct Result {
+    int code = -1;
+    std::string out, err;
+  };
+
+  CommandTest() { std::filesystem::create_directory(folder_); }
+  ~CommandTest() override { std::filesystem::remove_all(folder_); }
+
+  static Result command(const std::vector<std::string>& words) {
+    std::vector<const char*> argv{"lamella"};
+    for (const std::string& word : words) argv.push_back(word.c_str());
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    Result result;
+    result.code = run_command(static_cast<int>(argv.size()), argv.data(), kVerbs);
+    result.out = ::testing::internal::GetCapturedStdout();
+    result.err = ::testing::internal::GetCapturedStderr();
+    return result;
+  }
+  /// Fails with this code, prints nothing but one line on stderr, which says all of `words`.
+  template <typename... Words>
+  static void expect_refused(const std::vector<std::string>& arguments, int code, const Words&... words) {
+    const Result result = command(arguments);
+    EXPECT_EQ(result.code, code) << result.err;
+    EXPECT_THAT(result.out, IsEmpty());
+    EXPECT_THAT(result.err, AllOf(StartsWith("lamella: "), HasSubstr(words)...));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+  [[nodiscard]] std::string file(const char* name) const { return (folder_ / name).string(); }
+  static std::string fixture(const std::string& name) { return std::string(LAMELLA_FIXTURES) + "/keras3/" + name; }
+  static std::vector<std::string> verify_dense(const std::string& expected) {
+    return {"verify", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--expected", expected};
+  }
+
+ private:
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("command_test_" + std::to_string(::getpid()));
+};
+
+TEST_F(CommandTest, PredictWritesTheSameForEveryBatchSize) {
+  const std::string model = fixture("graph/model.keras");
+  const std::vector<std::string> words{"predict",  model,
+                                       "--input",  "a=" + fixture("graph/x_a.npy"),
+                                       "--input",  "b=" + fixture("graph/x_b.npy"),
+                                       "--output", "inner=" + file("inner.npy"),
+                                       "--output", "out=" + file("whole.npy")};
+  const Result whole = command(words);
+  EXPECT_EQ(whole.code, kOk) << whole.err;
+  EXPECT_THAT(whole.out + whole.err, IsEmpty());
+  const Tensor y = load_npy(file("whole.npy"));
+  for (const char* size : {"1", "2", "3", "1000000"}) {
+    auto parts = words;
+    parts.back() = "out=" + file("parts.npy");
+    parts.insert(parts.end(), {"--batch-size", size});
+    ASSERT_EQ(command(parts).code, kOk);
+    const Tensor found = load_npy(file("parts.npy"));
+    ASSERT_EQ(found.shape(), y.shape());
+    EXPECT_TRUE(std::equal(found.span<float>().begin(), found.span<float>().end(), y.span<float>().begin())) << size;
+  }
+  const Result same =
+      command({"verify", model, "--input", "b=" + fixture("graph/x_b.npy"), "--input", "a=" + fixture("graph/x_a.npy"),
+               "--expected", "out=" + fixture("graph/y_0.npy"), "--expected", "inner=" + fixture("graph/y_1.npy")});
+  EXPECT_EQ(same.code, kOk) << same.out << same.err;
+}
+
+TEST_F(CommandTest, PredictAsksForEachInputOnceAndByName) {
+  const std::string model = fixture("graph/model.keras");
+  const std::string a = "a=" + fixture("graph/x_a.npy");
+  const std::string b = "b=" + fixture("graph/x_b.npy");
+  const auto refused = [&](std::vector<std::string> words, const auto&... says) {
+    words.insert(words.begin(), {"predict", model});
+    words.insert(words.end(), {"--output", "out=" + file("y.npy"), "--output", "inner=" + file("z.npy")});
+    expect_refused(words, kInput, says...);
+  };
+  refused({"--input", a}, "--input", "'b'");
+  refused({"--input", a, "--input", a, "--input", b}, "'a' is given twice");
+  refused({"--input", fixture("graph/x_a.npy")}, "the model has several", "a, b");
+  refused({"--input", "a=" + fixture("graph/x_b.npy"), "--input", b}, "input 'a'", "[E_SHAPE]");
+  EXPECT_FALSE(std::filesystem::exists(file("y.npy")));
+}
+
+TEST_F(CommandTest, PredictComputesAsTheOptionsSay) {
+  const auto predict = [&](std::vector<std::string> options) {
+    std::vector<std::string> words{"predict",    fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output",
+                                   file("y.npy")};
+    words.insert(words.end(), options.begin(), options.end());
+    return command(words);
+  };
+  EXPECT_EQ(predict({"--dtype", "bfloat16", "--threads", "2", "--engine", "reference", "--device", "cpu"}).code, kOk);
+  EXPECT_EQ(load_npy(file("y.npy")).shape(), load_npy(fixture("dense/y.npy")).shape());
+  EXPECT_EQ(predict({"--engine", "no_such"}).code, kInput);
+  EXPECT_EQ(predict({"--dtype", "int12"}).code, kInput);
+  EXPECT_EQ(predict({"--device", "tpu"}).code, kInput);
+  EXPECT_EQ(predict({"--device", "cuda:77"}).code, kDevice);
+  EXPECT_EQ(predict({"--batch-size", "0"}).code, kUsage);
+}
+
+TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
+  const Tensor y = load_npy(fixture("dense/y.npy"));
+  const auto changed = [&](std::size_t at, float value) {
+    Tensor other = Tensor::copy_of(y);
+    other.span<float>()[at] = value;
+    save_npy(file("other.npy"), other);
+    return command(verify_dense(file("other.npy")));
+  };
+  const Result same = command(verify_dense(fixture("dense/y.npy")));
+  EXPECT_EQ(same.code, kOk);
+  EXPECT_THAT(same.out, HasSubstr("values agree"));
+  const std::size_t last = y.span<float>().size() - 1;
+  const auto row = std::to_string(y.shape()[0] - 1);
+  for (const float wrong : {y.span<float>()[last] + 0.5F, std::nanf(""), INFINITY}) {
+    const Result result = changed(last, wrong);
+    EXPECT_EQ(result.code, kDiffers);
+    EXPECT_THAT(result.out, AllOf(HasSubstr("worst at"), HasSubstr(row + ", ")));
+    EXPECT_THAT(result.err, IsEmpty());
+  }
+  auto loose = verify_dense(file("other.npy"));
+  static_cast<void>(changed(last, y.span<float>()[last] + 0.5F));
+  loose.insert(loose.end(), {"--atol", "1"});
+  EXPECT_EQ(command(loose).code, kOk);
+  save_npy(file("other.npy"), Tensor::zeros({1, 1}));
+  const Result shape = command(verify_dense(file("other.npy")));
+  EXPECT_EQ(shape.code, kDiffers);
+  EXPECT_THAT(shape.out, HasSubstr("expected (1, 1)"));
+}
+
+TEST_F(CommandTest, FilesThatAreNotThereOrNotWhatTheyShouldBe) {
+  std::ofstream(file("text.npy")) << "text";
+  expect_refused({"summary", file("none.keras")}, kFile, "none.keras", "[E_IO]");
+  expect_refused({"summary", file("text.npy")}, kFile, "text.npy");
+  expect_refused(verify_dense(file("text.npy")), kFile, "text.npy");
+  expect_refused(
+      {"predict", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output", file("no/such/folder/y.npy")},
+      kFile, "no/such/folder/y.npy");
+}
+
+TEST_F(CommandTest, WordsThatItDoesNotKnow) {
+  expect_refused({}, kUsage, "subcommand");
+  expect_refused({"compile"}, kUsage);
+  expect_refused({"summary"}, kUsage, "MODEL");
+  expect_refused({"predict", fixture("dense/model.keras"), "--input", "x.npy"}, kUsage, "--output");
+  expect_refused({"summary", fixture("dense/model.keras"), "--wrong"}, kUsage, "--wrong");
+}
+
+TEST_F(CommandTest, TellsAboutItselfTheModelAndThePlan) {
+  EXPECT_EQ(command({"--version"}).out, std::string(LAMELLA_VERSION) + "\n");
+  const Result help = command({"--help"});
+  EXPECT_EQ(help.code, kOk);
+  EXPECT_THAT(help.out, AllOf(HasSubstr("Exit codes"), HasSubstr("verify")));
+  EXPECT_THAT(command({"summary", fixture("dense/model.keras")}).out, HasSubstr("Total params"));
+  EXPECT_THAT(command({"explain", fixture("dense/model.keras"), "--batch", "7"}).out, HasSubstr("Program for 7 rows"));
+  const Result plan = command({"explain", fixture("dense/model.keras"), "--json", "--batch", "7"});
+  EXPECT_EQ(nlohmann::json::parse(plan.out).at("batch"), 7);
+  EXPECT_THAT(command({"info"}).out, AllOf(HasSubstr("lamella "), HasSubstr("cpu")));
+  const auto info = nlohmann::json::parse(command({"info", "--json"}).out);
+  EXPECT_EQ(info.at("version"), LAMELLA_VERSION);
+  EXPECT_EQ(info.at("devices").at(0), "cpu");
+  EXPECT_TRUE(info.at("why_no_cuda").is_string());
+}
+
+}  // namespace
+}  // namespace lamella::cli

@@ -77,6 +77,18 @@ TEST(NpyTest, ReadsEveryVersionAndBothByteOrders) {
         (std::vector<std::int32_t>{258, -2}));
   }
   EXPECT_EQ(values_of<float>(parse(file_of(header_of(">f4", "()"), std::string("\x3f\xc0\0\0", 4)))), std::vector<float>{1.5F});
+  EXPECT_EQ(values_of<std::uint8_t>(parse(file_of(header_of(">u1", "(2,)"), "\1\2"))), (std::vector<std::uint8_t>{1, 2}));
+  EXPECT_EQ(values_of<float>(parse(file_of(header_of("=f4", "(1,)", true), std::string("\0\0\xc0\x3f", 4)))), std::vector<float>{1.5F});
+  EXPECT_EQ(parse(file_of(header_of("|b1", "(2,)"), std::string("\0\1", 2))).shape(), Shape{2});
+}
+
+TEST(NpyTest, ReadsHeadersHoweverPythonMayWriteThem) {
+  const std::string data(4, '\0');
+  for (const char* header :
+       {"{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (1,)}", "\t{ 'shape' :\n(1L,) ,'fortran_order':True,'descr':'<f4'} ",
+        "{'descr':'<f4','fortran_order':False,'shape':(1 , ),}\n"}) {
+    EXPECT_EQ(parse(file_of(header, data)).shape(), Shape{1}) << header;
+  }
 }
 
 TEST(NpyTest, TurnsFortranOrderIntoCOrder) {
@@ -101,17 +113,29 @@ TEST(NpyTest, RefusesDamagedHeadersAndForeignTypes) {
   }
   EXPECT_THROW(static_cast<void>(parse(good + "x")), LoadError);
   EXPECT_THROW(static_cast<void>(parse(file_of(header_of("<f4", "(1,)"), std::string(4, '\0'), 4))), LoadError);
+  EXPECT_THROW(static_cast<void>(parse(file_of(header_of("<f4", "(1,)"), std::string(4, '\0'), 0))), LoadError);
+  std::string other = good;
+  other[7] = 1;  // version 1.1
+  EXPECT_THROW(static_cast<void>(parse(other)), LoadError);
+  EXPECT_THROW(static_cast<void>(parse(std::string("\x93NUMPY\2\0\x76\0", 10))), LoadError);
+  EXPECT_THROW(static_cast<void>(parse(std::string("\x93NUMPY\2\0\1\0\1\0", 12) + std::string(65537, ' '))), LoadError);
+  const std::string least("\xff\xff\xff\x7f\xff\xff\xff\xff", 8);  // -2147483649
+  EXPECT_THROW(static_cast<void>(parse(file_of(header_of("<i8", "(1,)"), least))), LoadError);
   for (const char* descr : {"|O", "<c8", "<U3", "f4", "<f16", "|f4", "", "<V2"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header_of(descr, "(1,)"), std::string(4, '\0')))), LoadError) << descr;
   }
   for (const char* shape :
-       {"(-1,)", "(9223372036854775808,)", "(4611686018427387904, 4)", "[1]", "(1.0,)", "1", "((1,),)", "(1"}) {
+       {"(-1,)", "(9223372036854775808,)", "(4611686018427387904, 4)", "[1]", "(1.0,)", "1", "((1,),)", "(1",
+        "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)", "(4611686018427387904,)"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header_of("<f4", shape), std::string(4, '\0')))), LoadError) << shape;
   }
   for (const char* header :
        {"", "{}", "{'descr': '<f4'}", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
         "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x"}) {
+        "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False}",
+        "{'descr': '<f4', 'shape': (1,)}", "{'shape': (1,), 'fortran_order': False}",
+        "{'fortran_order': False, 'fortran_order': False, 'descr': '<f4', 'shape': (1,)}",
+        "{'shape': (1,), 'shape': (1,), 'fortran_order': False, 'descr': '<f4'}", "{'descr", "{descr: '<f4'}", "{'descr': <f4}", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header, std::string(4, '\0')))), LoadError) << header;
   }
 }

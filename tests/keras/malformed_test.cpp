@@ -13,96 +13,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "keras/archive.hpp"
-#include "keras/crc32.hpp"
 #include "keras/load.hpp"
+#include "keras/repacked.hpp"
 
 namespace lamella {
 namespace {
 
 using Json = nlohmann::json;
 using ::testing::HasSubstr;
-
-void put(std::string& out, std::uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xFFU);
-}
-
-/// A zip of stored members, as Python's zipfile writes it.
-std::string zip(const std::vector<std::pair<std::string, std::string>>& members) {
-  std::string file;
-  std::string directory;
-  for (const auto& [name, bytes] : members) {
-    const std::uint32_t crc = keras::crc32(std::as_bytes(std::span(bytes)));
-    const auto common = [&, &name = name, &bytes = bytes](std::string& out) {
-      put(out, 20, 2);
-      put(out, 0, 2);
-      put(out, 0, 2);
-      put(out, 0, 4);
-      put(out, crc, 4);
-      put(out, bytes.size(), 4);
-      put(out, bytes.size(), 4);
-      put(out, name.size(), 2);
-      put(out, 0, 2);
-    };
-    const std::size_t at = file.size();
-    put(file, 0x04034B50U, 4);
-    common(file);
-    file += name + bytes;
-    put(directory, 0x02014B50U, 4);
-    put(directory, 20, 2);
-    common(directory);
-    put(directory, 0, 2);
-    put(directory, 0, 2);
-    put(directory, 0, 2);
-    put(directory, 0, 4);
-    put(directory, at, 4);
-    directory += name;
-  }
-  const std::size_t at = file.size();
-  file += directory;
-  put(file, 0x06054B50U, 4);
-  put(file, 0, 4);
-  put(file, members.size(), 2);
-  put(file, members.size(), 2);
-  put(file, directory.size(), 4);
-  put(file, at, 4);
-  put(file, 0, 2);
-  return file;
-}
-
-std::string fixture(const std::string& name) { return std::string(LAMELLA_FIXTURES) + "/keras3/" + name + "/model.keras"; }
-
-std::string member(const std::string& path, const std::string& name) {
-  const keras::Archive archive(keras::FileBytes(path).contents(), path);
-  return std::string(keras::as_text(archive.member(name).bytes));
-}
-
-/// A file that is gone when the test ends.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& bytes, const std::string& ending = ".keras") {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::string name = std::string(info->test_suite_name()) + "_" + info->name();
-    for (char& c : name) {
-      if (c == '/') c = '_';
-    }
-    path_ = (std::filesystem::temp_directory_path() / (name + ending)).string();
-    std::ofstream(path_, std::ios::binary) << bytes;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() { std::remove(path_.c_str()); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-std::string repacked(const std::string& from, const std::string& config) {
-  return zip({{"metadata.json", R"({"keras_version": "3.10.0"})"},
-              {"config.json", config},
-              {"model.weights.h5", member(fixture(from), "model.weights.h5")}});
-}
+using namespace test;
 
 void expect_refused(const std::string& path, ErrorCode code, const std::vector<std::string>& words) {
   try {
@@ -129,10 +48,6 @@ struct Case {
 };
 
 void PrintTo(const Case& item, std::ostream* out) { *out << item.name; }
-
-/// The config of a Sequential's n-th layer; of a Functional's too.
-Json& layer(Json& config, std::size_t n) { return config["config"]["layers"][n]; }
-Json& dense(Json& config) { return layer(config, 1)["config"]; }
 
 std::function<void(Json&)> set(const char* key, const Json& value) {
   return [key, value](Json& config) { dense(config)[key] = value; };
@@ -315,6 +230,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ConcatenateFarAxis", "dense", become("Concatenate", {{"axis", 65}}), E::value, {"layer 'dense'", "field 'axis'"}},
         Case{"DtypeUnknown", "dense", set("dtype", "float128"), E::dtype, {"layer 'dense'", "field 'dtype'", "float128"}},
         Case{"DtypeNumber", "dense", set("dtype", 32), E::dtype, {"layer 'dense'", "field 'dtype'"}},
+        Case{"DtypeWithoutConfig", "dense", set("dtype", {{"class_name", "DTypePolicy"}}), E::dtype, {"layer 'dense'", "field 'dtype'"}},
+        Case{"DtypeMap", "dense", set("dtype", {{"class_name", "DTypePolicyMap"}, {"config", {{"policy_map", Json::object()}}}}), E::unsupported, {"DTypePolicyMap"}},
+        Case{"FarNegativeAxis", "dense", become("Concatenate", {{"axis", -2147483649LL}}), E::value, {"layer 'dense'", "field 'axis'"}},
+        Case{"FlattenFormatNumber", "dense", become("Flatten", {{"data_format", 3}}), E::value, {"layer 'dense'", "field 'data_format'"}},
         Case{"DtypeInt8", "dense", set("dtype", "int8_from_float32"), E::unsupported, {"layer 'dense'", "int8_from_float32"}},
         Case{"DtypeInt4",
              "dense",
@@ -322,9 +241,6 @@ INSTANTIATE_TEST_SUITE_P(
              E::unsupported,
              {"layer 'dense'", "Int4DTypePolicy"}}),
     case_name);
-
-Json& history(Json& config, std::size_t n) { return layer(config, n)["inbound_nodes"][0]["args"][0]["config"]["keras_history"]; }
-Json& kwargs(Json& config, std::size_t n) { return layer(config, n)["inbound_nodes"][0]["kwargs"]; }
 
 INSTANTIATE_TEST_SUITE_P(
     Graph, MalformedConfig,
@@ -342,6 +258,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"TwoOfOneNameInSequence", "dense", [](Json& c) { c["config"]["layers"].push_back(layer(c, 1)); }, E::value, {"layer 'dense'", "same name"}},
         Case{"NoName", "functional", [](Json& c) { layer(c, 1).erase("name"), layer(c, 1)["config"].erase("name"); }, E::missing, {"no name"}},
         Case{"NoLayers", "functional", [](Json& c) { c["config"].erase("layers"); }, E::missing, {"'layers'"}},
+        Case{"LayersNumber", "functional", [](Json& c) { c["config"]["layers"] = 3; }, E::missing, {"'layers'"}},
+        Case{"FunctionalLayerNumber", "functional", [](Json& c) { layer(c, 1) = 3; }, E::json, {"'layers'"}},
+        Case{"TensorWithoutHistory", "functional", [](Json& c) { layer(c, 1)["inbound_nodes"][0]["args"][0]["config"].erase("keras_history"); }, E::json, {"layer 'dense'", "keras_history"}},
+        Case{"HistoryText", "functional", [](Json& c) { history(c, 1) = "features"; }, E::json, {"layer 'dense'"}},
+        Case{"HistoryShort", "functional", [](Json& c) { history(c, 1) = {"features", 0}; }, E::json, {"layer 'dense'"}},
+        Case{"ResultText", "functional", [](Json& c) { history(c, 1)[2] = "0"; }, E::json, {"layer 'dense'"}},
         Case{"NoInputs", "functional", [](Json& c) { c["config"].erase("input_layers"); }, E::missing, {"'input_layers'"}},
         Case{"NoOutputs", "functional", [](Json& c) { c["config"]["output_layers"] = Json::array(); }, E::value, {"outputs"}},
         Case{"OutputMissing", "functional", [](Json& c) { c["config"]["output_layers"][0] = "nowhere"; }, E::missing, {"'nowhere'"}},

@@ -184,6 +184,58 @@ TEST(ModelTest, RefusesAShapeThatDoesNotFitAndNamesTheInput) {
   }
 }
 
+/// As Keras does: (n, 1) for (n,), and (n,) for (n, 1).
+TEST(ModelTest, ForgivesARankThatIsOffByAnExtentOfOne) {
+  const auto dense = [](std::int64_t inputs) {
+    SpecBuilder builder;
+    return Model(builder.build({builder.dense(builder.input({inputs}), inputs, 2, ActivationSpec{})}), kCpu);
+  };
+  const Tensor x = random_input({6, 3});
+  const Model three = dense(3);
+  EXPECT_TRUE(same_bits(three.predict(TensorView(x).reshaped({6, 3, 1})), three.predict(x)));
+  const Tensor column = random_input({6, 1});
+  const Model one = dense(1);
+  EXPECT_TRUE(same_bits(one.predict(TensorView(column).reshaped({6})), one.predict(column)));
+  for (const Shape& shape : {Shape{6, 3, 2}, Shape{6, 3, 1, 1}, Shape{2, 9, 1}, Shape{18}, Shape{}, Shape{18, 1}}) {
+    EXPECT_THROW(static_cast<void>(three.predict(Tensor::zeros(shape))), ArgumentError) << to_string(shape);
+  }
+  for (const Shape& shape : {Shape{6, 2}, Shape{}, Shape{3, 1, 2}}) {
+    EXPECT_THROW(static_cast<void>(one.predict(Tensor::zeros(shape))), ArgumentError) << to_string(shape);
+  }
+}
+
+TEST(ModelTest, SaysWhichInputsAndOutputsThereAre) {
+  SpecBuilder builder;
+  const auto a = builder.input({3});
+  const auto b = builder.input({3});
+  const Model model(builder.build({builder.dense(a, 3, 2, ActivationSpec{}), builder.dense(b, 3, 4, ActivationSpec{})}), kCpu);
+  ASSERT_EQ(model.input_names().size(), 2U);
+  const auto message = [](const auto& call) {
+    try {
+      static_cast<void>(call());
+    } catch (const ArgumentError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const Tensor x = random_input({5, 3});
+  const std::string both = "'" + model.input_names()[0] + "', '" + model.input_names()[1] + "'";
+  EXPECT_THAT(message([&] { return model.predict(x); }), HasSubstr("2 outputs"));
+  EXPECT_THAT(message([&] { return model.predict(std::span<const TensorView>()); }), HasSubstr(both));
+  EXPECT_THAT(message([&] { return model.predict(std::map<std::string, TensorView>{{"c", x}}); }), HasSubstr(both));
+  EXPECT_THAT(message([&] { return model.predict(std::map<std::string, TensorView>{{model.input_names()[0], x}}); }),
+              HasSubstr("is not given"));
+  const Tensor other = random_input({4, 3});
+  EXPECT_THAT(message([&] { return model.predict(std::vector<TensorView>{x, other}); }), HasSubstr("has 4 rows"));
+  EXPECT_EQ(model.predict(std::map<std::string, TensorView>{{model.input_names()[1], x}, {model.input_names()[0], x}}).size(), 2U);
+  Tensor y({5, 2});
+  EXPECT_THAT(message([&] { return model.predict_into(x, y), 0; }), HasSubstr("takes one and one"));
+  for (const int index : {-1, 2}) {
+    EXPECT_THAT(message([&] { return model.input_shape(index); }), HasSubstr("allowed 0..1"));
+    EXPECT_THAT(message([&] { return model.output_shape(index); }), HasSubstr("allowed 0..1"));
+  }
+}
+
 TEST(ModelTest, FoldsBatchNormalizationIntoTheDenseBeforeIt) {
   SpecBuilder builder;
   const auto x = builder.input({9});

@@ -78,15 +78,16 @@ TEST(NpyTest, ReadsEveryVersionAndBothByteOrders) {
   }
   EXPECT_EQ(values_of<float>(parse(file_of(header_of(">f4", "()"), std::string("\x3f\xc0\0\0", 4)))), std::vector<float>{1.5F});
   EXPECT_EQ(values_of<std::uint8_t>(parse(file_of(header_of(">u1", "(2,)"), "\1\2"))), (std::vector<std::uint8_t>{1, 2}));
-  EXPECT_EQ(values_of<float>(parse(file_of(header_of("=f4", "(1,)", true), std::string("\0\0\xc0\x3f", 4)))), std::vector<float>{1.5F});
+  EXPECT_EQ(values_of<float>(parse(file_of(header_of("=f4", "(1,)", true), std::string("\0\0\xc0\x3f", 4)))),
+            std::vector<float>{1.5F});
   EXPECT_EQ(parse(file_of(header_of("|b1", "(2,)"), std::string("\0\1", 2))).shape(), Shape{2});
 }
 
 TEST(NpyTest, ReadsHeadersHoweverPythonMayWriteThem) {
   const std::string data(4, '\0');
-  for (const char* header :
-       {"{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (1,)}", "\t{ 'shape' :\n(1L,) ,'fortran_order':True,'descr':'<f4'} ",
-        "{'descr':'<f4','fortran_order':False,'shape':(1 , ),}\n"}) {
+  for (const char* header : {"{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (1,)}",
+                             "\t{ 'shape' :\n(1L,) ,'fortran_order':True,'descr':'<f4'} ",
+                             "{'descr':'<f4','fortran_order':False,'shape':(1 , ),}\n"}) {
     EXPECT_EQ(parse(file_of(header, data)).shape(), Shape{1}) << header;
   }
 }
@@ -124,18 +125,17 @@ TEST(NpyTest, RefusesDamagedHeadersAndForeignTypes) {
   for (const char* descr : {"|O", "<c8", "<U3", "f4", "<f16", "|f4", "", "<V2"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header_of(descr, "(1,)"), std::string(4, '\0')))), LoadError) << descr;
   }
-  for (const char* shape :
-       {"(-1,)", "(9223372036854775808,)", "(4611686018427387904, 4)", "[1]", "(1.0,)", "1", "((1,),)", "(1",
-        "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)", "(4611686018427387904,)"}) {
+  for (const char* shape : {"(-1,)", "(9223372036854775808,)", "(4611686018427387904, 4)", "[1]", "(1.0,)", "1", "((1,),)", "(1",
+                            "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)", "(4611686018427387904,)"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header_of("<f4", shape), std::string(4, '\0')))), LoadError) << shape;
   }
-  for (const char* header :
-       {"", "{}", "{'descr': '<f4'}", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False}",
-        "{'descr': '<f4', 'shape': (1,)}", "{'shape': (1,), 'fortran_order': False}",
-        "{'fortran_order': False, 'fortran_order': False, 'descr': '<f4', 'shape': (1,)}",
-        "{'shape': (1,), 'shape': (1,), 'fortran_order': False, 'descr': '<f4'}", "{'descr", "{descr: '<f4'}", "{'descr': <f4}", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x"}) {
+  for (const char* header : {"", "{}", "{'descr': '<f4'}", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}",
+                             "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}",
+                             "{'descr': '<f4', 'fortran_order': 0, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False}",
+                             "{'descr': '<f4', 'shape': (1,)}", "{'shape': (1,), 'fortran_order': False}",
+                             "{'fortran_order': False, 'fortran_order': False, 'descr': '<f4', 'shape': (1,)}",
+                             "{'shape': (1,), 'shape': (1,), 'fortran_order': False, 'descr': '<f4'}", "{'descr",
+                             "{descr: '<f4'}", "{'descr': <f4}", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x"}) {
     EXPECT_THROW(static_cast<void>(parse(file_of(header, std::string(4, '\0')))), LoadError) << header;
   }
 }

@@ -4,6 +4,7 @@
 
 #include "cuda/backend.hpp"
 #include "cuda/cuda_support.hpp"
+#include "cuda/status.hpp"
 
 namespace lamella::test {
 namespace {
@@ -131,6 +132,30 @@ TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
     }
   }
   restart_cuda();
+}
+
+TEST_F(CudaDeviceTest, KnowsWhichErrorsADeviceDoesNotSurvive) {
+  for (const cudaError_t fatal :
+       {cudaErrorECCUncorrectable, cudaErrorHardwareStackError, cudaErrorIllegalInstruction, cudaErrorMisalignedAddress,
+        cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorIllegalAddress, cudaErrorAssert, cudaErrorLaunchFailure,
+        cudaErrorLaunchTimeout, cudaErrorNvlinkUncorrectable, cudaErrorContextIsDestroyed}) {
+    restart_cuda();
+    EXPECT_THAT(message_of([&] { cuda::check(fatal, 0, "somecall"); }, ErrorCode::device_lost), HasSubstr("somecall"));
+    EXPECT_TRUE(cuda::is_lost(0));
+    EXPECT_THAT(message_of([&] { cuda::check(cudaErrorLaunchFailure, 0, "later"); }, ErrorCode::device_lost),
+                HasSubstr("somecall"))
+        << "the first reason stays";
+    restart_cuda();
+    cuda::check_quietly(fatal, 0, "quiet");
+    EXPECT_TRUE(cuda::is_lost(0));
+  }
+  for (const cudaError_t passing :
+       {cudaErrorInvalidValue, cudaErrorMemoryAllocation, cudaErrorNotReady, cudaErrorInvalidConfiguration}) {
+    restart_cuda();
+    EXPECT_THROW(cuda::check(passing, 0, "somecall"), Error);
+    cuda::check_quietly(passing, 0, "quiet");
+    EXPECT_FALSE(cuda::is_lost(0));
+  }
 }
 
 TEST_F(CudaDeviceTest, AnErrorThatSomebodyElseLeftIsNotOurs) {

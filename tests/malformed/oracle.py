@@ -109,7 +109,7 @@ def fill(draw, generator, file):
 
 
 def put(draw, group, name, data):
-    way = draw.randint(0, 5)
+    way = draw.randint(0, 6)
     options = {"shuffle": draw.random() < 0.4, "fletcher32": draw.random() < 0.4, "compression": draw.choice((None, None, 1, 4, 9))}
     if data.ndim == 0 or data.size == 0 or way == 0:
         group.create_dataset(name, data=data)
@@ -124,6 +124,12 @@ def put(draw, group, name, data):
     elif way == 3 and data.nbytes < 60000:
         creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         creation.set_layout(h5py.h5d.COMPACT)
+        made = h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(data.dtype, logical=True), h5py.h5s.create_simple(data.shape), creation)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data))
+    elif way == 6:  # storage is made at once: with the latest format, chunks without an index
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_chunk(tuple(draw.randint(1, e) for e in data.shape))
+        creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         made = h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(data.dtype, logical=True), h5py.h5s.create_simple(data.shape), creation)
         made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data))
     elif way == 4:

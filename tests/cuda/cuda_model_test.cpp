@@ -101,7 +101,7 @@ TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSe
   static_cast<void>(model.predict(x));  // replayed
   const auto before = fake_cuda::live();
   int in_the_middle = 0;
-  for (int i = 0; i < 300 && in_the_middle == 0; ++i) {
+  for (int i = 0; i < 2000 && in_the_middle == 0; ++i) {
     std::stop_source stop;
     const std::jthread stopper([&] { stop.request_stop(); });
     try {

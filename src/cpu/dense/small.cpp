@@ -9,8 +9,9 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kRowBlock = 72;  ///< rows that go through a panel together, at most
-constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price
+constexpr std::int64_t kRowBlock = 72;         ///< rows that go through a panel together, at most
+constexpr double kMaximumWork = 2.5e6;         ///< multiply-adds up to which no library call is worth its price
+constexpr double kMaximumBfloat16Work = 40e3;  ///< the same, where oneDNN has instructions that this engine has not
 constexpr std::int64_t kFewRows =
     128;  ///< with fewer, columns are divided among threads, not rows: each reads its part of the kernel
 
@@ -112,11 +113,24 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
       workspace);
 }
 
+bool has_bfloat16_instructions() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  return has;
+#else
+  return false;
+#endif
+}
+
 /// Why panels are not the way to do it, or empty. Several threads are this engine's business whatever the size.
 std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
-  if (d.determinism != Determinism::batch_invariant && context.threads == 1 && d.batch > kVectorRows &&
-      work_of(d) > kMaximumWork) {
+  const bool free = d.determinism != Determinism::batch_invariant;
+  if (free && d.dtype == DType::bfloat16 && has_bfloat16_instructions() && work_of(d) > kMaximumBfloat16Work) {
+    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumBfloat16Work,
+                        ", and oneDNN has this processor's bfloat16 instructions for them");
+  }
+  if (free && context.threads == 1 && d.batch > kVectorRows && work_of(d) > kMaximumWork) {
     return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork, " on one thread");
   }
   return {};

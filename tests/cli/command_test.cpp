@@ -139,6 +139,14 @@ TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
     EXPECT_THAT(result.out, AllOf(HasSubstr("worst at"), HasSubstr(row + ", ")));
     EXPECT_THAT(result.err, IsEmpty());
   }
+  Tensor two = Tensor::copy_of(y);
+  two.span<float>()[0] += 0.25F;
+  two.span<float>()[last] += 0.5F;
+  save_npy(file("other.npy"), two);
+  EXPECT_THAT(command(verify_dense(file("other.npy"))).out, HasSubstr("worst at [" + row + ", "));
+  two.span<float>()[0] += 2.0F;
+  save_npy(file("other.npy"), two);
+  EXPECT_THAT(command(verify_dense(file("other.npy"))).out, HasSubstr("worst at [0, 0]"));
   auto loose = verify_dense(file("other.npy"));
   static_cast<void>(changed(last, y.span<float>()[last] + 0.5F));
   loose.insert(loose.end(), {"--atol", "1"});
@@ -147,6 +155,34 @@ TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
   const Result shape = command(verify_dense(file("other.npy")));
   EXPECT_EQ(shape.code, kDiffers);
   EXPECT_THAT(shape.out, HasSubstr("expected (1, 1)"));
+}
+
+TEST_F(CommandTest, NaNIsRightWhereNaNIsExpected) {
+  Tensor x = load_npy(fixture("dense/x.npy"));
+  for (float& value : x.span<float>()) value = std::nanf("");
+  save_npy(file("x.npy"), x);
+  std::vector<std::string> words{"predict", fixture("dense/model.keras"), "--input", file("x.npy"), "--output", file("y.npy")};
+  ASSERT_EQ(command(words).code, kOk);
+  words = {"verify", fixture("dense/model.keras"), "--input", file("x.npy"), "--expected", file("y.npy")};
+  EXPECT_EQ(command(words).code, kOk);
+  Tensor y = load_npy(file("y.npy"));
+  ASSERT_TRUE(std::isnan(y.span<float>()[0]));
+  y.span<float>()[0] = 1;
+  save_npy(file("y.npy"), y);
+  EXPECT_EQ(command(words).code, kDiffers);
+}
+
+TEST_F(CommandTest, InputsWithoutRowsOrWithoutRank) {
+  save_npy(file("none.npy"), Tensor::zeros({0, 7}));
+  save_npy(file("scalar.npy"), Tensor::zeros({}));
+  ASSERT_EQ(load_npy(fixture("dense/x.npy")).shape()[1], 7);
+  const auto predict = [&](const char* input) {
+    return command(
+        {"predict", fixture("dense/model.keras"), "--input", file(input), "--output", file("y.npy"), "--batch-size", "2"});
+  };
+  EXPECT_EQ(predict("none.npy").code, kOk);
+  EXPECT_EQ(load_npy(file("y.npy")).shape()[0], 0);
+  EXPECT_EQ(predict("scalar.npy").code, kInput);
 }
 
 TEST_F(CommandTest, FilesThatAreNotThereOrNotWhatTheyShouldBe) {

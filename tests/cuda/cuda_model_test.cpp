@@ -92,6 +92,39 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   EXPECT_EQ(fake_cuda::live(), before);
 }
 
+TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
+  Options options = on_cuda();
+  const Tensor x = random_rows(12, 7);
+  const auto without = values_of(Model(small_spec(), options).predict(x));
+  options.profile = true;
+  const Model model(small_spec(), options);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(values_of(model.predict(x)), without);
+  fake_cuda::clear_call_log();
+  static_cast<void>(model.predict(x));
+  EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture") + fake_cuda::count_calls("cudaGraphLaunch"), 0U);
+}
+
+/// More buffers than a session keeps graphs for: the one that was not used for longest goes.
+TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
+  Options options = on_cuda();
+  options.engine = "gemm_then_epilogue";
+  const Model model(small_spec(), options);
+  const Tensor x = random_rows(2, 7).to(Device::cuda(0));
+  const auto wanted = on_cpu(small_spec(), x.to(Device::cpu()));
+  std::vector<Tensor> outputs;
+  for (int i = 0; i < 40; ++i) outputs.emplace_back(Shape{2, 5}, DType::float32, Device::cuda(0));
+  const auto all = [&] {
+    for (Tensor& y : outputs) {
+      for (int i = 0; i < 3; ++i) model.predict_into(x, y);
+      expect_near(values_of(y.to(Device::cpu())), wanted);
+    }
+  };
+  all();
+  const auto before = fake_cuda::live();
+  all();
+  EXPECT_EQ(fake_cuda::live(), before);
+}
+
 TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSessions) {
   Options options = on_cuda();
   options.max_batch = 2;

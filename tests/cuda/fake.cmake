@@ -10,7 +10,7 @@ lamella_target(lamella_cuda_on_fake)
 target_include_directories(lamella_cuda_on_fake PRIVATE ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(lamella_cuda_on_fake PUBLIC lamella_kernels_host lamella_fake_cuda)
 
-# Under ThreadSanitizer the threads of a block are real threads: what computes much would take hours there.
+# What computes much takes too long under ThreadSanitizer.
 if(LAMELLA_SANITIZE MATCHES thread)
   set(device_tests)
 endif()

@@ -28,14 +28,6 @@ struct SharedMemory {
   void* data_;
 };
 
-std::unique_ptr<Team> make_team(unsigned threads) {
-#ifdef __SANITIZE_THREAD__
-  return make_threads(threads);
-#else
-  return make_fibers(threads);
-#endif
-}
-
 thread_local Team* team_of_this_thread = nullptr;
 
 Team& team() {
@@ -60,14 +52,6 @@ class Restore {
   Team* team_ = team_of_this_thread;
 };
 
-/// Threads of a team have the team of the thread that made them.
-std::function<void()> with_team(Team* team, const std::function<void()>& thread) {
-  return [team, &thread] {
-    team_of_this_thread = team;
-    thread();
-  };
-}
-
 }  // namespace
 
 bool legal(const GridConfig& config) {
@@ -81,16 +65,15 @@ void run_grid(const GridConfig& config, const std::function<void()>& thread) {
   if (!legal(config)) throw std::logic_error("a grid that no device takes");
   const SharedMemory shared(config.shared_bytes);
   const std::unique_ptr<Team> team = config.barriers ? make_team(config.threads) : nullptr;
-  const std::function<void()> member = with_team(team.get(), thread);
   const Restore restore;
   here = {{0, 0, 0}, config.grid, 0, config.threads, shared.data(), config.shared_bytes};
-  team_of_this_thread = nullptr;
+  team_of_this_thread = team.get();
   for (here.block.z = 0; here.block.z < config.grid.z; ++here.block.z) {
     for (here.block.y = 0; here.block.y < config.grid.y; ++here.block.y) {
       for (here.block.x = 0; here.block.x < config.grid.x; ++here.block.x) {
         shared.poison();
         if (team != nullptr) {
-          team->run_block(member);
+          team->run_block(thread);
         } else {
           for (here.thread = 0; here.thread < config.threads; ++here.thread) thread();
         }

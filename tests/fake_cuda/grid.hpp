@@ -9,9 +9,10 @@
 
 /// Runs a CUDA grid on the host: what kernels/launch.hpp and kernels/device.hpp are made of under a plain host compiler.
 ///
-/// Blocks run one after the other. The threads of a block are plain calls where the kernel has no barriers, else fibers; under
-/// ThreadSanitizer they are threads, and only what orders threads on a device orders them there, so that a missing barrier is
-/// reported as a race. Shared memory starts as 0xFF (NaN in every floating type) and is exactly as long as was asked for.
+/// Blocks run one after the other. The threads of a block are plain calls where the kernel has no barriers, else fibers.
+/// ThreadSanitizer takes each fiber for a thread, and only what orders threads on a device orders them there, so that a missing
+/// barrier is reported as a race. Shared memory starts as 0xFF (NaN in every floating type) and is exactly as long as was asked
+/// for.
 namespace lamella::host_grid {
 
 struct Index3 {
@@ -36,8 +37,8 @@ class Divergence : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-/// Calls `thread` once for every thread of every block, on the calling thread of the host or on threads that it waits for.
-/// What `thread` throws comes out; so does Divergence.
+/// Calls `thread` once for every thread of every block, on the calling thread of the host. What `thread` throws
+/// comes out; so does Divergence.
 void run_grid(const GridConfig& config, const std::function<void()>& thread);
 
 /// Where the running thread is.

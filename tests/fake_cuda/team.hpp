@@ -10,7 +10,7 @@
 
 namespace lamella::host_grid {
 
-/// The threads of one block at a time, in one of two ways.
+/// The threads of one block at a time.
 class Team {
  public:
   virtual ~Team() = default;
@@ -25,7 +25,6 @@ class Team {
                                                             bool orders_memory) = 0;
 };
 
-[[nodiscard]] std::unique_ptr<Team> make_fibers(unsigned threads);
-[[nodiscard]] std::unique_ptr<Team> make_threads(unsigned threads);
+[[nodiscard]] std::unique_ptr<Team> make_team(unsigned threads);
 
 }  // namespace lamella::host_grid

@@ -3,8 +3,8 @@
 
 #include <numeric>
 
-/// Every kernel that has barriers or exchanges, once in each of its forms and small: under ThreadSanitizer the threads of a block
-/// are threads, and take their time.
+/// Every kernel that has barriers or exchanges, once in each of its forms and small: ThreadSanitizer, which is told what orders
+/// the threads of a block, takes its time.
 namespace lamella::test {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <lamella/model.hpp>
 #include <nlohmann/json.hpp>
@@ -32,7 +33,9 @@ std::vector<float> values(const Tensor& tensor) {
   return {span.begin(), span.end()};
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) { return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0; }
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
 
 /// x . kernel + bias in double.
 std::vector<double> dense_in_double(const std::vector<double>& x, const core::LayerSpec& layer, std::int64_t rows) {
@@ -42,9 +45,12 @@ std::vector<double> dense_in_double(const std::vector<double>& x, const core::La
   std::vector<double> y(static_cast<std::size_t>(rows * units));
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t u = 0; u < units; ++u) {
-      double sum = layer.weights.size() > 1 ? static_cast<double>(layer.weights[1].value->span<float>()[static_cast<std::size_t>(u)]) : 0.0;
+      double sum = layer.weights.size() > 1
+                       ? static_cast<double>(layer.weights[1].value->span<float>()[static_cast<std::size_t>(u)])
+                       : 0.0;
       for (std::int64_t i = 0; i < inputs; ++i) {
-        sum += x[static_cast<std::size_t>(r * inputs + i)] * static_cast<double>(kernel.span<float>()[static_cast<std::size_t>(i * units + u)]);
+        sum += x[static_cast<std::size_t>(r * inputs + i)] *
+               static_cast<double>(kernel.span<float>()[static_cast<std::size_t>(i * units + u)]);
       }
       y[static_cast<std::size_t>(r * units + u)] = sum;
     }
@@ -55,7 +61,8 @@ std::vector<double> dense_in_double(const std::vector<double>& x, const core::La
 void expect_close(const Tensor& found, const std::vector<double>& wanted, double tolerance = 1e-5) {
   const auto span = found.span<float>();
   ASSERT_EQ(span.size(), wanted.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i) ASSERT_NEAR(static_cast<double>(span[i]), wanted[i], tolerance * std::max(1.0, std::fabs(wanted[i]))) << i;
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    ASSERT_NEAR(static_cast<double>(span[i]), wanted[i], tolerance * std::max(1.0, std::fabs(wanted[i]))) << i;
 }
 
 ActivationSpec ready(ActivationKind kind) {
@@ -223,11 +230,14 @@ TEST(ModelTest, SaysWhichInputsAndOutputsThereAre) {
   EXPECT_THAT(message([&] { return model.predict(x); }), HasSubstr("2 outputs"));
   EXPECT_THAT(message([&] { return model.predict(std::span<const TensorView>()); }), HasSubstr(both));
   EXPECT_THAT(message([&] { return model.predict(std::map<std::string, TensorView>{{"c", x}}); }), HasSubstr(both));
-  EXPECT_THAT(message([&] { return model.predict(std::map<std::string, TensorView>{{model.input_names()[0], x}}); }),
+  EXPECT_THAT(message([&] {
+                return model.predict(std::map<std::string, TensorView>{{model.input_names()[0], x}});
+              }),
               HasSubstr("is not given"));
   const Tensor other = random_input({4, 3});
   EXPECT_THAT(message([&] { return model.predict(std::vector<TensorView>{x, other}); }), HasSubstr("has 4 rows"));
-  EXPECT_EQ(model.predict(std::map<std::string, TensorView>{{model.input_names()[1], x}, {model.input_names()[0], x}}).size(), 2U);
+  EXPECT_EQ(model.predict(std::map<std::string, TensorView>{{model.input_names()[1], x}, {model.input_names()[0], x}}).size(),
+            2U);
   Tensor y({5, 2});
   EXPECT_THAT(message([&] { return model.predict_into(x, y), 0; }), HasSubstr("takes one and one"));
   for (const int index : {-1, 2}) {
@@ -241,7 +251,9 @@ TEST(ModelTest, FoldsBatchNormalizationIntoTheDenseBeforeIt) {
   const auto x = builder.input({9});
   const auto hidden = builder.dense(x, 9, 11);
   const auto normal = builder.add("BatchNormalization", core::BatchNormalizationParams{}, {hidden},
-                                  {{"gamma", builder.random({11})}, {"beta", builder.random({11})}, {"moving_mean", builder.random({11})},
+                                  {{"gamma", builder.random({11})},
+                                   {"beta", builder.random({11})},
+                                   {"moving_mean", builder.random({11})},
                                    {"moving_variance", builder.random({11}, 0.5F, 2.0F)}});
   const auto spec = builder.build({builder.activation(normal, {.kind = ActivationKind::Relu})});
   const Model model(spec, kCpu);
@@ -251,7 +263,9 @@ TEST(ModelTest, FoldsBatchNormalizationIntoTheDenseBeforeIt) {
   const Tensor input = random_input({3, 9});
   std::vector<double> wide(input.span<float>().begin(), input.span<float>().end());
   wide = dense_in_double(wide, *spec->layers[1], 3);
-  const auto at = [&](std::size_t weight, std::size_t unit) { return static_cast<double>(spec->layers[2]->weights[weight].value->span<float>()[unit]); };
+  const auto at = [&](std::size_t weight, std::size_t unit) {
+    return static_cast<double>(spec->layers[2]->weights[weight].value->span<float>()[unit]);
+  };
   for (std::size_t i = 0; i < wide.size(); ++i) {
     const std::size_t u = i % 11;
     wide[i] = std::max(0.0, (wide[i] - at(2, u)) / std::sqrt(at(3, u) + 1e-3) * at(0, u) + at(1, u));
@@ -273,15 +287,19 @@ TEST(ModelTest, SharedLayersSeveralOutputsAndMergesRun) {
   const Tensor z = random_input({3, 4}, 2);
   const std::vector<Tensor> outputs = model.predict(std::vector<TensorView>{x, z});
   ASSERT_EQ(outputs.size(), 3U);
-  const auto in_double = [&](const Tensor& t) { return dense_in_double({t.span<float>().begin(), t.span<float>().end()}, *spec->layers[2], 3); };
+  const auto in_double = [&](const Tensor& t) {
+    return dense_in_double({t.span<float>().begin(), t.span<float>().end()}, *spec->layers[2], 3);
+  };
   const std::vector<double> fx = in_double(x);
   const std::vector<double> fz = in_double(z);
   std::vector<double> sums(fx.size());
   std::vector<double> joined;
   for (std::size_t i = 0; i < fx.size(); ++i) sums[i] = fx[i] + fz[i];
   for (std::size_t r = 0; r < 3; ++r) {
-    joined.insert(joined.end(), fx.begin() + static_cast<std::ptrdiff_t>(6 * r), fx.begin() + static_cast<std::ptrdiff_t>(6 * r + 6));
-    joined.insert(joined.end(), sums.begin() + static_cast<std::ptrdiff_t>(6 * r), sums.begin() + static_cast<std::ptrdiff_t>(6 * r + 6));
+    joined.insert(joined.end(), fx.begin() + static_cast<std::ptrdiff_t>(6 * r),
+                  fx.begin() + static_cast<std::ptrdiff_t>(6 * r + 6));
+    joined.insert(joined.end(), sums.begin() + static_cast<std::ptrdiff_t>(6 * r),
+                  sums.begin() + static_cast<std::ptrdiff_t>(6 * r + 6));
   }
   expect_close(outputs[0], sums);
   expect_close(outputs[1], joined);
@@ -298,6 +316,25 @@ TEST(ModelTest, AnOutputThatIsTheInputIsCopied) {
   EXPECT_EQ(outputs[0].shape(), (Shape{2, 6}));
   EXPECT_EQ(values(outputs[0]), values(input));
   EXPECT_EQ(values(outputs[1]), values(input));
+}
+
+TEST(ModelTest, TakesTheNumberOfThreadsFromTheEnvironmentUnlessItIsGiven) {
+  SpecBuilder builder;
+  const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});
+  const char* const before = std::getenv("LAMELLA_THREADS");
+  const std::string kept = before == nullptr ? "" : before;
+  const Tensor x = random_input({5, 3});
+  const Tensor wanted = Model(spec, kCpu).predict(x);
+  for (const char* good : {"1", "3", "1024"}) {
+    ASSERT_EQ(setenv("LAMELLA_THREADS", good, 1), 0);
+    EXPECT_TRUE(same_bits(Model(spec, {.device = Device::cpu()}).predict(x), wanted)) << good;
+  }
+  for (const char* bad : {"0", "-1", "1025", "many", "2 ", "2.0", "99999999999"}) {
+    ASSERT_EQ(setenv("LAMELLA_THREADS", bad, 1), 0);
+    EXPECT_THROW(Model(spec, {.device = Device::cpu()}), ArgumentError) << bad;
+    EXPECT_NO_THROW(Model(spec, kCpu)) << bad;
+  }
+  ASSERT_EQ(kept.empty() ? unsetenv("LAMELLA_THREADS") : setenv("LAMELLA_THREADS", kept.c_str(), 1), 0);
 }
 
 TEST(ModelTest, OpenExtentsAreFilledByTheInput) {
@@ -331,8 +368,8 @@ TEST(ModelTest, ManyThreadsGetTheBitsThatOneGets) {
   SpecBuilder builder;
   const auto x = builder.input({16});
   auto h = builder.dense(x, 16, 32, {.kind = ActivationKind::Gelu});
-  h = builder.add("LayerNormalization", core::LayerNormalizationParams{},
-                  {h}, {{"gamma", builder.random({32})}, {"beta", builder.random({32})}});
+  h = builder.add("LayerNormalization", core::LayerNormalizationParams{}, {h},
+                  {{"gamma", builder.random({32})}, {"beta", builder.random({32})}});
   const Model model(builder.build({builder.dense(h, 32, 10, {.kind = ActivationKind::Softmax})}), kCpu);
   std::vector<Tensor> inputs;
   std::vector<std::vector<float>> wanted;

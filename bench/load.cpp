@@ -71,8 +71,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "load: %s changed while it was read\n", path);
       return 1;
     }
-    std::printf("{\"bytes\": %zu, \"load_ms\": %.1f, \"read_and_copy_ms\": %.1f, \"ratio\": %.3f, \"peak_over_file\": %.3f}\n", size, load, base,
-                load / base, peak / static_cast<double>(size));
+    std::printf("{\"bytes\": %zu, \"load_ms\": %.1f, \"read_and_copy_ms\": %.1f, \"ratio\": %.3f, \"peak_over_file\": %.3f}\n",
+                size, load, base, load / base, peak / static_cast<double>(size));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "load: %s\n", error.what());
     return 1;

@@ -45,7 +45,8 @@ int main(int argc, char** argv) {
     lamella::Tensor y = fused_model.predict(x);
     const double fused = median_us(fused_model, x, y);
     const double separate = median_us(unfused_model, x, y);
-    std::printf("%lld rows: fused %.1f us, unfused %.1f us a call: %.2f times as fast\n", static_cast<long long>(shape[0]), fused, separate, separate / fused);
+    std::printf("%lld rows: fused %.1f us, unfused %.1f us a call: %.2f times as fast\n", static_cast<long long>(shape[0]), fused,
+                separate, separate / fused);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "fusion: %s\n", error.what());
     return 1;

@@ -13,8 +13,10 @@ int main(int argc, char** argv) {
   try {
     const lamella::Model model = lamella::Model::load(argv[1]);
     const lamella::Tensor y = model.predict(lamella::load_npy(argv[2]));
-    std::printf("%s on %s: output of shape %s\n", model.name().c_str(), to_string(model.device()).c_str(), to_string(y.shape()).c_str());
-    for (int i = 0; i < 5 && i < y.shape().elements(); ++i) std::printf("  %g\n", static_cast<double>(y.span<float>()[static_cast<std::size_t>(i)]));
+    std::printf("%s on %s: output of shape %s\n", model.name().c_str(), to_string(model.device()).c_str(),
+                to_string(y.shape()).c_str());
+    for (int i = 0; i < 5 && i < y.shape().elements(); ++i)
+      std::printf("  %g\n", static_cast<double>(y.span<float>()[static_cast<std::size_t>(i)]));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "predict: %s\n", error.what());
     return 1;

@@ -55,8 +55,8 @@ struct TiledGemm {
 };
 [[nodiscard]] cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream);
 
-/// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add their
-/// sums in a fixed order. The kernel starts aligned to 16 bytes, and so does each of its rows; else cudaErrorInvalidValue.
+/// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add
+/// their sums in a fixed order. The kernel starts aligned to 16 bytes, and so does each of its rows; else cudaErrorInvalidValue.
 using SmallBatch = TiledGemm;
 inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 [[nodiscard]] cudaError_t small_batch(const SmallBatch& args, cudaStream_t stream);

@@ -8,9 +8,9 @@
 
 #include "kernels/device.hpp"
 
-/// One number from one of each thread of a warp or a block: by CUB on the device, by twins under a host compiler. All threads take
-/// part and all get the result. Sums are trees of one shape, so they have the same bits in every run; the two trees are not the
-/// same.
+/// One number from one of each thread of a warp or a block: by CUB on the device, by twins under a host compiler. All threads
+/// take part and all get the result. Sums are trees of one shape, so they have the same bits in every run; the two trees are not
+/// the same.
 namespace lamella::kernels {
 
 #ifdef __CUDACC__

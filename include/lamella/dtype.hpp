@@ -48,13 +48,34 @@ struct bfloat16 {
 namespace detail {
 template <typename T>
 struct dtype_of_type;  // no definition: T is not an element type
-template <> struct dtype_of_type<float> { static constexpr DType value = DType::float32; };
-template <> struct dtype_of_type<float16> { static constexpr DType value = DType::float16; };
-template <> struct dtype_of_type<bfloat16> { static constexpr DType value = DType::bfloat16; };
-template <> struct dtype_of_type<double> { static constexpr DType value = DType::float64; };
-template <> struct dtype_of_type<std::int8_t> { static constexpr DType value = DType::int8; };
-template <> struct dtype_of_type<std::uint8_t> { static constexpr DType value = DType::uint8; };
-template <> struct dtype_of_type<std::int32_t> { static constexpr DType value = DType::int32; };
+template <>
+struct dtype_of_type<float> {
+  static constexpr DType value = DType::float32;
+};
+template <>
+struct dtype_of_type<float16> {
+  static constexpr DType value = DType::float16;
+};
+template <>
+struct dtype_of_type<bfloat16> {
+  static constexpr DType value = DType::bfloat16;
+};
+template <>
+struct dtype_of_type<double> {
+  static constexpr DType value = DType::float64;
+};
+template <>
+struct dtype_of_type<std::int8_t> {
+  static constexpr DType value = DType::int8;
+};
+template <>
+struct dtype_of_type<std::uint8_t> {
+  static constexpr DType value = DType::uint8;
+};
+template <>
+struct dtype_of_type<std::int32_t> {
+  static constexpr DType value = DType::int32;
+};
 }  // namespace detail
 
 /// The DType of a C++ element type.

@@ -25,9 +25,9 @@ struct ModelSpec;
 struct LayerInfo {
   std::string name;
   std::string class_name;
-  std::string path;                                            ///< "outer/inner/dense" inside nested models
-  std::string config;                                          ///< JSON text of the layer's config, as Keras writes it
-  std::vector<std::pair<std::string, TensorView>> weights;     ///< name and host memory; valid while the Model lives
+  std::string path;                                         ///< "outer/inner/dense" inside nested models
+  std::string config;                                       ///< JSON text of the layer's config, as Keras writes it
+  std::vector<std::pair<std::string, TensorView>> weights;  ///< name and host memory; valid while the Model lives
 };
 
 /// Sizes for Model::explain().
@@ -36,7 +36,8 @@ struct ExplainOptions {
   bool json = false;  ///< JSON text instead of a table
 };
 
-/// A Keras model made ready to run on one device. Immutable: const calls may come from any number of threads at once. Copies share everything.
+/// A Keras model made ready to run on one device. Immutable: const calls may come from any number of threads at once. Copies
+/// share everything.
 class LAMELLA_API Model {
  public:
   /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
@@ -59,27 +60,31 @@ class LAMELLA_API Model {
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
 
-  /// The output for x of shape (rows, ...), any number of rows, on the host. Any floating or integer dtype is converted to the input's.
-  /// The result has the dtype of the model's output. Many rows are gone through in parts (of Options::max_batch rows, on the CPU of fewer);
-  /// when `stop` asks for it, no further part is begun. Throws ArgumentError (shape, argument), Error (cancelled).
+  /// The output for x of shape (rows, ...), any number of rows, on the host. Any floating or integer dtype is converted to the
+  /// input's. The result has the dtype of the model's output. Many rows are gone through in parts (of Options::max_batch rows, on
+  /// the CPU of fewer); when `stop` asks for it, no further part is begun. Throws ArgumentError (shape, argument), Error
+  /// (cancelled).
   [[nodiscard]] Tensor predict(const TensorView& x, const std::stop_token& stop = {}) const;
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.
   [[nodiscard]] std::vector<Tensor> predict(std::span<const TensorView> inputs, const std::stop_token& stop = {}) const;
   /// Several inputs by name.
-  [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs, const std::stop_token& stop = {}) const;
-  /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a program for
-  /// this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run in parts. Returns when dst is complete.
-  /// Throws ArgumentError (shape, dtype, device, argument), DeviceError.
+  [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs,
+                                            const std::stop_token& stop = {}) const;
+  /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a
+  /// program for this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run
+  /// in parts. Returns when dst is complete. Throws ArgumentError (shape, dtype, device, argument), DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
-  /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs after what is enqueued there already and returns at once; nothing is waited for, and nothing
-  /// copied. src and dst must live until the work is done. Calls with the same pointers replay a CUDA graph. The stream may be destroyed, and
-  /// this Model too: both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
+  /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
+  /// after what is enqueued there already and returns at once; nothing is waited for, and nothing copied. src and dst must live
+  /// until the work is done. Calls with the same pointers replay a CUDA graph. The stream may be destroyed, and this Model too:
+  /// both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
 
   /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.
   [[nodiscard]] std::string summary() const;
-  /// What will run: for each step the layers it came from, the engine, what was fused, who refused and why, bytes, flops, workspace.
+  /// What will run: for each step the layers it came from, the engine, what was fused, who refused and why, bytes, flops,
+  /// workspace.
   [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
   /// The number of elements of all weights.
   [[nodiscard]] std::int64_t count_params() const;
@@ -87,8 +92,8 @@ class LAMELLA_API Model {
   [[nodiscard]] std::vector<LayerInfo> layers() const;
   /// Throws ArgumentError (value) that lists the names when there is none.
   [[nodiscard]] LayerInfo get_layer(std::string_view name) const;
-  /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the count of an adapted
-  /// Normalization. Valid while the Model lives.
+  /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the count of an
+  /// adapted Normalization. Valid while the Model lives.
   [[nodiscard]] std::vector<TensorView> weights() const;
   /// This model with the activation of one Dense or Activation layer replaced; weights are shared, not copied.
   /// Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.

@@ -43,18 +43,21 @@ enum class HardSigmoid {
 
 /// How a model is compiled. Plain data; every field has the default that most callers want.
 struct Options {
-  Device device = Device::automatic();       ///< resolved once, when the Model is made
-  std::optional<DType> dtype = std::nullopt;                ///< compute type of every layer: float32, bfloat16, float16 or float64; unset: the layers' own dtype policies
+  Device device = Device::automatic();  ///< resolved once, when the Model is made
+  /// Compute type of every layer: float32, bfloat16, float16 or float64; unset: the layers' own dtype policies.
+  std::optional<DType> dtype = std::nullopt;
   Math math = Math::exact;
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
-  std::string engine = {};                        ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
-  int threads = 0;                           ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core. Fewer where the system makes no more
-  std::int64_t max_batch = 4096;             ///< rows that are run at once; more are split. The CPU takes fewer where that is faster
-  std::size_t cached_programs = 32;          ///< programs (one per batch size) kept per model; the least recently used goes first
-  std::size_t memory_limit = 0;              ///< bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only
-  bool graphs = true;                        ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
-  bool profile = false;                      ///< an NVTX range around each step, named after its layers, so that a profile reads like the model; no graphs then
+  std::string engine = {};  ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
+  int threads = 0;  ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core. Fewer where the system makes no more
+  std::int64_t max_batch = 4096;     ///< rows that are run at once; more are split. The CPU takes fewer where that is faster
+  std::size_t cached_programs = 32;  ///< programs (one per batch size) kept per model; the least recently used goes first
+  /// Bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only.
+  std::size_t memory_limit = 0;
+  bool graphs = true;  ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
+  /// An NVTX range around each step, named after its layers, so that a profile reads like the model; no graphs then.
+  bool profile = false;
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
 };
 

@@ -31,7 +31,9 @@ class LAMELLA_API Shape {
   [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
   /// Product of the extents of axes [first, last); 1 when empty.
   [[nodiscard]] std::int64_t elements(int first, int last) const;
-  [[nodiscard]] std::span<const std::int64_t> extents() const noexcept { return {extents_.data(), static_cast<std::size_t>(rank_)}; }
+  [[nodiscard]] std::span<const std::int64_t> extents() const noexcept {
+    return {extents_.data(), static_cast<std::size_t>(rank_)};
+  }
   [[nodiscard]] const std::int64_t* begin() const noexcept { return extents_.data(); }
   [[nodiscard]] const std::int64_t* end() const noexcept { return extents_.data() + rank_; }
 

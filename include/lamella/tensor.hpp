@@ -113,9 +113,9 @@ class LAMELLA_API Tensor {
   }
   [[nodiscard]] TensorView view() const noexcept { return view_; }
   [[nodiscard]] MutableTensorView view() noexcept { return view_; }
-  operator TensorView() const noexcept { return view_; }          // NOLINT(google-explicit-constructor): passing a Tensor is the point
-  operator TensorView() noexcept { return view_; }                // NOLINT(google-explicit-constructor)
-  operator MutableTensorView() noexcept { return view_; }         // NOLINT(google-explicit-constructor)
+  operator TensorView() const noexcept { return view_; }   // NOLINT(google-explicit-constructor): passing a Tensor is the point
+  operator TensorView() noexcept { return view_; }         // NOLINT(google-explicit-constructor)
+  operator MutableTensorView() noexcept { return view_; }  // NOLINT(google-explicit-constructor)
 
   /// A deep copy on the same device. Returns when it is complete.
   [[nodiscard]] Tensor clone() const { return copy_of(view_); }

@@ -28,8 +28,8 @@ class Progress {
     last_ = now;
     drawn_ = true;
     const auto filled = static_cast<std::size_t>(total_ == 0 ? kWidth : done * kWidth / total_);
-    std::fprintf(stderr, "\r[%s%s] %lld/%lld rows", std::string(filled, '=').c_str(), std::string(kWidth - filled, ' ').c_str(), static_cast<long long>(done),
-                 static_cast<long long>(total_));
+    std::fprintf(stderr, "\r[%s%s] %lld/%lld rows", std::string(filled, '=').c_str(), std::string(kWidth - filled, ' ').c_str(),
+                 static_cast<long long>(done), static_cast<long long>(total_));
   }
 
  private:
@@ -50,7 +50,9 @@ std::string listed(const std::vector<std::string>& names) {
 }  // namespace
 
 void RunOptions::add_to(CLI::App& app) {
-  app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")->capture_default_str()->envname("LAMELLA_DEVICE");
+  app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")
+      ->capture_default_str()
+      ->envname("LAMELLA_DEVICE");
   app.add_option("--dtype", dtype, "compute every layer in float32, bfloat16, float16 or float64; default: as the model says");
   app.add_option("--engine", engine, "force a Dense engine by name");
   app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
@@ -72,21 +74,26 @@ std::pair<std::string, std::string> named_file(const std::string& argument, cons
   return {"", argument};
 }
 
-std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names, const char* option) {
+std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
+                                   const char* option) {
   std::map<std::string, std::string> given;
   for (const std::string& argument : arguments) {
     auto [name, file] = named_file(argument, names);
     if (name.empty()) {
       if (names.size() != 1) {
-        throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument + "'; the model has several, name them: NAME=FILE with NAME one of " + listed(names));
+        throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument +
+                                                     "'; the model has several, name them: NAME=FILE with NAME one of " +
+                                                     listed(names));
       }
       name = names[0];
     }
-    if (!given.emplace(name, file).second) throw ArgumentError(ErrorCode::argument, std::string(option) + ": '" + name + "' is given twice");
+    if (!given.emplace(name, file).second)
+      throw ArgumentError(ErrorCode::argument, std::string(option) + ": '" + name + "' is given twice");
   }
   std::vector<std::string> files;
   for (const std::string& name : names) {
-    if (!given.contains(name)) throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
+    if (!given.contains(name))
+      throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
     files.push_back(given[name]);
   }
   return files;
@@ -101,7 +108,8 @@ std::vector<Tensor> load_inputs(const Model& model, const std::vector<std::strin
 std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size) {
   std::vector<TensorView> whole(inputs.begin(), inputs.end());
   const std::int64_t rows = whole.empty() || whole[0].shape().rank() == 0 ? 0 : whole[0].shape()[0];
-  const bool equal = std::all_of(whole.begin(), whole.end(), [&](const TensorView& x) { return x.shape().rank() > 0 && x.shape()[0] == rows; });
+  const bool equal =
+      std::all_of(whole.begin(), whole.end(), [&](const TensorView& x) { return x.shape().rank() > 0 && x.shape()[0] == rows; });
   if (!equal || rows <= batch_size) return model.predict(whole);  // also where predict has to refuse
   Progress progress(rows);
   std::vector<Tensor> results;
@@ -110,7 +118,8 @@ std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& i
     std::vector<TensorView> part;
     for (const TensorView& x : whole) {
       const std::size_t row_bytes = x.bytes() / static_cast<std::size_t>(rows);
-      part.emplace_back(static_cast<const std::byte*>(x.data()) + static_cast<std::size_t>(row) * row_bytes, x.shape().with(0, batch), x.dtype());
+      part.emplace_back(static_cast<const std::byte*>(x.data()) + static_cast<std::size_t>(row) * row_bytes,
+                        x.shape().with(0, batch), x.dtype());
     }
     const std::vector<Tensor> outputs = model.predict(part);
     if (results.empty()) {
@@ -119,7 +128,8 @@ std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& i
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const std::size_t row_bytes = results[i].bytes() / static_cast<std::size_t>(rows);
       if (outputs[i].bytes() == 0) continue;
-      std::memcpy(static_cast<std::byte*>(results[i].data()) + static_cast<std::size_t>(row) * row_bytes, outputs[i].data(), outputs[i].bytes());
+      std::memcpy(static_cast<std::byte*>(results[i].data()) + static_cast<std::size_t>(row) * row_bytes, outputs[i].data(),
+                  outputs[i].bytes());
     }
     progress.at(row + batch);
   }

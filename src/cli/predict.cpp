@@ -19,7 +19,9 @@ Registered add_predict(CLI::App& root) {
   app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
   app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
   app->add_option("--output", state->outputs, "Y.npy, or NAME=Y.npy once for every output")->required();
-  app->add_option("--batch-size", state->batch_size, "rows computed at a time")->capture_default_str()->check(CLI::PositiveNumber);
+  app->add_option("--batch-size", state->batch_size, "rows computed at a time")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   state->run.add_to(*app);
   return {app, [state] {
             const Model model = Model::load(state->model, state->run.options());

@@ -21,7 +21,8 @@ std::string index_text(std::int64_t flat, const Shape& shape) {
 /// True when every element is within atol + rtol * |expected|; NaN equals NaN, infinities only themselves.
 bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
   if (found.shape() != expected.shape()) {
-    std::printf("%s: got shape %s, expected %s\n", name.c_str(), to_string(found.shape()).c_str(), to_string(expected.shape()).c_str());
+    std::printf("%s: got shape %s, expected %s\n", name.c_str(), to_string(found.shape()).c_str(),
+                to_string(expected.shape()).c_str());
     return false;
   }
   const Tensor got = found.to(DType::float64);
@@ -42,11 +43,13 @@ bool agrees(const std::string& name, const Tensor& found, const Tensor& expected
     }
   }
   if (worst < 0) {
-    std::printf("%s: %lld values agree, largest difference %.3g\n", name.c_str(), static_cast<long long>(got.shape().elements()), largest);
+    std::printf("%s: %lld values agree, largest difference %.3g\n", name.c_str(), static_cast<long long>(got.shape().elements()),
+                largest);
     return true;
   }
-  std::printf("%s: worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", name.c_str(), index_text(worst, got.shape()).c_str(),
-              got.span<double>()[static_cast<std::size_t>(worst)], want.span<double>()[static_cast<std::size_t>(worst)], excess);
+  std::printf("%s: worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", name.c_str(),
+              index_text(worst, got.shape()).c_str(), got.span<double>()[static_cast<std::size_t>(worst)],
+              want.span<double>()[static_cast<std::size_t>(worst)], excess);
   return false;
 }
 

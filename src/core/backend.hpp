@@ -38,8 +38,8 @@ class Stream {
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
   /// Returns when everything enqueued so far is done. Throws DeviceError for what went wrong since the last call.
   virtual void synchronize() = 0;
-  /// What `work` enqueues, as a graph; nothing runs. The stream must be on its own handle; other threads are not disturbed. Null, with the
-  /// reason in `why_not`, when something in it cannot be captured.
+  /// What `work` enqueues, as a graph; nothing runs. The stream must be on its own handle; other threads are not disturbed. Null,
+  /// with the reason in `why_not`, when something in it cannot be captured.
   [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work, std::string& why_not) = 0;
   /// Enqueues all that was captured.
   virtual void launch(Graph& graph) = 0;
@@ -55,8 +55,8 @@ class Backend {
   [[nodiscard]] virtual std::string describe(int index) const = 0;
   /// Names and versions of the vendor's libraries in use.
   [[nodiscard]] virtual std::vector<std::string> libraries() const = 0;
-  /// At least `bytes` of device memory, aligned to 256 bytes, for any stream; freed when the last owner goes, who has waited for what
-  /// uses it. Throws Error (out_of_memory) that says how much was asked and how much is free, DeviceError.
+  /// At least `bytes` of device memory, aligned to 256 bytes, for any stream; freed when the last owner goes, who has waited for
+  /// what uses it. Throws Error (out_of_memory) that says how much was asked and how much is free, DeviceError.
   [[nodiscard]] virtual std::shared_ptr<void> allocate(int index, std::size_t bytes) = 0;
   /// Host memory that Stream::copy can reach. Throws Error (out_of_memory), DeviceError.
   [[nodiscard]] virtual std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) = 0;
@@ -78,8 +78,8 @@ class Backend {
 /// Why cuda_backend() would throw; empty when it would not.
 [[nodiscard]] std::string why_no_cuda_backend();
 
-/// What a CUDA plugin, liblamella_cuda.so, exports as lamella_cuda_plugin_1. The core and the plugin are built together: `version` is
-/// lamella's. Returns the backend, which lives as long as the process; or null, with a sentence in `why_not`.
+/// What a CUDA plugin, liblamella_cuda.so, exports as lamella_cuda_plugin_1. The core and the plugin are built together:
+/// `version` is lamella's. Returns the backend, which lives as long as the process; or null, with a sentence in `why_not`.
 using CudaPlugin = Backend* (*)(const char* version, std::string& why_not);
 
 }  // namespace lamella::core

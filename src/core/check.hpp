@@ -52,13 +52,13 @@ template <std::integral T>
 }  // namespace lamella::core
 
 /// The caller's mistake: throws ArgumentError(code) with the message made of the remaining arguments.
-#define LAMELLA_EXPECTS(condition, code, ...)                                                              \
-  do {                                                                                                     \
+#define LAMELLA_EXPECTS(condition, code, ...)                                                                            \
+  do {                                                                                                                   \
     if (!(condition)) ::lamella::core::throw_argument(::lamella::ErrorCode::code, ::lamella::core::concat(__VA_ARGS__)); \
   } while (false)
 
 /// Our own mistake: throws Error(internal).
-#define LAMELLA_ASSERT(condition, ...)                                                                       \
-  do {                                                                                                       \
+#define LAMELLA_ASSERT(condition, ...)                                                                           \
+  do {                                                                                                           \
     if (!(condition)) ::lamella::core::throw_internal(__FILE__, __LINE__, ::lamella::core::concat(__VA_ARGS__)); \
   } while (false)

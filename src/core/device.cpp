@@ -23,14 +23,18 @@ Device Device::parse(std::string_view text) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
     if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0 && digits.front() != '-') return cuda(index);
   }
-  core::throw_argument(ErrorCode::value, core::concat("device: got '", core::escaped(text), "', allowed auto, cpu, cuda, cuda:N"));
+  core::throw_argument(ErrorCode::value,
+                       core::concat("device: got '", core::escaped(text), "', allowed auto, cpu, cuda, cuda:N"));
 }
 
 std::string to_string(Device device) {
   switch (device.kind()) {
-    case Device::Kind::automatic: return "automatic";
-    case Device::Kind::cpu: return "cpu";
-    case Device::Kind::cuda: return core::concat("cuda:", device.index());
+    case Device::Kind::automatic:
+      return "automatic";
+    case Device::Kind::cpu:
+      return "cpu";
+    case Device::Kind::cuda:
+      return core::concat("cuda:", device.index());
   }
   return "cpu";
 }
@@ -51,7 +55,8 @@ Device resolve(Device device) {
   if (device.is_cuda()) {
     const int count = core::cuda_backend().device_count();
     if (device.index() >= count) {
-      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count, " CUDA devices, the first is cuda:0"));
+      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count,
+                                                        " CUDA devices, the first is cuda:0"));
     }
   }
   return device;

@@ -34,7 +34,8 @@ struct Header {
   std::vector<std::int64_t> shape;
 };
 
-/// The header's Python dict: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. Strings, booleans and tuples of integers.
+/// The header's Python dict: {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. Strings, booleans and tuples of
+/// integers.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& where) : text_(text), where_(where) {}
@@ -49,7 +50,8 @@ class HeaderParser {
       const std::string key = string();
       expect(':');
       if (key == "descr" && !descr) {
-        if (peek() != '\'' && peek() != '"') fail(ErrorCode::dtype, where_, "npy header 'descr': a structured type; one plain type is allowed");
+        if (peek() != '\'' && peek() != '"')
+          fail(ErrorCode::dtype, where_, "npy header 'descr': a structured type; one plain type is allowed");
         header.descr = string();
         descr = true;
       } else if (key == "fortran_order" && !order) {
@@ -66,7 +68,8 @@ class HeaderParser {
         break;
       }
     }
-    if (!descr || !order || !shape) fail(ErrorCode::missing, where_, "npy header: descr, fortran_order and shape must all be there");
+    if (!descr || !order || !shape)
+      fail(ErrorCode::missing, where_, "npy header: descr, fortran_order and shape must all be there");
     if (peek() != '\0') bad("the end");
     return header;
   }
@@ -110,13 +113,15 @@ class HeaderParser {
       static_cast<void>(peek());
       std::int64_t value = 0;
       const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
-      if (error == std::errc::result_out_of_range) fail(ErrorCode::overflow, where_, "npy header 'shape': an extent does not fit into 64 bits");
+      if (error == std::errc::result_out_of_range)
+        fail(ErrorCode::overflow, where_, "npy header 'shape': an extent does not fit into 64 bits");
       if (error != std::errc{}) bad("an integer");
       at_ = static_cast<std::size_t>(end - text_.data());
       accept('L');  // Python 2 wrote long integers so
       if (value < 0) fail(ErrorCode::shape, where_, "npy header 'shape': got ", value, ", allowed 0..");
       values.push_back(value);
-      if (values.size() > Shape::kMaxRank) fail(ErrorCode::shape, where_, "npy header 'shape': more than ", Shape::kMaxRank, " extents");
+      if (values.size() > Shape::kMaxRank)
+        fail(ErrorCode::shape, where_, "npy header 'shape': more than ", Shape::kMaxRank, " extents");
       if (!accept(',')) {
         expect(')');
         break;
@@ -124,7 +129,9 @@ class HeaderParser {
     }
     return values;
   }
-  [[noreturn]] void bad(const std::string& wanted) { fail(ErrorCode::value, where_, "npy header at byte ", at_, ": expected ", wanted); }
+  [[noreturn]] void bad(const std::string& wanted) {
+    fail(ErrorCode::value, where_, "npy header at byte ", at_, ": expected ", wanted);
+  }
 
   std::string_view text_;
   const std::string& where_;
@@ -133,9 +140,9 @@ class HeaderParser {
 
 /// Elements in file order to elements in memory.
 struct Element {
-  std::size_t size;       ///< in the file
-  DType dtype;            ///< in memory
-  char kind;              ///< numpy's letter
+  std::size_t size;  ///< in the file
+  DType dtype;       ///< in memory
+  char kind;         ///< numpy's letter
   bool swapped = false;
 };
 
@@ -147,17 +154,19 @@ Element element_of(const std::string& descr, const std::string& where) {
     const bool one_byte = type == "i1" || type == "u1" || type == "b1";
     if (order == '<' || order == '>' || order == '=' || (order == '|' && one_byte)) {
       const bool swapped = order == '>' && !one_byte;
-      for (const auto& [name, element] : {std::pair{"f2", Element{2, DType::float16, 'f'}}, std::pair{"f4", Element{4, DType::float32, 'f'}},
-                                          std::pair{"f8", Element{8, DType::float64, 'f'}}, std::pair{"i1", Element{1, DType::int8, 'i'}},
-                                          std::pair{"i2", Element{2, DType::int32, 'i'}}, std::pair{"i4", Element{4, DType::int32, 'i'}},
-                                          std::pair{"i8", Element{8, DType::int32, 'i'}}, std::pair{"u1", Element{1, DType::uint8, 'u'}},
-                                          std::pair{"u2", Element{2, DType::int32, 'u'}}, std::pair{"u4", Element{4, DType::int32, 'u'}},
-                                          std::pair{"b1", Element{1, DType::uint8, 'b'}}}) {
+      for (const auto& [name, element] :
+           {std::pair{"f2", Element{2, DType::float16, 'f'}}, std::pair{"f4", Element{4, DType::float32, 'f'}},
+            std::pair{"f8", Element{8, DType::float64, 'f'}}, std::pair{"i1", Element{1, DType::int8, 'i'}},
+            std::pair{"i2", Element{2, DType::int32, 'i'}}, std::pair{"i4", Element{4, DType::int32, 'i'}},
+            std::pair{"i8", Element{8, DType::int32, 'i'}}, std::pair{"u1", Element{1, DType::uint8, 'u'}},
+            std::pair{"u2", Element{2, DType::int32, 'u'}}, std::pair{"u4", Element{4, DType::int32, 'u'}},
+            std::pair{"b1", Element{1, DType::uint8, 'b'}}}) {
         if (type == name) return {element.size, element.dtype, element.kind, swapped};
       }
     }
   }
-  fail(ErrorCode::dtype, where, "npy header 'descr': got '", core::escaped(descr), "', allowed ", kAllowed, " behind a byte order");
+  fail(ErrorCode::dtype, where, "npy header 'descr': got '", core::escaped(descr), "', allowed ", kAllowed,
+       " behind a byte order");
 }
 
 /// One element at `src`, its bytes turned into ours.
@@ -260,7 +269,8 @@ class NewFile {
     static std::atomic<std::uint64_t> counter{0};
     for (int attempt = 0; attempt < 100; ++attempt) {
       std::uint64_t number = (static_cast<std::uint64_t>(::getpid()) << 16U) + ++counter;
-      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kLetters.size()) temporary_[i] = kLetters[number % kLetters.size()];
+      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kLetters.size())
+        temporary_[i] = kLetters[number % kLetters.size()];
       const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (file >= 0 || (errno != EEXIST && errno != EINTR)) return file;
     }
@@ -276,17 +286,24 @@ class NewFile {
 std::string header_of(const TensorView& tensor) {
   constexpr auto descr = [](DType dtype) {
     switch (dtype) {
-      case DType::float16: return "<f2";
-      case DType::float64: return "<f8";
-      case DType::int8: return "|i1";
-      case DType::uint8: return "|u1";
-      case DType::int32: return "<i4";
+      case DType::float16:
+        return "<f2";
+      case DType::float64:
+        return "<f8";
+      case DType::int8:
+        return "|i1";
+      case DType::uint8:
+        return "|u1";
+      case DType::int32:
+        return "<i4";
       case DType::float32:
-      case DType::bfloat16: break;
+      case DType::bfloat16:
+        break;
     }
     return "<f4";
   };
-  std::string header = core::concat("{'descr': '", descr(tensor.dtype()), "', 'fortran_order': False, 'shape': ", to_string(tensor.shape()), ", }");
+  std::string header = core::concat("{'descr': '", descr(tensor.dtype()),
+                                    "', 'fortran_order': False, 'shape': ", to_string(tensor.shape()), ", }");
   constexpr std::size_t kPrefix = 10;
   header.append(63 - (kPrefix + header.size()) % 64, ' ');
   header += '\n';
@@ -302,13 +319,15 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   if (text.size() < 10) fail(ErrorCode::value, where, "an npy header of ", text.size(), " bytes is cut short");
   const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(text[i])); };
   const std::size_t major = byte(6);
-  if (major < 1 || major > 3 || byte(7) != 0) fail(ErrorCode::unsupported, where, "npy version ", major, ".", byte(7), ", allowed 1.0, 2.0, 3.0");
+  if (major < 1 || major > 3 || byte(7) != 0)
+    fail(ErrorCode::unsupported, where, "npy version ", major, ".", byte(7), ", allowed 1.0, 2.0, 3.0");
   const std::size_t prefix = major == 1 ? 10 : 12;
   if (text.size() < prefix) fail(ErrorCode::value, where, "an npy header of ", text.size(), " bytes is cut short");
   const std::size_t length = byte(8) | byte(9) << 8U | (major == 1 ? 0 : byte(10) << 16U | byte(11) << 24U);
   constexpr std::size_t kLongest = 1 << 16;
   if (length > kLongest) fail(ErrorCode::limit, where, "npy header length: got ", length, ", allowed 0..", kLongest);
-  if (text.size() - prefix < length) fail(ErrorCode::value, where, "npy header length: got ", length, ", the file has ", text.size() - prefix, " bytes behind it");
+  if (text.size() - prefix < length)
+    fail(ErrorCode::value, where, "npy header length: got ", length, ", the file has ", text.size() - prefix, " bytes behind it");
   const Header header = HeaderParser(text.substr(prefix, length), where).parse();
   const Element element = element_of(header.descr, where);
   Shape shape;
@@ -320,8 +339,8 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   const std::span<const std::byte> data = bytes.subspan(prefix + length);
   const auto needed = core::checked_mul(static_cast<std::size_t>(shape.elements()), element.size);
   if (!needed || *needed != data.size()) {
-    fail(ErrorCode::shape, where, to_string(shape), " of ", core::escaped(header.descr), " needs ", needed ? std::to_string(*needed) : "too many",
-         " bytes, the file has ", data.size());
+    fail(ErrorCode::shape, where, to_string(shape), " of ", core::escaped(header.descr), " needs ",
+         needed ? std::to_string(*needed) : "too many", " bytes, the file has ", data.size());
   }
   Tensor result(shape, element.dtype);
   const bool plain = !element.swapped && !(header.fortran_order && shape.rank() > 1) && element.size == size_of(element.dtype) &&
@@ -333,7 +352,8 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   auto* dst = static_cast<std::byte*>(result.data());
   for (std::int64_t i = 0; i < shape.elements(); ++i) {
     const std::int64_t from = header.fortran_order ? fortran_index(i, shape) : i;
-    convert_element(dst + static_cast<std::size_t>(i) * size_of(element.dtype), data.data() + static_cast<std::size_t>(from) * element.size, element, where, i);
+    convert_element(dst + static_cast<std::size_t>(i) * size_of(element.dtype),
+                    data.data() + static_cast<std::size_t>(from) * element.size, element, where, i);
   }
   return result;
 }
@@ -358,7 +378,8 @@ Tensor load_npy(const std::string& path) {
 }
 
 void save_npy(const std::string& path, const TensorView& tensor) {
-  LAMELLA_EXPECTS(tensor.device().is_cpu(), device, "[save_npy] the elements lie on ", to_string(tensor.device()), "; to(Device::cpu()) brings them here");
+  LAMELLA_EXPECTS(tensor.device().is_cpu(), device, "[save_npy] the elements lie on ", to_string(tensor.device()),
+                  "; to(Device::cpu()) brings them here");
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
   expect_path(path);
   const std::string header = header_of(tensor);

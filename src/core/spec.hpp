@@ -36,7 +36,8 @@ struct DenseParams {
   std::int64_t units = 0;
   bool use_bias = true;
   ActivationSpec activation;
-  std::shared_ptr<const LayerSpec> activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
+  std::shared_ptr<const LayerSpec>
+      activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
 };
 /// Activation, ReLU, LeakyReLU, ELU, Softmax, ThresholdedReLU.
 struct ActivationParams {
@@ -73,7 +74,8 @@ struct RescalingParams {
   std::vector<double> scale{1.0};
   std::vector<double> offset{0.0};
 };
-/// (x - mean) / max(sqrt(variance), 1e-7), or its inverse. Weights: mean, variance, flat, of the extents of `axes` in ascending order.
+/// (x - mean) / max(sqrt(variance), 1e-7), or its inverse. Weights: mean, variance, flat, of the extents of `axes` in ascending
+/// order.
 struct NormalizationParams {
   std::vector<int> axes{-1};
   bool invert = false;
@@ -89,9 +91,9 @@ struct NestedParams {
   std::shared_ptr<const ModelSpec> model;
 };
 
-using LayerParams = std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams, ReshapeParams,
-                                 BatchNormalizationParams, LayerNormalizationParams, RescalingParams, NormalizationParams, MergeParams,
-                                 ConcatenateParams, NestedParams>;
+using LayerParams = std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams,
+                                 ReshapeParams, BatchNormalizationParams, LayerNormalizationParams, RescalingParams,
+                                 NormalizationParams, MergeParams, ConcatenateParams, NestedParams>;
 
 struct Weight {
   std::string name;                     ///< Keras' name: "kernel", "bias", "gamma", ...
@@ -122,11 +124,11 @@ struct NodeSpec {
 
 struct ModelSpec {
   std::string name;
-  std::string class_name;  ///< "Sequential" or "Functional"
+  std::string class_name;     ///< "Sequential" or "Functional"
   std::string keras_version;  ///< of the Keras that wrote the file; empty when built in C++ or unknown
   std::vector<std::shared_ptr<const LayerSpec>> layers;
-  std::vector<NodeSpec> nodes;     ///< inputs of a node stand before it
-  std::vector<ValueRef> inputs;    ///< nodes of InputLayers, in the order of the model's inputs
+  std::vector<NodeSpec> nodes;   ///< inputs of a node stand before it
+  std::vector<ValueRef> inputs;  ///< nodes of InputLayers, in the order of the model's inputs
   std::vector<ValueRef> outputs;
   std::vector<std::string> output_names;  ///< names of the layers that make the outputs, or the keys of a dict; unique
 };

@@ -25,13 +25,20 @@ std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
 template <typename F>
 void visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float32: return f(float{});
-    case DType::float16: return f(float16{});
-    case DType::bfloat16: return f(bfloat16{});
-    case DType::float64: return f(double{});
-    case DType::int8: return f(std::int8_t{});
-    case DType::uint8: return f(std::uint8_t{});
-    case DType::int32: return f(std::int32_t{});
+    case DType::float32:
+      return f(float{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::float64:
+      return f(double{});
+    case DType::int8:
+      return f(std::int8_t{});
+    case DType::uint8:
+      return f(std::uint8_t{});
+    case DType::int32:
+      return f(std::int32_t{});
   }
 }
 
@@ -73,25 +80,27 @@ To converted(From value) {
 
 TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device device)
     : data_(data), shape_(shape), dtype_(dtype), device_(device) {
-  LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape), " has elements");
+  LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape),
+                  " has elements");
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
-  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", lamella::name(dtype), " must be aligned to ", size_of(dtype), " bytes, the address is ", past,
-                  " past such a place; copy the elements to aligned memory");
+  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", lamella::name(dtype), " must be aligned to ", size_of(dtype),
+                  " bytes, the address is ", past, " past such a place; copy the elements to aligned memory");
 }
 
 void TensorView::expect_elements(std::size_t found) const {
-  LAMELLA_EXPECTS(found == static_cast<std::size_t>(shape_.elements()), shape, "[TensorView] the span has ", found, " elements, ", to_string(shape_),
-                  " has ", shape_.elements());
+  LAMELLA_EXPECTS(found == static_cast<std::size_t>(shape_.elements()), shape, "[TensorView] the span has ", found, " elements, ",
+                  to_string(shape_), " has ", shape_.elements());
 }
 
 void TensorView::expect_host(DType wanted) const {
   LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", name(wanted), ", the elements are ", name(dtype_));
-  LAMELLA_EXPECTS(device_.is_cpu(), device, "[TensorView::span] the elements lie on ", to_string(device_), "; to(Device::cpu()) brings them here");
+  LAMELLA_EXPECTS(device_.is_cpu(), device, "[TensorView::span] the elements lie on ", to_string(device_),
+                  "; to(Device::cpu()) brings them here");
 }
 
 TensorView TensorView::reshaped(const Shape& shape) const {
-  LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] ", to_string(shape_), " has ", shape_.elements(),
-                  " elements, ", to_string(shape), " has ", shape.elements());
+  LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] ", to_string(shape_), " has ",
+                  shape_.elements(), " elements, ", to_string(shape), " has ", shape.elements());
   return {data_, shape, dtype_, device_};
 }
 
@@ -150,7 +159,8 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::to(DType wanted) const {
-  LAMELLA_EXPECTS(device().is_cpu(), device, "[Tensor::to] conversion needs host memory, the elements lie on ", to_string(device()));
+  LAMELLA_EXPECTS(device().is_cpu(), device, "[Tensor::to] conversion needs host memory, the elements lie on ",
+                  to_string(device()));
   if (wanted == dtype()) return clone();
   Tensor result(shape(), wanted);
   visit_dtype(dtype(), [&](auto from) {

@@ -72,8 +72,8 @@ bool read_at(int file, void* into, std::size_t size, std::size_t at) {
   return true;
 }
 
-/// How far to move an archive in memory so that the member which fills most of it, the weights, begins at a multiple of 64 and can be used
-/// where it is. A hint from the local headers: nothing is believed, and a wrong hint costs a copy later.
+/// How far to move an archive in memory so that the member which fills most of it, the weights, begins at a multiple of 64 and
+/// can be used where it is. A hint from the local headers: nothing is believed, and a wrong hint costs a copy later.
 std::size_t shift_of(int file, std::size_t size) {
   constexpr std::size_t kHeader = 30;
   constexpr int kMembers = 8;

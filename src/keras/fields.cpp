@@ -8,12 +8,40 @@ namespace lamella::keras {
 namespace {
 
 /// Keys of any layer that say nothing about what it computes at inference.
-constexpr std::array<std::string_view, 34> kWithoutEffect{
-    "name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_shape", "input_dim", "autocast", "activity_regularizer",
-    "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint",
-    "quantization_config", "lora_rank", "lora_alpha", "alpha_initializer", "alpha_regularizer", "alpha_constraint", "momentum",
-    "beta_initializer", "gamma_initializer", "moving_mean_initializer", "moving_variance_initializer", "beta_regularizer",
-    "gamma_regularizer", "beta_constraint", "gamma_constraint", "synchronized", "seed", "noise_shape", "build_config"};
+constexpr std::array<std::string_view, 34> kWithoutEffect{"name",
+                                                          "trainable",
+                                                          "dtype",
+                                                          "batch_input_shape",
+                                                          "batch_shape",
+                                                          "input_shape",
+                                                          "input_dim",
+                                                          "autocast",
+                                                          "activity_regularizer",
+                                                          "kernel_initializer",
+                                                          "bias_initializer",
+                                                          "kernel_regularizer",
+                                                          "bias_regularizer",
+                                                          "kernel_constraint",
+                                                          "bias_constraint",
+                                                          "quantization_config",
+                                                          "lora_rank",
+                                                          "lora_alpha",
+                                                          "alpha_initializer",
+                                                          "alpha_regularizer",
+                                                          "alpha_constraint",
+                                                          "momentum",
+                                                          "beta_initializer",
+                                                          "gamma_initializer",
+                                                          "moving_mean_initializer",
+                                                          "moving_variance_initializer",
+                                                          "beta_regularizer",
+                                                          "gamma_regularizer",
+                                                          "beta_constraint",
+                                                          "gamma_constraint",
+                                                          "synchronized",
+                                                          "seed",
+                                                          "noise_shape",
+                                                          "build_config"};
 
 std::string shown(const Json& value) { return core::escaped(value.dump(-1, ' ', true, Json::error_handler_t::replace), 64); }
 
@@ -34,10 +62,12 @@ void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, 
   throw LoadError(code, core::concat(core::escaped(reading.file, 4096), ": layer '", core::escaped(layer), "': ", message));
 }
 
-Fields::Fields(const Json& config, const Reading& reading, std::string layer) : config_(config), reading_(reading), layer_(std::move(layer)) {}
+Fields::Fields(const Json& config, const Reading& reading, std::string layer)
+    : config_(config), reading_(reading), layer_(std::move(layer)) {}
 
 void Fields::fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const {
-  throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": layer '", core::escaped(layer_), "' field '", key, "': ", found_and_allowed));
+  throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": layer '", core::escaped(layer_), "' field '", key,
+                                     "': ", found_and_allowed));
 }
 
 const Json& Fields::at(const char* key) const {
@@ -83,7 +113,8 @@ std::string Fields::string(const char* key, const std::string& fallback) const {
 std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const {
   if (!has(key)) return fallback;
   const Json* value = &at(key);
-  if (value->is_object() && value->value("class_name", std::string()) == "__tuple__" && value->contains("items")) value = &value->at("items");
+  if (value->is_object() && value->value("class_name", std::string()) == "__tuple__" && value->contains("items"))
+    value = &value->at("items");
   std::vector<int> result;
   const auto take = [&](const Json& axis) {
     if (!axis.is_number_integer() || axis.get<std::int64_t>() < -2147483647 || axis.get<std::int64_t>() > 2147483647) {
@@ -125,13 +156,15 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
     const Json& config = dtype->at("config");
     if (config.contains("mode") || config.contains("policy_map")) {
       fields.fail_field(ErrorCode::unsupported, "dtype",
-                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ", shown(config), ", which is not supported"));
+                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ",
+                                     shown(config), ", which is not supported"));
     }
     name = config.value("name", std::string());
   }
   for (const std::string_view quantized : {"int8_from", "int4", "float8_from", "ternary_from", "gptq", "awq"}) {
     if (name.starts_with(quantized)) {
-      fields.fail_field(ErrorCode::unsupported, "dtype", core::concat("got '", core::escaped(name), "'; quantized policies are not supported"));
+      fields.fail_field(ErrorCode::unsupported, "dtype",
+                        core::concat("got '", core::escaped(name), "'; quantized policies are not supported"));
     }
   }
   if (name == "mixed_float16") return {DType::float16, DType::float32};
@@ -139,7 +172,8 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
   for (const DType known : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
     if (lamella::name(known) == name) return {known, known};
   }
-  if (name.starts_with("int") || name.starts_with("uint") || name == "bool") return {};  // of an InputLayer, which reads its own dtype
+  if (name.starts_with("int") || name.starts_with("uint") || name == "bool")
+    return {};  // of an InputLayer, which reads its own dtype
   fields.fail_field(ErrorCode::dtype, "dtype",
                     core::concat("got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
                                  ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16"));
@@ -147,9 +181,12 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
 
 std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key) {
   const Json* list = &shape;
-  if (shape.is_object() && shape.value("class_name", std::string()) == "__tuple__" && shape.contains("items")) list = &shape.at("items");
-  if (!list->is_array()) fields.fail_field(ErrorCode::shape, key, core::concat("got ", shown(shape), ", allowed a list of extents"));
-  if (list->size() > Shape::kMaxRank) fields.fail_field(ErrorCode::shape, key, core::concat("has ", list->size(), " extents, allowed 0..", Shape::kMaxRank));
+  if (shape.is_object() && shape.value("class_name", std::string()) == "__tuple__" && shape.contains("items"))
+    list = &shape.at("items");
+  if (!list->is_array())
+    fields.fail_field(ErrorCode::shape, key, core::concat("got ", shown(shape), ", allowed a list of extents"));
+  if (list->size() > Shape::kMaxRank)
+    fields.fail_field(ErrorCode::shape, key, core::concat("has ", list->size(), " extents, allowed 0..", Shape::kMaxRank));
   std::vector<core::Extent> result;
   std::int64_t product = 1;
   for (const Json& extent : *list) {
@@ -157,7 +194,8 @@ std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, co
       result.emplace_back();
       continue;
     }
-    const bool fits = extent.is_number_integer() && !(extent.is_number_unsigned() && extent.get<std::uint64_t>() > 0x7FFF'FFFF'FFFFU);
+    const bool fits =
+        extent.is_number_integer() && !(extent.is_number_unsigned() && extent.get<std::uint64_t>() > 0x7FFF'FFFF'FFFFU);
     if (!fits || extent.get<std::int64_t>() < 0) {
       fields.fail_field(ErrorCode::shape, key, core::concat("got the extent ", shown(extent), ", allowed null or 0..2^47"));
     }

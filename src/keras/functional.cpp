@@ -32,7 +32,8 @@ struct Entry {
 /// Reads one Functional model.
 class FunctionalReader {
  public:
-  FunctionalReader(const Json& config, std::string path, Reading& reading) : config_(config), path_(std::move(path)), reading_(reading) {}
+  FunctionalReader(const Json& config, std::string path, Reading& reading)
+      : config_(config), path_(std::move(path)), reading_(reading) {}
 
   std::shared_ptr<ModelTree> read(const std::string& name) {
     tree_->spec = std::make_shared<core::ModelSpec>();
@@ -51,17 +52,20 @@ class FunctionalReader {
 
  private:
   [[noreturn]] void fail_model(ErrorCode code, const std::string& message) const {
-    throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(tree_->spec->name), "': ", message));
+    throw LoadError(
+        code, core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(tree_->spec->name), "': ", message));
   }
 
   void read_layers() {
     const auto it = config_.find("layers");
     if (it == config_.end() || !it->is_array()) fail_model(ErrorCode::missing, "config has no list 'layers'");
-    if (it->size() > kMostLayers) fail_model(ErrorCode::limit, core::concat("has ", it->size(), " layers, allowed 0..", kMostLayers));
+    if (it->size() > kMostLayers)
+      fail_model(ErrorCode::limit, core::concat("has ", it->size(), " layers, allowed 0..", kMostLayers));
     for (const Json& object : *it) {
       if (!object.is_object()) fail_model(ErrorCode::json, "an entry of 'layers' is not an object");
       std::string name = object.value("name", std::string());
-      if (name.empty() && object.contains("config") && object.at("config").is_object()) name = object.at("config").value("name", std::string());
+      if (name.empty() && object.contains("config") && object.at("config").is_object())
+        name = object.at("config").value("name", std::string());
       if (name.empty()) fail_model(ErrorCode::missing, "an entry of 'layers' has no name");
       if (index_.contains(name)) fail_model(ErrorCode::value, core::concat("two layers are called '", core::escaped(name), "'"));
       index_[name] = entries_.size();
@@ -102,19 +106,22 @@ class FunctionalReader {
       for (const Json& inner : value) collect(inner, name, into);
     } else if (value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__") {
       const Json& config = value.contains("config") ? value.at("config") : value;
-      if (!config.is_object() || !config.contains("keras_history")) fail_layer(reading_, ErrorCode::json, name, "a tensor has no keras_history");
+      if (!config.is_object() || !config.contains("keras_history"))
+        fail_layer(reading_, ErrorCode::json, name, "a tensor has no keras_history");
       into.push_back(ref_of(config.at("keras_history"), name));
     } else if (value.is_object() && !value.contains("class_name")) {
       for (const auto& item : value.items()) collect(item.value(), name, into);
     } else if (!value.is_null()) {
-      fail_layer(reading_, ErrorCode::unsupported, name, core::concat("(", class_, ") is called with an argument that is not a tensor"));
+      fail_layer(reading_, ErrorCode::unsupported, name,
+                 core::concat("(", class_, ") is called with an argument that is not a tensor"));
     }
   }
 
   /// Keras 2: [["dense", 0, 0, {kwargs}], ...]
   void read_list_node(const Json& node, const std::string& name, std::vector<Ref>& into) const {
     const auto take = [&](const Json& item) {
-      if (!item.is_array() || item.size() < 3) fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
+      if (!item.is_array() || item.size() < 3)
+        fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
       into.push_back(ref_of(item, name));
       if (item.size() > 3 && item[3].is_object()) check_kwargs(item[3], name);
     };
@@ -127,7 +134,8 @@ class FunctionalReader {
 
   /// null, or a list of nothing but null: the masks of several inputs.
   static bool holds_nothing(const Json& value) {
-    return value.is_null() || (value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& inner) { return inner.is_null(); }));
+    return value.is_null() ||
+           (value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& inner) { return inner.is_null(); }));
   }
 
   void check_kwargs(const Json& kwargs, const std::string& name) const {
@@ -142,13 +150,15 @@ class FunctionalReader {
   }
 
   Ref ref_of(const Json& item, const std::string& name) const {
-    if (!item.is_array() || item.size() < 3 || !item[0].is_string() || !item[1].is_number_integer() || !item[2].is_number_integer()) {
+    if (!item.is_array() || item.size() < 3 || !item[0].is_string() || !item[1].is_number_integer() ||
+        !item[2].is_number_integer()) {
       fail_layer(reading_, ErrorCode::json, name, "a reference is not [name, node, tensor]");
     }
     for (const int i : {1, 2}) {
       const auto number = item[static_cast<std::size_t>(i)].get<std::int64_t>();
       if (number < -1 || number > kMostCalls) {
-        fail_layer(reading_, ErrorCode::value, name, core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
+        fail_layer(reading_, ErrorCode::value, name,
+                   core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
       }
     }
     return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};
@@ -198,7 +208,8 @@ class FunctionalReader {
     }
     for (const CallKey& call : waiting) {
       if (!nodes_.contains(call)) {
-        fail_layer(reading_, ErrorCode::value, entries_[call.first].tree->spec->path, "its inputs can never be computed: the graph has a cycle");
+        fail_layer(reading_, ErrorCode::value, entries_[call.first].tree->spec->path,
+                   "its inputs can never be computed: the graph has a cycle");
       }
     }
   }
@@ -236,7 +247,8 @@ class FunctionalReader {
       const CallKey call = ready.back();
       ready.pop_back();
       std::vector<core::ValueRef> inputs;
-      for (const Ref& ref : entries_[call.first].calls[call.second].inputs) inputs.push_back({nodes_.at(key_of(ref)), static_cast<int>(ref.tensor)});
+      for (const Ref& ref : entries_[call.first].calls[call.second].inputs)
+        inputs.push_back({nodes_.at(key_of(ref)), static_cast<int>(ref.tensor)});
       add_node(call, std::move(inputs));
       for (const CallKey& follower : followers_[call]) {
         if (--missing_.at(follower) == 0) ready.push_back(follower);
@@ -251,14 +263,17 @@ class FunctionalReader {
 
   void expect_ref(const Ref& ref, const std::string& from) const {
     const auto it = index_.find(ref.layer);
-    if (it == index_.end()) fail_layer(reading_, ErrorCode::missing, from, core::concat("refers to layer '", core::escaped(ref.layer), "', which is not there"));
+    if (it == index_.end())
+      fail_layer(reading_, ErrorCode::missing, from,
+                 core::concat("refers to layer '", core::escaped(ref.layer), "', which is not there"));
     const Entry& entry = entries_[it->second];
     const bool input = std::holds_alternative<core::InputParams>(entry.tree->spec->params);
     const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
     const auto tensors = static_cast<std::int64_t>(entry.tree->nested ? entry.tree->nested->spec->outputs.size() : 1);
     if (ref.node < 0 || ref.node >= calls || ref.tensor < 0 || ref.tensor >= tensors) {
-      fail_layer(reading_, ErrorCode::value, from, core::concat("refers to call ", ref.node, ", result ", ref.tensor, " of layer '", core::escaped(ref.layer),
-                                                                "', which has ", calls, " calls with ", tensors, " results"));
+      fail_layer(reading_, ErrorCode::value, from,
+                 core::concat("refers to call ", ref.node, ", result ", ref.tensor, " of layer '", core::escaped(ref.layer),
+                              "', which has ", calls, " calls with ", tensors, " results"));
     }
   }
 
@@ -305,7 +320,8 @@ class FunctionalReader {
   void check_inputs() const {
     std::set<int> given;
     for (const core::ValueRef& ref : tree_->spec->inputs) {
-      const auto& layer = *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer)];
+      const auto& layer =
+          *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer)];
       if (!std::holds_alternative<core::InputParams>(layer.params)) {
         fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input of the model and is no InputLayer");
       }
@@ -328,13 +344,14 @@ class FunctionalReader {
   std::map<CallKey, int> nodes_;
   std::map<CallKey, std::vector<CallKey>> followers_;  ///< calls by what they wait for, once for each input
   std::map<CallKey, std::size_t> missing_;             ///< inputs that a call waits for
-  std::string class_;  ///< of the layer whose calls are being read
+  std::string class_;                                  ///< of the layer whose calls are being read
   bool keras2_ = false;
 };
 
 }  // namespace
 
-std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path, Reading& reading) {
+std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path,
+                                           Reading& reading) {
   return FunctionalReader(config, path, reading).read(name);
 }
 

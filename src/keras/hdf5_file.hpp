@@ -38,8 +38,8 @@ class Image {
   /// The `size` bytes at `address` end in their own checksum.
   void check_sum(std::uint64_t address, std::uint64_t size, std::string_view what, std::string_view place) const;
 
-  /// Counts bytes that reading makes or goes through once more: parts of a file may refer to each other any number of times, and a
-  /// small file must not become large work. Throws limit past max(64 MiB, 20 x file).
+  /// Counts bytes that reading makes or goes through once more: parts of a file may refer to each other any number of times, and
+  /// a small file must not become large work. Throws limit past max(64 MiB, 20 x file).
   void charge(std::uint64_t bytes, std::string_view place) const;
   /// The objects of the global heap collection at `address`, by index. Read once.
   [[nodiscard]] const std::map<std::uint32_t, Bytes>& collection(std::uint64_t address, std::string_view place) const;

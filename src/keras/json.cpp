@@ -64,8 +64,8 @@ constexpr Spelling kSpellings[] = {{"NaN", std::numeric_limits<double>::quiet_Na
 /// True when a value may begin behind `before`, so that "5NaN" stays the nonsense that it is.
 bool value_may_follow(char before) { return std::strchr(" \t\r\n[,:", before) != nullptr && before != '\0'; }
 
-/// Writes 0 over each of Python's literals, keeping every other byte in its place. Stops where there are more than may be: the reader
-/// refuses such a text.
+/// Writes 0 over each of Python's literals, keeping every other byte in its place. Stops where there are more than may be: the
+/// reader refuses such a text.
 std::vector<Literal> take_literals(std::string& text) {
   std::vector<Literal> found;
   std::size_t numbers = 0;
@@ -194,7 +194,8 @@ json parse_json(Bytes bytes, const std::string& where) {
   if (bytes.empty()) fail(ErrorCode::json, where, "is empty, expected JSON");
   refuse_other_encodings(as_text(bytes), where);
   // The parser would take it for the end of the text and never look behind it.
-  if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos) fail(ErrorCode::json, where, "a NUL byte at byte ", nul);
+  if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos)
+    fail(ErrorCode::json, where, "a NUL byte at byte ", nul);
   std::string text(as_text(bytes));
   std::vector<Literal> literals = take_literals(text);
   const char* furthest = text.data();

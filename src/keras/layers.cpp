@@ -18,10 +18,12 @@ struct Parsed {
 using Parser = std::function<Parsed(const Fields&, const std::string& path, Reading&)>;
 
 ActivationSpec named(const std::string& name, const Fields& fields, const char* key, const Reading& reading) {
-  if (name.find('>') != std::string::npos) fields.fail_field(ErrorCode::unsupported, key, core::concat("got '", core::escaped(name), "', a custom function"));
+  if (name.find('>') != std::string::npos)
+    fields.fail_field(ErrorCode::unsupported, key, core::concat("got '", core::escaped(name), "', a custom function"));
   try {
     const ActivationSpec spec = activation(name);
-    if (spec.kind == ActivationKind::HardSigmoid && reading.keras2_hard_sigmoid) return {.kind = ActivationKind::HardSigmoidKeras2};
+    if (spec.kind == ActivationKind::HardSigmoid && reading.keras2_hard_sigmoid)
+      return {.kind = ActivationKind::HardSigmoidKeras2};
     return spec;
   } catch (const ArgumentError& error) {
     fields.fail_field(ErrorCode::value, key, core::concat("got '", core::escaped(name), "': ", error.what()));
@@ -29,7 +31,8 @@ ActivationSpec named(const std::string& name, const Fields& fields, const char* 
 }
 
 /// A string, a serialized function, a serialized layer, or null.
-void read_activation(const Fields& fields, const std::string& path, Reading& reading, ActivationSpec& spec, std::shared_ptr<LayerTree>& layer) {
+void read_activation(const Fields& fields, const std::string& path, Reading& reading, ActivationSpec& spec,
+                     std::shared_ptr<LayerTree>& layer) {
   if (!fields.has("activation")) return;
   const Json& value = fields.at("activation");
   if (value.is_string()) {
@@ -43,7 +46,8 @@ void read_activation(const Fields& fields, const std::string& path, Reading& rea
     fields.fail_field(ErrorCode::value, "activation", "is neither a name nor a serialized object");
   }
   const std::string class_name = value.at("class_name");
-  if (class_name == "__lambda__" || class_name == "Lambda") fields.fail_field(ErrorCode::unsafe, "activation", "is Python code, which lamella never runs");
+  if (class_name == "__lambda__" || class_name == "Lambda")
+    fields.fail_field(ErrorCode::unsafe, "activation", "is Python code, which lamella never runs");
   if (class_name == "function") {
     const bool builtin = value.contains("config") && value.at("config").is_string();
     if (!builtin) fields.fail_field(ErrorCode::unsupported, "activation", "is a custom function");
@@ -62,7 +66,8 @@ Parsed dense(const Fields& f, const std::string& path, Reading& reading) {
   core::DenseParams params;
   params.units = f.integer("units", 1, 2147483647);
   params.use_bias = f.boolean("use_bias", true);
-  if (f.has("quantization_config")) f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
+  if (f.has("quantization_config"))
+    f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
   Parsed parsed;
   read_activation(f, path, reading, params.activation, parsed.activation);
   if (parsed.activation) params.activation_layer = parsed.activation->spec;
@@ -72,14 +77,18 @@ Parsed dense(const Fields& f, const std::string& path, Reading& reading) {
   return parsed;
 }
 
-Parsed plain_activation(ActivationSpec spec, std::vector<int> axes = {}) { return {core::ActivationParams{spec, std::move(axes)}, {}, nullptr}; }
+Parsed plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
+  return {core::ActivationParams{spec, std::move(axes)}, {}, nullptr};
+}
 
 Parsed activation_layer(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"activation"});
   ActivationSpec spec;
   std::shared_ptr<LayerTree> layer;
   read_activation(f, path, reading, spec, layer);
-  if (layer) f.fail_field(ErrorCode::unsupported, "activation", core::concat("is a ", layer->spec->class_name, " layer; use that layer itself"));
+  if (layer)
+    f.fail_field(ErrorCode::unsupported, "activation",
+                 core::concat("is a ", layer->spec->class_name, " layer; use that layer itself"));
   return plain_activation(spec);
 }
 
@@ -129,7 +138,8 @@ Parsed flatten_layer(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"data_format"});
   const std::string format = f.string("data_format", "channels_last");
   if (format != "channels_last" && format != "channels_first") {
-    f.fail_field(ErrorCode::value, "data_format", core::concat("got '", core::escaped(format), "', allowed channels_last, channels_first"));
+    f.fail_field(ErrorCode::value, "data_format",
+                 core::concat("got '", core::escaped(format), "', allowed channels_last, channels_first"));
   }
   return {core::FlattenParams{format == "channels_first"}, {}, nullptr};
 }
@@ -148,7 +158,8 @@ Parsed reshape_layer(const Fields& f, const std::string&, Reading&) {
 }
 
 Parsed batch_normalization(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size", "adjustment", "fused"});
+  f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
+                 "adjustment", "fused"});
   if (f.boolean("renorm", false)) f.fail_field(ErrorCode::unsupported, "renorm", "is true");
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
@@ -163,8 +174,8 @@ Parsed batch_normalization(const Fields& f, const std::string&, Reading&) {
 
 Parsed layer_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon", "center", "scale", "rms_scaling"});
-  core::LayerNormalizationParams params{f.axes("axis", {-1}), f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true),
-                                        f.boolean("rms_scaling", false)};
+  core::LayerNormalizationParams params{f.axes("axis", {-1}), f.number("epsilon", 1e-3), f.boolean("center", true),
+                                        f.boolean("scale", true), f.boolean("rms_scaling", false)};
   Weights weights;
   if (params.scale || params.rms_scaling) weights.emplace_back("gamma", true);
   if (params.center && !params.rms_scaling) weights.emplace_back("beta", true);
@@ -201,7 +212,8 @@ Parsed concatenate(const Fields& f, const std::string&, Reading&) {
 }
 
 Parsed input_layer(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"batch_shape", "batch_input_shape", "sparse", "ragged", "optional", "shape", "batch_size", "type_spec", "input_tensor"});
+  f.expect_only(
+      {"batch_shape", "batch_input_shape", "sparse", "ragged", "optional", "shape", "batch_size", "type_spec", "input_tensor"});
   if (f.boolean("sparse", false) || f.boolean("ragged", false)) f.fail_field(ErrorCode::unsupported, "sparse, ragged", "is true");
   const char* key = f.has("batch_shape") ? "batch_shape" : "batch_input_shape";
   core::InputParams params{read_shape(f.at(key), f, key), DType::float32};
@@ -263,22 +275,26 @@ bool keras_module(std::string_view module) {
 /// Refuses what is not one of Keras' own layer classes.
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
   if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
-    fail_layer(reading, ErrorCode::unsafe, layer, core::concat("class ", class_name, " carries code; lamella never runs code from a file"));
+    fail_layer(reading, ErrorCode::unsafe, layer,
+               core::concat("class ", class_name, " carries code; lamella never runs code from a file"));
   }
   if (object.contains("registered_name") && object.at("registered_name").is_string()) {
     const std::string registered = object.at("registered_name");
     if (registered.find('>') != std::string::npos) {
-      fail_layer(reading, ErrorCode::unsupported, layer, core::concat("class '", core::escaped(registered), "' is a custom class"));
+      fail_layer(reading, ErrorCode::unsupported, layer,
+                 core::concat("class '", core::escaped(registered), "' is a custom class"));
     }
   }
   if (!object.contains("module") || !object.at("module").is_string()) return;
   const std::string module = object.at("module");
   if (!keras_module(module)) {
-    fail_layer(reading, ErrorCode::unsafe, layer, core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "' is not Keras' own"));
+    fail_layer(reading, ErrorCode::unsafe, layer,
+               core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "' is not Keras' own"));
   }
   if (module.find(".ops.") != std::string::npos || module.find(".activations") != std::string::npos) {
     fail_layer(reading, ErrorCode::unsupported, layer,
-               core::concat("operation ", core::escaped(class_name), " of '", core::escaped(module), "' stands between layers; use the layer of that name"));
+               core::concat("operation ", core::escaped(class_name), " of '", core::escaped(module),
+                            "' stands between layers; use the layer of that name"));
   }
 }
 
@@ -286,7 +302,8 @@ void add_given_statistics(const Fields& f, const std::vector<int>& axes, core::L
   static_cast<void>(axes);
   for (const char* name : {"mean", "variance"}) {
     const std::vector<double> values = f.numbers(name);
-    spec.weights.push_back({name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
+    spec.weights.push_back(
+        {name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
   }
 }
 

@@ -26,13 +26,15 @@ bool keras2(const std::string& version) { return version.starts_with("2.") || ve
 Reading reading_of(const std::string& path, const std::string& version, HardSigmoid hard_sigmoid) {
   Reading reading;
   reading.file = path;
-  reading.keras2_hard_sigmoid = hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && keras2(version));
+  reading.keras2_hard_sigmoid =
+      hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && keras2(version));
   return reading;
 }
 
 /// One HDF5 file as a source of weights.
 WeightSource source_of(const std::shared_ptr<const H5File>& file, const std::string& where) {
-  return {[file](const std::string& group) { return file->has_group(group); }, [file](const std::string& group) { return file->children(group); },
+  return {[file](const std::string& group) { return file->has_group(group); },
+          [file](const std::string& group) { return file->children(group); },
           [file](const std::string& path) { return file->dataset(path); }, where};
 }
 
@@ -47,8 +49,12 @@ class Members {
     struct stat status {};
     return folder_ ? ::stat((path_ + "/" + name).c_str(), &status) == 0 : archive_->contains(name);
   }
-  [[nodiscard]] OwnedBytes member(const std::string& name) const { return folder_ ? FileBytes(path_ + "/" + name).contents() : archive_->member(name); }
-  [[nodiscard]] std::string where(const std::string& name) const { return core::concat(core::escaped(path_, 4096), folder_ ? "/" : "!", name); }
+  [[nodiscard]] OwnedBytes member(const std::string& name) const {
+    return folder_ ? FileBytes(path_ + "/" + name).contents() : archive_->member(name);
+  }
+  [[nodiscard]] std::string where(const std::string& name) const {
+    return core::concat(core::escaped(path_, 4096), folder_ ? "/" : "!", name);
+  }
 
  private:
   std::string path_;
@@ -60,24 +66,28 @@ std::shared_ptr<const H5File> archived_weights(const Members& members) {
   constexpr const char* kName = "model.weights.h5";
   if (!members.contains(kName)) {
     if (members.contains("model.weights.npz")) {
-      throw LoadError(ErrorCode::unsupported, core::concat(members.where("model.weights.npz"), ": weights in npz are pickled Python objects; save as HDF5"));
+      throw LoadError(ErrorCode::unsupported, core::concat(members.where("model.weights.npz"),
+                                                           ": weights in npz are pickled Python objects; save as HDF5"));
     }
     throw LoadError(ErrorCode::missing, core::concat(members.where(kName), ": is not there"));
   }
   return std::make_shared<const H5File>(members.member(kName), members.where(kName));
 }
 
-std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std::optional<OwnedBytes> bytes, HardSigmoid hard_sigmoid) {
+std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std::optional<OwnedBytes> bytes,
+                                                    HardSigmoid hard_sigmoid) {
   const Members members(path, std::move(bytes));
   std::string version;
   if (members.contains("metadata.json")) {
     const core::OwnedJson metadata(parse_json(members.member("metadata.json").bytes, members.where("metadata.json")));
     if (metadata->is_object() && metadata->contains("keras_version")) {
-      if (!metadata->at("keras_version").is_string()) throw LoadError(ErrorCode::value, core::concat(members.where("metadata.json"), ": keras_version is not a string"));
+      if (!metadata->at("keras_version").is_string())
+        throw LoadError(ErrorCode::value, core::concat(members.where("metadata.json"), ": keras_version is not a string"));
       version = metadata->at("keras_version").get<std::string>();
     }
   }
-  if (!members.contains("config.json")) throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
+  if (!members.contains("config.json"))
+    throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
   const core::OwnedJson config(parse_json(members.member("config.json").bytes, members.where("config.json")));
   Reading reading = reading_of(core::concat(path, "!config.json"), version, hard_sigmoid);
   const auto tree = read_model(*config, "", reading);
@@ -91,8 +101,11 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
   const auto file = std::make_shared<const H5File>(std::move(bytes), where);
   const auto config_text = file->string_attribute("/", "model_config");
   if (!config_text) {
-    const bool weights = file->has_attribute("/", "layer_names") || file->has_group("layers") || file->has_group("_layer_checkpoint_dependencies");
-    throw LoadError(ErrorCode::missing, core::concat(where, ": has no attribute 'model_config'", weights ? "; it holds weights only: load a model and give it this file" : ""));
+    const bool weights =
+        file->has_attribute("/", "layer_names") || file->has_group("layers") || file->has_group("_layer_checkpoint_dependencies");
+    throw LoadError(ErrorCode::missing,
+                    core::concat(where, ": has no attribute 'model_config'",
+                                 weights ? "; it holds weights only: load a model and give it this file" : ""));
   }
   const std::string version = file->string_attribute("/", "keras_version").value_or("");
   const core::OwnedJson config(parse_json(std::as_bytes(std::span(*config_text)), where + ":/@model_config"));
@@ -104,9 +117,11 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
 }
 
 /// A spec taken apart again, its weights to be filled anew.
-std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec, std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known);
+std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec,
+                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known);
 
-std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec, std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
+std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
+                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
   auto& tree = known[&spec];
   if (tree) return tree;
   tree = std::make_shared<LayerTree>();
@@ -138,7 +153,8 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec, std::map<const c
   return tree;
 }
 
-std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec, std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
+std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec,
+                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
   auto tree = std::make_shared<ModelTree>();
   tree->spec = std::make_shared<core::ModelSpec>(spec);
   for (auto& layer : tree->spec->layers) {
@@ -163,13 +179,16 @@ WeightSource sharded(const std::string& path, const Json& index) {
   const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
   for (const auto& [group, value] : index.at("weight_map").items()) {
     const auto take = [&, &group = group](const Json& item) {
-      if (!item.is_string()) throw LoadError(ErrorCode::value, core::concat(where, ": weight_map of '", core::escaped(group), "' is not a file name"));
+      if (!item.is_string())
+        throw LoadError(ErrorCode::value, core::concat(where, ": weight_map of '", core::escaped(group), "' is not a file name"));
       const std::string name = item.get<std::string>();
-      if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos || name.find('\0') != std::string::npos || name.starts_with('.')) {
+      if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos ||
+          name.find('\0') != std::string::npos || name.starts_with('.')) {
         throw LoadError(ErrorCode::unsafe, core::concat(where, ": shard '", core::escaped(name), "' is not a plain file name"));
       }
       if (!shards->files.contains(name)) {
-        shards->files[name] = std::make_shared<const H5File>(FileBytes(folder + name).contents(), core::escaped(folder + name, 4096));
+        shards->files[name] =
+            std::make_shared<const H5File>(FileBytes(folder + name).contents(), core::escaped(folder + name, 4096));
       }
       shards->groups[group.starts_with('/') ? group.substr(1) : group].push_back(name);
     };
@@ -228,7 +247,9 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardS
     // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
     if (Archive::looks_like(bytes.bytes)) return load_archive(path, bytes, hard_sigmoid);
     if (H5File::looks_like(bytes.bytes)) return load_legacy(path, bytes, hard_sigmoid);
-    throw LoadError(ErrorCode::archive, core::concat(core::escaped(path, 4096), ": is neither a .keras archive nor an HDF5 file (", bytes.bytes.size(), " bytes)"));
+    throw LoadError(ErrorCode::archive,
+                    core::concat(core::escaped(path, 4096), ": is neither a .keras archive nor an HDF5 file (",
+                                 bytes.bytes.size(), " bytes)"));
   });
 }
 

@@ -10,12 +10,13 @@
 
 namespace lamella::keras {
 
-/// Reads a whole model: a .keras archive (or the directory of one), or a legacy HDF5 file. The content decides, not the extension.
-/// Throws LoadError; nothing half-built remains.
-[[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardSigmoid hard_sigmoid = HardSigmoid::as_written);
+/// Reads a whole model: a .keras archive (or the directory of one), or a legacy HDF5 file. The content decides, not the
+/// extension. Throws LoadError; nothing half-built remains.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
+                                                                HardSigmoid hard_sigmoid = HardSigmoid::as_written);
 
-/// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5 weights file.
-/// Throws LoadError when a layer's weights are missing, left over, or of another shape.
+/// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5
+/// weights file. Throws LoadError when a layer's weights are missing, left over, or of another shape.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path);
 
 }  // namespace lamella::keras

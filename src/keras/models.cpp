@@ -17,18 +17,21 @@ constexpr std::size_t kLongestPath = 1024;  // each layer keeps its own
 std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {
   if (first.contains("config") && first.at("config").is_object()) {
     for (const char* key : {"batch_input_shape", "batch_shape"}) {
-      if (first.at("config").contains(key) && first.at("config").at(key).is_array()) return read_shape(first.at("config").at(key), fields, key);
+      if (first.at("config").contains(key) && first.at("config").at(key).is_array())
+        return read_shape(first.at("config").at(key), fields, key);
     }
   }
-  if (config.contains("build_input_shape") && config.at("build_input_shape").is_array()) return read_shape(config.at("build_input_shape"), fields, "build_input_shape");
-  if (first.contains("build_config") && first.at("build_config").is_object() && first.at("build_config").contains("input_shape") &&
-      first.at("build_config").at("input_shape").is_array()) {
+  if (config.contains("build_input_shape") && config.at("build_input_shape").is_array())
+    return read_shape(config.at("build_input_shape"), fields, "build_input_shape");
+  if (first.contains("build_config") && first.at("build_config").is_object() &&
+      first.at("build_config").contains("input_shape") && first.at("build_config").at("input_shape").is_array()) {
     return read_shape(first.at("build_config").at("input_shape"), fields, "build_config");
   }
   return {};
 }
 
-std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string& name, const std::string& path, Reading& reading) {
+std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string& name, const std::string& path,
+                                           Reading& reading) {
   auto tree = std::make_shared<ModelTree>();
   tree->spec = std::make_shared<core::ModelSpec>();
   core::ModelSpec& spec = *tree->spec;
@@ -39,7 +42,8 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   const Fields fields(fields_of, reading, path.empty() ? name : path);
   const Json& layers = config.is_array() ? config : fields.at("layers");
   if (!layers.is_array()) fields.fail_field(ErrorCode::json, "layers", "is not a list");
-  if (layers.size() > kMostLayers) fields.fail_field(ErrorCode::limit, "layers", core::concat("has ", layers.size(), " entries, allowed 0..", kMostLayers));
+  if (layers.size() > kMostLayers)
+    fields.fail_field(ErrorCode::limit, "layers", core::concat("has ", layers.size(), " entries, allowed 0..", kMostLayers));
   std::set<std::string> names;
   const auto append = [&](const std::shared_ptr<LayerTree>& layer) {
     if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->spec->params)) {
@@ -48,7 +52,8 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
     if (!tree->layers.empty() && tree->layers.back()->nested && tree->layers.back()->nested->spec->outputs.size() != 1) {
       fail_layer(reading, ErrorCode::value, layer->spec->path, "stands behind a model of several outputs in a Sequential");
     }
-    if (!names.insert(layer->spec->name).second) fail_layer(reading, ErrorCode::value, layer->spec->path, "another layer has the same name");
+    if (!names.insert(layer->spec->name).second)
+      fail_layer(reading, ErrorCode::value, layer->spec->path, "another layer has the same name");
     tree->layers.push_back(layer);
     spec.layers.push_back(layer->spec);
     const int node = static_cast<int>(spec.nodes.size());
@@ -71,14 +76,16 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
     append(read_any(object, path.empty() ? layer_name : path + "/" + layer_name, reading));
   }
   if (spec.nodes.empty()) fields.fail_field(ErrorCode::value, "layers", "is empty: the model computes nothing");
-  if (!std::holds_alternative<core::InputParams>(spec.layers[0]->params)) fail_layer(reading, ErrorCode::value, spec.layers[0]->path, "is not an InputLayer");
+  if (!std::holds_alternative<core::InputParams>(spec.layers[0]->params))
+    fail_layer(reading, ErrorCode::value, spec.layers[0]->path, "is not an InputLayer");
   spec.inputs = {{0, 0}};
   spec.outputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
   spec.output_names = {spec.layers.back()->name};
   if (tree->layers.back()->nested) {
     spec.outputs.clear();
     spec.output_names = tree->layers.back()->nested->spec->output_names;
-    for (std::size_t i = 0; i < spec.output_names.size(); ++i) spec.outputs.push_back({static_cast<int>(spec.nodes.size()) - 1, static_cast<int>(i)});
+    for (std::size_t i = 0; i < spec.output_names.size(); ++i)
+      spec.outputs.push_back({static_cast<int>(spec.nodes.size()) - 1, static_cast<int>(i)});
     if (spec.outputs.size() == 1) spec.output_names = {spec.layers.back()->name};
   }
   return tree;
@@ -110,7 +117,9 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
 
 std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
   if (path.size() > kLongestPath) {
-    fail_layer(reading, ErrorCode::limit, path, core::concat("its name, with those of the models around it, has ", path.size(), " bytes, allowed 0..", kLongestPath));
+    fail_layer(
+        reading, ErrorCode::limit, path,
+        core::concat("its name, with those of the models around it, has ", path.size(), " bytes, allowed 0..", kLongestPath));
   }
   const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
   const std::int64_t id = shareable ? object.at("shared_object_id").get<std::int64_t>() : 0;
@@ -157,23 +166,31 @@ namespace {
 std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string& path, Reading& reading) {
   if (!object.is_object() || !is_model(object)) {
     const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
-    throw LoadError(ErrorCode::unsupported, core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
-                                                         "', allowed Sequential, Functional; a subclassed model exists only as Python code"));
+    throw LoadError(ErrorCode::unsupported,
+                    core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
+                                 "', allowed Sequential, Functional; a subclassed model exists only as Python code"));
   }
-  if (object.contains("registered_name") && object.at("registered_name").is_string() && object.at("registered_name").get<std::string>().find('>') != std::string::npos) {
-    fail_layer(reading, ErrorCode::unsupported, path, core::concat("model class '", core::escaped(object.at("registered_name").get<std::string>()), "' is a custom class"));
+  if (object.contains("registered_name") && object.at("registered_name").is_string() &&
+      object.at("registered_name").get<std::string>().find('>') != std::string::npos) {
+    fail_layer(
+        reading, ErrorCode::unsupported, path,
+        core::concat("model class '", core::escaped(object.at("registered_name").get<std::string>()), "' is a custom class"));
   }
-  if (++reading.depth > kDeepest) fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
+  if (++reading.depth > kDeepest)
+    fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
   if (!object.contains("config")) fail_layer(reading, ErrorCode::missing, path, "the model has no config");
   const Json& config = object.at("config");
   const bool sequential = object.value("class_name", std::string()) == "Sequential";
-  if (!config.is_object() && !(sequential && config.is_array())) fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
+  if (!config.is_object() && !(sequential && config.is_array()))
+    fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
   const std::string name = config.is_object() ? config.value("name", std::string("model")) : std::string("sequential");
   auto tree = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
   --reading.depth;
   tree->calls = count_calls(*tree);
   if (tree->calls > kMostCalls) {
-    fail_layer(reading, ErrorCode::limit, path.empty() ? name : path, core::concat("the model makes more than ", kMostCalls, " calls of layers, those inside nested models counted each time"));
+    fail_layer(
+        reading, ErrorCode::limit, path.empty() ? name : path,
+        core::concat("the model makes more than ", kMostCalls, " calls of layers, those inside nested models counted each time"));
   }
   return tree;
 }

@@ -23,9 +23,9 @@ struct ModelTree;
 /// One entry of a model's `layers`.
 struct LayerTree {
   std::shared_ptr<core::LayerSpec> spec;
-  std::vector<std::string> weights;        ///< names in the order in which Keras stores them; "count" is stored and not used
-  std::vector<bool> trainable;             ///< beside `weights`; legacy files store trainable ones first
-  std::shared_ptr<LayerTree> activation;   ///< a layer used as a Dense's activation
+  std::vector<std::string> weights;       ///< names in the order in which Keras stores them; "count" is stored and not used
+  std::vector<bool> trainable;            ///< beside `weights`; legacy files store trainable ones first
+  std::shared_ptr<LayerTree> activation;  ///< a layer used as a Dense's activation
   std::shared_ptr<ModelTree> nested;
 };
 
@@ -37,7 +37,7 @@ struct ModelTree {
 
 /// What reading needs to know everywhere.
 struct Reading {
-  std::string file;                         ///< begins messages
+  std::string file;  ///< begins messages
   bool keras2_hard_sigmoid = false;
   std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
   int depth = 0;
@@ -77,7 +77,8 @@ class Fields {
 /// A serialized layer or model as one entry of `layers`; the same object as before where the file says so.
 [[nodiscard]] std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading);
 /// The config of a Functional.
-[[nodiscard]] std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path, Reading& reading);
+[[nodiscard]] std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path,
+                                                         Reading& reading);
 /// A serialized Sequential or Functional object.
 [[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
 [[nodiscard]] bool is_model(const Json& object);

@@ -24,7 +24,9 @@ std::string snake_case(std::string_view name) {
   std::string result;
   for (std::size_t i = 0; i < name.size(); ++i) {
     const char c = name[i];
-    const bool begins_word = upper(c) && i > 0 && ((i + 1 < name.size() && lower(name[i + 1])) || lower(name[i - 1]) || (name[i - 1] >= '0' && name[i - 1] <= '9' && i + 1 < name.size() && lower(name[i + 1])));
+    const bool begins_word = upper(c) && i > 0 &&
+                             ((i + 1 < name.size() && lower(name[i + 1])) || lower(name[i - 1]) ||
+                              (name[i - 1] >= '0' && name[i - 1] <= '9' && i + 1 < name.size() && lower(name[i + 1])));
     if (begins_word && result.back() != '_') result += '_';
     result += upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
   }
@@ -34,7 +36,8 @@ std::string snake_case(std::string_view name) {
 std::shared_ptr<const Tensor> tensor_of(H5Dataset dataset) {
   // The bytes are read-only by convention: weights are handed out as const only.
   auto* data = const_cast<std::byte*>(dataset.bytes.bytes.data());
-  return std::make_shared<const Tensor>(Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner)));
+  return std::make_shared<const Tensor>(
+      Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner)));
 }
 
 /// The config that a spec keeps as text.
@@ -56,21 +59,24 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
   if (name == "count") return;
   core::LayerSpec& spec = *layer.spec;
   const std::string place = core::concat(where, ": layer '", core::escaped(spec.path), "' weight '", name, "'");
-  if (!is_floating(dataset.dtype)) throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed floating types"));
+  if (!is_floating(dataset.dtype))
+    throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed floating types"));
   const std::vector<std::int64_t> wanted = expected_shape(spec, name);
   const auto found = dataset.shape.extents();
-  const bool fits = wanted == std::vector<std::int64_t>{-2} || std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
-                                                                         [](std::int64_t f, std::int64_t w) { return w == -1 || f == w; });
+  const bool fits =
+      wanted == std::vector<std::int64_t>{-2} || std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
+                                                            [](std::int64_t f, std::int64_t w) { return w == -1 || f == w; });
   if (!fits) {
     std::string text;
-    for (const std::int64_t extent : wanted) text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
+    for (const std::int64_t extent : wanted)
+      text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
     throw LoadError(ErrorCode::shape, core::concat(place, ": got shape ", to_string(dataset.shape), ", allowed (", text, ")"));
   }
   spec.weights.push_back({name, tensor_of(std::move(dataset))});
 }
 
-/// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the file. Where
-/// that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
+/// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
+/// file. Where that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
 void replace_unsaved_prelu(LayerTree& layer) {
   if (!layer.activation || layer.activation->spec->class_name != "PReLU") return;
   const core::OwnedJson config = config_of(*layer.activation->spec);
@@ -104,7 +110,8 @@ class Filler {
  private:
   static bool has_weights(const LayerTree& layer) {
     if (!layer.weights.empty()) return true;
-    return layer.nested && std::any_of(layer.nested->layers.begin(), layer.nested->layers.end(), [](const auto& inner) { return has_weights(*inner); });
+    return layer.nested && std::any_of(layer.nested->layers.begin(), layer.nested->layers.end(),
+                                       [](const auto& inner) { return has_weights(*inner); });
   }
 
   void fill(LayerTree& layer, const std::string& path) {
@@ -119,13 +126,14 @@ class Filler {
     const std::string vars = path + "/vars";
     const std::string where = core::concat(source_.where, ":/", core::escaped(vars));
     if (!source_.has_group(vars)) {
-      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has no weights in the file; it needs ", listed(layer)));
+      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer.spec->path),
+                                                       "' has no weights in the file; it needs ", listed(layer)));
     }
     const std::size_t found = source_.children(vars).size();
     if (found != layer.weights.size()) {
       throw LoadError(found < layer.weights.size() ? ErrorCode::missing : ErrorCode::shape,
-                      core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has ", found, " weights in the file; it needs ", layer.weights.size(), " (",
-                                   listed(layer), ")"));
+                      core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has ", found,
+                                   " weights in the file; it needs ", layer.weights.size(), " (", listed(layer), ")"));
     }
     for (std::size_t i = 0; i < layer.weights.size(); ++i) {
       const std::string at = vars + "/" + std::to_string(i);
@@ -157,7 +165,8 @@ std::vector<std::string> strings(const H5File& file, const std::string& path, co
   for (int part = 0;; ++part) {
     const auto chunk = file.strings_attribute(path, name + std::to_string(part));
     if (!chunk) {
-      if (part == 0) throw LoadError(ErrorCode::missing, core::concat(where, ":/", core::escaped(path), ": has no attribute '", name, "'"));
+      if (part == 0)
+        throw LoadError(ErrorCode::missing, core::concat(where, ":/", core::escaped(path), ": has no attribute '", name, "'"));
       return result;
     }
     result.insert(result.end(), chunk->begin(), chunk->end());
@@ -171,14 +180,20 @@ std::vector<double> numbers(const H5Dataset& dataset) {
 }
 
 /// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
-H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer, const std::string& where) {
+H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer,
+                 const std::string& where) {
   const core::OwnedJson owned = config_of(*layer.spec);
   const Json& config = *owned;
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
-  const double alpha = config.is_object() && config.contains("lora_alpha") && config.at("lora_alpha").is_number() ? config.at("lora_alpha").get<double>() : rank;
-  const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 && a.shape[0] == kernel.shape[0] &&
-                    b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] && is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
-  if (!fits) throw LoadError(ErrorCode::shape, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' LoRA matrices do not fit its kernel"));
+  const double alpha = config.is_object() && config.contains("lora_alpha") && config.at("lora_alpha").is_number()
+                           ? config.at("lora_alpha").get<double>()
+                           : rank;
+  const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
+                    a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
+                    is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
+  if (!fits)
+    throw LoadError(ErrorCode::shape,
+                    core::concat(where, ": layer '", core::escaped(layer.spec->path), "' LoRA matrices do not fit its kernel"));
   std::vector<double> k = numbers(kernel);
   const std::vector<double> left = numbers(a);
   const std::vector<double> right = numbers(b);
@@ -190,7 +205,8 @@ H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b
     k[i] += alpha / rank * sum;
   }
   const auto result = std::make_shared<Tensor>(Tensor::of<double>(k, kernel.shape).to(kernel.dtype));
-  return {kernel.dtype, kernel.shape, {result, Bytes(static_cast<const std::byte*>(std::as_const(*result).data()), result->bytes())}};
+  return {
+      kernel.dtype, kernel.shape, {result, Bytes(static_cast<const std::byte*>(std::as_const(*result).data()), result->bytes())}};
 }
 
 void fill_lora(LayerTree& layer, std::vector<H5Dataset> found, const std::string& where) {
@@ -220,18 +236,21 @@ void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string&
   std::set<const LayerTree*> visited;
   for (const auto& layer : tree.layers) {
     std::vector<Slot> slots;
-    if (layer->activation && at < groups.size() && groups[at].names.size() == layer->weights.size()) replace_unsaved_prelu(*layer);
+    if (layer->activation && at < groups.size() && groups[at].names.size() == layer->weights.size())
+      replace_unsaved_prelu(*layer);
     collect(*layer, slots, visited);
     if (slots.empty()) continue;
     std::stable_partition(slots.begin(), slots.end(), [](const Slot& slot) { return slot.trainable; });
     const std::string place = core::concat(where, ": layer '", core::escaped(layer->spec->path), "'");
-    if (at == groups.size()) throw LoadError(ErrorCode::missing, core::concat(place, ": the file has weights of ", groups.size(), " layers only"));
+    if (at == groups.size())
+      throw LoadError(ErrorCode::missing, core::concat(place, ": the file has weights of ", groups.size(), " layers only"));
     const Group& group = groups[at++];
     const std::string from = core::concat(where, ":/", core::escaped(group.path));
     const bool lora = layer->spec->class_name == "Dense" && group.names.size() == slots.size() + 2;
     if (group.names.size() != slots.size() && !lora) {
       throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
-                      core::concat(from, ": layer '", core::escaped(layer->spec->path), "' has ", group.names.size(), " weights in the file; it needs ", slots.size()));
+                      core::concat(from, ": layer '", core::escaped(layer->spec->path), "' has ", group.names.size(),
+                                   " weights in the file; it needs ", slots.size()));
     }
     std::vector<H5Dataset> found;
     for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
@@ -239,10 +258,13 @@ void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string&
       fill_lora(*layer, std::move(found), from);
       continue;
     }
-    for (std::size_t i = 0; i < slots.size(); ++i) store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
+    for (std::size_t i = 0; i < slots.size(); ++i)
+      store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
   }
   if (at != groups.size()) {
-    throw LoadError(ErrorCode::shape, core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at, " layers with weights, the file ", groups.size()));
+    throw LoadError(ErrorCode::shape,
+                    core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at,
+                                 " layers with weights, the file ", groups.size()));
   }
 }
 

@@ -17,7 +17,8 @@ struct WeightSource {
   std::string where;  ///< begins messages
 };
 
-/// Fills in all weights from the Keras 3 layout (/layers/dense/vars/0). Throws LoadError when some are missing, left over, or misshapen.
+/// Fills in all weights from the Keras 3 layout (/layers/dense/vars/0). Throws LoadError when some are missing, left over, or
+/// misshapen.
 void fill_weights(ModelTree& tree, const WeightSource& source);
 /// The same from the Keras 2 layout (layer_names, weight_names), which stands at `root` ("" or "model_weights").
 void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where);

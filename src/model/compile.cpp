@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) {
-  LAMELLA_EXPECTS(bytes <= std::numeric_limits<std::size_t>::max() - kAlignment, overflow, "[predict] a buffer of ", bytes, " bytes is too large");
+  LAMELLA_EXPECTS(bytes <= std::numeric_limits<std::size_t>::max() - kAlignment, overflow, "[predict] a buffer of ", bytes,
+                  " bytes is too large");
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -57,12 +58,14 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
   const auto bytes_of_value = [&](int value) {
     const Value& v = graph.values[static_cast<std::size_t>(value)];
     const auto total = core::checked_mul(v.sample.elements(), batch);
-    LAMELLA_EXPECTS(total && core::checked_mul(static_cast<std::size_t>(*total), size_of(v.dtype)), overflow, "[predict] ", batch, " rows of ",
-                    to_string(v.sample), " do not fit into memory");
+    LAMELLA_EXPECTS(total && core::checked_mul(static_cast<std::size_t>(*total), size_of(v.dtype)), overflow, "[predict] ", batch,
+                    " rows of ", to_string(v.sample), " do not fit into memory");
     return static_cast<std::size_t>(*total) * size_of(v.dtype);
   };
-  for (std::size_t i = 0; i < graph.inputs.size(); ++i) add(graph.root(graph.inputs[i]), Slot::Kind::input, i, bytes_of_value(graph.inputs[i]));
-  for (std::size_t i = 0; i < graph.outputs.size(); ++i) add(graph.root(graph.outputs[i]), Slot::Kind::output, i, bytes_of_value(graph.outputs[i]));
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+    add(graph.root(graph.inputs[i]), Slot::Kind::input, i, bytes_of_value(graph.inputs[i]));
+  for (std::size_t i = 0; i < graph.outputs.size(); ++i)
+    add(graph.root(graph.outputs[i]), Slot::Kind::output, i, bytes_of_value(graph.outputs[i]));
 
   Arena arena;
   for (std::size_t i = 0; i < steps; ++i) {

@@ -39,10 +39,12 @@ std::string json_text(std::string_view text) {
 
 std::string explain_text(const Explained& explained, const std::string& why_this_device) {
   const Program& program = *explained.program;
-  std::string text = core::concat("Program for ", explained.batch, " rows on ", to_string(explained.device), ": ", program.steps.size(), " steps, ",
-                                  amount(static_cast<double>(program.arena_bytes)), "B of buffers and workspace\n");
+  std::string text =
+      core::concat("Program for ", explained.batch, " rows on ", to_string(explained.device), ": ", program.steps.size(),
+                   " steps, ", amount(static_cast<double>(program.arena_bytes)), "B of buffers and workspace\n");
   if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
-    text += core::concat("in ", chunks.count, " chunks of ", chunks.rows, " rows, ", chunks.at_once, " at a time, each with buffers of its own\n");
+    text += core::concat("in ", chunks.count, " chunks of ", chunks.rows, " rows, ", chunks.at_once,
+                         " at a time, each with buffers of its own\n");
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(captured, "\n");
   if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
@@ -51,12 +53,14 @@ std::string explain_text(const Explained& explained, const std::string& why_this
     const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
     text += core::concat("  ", ++number, ". ", op_of(step), "  [", joined(step.layers), "]\n     engine ", step.choice.engine);
     if (!step.choice.fused.empty()) text += core::concat(", fused: ", step.choice.fused);
-    text += core::concat(", ", amount(static_cast<double>(bytes_of(whole))), "B, ", amount(static_cast<double>(flops_of(whole))), "FLOP");
+    text += core::concat(", ", amount(static_cast<double>(bytes_of(whole))), "B, ", amount(static_cast<double>(flops_of(whole))),
+                         "FLOP");
     if (const std::size_t workspace = step.choice.plan->workspace_bytes(); workspace != 0) {
       text += core::concat(", workspace ", amount(static_cast<double>(workspace)), "B");
     }
     text += "\n";
-    for (const ops::Refusal& refusal : step.choice.refused) text += core::concat("     not ", refusal.engine, ": ", refusal.why, "\n");
+    for (const ops::Refusal& refusal : step.choice.refused)
+      text += core::concat("     not ", refusal.engine, ": ", refusal.why, "\n");
   }
   return text;
 }
@@ -71,18 +75,22 @@ std::string explain_json(const Explained& explained) {
     for (const std::string& layer : step.layers) layers += core::concat(layers.empty() ? "" : ", ", json_text(layer));
     std::string refused;
     for (const ops::Refusal& refusal : step.choice.refused) {
-      refused += core::concat(refused.empty() ? "" : ", ", R"({"engine": )", json_text(refusal.engine), R"(, "why": )", json_text(refusal.why), "}");
+      refused += core::concat(refused.empty() ? "" : ", ", R"({"engine": )", json_text(refusal.engine), R"(, "why": )",
+                              json_text(refusal.why), "}");
     }
-    steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers, R"(], "engine": )",
-                          json_text(step.choice.engine), R"(, "fused": )", json_text(step.choice.fused), R"(, "refused": [)", refused, R"(], "bytes": )",
-                          bytes_of(whole), R"(, "flops": )", flops_of(whole), R"(, "workspace": )", step.choice.plan->workspace_bytes(), "}");
+    steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers,
+                          R"(], "engine": )", json_text(step.choice.engine), R"(, "fused": )", json_text(step.choice.fused),
+                          R"(, "refused": [)", refused, R"(], "bytes": )", bytes_of(whole), R"(, "flops": )", flops_of(whole),
+                          R"(, "workspace": )", step.choice.plan->workspace_bytes(), "}");
   }
-  std::string text = core::concat("{\n  \"device\": ", json_text(to_string(explained.device)), ",\n  \"batch\": ", explained.batch,
-                                  ",\n  \"steps\": [\n    ", steps, "\n  ]");
+  std::string text = core::concat("{\n  \"device\": ", json_text(to_string(explained.device)),
+                                  ",\n  \"batch\": ", explained.batch, ",\n  \"steps\": [\n    ", steps, "\n  ]");
   if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
-    text += core::concat(",\n  \"chunks\": {\"count\": ", chunks.count, ", \"rows\": ", chunks.rows, ", \"at_once\": ", chunks.at_once, "}");
+    text += core::concat(",\n  \"chunks\": {\"count\": ", chunks.count, ", \"rows\": ", chunks.rows,
+                         ", \"at_once\": ", chunks.at_once, "}");
   }
-  if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(",\n  \"graph\": ", json_text(captured));
+  if (const std::string captured = program.captured.get(); !captured.empty())
+    text += core::concat(",\n  \"graph\": ", json_text(captured));
   return text + "\n}";
 }
 

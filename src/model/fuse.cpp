@@ -12,7 +12,12 @@ namespace {
 class Fuser {
  public:
   Fuser(Graph& graph, ConstantsPool& pool)
-      : graph_(graph), pool_(pool), gone_(graph.steps.size(), false), readers_(graph.values.size()), writer_(graph.values.size()), output_(graph.values.size(), false) {
+      : graph_(graph),
+        pool_(pool),
+        gone_(graph.steps.size(), false),
+        readers_(graph.values.size()),
+        writer_(graph.values.size()),
+        output_(graph.values.size(), false) {
     for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
       for (const int src : graph_.steps[i].srcs) readers_[root_of(src)].insert(i);
       auto& writer = writer_[root_of(graph_.steps[i].dst)];
@@ -79,7 +84,9 @@ class Fuser {
     if (!per_unit && affine.channels != 1) return false;
     const ops::Constants& before = *graph_.steps[*producer].constants;
     const ops::Constants& factors = *graph_.steps[i].constants;
-    const auto at = [&](const std::vector<double>& v, std::int64_t unit) { return v[per_unit ? static_cast<std::size_t>(unit) : 0]; };
+    const auto at = [&](const std::vector<double>& v, std::int64_t unit) {
+      return v[per_unit ? static_cast<std::size_t>(unit) : 0];
+    };
     const auto key = [&](const char* what) {
       std::string text = what;
       for (const ops::Constants* c : {&before, &factors}) {
@@ -98,7 +105,8 @@ class Fuser {
     const auto bias = pool_.computed(key("bias*scale+offset"), [&] {
       const std::vector<double> scale = numbers(factors[0]);
       const std::vector<double> offset = numbers(factors[1]);
-      std::vector<double> values = dense.has_bias ? numbers(before[1]) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
+      std::vector<double> values =
+          dense.has_bias ? numbers(before[1]) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
       for (std::int64_t u = 0; u < units; ++u) {
         auto& v = values[static_cast<std::size_t>(u)];
         v = v * at(scale, u) + at(offset, u);
@@ -129,13 +137,17 @@ class Fuser {
     const ops::Constants& before = *consumer.constants;
     const std::int64_t units = dense->units;
     const DType dtype = dense->dtype;
-    const auto kernel = pool_.computed(core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])), [&] {
-      std::vector<double> values = numbers(before[0]);
-      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
-      return Tensor::of<double>(values, before[0].shape()).to(dtype);
-    });
+    const auto kernel = pool_.computed(
+        core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])),
+        [&] {
+          std::vector<double> values = numbers(before[0]);
+          for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
+          return Tensor::of<double>(values, before[0].shape()).to(dtype);
+        });
     ConstantsPool::Values constants{kernel};
-    if (dense->has_bias) constants.push_back(pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
+    if (dense->has_bias)
+      constants.push_back(
+          pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
     consumer.constants = pool_.get(constants);
     consumer.srcs[0] = step.srcs[0];
     consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());

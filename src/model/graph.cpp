@@ -88,23 +88,23 @@ std::int64_t bytes_of(const ops::Desc& desc) {
 }
 
 std::int64_t flops_of(const ops::Desc& desc) {
-  return std::visit(
-      Overload{
-          [](const ops::DenseDesc& d) {
-            const std::int64_t epilogue = (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
-            return d.batch * d.units * (2 * d.inputs + epilogue);
-          },
-          [](const ops::ActivationDesc& d) { return d.elements; },
-          [](const ops::RowwiseDesc& d) { return 4 * d.outer * d.length * d.inner; },
-          [](const ops::LayerNormalizationDesc& d) { return 7 * d.outer * d.length; },
-          [](const ops::AffineDesc& d) { return 2 * d.outer * d.channels * d.inner; },
-          [](const ops::PReluDesc& d) { return 2 * d.batch * d.length; },
-          [](const ops::CombineDesc& d) { return d.dst.elements() * static_cast<std::int64_t>(d.srcs.size()); },
-          [](const ops::ConcatDesc&) { return std::int64_t{0}; },
-          [](const ops::TransposeDesc&) { return std::int64_t{0}; },
-          [](const ops::CastDesc&) { return std::int64_t{0}; },
-      },
-      desc);
+  return std::visit(Overload{
+                        [](const ops::DenseDesc& d) {
+                          const std::int64_t epilogue =
+                              (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
+                          return d.batch * d.units * (2 * d.inputs + epilogue);
+                        },
+                        [](const ops::ActivationDesc& d) { return d.elements; },
+                        [](const ops::RowwiseDesc& d) { return 4 * d.outer * d.length * d.inner; },
+                        [](const ops::LayerNormalizationDesc& d) { return 7 * d.outer * d.length; },
+                        [](const ops::AffineDesc& d) { return 2 * d.outer * d.channels * d.inner; },
+                        [](const ops::PReluDesc& d) { return 2 * d.batch * d.length; },
+                        [](const ops::CombineDesc& d) { return d.dst.elements() * static_cast<std::int64_t>(d.srcs.size()); },
+                        [](const ops::ConcatDesc&) { return std::int64_t{0}; },
+                        [](const ops::TransposeDesc&) { return std::int64_t{0}; },
+                        [](const ops::CastDesc&) { return std::int64_t{0}; },
+                    },
+                    desc);
 }
 
 std::string op_name(const ops::Desc& desc) {

@@ -40,7 +40,8 @@ struct Graph {
   [[nodiscard]] int root(int value) const { return values[static_cast<std::size_t>(value)].root; }
 };
 
-/// The constants of all layers of a model and of the models made from it by with_activation(): packed once, found again by what they hold.
+/// The constants of all layers of a model and of the models made from it by with_activation(): packed once, found again by what
+/// they hold.
 class ConstantsPool {
  public:
   using Values = std::vector<std::shared_ptr<const Tensor>>;
@@ -57,9 +58,10 @@ class ConstantsPool {
 /// The Desc of a step for `batch` samples. Throws ArgumentError (overflow) when a size does not fit.
 [[nodiscard]] ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch);
 
-/// Spec to graph: shapes inferred, casts put in, nested models inlined, layers without effect dropped. One step a layer, nothing fused.
-/// Throws ArgumentError (shape, unsupported) that names the layer.
-[[nodiscard]] Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool);
+/// Spec to graph: shapes inferred, casts put in, nested models inlined, layers without effect dropped. One step a layer, nothing
+/// fused. Throws ArgumentError (shape, unsupported) that names the layer.
+[[nodiscard]] Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options,
+                          ConstantsPool& pool);
 
 /// The sample shapes that the outputs of each node of `spec` have; none from the node on that cannot be lowered.
 [[nodiscard]] std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes);
@@ -67,7 +69,8 @@ class ConstantsPool {
 /// Folds affine steps into Dense where that changes rounding only, and attaches activations to the Dense before them.
 void fuse(Graph& graph, ConstantsPool& pool);
 
-/// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an element).
+/// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an
+/// element).
 [[nodiscard]] std::int64_t bytes_of(const ops::Desc& desc);
 [[nodiscard]] std::int64_t flops_of(const ops::Desc& desc);
 /// "dense", "activation", "softmax", ...

@@ -29,8 +29,8 @@ Options resolved(Options options) {
     const auto names = ops_of(options.device).engines();
     std::string list;
     for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
-    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '", core::escaped(options.engine),
-                    "', allowed on ", to_string(options.device), ": ", list);
+    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '",
+                    core::escaped(options.engine), "', allowed on ", to_string(options.device), ": ", list);
   }
   return options;
 }
@@ -47,18 +47,24 @@ int model::thread_count(int option) {
     const std::string_view view(text);
     int value = 0;
     const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
-    LAMELLA_EXPECTS(error == std::errc{} && end == view.data() + view.size() && value >= 1 && value <= kMost, value, "LAMELLA_THREADS: got '",
-                    core::escaped(view), "', allowed 1..", kMost);
+    LAMELLA_EXPECTS(error == std::errc{} && end == view.data() + view.size() && value >= 1 && value <= kMost, value,
+                    "LAMELLA_THREADS: got '", core::escaped(view), "', allowed 1..", kMost);
     return value;
   }
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMost);
 }
 
-Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in, std::shared_ptr<model::ConstantsPool> pool_in,
-                  std::shared_ptr<core::MemoryBudget> budget_in)
-    : spec(std::move(spec_in)), options(resolved(options_in)), pool(std::move(pool_in)), budget(std::move(budget_in)), ops(ops_of(options.device)), output_names(spec->output_names) {
+Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in,
+                  std::shared_ptr<model::ConstantsPool> pool_in, std::shared_ptr<core::MemoryBudget> budget_in)
+    : spec(std::move(spec_in)),
+      options(resolved(options_in)),
+      pool(std::move(pool_in)),
+      budget(std::move(budget_in)),
+      ops(ops_of(options.device)),
+      output_names(spec->output_names) {
   for (const core::ValueRef& ref : spec->inputs) {
-    const core::LayerSpec& layer = *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
+    const core::LayerSpec& layer =
+        *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
     const auto& params = std::get<core::InputParams>(layer.params);
     input_names.push_back(layer.name);
     input_dtypes.push_back(is_floating(params.dtype) ? params.dtype : DType::float32);
@@ -66,7 +72,8 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
     for (std::size_t i = 1; i < params.batch_shape.size(); ++i) sample.push_back(params.batch_shape[i].value_or(-1));
     input_shapes.push_back(std::move(sample));
   }
-  if (const auto shapes = fixed_shapes()) static_cast<void>(graph(*shapes));  // a model that cannot run is refused now, not at predict
+  if (const auto shapes = fixed_shapes())
+    static_cast<void>(graph(*shapes));  // a model that cannot run is refused now, not at predict
 }
 
 std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
@@ -104,7 +111,8 @@ std::int64_t Model::Impl::bucket(std::int64_t rows) const {
   return std::min(rows <= kStep ? power : (rows + kStep - 1) / kStep * kStep, options.max_batch);
 }
 
-std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t batch, int threads) const {
+std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of,
+                                                           std::int64_t batch, int threads) const {
   const auto find = [&]() -> std::shared_ptr<const model::Program> {
     for (auto it = programs_.begin(); it != programs_.end(); ++it) {
       if (it->graph != graph_of || it->program->batch != batch || it->program->threads != threads) continue;
@@ -130,7 +138,8 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), excepti
   {
     const std::lock_guard lock(impl.mutex_);
     auto& idle = impl.sessions_;
-    const auto best = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& session) { return session->last_native() == native; });
+    const auto best =
+        std::find_if(idle.rbegin(), idle.rend(), [&](const auto& session) { return session->last_native() == native; });
     if (best != idle.rend()) {
       session_ = std::move(*best);
       idle.erase(std::next(best).base());

@@ -29,16 +29,17 @@ struct Model::Impl {
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< of a sample, -1 where Keras has None
-  std::vector<DType> input_dtypes;                       ///< of the program's inputs
+  std::vector<DType> input_dtypes;                      ///< of the program's inputs
 
   /// The graph for these sample shapes, lowered and fused; made once.
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes) const;
   /// The sample shapes when the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
-  std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch, int threads = 1) const;
+  std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
+                                                int threads = 1) const;
 
-  /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few sizes: less
-  /// time goes into planning and capturing than the padding costs.
+  /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few
+  /// sizes: less time goes into planning and capturing than the padding costs.
   [[nodiscard]] std::int64_t bucket(std::int64_t rows) const;
 
   /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again, but for
@@ -93,7 +94,8 @@ struct Explained {
 /// Threads that a call may use: the option, else LAMELLA_THREADS, else one per core. Throws ArgumentError (value).
 [[nodiscard]] int thread_count(int option);
 /// `spec` with the activation of one layer replaced.
-[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer, std::string_view activation);
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer,
+                                                                     std::string_view activation);
 
 }  // namespace model
 }  // namespace lamella

@@ -24,17 +24,20 @@ void collect(const core::ModelSpec& spec, std::vector<LayerInfo>& into) {
 bool same(const core::LayerSpec& layer, std::string_view name) { return layer.name == name || layer.path == name; }
 
 /// A layer with its `activation` replaced in what runs and in what get_config() shows.
-std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, const ActivationSpec& activation, std::string_view activation_name) {
+std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, const ActivationSpec& activation,
+                                                std::string_view activation_name) {
   auto copy = std::make_shared<core::LayerSpec>(layer);
   if (auto* dense = std::get_if<core::DenseParams>(&copy->params)) {
     dense->activation = activation;
     dense->activation_layer = nullptr;
-  } else if (auto* plain = std::get_if<core::ActivationParams>(&copy->params); plain != nullptr && layer.class_name == "Activation") {
+  } else if (auto* plain = std::get_if<core::ActivationParams>(&copy->params);
+             plain != nullptr && layer.class_name == "Activation") {
     plain->activation = activation;
     plain->axes.clear();
   } else {
-    core::throw_argument(ErrorCode::value, core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
-                                                        ") has no activation to replace; Dense and Activation layers have"));
+    core::throw_argument(ErrorCode::value,
+                         core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
+                                      ") has no activation to replace; Dense and Activation layers have"));
   }
   core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
   if (config->is_object()) {
@@ -47,8 +50,8 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
 }
 
 /// `spec` with one layer replaced, looked for in nested models too; null when it is not there.
-std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, std::string_view layer, const ActivationSpec& activation,
-                                                   std::string_view activation_name) {
+std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, std::string_view layer,
+                                                   const ActivationSpec& activation, std::string_view activation_name) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     std::shared_ptr<const core::LayerSpec> changed;
     if (same(*spec.layers[i], layer)) {
@@ -76,14 +79,16 @@ bool model::has_given_statistics(const core::LayerSpec& layer) {
   return config->is_object() && config->contains("mean") && !config->at("mean").is_null();
 }
 
-std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer, std::string_view activation) {
+std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,
+                                                              std::string_view activation) {
   auto result = replaced_in(spec, layer, lamella::activation(activation), activation);
   if (result) return result;
   std::vector<LayerInfo> known;
   collect(spec, known);
   std::string names;
   for (const LayerInfo& info : known) names += core::concat(names.empty() ? "'" : ", '", core::escaped(info.name), "'");
-  core::throw_argument(ErrorCode::value, core::concat("[Model::set_activation] no layer is called '", core::escaped(layer), "'; there are: ", names));
+  core::throw_argument(ErrorCode::value, core::concat("[Model::set_activation] no layer is called '", core::escaped(layer),
+                                                      "'; there are: ", names));
 }
 
 std::vector<LayerInfo> Model::layers() const {
@@ -98,7 +103,8 @@ LayerInfo Model::get_layer(std::string_view name) const {
     if (info.name == name || info.path == name) return std::move(info);
     names += core::concat(names.empty() ? "'" : ", '", core::escaped(info.name), "'");
   }
-  core::throw_argument(ErrorCode::value, core::concat("[Model::get_layer] no layer is called '", core::escaped(name), "'; there are: ", names));
+  core::throw_argument(ErrorCode::value,
+                       core::concat("[Model::get_layer] no layer is called '", core::escaped(name), "'; there are: ", names));
 }
 
 std::vector<TensorView> Model::weights() const {

@@ -80,7 +80,8 @@ Graph Lowering::finish(const std::vector<int>& outputs) {
   for (int value : outputs) {
     const Value from = graph_.values[static_cast<std::size_t>(value)];
     if (std::find(taken.begin(), taken.end(), from.root) != taken.end()) {
-      value = add_step(ops::CastDesc{from.sample.elements(), from.dtype, from.dtype}, {value}, from.sample, from.dtype, "(output)");
+      value =
+          add_step(ops::CastDesc{from.sample.elements(), from.dtype, from.dtype}, {value}, from.sample, from.dtype, "(output)");
     }
     taken.push_back(graph_.root(value));
     graph_.outputs.push_back(value);

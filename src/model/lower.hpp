@@ -12,7 +12,8 @@
 
 namespace lamella::model {
 
-/// Builds the graph of one model. lower.cpp: values, steps and the walk over nodes; lower_layers.cpp: one function a kind of layer.
+/// Builds the graph of one model. lower.cpp: values, steps and the walk over nodes; lower_layers.cpp: one function a kind of
+/// layer.
 class Lowering {
  public:
   Lowering(const Options& options, ConstantsPool& pool);
@@ -54,7 +55,8 @@ class Lowering {
   /// One affine step; `constants` are scale and offset.
   int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
   /// A float32 (float64 for float64 layers) constant of numbers that `make` computes; `what` tells constants of one layer apart.
-  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, std::string_view what, const std::function<std::vector<double>()>& make);
+  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, std::string_view what,
+                                         const std::function<std::vector<double>()>& make);
 
   /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;

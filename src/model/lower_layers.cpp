@@ -2,8 +2,8 @@
 // One function a kind of layer. Shapes here are those of one sample; the batch goes in front.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "model/axes.hpp"
 #include "model/lower.hpp"
 
 namespace lamella::model {
@@ -25,46 +25,16 @@ const std::shared_ptr<const Tensor>& weight(const core::LayerSpec& spec, std::st
 
 void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {
   const Shape found = weight(spec, name)->shape();
-  LAMELLA_EXPECTS(found == shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(found), ", its input needs ",
-                  to_string(shape));
-}
-
-std::vector<int> all_axes(const Shape& sample) {
-  std::vector<int> axes(static_cast<std::size_t>(sample.rank()));
-  std::iota(axes.begin(), axes.end(), 0);
-  return axes;
-}
-
-bool is_trailing(const std::vector<int>& sorted, int rank) {
-  for (std::size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] != rank - static_cast<int>(sorted.size() - i)) return false;
-  }
-  return true;
-}
-
-/// For an order of axes, where each axis went.
-std::vector<int> inverse(const std::vector<int>& order) {
-  std::vector<int> result(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) result[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-  return result;
-}
-
-/// All axes but `axes`, then `axes`.
-std::vector<int> moved_last(const Shape& sample, const std::vector<int>& axes) {
-  std::vector<int> order;
-  for (const int axis : all_axes(sample)) {
-    if (std::find(axes.begin(), axes.end(), axis) == axes.end()) order.push_back(axis);
-  }
-  order.insert(order.end(), axes.begin(), axes.end());
-  return order;
+  LAMELLA_EXPECTS(found == shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(found),
+                  ", its input needs ", to_string(shape));
 }
 
 }  // namespace
 
 int Lowering::sample_axis(const std::string& path, int axis, const Shape& sample) const {
   const int full_rank = sample.rank() + 1;
-  LAMELLA_EXPECTS(axis >= -full_rank && axis < full_rank, value, "layer '", core::escaped(path), "' axis: got ", axis, ", allowed ", -full_rank, "..",
-                  full_rank - 1, " for input of shape (None, ...) and rank ", full_rank);
+  LAMELLA_EXPECTS(axis >= -full_rank && axis < full_rank, value, "layer '", core::escaped(path), "' axis: got ", axis,
+                  ", allowed ", -full_rank, "..", full_rank - 1, " for input of shape (None, ...) and rank ", full_rank);
   const int positive = axis < 0 ? axis + full_rank : axis;
   LAMELLA_EXPECTS(positive != 0, unsupported, "layer '", core::escaped(path), "' axis: got ", axis,
                   ", the batch axis; lamella computes each sample on its own");
@@ -95,7 +65,8 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
         using P = std::decay_t<decltype(params)>;
         if constexpr (std::is_same_v<P, core::InputParams>) return {one()};
         if constexpr (std::is_same_v<P, core::DenseParams>) return {dense(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::ActivationParams>) return {activation(path, params.activation, params.axes, in_compute())};
+        if constexpr (std::is_same_v<P, core::ActivationParams>)
+          return {activation(path, params.activation, params.axes, in_compute())};
         if constexpr (std::is_same_v<P, core::PReluParams>) return {prelu(spec, in_compute())};
         if constexpr (std::is_same_v<P, core::IdentityParams>) return {in_compute()};
         if constexpr (std::is_same_v<P, core::FlattenParams>) return {flatten(spec, params, in_compute())};
@@ -122,8 +93,14 @@ int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params
     constants.push_back(weight(spec, "bias"));
   }
   const DType dtype = compute(spec);
-  const ops::DenseDesc desc{.batch = sample.elements(0, sample.rank() - 1), .inputs = inputs, .units = params.units, .has_bias = params.use_bias,
-                            .activation = {}, .dtype = dtype, .math = options_.math, .fusion = options_.fusion,
+  const ops::DenseDesc desc{.batch = sample.elements(0, sample.rank() - 1),
+                            .inputs = inputs,
+                            .units = params.units,
+                            .has_bias = params.use_bias,
+                            .activation = {},
+                            .dtype = dtype,
+                            .math = options_.math,
+                            .fusion = options_.fusion,
                             .determinism = options_.determinism};
   int result = add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
   if (params.activation_layer) return layer(*params.activation_layer, {result}).at(0);
@@ -141,7 +118,8 @@ int Lowering::rowwise(const std::string& path, ActivationKind kind, std::vector<
   const Shape whole = at(src).sample;
   for (int& axis : axes) axis = sample_axis(path, axis, whole);
   std::sort(axes.begin(), axes.end());
-  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '", core::escaped(path), "' axis: an axis is named twice");
+  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '", core::escaped(path),
+                  "' axis: an axis is named twice");
   const bool adjacent = axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
   const std::vector<int> order = adjacent ? all_axes(whole) : moved_last(whole, axes);
   const int arranged = transposed(src, order, path);
@@ -149,10 +127,12 @@ int Lowering::rowwise(const std::string& path, ActivationKind kind, std::vector<
   const int first = adjacent ? axes.front() : sample.rank() - static_cast<int>(axes.size());
   const int last = first + static_cast<int>(axes.size());
   const DType dtype = at(arranged).dtype;
-  const ops::RowwiseDesc desc{kind, sample.elements(0, first), sample.elements(first, last), sample.elements(last, sample.rank()), dtype};
+  const ops::RowwiseDesc desc{kind, sample.elements(0, first), sample.elements(first, last), sample.elements(last, sample.rank()),
+                              dtype};
   Shape result = sample;
   if (kind == ActivationKind::Glu) {
-    LAMELLA_EXPECTS(desc.length % 2 == 0, shape, "layer '", core::escaped(path), "': glu needs an even extent, axis ", first + 1, " has ", desc.length);
+    LAMELLA_EXPECTS(desc.length % 2 == 0, shape, "layer '", core::escaped(path), "': glu needs an even extent, axis ", first + 1,
+                    " has ", desc.length);
     result = sample.with(first, sample[first] / 2);
   }
   return transposed(add_step(desc, {arranged}, result, dtype, path), inverse(order), path);
@@ -164,8 +144,8 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   const Shape shape = alpha->shape();
   bool fits = shape.rank() == sample.rank();
   for (int axis = 0; fits && axis < shape.rank(); ++axis) fits = shape[axis] == sample[axis] || shape[axis] == 1;
-  LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "': alpha has shape ", to_string(shape), ", its input needs ", to_string(sample),
-                  " or 1 where shared");
+  LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "': alpha has shape ", to_string(shape), ", its input needs ",
+                  to_string(sample), " or 1 where shared");
   const auto expanded = constant(spec, core::concat("alpha", to_string(sample)), [&] {
     const std::vector<double> values = numbers(*alpha);
     std::vector<double> result(static_cast<std::size_t>(sample.elements()));
@@ -205,12 +185,13 @@ int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& pa
     if (extent == -1) extent = known == 0 ? 0 : total / known;
   }
   const Shape result(target);
-  LAMELLA_EXPECTS(result.elements() == total, shape, "layer '", core::escaped(spec.path), "' target_shape: ", to_string(result), " has ",
-                  result.elements(), " elements, the input ", to_string(at(src).sample), " has ", total);
+  LAMELLA_EXPECTS(result.elements() == total, shape, "layer '", core::escaped(spec.path), "' target_shape: ", to_string(result),
+                  " has ", result.elements(), " elements, the input ", to_string(at(src).sample), " has ", total);
   return reshaped(src, result);
 }
 
-int Lowering::affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants) {
+int Lowering::affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner,
+                     const ConstantsPool::Values& constants) {
   const Value from = at(src);
   const std::int64_t row = channels * inner;
   const ops::AffineDesc desc{row == 0 ? 0 : from.sample.elements() / row, channels, inner, from.dtype};
@@ -248,13 +229,19 @@ int Lowering::layer_normalization(const core::LayerSpec& spec, const core::Layer
   const Shape sample = at(arranged).sample;
   const int first = sample.rank() - static_cast<int>(axes.size());
   const DType dtype = at(arranged).dtype;
-  ops::LayerNormalizationDesc desc{sample.elements(0, first), sample.elements(first, sample.rank()), params.epsilon,
-                                   params.scale || params.rms_scaling, params.center && !params.rms_scaling, params.rms_scaling, dtype};
+  ops::LayerNormalizationDesc desc{sample.elements(0, first),
+                                   sample.elements(first, sample.rank()),
+                                   params.epsilon,
+                                   params.scale || params.rms_scaling,
+                                   params.center && !params.rms_scaling,
+                                   params.rms_scaling,
+                                   dtype};
   ConstantsPool::Values constants;
   for (const char* name : {"gamma", "beta"}) {
     if (!(name[0] == 'g' ? desc.has_gamma : desc.has_beta)) continue;
-    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == desc.length, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ",
-                    to_string(weight(spec, name)->shape()), ", its input needs ", desc.length, " elements");
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == desc.length, shape, "layer '", core::escaped(spec.path),
+                    "': ", name, " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", desc.length,
+                    " elements");
     constants.push_back(constant(spec, name, [&] { return numbers(*weight(spec, name)); }));
   }
   return transposed(add_step(desc, {arranged}, sample, dtype, spec.path, constants), inverse(order), spec.path);
@@ -264,10 +251,11 @@ int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams
   const Shape sample = at(src).sample;
   const std::size_t channels = std::max(params.scale.size(), params.offset.size());
   LAMELLA_EXPECTS(channels == 1 || (sample.rank() >= 1 && static_cast<std::int64_t>(channels) == sample.back()), shape, "layer '",
-                  core::escaped(spec.path), "': ", channels, " scales or offsets, the last axis of its input ", to_string(sample), " needs 1 or as many");
+                  core::escaped(spec.path), "': ", channels, " scales or offsets, the last axis of its input ", to_string(sample),
+                  " needs 1 or as many");
   for (const std::size_t size : {params.scale.size(), params.offset.size()}) {
-    LAMELLA_EXPECTS(size == 1 || size == channels, shape, "layer '", core::escaped(spec.path), "': ", params.scale.size(), " scales and ",
-                    params.offset.size(), " offsets do not broadcast together");
+    LAMELLA_EXPECTS(size == 1 || size == channels, shape, "layer '", core::escaped(spec.path), "': ", params.scale.size(),
+                    " scales and ", params.offset.size(), " offsets do not broadcast together");
   }
   const auto widened = [&](const std::vector<double>& values) {
     return [&values, channels] { return values.size() == channels ? values : std::vector<double>(channels, values.at(0)); };
@@ -288,8 +276,8 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
   std::int64_t kept = 1;
   for (const int axis : axes) kept *= sample[axis];
   for (const char* name : {"mean", "variance"}) {
-    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == kept, shape, "layer '", core::escaped(spec.path), "': ", name, " has ",
-                    weight(spec, name)->shape().elements(), " elements, its input needs ", kept);
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == kept, shape, "layer '", core::escaped(spec.path), "': ", name,
+                    " has ", weight(spec, name)->shape().elements(), " elements, its input needs ", kept);
   }
   const std::int64_t channels = trailing ? kept : sample.elements(first, sample.rank());
   const auto spread = [&](const std::vector<double>& values) {
@@ -320,10 +308,13 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
     return spread(values);
   };
   const std::string shape = to_string(sample);
-  const auto make = [&](const char* what, const std::function<std::vector<double>()>& f) { return constant(spec, core::concat(what, shape), f); };
+  const auto make = [&](const char* what, const std::function<std::vector<double>()>& f) {
+    return constant(spec, core::concat(what, shape), f);
+  };
   const auto mean = make("mean", [&] { return spread(numbers(*weight(spec, "mean"))); });
   const std::int64_t inner = axes.empty() ? sample.elements() : 1;
-  if (params.invert) return affine(spec.path, src, channels, inner, {make("deviation", [&] { return spread(deviation()); }), mean});
+  if (params.invert)
+    return affine(spec.path, src, channels, inner, {make("deviation", [&] { return spread(deviation()); }), mean});
   // Two steps, so that the mean is subtracted before anything is rounded, as Keras does.
   const auto ones = make("ones", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 1.0); });
   const auto zeros = make("zeros", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 0.0); });
@@ -334,8 +325,9 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
 }
 
 int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(srcs.size() >= 2 && (params.kind != core::MergeKind::subtract || srcs.size() == 2), argument, "layer '", core::escaped(spec.path),
-                  "' (", spec.class_name, ") takes ", params.kind == core::MergeKind::subtract ? "exactly" : "at least", " 2 inputs, got ", srcs.size());
+  LAMELLA_EXPECTS(srcs.size() >= 2 && (params.kind != core::MergeKind::subtract || srcs.size() == 2), argument, "layer '",
+                  core::escaped(spec.path), "' (", spec.class_name, ") takes ",
+                  params.kind == core::MergeKind::subtract ? "exactly" : "at least", " 2 inputs, got ", srcs.size());
   const DType dtype = compute(spec);
   std::vector<int> values;
   int rank = 0;
@@ -373,8 +365,9 @@ int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenatePa
   std::int64_t total = 0;
   for (const int src : srcs) {
     const Shape sample = at(src).sample;
-    LAMELLA_EXPECTS(sample.rank() == first.rank() && sample.with(axis, 0) == first.with(axis, 0), shape, "layer '", core::escaped(spec.path),
-                    "': inputs of shapes ", to_string(first), " and ", to_string(sample), " (without the batch) differ outside axis ", axis + 1);
+    LAMELLA_EXPECTS(sample.rank() == first.rank() && sample.with(axis, 0) == first.with(axis, 0), shape, "layer '",
+                    core::escaped(spec.path), "': inputs of shapes ", to_string(first), " and ", to_string(sample),
+                    " (without the batch) differ outside axis ", axis + 1);
     values.push_back(cast(src, dtype, spec.path));
     desc.extents.push_back(sample[axis] * inner);
     total += sample[axis];

@@ -28,7 +28,8 @@ std::string shown(const std::vector<std::int64_t>& sample) {
 }
 
 bool fits(std::span<const std::int64_t> sample, const std::vector<std::int64_t>& wanted) {
-  return std::equal(sample.begin(), sample.end(), wanted.begin(), wanted.end(), [](std::int64_t a, std::int64_t b) { return b < 0 || a == b; });
+  return std::equal(sample.begin(), sample.end(), wanted.begin(), wanted.end(),
+                    [](std::int64_t a, std::int64_t b) { return b < 0 || a == b; });
 }
 
 /// The shape of x as the model takes it. Keras forgives a rank that is off by one where the last extent is 1; so does this.
@@ -36,14 +37,16 @@ Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const st
   const auto extents = x.extents();
   if (!extents.empty()) {
     if (fits(extents.subspan(1), wanted)) return x;
-    if (extents.size() == wanted.size() + 2 && extents.back() == 1 && fits(extents.subspan(1, wanted.size()), wanted)) return x.slice(0, x.rank() - 1);
+    if (extents.size() == wanted.size() + 2 && extents.back() == 1 && fits(extents.subspan(1, wanted.size()), wanted))
+      return x.slice(0, x.rank() - 1);
     if (extents.size() == wanted.size() && !wanted.empty() && wanted.back() == 1) {
       std::vector<std::int64_t> expanded(extents.begin(), extents.end());
       expanded.push_back(1);
       if (fits(std::span<const std::int64_t>(expanded).subspan(1), wanted)) return Shape(expanded);
     }
   }
-  core::throw_argument(ErrorCode::shape, core::concat("[Model::predict] input '", core::escaped(input), "': expected shape ", shown(wanted), ", got ", to_string(x)));
+  core::throw_argument(ErrorCode::shape, core::concat("[Model::predict] input '", core::escaped(input), "': expected shape ",
+                                                      shown(wanted), ", got ", to_string(x)));
 }
 
 struct Prepared {
@@ -58,16 +61,17 @@ struct Prepared {
 template <typename Views>
 Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t>>& wanted, const std::vector<DType>& dtypes,
                  const std::vector<std::string>& names) {
-  LAMELLA_EXPECTS(inputs.size() == names.size(), argument, "[Model::predict] the model takes ", names.size(), " inputs (", listed(names), "), got ",
-                  inputs.size());
+  LAMELLA_EXPECTS(inputs.size() == names.size(), argument, "[Model::predict] the model takes ", names.size(), " inputs (",
+                  listed(names), "), got ", inputs.size());
   Prepared result;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TensorView& x = inputs[i];
-    LAMELLA_EXPECTS(x.device().is_cpu(), device, "[Model::predict] input '", core::escaped(names[i]), "' lies on ", to_string(x.device()),
+    LAMELLA_EXPECTS(x.device().is_cpu(), device, "[Model::predict] input '", core::escaped(names[i]), "' lies on ",
+                    to_string(x.device()),
                     "; host memory is expected: Tensor::to(Device::cpu()) copies it there, predict_into() takes device memory");
     const Shape shape = accepted(x.shape(), wanted[i], names[i]);
-    LAMELLA_EXPECTS(i == 0 || shape[0] == result.rows, shape, "[Model::predict] input '", core::escaped(names[i]), "' has ", shape[0], " rows, input '",
-                    core::escaped(names[0]), "' has ", result.rows);
+    LAMELLA_EXPECTS(i == 0 || shape[0] == result.rows, shape, "[Model::predict] input '", core::escaped(names[i]), "' has ",
+                    shape[0], " rows, input '", core::escaped(names[0]), "' has ", result.rows);
     result.rows = shape[0];
     result.samples.push_back(shape.slice(1, shape.rank()));
     result.row_bytes.push_back(static_cast<std::size_t>(result.samples.back().elements()) * size_of(dtypes[i]));
@@ -163,7 +167,8 @@ void expect_no_stop(const std::stop_token& stop, std::int64_t begun, std::int64_
 
 /// Chunks of rows go to two sessions in turn: while one computes, the other's memory is copied.
 template <typename Impl>
-void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out, const std::stop_token& stop) {
+void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out,
+                       const std::stop_token& stop) {
   const bool one_chunk = in.rows <= impl.options.max_batch;
   std::array<std::optional<typename Impl::Lease>, 2> lanes;
   std::array<std::int64_t, 2> begun{-1, -1};
@@ -196,13 +201,16 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
 
 /// run(session, program, first row) for all rows on the CPU; where one thread does it, with `own` session if there is one.
 template <typename Impl, typename F>
-void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, std::int64_t rows, model::Session* own, const F& run) {
+void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, std::int64_t rows, model::Session* own,
+                   const F& run) {
   const model::Chunks chunks = model::chunks_of(*graph, rows, impl.options.threads, impl.options.max_batch);
   if (chunks.count == 0) return;
   const auto program = impl.program(graph, chunks.rows, chunks.threads);
   const std::int64_t last_rows = chunks.last_rows(rows);
   const auto last = last_rows == chunks.rows ? program : impl.program(graph, last_rows, chunks.threads);
-  const auto part = [&](model::Session& session, std::int64_t i) { run(session, i == chunks.count - 1 ? last : program, i * chunks.rows); };
+  const auto part = [&](model::Session& session, std::int64_t i) {
+    run(session, i == chunks.count - 1 ? last : program, i * chunks.rows);
+  };
   if (own != nullptr && chunks.at_once == 1) {
     for (std::int64_t i = 0; i < chunks.count; ++i) part(*own, i);
     return;
@@ -241,8 +249,8 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std
 }
 
 Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
-  LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument, "[Model::predict] the model has ", impl_->output_names.size(), " outputs (",
-                  listed(impl_->output_names), "); use the overload that returns all of them");
+  LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument, "[Model::predict] the model has ", impl_->output_names.size(),
+                  " outputs (", listed(impl_->output_names), "); use the overload that returns all of them");
   return std::move(predict(std::span(&x, 1), stop).front());
 }
 
@@ -273,11 +281,11 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   const Impl& impl = *impl_;
   LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
                   impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
-  LAMELLA_EXPECTS(src.device() == impl.options.device && dst.device() == impl.options.device, device, "[Model::predict_into] src lies on ",
-                  to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(impl.options.device),
-                  "; all must be on one: Tensor::to(device) copies");
-  LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()), ", the model takes ",
-                  lamella::name(impl.input_dtypes[0]), "; Tensor::to(dtype) converts");
+  LAMELLA_EXPECTS(src.device() == impl.options.device && dst.device() == impl.options.device, device,
+                  "[Model::predict_into] src lies on ", to_string(src.device()), ", dst on ", to_string(dst.device()),
+                  ", the model on ", to_string(impl.options.device), "; all must be on one: Tensor::to(device) copies");
+  LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()),
+                  ", the model takes ", lamella::name(impl.input_dtypes[0]), "; Tensor::to(dtype) converts");
   if (impl.options.device.is_cuda()) {
     const int device = impl.options.device.index();
     core::cuda_backend().expect_device_memory(device, src.data(), "[Model::predict_into] src");
@@ -326,7 +334,8 @@ std::string Model::summary() const { return model::summary_of(*impl_->spec); }
 std::string Model::explain(const ExplainOptions& options) const {
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
   const auto shapes = impl_->fixed_shapes();
-  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()), "' leaves extents open (None)");
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()),
+                  "' leaves extents open (None)");
   model::Explained explained{options.batch, {}, impl_->graph(*shapes), nullptr, impl_->options.device};
   if (explained.device.is_cpu()) {
     explained.chunks = model::chunks_of(*explained.graph, options.batch, impl_->options.threads, impl_->options.max_batch);

@@ -24,7 +24,7 @@ struct ProgramStep {
 /// Where the memory of a slot comes from.
 struct Slot {
   enum class Kind { input, output, arena } kind = Kind::arena;
-  std::size_t at = 0;     ///< index of the input or output, or offset in the arena
+  std::size_t at = 0;  ///< index of the input or output, or offset in the arena
   std::size_t bytes = 0;
 };
 
@@ -45,19 +45,20 @@ class CaptureNote {
   std::string text_;
 };
 
-/// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may run it.
+/// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may
+/// run it.
 struct Program {
   std::int64_t batch = 0;
   int threads = 1;  ///< that one run of it may use; CPU only
   std::vector<Slot> slots;
   std::vector<ProgramStep> steps;
-  std::size_t arena_bytes = 0;      ///< buffers, then the workspace that all steps share
+  std::size_t arena_bytes = 0;  ///< buffers, then the workspace that all steps share
   std::size_t workspace_at = 0;
   mutable CaptureNote captured;
 };
 
 /// Chooses engines and assigns buffers. Throws ArgumentError (value) when a forced engine refuses.
-[[nodiscard]] std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops, const ops::PlanContext& context,
-                                                     const std::string& forced_engine);
+[[nodiscard]] std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops,
+                                                     const ops::PlanContext& context, const std::string& forced_engine);
 
 }  // namespace lamella::model

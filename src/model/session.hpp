@@ -41,8 +41,8 @@ class Session {
   void synchronize();
 
   /// The same on host memory of the caller, for CUDA: begin() copies `rows` rows to the device and enqueues the
-  /// program, end() waits and copies as many rows of the outputs. A program of more rows computes zeros in the rest. `inputs` may go
-  /// when begin() returns. Between the two no other call of this session is legal.
+  /// program, end() waits and copies as many rows of the outputs. A program of more rows computes zeros in the rest. `inputs` may
+  /// go when begin() returns. Between the two no other call of this session is legal.
   void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::int64_t rows);
   void end(std::span<void* const> outputs);
 

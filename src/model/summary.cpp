@@ -34,7 +34,7 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const Tensor*>& se
   const bool learns = !layer.weights.empty() && !normalization && trainable(layer);
   for (const core::Weight& w : layer.weights) {
     if (!seen.insert(w.value.get()).second) continue;  // shared layers count once
-    if (normalization && w.name == "mean") {  // Keras has an int32 'count' beside it, which inference does without
+    if (normalization && w.name == "mean") {           // Keras has an int32 'count' beside it, which inference does without
       count.elements += 1;
       count.bytes += 4;
       count.fixed_elements += 1;
@@ -74,7 +74,8 @@ std::string readable(std::int64_t bytes) {
 
 /// How many columns a terminal needs for UTF-8 text: one a code point, near enough for names.
 std::size_t columns(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 /// The bytes of `text` that fill `width` columns.
@@ -185,7 +186,8 @@ std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec)
         if (fill == 2) {
           known.assign(extents.begin(), extents.end());
         } else {
-          for (std::size_t axis = 0; axis < std::min(known.size(), extents.size()); ++axis) known[axis] = known[axis] == extents[axis] ? known[axis] : -1;
+          for (std::size_t axis = 0; axis < std::min(known.size(), extents.size()); ++axis)
+            known[axis] = known[axis] == extents[axis] ? known[axis] : -1;
         }
       }
     }
@@ -228,7 +230,8 @@ std::vector<Row> rows_of(const core::ModelSpec& spec) {
     for (const core::ValueRef& ref : spec.nodes[n].inputs) {
       const auto from = static_cast<std::size_t>(ref.node);
       const core::LayerSpec& source = *spec.layers[static_cast<std::size_t>(spec.nodes[from].layer)];
-      rows[layer].connections += core::concat(rows[layer].connections.empty() ? "" : ", ", core::escaped(source.name), "[", call_of[from], "][", ref.output, "]");
+      rows[layer].connections += core::concat(rows[layer].connections.empty() ? "" : ", ", core::escaped(source.name), "[",
+                                              call_of[from], "][", ref.output, "]");
     }
   }
   for (std::size_t l = 0; l < rows.size(); ++l) {
@@ -280,11 +283,13 @@ std::string summary_of(const core::ModelSpec& spec) {
     add(layer, own, own_seen);
     add(layer, all, seen);
     if (spec.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer.params)) continue;
-    table.body(cells({core::concat(core::escaped(layer.name), " (", core::escaped(layer.class_name), ")"), rows[l].shapes, with_commas(own.elements), rows[l].connections}));
+    table.body(cells({core::concat(core::escaped(layer.name), " (", core::escaped(layer.class_name), ")"), rows[l].shapes,
+                      with_commas(own.elements), rows[l].connections}));
   }
-  std::string text = core::concat("Model: \"", core::escaped(spec.name), "\"\n", table.done(), total("Total", all.elements, all.bytes),
-                                  total("Trainable", all.elements - all.fixed_elements, all.bytes - all.fixed_bytes),
-                                  total("Non-trainable", all.fixed_elements, all.fixed_bytes));
+  std::string text =
+      core::concat("Model: \"", core::escaped(spec.name), "\"\n", table.done(), total("Total", all.elements, all.bytes),
+                   total("Trainable", all.elements - all.fixed_elements, all.bytes - all.fixed_bytes),
+                   total("Non-trainable", all.fixed_elements, all.fixed_bytes));
   std::set<std::string> notes;
   take_notes(spec, notes);
   for (const std::string& line : notes) text += " " + line + "\n";

@@ -41,8 +41,8 @@ struct RowwiseDesc {
   std::int64_t inner = 1;
   DType dtype = DType::float32;
 };
-/// Each row of src[outer, length]: (x - mean) / sqrt(var + epsilon) * gamma + beta, population variance. Constants: [gamma], [beta],
-/// (length,) each. `rms`: x / sqrt(var + epsilon) * gamma, the mean stays in x.
+/// Each row of src[outer, length]: (x - mean) / sqrt(var + epsilon) * gamma + beta, population variance. Constants: [gamma],
+/// [beta], (length,) each. `rms`: x / sqrt(var + epsilon) * gamma, the mean stays in x.
 struct LayerNormalizationDesc {
   std::int64_t outer = 0;
   std::int64_t length = 0;
@@ -52,7 +52,8 @@ struct LayerNormalizationDesc {
   bool rms = false;
   DType dtype = DType::float32;
 };
-/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], computed in float32 or wider. Constants: scale, offset, (channels,) each. In place is legal.
+/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], computed in float32 or wider. Constants: scale, offset, (channels,) each.
+/// In place is legal.
 struct AffineDesc {
   std::int64_t outer = 0;
   std::int64_t channels = 0;
@@ -66,7 +67,8 @@ struct PReluDesc {
   DType dtype = DType::float32;
 };
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
-/// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN on.
+/// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN
+/// on.
 struct CombineDesc {
   CombineKind kind = CombineKind::add;
   Shape dst;
@@ -92,7 +94,7 @@ struct CastDesc {
   DType to = DType::float32;
 };
 
-using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc, ConcatDesc,
-                          TransposeDesc, CastDesc>;
+using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
+                          ConcatDesc, TransposeDesc, CastDesc>;
 
 }  // namespace lamella::ops

@@ -34,7 +34,7 @@ class PlanState {
 struct Args {
   std::span<const void* const> srcs;
   void* dst = nullptr;
-  void* workspace = nullptr;      ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
+  void* workspace = nullptr;       ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
   core::Stream* stream = nullptr;  ///< null on the CPU
   PlanState* state = nullptr;      ///< what Plan::make_state() gave, or null when it gave null
 };
@@ -57,7 +57,8 @@ class Constants {
   [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
   [[nodiscard]] const Tensor& operator[](std::size_t i) const { return *values_.at(i); }
   /// What `make` returned the first time it was asked for under `key`.
-  [[nodiscard]] std::shared_ptr<const void> derived(const std::string& key, const std::function<std::shared_ptr<const void>()>& make) const {
+  [[nodiscard]] std::shared_ptr<const void> derived(const std::string& key,
+                                                    const std::function<std::shared_ptr<const void>()>& make) const {
     const std::lock_guard lock(mutex_);
     auto& entry = derived_[key];
     if (!entry) entry = make();
@@ -72,10 +73,10 @@ class Constants {
 
 /// What planning may assume.
 struct PlanContext {
-  int threads = 1;                                ///< CPU threads, at least 1
-  int device_index = 0;                           ///< CUDA only
+  int threads = 1;                                  ///< CPU threads, at least 1
+  int device_index = 0;                             ///< CUDA only
   std::shared_ptr<core::MemoryBudget> budget = {};  ///< device memory is taken from it; null: no limit
-  core::Backend* backend = nullptr;               ///< filled in by the device's OpSet
+  core::Backend* backend = nullptr;                 ///< filled in by the device's OpSet
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
@@ -88,7 +89,8 @@ class Engine {
   [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
   /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
-  [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants, const PlanContext& context) const = 0;
+  [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants,
+                                                   const PlanContext& context) const = 0;
 };
 
 struct Refusal {
@@ -106,8 +108,9 @@ struct Choice {
 
 /// The first engine that does not refuse; with `forced`, that engine or ArgumentError (value) with its refusal.
 template <typename D>
-[[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc, const std::shared_ptr<const Constants>& constants,
-                            const PlanContext& context, std::string_view forced = {}) {
+[[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc,
+                            const std::shared_ptr<const Constants>& constants, const PlanContext& context,
+                            std::string_view forced = {}) {
   Choice choice;
   for (const Engine<D>* engine : engines) {
     if (!forced.empty() && engine->name() != forced) {
@@ -135,9 +138,10 @@ template <typename D>
 class OpSet {
  public:
   virtual ~OpSet() = default;
-  /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) when it refuses.
-  [[nodiscard]] virtual Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants, const PlanContext& context,
-                                    std::string_view forced) = 0;
+  /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) when it
+  /// refuses.
+  [[nodiscard]] virtual Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants,
+                                    const PlanContext& context, std::string_view forced) = 0;
   /// Names of the engines that can be asked for, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One bug for each tool of compute-sanitizer, so that a tool that did not run is noticed. Usage: planted memcheck|racecheck|initcheck|synccheck
+// One bug for each tool of compute-sanitizer, so that a tool that did not run is noticed. Usage: planted
+// memcheck|racecheck|initcheck|synccheck
 #include <cstdio>
 #include <cstring>
 

@@ -108,7 +108,8 @@ std::uint32_t alignment_of_rows(const Problem& problem) {
 
 /// What the double offers, fastest (as it claims) first: split in two with a workspace, backward, forward.
 std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm) {
-  const auto element = static_cast<std::uint32_t>(std::min(size_of(type_of(*problem.layouts[0])), size_of(type_of(*problem.layouts[3]))));
+  const auto element =
+      static_cast<std::uint32_t>(std::min(size_of(type_of(*problem.layouts[0])), size_of(type_of(*problem.layouts[3]))));
   const auto problem_code = fingerprint_of(problem);
   const auto partial = static_cast<std::uint64_t>(gemm.m * gemm.n) * (gemm.compute == CUBLAS_COMPUTE_64F ? 8 : 4);
   std::vector<LtAlgo> offered;

@@ -107,7 +107,8 @@ void Entry::decide(const char* name, Kind kind) {
       return answer(Outcome::fail, kind == Kind::allocate ? cudaErrorMemoryAllocation : cudaErrorUnknown);
   }
   if (std::exchange(w.late, w.late && kind != Kind::synchronize) != w.late) w.lost = thread().device;
-  if (w.lost == thread().device && std::string_view(name) != "cudaSetDevice") answer(kind == Kind::release ? Outcome::fail : Outcome::refused, cudaErrorIllegalAddress);
+  if (w.lost == thread().device && std::string_view(name) != "cudaSetDevice")
+    answer(kind == Kind::release ? Outcome::fail : Outcome::refused, cudaErrorIllegalAddress);
 }
 
 cudaError_t call(const char* name, Kind kind, const std::function<cudaError_t()>& body) {

@@ -230,10 +230,26 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ConcatenateFarAxis", "dense", become("Concatenate", {{"axis", 65}}), E::value, {"layer 'dense'", "field 'axis'"}},
         Case{"DtypeUnknown", "dense", set("dtype", "float128"), E::dtype, {"layer 'dense'", "field 'dtype'", "float128"}},
         Case{"DtypeNumber", "dense", set("dtype", 32), E::dtype, {"layer 'dense'", "field 'dtype'"}},
-        Case{"DtypeWithoutConfig", "dense", set("dtype", {{"class_name", "DTypePolicy"}}), E::dtype, {"layer 'dense'", "field 'dtype'"}},
-        Case{"DtypeMap", "dense", set("dtype", {{"class_name", "DTypePolicyMap"}, {"config", {{"policy_map", Json::object()}}}}), E::unsupported, {"DTypePolicyMap"}},
-        Case{"FarNegativeAxis", "dense", become("Concatenate", {{"axis", -2147483649LL}}), E::value, {"layer 'dense'", "field 'axis'"}},
-        Case{"FlattenFormatNumber", "dense", become("Flatten", {{"data_format", 3}}), E::value, {"layer 'dense'", "field 'data_format'"}},
+        Case{"DtypeWithoutConfig",
+             "dense",
+             set("dtype", {{"class_name", "DTypePolicy"}}),
+             E::dtype,
+             {"layer 'dense'", "field 'dtype'"}},
+        Case{"DtypeMap",
+             "dense",
+             set("dtype", {{"class_name", "DTypePolicyMap"}, {"config", {{"policy_map", Json::object()}}}}),
+             E::unsupported,
+             {"DTypePolicyMap"}},
+        Case{"FarNegativeAxis",
+             "dense",
+             become("Concatenate", {{"axis", -2147483649LL}}),
+             E::value,
+             {"layer 'dense'", "field 'axis'"}},
+        Case{"FlattenFormatNumber",
+             "dense",
+             become("Flatten", {{"data_format", 3}}),
+             E::value,
+             {"layer 'dense'", "field 'data_format'"}},
         Case{"DtypeInt8", "dense", set("dtype", "int8_from_float32"), E::unsupported, {"layer 'dense'", "int8_from_float32"}},
         Case{"DtypeInt4",
              "dense",
@@ -440,18 +456,24 @@ TEST(RepackedModel, LoadsWhateverAddressItsWeightsStandAt) {
   const std::string weights = member(fixture("dense"), "model.weights.h5");
   for (const std::size_t at : {512U, 1024U, 2048U, 4096U}) {
     const std::size_t heads = (30 + std::string("padding").size()) + (30 + std::string("model.weights.h5").size());
-    const TemporaryFile file(zip({{"padding", std::string(at - heads, ' ')}, {"model.weights.h5", weights}, {"config.json", config}}));
+    const TemporaryFile file(
+        zip({{"padding", std::string(at - heads, ' ')}, {"model.weights.h5", weights}, {"config.json", config}}));
     EXPECT_EQ(keras::load_model(file.path())->layers.size(), 2U) << "weights at " << at;
   }
 }
 
-/// A layer called `count` times, each call of the result of the next one, the last of the input: written from the end to the beginning.
+/// A layer called `count` times, each call of the result of the next one, the last of the input: written from the end to the
+/// beginning.
 Json backwards(int count) {
   Json calls = Json::array();
   for (int i = 1; i < count; ++i) calls.push_back(Json::array({Json::array({"a", i, 0})}));
   calls.push_back(Json::array({Json::array({"x", 0, 0})}));
-  const Json input{{"class_name", "InputLayer"}, {"name", "x"}, {"inbound_nodes", Json::array()}, {"config", {{"batch_shape", {nullptr, 7}}, {"name", "x"}}}};
-  const Json item{{"class_name", "Activation"}, {"name", "a"}, {"inbound_nodes", calls}, {"config", {{"name", "a"}, {"activation", "tanh"}}}};
+  const Json input{{"class_name", "InputLayer"},
+                   {"name", "x"},
+                   {"inbound_nodes", Json::array()},
+                   {"config", {{"batch_shape", {nullptr, 7}}, {"name", "x"}}}};
+  const Json item{
+      {"class_name", "Activation"}, {"name", "a"}, {"inbound_nodes", calls}, {"config", {{"name", "a"}, {"activation", "tanh"}}}};
   Json model{{"module", "keras"}, {"class_name", "Functional"}};
   model["config"] = {{"name", "m"}, {"layers", {input, item}}, {"input_layers", {"x", 0, 0}}, {"output_layers", {"a", 0, 0}}};
   return model;

@@ -105,7 +105,9 @@ inline std::string repacked(const std::string& from, const std::string& config) 
 inline Json& layer(Json& config, std::size_t n) { return config["config"]["layers"][n]; }
 inline Json& dense(Json& config) { return layer(config, 1)["config"]; }
 
-inline Json& history(Json& config, std::size_t n) { return layer(config, n)["inbound_nodes"][0]["args"][0]["config"]["keras_history"]; }
+inline Json& history(Json& config, std::size_t n) {
+  return layer(config, n)["inbound_nodes"][0]["args"][0]["config"]["keras_history"];
+}
 inline Json& kwargs(Json& config, std::size_t n) { return layer(config, n)["inbound_nodes"][0]["kwargs"]; }
 
 }  // namespace lamella::test

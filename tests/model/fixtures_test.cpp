@@ -28,7 +28,8 @@ Json read_json(const std::string& path) {
 std::vector<Fixture> fixtures() {
   std::vector<Fixture> result;
   for (const char* group : {"keras3", "keras3-early", "keras2", "keras212"}) {
-    for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json")) result.push_back({group, entry});
+    for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json"))
+      result.push_back({group, entry});
   }
   return result;
 }
@@ -41,7 +42,8 @@ std::string test_name(const ::testing::TestParamInfo<Fixture>& info) {
   return name;
 }
 
-/// float32: 1e-5 |y| + 2e-6 max(1, largest |y| of the row). Narrow types: Keras rounds after every operation, lamella once a layer.
+/// float32: 1e-5 |y| + 2e-6 max(1, largest |y| of the row). Narrow types: Keras rounds after every operation, lamella once a
+/// layer.
 double allowed(double wanted, double row_largest, const std::string& dtype) {
   const double scale = std::max(1.0, row_largest);
   if (dtype.find("bfloat16") != std::string::npos) return 0x1p-6 * scale;
@@ -49,8 +51,10 @@ double allowed(double wanted, double row_largest, const std::string& dtype) {
   return 1e-5 * std::fabs(wanted) + 2e-6 * scale;
 }
 
-/// `x`, when given, are the arguments of an element-wise function at its ends, where Keras' own float32 is off by what cancels in x.
-void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std::string& dtype, const std::vector<double>& x = {}) {
+/// `x`, when given, are the arguments of an element-wise function at its ends, where Keras' own float32 is off by what cancels in
+/// x.
+void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std::string& dtype,
+                     const std::vector<double>& x = {}) {
   ASSERT_EQ(to_string(found_in.shape()), to_string(wanted_in.shape()));
   const Tensor found = found_in.to(DType::float64);
   const Tensor wanted = wanted_in.to(DType::float64);
@@ -69,18 +73,21 @@ void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std:
       if (argument > 1e38 && !std::isnan(f[i]) && !std::isnan(w[i])) continue;  // Keras' intermediate results overflow
       const bool finite = std::isfinite(f[i]) && std::isfinite(w[i]);
       ASSERT_TRUE(finite) << "element " << i << ": got " << f[i] << ", Keras has " << w[i];
-      ASSERT_LE(std::fabs(f[i] - w[i]), allowed(w[i], std::max(argument, x.empty() ? largest : std::fabs(w[i])), dtype)) << "element " << i << ": got " << f[i] << ", Keras has " << w[i];
+      ASSERT_LE(std::fabs(f[i] - w[i]), allowed(w[i], std::max(argument, x.empty() ? largest : std::fabs(w[i])), dtype))
+          << "element " << i << ": got " << f[i] << ", Keras has " << w[i];
     }
   }
 }
 
-/// Keras' sparsemax subtracts 1 from a sum of the row in float32; past 2^24 nothing is left of the 1, and its result is rounding noise.
+/// Keras' sparsemax subtracts 1 from a sum of the row in float32; past 2^24 nothing is left of the 1, and its result is rounding
+/// noise.
 void forget_rows_lost_to_rounding(const Tensor& x, const Tensor& found, Tensor& expected) {
   const std::int64_t row = x.shape().back();
   for (std::int64_t begin = 0; begin < x.shape().elements(); begin += row) {
     const auto values = x.span<float>().subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(row));
     if (std::none_of(values.begin(), values.end(), [](float v) { return std::fabs(v) > 0x1p24F; })) continue;
-    for (std::int64_t i = begin; i < begin + row; ++i) expected.span<float>()[static_cast<std::size_t>(i)] = found.span<float>()[static_cast<std::size_t>(i)];
+    for (std::int64_t i = begin; i < begin + row; ++i)
+      expected.span<float>()[static_cast<std::size_t>(i)] = found.span<float>()[static_cast<std::size_t>(i)];
   }
 }
 
@@ -92,7 +99,8 @@ TEST_P(EachFixture, GivesKerasNumbers) {
   Options options;
   options.device = test::device();
   Model model = Model::load(folder + entry.at("file").get<std::string>(), options);
-  if (entry.contains("weights_file") && entry.at("weights_file").is_string()) model = model.with_weights(folder + entry.at("weights_file").get<std::string>());
+  if (entry.contains("weights_file") && entry.at("weights_file").is_string())
+    model = model.with_weights(folder + entry.at("weights_file").get<std::string>());
   std::vector<Tensor> inputs;
   std::map<std::string, TensorView> views;
   for (const auto& item : entry.at("inputs").items()) inputs.push_back(load_npy(folder + item.value().get<std::string>()));
@@ -126,12 +134,14 @@ class EachRefused : public ::testing::TestWithParam<Fixture> {};
 TEST_P(EachRefused, IsRefusedForTheRightReason) {
   const Json& entry = GetParam().entry;
   try {
-    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/refused/" + entry.at("file").get<std::string>(), {.device = test::device()}));
+    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/refused/" + entry.at("file").get<std::string>(),
+                                  {.device = test::device()}));
     FAIL() << "was loaded";
   } catch (const LoadError& error) {
     EXPECT_EQ(std::string(name(error.code())), entry.at("code").get<std::string>()) << error.what();
     for (const Json& word : entry.at("must_mention")) {
-      EXPECT_NE(std::string(error.what()).find(word.get<std::string>()), std::string::npos) << word << " is not in: " << error.what();
+      EXPECT_NE(std::string(error.what()).find(word.get<std::string>()), std::string::npos)
+          << word << " is not in: " << error.what();
     }
   }
 }

@@ -63,14 +63,16 @@ void expect_right(const Sequential& net, const Affine& before, const Affine& aft
         size += std::fabs(product);
       }
       const double wanted = after.of(sum, u);
-      ASSERT_NEAR(at(y, r * kUnits + u), wanted, 1e-6 * (size * std::fabs(after.of(1, u)) + std::fabs(wanted) + 1)) << r << ", " << u;
+      ASSERT_NEAR(at(y, r * kUnits + u), wanted, 1e-6 * (size * std::fabs(after.of(1, u)) + std::fabs(wanted) + 1))
+          << r << ", " << u;
     }
   }
 }
 
 TEST(FuseTest, AnAffineStepBehindADenseIsFoldedIntoItsWeights) {
   for (const bool bias : {true, false}) {
-    for (const Affine& after : {Affine{{0.5}, {2.0}}, Affine{{0.5, 2.0, -1.0}, {1.0, 0.0, 3.0}}, Affine{{3.0, 1.0, 2.0}, {0.0}}}) {
+    for (const Affine& after :
+         {Affine{{0.5}, {2.0}}, Affine{{0.5, 2.0, -1.0}, {1.0, 0.0, 3.0}}, Affine{{3.0, 1.0, 2.0}, {0.0}}}) {
       Sequential net({dense(bias), after.layer()});
       net.build({kInputs}, {.seed = 3});
       EXPECT_THAT(ops(net.compile(kCpu)), ElementsAre("dense"));

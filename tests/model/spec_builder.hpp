@@ -26,14 +26,18 @@ class SpecBuilder {
     spec_->inputs.push_back(ref);
     return ref;
   }
-  core::ValueRef dense(core::ValueRef x, std::int64_t inputs, std::int64_t units, ActivationSpec activation = {}, bool use_bias = true) {
+  core::ValueRef dense(core::ValueRef x, std::int64_t inputs, std::int64_t units, ActivationSpec activation = {},
+                       bool use_bias = true) {
     std::vector<core::Weight> weights{{"kernel", random({inputs, units})}};
     if (use_bias) weights.push_back({"bias", random({units})});
     return add("Dense", core::DenseParams{units, use_bias, activation, nullptr}, {x}, std::move(weights));
   }
-  core::ValueRef activation(core::ValueRef x, ActivationSpec activation) { return add("Activation", core::ActivationParams{activation, {}}, {x}, {}); }
+  core::ValueRef activation(core::ValueRef x, ActivationSpec activation) {
+    return add("Activation", core::ActivationParams{activation, {}}, {x}, {});
+  }
 
-  core::ValueRef add(std::string class_name, core::LayerParams params, std::vector<core::ValueRef> inputs, std::vector<core::Weight> weights) {
+  core::ValueRef add(std::string class_name, core::LayerParams params, std::vector<core::ValueRef> inputs,
+                     std::vector<core::Weight> weights) {
     auto layer = std::make_shared<core::LayerSpec>();
     layer->name = core::concat(class_name, "_", spec_->layers.size());
     layer->class_name = std::move(class_name);

@@ -84,7 +84,8 @@ TEST(SummaryTest, SaysWhatKerasSaysOfEveryFixture) {
         EXPECT_EQ(found->second[1], wanted[1]) << path << ": " << wanted[0];
       }
       EXPECT_EQ(without_commas(found->second[2]), wanted[2]) << path << ": " << wanted[0];
-      EXPECT_EQ(Cells(found->second.begin() + 3, found->second.end()), Cells(wanted.begin() + 3, wanted.end())) << path << ": " << wanted[0];
+      EXPECT_EQ(Cells(found->second.begin() + 3, found->second.end()), Cells(wanted.begin() + 3, wanted.end()))
+          << path << ": " << wanted[0];
     }
     ++compared;
   }
@@ -92,7 +93,8 @@ TEST(SummaryTest, SaysWhatKerasSaysOfEveryFixture) {
 }
 
 TEST(SummaryTest, KeepsItsColumnsForNamesInAnyScriptAndOfAnyLength) {
-  Sequential net({Dense(2, {.name = "größe"}), Dense(3, {.name = std::string(100, 'x')}), Dense(4, {.name = "a name of several words that is long"})});
+  Sequential net({Dense(2, {.name = "größe"}), Dense(3, {.name = std::string(100, 'x')}),
+                  Dense(4, {.name = "a name of several words that is long"})});
   net.build({3});
   std::istringstream lines(net.summary());
   std::string line;

@@ -146,8 +146,9 @@ double threshold(const C* src, std::int64_t length, std::int64_t inner, double s
   }
 }
 
-/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which is not the published
-/// definition: that takes the last running sum alone. What Keras computes is what its users trained, so that is computed here.
+/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which is not the
+/// published definition: that takes the last running sum alone. What Keras computes is what its users trained, so that is
+/// computed here.
 template <typename C>
 double keras_threshold(const C* src, std::int64_t length, std::int64_t inner, double tau) {
   const auto at = [&](std::int64_t i) { return static_cast<double>(src[i * inner]); };

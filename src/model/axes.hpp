@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Axes of one sample, counted from 0.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <lamella/shape.hpp>
+#include <numeric>
+#include <vector>
+
+namespace lamella::model {
+
+/// 0 .. rank - 1.
+[[nodiscard]] inline std::vector<int> all_axes(const Shape& sample) {
+  std::vector<int> axes(static_cast<std::size_t>(sample.rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  return axes;
+}
+
+/// Whether the axes, in ascending order, are the last ones.
+[[nodiscard]] inline bool is_trailing(const std::vector<int>& sorted, int rank) {
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != rank - static_cast<int>(sorted.size() - i)) return false;
+  }
+  return true;
+}
+
+/// For an order of axes, where each axis went.
+[[nodiscard]] inline std::vector<int> inverse(const std::vector<int>& order) {
+  std::vector<int> result(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) result[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+  return result;
+}
+
+/// All axes but `axes`, then `axes`.
+[[nodiscard]] inline std::vector<int> moved_last(const Shape& sample, const std::vector<int>& axes) {
+  std::vector<int> order;
+  for (const int axis : all_axes(sample)) {
+    if (std::find(axes.begin(), axes.end(), axis) == axes.end()) order.push_back(axis);
+  }
+  order.insert(order.end(), axes.begin(), axes.end());
+  return order;
+}
+
+}  // namespace lamella::model

@@ -179,15 +179,21 @@ std::vector<double> numbers(const H5Dataset& dataset) {
   return {wide.span<double>().begin(), wide.span<double>().end()};
 }
 
+/// Keras' lora_alpha; the rank unless it is given.
+double lora_alpha(const LayerTree& layer, double rank, const std::string& where) {
+  const core::OwnedJson owned = config_of(*layer.spec);
+  const Json& config = *owned;
+  if (!config.is_object() || !config.contains("lora_alpha") || config.at("lora_alpha").is_null()) return rank;
+  if (config.at("lora_alpha").is_number()) return config.at("lora_alpha").get<double>();
+  throw LoadError(ErrorCode::json, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' lora_alpha: got a ",
+                                                config.at("lora_alpha").type_name(), ", allowed a number or null"));
+}
+
 /// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
 H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer,
                  const std::string& where) {
-  const core::OwnedJson owned = config_of(*layer.spec);
-  const Json& config = *owned;
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
-  const double alpha = config.is_object() && config.contains("lora_alpha") && config.at("lora_alpha").is_number()
-                           ? config.at("lora_alpha").get<double>()
-                           : rank;
+  const double alpha = lora_alpha(layer, rank, where);
   const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
                     a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
                     is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);

@@ -6,6 +6,7 @@ import random
 import accept
 import configs
 import hdf5s
+import loras
 import zips
 from pack import Pack
 from tiny import Tiny
@@ -22,7 +23,7 @@ def main():
     options = parser.parse_args()
     pack = Pack(options.out, random.Random(options.seed), 1 if options.all else SAMPLE)
     tiny = Tiny()
-    for families in (zips, configs, hdf5s):
+    for families in (zips, configs, hdf5s, loras):
         families.every(pack, tiny)
     hostile = sum(pack.counts.values())
     accept.every(pack, hostile if options.all else SAMPLE_VALID)

@@ -90,13 +90,14 @@ class LAMELLA_API Model {
   [[nodiscard]] std::int64_t count_params() const;
 
   [[nodiscard]] std::vector<LayerInfo> layers() const;
-  /// Throws ArgumentError (value) that lists the names when there is none.
+  /// By its path ("outer/inner/dense"; of a layer of this model itself, its name), else by its name when only one layer of the
+  /// nested models has it. Throws ArgumentError (value) that lists the paths when there is none or more than one.
   [[nodiscard]] LayerInfo get_layer(std::string_view name) const;
   /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the count of an
   /// adapted Normalization. Valid while the Model lives.
   [[nodiscard]] std::vector<TensorView> weights() const;
-  /// This model with the activation of one Dense or Activation layer replaced; weights are shared, not copied.
-  /// Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.
+  /// This model with the activation of one Dense or Activation layer, found as by get_layer(), replaced; weights are shared, not
+  /// copied. Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.
   [[nodiscard]] Model with_activation(std::string_view layer, std::string_view activation) const;
   /// The same, in place: later calls on this object see it; calls running in other threads on copies do not.
   void set_activation(std::string_view layer, std::string_view activation);

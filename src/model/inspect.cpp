@@ -7,21 +7,49 @@
 namespace lamella {
 namespace {
 
-void collect(const core::ModelSpec& spec, std::vector<LayerInfo>& into) {
+/// Every layer, those of nested models after the layer that holds them.
+template <typename F>
+void each_layer(const core::ModelSpec& spec, const F& use) {
   for (const auto& layer : spec.layers) {
-    LayerInfo info{layer->name, layer->class_name, layer->path, layer->config_json, {}};
-    if (!model::has_given_statistics(*layer)) {
-      for (const core::Weight& w : layer->weights) info.weights.emplace_back(w.name, w.value->view());
-    }
-    if (const auto* dense = std::get_if<core::DenseParams>(&layer->params); dense != nullptr && dense->activation_layer) {
-      for (const core::Weight& w : dense->activation_layer->weights) info.weights.emplace_back(w.name, w.value->view());
-    }
-    into.push_back(std::move(info));
-    if (const auto* nested = std::get_if<core::NestedParams>(&layer->params)) collect(*nested->model, into);
+    use(*layer);
+    if (const auto* nested = std::get_if<core::NestedParams>(&layer->params)) each_layer(*nested->model, use);
   }
 }
 
-bool same(const core::LayerSpec& layer, std::string_view name) { return layer.name == name || layer.path == name; }
+LayerInfo info_of(const core::LayerSpec& layer) {
+  LayerInfo info{layer.name, layer.class_name, layer.path, layer.config_json, {}};
+  if (!model::has_given_statistics(layer)) {
+    for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
+  }
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.params); dense != nullptr && dense->activation_layer) {
+    for (const core::Weight& w : dense->activation_layer->weights) info.weights.emplace_back(w.name, w.value->view());
+  }
+  return info;
+}
+
+/// The layer of this path, else the only one of this name: the outermost model's own layers go by their names, as in Keras.
+const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller) {
+  std::vector<const core::LayerSpec*> same_path;
+  std::vector<const core::LayerSpec*> same_name;
+  std::string all;
+  each_layer(spec, [&](const core::LayerSpec& layer) {
+    if (layer.path == wanted) same_path.push_back(&layer);
+    if (layer.name == wanted) same_name.push_back(&layer);
+    all += core::concat(all.empty() ? "'" : ", '", core::escaped(layer.path), "'");
+  });
+  if (!same_path.empty()) return *same_path.front();
+  if (same_name.size() == 1) return *same_name.front();
+  if (same_name.empty()) {
+    core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
+                                                        "'; there are: ", all));
+  }
+  std::string paths;
+  for (const core::LayerSpec* layer : same_name) {
+    paths += core::concat(paths.empty() ? "'" : ", '", core::escaped(layer->path), "'");
+  }
+  core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", same_name.size(), " layers are called '",
+                                                      core::escaped(wanted), "'; name one by its path: ", paths));
+}
 
 /// A layer with its `activation` replaced in what runs and in what get_config() shows.
 std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, const ActivationSpec& activation,
@@ -49,15 +77,15 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
   return copy;
 }
 
-/// `spec` with one layer replaced, looked for in nested models too; null when it is not there.
-std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, std::string_view layer,
-                                                   const ActivationSpec& activation, std::string_view activation_name) {
+/// `spec` with one of its layers, or of those of nested models, replaced; null when it is not there.
+std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, const core::LayerSpec& layer,
+                                                   const std::shared_ptr<const core::LayerSpec>& by) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     std::shared_ptr<const core::LayerSpec> changed;
-    if (same(*spec.layers[i], layer)) {
-      changed = replaced(*spec.layers[i], activation, activation_name);
+    if (spec.layers[i].get() == &layer) {
+      changed = by;
     } else if (const auto* nested = std::get_if<core::NestedParams>(&spec.layers[i]->params)) {
-      if (auto inner = replaced_in(*nested->model, layer, activation, activation_name)) {
+      if (auto inner = replaced_in(*nested->model, layer, by)) {
         auto copy = std::make_shared<core::LayerSpec>(*spec.layers[i]);
         std::get<core::NestedParams>(copy->params).model = std::move(inner);
         changed = std::move(copy);
@@ -81,31 +109,18 @@ bool model::has_given_statistics(const core::LayerSpec& layer) {
 
 std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,
                                                               std::string_view activation) {
-  auto result = replaced_in(spec, layer, lamella::activation(activation), activation);
-  if (result) return result;
-  std::vector<LayerInfo> known;
-  collect(spec, known);
-  std::string names;
-  for (const LayerInfo& info : known) names += core::concat(names.empty() ? "'" : ", '", core::escaped(info.name), "'");
-  core::throw_argument(ErrorCode::value, core::concat("[Model::set_activation] no layer is called '", core::escaped(layer),
-                                                      "'; there are: ", names));
+  const ActivationSpec function = lamella::activation(activation);
+  const core::LayerSpec& found = layer_called(spec, layer, "set_activation");
+  return replaced_in(spec, found, replaced(found, function, activation));
 }
 
 std::vector<LayerInfo> Model::layers() const {
   std::vector<LayerInfo> result;
-  collect(*impl_->spec, result);
+  each_layer(*impl_->spec, [&](const core::LayerSpec& layer) { result.push_back(info_of(layer)); });
   return result;
 }
 
-LayerInfo Model::get_layer(std::string_view name) const {
-  std::string names;
-  for (LayerInfo& info : layers()) {
-    if (info.name == name || info.path == name) return std::move(info);
-    names += core::concat(names.empty() ? "'" : ", '", core::escaped(info.name), "'");
-  }
-  core::throw_argument(ErrorCode::value,
-                       core::concat("[Model::get_layer] no layer is called '", core::escaped(name), "'; there are: ", names));
-}
+LayerInfo Model::get_layer(std::string_view name) const { return info_of(layer_called(*impl_->spec, name, "get_layer")); }
 
 std::vector<TensorView> Model::weights() const {
   std::vector<TensorView> result;

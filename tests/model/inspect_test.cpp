@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers by name and by path, and models with another activation in one of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <lamella/models.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace lamella {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const Options kCpu{.device = Device::cpu(), .threads = 1};
+
+std::vector<float> values(const Tensor& tensor) { return {tensor.span<float>().begin(), tensor.span<float>().end()}; }
+
+template <typename F>
+std::string refusal(const F& f) {
+  try {
+    f();
+  } catch (const ArgumentError& error) {
+    EXPECT_EQ(error.code(), ErrorCode::value) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+/// Two blocks with a layer `dense` each, and a layer of this name behind them; all linear, kernels are identities.
+class InspectTest : public ::testing::Test {
+ protected:
+  InspectTest() {
+    const auto dense = [](const char* name) {
+      return Dense(3, {.kernel_initializer = "identity", .name = name});
+    };
+    const Sequential first({dense("dense"), Dense(3, {.activation = PReLU({.name = "p"}), .kernel_initializer = "identity", .name = "only"})}, {.name = "first"});
+    const Sequential second({dense("dense"), Activation("linear", {.name = "act"})}, {.name = "second"});
+    const Sequential outer({Input({3}), first, second, dense("dense")}, {.name = "outer"});
+    model.emplace(outer.compile(kCpu));
+  }
+  [[nodiscard]] std::vector<float> answer(const Model& of) const { return values(of.predict(std::vector<float>{-2, 0.5F, 3}, {1, 3})); }
+  std::optional<Model> model;
+};
+
+TEST_F(InspectTest, FindsLayersByPathAndByNamesThatAreNotShared) {
+  EXPECT_EQ(model->get_layer("dense").path, "dense");
+  EXPECT_EQ(model->get_layer("first/dense").path, "first/dense");
+  EXPECT_EQ(model->get_layer("second/dense").path, "second/dense");
+  EXPECT_EQ(model->get_layer("act").path, "second/act");
+  EXPECT_EQ(model->get_layer("second").class_name, "Sequential");
+  EXPECT_THAT(refusal([&] { static_cast<void>(model->get_layer("first/act")); }),
+              AllOf(HasSubstr("no layer is called 'first/act'"), HasSubstr("'first/dense', 'first/only', 'second'")));
+}
+
+TEST_F(InspectTest, SaysWhichLayersOfOneNameThereAre) {
+  const Sequential first({Dense(3, {.name = "dense"})}, {.name = "first"});
+  const Sequential second({Dense(3, {.name = "dense"})}, {.name = "second"});
+  const Sequential outer({Input({3}), first, second});
+  const Model two = outer.compile(kCpu);
+  const auto says = AllOf(HasSubstr("2 layers are called 'dense'"), HasSubstr("'first/dense', 'second/dense'"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(two.get_layer("dense")); }), says);
+  EXPECT_THAT(refusal([&] { static_cast<void>(two.with_activation("dense", "relu")); }), says);
+}
+
+TEST_F(InspectTest, ReplacesTheActivationOfTheLayerThatIsMeant) {
+  const std::vector<float> before = answer(*model);
+  struct Case {
+    const char* layer;
+    const char* path;
+  };
+  for (const Case& c : {Case{"dense", "dense"}, Case{"first/dense", "first/dense"}, Case{"second/dense", "second/dense"},
+                        Case{"act", "second/act"}, Case{"second/act", "second/act"}, Case{"only", "first/only"}}) {
+    SCOPED_TRACE(c.layer);
+    const Model changed = model->with_activation(c.layer, "exponential");
+    for (const LayerInfo& layer : changed.layers()) {
+      const auto config = nlohmann::json::parse(layer.config);
+      if (!config.contains("activation")) continue;
+      EXPECT_EQ(config.at("activation") == "exponential", layer.path == c.path) << layer.path;
+    }
+    EXPECT_NE(answer(changed), before);
+    EXPECT_EQ(answer(*model), before);
+    EXPECT_EQ(changed.weights()[0].data(), model->weights()[0].data());
+  }
+  const std::vector<float> last = answer(model->with_activation("dense", "exponential"));
+  for (std::size_t i = 0; i < last.size(); ++i) EXPECT_FLOAT_EQ(last[i], std::exp(before[i]));
+}
+
+TEST_F(InspectTest, WeightsOfADensesOwnPReLUStandBesideItsOwn) {
+  const LayerInfo only = model->get_layer("only");
+  ASSERT_EQ(only.weights.size(), 3U);
+  EXPECT_EQ(only.weights[2].first, "alpha");
+  EXPECT_EQ(only.weights[2].second.shape(), (Shape{3}));
+  const auto changed = model->with_activation("only", "relu");
+  EXPECT_EQ(changed.get_layer("only").weights.size(), 2U);
+  EXPECT_EQ(changed.weights().size(), model->weights().size() - 1);
+}
+
+TEST_F(InspectTest, OnlyDenseAndActivationHaveOneToReplace) {
+  EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("first", "relu")); }), HasSubstr("no activation to replace"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("dense", "softmaks")); }), HasSubstr("softmaks"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("nowhere", "relu")); }), HasSubstr("set_activation"));
+}
+
+}  // namespace
+}  // namespace lamella

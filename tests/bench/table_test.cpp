@@ -54,7 +54,8 @@ TEST(BenchTable, NamesTheUsersFileAndStacksOfLayers) {
   Report report;
   report.rows = {row_of(Device::cpu(), 10), row_of(Device::cpu(), 20)};
   report.rows[0].cell = {.level = Level::model, .file = "somewhere/else/mlp.keras", .batch = 7};
-  report.rows[1].cell = {.level = Level::model, .batch = 7, .width = 32, .depth = 4, .dtype = DType::bfloat16, .activation = "gelu"};
+  report.rows[1].cell = {
+      .level = Level::model, .batch = 7, .width = 32, .depth = 4, .dtype = DType::bfloat16, .activation = "gelu"};
   EXPECT_THAT(table_of(report), AllOf(ContainsRegex("\nmlp.keras 7 +automatic"), HasSubstr("\ngelu bfloat16 7x32x4 "),
                                       Not(HasSubstr("somewhere"))));
 }
@@ -70,11 +71,10 @@ TEST(BenchTable, CountsWhatWasNotMeasuredAndMarksWhatIsNoise) {
     report.rows[at].timing.reset();
     report.rows[at].error = "not measured: nobody asked";
   }
-  EXPECT_THAT(table_of(report),
-              AllOf(HasSubstr("layer, cuda:0 "), HasSubstr("automatic, no graph"), HasSubstr("25%! "),
-                    ContainsRegex("1 rows marked ! are refused as noisy: .* load of the machine 0.0 to 3.5"),
-                    HasSubstr("1 rows, cpu: not measured: nobody asked"), HasSubstr("1 rows, cuda:0: not measured: nobody asked"),
-                    Not(HasSubstr("layer, cpu "))));
+  EXPECT_THAT(table_of(report), AllOf(HasSubstr("layer, cuda:0 "), HasSubstr("automatic, no graph"), HasSubstr("25%! "),
+                                      ContainsRegex("1 rows marked ! are refused as noisy: .* load of the machine 0.0 to 3.5"),
+                                      HasSubstr("1 rows, cpu: not measured: nobody asked"),
+                                      HasSubstr("1 rows, cuda:0: not measured: nobody asked"), Not(HasSubstr("layer, cpu "))));
 }
 
 }  // namespace

@@ -34,15 +34,17 @@ std::string refusal(const F& f) {
 class InspectTest : public ::testing::Test {
  protected:
   InspectTest() {
-    const auto dense = [](const char* name) {
-      return Dense(3, {.kernel_initializer = "identity", .name = name});
-    };
-    const Sequential first({dense("dense"), Dense(3, {.activation = PReLU({.name = "p"}), .kernel_initializer = "identity", .name = "only"})}, {.name = "first"});
+    const auto dense = [](const char* name) { return Dense(3, {.kernel_initializer = "identity", .name = name}); };
+    const Sequential first(
+        {dense("dense"), Dense(3, {.activation = PReLU({.name = "p"}), .kernel_initializer = "identity", .name = "only"})},
+        {.name = "first"});
     const Sequential second({dense("dense"), Activation("linear", {.name = "act"})}, {.name = "second"});
     const Sequential outer({Input({3}), first, second, dense("dense")}, {.name = "outer"});
     model.emplace(outer.compile(kCpu));
   }
-  [[nodiscard]] std::vector<float> answer(const Model& of) const { return values(of.predict(std::vector<float>{-2, 0.5F, 3}, {1, 3})); }
+  [[nodiscard]] std::vector<float> answer(const Model& of) const {
+    return values(of.predict(std::vector<float>{-2, 0.5F, 3}, {1, 3}));
+  }
   std::optional<Model> model;
 };
 
@@ -100,7 +102,8 @@ TEST_F(InspectTest, WeightsOfADensesOwnPReLUStandBesideItsOwn) {
 }
 
 TEST_F(InspectTest, OnlyDenseAndActivationHaveOneToReplace) {
-  EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("first", "relu")); }), HasSubstr("no activation to replace"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("first", "relu")); }),
+              HasSubstr("no activation to replace"));
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("dense", "softmaks")); }), HasSubstr("softmaks"));
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("nowhere", "relu")); }), HasSubstr("set_activation"));
 }

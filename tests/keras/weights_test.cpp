@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files given to a model for their weights: every fixture's own file leaves its model as it is, down to the bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <lamella/model.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace lamella {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const Options kCpu{.device = Device::cpu(), .threads = 1};
+
+std::vector<std::string> whole_models() {
+  std::vector<std::string> found;
+  for (const char* group : {"keras3", "keras3-early", "keras2", "keras212"}) {
+    const std::string folder = std::string(LAMELLA_FIXTURES) + "/" + group + "/";
+    std::ifstream index(folder + "index.json");
+    for (const auto& entry : nlohmann::json::parse(index)) found.push_back(folder + entry.at("file").get<std::string>());
+  }
+  return found;
+}
+
+void expect_same_weights(const Model& found, const Model& wanted) {
+  const std::vector<TensorView> a = found.weights();
+  const std::vector<TensorView> b = wanted.weights();
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(a[i].shape(), b[i].shape()) << i;
+    ASSERT_EQ(a[i].dtype(), b[i].dtype()) << i;
+    if (a[i].bytes() == 0) continue;
+    ASSERT_EQ(std::memcmp(a[i].data(), b[i].data(), a[i].bytes()), 0) << i;
+  }
+}
+
+std::string refusal(ErrorCode code, const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const LoadError& error) {
+    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+TEST(WeightsTest, AModelsOwnFileGivesItTheSameWeights) {
+  const std::vector<std::string> files = whole_models();
+  ASSERT_GT(files.size(), 300U);
+  for (const std::string& file : files) {
+    SCOPED_TRACE(file);
+    const Model model = Model::load(file, kCpu);
+    expect_same_weights(model.with_weights(file), model);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(WeightsTest, FilesOfWeightsAloneAreNoModels) {
+  for (const char* file : {"keras3/weights_h5/new.weights.h5", "keras212/weights_keras2/new_weights.h5",
+                           "keras3/weights_sharded/new_00000.weights.h5"}) {
+    const std::string path = std::string(LAMELLA_FIXTURES) + "/" + file;
+    EXPECT_THAT(refusal(ErrorCode::missing, [&] { static_cast<void>(Model::load(path, kCpu)); }),
+                AllOf(HasSubstr(path), HasSubstr("model_config"), HasSubstr("it holds weights only")));
+  }
+}
+
+TEST(WeightsTest, OfAnotherModelSayWhichLayerTheyDoNotFit) {
+  const std::string here = LAMELLA_FIXTURES;
+  const Model model = Model::load(here + "/keras3/weights_h5/model.keras", kCpu);
+  for (const char* file : {"/keras3/prelu/model.keras", "/keras3/h5_prelu/model.h5"}) {
+    std::string text;
+    try {
+      static_cast<void>(model.with_weights(here + file));
+      ADD_FAILURE() << file;
+    } catch (const LoadError& error) {
+      text = error.what();
+    }
+    EXPECT_THAT(text, AllOf(HasSubstr(here + file), HasSubstr("layer '")));
+  }
+}
+
+}  // namespace
+}  // namespace lamella

@@ -11,52 +11,98 @@
 namespace lamella::cpu {
 namespace {
 
+/// Before a loop whose turns do not need one another, though dst may be src: an element is read before it is written.
+#ifdef __clang__
+#define LAMELLA_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define LAMELLA_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 constexpr std::int64_t kLanes = 16;
 template <typename C>
 constexpr C kLowest = -std::numeric_limits<C>::infinity();
 
-/// The n elements at src, and exp-neutral ones behind them.
+/// The n elements at src, 16 at most, and exp-neutral ones behind them.
 template <typename C>
 LAMELLA_HD void load(C (&block)[kLanes], const C* src, std::int64_t n) {
-  for (std::int64_t k = 0; k < kLanes; ++k) block[k] = kLowest<C>;
-  __builtin_memcpy(block, src, static_cast<std::size_t>(n) * sizeof(C));
+  for (int k = 0; k < kLanes; ++k) block[k] = k < n ? src[k] : kLowest<C>;
+}
+
+template <typename C>
+LAMELLA_HD void raise(C (&lanes)[kLanes], const C* src, std::int64_t n) {
+  C x[kLanes];
+  load(x, src, n);
+  for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] = x[k] > lanes[k] ? x[k] : lanes[k];
 }
 
 template <typename C>
 LAMELLA_HD C largest(const C* src, std::int64_t n) {
   C lanes[kLanes];
   for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] = kLowest<C>;
-  for (std::int64_t i = 0; i < n; i += kLanes) {
-    C x[kLanes];
-    load(x, src + i, std::min(kLanes, n - i));
-    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] = x[k] > lanes[k] ? x[k] : lanes[k];
-  }
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) raise(lanes, src + i, kLanes);
+  if (i < n) raise(lanes, src + i, n - i);
   C result = lanes[0];
   for (std::int64_t k = 1; k < kLanes; ++k) result = lanes[k] > result ? lanes[k] : result;
   return result;
 }
 
-/// Writes exp(src - shift) to dst, unless that is null, and returns the sum. NaN in src gives NaN.
 template <typename C>
-LAMELLA_HD C exponentials(C* dst, const C* src, std::int64_t n, C shift) {
-  C lanes[kLanes] = {};
-  for (std::int64_t i = 0; i < n; i += kLanes) {
-    C x[kLanes];
-    const std::int64_t count = std::min(kLanes, n - i);
-    load(x, src + i, count);
-    for (std::int64_t k = 0; k < kLanes; ++k) x[k] = core::math::exp(x[k] - shift);
-    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] += k < count ? x[k] : C(0);
-    if (dst != nullptr) __builtin_memcpy(dst + i, x, static_cast<std::size_t>(count) * sizeof(C));
+LAMELLA_HD void store(C* dst, const C (&block)[kLanes], std::int64_t n) {
+  for (int k = 0; k < kLanes; ++k) {
+    if (k < n) dst[k] = block[k];
   }
+}
+
+template <typename C>
+LAMELLA_HD C sum_of(const C (&lanes)[kLanes]) {
   C result = 0;
   for (const C lane : lanes) result += lane;
   return result;
 }
 
+/// exp(src - shift) of n elements, 16 at most, and 0 behind them.
+template <typename C>
+LAMELLA_HD void exponentials(C (&block)[kLanes], const C* src, std::int64_t n, C shift) {
+  load(block, src, n);
+  for (std::int64_t k = 0; k < kLanes; ++k) block[k] = core::math::exp(block[k] - shift);
+  for (std::int64_t k = 0; k < kLanes; ++k) block[k] = k < n ? block[k] : C(0);
+}
+
+/// Returns the sum of exp(src - shift) and writes them to dst where that is wanted. NaN in src gives NaN. Whole blocks come
+/// first: a length that the compiler knows makes plain vector code of them.
+template <bool kWrites, typename C>
+LAMELLA_HD C sum_of_exponentials(C* dst, const C* src, std::int64_t n, C shift) {
+  C lanes[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    LAMELLA_INDEPENDENT
+    for (std::int64_t k = 0; k < kLanes; ++k) {
+      const C x = core::math::exp(src[i + k] - shift);
+      lanes[k] += x;
+      if constexpr (kWrites) dst[i + k] = x;
+    }
+  }
+  if (i < n) {
+    C x[kLanes];
+    exponentials(x, src + i, n - i, shift);
+    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] += x[k];
+    if constexpr (kWrites) store(dst + i, x, n - i);
+  }
+  return sum_of(lanes);
+}
+
 struct Softmax {
   template <typename C>
   LAMELLA_HD static void row(C* dst, const C* src, std::int64_t n) {
-    const C total = exponentials(dst, src, n, largest(src, n));
+    if (n <= kLanes) {  // nothing goes through memory
+      C x[kLanes];
+      exponentials(x, src, n, largest(src, n));
+      const C total = sum_of(x);
+      for (C& value : x) value /= total;
+      return store(dst, x, n);
+    }
+    const C total = sum_of_exponentials<true>(dst, src, n, largest(src, n));
     for (std::int64_t i = 0; i < n; ++i) dst[i] /= total;
   }
   template <typename C>
@@ -73,7 +119,8 @@ struct LogSoftmax {
   template <typename C>
   LAMELLA_HD static void row(C* dst, const C* src, std::int64_t n) {
     const C shift = largest(src, n);
-    const C log_total = std::log(exponentials<C>(nullptr, src, n, shift));
+    const C log_total = std::log(sum_of_exponentials<false>(dst, src, n, shift));
+    LAMELLA_INDEPENDENT
     for (std::int64_t i = 0; i < n; ++i) dst[i] = (src[i] - shift) - log_total;
   }
   template <typename C>

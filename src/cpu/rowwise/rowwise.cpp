@@ -6,7 +6,7 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr double kNanosecondsPerElement = 1.5;
+double nanoseconds_per_element(ActivationKind kind) { return kind == ActivationKind::Sparsemax ? 1.5 : 0.5; }
 
 template <typename T>
 void run(const ops::RowwiseDesc& d, RowFn<ComputeOf<T>> function, const ops::Args& args, std::int64_t begin, std::int64_t end) {
@@ -30,7 +30,7 @@ void run(const ops::RowwiseDesc& d, RowFn<ComputeOf<T>> function, const ops::Arg
 
 PlanPtr plan(const ops::RowwiseDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   const std::int64_t elements = desc.outer * desc.length * desc.inner;
-  const Team team = worth(context.threads, static_cast<double>(elements) * kNanosecondsPerElement);
+  const Team team = worth(context.threads, static_cast<double>(elements) * nanoseconds_per_element(desc.kind));
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);

@@ -10,6 +10,7 @@
 
 #include "core/backend.hpp"
 #include "core/check.hpp"
+#include "core/visit_dtype.hpp"
 
 namespace lamella {
 namespace {
@@ -20,26 +21,6 @@ std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   const Device where = resolve(device);
   if (where.is_cpu()) return core::allocate_host(*bytes);
   return core::cuda_backend().allocate(where.index(), *bytes);
-}
-
-template <typename F>
-void visit_dtype(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float32:
-      return f(float{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    case DType::float64:
-      return f(double{});
-    case DType::int8:
-      return f(std::int8_t{});
-    case DType::uint8:
-      return f(std::uint8_t{});
-    case DType::int32:
-      return f(std::int32_t{});
-  }
 }
 
 template <typename To, typename From>
@@ -163,8 +144,8 @@ Tensor Tensor::to(DType wanted) const {
                   to_string(device()));
   if (wanted == dtype()) return clone();
   Tensor result(shape(), wanted);
-  visit_dtype(dtype(), [&](auto from) {
-    visit_dtype(wanted, [&](auto to) {
+  core::visit_dtype(dtype(), [&](auto from) {
+    core::visit_dtype(wanted, [&](auto to) {
       const auto src = span<decltype(from)>();
       const auto dst = result.span<decltype(to)>();
       for (std::size_t i = 0; i < src.size(); ++i) dst[i] = converted<decltype(to)>(src[i]);

@@ -5,23 +5,6 @@
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
-namespace {
-
-template <typename F>
-void visit_any(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::int8:
-      return f(std::int8_t{});
-    case DType::uint8:
-      return f(std::uint8_t{});
-    case DType::int32:
-      return f(std::int32_t{});
-    default:
-      return visit_floating(dtype, f);
-  }
-}
-
-}  // namespace
 
 PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   if (desc.from == desc.to) {
@@ -32,7 +15,7 @@ PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanCont
   const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.elements));
   PlanPtr result;
   visit_floating(desc.to, [&](auto to) {
-    visit_any(desc.from, [&](auto from) {
+    core::visit_dtype(desc.from, [&](auto from) {
       using To = decltype(to);
       using From = decltype(from);
       result = make_plan([n = desc.elements, team](const ops::Args& args) {

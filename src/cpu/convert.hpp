@@ -7,6 +7,7 @@
 #include <lamella/dtype.hpp>
 
 #include "core/check.hpp"
+#include "core/visit_dtype.hpp"
 
 namespace lamella::cpu {
 
@@ -17,22 +18,14 @@ using ComputeOf = std::conditional_t<std::is_same_v<T, double>, double, float>;
 /// f(T{}) for the floating types.
 template <typename F>
 void visit_floating(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float32:
-      return f(float{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    case DType::float64:
-      return f(double{});
-    case DType::int8:
-    case DType::uint8:
-    case DType::int32:
-      break;
-  }
-  core::throw_argument(ErrorCode::dtype,
-                       core::concat("[cpu] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64"));
+  core::visit_dtype(dtype, [&](auto value) {
+    if constexpr (std::is_integral_v<decltype(value)>) {
+      core::throw_argument(ErrorCode::dtype,
+                           core::concat("[cpu] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64"));
+    } else {
+      f(value);
+    }
+  });
 }
 
 /// One element of another floating type, rounded to nearest even.

@@ -27,28 +27,28 @@ LayerInfo info_of(const core::LayerSpec& layer) {
   return info;
 }
 
+std::string listed(const std::vector<const core::LayerSpec*>& layers) {
+  std::string paths;
+  for (const core::LayerSpec* layer : layers) paths += core::concat(paths.empty() ? "'" : ", '", core::escaped(layer->path), "'");
+  return paths;
+}
+
 /// The layer of this path, else the only one of this name: the outermost model's own layers go by their names, as in Keras.
 const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller) {
-  std::vector<const core::LayerSpec*> same_path;
+  std::vector<const core::LayerSpec*> all;
+  each_layer(spec, [&](const core::LayerSpec& layer) { all.push_back(&layer); });
   std::vector<const core::LayerSpec*> same_name;
-  std::string all;
-  each_layer(spec, [&](const core::LayerSpec& layer) {
-    if (layer.path == wanted) same_path.push_back(&layer);
-    if (layer.name == wanted) same_name.push_back(&layer);
-    all += core::concat(all.empty() ? "'" : ", '", core::escaped(layer.path), "'");
-  });
-  if (!same_path.empty()) return *same_path.front();
+  for (const core::LayerSpec* layer : all) {
+    if (layer->path == wanted) return *layer;
+    if (layer->name == wanted) same_name.push_back(layer);
+  }
   if (same_name.size() == 1) return *same_name.front();
   if (same_name.empty()) {
     core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
-                                                        "'; there are: ", all));
-  }
-  std::string paths;
-  for (const core::LayerSpec* layer : same_name) {
-    paths += core::concat(paths.empty() ? "'" : ", '", core::escaped(layer->path), "'");
+                                                        "'; there are: ", listed(all)));
   }
   core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", same_name.size(), " layers are called '",
-                                                      core::escaped(wanted), "'; name one by its path: ", paths));
+                                                      core::escaped(wanted), "'; name one by its path: ", listed(same_name)));
 }
 
 /// A layer with its `activation` replaced in what runs and in what get_config() shows.

@@ -5,8 +5,7 @@
 #include <functional>
 #include <set>
 
-#include "core/activation_reference.hpp"
-#include "device/device_support.hpp"
+#include "device/op_truth.hpp"
 
 namespace lamella::test {
 namespace {
@@ -28,36 +27,6 @@ std::set<std::string> each_engine(const ops::Desc& desc, const std::function<voi
   return ran;
 }
 
-void expect_close(const std::vector<double>& got, const std::vector<double>& want, DType dtype) {
-  ASSERT_EQ(got.size(), want.size());
-  const double work = dtype == DType::float64 ? 0x1p-53 : 0x1p-24;
-  const double tiny = dtype == DType::float16 ? 0x1p-24 : 1e-38;
-  for (std::size_t i = 0; i < got.size(); ++i)
-    ASSERT_NEAR(got[i], want[i], roundoff(dtype) * std::fabs(want[i]) + 80 * work * (1 + std::fabs(want[i])) + tiny) << i;
-}
-
-std::vector<double> softmax_truth(const ops::RowwiseDesc& d, const std::vector<double>& x) {
-  std::vector<double> y(x.size());
-  for (std::int64_t o = 0; o < d.outer; ++o) {
-    for (std::int64_t i = 0; i < d.inner; ++i) {
-      const auto at = [&](std::int64_t k) { return static_cast<std::size_t>((o * d.length + k) * d.inner + i); };
-      double top = x[at(0)];
-      for (std::int64_t k = 0; k < d.length; ++k) top = std::max(top, x[at(k)]);
-      double sum = 0;
-      for (std::int64_t k = 0; k < d.length; ++k) sum += std::exp(x[at(k)] - top);
-      for (std::int64_t k = 0; k < d.length; ++k)
-        y[at(k)] = d.kind == ActivationKind::Softmax ? std::exp(x[at(k)] - top) / sum : x[at(k)] - top - std::log(sum);
-    }
-  }
-  return y;
-}
-
-std::vector<Bytes> one_source(const std::vector<double>& x, DType dtype) {
-  std::vector<Bytes> srcs;
-  srcs.push_back(stored(x, dtype, size_of(dtype)));
-  return srcs;
-}
-
 TEST(OpEngines, SoftmaxAlongEveryAxis) {
   std::set<std::string> ran;
   for (const auto kind : {ActivationKind::Softmax, ActivationKind::LogSoftmax}) {
@@ -67,10 +36,10 @@ TEST(OpEngines, SoftmaxAlongEveryAxis) {
           for (const std::int64_t inner : {1, 5}) {
             const ops::RowwiseDesc d{kind, outer, length, inner, dtype};
             const auto x = rounded(random_values(static_cast<std::size_t>(outer * length * inner), 11, 3.0), dtype);
-            const auto want = softmax_truth(d, x);
+            const auto want = rowwise_truth(d, x);
             SCOPED_TRACE(core::concat(name(kind), " ", name(dtype), " ", outer, " ", length, " ", inner));
             ran.merge(each_engine(d, [&](const std::string& engine) {
-              expect_close(run(d, constants_of({}), one_source(x, dtype), dtype, want.size(), engine), want, dtype);
+              expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, want.size(), engine), want, dtype, 40, 80);
             }));
           }
         }
@@ -87,20 +56,16 @@ TEST(OpEngines, EveryActivation) {
   std::set<std::string> ran;
   for (int k = 0; !is_rowwise(static_cast<ActivationKind>(k)); ++k) {
     const auto kind = static_cast<ActivationKind>(k);
-    ActivationSpec spec{.kind = kind};
-    for (std::size_t i = 0; i < parameters_of(kind).size(); ++i) spec.parameters[i] = parameters_of(kind)[i].default_value;
+    const ActivationSpec spec = with_defaults(kind);
     for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
       if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64) continue;  // the truth's slope is 0.2 in float32
       for (const std::size_t n : {0U, 1U, 127U, 1027U}) {
-        auto x = random_values(n, 5, 3.0);
-        for (double& v : x) v = std::min(v, 10.0);  // the exponential of more is infinite in float16
-        x = rounded(x, dtype);
-        std::vector<double> want(n);
-        std::transform(x.begin(), x.end(), want.begin(), [&](double v) { return truths().at(name(kind))(v, spec.parameters); });
+        const auto x = activation_inputs(n, 5, dtype);
+        const auto want = activation_truth(spec, x);
         const ops::ActivationDesc d{static_cast<std::int64_t>(n), spec, dtype};
         SCOPED_TRACE(core::concat(name(kind), " ", name(dtype), " ", n));
         ran.merge(each_engine(d, [&](const std::string& engine) {
-          expect_close(run(d, constants_of({}), one_source(x, dtype), dtype, n, engine), want, dtype);
+          expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, n, engine), want, dtype, 40, 80);
         }));
       }
     }

@@ -1,46 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
-#include "core/activation_reference.hpp"
-#include "device/device_support.hpp"
+#include "device/op_truth.hpp"
 
 namespace lamella::test {
 namespace {
 
 constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
-std::vector<Bytes> sources(const std::vector<std::vector<double>>& values, DType dtype) {
-  std::vector<Bytes> srcs;
-  for (const auto& v : values) srcs.push_back(stored(v, dtype, size_of(dtype)));
-  return srcs;
-}
-
-void expect_near(const std::vector<double>& got, const std::vector<double>& want, DType dtype, double ulps, double absolute = 0) {
-  ASSERT_EQ(got.size(), want.size());
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double u = roundoff(dtype);
-    // The smallest subnormal numbers are an absolute error.
-    const double tiny = dtype == DType::float16 ? 0x1p-24 : 1e-38;
-    const double work = dtype == DType::float64 ? 0x1p-53 : 0x1p-24;
-    ASSERT_NEAR(got[i], want[i], (u + 2 * ulps * work) * std::fabs(want[i]) + absolute * work + tiny)
-        << i << " of " << name(dtype);
-  }
-}
-
 TEST(ActivationTest, ComputesEveryKindInEveryTypeAndLength) {
   for (int k = 0; !is_rowwise(static_cast<ActivationKind>(k)); ++k) {
     const auto kind = static_cast<ActivationKind>(k);
-    ActivationSpec spec{.kind = kind};
-    for (std::size_t i = 0; i < parameters_of(kind).size(); ++i) spec.parameters[i] = parameters_of(kind)[i].default_value;
+    const ActivationSpec spec = with_defaults(kind);
     for (const DType dtype : kFloating) {
       if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64) continue;  // the truth's slope is 0.2 in float32
       for (const std::size_t n : {0U, 1U, 3U, 127U, 1027U, 100'003U}) {
-        auto x = random_values(n, 3, 3.0);
-        for (double& v : x) v = std::min(v, 10.0);  // the exponential of more is infinite in float16
-        x = rounded(x, dtype);
-        std::vector<double> want(n);
-        const Truth f = truths().at(name(kind));
-        std::transform(x.begin(), x.end(), want.begin(), [&](double v) { return f(v, spec.parameters); });
+        const auto x = activation_inputs(n, 3, dtype);
+        const auto want = activation_truth(spec, x);
         SCOPED_TRACE(name(kind));
         expect_near(
             run(ops::ActivationDesc{static_cast<std::int64_t>(n), spec, dtype}, constants_of({}), sources({x}, dtype), dtype, n),
@@ -60,53 +36,6 @@ TEST(ActivationTest, GivesAnElementTheSameBitsWhereverItStands) {
     const auto z = run(desc, constants_of({}), sources({part}, DType::float32), DType::float32, part.size());
     EXPECT_TRUE(std::equal(z.begin(), z.end(), y.begin() + static_cast<std::ptrdiff_t>(begin))) << begin;
   }
-}
-
-/// From the definitions, in float64; sparsemax as Keras does it, by sorting.
-std::vector<double> rowwise_truth(const ops::RowwiseDesc& d, const std::vector<double>& x) {
-  const bool glu = d.kind == ActivationKind::Glu;
-  const std::int64_t half = d.length / 2;
-  std::vector<double> y(static_cast<std::size_t>(d.outer * (glu ? half : d.length) * d.inner));
-  for (std::int64_t o = 0; o < d.outer; ++o) {
-    for (std::int64_t i = 0; i < d.inner; ++i) {
-      std::vector<double> z;
-      for (std::int64_t k = 0; k < d.length; ++k) z.push_back(x[static_cast<std::size_t>((o * d.length + k) * d.inner + i)]);
-      const double top = z.empty() ? 0 : *std::max_element(z.begin(), z.end());
-      double sum = 0;
-      for (const double v : z) sum += std::exp(v - top);
-      std::vector<double> sorted = z;
-      std::sort(sorted.rbegin(), sorted.rend());
-      double tau = 0;
-      double cumulated = 0;
-      double running = 0;
-      for (std::size_t k = 0; k < sorted.size(); ++k) {
-        cumulated += sorted[k];
-        const auto count = static_cast<double>(k + 1);
-        if (1 + count * sorted[k] <= cumulated) continue;
-        running += cumulated;  // Keras adds up the running sums; the published definition takes the last one
-        tau = (running - 1) / count;
-      }
-      for (std::int64_t k = 0; k < (glu ? half : d.length); ++k) {
-        const double v = z[static_cast<std::size_t>(k)];
-        double& to = y[static_cast<std::size_t>((o * (glu ? half : d.length) + k) * d.inner + i)];
-        switch (d.kind) {
-          case ActivationKind::Softmax:
-            to = std::exp(v - top) / sum;
-            break;
-          case ActivationKind::LogSoftmax:
-            to = v - top - std::log(sum);
-            break;
-          case ActivationKind::Sparsemax:
-            to = std::max(v - tau, 0.0);
-            break;
-          default:
-            to = v / (1 + std::exp(-z[static_cast<std::size_t>(half + k)]));
-            break;
-        }
-      }
-    }
-  }
-  return y;
 }
 
 TEST(RowwiseTest, FollowsTheDefinitionsAlongEveryAxis) {

@@ -41,6 +41,10 @@ class LAMELLA_API Device {
 [[nodiscard]] LAMELLA_API std::vector<Device> available_devices();
 /// Why no CUDA device can be used, as one sentence; empty when one can.
 [[nodiscard]] LAMELLA_API std::string why_no_cuda();
+/// What logs and results should say of a device. A GPU: its name, compute capability, memory and multiprocessors, then the
+/// versions of driver, runtime and libraries, "; " before the first and ", " between them. Throws DeviceError when it cannot be
+/// used.
+[[nodiscard]] LAMELLA_API std::string describe(Device device);
 /// What a Device::automatic() stands for on this machine: the first CUDA device that works, else the CPU.
 [[nodiscard]] LAMELLA_API Device resolve(Device device);
 

@@ -32,6 +32,7 @@ struct BenchState {
   double spread_limit = 0.10;
   double others_limit = 0.10;
   double seconds_a_call = 0;
+  double seconds = 0;
   bool json = false;
 };
 
@@ -89,6 +90,7 @@ class Run {
   void on_cuda(Device device, bench::Progress& progress) {
     if (!report_.why_no_cuda.empty()) return absent(device, progress);
     const auto clock = bench::make_cuda_clock(device.index());
+    report_.gpu = describe(device);
     measure(device, *clock, progress);
   }
 
@@ -103,7 +105,7 @@ class Run {
       return ways_of(cell, device, cold ? std::vector<std::string>{} : engines, state_.engines, fusions_);
     };
     each(device, ways, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& of_cell, bool cold) {
-      return runner.run(cell, of_cell, cold);
+      return in_time() ? runner.run(cell, of_cell, cold) : bench::not_measured(cell, of_cell, cold, "no time was left");
     });
     runner.set_floors(report_.rows);
     report_.ceilings[to_string(device)] = runner.ceilings();
@@ -114,6 +116,11 @@ class Run {
     each(device, ways, progress, [&](const bench::Cell& cell, const std::vector<bench::Way>& of_cell, bool cold) {
       return bench::not_measured(cell, of_cell, cold, report_.why_no_cuda);
     });
+  }
+
+  [[nodiscard]] bool in_time() const {
+    return state_.seconds <= 0 ||
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count() < state_.seconds;
   }
 
   /// Growing work is looked at warm, where it can be.
@@ -133,6 +140,7 @@ class Run {
   }
 
   const BenchState& state_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::vector<bench::Cell> cells_;
   std::vector<Fusion> fusions_;
   std::vector<std::string> caches_;
@@ -169,6 +177,8 @@ void add_settings(CLI::App& app, BenchState& state) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 0.5")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", state.seconds, "begin no cell after so many; what was not measured has rows that say so")
       ->check(CLI::PositiveNumber);
   app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the table");
   app.add_option("--out", state.out, "also write that JSON to a file");

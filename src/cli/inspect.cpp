@@ -41,24 +41,33 @@ Registered add_explain(CLI::App& root) {
       }};
 }
 
+/// As JSON has text.
+std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+
 Registered add_info(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
   CLI::App* app = root.add_subcommand("info", "Print the version, the devices, and why CUDA is not usable when it is not");
   app->add_flag("--json", *json, "as JSON");
   return {app, [json] {
-            std::vector<std::string> devices;
-            for (const Device device : available_devices()) devices.push_back(to_string(device));
+            const std::vector<Device> devices = available_devices();
             const std::string why = why_no_cuda();
             if (*json) {
               std::string listed;
-              for (const std::string& device : devices) listed += (listed.empty() ? "\"" : ", \"") + device + "\"";
-              std::printf("{\n  \"version\": \"%s\",\n  \"devices\": [%s],\n  \"why_no_cuda\": %s\n}\n", LAMELLA_VERSION,
-                          listed.c_str(), nlohmann::json(why).dump().c_str());
+              std::string described;
+              for (const Device device : devices) {
+                const std::string name = quoted(to_string(device));
+                const char* const before = listed.empty() ? "" : ", ";
+                listed += before + name;
+                described += before + name + ": " + quoted(describe(device));
+              }
+              std::printf("{\"version\": \"%s\", \"devices\": [%s], \"descriptions\": {%s}, \"why_no_cuda\": %s}\n",
+                          LAMELLA_VERSION, listed.c_str(), described.c_str(), quoted(why).c_str());
               return kOk;
             }
             std::printf("lamella %s\ndevices:", LAMELLA_VERSION);
-            for (const std::string& device : devices) std::printf(" %s", device.c_str());
+            for (const Device device : devices) std::printf(" %s", to_string(device).c_str());
             std::printf("\n");
+            for (const Device device : devices) std::printf("%s: %s\n", to_string(device).c_str(), describe(device).c_str());
             if (!why.empty()) std::printf("CUDA: %s\n", why.c_str());
             return kOk;
           }};

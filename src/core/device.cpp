@@ -50,6 +50,19 @@ std::vector<Device> available_devices() {
 
 std::string why_no_cuda() { return core::why_no_cuda_backend(); }
 
+std::string describe(Device device) {
+  device = resolve(device);
+  if (device.is_cpu()) return "this machine's processors";
+  core::Backend& backend = core::cuda_backend();
+  std::string text = backend.describe(device.index());
+  const char* before = "; ";
+  for (const std::string& library : backend.libraries()) {
+    text += before + library;
+    before = ", ";
+  }
+  return text;
+}
+
 Device resolve(Device device) {
   if (device.kind() == Device::Kind::automatic) return available_devices().front();
   if (device.is_cuda()) {

@@ -66,7 +66,7 @@ def schema():
         expect(done.returncode == 0, done.stderr)
         data = json.loads(done.stdout)
         expect(data == json.loads(pathlib.Path(folder, "out.json").read_text()), "--out differs from --json")
-    for field in ("date", "num_cpus", "caches", "load_avg", "fingerprint", "cpu", "compiler", "lamella_version", "threads", "ceilings", "why_no_cuda"):
+    for field in ("date", "num_cpus", "caches", "load_avg", "fingerprint", "cpu", "compiler", "lamella_version", "threads", "ceilings", "why_no_cuda", "gpu"):
         expect(field in data["context"], field)
     rows = data["benchmarks"]
     for row in rows:
@@ -81,6 +81,8 @@ def schema():
             expect(any((r["level"], r["activation"], r["batch"], r["width"], r["cache"]) == cell for r in absent), "no GPU row for", cell)
         expect({"tiled", "cublaslt_epilogue"} < {r["engine"] for r in absent}, "the engines of the absent GPU")
         expect(bench(*SMALL, "--device", "cuda").returncode == 5, "a GPU that was asked for and is not there")
+    late = json.loads(bench(*SMALL, "--device", "cpu", "--seconds", "1e-9", "--json").stdout)["benchmarks"]
+    expect(late and all(r["error_message"] == "not measured: no time was left" for r in late), "--seconds", late[:1])
     model = ROOT / "examples/models/mlp.keras"
     rows = json.loads(bench(model, "--batch", "1,7", "--device", "cpu", "--json").stdout)["benchmarks"]
     expect({(r["model"], r["batch"]) for r in rows} == {("mlp.keras", 1), ("mlp.keras", 7)}, "a model of the user's")

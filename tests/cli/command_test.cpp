@@ -216,6 +216,7 @@ TEST_F(CommandTest, TellsAboutItselfTheModelAndThePlan) {
   const auto info = nlohmann::json::parse(command({"info", "--json"}).out);
   EXPECT_EQ(info.at("version"), LAMELLA_VERSION);
   EXPECT_EQ(info.at("devices").at(0), "cpu");
+  EXPECT_EQ(info.at("descriptions").at("cpu"), describe(Device::cpu()));
   EXPECT_TRUE(info.at("why_no_cuda").is_string());
 }
 

@@ -55,6 +55,14 @@ TEST_F(CudaDeviceTest, SaysWhatIsWrongWithTheDriver) {
   EXPECT_EQ(resolve(Device::automatic()), Device::cuda(0));
 }
 
+TEST_F(CudaDeviceTest, SaysWhatADeviceIsAndWhichLibrariesItUses) {
+  EXPECT_THAT(describe(Device::cuda(0)),
+              testing::MatchesRegex(".*, compute capability [0-9]+\\.[0-9]+, [0-9]+ GiB, [0-9]+ SMs; CUDA driver "
+                                    "[0-9.]+, CUDA runtime [0-9.]+, cuBLASLt [0-9.]+, cuDNN[ :].*"));
+  EXPECT_EQ(describe(Device::automatic()), describe(Device::cuda(0)));
+  EXPECT_THROW(static_cast<void>(describe(Device::cuda(7))), DeviceError);
+}
+
 TEST_F(CudaDeviceTest, RefusesADeviceThatDoesNotExist) {
   restart_cuda({.devices = 2});
   EXPECT_EQ(available_devices().size(), 3U);

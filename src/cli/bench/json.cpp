@@ -58,6 +58,7 @@ Json context_of(const Report& report) {
           {"cold_spread_limit", report.settings.cold_spread_limit},
           {"others_limit", report.settings.others_limit},
           {"why_no_cuda", report.why_no_cuda},
+          {"gpu", report.gpu.empty() ? Json(nullptr) : Json(report.gpu)},
           {"ceilings", ceilings_of(report.ceilings)}};
 }
 

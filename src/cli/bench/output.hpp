@@ -23,6 +23,7 @@ struct Report {
   double load_before = 0;
   double load_after = 0;
   std::string why_no_cuda;
+  std::string gpu;                           ///< and its libraries; empty when none was measured
   std::map<std::string, Ceilings> ceilings;  ///< by device
   std::vector<Row> rows;
 };

@@ -83,7 +83,8 @@ class Goals {
     }
     Json goals = Json::array();
     for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
-    return {{"device", to_string(device_)}, {"seconds", elapsed()}, {"goals", goals}, {"cells", cells_}};
+    return {
+        {"device", to_string(device_)}, {"gpu", describe(device_)}, {"seconds", elapsed()}, {"goals", goals}, {"cells", cells_}};
   }
 
  private:

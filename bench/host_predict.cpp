@@ -105,6 +105,7 @@ int main(int argc, char** argv) {
     const Device device = Device::parse(argc > 2 ? argv[2] : "cuda:0");
     std::printf("{\"device\": \"%s\", ", to_string(device).c_str());
     first_answer(argv[1], device);
+    std::printf(", \"description\": \"%s\"", describe(device).c_str());
     std::printf(", ");
     host_to_host(argv[1], device, argc > 3 ? std::atof(argv[3]) : 1);
     std::printf("}\n");

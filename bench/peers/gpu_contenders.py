@@ -141,7 +141,7 @@ class CublasLt:
             raise Absent("this build has no CUDA device, so the program is not built")
         self.folder = tempfile.TemporaryDirectory()
         weights = f"{self.folder.name}/weights"
-        np.concatenate([part.ravel() for layer in model.layers for part in layer]).tofile(weights)
+        model.save(weights)
         self.process = subprocess.Popen([program, weights, str(model.width), str(model.depth), model.activation, options.dtype,
                                          "tf32" if options.tf32 else "exact", self.mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         begun = self.read()

@@ -26,6 +26,7 @@ from neighbours import Neighbours, keep_to
 
 TOLERANCE = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}  # of values of order one, through all layers
 SAMPLING_MS, WARM_MS = 50, 10
+BEGAN = time.monotonic()
 PAUSE = 0.06  # threads that wait for more work by spinning, onnxruntime's for 30 ms, give up before the next one is timed
 
 
@@ -41,6 +42,10 @@ class Model:
         self.layers = [(rng.normal(0, 1 / math.sqrt(width), (width, width)).astype("float32"), rng.normal(0, 0.1, width).astype("float32"))
                        for _ in range(depth)]
 
+    def save(self, path):
+        """Kernel and bias of each layer, float32, as programs that are not Python read them."""
+        np.concatenate([part.ravel() for layer in self.layers for part in layer]).tofile(path)
+
     def inputs(self, batch):
         return np.random.default_rng(batch).normal(size=(batch, self.width)).astype("float32")
 
@@ -55,9 +60,13 @@ class Model:
 class Lamella:
     """bin/latency, kept running: a batch size in, a median out."""
 
-    def __init__(self, file, options):
-        self.process = subprocess.Popen([options.bin / "latency", file, options.device, str(options.threads), str(SAMPLING_MS), options.dtype,
-                                         "tf32" if options.tf32 else "exact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, model, options):
+        self.folder = tempfile.TemporaryDirectory()
+        weights = f"{self.folder.name}/weights"
+        model.save(weights)
+        self.process = subprocess.Popen([options.bin / "latency", weights, str(model.width), str(len(model.layers)), model.activation, options.device,
+                                         str(options.threads), str(SAMPLING_MS), options.dtype, "tf32" if options.tf32 else "exact"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -68,10 +77,10 @@ class Lamella:
         return answer
 
     def answer(self, x):
-        with tempfile.TemporaryDirectory() as folder:
-            x.tofile(f"{folder}/x")
-            self.ask(f"answer {folder}/x {folder}/y")
-            return np.fromfile(f"{folder}/y", "float32").reshape(x.shape)
+        folder = self.folder.name
+        x.tofile(f"{folder}/x")
+        self.ask(f"answer {folder}/x {folder}/y")
+        return np.fromfile(f"{folder}/y", "float32").reshape(x.shape)
 
     def measure(self, batch):
         return float(self.ask(str(batch)).split()[0])
@@ -127,18 +136,29 @@ def row_of(name, model, batch, device, options, **fields):
     return row
 
 
+def absent(contender, model, batch, why, options):
+    return row_of(contender.name, model, batch, contender.device, options, error_occurred=True, error_message=f"not measured: {why}")
+
+
 def measure_cell(model, batch, lamella, peers, options):
     x = model.inputs(batch)
     wanted = model.truth(x)
     expect_right("lamella", lamella.answer(x), wanted, options)
     calls = {"lamella": lambda: lamella.measure(batch)}
     for peer in peers:
-        call = peer.prepare(x)
-        expect_right(peer.name, call(), wanted, options)
+        try:
+            call = peer.prepare(x)
+            answer = call()
+        except Exception as error:  # a compiler that finds no compiler, say: the others are compared all the same
+            yield absent(peer, model, batch, f"{type(error).__name__}: {str(error).strip()[:300]}", options)
+            continue
+        expect_right(peer.name, answer, wanted, options)
         calls[peer.name] = lambda call=call: median_us(call)
     times, others = rounds_of(calls, lamella, options)
     ours, ours_spread = statistics.median(times["lamella"]), spread_of(times["lamella"])
     for peer in peers:
+        if peer.name not in calls:
+            continue
         theirs = statistics.median(times[peer.name])
         spread = max(spread_of(times[peer.name]), ours_spread)
         row = row_of(peer.name, model, batch, peer.device, options, threads=options.threads, iterations=options.rounds, real_time=theirs,
@@ -180,6 +200,8 @@ def context_of(options):
     done = subprocess.run([options.bin / "lamella", "bench", "--level", "activation", "--activation", "relu", "--batch", "1", "--width", "1", "--cache",
                            "warm", "--device", "cpu", "--threads", str(options.threads), "--json"], check=True, capture_output=True, text=True)
     context = json.loads(done.stdout)["context"]
+    info = json.loads(subprocess.run([options.bin / "lamella", "info", "--json"], check=True, capture_output=True, text=True).stdout)
+    context["gpu"] = info["descriptions"][options.device] if options.device != "cpu" else None
     context.update(executable="bench/peers", rounds=options.rounds, spread_limit=options.spread, others_limit=options.others,
                    load_avg=[os.getloadavg()[0]])
     return context
@@ -218,19 +240,10 @@ def sizes(text):
     return [int(v) for v in text.split(",")]
 
 
-def write_keras(model, path):
-    """The file that lamella reads is Keras' own."""
-    if path.exists():
-        return
-    keras = imported("keras")
-    layers = [keras.layers.Dense(model.width, activation=model.activation) for _ in range(model.depth)]
-    network = keras.Sequential([keras.Input((model.width,))] + layers)
-    network.set_weights([w for layer in model.layers for w in layer])
-    network.save(path)
-
-
 def why_not(contender, options, why_no_gpu):
     """What can be said of a peer before it is made; empty: nothing."""
+    if time.monotonic() - BEGAN > options.seconds:
+        return f"no time was left of {options.seconds:g} s"
     if contender.device != options.device:
         return f"this run compares on {options.device}" + (f"; {why_no_gpu}" if contender in ON_A_GPU and why_no_gpu else "")
     return why_no_gpu if contender in ON_A_GPU else ""
@@ -239,30 +252,27 @@ def why_not(contender, options, why_no_gpu):
 def compare(model, options, why_no_gpu):
     """Rows of one model, a row for each peer and batch size."""
     rows, peers, lamella = [], [], None
-    with tempfile.TemporaryDirectory() as folder:
-        for contender in ON_THE_CPU + ON_A_GPU:
-            if options.only and contender.name not in options.only:
-                continue
-            try:
-                why = why_not(contender, options, why_no_gpu)
-                if why:
-                    raise Absent(why)
-                write_keras(model, pathlib.Path(folder, "model.keras"))
-                peers.append(contender(model, options))
-            except Absent as why:
-                rows += [row_of(contender.name, model, batch, contender.device, options, error_occurred=True, error_message=f"not measured: {why}")
-                         for batch in options.batch]
-        if not peers:
-            return rows
+    for contender in ON_THE_CPU + ON_A_GPU:
+        if options.only and contender.name not in options.only:
+            continue
         try:
-            lamella = Lamella(pathlib.Path(folder, "model.keras"), options)
-            for batch in options.batch:
-                rows += measure_cell(model, batch, lamella, peers, options)
-                print(f"peers: {batch} x {model.width} done", file=sys.stderr)
-        finally:
-            for process in [lamella] + peers:
-                if hasattr(process, "close"):
-                    process.close()
+            why = why_not(contender, options, why_no_gpu)
+            if why:
+                raise Absent(why)
+            peers.append(contender(model, options))
+        except Absent as why:
+            rows += [absent(contender, model, batch, why, options) for batch in options.batch]
+    if not peers:
+        return rows
+    try:
+        lamella = Lamella(model, options)
+        for batch in options.batch:
+            rows += measure_cell(model, batch, lamella, peers, options)
+            print(f"peers: {batch} x {model.width} done", file=sys.stderr)
+    finally:
+        for process in [lamella] + peers:
+            if hasattr(process, "close"):
+                process.close()
     return rows
 
 
@@ -279,6 +289,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda:0"], help="where to compare; the other device's peers are rows that say so")
     parser.add_argument("--threads", type=int, default=2, help="everybody's; on the CPU the comparison keeps to as many processors")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no model after so many")
     parser.add_argument("--spread", type=float, default=0.25, help="refuse cells whose rounds' quartiles are further apart than this part of the median")
     parser.add_argument("--others", type=float, default=0.1, help="refuse cells beside which other programs had more than this share of the processors")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")

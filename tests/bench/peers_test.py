@@ -79,13 +79,42 @@ def what_is_not_there_says_so():
 
 
 def without_a_gpu_every_peer_has_rows_that_say_so():
-    options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, depth=2))
+    options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, depth=2, seconds=60.0))
     rows = peers.compare(peers.Model(8, 2, "relu"), options, "no GPU here")
     names = [c.name for c in contenders.ON_THE_CPU + gpu_contenders.ON_A_GPU]
     expect(sorted((r["peer"], r["batch"]) for r in rows) == sorted((n, b) for n in names for b in (1, 3)), "a row for each peer and cell")
     for row in rows:
         wanted = "no GPU here" if row["device"] == "cuda:0" else "this run compares on cuda:0"
         expect(row["error_message"] == f"not measured: {wanted}" and row["ratio"] is None, row)
+
+
+class Broken:
+    name, device = "broken", "cpu"
+
+    def __init__(self, model, options):
+        pass
+
+    def prepare(self, x):
+        raise RuntimeError("no compiler was found")
+
+
+class Right(Broken):
+    name = "right"
+
+    def prepare(self, x):
+        return lambda: peers.Model(8, 2, "tanh").truth(x)
+
+
+def a_peer_that_breaks_is_a_row_and_the_others_are_compared():
+    """lamella is fed raw weights, so that a machine without Keras can compare."""
+    options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, device="cpu", rounds=2, spread=100.0, others=100.0, seconds=60.0))
+    there, peers.ON_THE_CPU, peers.ON_A_GPU = (peers.ON_THE_CPU, peers.ON_A_GPU), [Broken, Right], []
+    rows = peers.compare(peers.Model(8, 2, "tanh"), options, "no GPU here")
+    peers.ON_THE_CPU, peers.ON_A_GPU = there
+    expect([r["peer"] for r in rows if r["ratio"]] == ["right", "right"], rows)
+    expect({r["error_message"] for r in rows if not r["ratio"]} == {"not measured: RuntimeError: no compiler was found"}, rows)
+    rows = peers.compare(peers.Model(8, 2, "tanh"), argparse.Namespace(**dict(vars(options), seconds=0.0, device="cuda:0")), "")
+    expect(all(r["error_message"] == "not measured: no time was left of 0 s" for r in rows), rows)
 
 
 def the_hand_written_peer():
@@ -125,6 +154,8 @@ sums()
 wrong_answers_stop()
 what_is_not_there_says_so()
 without_a_gpu_every_peer_has_rows_that_say_so()
+if (BIN / "latency").exists():
+    a_peer_that_breaks_is_a_row_and_the_others_are_compared()
 if (BIN / "peer_cublaslt_fake").exists():
     the_hand_written_peer()
 with_keras = next((p for p in filter(None, PYTHONS + [sys.executable]) if has(p, "keras", "jax", "numpy")), None)

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole models in use: graphs, streams, threads, memory. On the test double and on a GPU alike, through the public interface; the
+// truth is Keras' own output.
+#include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <lamella/lamella.hpp>
+#include <limits>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "device/test_device.hpp"
+
+namespace lamella::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// Dense layers, a folded BatchNormalization, PReLU and a softmax: products, epilogues, an element-wise and a row-wise step.
+const std::string kModel = LAMELLA_FIXTURES "/keras3/zip_reordered/";
+constexpr std::int64_t kInputs = 7;
+constexpr std::int64_t kOutputs = 3;
+
+struct Truth {
+  Tensor x = load_npy(kModel + "x.npy");
+  Tensor y = load_npy(kModel + "y.npy");
+};
+
+const Truth& truth() {
+  static const Truth truth;
+  return truth;
+}
+
+/// Row i is row (first + i) of the array, which begins anew at its end.
+Tensor rows_of(const Tensor& all, std::int64_t rows, std::int64_t first = 0) {
+  const std::int64_t width = all.shape()[1];
+  Tensor some({rows, width});
+  const auto from = all.span<float>();
+  for (std::int64_t i = 0; i < rows; ++i)
+    std::copy_n(from.begin() + (first + i) % all.shape()[0] * width, width, some.span<float>().begin() + i * width);
+  return some;
+}
+
+std::vector<float> values_of(const Tensor& tensor) {
+  const Tensor host = tensor.to(Device::cpu());
+  return {host.span<float>().begin(), host.span<float>().end()};
+}
+
+void expect_keras(const Tensor& found, std::int64_t first = 0) {
+  ASSERT_EQ(found.shape().rank(), 2);
+  const auto wanted = values_of(rows_of(truth().y, found.shape()[0], first));
+  const auto values = values_of(found);
+  ASSERT_EQ(values.size(), wanted.size());
+  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], wanted[i], 1e-5) << i;
+}
+
+Model load(Options options = {}) {
+  options.device = device();
+  return Model::load(kModel + "model.keras", options);
+}
+
+Tensor poisoned(std::int64_t rows, std::int64_t width) {
+  Tensor tensor({rows, width});
+  std::fill(tensor.span<float>().begin(), tensor.span<float>().end(), std::numeric_limits<float>::quiet_NaN());
+  return tensor.to(device());
+}
+
+/// A caller's own stream, that waits for no other.
+class Stream {
+ public:
+  Stream() { EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess); }
+  ~Stream() {
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor): it stands where one is expected
+  void synchronize() const { ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess); }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+constexpr std::size_t kSlack = std::size_t{8} << 20U;  // what a driver keeps for itself comes in blocks of 2 MiB
+
+std::size_t free_memory() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  EXPECT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+  return free;
+}
+
+TEST(SessionTest, ReplaysHaveTheBitsOfTheFirstCallAndOfACallWithoutGraphs) {
+  const Model with = load();
+  const Model without = load({.graphs = false});
+  for (const std::int64_t rows : {1, 3, 16, 127, 257}) {
+    const Tensor x = rows_of(truth().x, rows);
+    const auto wanted = values_of(without.predict(x));
+    for (int i = 0; i < 4; ++i) {
+      const Tensor y = with.predict(x);
+      ASSERT_EQ(values_of(y), wanted) << rows << " rows, call " << i;
+      expect_keras(y);
+    }
+    EXPECT_THAT(with.explain({.batch = rows}), HasSubstr("captured as a CUDA graph"));
+    EXPECT_THAT(without.explain({.batch = rows}), Not(HasSubstr("captured as a CUDA graph")));
+  }
+}
+
+TEST(SessionTest, BatchesThatShareAGraphNeverShowItsPadding) {
+  const Model model = load();
+  for (int round = 0; round < 3; ++round) {
+    for (const std::int64_t rows : {16, 9, 12, 16, 13, 33, 64, 255, 256, 257}) {
+      const Tensor y = model.predict(rows_of(truth().x, rows, rows));
+      ASSERT_EQ(y.shape(), (Shape{rows, kOutputs}));
+      expect_keras(y, rows);
+    }
+  }
+}
+
+TEST(SessionTest, ReplaysTakeNoMemory) {
+  const Model model = load();
+  const Tensor x = rows_of(truth().x, 2).to(device());
+  Tensor y = poisoned(2, kOutputs);
+  for (int i = 0; i < 3; ++i) model.predict_into(x, y);
+  const std::size_t before = free_memory();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);  // the test double is slow
+  for (int i = 0; i < 100'000 && std::chrono::steady_clock::now() < end; ++i) model.predict_into(x, y);
+  EXPECT_GE(free_memory() + kSlack, before);
+  expect_keras(y);
+}
+
+TEST(SessionTest, ModelsThatGoGiveTheirMemoryBack) {
+  const Tensor x = rows_of(truth().x, 5);
+  std::size_t before = 0;
+  for (int i = 0; i < 12; ++i) {
+    {
+      const Model model = load();
+      for (int call = 0; call < 3; ++call) expect_keras(model.predict(x));
+    }
+    if (i == 1) before = free_memory();
+  }
+  EXPECT_GE(free_memory() + kSlack, before);
+}
+
+TEST(SessionTest, WorkRunsAfterWhatTheCallersStreamHolds) {
+  const Model model = load();
+  const Stream streams[2];
+  const Tensor sources[2] = {rows_of(truth().x, 4, 2).to(device()), rows_of(truth().x, 4, 5).to(device())};
+  for (int i = 0; i < 6; ++i) {
+    // A slow caller: the input is nothing until his stream has waited and copied.
+    const auto which = static_cast<std::size_t>(i % 2);
+    Tensor x = poisoned(4, kInputs);
+    Tensor y = poisoned(4, kOutputs);
+    const auto wait = [](void*) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); };
+    ASSERT_EQ(cudaLaunchHostFunc(streams[which], wait, nullptr), cudaSuccess);
+    ASSERT_EQ(cudaMemcpyAsync(x.data(), sources[which].data(), x.bytes(), cudaMemcpyDeviceToDevice, streams[which]), cudaSuccess);
+    model.predict_into(x, y, streams[which]);
+    streams[which].synchronize();
+    expect_keras(y, which == 0 ? 2 : 5);
+  }
+}
+
+TEST(SessionTest, WorkOnTheCallersStreamIsDoneBeforeWhatHePutsBehindIt) {
+  const Model model = load();
+  const Stream stream;
+  const Tensor x = rows_of(truth().x, 64).to(device());
+  for (int i = 0; i < 4; ++i) {
+    Tensor y = poisoned(64, kOutputs);
+    Tensor copy = poisoned(64, kOutputs);
+    model.predict_into(x, y, stream);
+    ASSERT_EQ(cudaMemcpyAsync(copy.data(), y.data(), y.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
+    stream.synchronize();
+    expect_keras(copy);
+  }
+}
+
+TEST(SessionTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
+  const Model model = load();
+  const Stream streams[2];
+  const Tensor xs[2] = {rows_of(truth().x, 33).to(device()), rows_of(truth().x, 33, 4).to(device())};
+  Tensor ys[2] = {poisoned(33, kOutputs), poisoned(33, kOutputs)};
+  for (int i = 0; i < 20; ++i) {
+    for (std::size_t k = 0; k < 2; ++k) model.predict_into(xs[k], ys[k], streams[k]);
+  }
+  for (const Stream& stream : streams) stream.synchronize();
+  expect_keras(ys[0]);
+  expect_keras(ys[1], 4);
+}
+
+TEST(SessionTest, AModelMayGoWhileItsWorkIsUnderWay) {
+  const Tensor x = rows_of(truth().x, 4).to(device());
+  Tensor on_stream = poisoned(4, kOutputs);
+  Tensor on_default = poisoned(4, kOutputs);
+  const Stream stream;
+  load().predict_into(x, on_stream, stream);
+  load().predict_into(x, on_default, nullptr);  // CUDA's default stream
+  stream.synchronize();
+  ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  expect_keras(on_stream);
+  expect_keras(on_default);
+}
+
+TEST(SessionTest, ManyRowsGoInChunksThroughTwoSessions) {
+  const Model model = load({.max_batch = 8});
+  for (int i = 0; i < 3; ++i) expect_keras(model.predict(rows_of(truth().x, 127)));
+}
+
+TEST(SessionTest, AnotherActivationIsAnotherProgramOnTheSameWeights) {
+  Model model = load();
+  const Tensor x = rows_of(truth().x, 5);
+  for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
+  const Model copy = model;
+  const std::string last = model.layers().back().path;
+  model.set_activation(last, "linear");
+  const Tensor logits = model.predict(x);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(values_of(model.predict(x)), values_of(logits));
+    expect_keras(copy.predict(x));
+  }
+  // Softmax in double gives what Keras gave.
+  Tensor y({5, kOutputs});
+  const auto z = values_of(logits);
+  const auto to = y.span<float>();
+  for (std::size_t row = 0; row < z.size(); row += kOutputs) {
+    double sum = 0;
+    for (std::size_t k = 0; k < kOutputs; ++k) sum += std::exp(static_cast<double>(z[row + k]));
+    for (std::size_t k = 0; k < kOutputs; ++k) to[row + k] = static_cast<float>(std::exp(static_cast<double>(z[row + k])) / sum);
+  }
+  expect_keras(y);
+}
+
+TEST(SessionTest, AMemoryLimitIsKept) {
+  const Tensor x = rows_of(truth().x, 6);
+  try {
+    static_cast<void>(load({.memory_limit = 1000}).predict(x));
+    FAIL() << "1000 bytes were enough";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+    EXPECT_THAT(error.what(), HasSubstr("memory_limit"));
+  }
+  expect_keras(load({.memory_limit = std::size_t{256} << 20U}).predict(x));
+}
+
+TEST(SessionTest, EightThreadsAndTwoModelsShareADevice) {
+  const Model models[2] = {load(), load({.graphs = false})};
+  const Tensor x = rows_of(truth().x, 7);
+  const auto wanted = values_of(models[0].predict(x));
+  expect_keras(models[0].predict(x));
+  std::atomic<int> wrong{0};
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t t = 0; t < 8; ++t) {
+      threads.emplace_back([&, t] {
+        for (std::size_t i = 0; i < 10; ++i) wrong += values_of(models[(t + i) % 2].predict(x)) != wanted ? 1 : 0;
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+/// A capture that is not of one thread alone makes such calls fail, and is ended by them.
+TEST(SessionTest, CapturingLeavesOtherThreadsAlone) {
+  std::atomic<bool> done{false};
+  std::atomic<int> failed{0};
+  std::atomic<int> calls{0};
+  std::jthread other([&] {
+    while (!done) {
+      void* memory = nullptr;
+      failed += cudaMalloc(&memory, 4096) != cudaSuccess || cudaMemset(memory, 0, 4096) != cudaSuccess ||
+                cudaStreamSynchronize(nullptr) != cudaSuccess || cudaFree(memory) != cudaSuccess;
+      ++calls;
+    }
+  });
+  const Model model = load();
+  for (const std::int64_t rows : {1, 2, 3, 5, 9, 17, 33, 65, 129}) {
+    for (int i = 0; i < 3; ++i) expect_keras(model.predict(rows_of(truth().x, rows)));
+    EXPECT_THAT(model.explain({.batch = rows}), HasSubstr("captured as a CUDA graph"));
+  }
+  while (calls == 0) std::this_thread::yield();
+  done = true;
+  other.join();
+  EXPECT_EQ(failed, 0);
+}
+
+}  // namespace
+}  // namespace lamella::test

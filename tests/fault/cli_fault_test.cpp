@@ -18,7 +18,22 @@
 namespace lamella::cli {
 namespace {
 
-constexpr AddVerb kVerbs[] = {add_predict, add_summary, add_explain, add_verify, add_info};
+/// From 2.2 on, CLI11 asks for memory in functions that must not throw: the process ends. Faults begin behind it then.
+constexpr bool kParserBearsFaults = CLI11_VERSION_MAJOR == 2 && CLI11_VERSION_MINOR < 2;
+std::function<void()> at_run;  ///< called when the command line has been read
+
+template <AddVerb add>
+Registered watched(CLI::App& app) {
+  Registered verb = add(app);
+  verb.run = [run = std::move(verb.run)] {
+    if (at_run) at_run();
+    return run();
+  };
+  return verb;
+}
+
+constexpr AddVerb kVerbs[] = {watched<add_predict>, watched<add_summary>, watched<add_explain>, watched<add_verify>,
+                              watched<add_info>};
 const std::string kModels = std::string(LAMELLA_SOURCE_DIR) + "/examples/models/";
 
 std::string contents(const std::string& path) {
@@ -42,7 +57,8 @@ class CommandUnderFaults : public ::testing::Test {
     std::vector<const char*> argv{"lamella"};
     for (const std::string& word : words) argv.push_back(word.c_str());
     print_to(out, nothing_);
-    if (begin) begin();
+    at_run = kParserBearsFaults ? nullptr : begin;
+    if (begin && kParserBearsFaults) begin();
     const int code = run_command(static_cast<int>(argv.size()), argv.data(), kVerbs);
     injected_ = fault::disarm();
     print_to(console_, errors_);
@@ -70,7 +86,7 @@ class CommandUnderFaults : public ::testing::Test {
       }
     }
     EXPECT_EQ(command(words), kOk);
-    EXPECT_GT(total, 100U);
+    EXPECT_GT(total, kParserBearsFaults ? 100U : 10U);
     RecordProperty("faults", static_cast<int>(total));
     std::printf("    %zu faults\n", total);
   }

@@ -79,6 +79,9 @@ class LAMELLA_API Model {
   /// after what is enqueued there already and returns at once; nothing is waited for, and nothing copied. src and dst must live
   /// until the work is done. Calls with the same pointers replay a CUDA graph. The stream may be destroyed, and this Model too:
   /// both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
+  /// A stream that is being captured takes the work into the caller's graph. The graph has memory of its own and keeps it until
+  /// the last executable graph made of it is gone; it may be launched beside any other call, but not beside itself. This call
+  /// allocates and waits for a rehearsal on memory of its own.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
 
   /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.

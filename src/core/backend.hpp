@@ -43,6 +43,9 @@ class Stream {
   [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work, std::string& why_not) = 0;
   /// Enqueues all that was captured.
   virtual void launch(Graph& graph) = 0;
+  /// What follows becomes part of the graph that is being captured on a handle of the caller's; nothing else may be asked of the
+  /// stream then. The graph and what is made of it keep `what`. To be called inside Backend::beside_captures().
+  virtual void join_capture(void* native, std::shared_ptr<const void> what) = 0;
 };
 
 /// One kind of device: its memory, its streams and its operations. One object per process and kind; thread-safe.
@@ -67,6 +70,10 @@ class Backend {
   /// Throws ArgumentError (device) unless `data` is memory of this device, named `what` in the message.
   virtual void expect_device_memory(int index, const void* data, const char* what) = 0;
   [[nodiscard]] virtual std::unique_ptr<Stream> create_stream(int index) = 0;
+  /// Whether a handle of the caller's is being captured into a graph of the caller's.
+  [[nodiscard]] virtual bool is_captured(int index, void* native) = 0;
+  /// Calls `work`, which may do what a capture that this thread has begun forbids it otherwise: allocate, wait for other streams.
+  virtual void beside_captures(const std::function<void()>& work) = 0;
   [[nodiscard]] virtual ops::OpSet& ops() = 0;
 };
 

@@ -37,7 +37,7 @@ std::string version_text(std::size_t version, std::size_t major) {
 }  // namespace
 
 CudaBackend::CudaBackend(int devices) : devices_(static_cast<std::size_t>(devices)), ops_(make_ops(*this)) {}
-CudaBackend::~CudaBackend() = default;
+CudaBackend::~CudaBackend() { let_go_of_kept(); }
 
 DeviceMemory& CudaBackend::memory(int index) {
   const std::lock_guard lock(mutex_);
@@ -106,5 +106,28 @@ void CudaBackend::expect_device_memory(int index, const void* data, const char* 
 }
 
 std::unique_ptr<core::Stream> CudaBackend::create_stream(int index) { return std::make_unique<CudaStream>(index); }
+
+bool CudaBackend::is_captured(int index, void* native) {
+  const DeviceGuard guard(index);
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(static_cast<cudaStream_t>(native), &status), index, "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
+void CudaBackend::beside_captures(const std::function<void()>& work) {
+  /// This thread's mode, changed for as long as the object lives.
+  class Relaxed {
+   public:
+    Relaxed() { check(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode"); }
+    ~Relaxed() { check_quietly(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode"); }
+    Relaxed(const Relaxed&) = delete;
+    Relaxed& operator=(const Relaxed&) = delete;
+
+   private:
+    cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+  };
+  const Relaxed relaxed;
+  work();
+}
 
 }  // namespace lamella::cuda

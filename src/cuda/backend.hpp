@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/backend.hpp"
+#include "cuda/kept.hpp"
 #include "cuda/memory.hpp"
 
 namespace lamella::cuda {
@@ -21,7 +22,10 @@ class CudaBackend final : public core::Backend {
   [[nodiscard]] int device_count() const override { return static_cast<int>(devices_.size()); }
   [[nodiscard]] std::string describe(int index) const override;
   [[nodiscard]] std::vector<std::string> libraries() const override;
-  [[nodiscard]] std::shared_ptr<void> allocate(int index, std::size_t bytes) override { return memory(index).allocate(bytes); }
+  [[nodiscard]] std::shared_ptr<void> allocate(int index, std::size_t bytes) override {
+    let_go_of_kept();
+    return memory(index).allocate(bytes);
+  }
   [[nodiscard]] std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) override {
     return memory(index).allocate_pinned(bytes);
   }
@@ -29,6 +33,8 @@ class CudaBackend final : public core::Backend {
   void fill(int index, void* dst, int byte, std::size_t bytes) override;
   void expect_device_memory(int index, const void* data, const char* what) override;
   [[nodiscard]] std::unique_ptr<core::Stream> create_stream(int index) override;
+  [[nodiscard]] bool is_captured(int index, void* native) override;
+  void beside_captures(const std::function<void()>& work) override;
   [[nodiscard]] ops::OpSet& ops() override { return *ops_; }
 
   /// Damaged canaries that freed memory showed, over all devices. Plain mode only.

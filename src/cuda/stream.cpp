@@ -6,6 +6,7 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include "cuda/activation/cudnn.hpp"
+#include "cuda/kept.hpp"
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
@@ -53,7 +54,7 @@ CudaStream::CudaStream(int device) : device_(device) {
 CudaStream::~CudaStream() {
   if (is_lost(device_)) return;
   // Memory that the work uses goes when this returns.
-  if (current_ != own_) wait_quietly(event_, device_);
+  if (current_ != own_ && !joined_) wait_quietly(event_, device_);
   wait_quietly(own_, device_);
   if (is_lost(device_)) return;
   cudnn_.reset();
@@ -79,7 +80,7 @@ void CudaStream::follow(void* native) {
 
 /// A caller's stream may be gone when its work is waited for.
 void CudaStream::mark() {
-  if (current_ == own_) return;
+  if (current_ == own_ || joined_) return;
   const cudaError_t status = cudaEventRecord(event_, current_);
   if (status == cudaSuccess) return;
   wait_quietly(current_, device_);  // while the stream is known to be there
@@ -91,7 +92,7 @@ void CudaStream::enqueue(const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    if (current_ != own_) wait_quietly(current_, device_);  // for the part that was enqueued
+    if (current_ != own_ && !joined_) wait_quietly(current_, device_);  // for the part that was enqueued
     throw;
   }
   mark();
@@ -157,6 +158,19 @@ std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& wo
     check_quietly(cudaGraphExecDestroy(exec), device_, "cudaGraphExecDestroy");
     throw;
   }
+}
+
+void CudaStream::join_capture(void* native, std::shared_ptr<const void> what) {
+  LAMELLA_ASSERT(current_ == own_, "a stream that joins a capture has done all its work");
+  const DeviceGuard guard(device_);
+  const auto stream = static_cast<cudaStream_t>(native);
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamGetCaptureInfo(stream, &status, nullptr, &graph), device_, "cudaStreamGetCaptureInfo");
+  if (status != cudaStreamCaptureStatusActive) check(cudaErrorStreamCaptureInvalidated, device_, "cudaStreamGetCaptureInfo");
+  keep_with(graph, std::move(what), device_);
+  current_ = stream;
+  joined_ = true;
 }
 
 void CudaStream::launch(core::Graph& graph) {

@@ -31,6 +31,7 @@ class CudaStream final : public core::Stream {
   void copy(void* dst, const void* src, std::size_t bytes) override;
   [[nodiscard]] std::unique_ptr<core::Graph> capture(const std::function<void()>& work, std::string& why_not) override;
   void launch(core::Graph& graph) override;
+  void join_capture(void* native, std::shared_ptr<const void> what) override;
 
   [[nodiscard]] int device() const noexcept { return device_; }
   [[nodiscard]] cublasLtHandle_t cublaslt();
@@ -43,6 +44,7 @@ class CudaStream final : public core::Stream {
   int device_;
   cudaStream_t own_ = nullptr;
   cudaStream_t current_ = nullptr;
+  bool joined_ = false;          ///< current_ is being captured, or was
   cudaEvent_t event_ = nullptr;  ///< behind the last work on a handle of the caller's; orders one handle's work after another's
   cublasLtHandle_t cublaslt_ = nullptr;
   std::shared_ptr<CudnnHandle> cudnn_;

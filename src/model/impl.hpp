@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -41,6 +42,17 @@ struct Model::Impl {
   /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few
   /// sizes: less time goes into planning and capturing than the padding costs.
   [[nodiscard]] std::int64_t bucket(std::int64_t rows) const;
+
+  /// Of one row of memory.
+  struct RowBytes {
+    std::size_t input = 0;
+    std::size_t output = 0;
+  };
+  using Run = std::function<void(model::Session&, const std::shared_ptr<const model::Program>&, std::int64_t first_row)>;
+  /// Puts the work of predict_into() for `rows` rows into the graph that is being captured on `stream`, a cudaStream_t of the
+  /// caller's; `run` runs a part of them. Throws what predict_into() does; the capture is the caller's to end.
+  void capture_into(const std::shared_ptr<const model::Graph>& graph, std::int64_t rows, const RowBytes& bytes, void* stream,
+                    const Run& run) const;
 
   /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again, but for
   /// keep_on_error().

@@ -300,7 +300,8 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
                   lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
                   to_string(out.sample.prepended(rows)));
-  session.keep_on_error(false);
+  const bool captured = !wait && core::cuda_backend().is_captured(impl.options.device.index(), stream);
+  session.keep_on_error(captured);  // of a session that does not take part; to destroy one would break the capture
   const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
   const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
   const auto run = [&](model::Session& on, const std::shared_ptr<const model::Program>& program, std::int64_t row) {
@@ -310,6 +311,10 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   };
   if (impl.options.device.is_cpu()) {
     run_in_chunks(impl, graph, rows, &*session, run);
+    return;
+  }
+  if (captured) {
+    impl.capture_into(graph, rows, {src_row, dst_row}, stream, run);
     return;
   }
   for (std::int64_t row = 0; row < rows; row += impl.options.max_batch) {

@@ -151,6 +151,15 @@ core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> input
   return bound.captured.front().graph.get();
 }
 
+void Session::rehearse(const std::shared_ptr<const Program>& program, std::size_t input_bytes, std::size_t output_bytes) {
+  rehearsal_.assign({allocate(options_, input_bytes), allocate(options_, output_bytes)});  // until the work is known to be done
+  const void* const src = rehearsal_[0].get();
+  void* const dst = rehearsal_[1].get();
+  run(program, std::span(&src, 1), std::span(&dst, 1));
+  synchronize();
+  rehearsal_.clear();
+}
+
 void Session::synchronize() {
   if (stream_) stream_->synchronize();
 }

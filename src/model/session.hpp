@@ -40,6 +40,13 @@ class Session {
   /// Waits for what run() enqueued. CUDA only.
   void synchronize();
 
+  /// Runs a program once on memory of its own, of so many bytes, and waits: the libraries are ready then, and run() allocates
+  /// nothing for it. CUDA only.
+  void rehearse(const std::shared_ptr<const Program>& program, std::size_t input_bytes, std::size_t output_bytes);
+  /// From now on run() puts its work into the graph that is being captured on `native`, a cudaStream_t of the caller's, and only
+  /// run() is legal, on programs that were rehearsed, and on `native`. The graph keeps `self`, which is this. CUDA only.
+  void join_capture(void* native, const std::shared_ptr<Session>& self) { stream_->join_capture(native, self); }
+
   /// The same on host memory of the caller, for CUDA: begin() copies `rows` rows to the device and enqueues the
   /// program, end() waits and copies as many rows of the outputs. A program of more rows computes zeros in the rest. `inputs` may
   /// go when begin() returns. Between the two no other call of this session is legal.
@@ -93,6 +100,7 @@ class Session {
   std::unique_ptr<core::Stream> stream_;  ///< CUDA, from the first run on
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
+  std::vector<std::shared_ptr<void>> rehearsal_;
   Staging staged_inputs_;
   Staging staged_outputs_;
   std::shared_ptr<const Program> begun_;

@@ -233,6 +233,49 @@ TEST(OpeningTheDevice, WithAFaultLeavesNothingBehindAndWorksTheNextTime) {
   });
 }
 
+/// A graph of the caller's with a prediction in it, made, run and destroyed.
+void use_callers_graph(World& w) {
+  const cudaStream_t stream = w.streams[0];
+  if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) != cudaSuccess) return;
+  cudaGraph_t graph = nullptr;
+  const auto end = [&] { return cudaStreamEndCapture(stream, &graph) == cudaSuccess; };
+  const auto destroy = [&] {
+    if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+  };
+  try {
+    w.model->predict_into(*w.small.device_x, *w.small.device_y[0], stream);
+  } catch (...) {
+    end();
+    destroy();
+    throw;
+  }
+  cudaGraphExec_t exec = nullptr;
+  if (end() && cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess) {
+    static_cast<void>(cudaGraphLaunch(exec, stream));
+    static_cast<void>(cudaStreamSynchronize(stream));
+    static_cast<void>(cudaGraphExecDestroy(exec));
+  }
+  destroy();
+}
+
+TEST(ACallersCapture, WithAFaultLeavesNothingBrokenAndNothingBehind) {
+  strike_all([](std::uint64_t n, fake_cuda::Fault fault) {
+    restart_cuda({.seed = static_cast<unsigned>(n)});
+    bool struck = false;
+    {
+      World world(Way::two_streams);
+      world.model.emplace(small_spec(), world.options);
+      const auto before = world.answers();
+      struck = act_with_fault(n, fault, [&] { use_callers_graph(world); });
+      EXPECT_EQ(world.answers(), before);
+      use_callers_graph(world);
+      EXPECT_EQ(world.answers(), before);
+    }
+    expect_nothing_left();
+    return struck;
+  });
+}
+
 std::string name_of(const testing::TestParamInfo<std::tuple<Scenario, Way>>& info) {
   return core::concat(std::get<0>(info.param).name, "_", testing::PrintToString(std::get<1>(info.param)));
 }

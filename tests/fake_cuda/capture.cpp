@@ -151,6 +151,13 @@ cudaError_t end_capture(cudaStream_t handle, cudaGraph_t* graph) {
     misuse("cudaStreamEndCapture on a stream that is not being captured");
     return cudaErrorIllegalState;
   }
+  const auto known = std::exchange(capture->graph, nullptr);  // goes with a capture that fails
+  struct Drop {
+    cudaGraph_t graph;
+    ~Drop() {
+      if (graph != nullptr) world().graphs.remove(graph);
+    }
+  } drop{known};
   if (capture->origin != stream.get()) {
     invalidate(*capture);
     misuse("cudaStreamEndCapture on another stream than the one that the capture began on");
@@ -166,9 +173,19 @@ cudaError_t end_capture(cudaStream_t handle, cudaGraph_t* graph) {
     misuse("a capture ends before a stream that joined it was waited for");
     return cudaErrorStreamCaptureUnjoined;
   }
-  auto made = std::make_shared<Graph>();
-  made->nodes = std::move(capture->nodes);
-  *graph = w.graphs.add(std::move(made));
+  drop.graph = nullptr;
+  *graph = known != nullptr ? known : w.graphs.add(std::make_shared<Graph>());
+  w.graphs.find(*graph)->nodes = std::move(capture->nodes);
+  return cudaSuccess;
+}
+
+cudaError_t capture_status(cudaStream_t handle, cudaStreamCaptureStatus* status, const char* name, CapturePtr* capture) {
+  const auto found = find_stream(handle);
+  if (!found || status == nullptr) return cudaErrorInvalidValue;
+  *status = cudaStreamCaptureStatusNone;
+  if (const auto error = check_legacy_use(*found, name)) return error;
+  if (found->capture) *status = found->capture->invalid ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+  if (capture != nullptr) *capture = found->capture;
   return cudaSuccess;
 }
 
@@ -187,19 +204,27 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const Entry entry("cudaStreamEndCapture", Kind::plain);
   if (entry.outcome == Outcome::proceed) return set_error(end_capture(stream, graph));
   if (graph != nullptr) *graph = nullptr;
-  if (const auto found = world().streams.find(stream); found && found->capture) finish(found->capture);
+  if (const auto found = world().streams.find(stream); found && found->capture) {
+    if (found->capture->graph != nullptr) world().graphs.remove(found->capture->graph);
+    finish(found->capture);
+  }
   return set_error(entry.error);  // a capture that fails to end has ended nevertheless
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  return call("cudaStreamIsCapturing", Kind::plain, [&] {
-    const auto found = find_stream(stream);
-    if (!found || status == nullptr) return cudaErrorInvalidValue;
-    *status = cudaStreamCaptureStatusNone;
-    if (const auto error = check_legacy_use(*found, "cudaStreamIsCapturing")) return error;
-    if (found->capture) {
-      *status = found->capture->invalid ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
-    }
+  return call("cudaStreamIsCapturing", Kind::plain,
+              [&] { return capture_status(stream, status, "cudaStreamIsCapturing", nullptr); });
+}
+
+/// Of what it may tell: the status and the graph.
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long*,
+                                     cudaGraph_t* graph, const cudaGraphNode_t**, const cudaGraphEdgeData**, size_t*) {
+  return call("cudaStreamGetCaptureInfo", Kind::plain, [&] {
+    CapturePtr capture;
+    const auto error = capture_status(stream, status, "cudaStreamGetCaptureInfo", &capture);
+    if (error != cudaSuccess || graph == nullptr || *status != cudaStreamCaptureStatusActive) return error;
+    if (capture->graph == nullptr) capture->graph = world().graphs.add(std::make_shared<Graph>());
+    *graph = capture->graph;
     return cudaSuccess;
   });
 }

@@ -54,6 +54,7 @@ void reset(const Options& options) {
   w.events.clear();
   w.graphs.clear();
   w.execs.clear();
+  w.user_objects.clear();
   w.pools.clear();
   w.default_pools.assign(static_cast<std::size_t>(options.devices), nullptr);
   w.captures.clear();

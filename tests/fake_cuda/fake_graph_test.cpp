@@ -29,6 +29,55 @@ class FakeGraphs : public FakeCuda {
   }
 };
 
+TEST_F(FakeGraphs, KeepWhatTheyAreGivenUntilTheLastIsGoneAndHasRun) {
+  const cudaStream_t s = stream();
+  int* const data = device<int>(1);
+  int gone = 0;
+  int ran = 0;
+  cudaUserObject_t object = nullptr;
+  ASSERT_EQ(cudaUserObjectCreate(
+                &object, &gone, [](void* count) { ++*static_cast<int*>(count); }, 1, cudaUserObjectNoDestructorSync),
+            cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
+  ASSERT_EQ(lamella::kernels::submit(s, [&, data] { ++*data, ++ran; }), cudaSuccess);
+  cudaStreamCaptureStatus status{};
+  cudaGraph_t early = nullptr;
+  ASSERT_EQ(cudaStreamGetCaptureInfo(s, &status, nullptr, &early), cudaSuccess);
+  EXPECT_EQ(status, cudaStreamCaptureStatusActive);
+  ASSERT_EQ(cudaGraphRetainUserObject(early, object, 1, cudaGraphUserObjectMove), cudaSuccess);
+  const cudaGraph_t graph = end(s);
+  EXPECT_EQ(graph, early);
+  const cudaGraphExec_t exec = instantiate(graph);
+  ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphLaunch(exec, s), cudaSuccess);
+  EXPECT_EQ(gone, 0);
+  ASSERT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  EXPECT_EQ(gone, 1);
+  EXPECT_EQ(ran, 1);
+  ASSERT_EQ(cudaStreamGetCaptureInfo(s, &status, nullptr, &early), cudaSuccess);
+  EXPECT_EQ(status, cudaStreamCaptureStatusNone);
+  EXPECT_EQ(cudaGraphRetainUserObject(early, object, 1, cudaGraphUserObjectMove), cudaErrorInvalidValue) << "it was moved";
+}
+
+TEST_F(FakeGraphs, LetGoWhenACaptureFails) {
+  const cudaStream_t s = stream();
+  int gone = 0;
+  cudaUserObject_t object = nullptr;
+  ASSERT_EQ(cudaUserObjectCreate(
+                &object, &gone, [](void* count) { ++*static_cast<int*>(count); }, 1, cudaUserObjectNoDestructorSync),
+            cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
+  cudaStreamCaptureStatus status{};
+  cudaGraph_t early = nullptr;
+  ASSERT_EQ(cudaStreamGetCaptureInfo(s, &status, nullptr, &early), cudaSuccess);
+  ASSERT_EQ(cudaGraphRetainUserObject(early, object, 1, cudaGraphUserObjectMove), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(s), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(end(s, cudaErrorStreamCaptureInvalidated), nullptr);
+  EXPECT_EQ(gone, 1);
+  EXPECT_EQ(fake_cuda::live().graphs, 0);
+  static_cast<void>(fake_cuda::take_misuses());
+}
+
 TEST_F(FakeGraphs, ReplayWhatWasCaptured) {
   const cudaStream_t s = stream();
   int* const data = device<int>(1);

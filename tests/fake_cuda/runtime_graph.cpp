@@ -26,6 +26,7 @@ cudaError_t instantiate(cudaGraphExec_t* handle, cudaGraph_t graph_handle) {
   }
   auto exec = std::make_shared<Exec>();
   exec->nodes = graph->nodes;
+  exec->kept = graph->kept;
   exec->device = thread().device;
   give_branches(*exec);
   *handle = world().execs.add(std::move(exec));
@@ -90,6 +91,14 @@ cudaError_t on_exec(const char* name, cudaGraphExec_t handle, cudaStream_t strea
 }
 
 }  // namespace
+
+UserObject::~UserObject() {
+  if (destroy == nullptr) return;
+  in_host_function() = true;
+  destroy(data);
+  in_host_function() = false;
+}
+
 }  // namespace fake_cuda::inside
 
 using namespace fake_cuda::inside;
@@ -105,7 +114,43 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t gra
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return drop("cudaGraphDestroy", world().graphs, graph); }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return drop("cudaGraphExecDestroy", world().execs, exec); }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  return call("cudaGraphExecDestroy", Kind::release, [&] {
+    const auto found = world().execs.remove(exec);
+    if (!found) {
+      misuse("cudaGraphExecDestroy of an object that does not exist, or no longer");
+      return cudaErrorInvalidValue;
+    }
+    // What it keeps goes when it has run to its end; here that is now.
+    if (!found->kept.empty()) synchronize(found->last);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaUserObjectCreate(cudaUserObject_t* object, void* data, cudaHostFn_t destroy, unsigned count, unsigned flags) {
+  return call("cudaUserObjectCreate", Kind::allocate, [&] {
+    if (object == nullptr || destroy == nullptr || count != 1 || flags != cudaUserObjectNoDestructorSync)
+      return cudaErrorInvalidValue;  // more is not modelled
+    *object = world().user_objects.add(std::make_shared<UserObject>(data, destroy));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaUserObjectRelease(cudaUserObject_t object, unsigned) {
+  return drop("cudaUserObjectRelease", world().user_objects, object);
+}
+
+/// The caller's reference moves.
+cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned count, unsigned flags) {
+  return call("cudaGraphRetainUserObject", Kind::plain, [&] {
+    const auto found = world().graphs.find(graph);
+    if (!found || count != 1 || flags != cudaGraphUserObjectMove) return cudaErrorInvalidValue;
+    auto moved = world().user_objects.remove(object);
+    if (!moved) return cudaErrorInvalidValue;
+    found->kept.push_back(std::move(moved));
+    return cudaSuccess;
+  });
+}
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return on_exec("cudaGraphLaunch", exec, stream, [](Exec& found, const StreamPtr& on) { return launch(found, on); });

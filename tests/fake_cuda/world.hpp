@@ -63,7 +63,19 @@ struct Stream {
 };
 using StreamPtr = std::shared_ptr<Stream>;
 
+/// What graphs keep for somebody; `destroy` is called when the last reference goes.
+struct UserObject {
+  UserObject(void* data_in, cudaHostFn_t destroy_in) : data(data_in), destroy(destroy_in) {}
+  ~UserObject();
+  UserObject(const UserObject&) = delete;
+  UserObject& operator=(const UserObject&) = delete;
+  void* data;
+  cudaHostFn_t destroy;
+};
+using UserObjects = std::vector<std::shared_ptr<UserObject>>;
+
 struct Capture {
+  cudaGraph_t graph = nullptr;  ///< asked for before its end
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::thread::id thread;
   Stream* origin = nullptr;
@@ -85,6 +97,7 @@ struct Event {
 
 struct Graph {
   std::vector<Node> nodes;
+  UserObjects kept;
 };
 
 struct Exec {
@@ -92,6 +105,7 @@ struct Exec {
   int device = 0;
   std::vector<StreamPtr> branches;  ///< for the lanes after the first
   TokenPtr last;
+  UserObjects kept;
 };
 
 struct Pool {
@@ -178,6 +192,7 @@ struct World {
   Table<Event, cudaEvent_t> events;
   Table<Graph, cudaGraph_t> graphs;
   Table<Exec, cudaGraphExec_t> execs;
+  Table<UserObject, cudaUserObject_t> user_objects;
   Table<Pool, cudaMemPool_t> pools;
   std::vector<cudaMemPool_t> default_pools;
   std::set<CapturePtr> captures;

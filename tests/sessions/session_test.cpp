@@ -10,6 +10,7 @@
 #include <cmath>
 #include <lamella/lamella.hpp>
 #include <limits>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -263,6 +264,85 @@ TEST(SessionTest, EightThreadsAndTwoModelsShareADevice) {
     }
   }
   EXPECT_EQ(wrong, 0);
+}
+
+/// A graph of the caller's, made of what `work` enqueues on a stream.
+class CallersGraph {
+ public:
+  template <typename F>
+  CallersGraph(cudaStream_t stream, const F& work, cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, mode), cudaSuccess);
+    work();
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&exec_, graph, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  ~CallersGraph() { EXPECT_EQ(cudaGraphExecDestroy(exec_), cudaSuccess); }
+  CallersGraph(const CallersGraph&) = delete;
+  CallersGraph& operator=(const CallersGraph&) = delete;
+  void launch(cudaStream_t stream) const { ASSERT_EQ(cudaGraphLaunch(exec_, stream), cudaSuccess); }
+
+ private:
+  cudaGraphExec_t exec_ = nullptr;
+};
+
+TEST(SessionTest, ACallersGraphTakesAPredictionInAndOutlivesTheModel) {
+  for (const std::int64_t rows : {4, 19}) {  // at once, and in three parts
+    const Stream stream;
+    Tensor x = poisoned(rows, kInputs);
+    Tensor y = poisoned(rows, kOutputs);
+    Tensor copy = poisoned(rows, kOutputs);
+    std::optional<Model> model = load({.max_batch = 8});
+    const CallersGraph graph(stream, [&] {
+      model->predict_into(x, y, stream);
+      ASSERT_EQ(cudaMemcpyAsync(copy.data(), y.data(), y.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
+    });
+    for (const std::int64_t first : {0, 3, 5}) {
+      const Tensor source = rows_of(truth().x, rows, first).to(device());
+      ASSERT_EQ(cudaMemcpyAsync(x.data(), source.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
+      graph.launch(stream);
+      // The graph has memory of its own, which no other call uses.
+      if (model) expect_keras(model->predict(rows_of(truth().x, rows)));
+      stream.synchronize();
+      expect_keras(copy, first);
+      model.reset();
+    }
+  }
+}
+
+TEST(SessionTest, ACallersCaptureSurvivesACallThatIsRefused) {
+  const Model model = load();
+  const Stream stream;
+  const Tensor x = rows_of(truth().x, 4).to(device());
+  Tensor y = poisoned(4, kOutputs);
+  Tensor wrong = poisoned(4, kOutputs + 1);
+  const CallersGraph graph(stream, [&] {
+    EXPECT_THROW(model.predict_into(x, wrong, stream), ArgumentError);
+    model.predict_into(x, y, stream);
+  });
+  graph.launch(stream);
+  stream.synchronize();
+  expect_keras(y);
+}
+
+TEST(SessionTest, GraphsOfTheCallersGiveTheirMemoryBack) {
+  const Model model = load();
+  const Stream stream;
+  const Tensor x = rows_of(truth().x, 64).to(device());
+  Tensor y = poisoned(64, kOutputs);
+  std::size_t before = 0;
+  for (int i = 0; i < 12; ++i) {
+    {
+      const CallersGraph graph(
+          stream, [&] { model.predict_into(x, y, stream); }, cudaStreamCaptureModeRelaxed);
+      graph.launch(stream);
+      stream.synchronize();
+    }
+    expect_keras(y);
+    if (i == 1) before = free_memory();
+  }
+  EXPECT_GE(free_memory() + kSlack, before);
 }
 
 /// A capture that is not of one thread alone makes such calls fail, and is ended by them.

@@ -294,6 +294,7 @@ def main():
     parser.add_argument("--others", type=float, default=0.1, help="refuse cells beside which other programs had more than this share of the processors")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")
     options = parser.parse_args()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too
     os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else "cuda,cpu"
     if options.device == "cpu":
         keep_to(options.threads)

@@ -217,8 +217,13 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 }
 
 /// Of what it may tell: the status and the graph.
+#if CUDART_VERSION >= 13000
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long*,
                                      cudaGraph_t* graph, const cudaGraphNode_t**, const cudaGraphEdgeData**, size_t*) {
+#else
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long*,
+                                     cudaGraph_t* graph, const cudaGraphNode_t**, size_t*) {
+#endif
   return call("cudaStreamGetCaptureInfo", Kind::plain, [&] {
     CapturePtr capture;
     const auto error = capture_status(stream, status, "cudaStreamGetCaptureInfo", &capture);

@@ -86,7 +86,7 @@ void barrier() { static_cast<void>(team().wait(Rendezvous::State::at_block, "the
 
 void warp_barrier() { static_cast<void>(team().wait(Rendezvous::State::at_warp, "the warp's barrier", 0, true)); }
 
-std::array<std::uint64_t, 32> gather(const char* operation, std::uint64_t value) {
+const std::array<std::uint64_t, 32>& gather(const char* operation, std::uint64_t value) {
   return team().wait(Rendezvous::State::at_warp, operation, value, false);
 }
 

@@ -56,7 +56,8 @@ inline thread_local constinit Position here{};
 void barrier();
 /// __syncwarp() of the whole warp.
 void warp_barrier();
-/// What every lane of the warp gives, when all 32 have come with the same `operation`. Orders no memory.
-[[nodiscard]] std::array<std::uint64_t, 32> gather(const char* operation, std::uint64_t value);
+/// What every lane of the warp gives, when all 32 have come with the same `operation`. Orders no memory. The answer is good until
+/// the thread's next barrier or exchange.
+[[nodiscard]] const std::array<std::uint64_t, 32>& gather(const char* operation, std::uint64_t value);
 
 }  // namespace lamella::host_grid

@@ -14,7 +14,8 @@ unsigned Rendezvous::running() const {
 bool Rendezvous::together(unsigned first, unsigned count, State state) const {
   const Member& leader = members_[first];
   return std::all_of(members_.begin() + first, members_.begin() + first + count, [&](const Member& member) {
-    return member.state == state && std::strcmp(member.operation, leader.operation) == 0;
+    return member.state == state &&
+           (member.operation == leader.operation || std::strcmp(member.operation, leader.operation) == 0);
   });
 }
 

@@ -16,6 +16,7 @@ class Rendezvous {
   enum class State { running, at_block, at_warp, ended };
   static constexpr unsigned kWarp = 32;
 
+  /// `threads` is a multiple of kWarp.
   explicit Rendezvous(unsigned threads) : members_(threads), exchanged_(threads / kWarp) {}
 
   [[nodiscard]] unsigned threads() const { return static_cast<unsigned>(members_.size()); }
@@ -32,9 +33,7 @@ class Rendezvous {
   /// Why the threads that wait can never go on, or nothing.
   [[nodiscard]] std::string stuck() const;
   /// What the lanes of the thread's warp gave to the exchange that was last complete.
-  [[nodiscard]] std::array<std::uint64_t, kWarp> values(unsigned thread) const {
-    return thread / kWarp < exchanged_.size() ? exchanged_[thread / kWarp] : std::array<std::uint64_t, kWarp>{};
-  }
+  [[nodiscard]] const std::array<std::uint64_t, kWarp>& values(unsigned thread) const { return exchanged_[thread / kWarp]; }
 
  private:
   struct Member {

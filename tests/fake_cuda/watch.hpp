@@ -11,6 +11,9 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 }
 /// A function whose calls ThreadSanitizer does not record: it begins on one stack and ends on another, or never.
 #define LAMELLA_UNRECORDED __attribute__((no_sanitize_thread))
+#elif defined(__SANITIZE_ADDRESS__)
+#define LAMELLA_UNRECORDED \
+  __attribute__((no_sanitize_address))  // it jumps: AddressSanitizer would forget what it knows of the stack
 #else
 #define LAMELLA_UNRECORDED
 #endif

@@ -5,6 +5,7 @@ function(lamella_target name)
   target_compile_options(${name} PRIVATE
     -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
     -Wno-restrict  # GCC 12 reports it for every string literal + string
+    $<$<BOOL:${CMAKE_UNITY_BUILD}>:-Wno-subobject-linkage>  # of an Impl: GCC takes every file but the first for a header there
     $<$<BOOL:${LAMELLA_WERROR}>:-Werror>)
   # What src/core/math.hpp counts on: loops over it vectorise, and give the same bits on every processor.
   target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off;-fno-math-errno;-fno-trapping-math>)

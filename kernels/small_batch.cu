@@ -5,8 +5,8 @@
 namespace lamella::kernels {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / static_cast<int>(kWarp);
+constexpr int kSmallBatchThreads = 256;
+constexpr int kWarps = kSmallBatchThreads / static_cast<int>(kWarp);
 constexpr int kMostAcross = 8;
 
 template <typename T>
@@ -63,7 +63,7 @@ LAMELLA_DEVICE void add_products(float (&sums)[kRows][kPack<T>], const Small<T>&
 /// A block makes all rows of a few packs of units. Its threads lie side by side along the packs and divide the inputs; their
 /// parts are added lane by lane, then warp by warp.
 template <typename T, int kRows>
-LAMELLA_KERNEL(kThreads)
+LAMELLA_KERNEL(kSmallBatchThreads)
 small_batch_kernel(Small<T> g) {
   constexpr int kWidth = kPack<T>;
   auto& shared = shared_memory<SmallShared<T, kRows>>();
@@ -73,7 +73,7 @@ small_batch_kernel(Small<T> g) {
   const std::int64_t unit0 = block_x() * across * kWidth;
   const std::int64_t unit = unit0 + pack * kWidth;
   float sums[kRows][kWidth] = {};
-  if (unit < g.units) add_products<kRows>(sums, g, unit, thread >> g.across_log2, kThreads >> g.across_log2);
+  if (unit < g.units) add_products<kRows>(sums, g, unit, thread >> g.across_log2, kSmallBatchThreads >> g.across_log2);
   for (unsigned mask = kWarp / 2; mask >= static_cast<unsigned>(across); mask /= 2) {
     LAMELLA_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -91,7 +91,7 @@ small_batch_kernel(Small<T> g) {
   }
   barrier();
   const int columns = across * kWidth;
-  for (int at = thread; at < kRows * columns; at += kThreads) {
+  for (int at = thread; at < kRows * columns; at += kSmallBatchThreads) {
     const int r = at / columns;
     const int c = at % columns;
     const std::int64_t u = unit0 + c;
@@ -108,7 +108,7 @@ cudaError_t launch_small(Small<T> g, cudaStream_t stream) {
   const std::int64_t packs = tiles(g.units, kPack<T>);
   g.across_log2 = packs >= 1024 ? 3 : (packs >= 512 ? 2 : 1);  // few packs a block, so that there are blocks for the whole device
   return launch({.grid = dim3(blocks(tiles(packs, std::int64_t{1} << g.across_log2))),
-                 .threads = kThreads,
+                 .threads = kSmallBatchThreads,
                  .shared = sizeof(SmallShared<T, kRows>),
                  .barriers = true,
                  .stream = stream},

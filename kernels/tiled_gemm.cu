@@ -5,7 +5,7 @@
 namespace lamella::kernels {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kTiledThreads = 256;
 
 /// A block makes kBatch x kUnits results, and walks along the inputs in steps of kInputs. A thread makes every (kBatch /
 /// kRowsOfThread)-th row and every (kUnits / kColumnsOfThread)-th column of that, so that a warp's reads of shared memory are
@@ -19,9 +19,10 @@ struct Tiling {
   static constexpr int kColumns = kColumnsOfThread;
   static constexpr int kAcross = kUnits / kColumns;
   static constexpr int kDown = kBatch / kRows;
-  static_assert(kAcross * kDown == kThreads && kBatch * kInputs % kThreads == 0 && kInputs * kUnits % kThreads == 0);
-  static constexpr int kSrcLoads = kBatch * kInputs / kThreads;
-  static constexpr int kKernelLoads = kInputs * kUnits / kThreads;
+  static_assert(kAcross * kDown == kTiledThreads && kBatch * kInputs % kTiledThreads == 0 &&
+                kInputs * kUnits % kTiledThreads == 0);
+  static constexpr int kSrcLoads = kBatch * kInputs / kTiledThreads;
+  static constexpr int kKernelLoads = kInputs * kUnits / kTiledThreads;
 
   template <typename C>
   struct Shared {
@@ -52,14 +53,14 @@ struct Step {
   LAMELLA_DEVICE void load(const Gemm<T>& g, std::int64_t batch0, std::int64_t units0, std::int64_t inputs0) {
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kSrcLoads; ++n) {
-      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const int at = static_cast<int>(thread_index()) + n * kTiledThreads;
       const std::int64_t b = batch0 + at / Tiles::kInputs;
       const std::int64_t i = inputs0 + at % Tiles::kInputs;
       src[n] = b < g.batch && i < g.inputs ? g.src[b * g.inputs + i] : T{};
     }
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kKernelLoads; ++n) {
-      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const int at = static_cast<int>(thread_index()) + n * kTiledThreads;
       const std::int64_t i = inputs0 + at / Tiles::kUnits;
       const std::int64_t u = units0 + at % Tiles::kUnits;
       kernel[n] = i < g.inputs && u < g.units ? g.kernel[i * g.kernel_stride + u] : T{};
@@ -69,12 +70,12 @@ struct Step {
   LAMELLA_DEVICE void put(typename Tiles::template Shared<C>& shared) const {
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kSrcLoads; ++n) {
-      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const int at = static_cast<int>(thread_index()) + n * kTiledThreads;
       shared.src[at / Tiles::kInputs][at % Tiles::kInputs] = widen<C>(src[n]);
     }
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kKernelLoads; ++n) {
-      const int at = static_cast<int>(thread_index()) + n * kThreads;
+      const int at = static_cast<int>(thread_index()) + n * kTiledThreads;
       shared.kernel[at / Tiles::kUnits][at % Tiles::kUnits] = widen<C>(kernel[n]);
     }
   }
@@ -133,7 +134,7 @@ LAMELLA_DEVICE void block_of_results(const Gemm<T>& g, std::int64_t batch0, std:
 }
 
 template <typename T, typename Tiles>
-LAMELLA_KERNEL(kThreads)
+LAMELLA_KERNEL(kTiledThreads)
 tiled_gemm_kernel(Gemm<T> g) {
   for (std::int64_t u = block_y() * Tiles::kUnits; u < g.units; u += grid_y() * Tiles::kUnits) {
     for (std::int64_t b = block_x() * Tiles::kBatch; b < g.batch; b += grid_x() * Tiles::kBatch)
@@ -145,7 +146,7 @@ template <typename Tiles, typename T>
 cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
   const dim3 grid(blocks(tiles(g.batch, Tiles::kBatch)), blocks(tiles(g.units, Tiles::kUnits), kMaxGridY));
   return launch({.grid = grid,
-                 .threads = kThreads,
+                 .threads = kTiledThreads,
                  .shared = sizeof(typename Tiles::template Shared<ComputeOf<T>>),
                  .barriers = true,
                  .stream = stream},

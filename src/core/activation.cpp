@@ -15,9 +15,9 @@ namespace {
 constexpr double kNoMaximum = std::numeric_limits<double>::infinity();
 
 /// What the table says of one kind, without its formula.
-struct Row {
-  constexpr Row(std::string_view row_name, bool is_internal, bool works_on_rows, int bound,
-                std::initializer_list<ActivationParameter> list)
+struct ActivationRow {
+  constexpr ActivationRow(std::string_view row_name, bool is_internal, bool works_on_rows, int bound,
+                          std::initializer_list<ActivationParameter> list)
       : name(row_name), internal(is_internal), rowwise(works_on_rows), ulp(bound), count(list.size()) {
     std::copy(list.begin(), list.end(), parameters.begin());
   }
@@ -30,16 +30,17 @@ struct Row {
 };
 
 /// In the order of ActivationKind: both are expanded from the same lines.
-constexpr Row kRows[] = {
+constexpr ActivationRow kActivations[] = {
 #define LAMELLA_PARAMETERS(...) (std::initializer_list<ActivationParameter>{__VA_ARGS__})
 #define LAMELLA_ELEMENTWISE(Name, name, parameters, formula, onednn, cudnn, cublaslt, ulp) \
-  Row(name, false, false, ulp, parameters),
-#define LAMELLA_INTERNAL(Name, name, parameters, formula, onednn, cudnn, cublaslt, ulp) Row(name, true, false, ulp, parameters),
-#define LAMELLA_ROWWISE(Name, name, parameters) Row(name, false, true, 0, parameters),
+  ActivationRow(name, false, false, ulp, parameters),
+#define LAMELLA_INTERNAL(Name, name, parameters, formula, onednn, cudnn, cublaslt, ulp) \
+  ActivationRow(name, true, false, ulp, parameters),
+#define LAMELLA_ROWWISE(Name, name, parameters) ActivationRow(name, false, true, 0, parameters),
 #include <lamella/activation.def>
 };
 
-constexpr const Row& row_of(ActivationKind kind) noexcept { return kRows[static_cast<std::size_t>(kind)]; }
+constexpr const ActivationRow& row_of(ActivationKind kind) noexcept { return kActivations[static_cast<std::size_t>(kind)]; }
 
 /// A name that is not in a row of its own; `parameters` take the place of the defaults of `kind`.
 struct OtherName {
@@ -65,7 +66,7 @@ constexpr OtherName kOtherNames[] = {
 
 std::vector<std::string_view> sorted_names() {
   std::vector<std::string_view> names;
-  for (const Row& row : kRows) {
+  for (const ActivationRow& row : kActivations) {
     if (!row.internal) names.push_back(row.name);
   }
   for (const OtherName& other : kOtherNames) {
@@ -124,8 +125,9 @@ std::span<const std::string_view> activation_names() noexcept {
 }
 
 ActivationSpec activation(std::string_view keras_name) {
-  for (std::size_t i = 0; i < std::size(kRows); ++i) {
-    if (!kRows[i].internal && kRows[i].name == keras_name) return with_defaults(static_cast<ActivationKind>(i), keras_name);
+  for (std::size_t i = 0; i < std::size(kActivations); ++i) {
+    if (!kActivations[i].internal && kActivations[i].name == keras_name)
+      return with_defaults(static_cast<ActivationKind>(i), keras_name);
   }
   for (const OtherName& other : kOtherNames) {
     if (other.name != keras_name) continue;
@@ -140,7 +142,7 @@ std::string_view name(ActivationKind kind) noexcept { return row_of(kind).name; 
 bool is_rowwise(ActivationKind kind) noexcept { return row_of(kind).rowwise; }
 
 std::span<const ActivationParameter> parameters_of(ActivationKind kind) noexcept {
-  const Row& row = row_of(kind);
+  const ActivationRow& row = row_of(kind);
   return {row.parameters.data(), row.count};
 }
 

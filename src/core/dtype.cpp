@@ -9,27 +9,27 @@
 namespace lamella {
 namespace {
 
-struct Row {
+struct DTypeRow {
   DType dtype;
   std::string_view name;
   std::size_t size;
 };
-constexpr std::array<Row, 7> kRows{{{DType::float32, "float32", 4},
-                                    {DType::float16, "float16", 2},
-                                    {DType::bfloat16, "bfloat16", 2},
-                                    {DType::float64, "float64", 8},
-                                    {DType::int8, "int8", 1},
-                                    {DType::uint8, "uint8", 1},
-                                    {DType::int32, "int32", 4}}};
+constexpr std::array<DTypeRow, 7> kDTypes{{{DType::float32, "float32", 4},
+                                           {DType::float16, "float16", 2},
+                                           {DType::bfloat16, "bfloat16", 2},
+                                           {DType::float64, "float64", 8},
+                                           {DType::int8, "int8", 1},
+                                           {DType::uint8, "uint8", 1},
+                                           {DType::int32, "int32", 4}}};
 
 }  // namespace
 
-std::size_t size_of(DType dtype) noexcept { return kRows[static_cast<std::size_t>(dtype)].size; }
-std::string_view name(DType dtype) noexcept { return kRows[static_cast<std::size_t>(dtype)].name; }
+std::size_t size_of(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)].size; }
+std::string_view name(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)].name; }
 
 DType dtype_of(std::string_view name) {
   std::string known;
-  for (const Row& row : kRows) {
+  for (const DTypeRow& row : kDTypes) {
     if (row.name == name) return row.dtype;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }

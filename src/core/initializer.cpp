@@ -18,28 +18,28 @@ namespace lamella {
 namespace {
 
 /// The class, its snake name, and how it is drawn where it is a VarianceScaling with other defaults.
-struct Row {
+struct InitializerRow {
   std::string_view name;
   std::string_view snake;
   double scale = 0.0;  ///< 0: not of that family
   std::string_view mode;
   std::string_view distribution;
 };
-constexpr std::array<Row, 15> kRows{{{"Zeros", "zeros", 0.0, "", ""},
-                                     {"Ones", "ones", 0.0, "", ""},
-                                     {"Constant", "constant", 0.0, "", ""},
-                                     {"Identity", "identity", 0.0, "", ""},
-                                     {"RandomNormal", "random_normal", 0.0, "", ""},
-                                     {"RandomUniform", "random_uniform", 0.0, "", ""},
-                                     {"TruncatedNormal", "truncated_normal", 0.0, "", ""},
-                                     {"VarianceScaling", "variance_scaling", 0.0, "", ""},
-                                     {"GlorotUniform", "glorot_uniform", 1.0, "fan_avg", "uniform"},
-                                     {"GlorotNormal", "glorot_normal", 1.0, "fan_avg", "truncated_normal"},
-                                     {"HeUniform", "he_uniform", 2.0, "fan_in", "uniform"},
-                                     {"HeNormal", "he_normal", 2.0, "fan_in", "truncated_normal"},
-                                     {"LecunUniform", "lecun_uniform", 1.0, "fan_in", "uniform"},
-                                     {"LecunNormal", "lecun_normal", 1.0, "fan_in", "truncated_normal"},
-                                     {"Orthogonal", "orthogonal", 0.0, "", ""}}};
+constexpr std::array<InitializerRow, 15> kInitializers{{{"Zeros", "zeros", 0.0, "", ""},
+                                                        {"Ones", "ones", 0.0, "", ""},
+                                                        {"Constant", "constant", 0.0, "", ""},
+                                                        {"Identity", "identity", 0.0, "", ""},
+                                                        {"RandomNormal", "random_normal", 0.0, "", ""},
+                                                        {"RandomUniform", "random_uniform", 0.0, "", ""},
+                                                        {"TruncatedNormal", "truncated_normal", 0.0, "", ""},
+                                                        {"VarianceScaling", "variance_scaling", 0.0, "", ""},
+                                                        {"GlorotUniform", "glorot_uniform", 1.0, "fan_avg", "uniform"},
+                                                        {"GlorotNormal", "glorot_normal", 1.0, "fan_avg", "truncated_normal"},
+                                                        {"HeUniform", "he_uniform", 2.0, "fan_in", "uniform"},
+                                                        {"HeNormal", "he_normal", 2.0, "fan_in", "truncated_normal"},
+                                                        {"LecunUniform", "lecun_uniform", 1.0, "fan_in", "uniform"},
+                                                        {"LecunNormal", "lecun_normal", 1.0, "fan_in", "truncated_normal"},
+                                                        {"Orthogonal", "orthogonal", 0.0, "", ""}}};
 constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAliases{{{"normal", "RandomNormal"},
                                                                                  {"uniform", "RandomUniform"},
                                                                                  {"one", "Ones"},
@@ -47,11 +47,11 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kAliases{
                                                                                  {"IdentityInitializer", "Identity"},
                                                                                  {"OrthogonalInitializer", "Orthogonal"}}};
 
-const Row& row_of(std::string_view given) {
+const InitializerRow& initializer_row(std::string_view given) {
   std::string_view name = given;
   for (const auto& [alias, meant] : kAliases) name = given == alias ? meant : name;
   std::string known;
-  for (const Row& row : kRows) {
+  for (const InitializerRow& row : kInitializers) {
     if (row.name == name || row.snake == name) return row;
     known += (known.empty() ? "" : ", ") + std::string(row.snake);
   }
@@ -102,7 +102,7 @@ core::Distribution scaled(const Initializer& initializer, double scale, std::str
                                                       "', allowed truncated_normal, normal, untruncated_normal, uniform"));
 }
 
-core::Distribution distribution_of(const Initializer& initializer, const Row& row, const Shape& shape) {
+core::Distribution distribution_of(const Initializer& initializer, const InitializerRow& row, const Shape& shape) {
   using Kind = core::Distribution::Kind;
   if (row.scale > 0.0) return scaled(initializer, row.scale, row.mode, row.distribution, shape);
   if (row.name == "VarianceScaling")
@@ -193,7 +193,7 @@ std::string json_axes(const std::vector<int>& axes) {
 
 }  // namespace
 
-Initializer::Initializer(std::string_view name) : class_name(row_of(name).name) {}
+Initializer::Initializer(std::string_view name) : class_name(initializer_row(name).name) {}
 
 Initializer Initializer::zeros() { return {"Zeros"}; }
 Initializer Initializer::ones() { return {"Ones"}; }
@@ -251,7 +251,7 @@ std::string Initializer::config_json() const {
   const auto add_text = [&](std::string_view key, const std::string& text) {
     add(key, core::concat('"', core::escaped(text), '"'));
   };
-  const Row& row = row_of(class_name);
+  const InitializerRow& row = initializer_row(class_name);
   if (row.name == "Constant") add("value", json_number(value));
   if (row.name == "Identity" || row.name == "Orthogonal") add("gain", json_number(gain));
   if (row.name == "RandomNormal" || row.name == "TruncatedNormal") {
@@ -278,7 +278,7 @@ std::string Initializer::config_json() const {
 }
 
 Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtype, std::uint64_t seed) {
-  const Row& row = row_of(initializer.class_name);
+  const InitializerRow& row = initializer_row(initializer.class_name);
   if (row.name == "Zeros") return Tensor::zeros(shape, dtype);
   if (row.name == "Ones") return filled(shape, 1.0).to(dtype);
   if (row.name == "Constant") return filled(shape, initializer.value).to(dtype);

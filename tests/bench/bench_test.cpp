@@ -96,7 +96,7 @@ TEST(BenchMeasure, TakesFewSamplesOfLongCallsAndNeverLessThanTheFewest) {
   EXPECT_EQ(measure(slower, call, {})[0].samples, Settings{}.fewest_samples);
 }
 
-Ceilings ceilings() {
+Ceilings known_ceilings() {
   Ceilings made;
   made.copies = {{1000, 100}, {10000, 50}, {100000, 10}};  // bytes a microsecond
   made.products[DType::float32] = 1000;
@@ -104,25 +104,25 @@ Ceilings ceilings() {
 }
 
 TEST(BenchFloor, IsTheSlowestOfBytesAndFlopsStepByStep) {
-  const Floor memory = floor_of({{.bytes = 500, .flops = 100}}, ceilings(), DType::float32, false);
+  const Floor memory = floor_of({{.bytes = 500, .flops = 100}}, known_ceilings(), DType::float32, false);
   EXPECT_DOUBLE_EQ(memory.us, 5);
   EXPECT_EQ(memory.bound_by, "memory");
   const Floor arithmetic =
-      floor_of({{.bytes = 500, .flops = 9000}, {.bytes = 500, .flops = 0}}, ceilings(), DType::float32, false);
+      floor_of({{.bytes = 500, .flops = 9000}, {.bytes = 500, .flops = 0}}, known_ceilings(), DType::float32, false);
   EXPECT_DOUBLE_EQ(arithmetic.us, 9 + 5);  // all steps together fit the first level
   EXPECT_EQ(arithmetic.bound_by, "arithmetic");
-  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 1001}}, ceilings(), DType::float32, false).us, 1001.0 / 50);
-  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 1e6}}, ceilings(), DType::float32, false).us, 1e5);
-  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 500}}, ceilings(), DType::float32, true).us, 50);
+  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 1001}}, known_ceilings(), DType::float32, false).us, 1001.0 / 50);
+  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 1e6}}, known_ceilings(), DType::float32, false).us, 1e5);
+  EXPECT_DOUBLE_EQ(floor_of({{.bytes = 500}}, known_ceilings(), DType::float32, true).us, 50);
 }
 
 TEST(BenchFloor, NamesTheLaunchAndTheCallWhereTheyAreMore) {
-  Ceilings gpu = ceilings();
+  Ceilings gpu = known_ceilings();
   gpu.launch_us = 7;
   const Floor launch = floor_of({{.bytes = 500}, {.bytes = 100}}, gpu, DType::float32, false);
   EXPECT_DOUBLE_EQ(launch.us, 14);
   EXPECT_EQ(launch.bound_by, "launch");
-  Ceilings cpu = ceilings();
+  Ceilings cpu = known_ceilings();
   cpu.call_us = 6;
   EXPECT_EQ(floor_of({{.bytes = 500}}, cpu, DType::float32, false).bound_by, "call");
   EXPECT_DOUBLE_EQ(floor_of({{.bytes = 500}}, cpu, DType::float32, false).us, 5);

@@ -8,6 +8,7 @@
 #include "cli/bench/grid.hpp"
 #include "cli/bench/output.hpp"
 #include "cli/bench/runner.hpp"
+#include "effort.hpp"
 #include "scripted_clock.hpp"
 
 namespace lamella::bench {
@@ -56,6 +57,7 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
   }
   for (const Row& row : rows) EXPECT_EQ(row.error, "") << row_name(row);  // each has a kind of fusion that it does
 
+  if (test::kOneCaseOf > 1) return;
   Cell large = kCell;
   large.batch = 512;
   large.width = 256;
@@ -109,10 +111,12 @@ TEST(BenchRunner, RefusesWhatIsNoisyAndCountsNoSpeedupFromIt) {
 
 TEST(BenchRunner, ChecksEveryLevelDtypeAndAwkwardSize) {
   ScriptedClock clock([] { return 50.0; });
+  test::Thinning thinning;
   for (const Level level : {Level::activation, Level::layer, Level::model}) {
     for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
       for (const std::int64_t size : {1, 7, 129}) {
         for (const char* activation : {"gelu", "softmax"}) {
+          if (thinning.leaves_out()) continue;
           const Cell cell{.level = level,
                           .batch = size,
                           .width = size,

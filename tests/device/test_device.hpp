@@ -9,15 +9,10 @@
 #include "core/backend.hpp"
 #include "ops/engine.hpp"
 
-/// The same tests run on every device: a program of tests/device and tests/model is built once a device, LAMELLA_TEST_DEVICE
-/// being its name.
-#ifndef LAMELLA_TEST_DEVICE
-#define LAMELLA_TEST_DEVICE "cpu"
-#endif
-
 namespace lamella::test {
 
-[[nodiscard]] inline Device device() { return Device::parse(LAMELLA_TEST_DEVICE); }
+/// The device of this program: tests of every device are compiled once and linked with on_cpu.cpp or on_cuda.cpp.
+[[nodiscard]] Device device();
 
 [[nodiscard]] inline ops::OpSet& device_ops() { return device().is_cuda() ? core::cuda_backend().ops() : ops::cpu_ops(); }
 

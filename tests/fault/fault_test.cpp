@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each allocation and each system call of a scenario fails in turn, once and for ever: nothing leaks, nothing crashes, every
 // failure is an error of ours, and the same objects then work as if nothing had been.
+#include "effort.hpp"
 #include "fault/faults.hpp"
 
 #include <gmock/gmock.h>
@@ -68,7 +69,7 @@ std::size_t loop(const Scenario& scenario, bool forever) {
   scenario.action();  // what is made once for the whole process is made now
   const std::vector<std::byte> wanted = scenario.result ? scenario.result() : std::vector<std::byte>{};
   std::size_t total = 0;
-  for (std::size_t n = 1; n < kMostCalls && !::testing::Test::HasFailure(); ++n) {
+  for (std::size_t n = 1; n < kMostCalls && !::testing::Test::HasFailure(); n += test::kOneCaseOf) {
     const std::size_t files = fault::open_files();
     const std::size_t blocks = fault::live_blocks();
     fault::arm(n, forever);

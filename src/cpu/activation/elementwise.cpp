@@ -9,7 +9,7 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;
+constexpr std::int64_t kElementBlock = 1024;
 
 template <typename T>
 void run(const Epilogue& epilogue, const ops::Args& args, std::int64_t begin, std::int64_t end) {
@@ -18,9 +18,9 @@ void run(const Epilogue& epilogue, const ops::Args& args, std::int64_t begin, st
   if constexpr (std::is_same_v<T, float>) {
     epilogue(dst + begin, src + begin, nullptr, end - begin);
   } else {
-    float block[kBlock];
-    for (std::int64_t i = begin; i < end; i += kBlock) {
-      const std::int64_t n = std::min(kBlock, end - i);
+    float block[kElementBlock];
+    for (std::int64_t i = begin; i < end; i += kElementBlock) {
+      const std::int64_t n = std::min(kElementBlock, end - i);
       widen(block, src + i, dtype_v<T>, n);
       epilogue(block, block, nullptr, n);
       narrow(dst + i, block, dtype_v<T>, n);

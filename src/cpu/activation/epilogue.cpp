@@ -9,23 +9,24 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 64;
+constexpr std::int64_t kEpilogueBlock = 64;
 
 /// One block of fixed length: the compiler makes vectors of it, and every element takes the same path.
 template <typename Op, bool kBias>
 LAMELLA_HD void block(float* dst, const float* src, const float* bias, float p0, float p1, float p2) {
-  float values[kBlock];
-  for (std::int64_t i = 0; i < kBlock; ++i) values[i] = Op::apply(kBias ? src[i] + bias[i] : src[i], p0, p1, p2);
-  for (std::int64_t i = 0; i < kBlock; ++i) dst[i] = values[i];
+  float values[kEpilogueBlock];
+  for (std::int64_t i = 0; i < kEpilogueBlock; ++i) values[i] = Op::apply(kBias ? src[i] + bias[i] : src[i], p0, p1, p2);
+  for (std::int64_t i = 0; i < kEpilogueBlock; ++i) dst[i] = values[i];
 }
 
 template <typename Op, bool kBias>
 LAMELLA_HD void loop(float* dst, const float* src, const float* bias, std::int64_t n, const float* p) {
   std::int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) block<Op, kBias>(dst + i, src + i, kBias ? bias + i : nullptr, p[0], p[1], p[2]);
+  for (; i + kEpilogueBlock <= n; i += kEpilogueBlock)
+    block<Op, kBias>(dst + i, src + i, kBias ? bias + i : nullptr, p[0], p[1], p[2]);
   if (i == n) return;
-  float tail[kBlock] = {};
-  float tail_bias[kBlock] = {};
+  float tail[kEpilogueBlock] = {};
+  float tail_bias[kEpilogueBlock] = {};
   const auto bytes = static_cast<std::size_t>(n - i) * sizeof(float);
   __builtin_memcpy(tail, src + i, bytes);
   if (kBias) __builtin_memcpy(tail_bias, bias + i, bytes);

@@ -90,7 +90,7 @@ void compute(const ops::PlanContext& context, const ActivationSpec& activation, 
   context.backend->copy(device, y.data(), memory.get(), y.size_bytes());
 }
 
-class Engine final : public ActivationEngine {
+class CudnnActivationEngine final : public ActivationEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cudnn_activation"; }
   [[nodiscard]] std::string refuses(const ops::ActivationDesc& d, const ops::PlanContext& context) const override {
@@ -111,7 +111,7 @@ class Engine final : public ActivationEngine {
 }  // namespace
 
 const ActivationEngine& cudnn_activation_engine() {
-  static const Engine engine;
+  static const CudnnActivationEngine engine;
   return engine;
 }
 

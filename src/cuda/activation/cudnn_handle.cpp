@@ -6,7 +6,7 @@
 namespace lamella::cuda {
 namespace {
 
-cudnnDataType_t data_type(DType dtype) {
+cudnnDataType_t cudnn_type(DType dtype) {
   switch (dtype) {
     case DType::float16:
       return CUDNN_DATA_HALF;
@@ -48,7 +48,7 @@ cudnnHandle_t CudnnHandle::on(cudaStream_t stream) {
 
 CudnnTensor::CudnnTensor(DType dtype, int n, int c, int h, int w, int device) {
   check(cudnnCreateTensorDescriptor(&tensor_), device, "cudnnCreateTensorDescriptor");
-  const cudnnStatus_t status = cudnnSetTensor4dDescriptor(tensor_, CUDNN_TENSOR_NCHW, data_type(dtype), n, c, h, w);
+  const cudnnStatus_t status = cudnnSetTensor4dDescriptor(tensor_, CUDNN_TENSOR_NCHW, cudnn_type(dtype), n, c, h, w);
   if (status == CUDNN_STATUS_SUCCESS) return;
   static_cast<void>(cudnnDestroyTensorDescriptor(tensor_));
   check(status, device, "cudnnSetTensor4dDescriptor");

@@ -5,7 +5,7 @@
 namespace lamella::cuda {
 namespace {
 
-class Engine final : public ActivationEngine {
+class ElementwiseEngine final : public ActivationEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "elementwise_kernel"; }
   [[nodiscard]] std::string refuses(const ops::ActivationDesc&, const ops::PlanContext&) const override { return {}; }
@@ -20,7 +20,7 @@ class Engine final : public ActivationEngine {
 }  // namespace
 
 const ActivationEngine& elementwise_engine() {
-  static const Engine engine;
+  static const ElementwiseEngine engine;
   return engine;
 }
 

@@ -100,7 +100,7 @@ class EpiloguePlan final : public ops::Plan {
   Product product_;
 };
 
-class Engine final : public DenseEngine {
+class CublasLtEpilogueEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cublaslt_epilogue"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
@@ -131,7 +131,7 @@ class Engine final : public DenseEngine {
 }  // namespace
 
 const DenseEngine& cublaslt_epilogue_engine() {
-  static const Engine engine;
+  static const CublasLtEpilogueEngine engine;
   return engine;
 }
 

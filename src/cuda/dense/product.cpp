@@ -16,7 +16,7 @@ constexpr std::size_t kWorkspace = std::size_t{32} << 20U;
 constexpr int kCandidates = 16;
 constexpr std::uint32_t kAligned = 16;
 
-cudaDataType_t data_type(DType dtype) {
+cudaDataType_t cuda_type(DType dtype) {
   switch (dtype) {
     case DType::float16:
       return CUDA_R_16F;
@@ -77,7 +77,7 @@ using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
 
 void make_layout(Layout& layout, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t stride, int device) {
-  check(cublasLtMatrixLayoutCreate(layout.address(), data_type(dtype), static_cast<std::uint64_t>(rows),
+  check(cublasLtMatrixLayoutCreate(layout.address(), cuda_type(dtype), static_cast<std::uint64_t>(rows),
                                    static_cast<std::uint64_t>(columns), stride),
         device, "cublasLtMatrixLayoutCreate");
 }
@@ -92,7 +92,7 @@ struct Product::Impl {
           "cublasLtMatmulDescCreate");
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, lt_epilogue(d.epilogue));
     if (has_bias(d.epilogue)) {
-      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(d.src));
+      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cuda_type(d.src));
       set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     }
     make_layout(a, d.src, d.units, d.inputs, d.kernel_stride, device);

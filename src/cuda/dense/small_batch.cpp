@@ -6,7 +6,7 @@
 namespace lamella::cuda {
 namespace {
 
-class Engine final : public DenseEngine {
+class SmallBatchEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_batch"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
@@ -35,7 +35,7 @@ class Engine final : public DenseEngine {
 }  // namespace
 
 const DenseEngine& small_batch_engine() {
-  static const Engine engine;
+  static const SmallBatchEngine engine;
   return engine;
 }
 

@@ -6,7 +6,7 @@
 namespace lamella::cuda {
 namespace {
 
-class Engine final : public DenseEngine {
+class TiledEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "tiled"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
@@ -29,7 +29,7 @@ class Engine final : public DenseEngine {
 }  // namespace
 
 const DenseEngine& tiled_engine() {
-  static const Engine engine;
+  static const TiledEngine engine;
   return engine;
 }
 

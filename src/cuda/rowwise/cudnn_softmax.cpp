@@ -33,7 +33,7 @@ class SoftmaxPlan final : public ops::Plan {
   CudnnScales scales_;
 };
 
-class Engine final : public RowwiseEngine {
+class CudnnSoftmaxEngine final : public RowwiseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cudnn_softmax"; }
   [[nodiscard]] std::string refuses(const ops::RowwiseDesc& d, const ops::PlanContext&) const override {
@@ -53,7 +53,7 @@ class Engine final : public RowwiseEngine {
 }  // namespace
 
 const RowwiseEngine& cudnn_softmax_engine() {
-  static const Engine engine;
+  static const CudnnSoftmaxEngine engine;
   return engine;
 }
 

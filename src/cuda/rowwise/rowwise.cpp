@@ -5,7 +5,7 @@
 namespace lamella::cuda {
 namespace {
 
-class Engine final : public RowwiseEngine {
+class RowwiseKernelEngine final : public RowwiseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "rowwise_kernel"; }
   [[nodiscard]] std::string refuses(const ops::RowwiseDesc&, const ops::PlanContext&) const override { return {}; }
@@ -25,7 +25,7 @@ class Engine final : public RowwiseEngine {
 }  // namespace
 
 const RowwiseEngine& rowwise_engine() {
-  static const Engine engine;
+  static const RowwiseKernelEngine engine;
   return engine;
 }
 

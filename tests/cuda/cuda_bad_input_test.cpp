@@ -19,12 +19,14 @@ class CudaBadInputTest : public CudaTest {
   void SetUp() override {
     restart_cuda({.devices = 2});
     x_ = random_rows(6, 7);
-    Options options = on_cuda();
-    options.engine = "gemm_then_epilogue";  // the quickest on the double
+    set_to_work(on_cuda());
+  }
+  void TearDown() override { bystander_.reset(); }
+
+  void set_to_work(const Options& options) {
     bystander_.emplace(small_spec(), options);
     for (int i = 0; i < 3; ++i) bits_ = values_of(bystander_->predict(x_));
   }
-  void TearDown() override { bystander_.reset(); }
 
   /// Makes the mistake twice: each time the error is this one, nothing stays behind, and the bystander gives the same bits.
   template <typename Kind, typename F>
@@ -168,6 +170,9 @@ TEST_F(CudaBadInputTest, TensorsOfAnotherDevice) {
 /// Nobody can give one session to two threads: Model lends each call one of its own. So whenever a thread steps in between two
 /// calls of another, both are right, and the double, which watches library handles and streams, has nothing to say.
 TEST_F(CudaBadInputTest, ASessionIsNeverUsedByTwoThreadsAtOnce) {
+  Options options = on_cuda();
+  options.engine = "gemm_then_epilogue";  // the quickest on the double: there are hundreds of rounds
+  set_to_work(options);
   const Tensor others = random_rows(6, 7, 9);
   const auto wanted = values_of(bystander_->predict(others));
   Tensor src = x_.to(Device::cuda(0));

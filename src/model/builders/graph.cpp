@@ -18,14 +18,20 @@ class Ordering {
     for (const KerasTensor& input : inputs.values) given_.insert(input.call().get());
   }
 
-  /// Depth first, inputs before what they are given to.
-  void visit(const CallState* call) {
-    if (!visited_.insert(call).second) return;
-    found_.emplace(call->layer.get(), static_cast<int>(found_.size()));
-    LAMELLA_EXPECTS(!is_input(*call->layer) || given_.contains(call), value, "[Functional] an output depends on Input '",
-                    core::escaped(shown_name(*call->layer)), "', which is not among the inputs");
-    for (const KerasTensor& input : call->inputs.values) visit(input.call().get());
-    calls_.push_back(call);
+  /// Depth first, inputs before what they are given to. No recursion: a graph may be deeper than a thread's stack.
+  void visit(const CallState* output) {
+    std::vector<Step> path;
+    enter(output, path);
+    while (!path.empty()) {
+      Step& step = path.back();
+      const auto& inputs = step.call->inputs.values;
+      if (step.entered < inputs.size()) {
+        enter(inputs[step.entered++].call().get(), path);
+      } else {
+        calls_.push_back(step.call);
+        path.pop_back();
+      }
+    }
   }
 
   std::vector<const CallState*> finish() {
@@ -54,6 +60,18 @@ class Ordering {
   }
 
  private:
+  struct Step {
+    const CallState* call;
+    std::size_t entered = 0;  // of its inputs
+  };
+  void enter(const CallState* call, std::vector<Step>& path) {
+    if (!visited_.insert(call).second) return;
+    found_.emplace(call->layer.get(), static_cast<int>(found_.size()));
+    LAMELLA_EXPECTS(!is_input(*call->layer) || given_.contains(call), value, "[Functional] an output depends on Input '",
+                    core::escaped(shown_name(*call->layer)), "', which is not among the inputs");
+    path.push_back({.call = call});
+  }
+
   std::set<const CallState*> given_;
   std::set<const CallState*> visited_;
   std::map<const LayerState*, int> found_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "team.hpp"
+
 #include <algorithm>
 #include <exception>
 #include <iterator>
@@ -10,7 +12,6 @@
 
 #include "fiber.hpp"
 #include "grid.hpp"
-#include "team.hpp"
 #include "watch.hpp"
 
 namespace lamella::host_grid {

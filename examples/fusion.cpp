@@ -11,17 +11,12 @@
 
 namespace {
 
-/// Median of 21 timings, in microseconds a call.
-double median_us(const lamella::Model& model, const lamella::Tensor& x, lamella::Tensor& y) {
-  std::vector<double> samples;
-  for (int i = 0; i < 21; ++i) {
-    constexpr int kCalls = 20;
-    const auto begin = std::chrono::steady_clock::now();
-    for (int c = 0; c < kCalls; ++c) model.predict_into(x, y);
-    samples.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() / kCalls);
-  }
-  std::nth_element(samples.begin(), samples.begin() + 10, samples.end());
-  return samples[10];
+/// Microseconds a call.
+double time_us(const lamella::Model& model, const lamella::Tensor& x, lamella::Tensor& y) {
+  constexpr int kCalls = 10;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int c = 0; c < kCalls; ++c) model.predict_into(x, y);
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() / kCalls;
 }
 
 }  // namespace
@@ -43,8 +38,12 @@ int main(int argc, char** argv) {
     std::normal_distribution<float> normal;
     for (float& v : x.span<float>()) v = normal(random);
     lamella::Tensor y = fused_model.predict(x);
-    const double fused = median_us(fused_model, x, y);
-    const double separate = median_us(unfused_model, x, y);
+    double fused = time_us(fused_model, x, y);
+    double separate = time_us(unfused_model, x, y);
+    for (int i = 0; i < 100; ++i) {  // the best of each, in turns: what else the machine does is no part of it
+      fused = std::min(fused, time_us(fused_model, x, y));
+      separate = std::min(separate, time_us(unfused_model, x, y));
+    }
     std::printf("%lld rows: fused %.1f us, unfused %.1f us a call: %.2f times as fast\n", static_cast<long long>(shape[0]), fused,
                 separate, separate / fused);
   } catch (const std::exception& error) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fiber.hpp"
 
-#include <ucontext.h>
-
 #include "watch.hpp"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -19,15 +17,26 @@ thread_local Fiber* entering = nullptr;
 // Each a function of its own, as the builtins want it: none is left by the jump that comes back to it.
 [[gnu::noinline]] LAMELLA_UNRECORDED void jump(void** to) { __builtin_longjmp(to, 1); }
 
-[[gnu::noinline]] LAMELLA_UNRECORDED void exchange(void** from, void** to) {
-  if (__builtin_setjmp(from) == 0) jump(to);
-}
-
-[[gnu::noinline]] LAMELLA_UNRECORDED void exchange_first(void** from, const ucontext_t& to) {
-  if (__builtin_setjmp(from) == 0) setcontext(&to);
+/// `first`: where nobody has left `to` yet.
+[[gnu::noinline]] LAMELLA_UNRECORDED void exchange(void** from, void** to, const ucontext_t* first) {
+  if (__builtin_setjmp(from) != 0) return;
+  if (first != nullptr) setcontext(first);
+  jump(to);
 }
 
 }  // namespace
+
+LAMELLA_UNRECORDED void Fiber::cross(Place& from, Place& to, const ucontext_t* first) {
+#ifdef __SANITIZE_ADDRESS__
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(&fake_stack, to.stack, to.stack_bytes);
+#endif
+  watch::switch_to(to.watched);
+  exchange(from.registers.data(), to.registers.data(), first);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(fake_stack, &to.stack, &to.stack_bytes);
+#endif
+}
 
 LAMELLA_UNRECORDED Fiber::Fiber() : stack_(new unsigned char[kStackBytes]) {
   inside_ = {.registers = {}, .stack = stack_.get(), .stack_bytes = kStackBytes, .watched = watch::create()};
@@ -38,15 +47,7 @@ LAMELLA_UNRECORDED Fiber::Fiber() : stack_(new unsigned char[kStackBytes]) {
   first.uc_stack.ss_size = kStackBytes;
   makecontext(&first, &Fiber::enter, 0);
   entering = this;
-#ifdef __SANITIZE_ADDRESS__
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, inside_.stack, inside_.stack_bytes);
-#endif
-  watch::switch_to(inside_.watched);
-  exchange_first(outside_.registers.data(), first);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#endif
+  cross(outside_, inside_, &first);
 }
 
 Fiber::~Fiber() { watch::destroy(inside_.watched); }
@@ -63,28 +64,10 @@ LAMELLA_UNRECORDED void Fiber::enter() {
 }
 
 LAMELLA_UNRECORDED void Fiber::resume() {
-#ifdef __SANITIZE_ADDRESS__
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, inside_.stack, inside_.stack_bytes);
-#endif
   outside_.watched = watch::current();
-  watch::switch_to(inside_.watched);
-  exchange(outside_.registers.data(), inside_.registers.data());
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
-#endif
+  cross(outside_, inside_);
 }
 
-LAMELLA_UNRECORDED void Fiber::leave() {
-#ifdef __SANITIZE_ADDRESS__
-  void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(&fake_stack, outside_.stack, outside_.stack_bytes);
-#endif
-  watch::switch_to(outside_.watched);
-  exchange(inside_.registers.data(), outside_.registers.data());
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(fake_stack, &outside_.stack, &outside_.stack_bytes);
-#endif
-}
+LAMELLA_UNRECORDED void Fiber::leave() { cross(inside_, outside_); }
 
 }  // namespace lamella::host_grid

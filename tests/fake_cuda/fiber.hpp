@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ucontext.h>
+
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -36,6 +38,7 @@ class Fiber {
     void* watched = nullptr;
   };
   static void enter();
+  static void cross(Place& from, Place& to, const ucontext_t* first = nullptr);
 
   std::unique_ptr<unsigned char[]> stack_;
   void (*job_)(void*) = nullptr;

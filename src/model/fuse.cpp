@@ -144,7 +144,9 @@ class Fuser {
           for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
           return Tensor::of<double>(values, before[0].shape()).to(dtype);
         });
-    ConstantsPool::Values constants{kernel};
+    ConstantsPool::Values constants;
+    constants.reserve(2);
+    constants.push_back(kernel);
     if (dense->has_bias)
       constants.push_back(
           pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));

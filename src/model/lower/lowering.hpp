@@ -12,8 +12,8 @@
 
 namespace lamella::model {
 
-/// Builds the graph of one model. lower.cpp: values, steps and the walk over nodes; lower_layers.cpp: one function a kind of
-/// layer.
+/// Builds the graph of one model. lowering.cpp has values, steps and the walk over nodes; the files beside it have one function
+/// for each kind of layer.
 class Lowering {
  public:
   Lowering(const Options& options, ConstantsPool& pool);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/lower.hpp"
+#include "model/lower/lowering.hpp"
 
 #include <algorithm>
 

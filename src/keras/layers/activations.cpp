@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dense and the layers of activations.
+#include <optional>
+
+#include "keras/layers/parsers.hpp"
+
+namespace lamella::keras {
+namespace {
+
+ActivationSpec named(const std::string& name, const Fields& fields, const char* key, const Reading& reading) {
+  if (name.find('>') != std::string::npos)
+    fields.fail_field(ErrorCode::unsupported, key, core::concat("got '", core::escaped(name), "', a custom function"));
+  try {
+    const ActivationSpec spec = activation(name);
+    if (spec.kind == ActivationKind::HardSigmoid && reading.keras2_hard_sigmoid)
+      return {.kind = ActivationKind::HardSigmoidKeras2};
+    return spec;
+  } catch (const ArgumentError& error) {
+    fields.fail_field(ErrorCode::value, key, core::concat("got '", core::escaped(name), "': ", error.what()));
+  }
+}
+
+/// A string, a serialized function, a serialized layer, or null.
+void read_activation(const Fields& fields, const std::string& path, Reading& reading, ActivationSpec& spec,
+                     std::shared_ptr<LayerTree>& layer) {
+  if (!fields.has("activation")) return;
+  const Json& value = fields.at("activation");
+  if (value.is_string()) {
+    spec = named(value.get<std::string>(), fields, "activation", reading);
+    return;
+  }
+  if (value.is_object() && !value.contains("class_name") && value.contains("value") && value.at("value").is_array()) {
+    fields.fail_field(ErrorCode::unsafe, "activation", "is a lambda, Python code, which lamella never runs");
+  }
+  if (!value.is_object() || !value.contains("class_name") || !value.at("class_name").is_string()) {
+    fields.fail_field(ErrorCode::value, "activation", "is neither a name nor a serialized object");
+  }
+  const std::string class_name = value.at("class_name");
+  if (class_name == "__lambda__" || class_name == "Lambda")
+    fields.fail_field(ErrorCode::unsafe, "activation", "is Python code, which lamella never runs");
+  if (class_name == "function") {
+    const bool builtin = value.contains("config") && value.at("config").is_string();
+    if (!builtin) fields.fail_field(ErrorCode::unsupported, "activation", "is a custom function");
+    spec = named(value.at("config").get<std::string>(), fields, "activation", reading);
+    return;
+  }
+  layer = read_layer(value, path + "/activation", reading);
+  if (const auto* plain = std::get_if<core::ActivationParams>(&layer->spec->params); plain != nullptr && plain->axes.empty()) {
+    spec = plain->activation;
+    layer = nullptr;
+  }
+}
+
+ParsedLayer plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
+  return {core::ActivationParams{spec, std::move(axes)}, {}, nullptr};
+}
+
+}  // namespace
+
+ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& reading) {
+  f.expect_only({"units", "activation", "use_bias"});
+  core::DenseParams params;
+  params.units = f.integer("units", 1, 2147483647);
+  params.use_bias = f.boolean("use_bias", true);
+  if (f.has("quantization_config"))
+    f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
+  ParsedLayer parsed;
+  read_activation(f, path, reading, params.activation, parsed.activation);
+  if (parsed.activation) params.activation_layer = parsed.activation->spec;
+  parsed.weights = {{"kernel", true}};
+  if (params.use_bias) parsed.weights.emplace_back("bias", true);
+  parsed.params = std::move(params);
+  return parsed;
+}
+
+ParsedLayer parse_activation(const Fields& f, const std::string& path, Reading& reading) {
+  f.expect_only({"activation"});
+  ActivationSpec spec;
+  std::shared_ptr<LayerTree> layer;
+  read_activation(f, path, reading, spec, layer);
+  if (layer)
+    f.fail_field(ErrorCode::unsupported, "activation",
+                 core::concat("is a ", layer->spec->class_name, " layer; use that layer itself"));
+  return plain_activation(spec);
+}
+
+ParsedLayer parse_relu(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"max_value", "negative_slope", "threshold"});
+  const std::optional<double> most = f.has("max_value") ? std::optional(f.number("max_value", 0)) : std::nullopt;
+  try {
+    return plain_activation(relu(f.number("negative_slope", 0), most, f.number("threshold", 0)));
+  } catch (const ArgumentError& error) {
+    f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", error.what());
+  }
+}
+
+ParsedLayer parse_leaky_relu(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"negative_slope", "alpha"});
+  const double slope = f.number("negative_slope", f.number("alpha", 0.3));
+  if (!(slope >= 0)) f.fail_field(ErrorCode::value, "negative_slope", core::concat("got ", slope, ", allowed 0.."));
+  return plain_activation({.kind = ActivationKind::LeakyRelu, .parameters = {slope}});
+}
+
+ParsedLayer parse_elu(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"alpha"});
+  return plain_activation({.kind = ActivationKind::Elu, .parameters = {f.number("alpha", 1.0)}});
+}
+
+ParsedLayer parse_thresholded_relu(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"theta"});
+  return plain_activation({.kind = ActivationKind::Threshold, .parameters = {f.number("theta", 1.0), 0.0}});
+}
+
+ParsedLayer parse_softmax(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"axis", "robust_masking"});
+  const std::vector<int> axes = f.axes("axis", {-1});
+  if (axes.empty()) f.fail_field(ErrorCode::value, "axis", "is an empty list");
+  return axes.size() == 1 ? plain_activation({.kind = ActivationKind::Softmax, .parameters = {}, .axis = axes[0]})
+                          : plain_activation({.kind = ActivationKind::Softmax}, axes);
+}
+
+ParsedLayer parse_prelu(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"shared_axes"});
+  return {core::PReluParams{}, {{"alpha", true}}, nullptr};
+}
+
+}  // namespace lamella::keras

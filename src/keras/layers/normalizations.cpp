@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalizations and Rescaling.
+#include "keras/layers/parsers.hpp"
+
+namespace lamella::keras {
+
+ParsedLayer parse_batch_normalization(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
+                 "adjustment", "fused"});
+  if (f.boolean("renorm", false)) f.fail_field(ErrorCode::unsupported, "renorm", "is true");
+  const std::vector<int> axes = f.axes("axis", {-1});
+  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
+  core::BatchNormalizationParams params{axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true)};
+  WeightNames weights;
+  if (params.scale) weights.emplace_back("gamma", true);
+  if (params.center) weights.emplace_back("beta", true);
+  weights.emplace_back("moving_mean", false);
+  weights.emplace_back("moving_variance", false);
+  return {params, weights, nullptr};
+}
+
+ParsedLayer parse_layer_normalization(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"axis", "epsilon", "center", "scale", "rms_scaling"});
+  core::LayerNormalizationParams params{f.axes("axis", {-1}), f.number("epsilon", 1e-3), f.boolean("center", true),
+                                        f.boolean("scale", true), f.boolean("rms_scaling", false)};
+  WeightNames weights;
+  if (params.scale || params.rms_scaling) weights.emplace_back("gamma", true);
+  if (params.center && !params.rms_scaling) weights.emplace_back("beta", true);
+  return {params, weights, nullptr};
+}
+
+ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"scale", "offset"});
+  core::RescalingParams params;
+  if (f.has("scale")) params.scale = f.numbers("scale");
+  if (f.has("offset")) params.offset = f.numbers("offset");
+  if (params.scale.empty() || params.offset.empty()) f.fail_field(ErrorCode::value, "scale, offset", "hold no number");
+  return {params, {}, nullptr};
+}
+
+ParsedLayer parse_normalization(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"axis", "mean", "variance", "invert"});
+  core::NormalizationParams params{f.has("axis") ? f.axes("axis", {}) : std::vector<int>{}, f.boolean("invert", false)};
+  if (f.has("mean") != f.has("variance")) f.fail_field(ErrorCode::value, "mean, variance", "only one of them is given");
+  WeightNames weights;
+  if (!f.has("mean")) weights = {{"mean", false}, {"variance", false}, {"count", false}};
+  return {params, weights, nullptr};
+}
+
+}  // namespace lamella::keras

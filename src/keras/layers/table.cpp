@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The layer classes that lamella knows, and what is refused before their configs are read.
+#include <functional>
+#include <map>
+
+#include "keras/layers/parsers.hpp"
+
+namespace lamella::keras {
+namespace {
+
+using Parser = std::function<ParsedLayer(const Fields&, const std::string& path, Reading&)>;
+
+template <core::MergeKind K>
+ParsedLayer merge(const Fields& f, const std::string&, Reading&) {
+  return parse_merge(K, f);
+}
+
+const std::map<std::string, Parser, std::less<>>& classes() {
+  static const std::map<std::string, Parser, std::less<>> table{
+      {"InputLayer", parse_input},
+      {"Dense", parse_dense},
+      {"Activation", parse_activation},
+      {"ReLU", parse_relu},
+      {"LeakyReLU", parse_leaky_relu},
+      {"PReLU", parse_prelu},
+      {"ELU", parse_elu},
+      {"ThresholdedReLU", parse_thresholded_relu},
+      {"Softmax", parse_softmax},
+      {"Dropout", parse_identity},
+      {"GaussianDropout", parse_identity},
+      {"AlphaDropout", parse_identity},
+      {"SpatialDropout1D", parse_identity},
+      {"SpatialDropout2D", parse_identity},
+      {"SpatialDropout3D", parse_identity},
+      {"GaussianNoise", parse_identity},
+      {"ActivityRegularization", parse_identity},
+      {"Identity", parse_identity},
+      {"Flatten", parse_flatten},
+      {"Reshape", parse_reshape},
+      {"BatchNormalization", parse_batch_normalization},
+      {"LayerNormalization", parse_layer_normalization},
+      {"Rescaling", parse_rescaling},
+      {"Normalization", parse_normalization},
+      {"Add", merge<core::MergeKind::add>},
+      {"Subtract", merge<core::MergeKind::subtract>},
+      {"Multiply", merge<core::MergeKind::multiply>},
+      {"Average", merge<core::MergeKind::average>},
+      {"Maximum", merge<core::MergeKind::maximum>},
+      {"Minimum", merge<core::MergeKind::minimum>},
+      {"Concatenate", parse_concatenate},
+  };
+  return table;
+}
+
+bool keras_module(std::string_view module) {
+  for (const std::string_view prefix : {"keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras"}) {
+    if (module == prefix || (module.starts_with(prefix) && module[prefix.size()] == '.')) return true;
+  }
+  return false;
+}
+
+/// Refuses what is not one of Keras' own layer classes.
+void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
+  if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
+    fail_layer(reading, ErrorCode::unsafe, layer,
+               core::concat("class ", class_name, " carries code; lamella never runs code from a file"));
+  }
+  if (object.contains("registered_name") && object.at("registered_name").is_string()) {
+    const std::string registered = object.at("registered_name");
+    if (registered.find('>') != std::string::npos) {
+      fail_layer(reading, ErrorCode::unsupported, layer,
+                 core::concat("class '", core::escaped(registered), "' is a custom class"));
+    }
+  }
+  if (!object.contains("module") || !object.at("module").is_string()) return;
+  const std::string module = object.at("module");
+  if (!keras_module(module)) {
+    fail_layer(reading, ErrorCode::unsafe, layer,
+               core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "' is not Keras' own"));
+  }
+  if (module.find(".ops.") != std::string::npos || module.find(".activations") != std::string::npos) {
+    fail_layer(reading, ErrorCode::unsupported, layer,
+               core::concat("operation ", core::escaped(class_name), " of '", core::escaped(module),
+                            "' stands between layers; use the layer of that name"));
+  }
+}
+
+void add_given_statistics(const Fields& f, const std::vector<int>& axes, core::LayerSpec& spec) {
+  static_cast<void>(axes);
+  for (const char* name : {"mean", "variance"}) {
+    const std::vector<double> values = f.numbers(name);
+    spec.weights.push_back(
+        {name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading) {
+  const std::string class_name = object.value("class_name", std::string());
+  expect_builtin(object, class_name, path, reading);
+  const auto row = classes().find(class_name);
+  if (row == classes().end()) {
+    fail_layer(reading, ErrorCode::unsupported, path, core::concat("class ", core::escaped(class_name), " is not supported"));
+  }
+  if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
+  const Json& config = object.at("config");
+  const Fields fields(config, reading, path);
+  auto tree = std::make_shared<LayerTree>();
+  tree->spec = std::make_shared<core::LayerSpec>();
+  core::LayerSpec& spec = *tree->spec;
+  const std::size_t slash = path.rfind('/');
+  spec.name = fields.string("name", slash == std::string::npos ? path : path.substr(slash + 1));
+  spec.class_name = class_name;
+  spec.config_json = config.dump(-1, ' ', true, Json::error_handler_t::replace);
+  spec.path = path;
+  spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
+  ParsedLayer parsed = row->second(fields, path, reading);
+  spec.params = std::move(parsed.params);
+  tree->activation = std::move(parsed.activation);
+  const bool trainable = fields.boolean("trainable", true);
+  for (auto& [name, by_nature] : parsed.weights) {
+    tree->weights.push_back(name);
+    tree->trainable.push_back(by_nature && trainable);
+  }
+  if (const auto* norm = std::get_if<core::NormalizationParams>(&spec.params); norm != nullptr && tree->weights.empty()) {
+    add_given_statistics(fields, norm->axes, spec);
+  }
+  return tree;
+}
+
+}  // namespace lamella::keras

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dense becomes a product without activation, then the activation as a step of its own.
+#include "model/lower/lowering.hpp"
+#include "model/lower/weights.hpp"
+
+namespace lamella::model {
+
+int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
+  const Shape sample = at(src).sample;
+  LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
+  const std::int64_t inputs = sample.back();
+  expect_weight(spec, "kernel", {inputs, params.units});
+  ConstantsPool::Values constants{weight(spec, "kernel")};
+  if (params.use_bias) {
+    expect_weight(spec, "bias", {params.units});
+    constants.push_back(weight(spec, "bias"));
+  }
+  const DType dtype = compute(spec);
+  const ops::DenseDesc desc{.batch = sample.elements(0, sample.rank() - 1),
+                            .inputs = inputs,
+                            .units = params.units,
+                            .has_bias = params.use_bias,
+                            .activation = {},
+                            .dtype = dtype,
+                            .math = options_.math,
+                            .fusion = options_.fusion,
+                            .determinism = options_.determinism};
+  int result = add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
+  if (params.activation_layer) return layer(*params.activation_layer, {result}).at(0);
+  return activation(spec.path, params.activation, {}, result);
+}
+
+}  // namespace lamella::model

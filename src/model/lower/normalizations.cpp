@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Affine layers and LayerNormalization.
+#include <algorithm>
+#include <cmath>
+
+#include "model/axes.hpp"
+#include "model/lower/lowering.hpp"
+#include "model/lower/weights.hpp"
+
+namespace lamella::model {
+
+int Lowering::affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner,
+                     const ConstantsPool::Values& constants) {
+  const Value from = at(src);
+  const std::int64_t row = channels * inner;
+  const ops::AffineDesc desc{row == 0 ? 0 : from.sample.elements() / row, channels, inner, from.dtype};
+  return add_step(desc, {src}, from.sample, from.dtype, path, constants);
+}
+
+int Lowering::batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src) {
+  const Shape sample = at(src).sample;
+  const int axis = sample_axis(spec.path, params.axis, sample);
+  for (const core::Weight& w : spec.weights) expect_weight(spec, w.name, {sample[axis]});
+  const auto scale_of = [&] {
+    std::vector<double> scale = numbers(*weight(spec, "moving_variance"));
+    const std::vector<double> gamma = params.scale ? numbers(*weight(spec, "gamma")) : std::vector<double>(scale.size(), 1.0);
+    for (std::size_t c = 0; c < scale.size(); ++c) scale[c] = gamma[c] / std::sqrt(scale[c] + params.epsilon);
+    return scale;
+  };
+  const auto offset_of = [&] {
+    const std::vector<double> scale = scale_of();
+    std::vector<double> offset = numbers(*weight(spec, "moving_mean"));
+    const std::vector<double> beta = params.center ? numbers(*weight(spec, "beta")) : std::vector<double>(scale.size(), 0.0);
+    for (std::size_t c = 0; c < scale.size(); ++c) offset[c] = beta[c] - offset[c] * scale[c];
+    return offset;
+  };
+  return affine(spec.path, src, sample[axis], sample.elements(axis + 1, sample.rank()),
+                {constant(spec, "scale", scale_of), constant(spec, "offset", offset_of)});
+}
+
+int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
+  const Shape whole = at(src).sample;
+  std::vector<int> axes = params.axes;
+  for (int& axis : axes) axis = sample_axis(spec.path, axis, whole);
+  std::sort(axes.begin(), axes.end());
+  const std::vector<int> order = is_trailing(axes, whole.rank()) ? all_axes(whole) : moved_last(whole, axes);
+  const int arranged = transposed(src, order, spec.path);
+  const Shape sample = at(arranged).sample;
+  const int first = sample.rank() - static_cast<int>(axes.size());
+  const DType dtype = at(arranged).dtype;
+  ops::LayerNormalizationDesc desc{sample.elements(0, first),
+                                   sample.elements(first, sample.rank()),
+                                   params.epsilon,
+                                   params.scale || params.rms_scaling,
+                                   params.center && !params.rms_scaling,
+                                   params.rms_scaling,
+                                   dtype};
+  ConstantsPool::Values constants;
+  for (const char* name : {"gamma", "beta"}) {
+    if (!(name[0] == 'g' ? desc.has_gamma : desc.has_beta)) continue;
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == desc.length, shape, "layer '", core::escaped(spec.path),
+                    "': ", name, " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", desc.length,
+                    " elements");
+    constants.push_back(constant(spec, name, [&] { return numbers(*weight(spec, name)); }));
+  }
+  return transposed(add_step(desc, {arranged}, sample, dtype, spec.path, constants), inverse(order), spec.path);
+}
+
+int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src) {
+  const Shape sample = at(src).sample;
+  const std::size_t channels = std::max(params.scale.size(), params.offset.size());
+  LAMELLA_EXPECTS(channels == 1 || (sample.rank() >= 1 && static_cast<std::int64_t>(channels) == sample.back()), shape, "layer '",
+                  core::escaped(spec.path), "': ", channels, " scales or offsets, the last axis of its input ", to_string(sample),
+                  " needs 1 or as many");
+  for (const std::size_t size : {params.scale.size(), params.offset.size()}) {
+    LAMELLA_EXPECTS(size == 1 || size == channels, shape, "layer '", core::escaped(spec.path), "': ", params.scale.size(),
+                    " scales and ", params.offset.size(), " offsets do not broadcast together");
+  }
+  const auto widened = [&](const std::vector<double>& values) {
+    return [&values, channels] { return values.size() == channels ? values : std::vector<double>(channels, values.at(0)); };
+  };
+  const std::int64_t inner = channels == 1 ? sample.elements() : 1;
+  return affine(spec.path, src, static_cast<std::int64_t>(channels), inner,
+                {constant(spec, "scale", widened(params.scale)), constant(spec, "offset", widened(params.offset))});
+}
+
+int Lowering::normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src) {
+  const Shape sample = at(src).sample;
+  std::vector<int> axes = params.axes;
+  for (int& axis : axes) axis = sample_axis(spec.path, axis, sample);
+  std::sort(axes.begin(), axes.end());
+  // Statistics are indexed by the kept axes; spread them over the axes from the first kept one on.
+  const int first = axes.empty() ? sample.rank() : axes.front();
+  const bool trailing = axes.empty() || is_trailing(axes, sample.rank());
+  std::int64_t kept = 1;
+  for (const int axis : axes) kept *= sample[axis];
+  for (const char* name : {"mean", "variance"}) {
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == kept, shape, "layer '", core::escaped(spec.path), "': ", name,
+                    " has ", weight(spec, name)->shape().elements(), " elements, its input needs ", kept);
+  }
+  const std::int64_t channels = trailing ? kept : sample.elements(first, sample.rank());
+  const auto spread = [&](const std::vector<double>& values) {
+    if (trailing) return values;
+    std::vector<double> result(static_cast<std::size_t>(channels));
+    for (std::int64_t i = 0; i < channels; ++i) {
+      std::int64_t rest = i;
+      std::int64_t from = 0;
+      std::int64_t stride = 1;
+      for (int axis = sample.rank() - 1; axis >= first; --axis) {
+        if (std::find(axes.begin(), axes.end(), axis) != axes.end()) {
+          from += (rest % sample[axis]) * stride;
+          stride *= sample[axis];
+        }
+        rest /= sample[axis];
+      }
+      result[static_cast<std::size_t>(i)] = values[static_cast<std::size_t>(from)];
+    }
+    return result;
+  };
+  const auto deviation = [&] {
+    std::vector<double> result = numbers(*weight(spec, "variance"));
+    for (double& v : result) v = std::max(std::sqrt(v), 1e-7);
+    return result;
+  };
+  const auto mapped = [&](std::vector<double> values, auto f) {
+    for (double& v : values) v = f(v);
+    return spread(values);
+  };
+  const std::string shape = to_string(sample);
+  const auto make = [&](const char* what, const std::function<std::vector<double>()>& f) {
+    return constant(spec, core::concat(what, shape), f);
+  };
+  const auto mean = make("mean", [&] { return spread(numbers(*weight(spec, "mean"))); });
+  const std::int64_t inner = axes.empty() ? sample.elements() : 1;
+  if (params.invert)
+    return affine(spec.path, src, channels, inner, {make("deviation", [&] { return spread(deviation()); }), mean});
+  // Two steps, so that the mean is subtracted before anything is rounded, as Keras does.
+  const auto ones = make("ones", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 1.0); });
+  const auto zeros = make("zeros", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 0.0); });
+  const auto minus_mean = make("minus_mean", [&] { return mapped(numbers(*weight(spec, "mean")), [](double v) { return -v; }); });
+  const auto reciprocal = make("reciprocal", [&] { return mapped(deviation(), [](double v) { return 1.0 / v; }); });
+  const int centred = affine(spec.path, src, channels, inner, {ones, minus_mean});
+  return affine(spec.path, centred, channels, inner, {reciprocal, zeros});
+}
+
+}  // namespace lamella::model

@@ -20,5 +20,17 @@ configure_package_config_file(cmake/lamellaConfig.cmake.in ${PROJECT_BINARY_DIR}
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/lamellaConfig.cmake ${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmake DESTINATION ${package_dir})
 
+# Found from where the file lies, so that an installed tree may be moved.
+set(LAMELLA_PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+set(LAMELLA_PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(LAMELLA_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+  set(LAMELLA_PC_LIBDIR "${CMAKE_INSTALL_FULL_LIBDIR}")
+  set(LAMELLA_PC_INCLUDEDIR "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+else()
+  file(RELATIVE_PATH up "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/p")
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(LAMELLA_PC_PREFIX "\${pcfiledir}/${up}")
+endif()
 configure_file(cmake/lamella.pc.in ${PROJECT_BINARY_DIR}/lamella.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/lamella.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -16,10 +16,9 @@ cmake -S "$root/examples" -B "$scratch/cmake" -DCMAKE_PREFIX_PATH="$scratch/pref
 cmake --build "$scratch/cmake" >/dev/null
 model=$root/examples/models
 "$scratch/cmake/example_predict" "$model/mlp.keras" "$model/mlp_input.npy" | grep -q 'output of shape'
-sed -i "s|^prefix=.*|prefix=$scratch/prefix|" "$libdir/pkgconfig/lamella.pc"
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 # shellcheck disable=SC2046  # the flags are words
-g++ "$root/examples/predict.cpp" -o "$scratch/predict" $(pkg-config --cflags --libs lamella)
+g++ -std=c++20 "$root/examples/predict.cpp" -o "$scratch/predict" $(pkg-config --cflags --libs lamella)
 LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.npy" | grep -q 'output of shape'
 "$scratch/prefix/bin/lamella" verify "$model/mlp.keras" --input "$model/mlp_input.npy" --expected "$model/mlp_expected.npy"
 foreign=$(nm -DC --defined-only "$libdir/liblamella.so" | awk '$2 ~ /[TDBRV]/' | grep -v 'lamella::' | grep -vE ' V (typeinfo|typeinfo name|vtable) for std::' || true)

@@ -32,15 +32,17 @@ ops::Choice choose(const D& desc, const ConstantsPtr& constants, const ops::Plan
 
 class CpuOps final : public ops::OpSet {
  public:
-  [[nodiscard]] ops::Choice plan(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
-                                 std::string_view forced) override {
-    LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got ", context.threads, ", allowed 1 or more");
-    return std::visit([&](const auto& d) { return choose(d, constants, context, forced); }, desc);
-  }
   [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
     for (const DenseEngine* engine : cpu::dense_engines()) names.emplace_back(engine->name());
     return names;
+  }
+
+ private:
+  [[nodiscard]] ops::Choice plan_checked(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                                         std::string_view forced) override {
+    LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got ", context.threads, ", allowed 1 or more");
+    return std::visit([&](const auto& d) { return choose(d, constants, context, forced); }, desc);
   }
 };
 

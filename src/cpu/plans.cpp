@@ -23,8 +23,8 @@ std::shared_ptr<const C> constant_as(const ConstantsPtr& constants, std::size_t 
     });
     return memory;
   };
-  const std::string key = core::concat("constant ", i, " ", name(rounded_to), " as ", name(dtype_v<C>));
-  return std::static_pointer_cast<const C>(constants->derived(key, make));
+  const ops::Form form{.constant = i, .rounded_to = rounded_to, .as = dtype_v<C>};
+  return std::static_pointer_cast<const C>(constants->derived(form, make));
 }
 
 template std::shared_ptr<const float> constant_as<float>(const ConstantsPtr&, std::size_t, DType);

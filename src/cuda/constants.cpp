@@ -40,8 +40,7 @@ std::shared_ptr<const void> constant_on_device(const ConstantsPtr& constants, st
     const Tensor& value = converted((*constants)[i], rounded_to, as, copy);
     return uploaded(value.data(), value.bytes(), context);
   };
-  return constants->derived(core::concat("cuda:", context.device_index, " constant ", i, " ", name(rounded_to), " as ", name(as)),
-                            make);
+  return constants->derived({.constant = i, .rounded_to = rounded_to, .as = as, .device = context.device_index}, make);
 }
 
 DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc, const ops::PlanContext& context) {
@@ -62,7 +61,9 @@ DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDes
     }
     return uploaded(std::as_const(padded).data(), padded.bytes(), context);
   };
-  return {constants->derived(core::concat("cuda:", context.device_index, " kernel ", name(dtype)), make), stride};
+  const ops::Form form{
+      .layout = ops::Form::Layout::aligned_rows, .rounded_to = dtype, .as = dtype, .device = context.device_index};
+  return {constants->derived(form, make), stride};
 }
 
 }  // namespace lamella::cuda

@@ -67,14 +67,6 @@ void check_type(const ops::Desc& desc) {
 class CudaOps final : public ops::OpSet {
  public:
   explicit CudaOps(core::Backend& backend) : backend_(backend) {}
-  [[nodiscard]] ops::Choice plan(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
-                                 std::string_view forced) override {
-    check_type(desc);
-    const DeviceGuard guard(context.device_index);
-    ops::PlanContext here = context;
-    here.backend = &backend_;
-    return std::visit([&](const auto& d) { return choose(d, constants, here, forced); }, desc);
-  }
   [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
     for (const auto* engine : dense_engines()) names.emplace_back(engine->name());
@@ -84,6 +76,15 @@ class CudaOps final : public ops::OpSet {
   }
 
  private:
+  [[nodiscard]] ops::Choice plan_checked(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                                         std::string_view forced) override {
+    check_type(desc);
+    const DeviceGuard guard(context.device_index);
+    ops::PlanContext here = context;
+    here.backend = &backend_;
+    return std::visit([&](const auto& d) { return choose(d, constants, here, forced); }, desc);
+  }
+
   core::Backend& backend_;
 };
 

@@ -10,6 +10,8 @@ namespace {
 
 /// Looks at a graph step by step; a step that was merged into another is marked and swept at the end.
 class Fuser {
+  using What = Recipe::What;
+
  public:
   Fuser(Graph& graph, ConstantsPool& pool)
       : graph_(graph),
@@ -87,26 +89,19 @@ class Fuser {
     const auto at = [&](const std::vector<double>& v, std::int64_t unit) {
       return v[per_unit ? static_cast<std::size_t>(unit) : 0];
     };
-    const auto key = [&](const char* what) {
-      std::string text = what;
-      for (const ops::Constants* c : {&before, &factors}) {
-        for (std::size_t k = 0; k < c->size(); ++k) text += core::concat("/", static_cast<const void*>(&(*c)[k]));
-      }
-      return text;
-    };
     const DType dtype = dense.dtype;
     const std::int64_t units = dense.units;
-    const auto kernel = pool_.computed(key("kernel*scale"), [&] {
+    const auto kernel = pool_.computed({What::kernel_scaled, dtype, {before.values()[0], factors.values()[0]}}, [&] {
       std::vector<double> values = numbers(before[0]);
       const std::vector<double> scale = numbers(factors[0]);
       for (std::size_t k = 0; k < values.size(); ++k) values[k] *= at(scale, static_cast<std::int64_t>(k) % units);
       return Tensor::of<double>(values, before[0].shape()).to(dtype);
     });
-    const auto bias = pool_.computed(key("bias*scale+offset"), [&] {
+    const auto old_bias = dense.has_bias ? before.values()[1] : nullptr;
+    const auto bias = pool_.computed({What::bias_scaled, dtype, {old_bias, factors.values()[0], factors.values()[1]}}, [&] {
       const std::vector<double> scale = numbers(factors[0]);
       const std::vector<double> offset = numbers(factors[1]);
-      std::vector<double> values =
-          dense.has_bias ? numbers(before[1]) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
+      std::vector<double> values = old_bias ? numbers(*old_bias) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
       for (std::int64_t u = 0; u < units; ++u) {
         auto& v = values[static_cast<std::size_t>(u)];
         v = v * at(scale, u) + at(offset, u);
@@ -137,19 +132,13 @@ class Fuser {
     const ops::Constants& before = *consumer.constants;
     const std::int64_t units = dense->units;
     const DType dtype = dense->dtype;
-    const auto kernel = pool_.computed(
-        core::concat("scale*kernel/", static_cast<const void*>(&before[0]), "/", static_cast<const void*>(&(*step.constants)[0])),
-        [&] {
-          std::vector<double> values = numbers(before[0]);
-          for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
-          return Tensor::of<double>(values, before[0].shape()).to(dtype);
-        });
-    ConstantsPool::Values constants;
-    constants.reserve(2);
-    constants.push_back(kernel);
-    if (dense->has_bias)
-      constants.push_back(
-          pool_.computed(core::concat("copy/", static_cast<const void*>(&before[1])), [&] { return before[1].clone(); }));
+    const auto kernel = pool_.computed({What::kernel_of_scaled, dtype, {before.values()[0], step.constants->values()[0]}}, [&] {
+      std::vector<double> values = numbers(before[0]);
+      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
+      return Tensor::of<double>(values, before[0].shape()).to(dtype);
+    });
+    ConstantsPool::Values constants = before.values();
+    constants[0] = kernel;
     consumer.constants = pool_.get(constants);
     consumer.srcs[0] = step.srcs[0];
     consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());

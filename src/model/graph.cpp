@@ -24,19 +24,32 @@ std::int64_t width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype
 }  // namespace
 
 std::shared_ptr<const ops::Constants> ConstantsPool::get(const Values& values) {
-  std::vector<const Tensor*> key;
-  for (const auto& value : values) key.push_back(value.get());
   const std::lock_guard lock(mutex_);
-  auto& entry = known_[key];
-  if (!entry) entry = std::make_shared<ops::Constants>(values);
-  return entry;
+  auto& entry = known_[values];
+  auto constants = entry.lock();
+  if (!constants) entry = constants = std::make_shared<const ops::Constants>(values);
+  return constants;
 }
 
-std::shared_ptr<const Tensor> ConstantsPool::computed(const std::string& key, const std::function<Tensor()>& make) {
+std::shared_ptr<const Tensor> ConstantsPool::computed(const Recipe& recipe, const std::function<Tensor()>& make) {
   const std::lock_guard lock(mutex_);
-  auto& entry = computed_[key];
-  if (!entry) entry = std::make_shared<const Tensor>(make());
-  return entry;
+  auto& entry = computed_[recipe];
+  auto tensor = entry.lock();
+  if (!tensor) entry = tensor = std::make_shared<const Tensor>(make());
+  return tensor;
+}
+
+void ConstantsPool::sweep() {
+  const std::lock_guard lock(mutex_);
+  const auto gone = [](const auto& entry) { return entry.second.expired(); };
+  // A key that goes may hold the last reference to what another recipe made.
+  while (std::erase_if(known_, gone) + std::erase_if(computed_, gone) != 0) {
+  }
+}
+
+std::size_t ConstantsPool::size() const {
+  const std::lock_guard lock(mutex_);
+  return known_.size() + computed_.size();
 }
 
 ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {

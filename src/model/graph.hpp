@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <lamella/options.hpp>
@@ -40,19 +44,56 @@ struct Graph {
   [[nodiscard]] int root(int value) const { return values[static_cast<std::size_t>(value)].root; }
 };
 
+/// How a constant is computed: what it is, and all that it depends on. The tensors are its identity, so it owns them; numbers and
+/// shapes count by value.
+struct Recipe {
+  enum class What {
+    batch_scale,   ///< of gamma (or null), moving variance; epsilon
+    batch_offset,  ///< of gamma (or null), moving variance, moving mean, beta (or null); epsilon
+    given,         ///< the numbers themselves
+    mean,          ///< of mean, spread over `sample`; so the next four
+    minus_mean,
+    deviation,
+    reciprocal,
+    alpha,             ///< of alpha, spread over `sample`
+    kernel_scaled,     ///< of kernel, scale of each unit
+    kernel_of_scaled,  ///< of kernel, scale of each input
+    bias_scaled,       ///< of bias (or null), scale, offset
+  };
+  What what;
+  DType dtype = DType::float32;
+  std::vector<std::shared_ptr<const Tensor>> sources = {};
+  std::vector<std::uint64_t> numbers = {};  ///< bits_of() them: NaN has no order
+  std::vector<std::int64_t> sample = {};
+  friend bool operator<(const Recipe& a, const Recipe& b) {
+    const auto all = [](const Recipe& r) { return std::tie(r.what, r.dtype, r.sources, r.numbers, r.sample); };
+    return all(a) < all(b);
+  }
+};
+[[nodiscard]] inline std::vector<std::uint64_t> bits_of(std::span<const double> numbers) {
+  std::vector<std::uint64_t> bits;
+  for (const double number : numbers) bits.push_back(std::bit_cast<std::uint64_t>(number));
+  return bits;
+}
+
 /// The constants of all layers of a model and of the models made from it by with_activation(): packed once, found again by what
-/// they hold.
+/// they hold, for as long as a graph or a plan holds them. Thread-safe.
 class ConstantsPool {
  public:
   using Values = std::vector<std::shared_ptr<const Tensor>>;
   [[nodiscard]] std::shared_ptr<const ops::Constants> get(const Values& values);
-  /// What `make` returned the first time it was asked for under `key`: a constant computed from weights. Keys name their sources.
-  [[nodiscard]] std::shared_ptr<const Tensor> computed(const std::string& key, const std::function<Tensor()>& make);
+  /// What `make` returned when this recipe's tensor was made last.
+  [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make);
+  /// Forgets what nobody holds any more.
+  void sweep();
+  /// Entries that it has, alive or not.
+  [[nodiscard]] std::size_t size() const;
 
  private:
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const Tensor>> computed_;
-  std::map<std::vector<const Tensor*>, std::shared_ptr<const ops::Constants>> known_;
+  mutable std::mutex mutex_;
+  // Keys own their tensors, so that no other tensor can come to stand at the address of one of them.
+  std::map<Recipe, std::weak_ptr<const Tensor>> computed_;
+  std::map<Values, std::weak_ptr<const ops::Constants>> known_;
 };
 
 /// The Desc of a step for `batch` samples. Throws ArgumentError (overflow) when a size does not fit.

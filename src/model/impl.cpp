@@ -100,6 +100,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   }
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
+  pool->sweep();
   return made;
 }
 

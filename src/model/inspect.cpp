@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looking at a model's layers, and making one with another activation.
+#include <algorithm>
+
 #include "core/owned_json.hpp"
 #include "keras/json.hpp"
 #include "model/impl.hpp"
@@ -33,22 +35,26 @@ std::string listed(const std::vector<const core::LayerSpec*>& layers) {
   return paths;
 }
 
-/// The layer of this path, else the only one of this name: the outermost model's own layers go by their names, as in Keras.
+/// A layer of the outermost model by its name, as in Keras; else the only one of this path, else the only one of this name.
 const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller) {
+  for (const auto& layer : spec.layers) {
+    if (layer->name == wanted) return *layer;
+  }
   std::vector<const core::LayerSpec*> all;
   each_layer(spec, [&](const core::LayerSpec& layer) { all.push_back(&layer); });
-  std::vector<const core::LayerSpec*> same_name;
-  for (const core::LayerSpec* layer : all) {
-    if (layer->path == wanted) return *layer;
-    if (layer->name == wanted) same_name.push_back(layer);
+  for (const std::string core::LayerSpec::*spelling : {&core::LayerSpec::path, &core::LayerSpec::name}) {
+    std::vector<const core::LayerSpec*> found;
+    for (const core::LayerSpec* layer : all) {
+      // A model that two others share is met twice.
+      if (layer->*spelling == wanted && std::find(found.begin(), found.end(), layer) == found.end()) found.push_back(layer);
+    }
+    if (found.size() == 1) return *found.front();
+    if (found.empty()) continue;
+    core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", found.size(), " layers are called '",
+                                                        core::escaped(wanted), "'; name one by its path: ", listed(found)));
   }
-  if (same_name.size() == 1) return *same_name.front();
-  if (same_name.empty()) {
-    core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
-                                                        "'; there are: ", listed(all)));
-  }
-  core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", same_name.size(), " layers are called '",
-                                                      core::escaped(wanted), "'; name one by its path: ", listed(same_name)));
+  core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
+                                                      "'; there are: ", listed(all)));
 }
 
 /// A layer with its `activation` replaced in what runs and in what get_config() shows.

@@ -2,18 +2,14 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <lamella/tensor.hpp>
-
 #include "core/check.hpp"
+#include "ops/constants.hpp"
 #include "ops/desc.hpp"
 
 namespace lamella::core {
@@ -47,28 +43,6 @@ class Plan {
   virtual void execute(const Args& args) const = 0;
   [[nodiscard]] virtual std::size_t workspace_bytes() const noexcept { return 0; }
   [[nodiscard]] virtual std::unique_ptr<PlanState> make_state() const { return nullptr; }
-};
-
-/// The constants of one layer (kernel, bias, gamma, ...) on the host, and what engines made of them: packed or converted copies,
-/// shared by all plans of the layer. Thread-safe.
-class Constants {
- public:
-  explicit Constants(std::vector<std::shared_ptr<const Tensor>> values) : values_(std::move(values)) {}
-  [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
-  [[nodiscard]] const Tensor& operator[](std::size_t i) const { return *values_.at(i); }
-  /// What `make` returned the first time it was asked for under `key`.
-  [[nodiscard]] std::shared_ptr<const void> derived(const std::string& key,
-                                                    const std::function<std::shared_ptr<const void>()>& make) const {
-    const std::lock_guard lock(mutex_);
-    auto& entry = derived_[key];
-    if (!entry) entry = make();
-    return entry;
-  }
-
- private:
-  std::vector<std::shared_ptr<const Tensor>> values_;
-  mutable std::mutex mutex_;
-  mutable std::map<std::string, std::shared_ptr<const void>> derived_;
 };
 
 /// What planning may assume.
@@ -139,11 +113,18 @@ class OpSet {
  public:
   virtual ~OpSet() = default;
   /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) when it
-  /// refuses.
-  [[nodiscard]] virtual Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants,
-                                    const PlanContext& context, std::string_view forced) = 0;
+  /// refuses, an internal Error when the constants are not those of the Desc.
+  [[nodiscard]] Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants, const PlanContext& context,
+                            std::string_view forced) {
+    expect_constants(desc, *constants);
+    return plan_checked(desc, constants, context, forced);
+  }
   /// Names of the engines that can be asked for, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
+
+ private:
+  [[nodiscard]] virtual Choice plan_checked(const Desc& desc, const std::shared_ptr<const Constants>& constants,
+                                            const PlanContext& context, std::string_view forced) = 0;
 };
 
 /// The CPU's operations; defined in src/cpu.

@@ -25,8 +25,9 @@ struct Offsets {
 
 /// Whether the engine does this at all; `why` says why not.
 bool accepts(const DenseDesc& desc, const std::string& engine) {
-  const auto none = constants_of({std::vector<double>(static_cast<std::size_t>(desc.inputs * desc.units)),
-                                  std::vector<double>(static_cast<std::size_t>(desc.units))});
+  std::vector<std::vector<double>> zeros{std::vector<double>(static_cast<std::size_t>(desc.inputs * desc.units))};
+  if (desc.has_bias) zeros.emplace_back(static_cast<std::size_t>(desc.units));
+  const auto none = constants_of(zeros);
   try {
     (void)device_ops().plan(desc, none, context(), engine);
     return true;

@@ -212,16 +212,79 @@ TEST(CastTest, RoundsToNearestEven) {
 }
 
 TEST(DeviceOpsTest, RefuseIntegersInWords) {
-  const auto none = constants_of({{1.0}, {1.0}});
-  for (const ops::Desc& desc :
-       std::vector<ops::Desc>{ops::ActivationDesc{1, {}, DType::int8}, ops::RowwiseDesc{{}, 1, 2, 1, DType::int32},
-                              ops::AffineDesc{1, 1, 1, DType::uint8}, ops::PReluDesc{1, 1, DType::int8},
-                              ops::CombineDesc{{}, {1}, {{1}}, DType::int32}}) {
+  const std::vector<std::pair<ops::Desc, std::size_t>> descs{{ops::ActivationDesc{1, {}, DType::int8}, 0},
+                                                             {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
+                                                             {ops::AffineDesc{1, 1, 1, DType::uint8}, 2},
+                                                             {ops::PReluDesc{1, 1, DType::int8}, 1},
+                                                             {ops::CombineDesc{{}, {1}, {{1}}, DType::int32}, 0}};
+  for (const auto& [desc, constants] : descs) {
     try {
-      (void)device_ops().plan(desc, none, context(), {});
+      (void)device_ops().plan(desc, constants_of(std::vector<std::vector<double>>(constants, {1.0})), context(), {});
       ADD_FAILURE() << "accepted desc " << desc.index();
     } catch (const ArgumentError& e) {
       EXPECT_THAT(e.what(), testing::HasSubstr("allowed float32, float16, bfloat16, float64"));
+    }
+  }
+}
+
+/// The constants of a Desc by their elements, and what each kind of operation takes.
+struct Takes {
+  ops::Desc desc;
+  std::vector<std::size_t> sizes;
+};
+
+std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& sizes, DType dtype) {
+  std::vector<std::shared_ptr<const Tensor>> values;
+  for (const std::size_t size : sizes)
+    values.push_back(std::make_shared<const Tensor>(Tensor::zeros({static_cast<std::int64_t>(size)}, dtype)));
+  return std::make_shared<const ops::Constants>(std::move(values));
+}
+
+TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
+  const DType f = DType::float32;
+  const std::vector<Takes> all{
+      {ops::DenseDesc{2, 3, 5, true, {}, f}, {15, 5}},
+      {ops::DenseDesc{2, 3, 5, false, {}, f}, {15}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, false, f}, {7, 7}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, true, false, f}, {7}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, false, false, f}, {}},
+      {ops::AffineDesc{2, 3, 5, f}, {3, 3}},
+      {ops::PReluDesc{2, 7, f}, {7}},
+      {ops::ActivationDesc{7, activation("relu"), f}, {}},
+      {ops::RowwiseDesc{ActivationKind::Softmax, 2, 3, 1, f}, {}},
+      {ops::CombineDesc{ops::CombineKind::add, {7}, {{7}, {7}}, f}, {}},
+      {ops::ConcatDesc{2, {3, 4}, f}, {}},
+      {ops::TransposeDesc{{2, 3}, {1, 0}, f}, {}},
+      {ops::CastDesc{7, f, DType::float16}, {}},
+  };
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 10) << "a new kind of operation wants its rows here";
+  for (const Takes& takes : all) {
+    SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
+    const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {
+      return device_ops().plan(takes.desc, zeros(sizes, dtype), context(), {}).plan;
+    };
+    const auto expect_internal = [&](const std::vector<std::size_t>& sizes, DType dtype) {
+      try {
+        (void)plan(sizes, dtype);
+        ADD_FAILURE() << "planned";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::internal) << error.what();
+      }
+    };
+    EXPECT_NE(plan(takes.sizes, f), nullptr);
+    std::vector<std::size_t> more = takes.sizes;
+    more.push_back(1);
+    expect_internal(more, f);
+    for (std::size_t i = 0; i < takes.sizes.size(); ++i) {
+      std::vector<std::size_t> sizes = takes.sizes;
+      for (const std::size_t other : {std::size_t{0}, sizes[i] - 1, sizes[i] + 1}) {
+        sizes[i] = other;
+        expect_internal(sizes, f);
+      }
+      sizes = takes.sizes;
+      sizes.pop_back();
+      expect_internal(sizes, f);
+      expect_internal(takes.sizes, DType::int32);
     }
   }
 }

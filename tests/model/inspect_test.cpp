@@ -8,9 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "model/spec_builder.hpp"
+
 namespace lamella {
 namespace {
 
+using test::SpecBuilder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
@@ -106,6 +109,30 @@ TEST_F(InspectTest, OnlyDenseAndActivationHaveOneToReplace) {
               HasSubstr("no activation to replace"));
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("dense", "softmaks")); }), HasSubstr("softmaks"));
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("nowhere", "relu")); }), HasSubstr("set_activation"));
+}
+
+TEST(LayersByNameTest, ANameOfTheOutermostModelComesBeforeAPathAndTwoEqualPathsAreRefused) {
+  const auto relu = [](SpecBuilder& b, const char* path, const char* name, core::ValueRef x) {
+    b.path = path;
+    b.name = name;
+    return b.activation(x, activation(name == std::string("b") ? "relu" : "tanh"));
+  };
+  const auto nested = [&](const char* path, const char* name) {
+    SpecBuilder b;
+    const core::ValueRef x = b.input({3});
+    return core::NestedParams{b.build({relu(b, path, name, x)})};
+  };
+  SpecBuilder outer;
+  core::ValueRef x = outer.input({3});
+  x = outer.add("Functional", nested("a/b", "b"), {x}, {});
+  outer.path = "a/b";
+  x = outer.add("Functional", nested("a/b/c", "c"), {x}, {});
+  x = outer.add("Functional", nested("a/b/c", "b/c"), {x}, {});
+  const Model model(outer.build({x}), kCpu);
+  EXPECT_EQ(model.get_layer("a/b").class_name, "Functional");
+  EXPECT_EQ(model.get_layer("b").path, "a/b");
+  EXPECT_EQ(model.get_layer("c").path, "a/b/c");
+  EXPECT_THAT(refusal([&] { static_cast<void>(model.get_layer("a/b/c")); }), HasSubstr("2 layers are called 'a/b/c'"));
 }
 
 }  // namespace

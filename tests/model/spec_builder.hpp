@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/check.hpp"
@@ -39,10 +40,10 @@ class SpecBuilder {
   core::ValueRef add(std::string class_name, core::LayerParams params, std::vector<core::ValueRef> inputs,
                      std::vector<core::Weight> weights) {
     auto layer = std::make_shared<core::LayerSpec>();
-    layer->name = core::concat(class_name, "_", spec_->layers.size());
+    layer->path = path.empty() ? core::concat(class_name, "_", spec_->layers.size()) : std::exchange(path, {});
+    layer->name = name.empty() ? layer->path : std::exchange(name, {});
     layer->class_name = std::move(class_name);
     layer->config_json = "{}";
-    layer->path = layer->name;
     layer->policy = policy;
     layer->params = std::move(params);
     layer->weights = std::move(weights);
@@ -67,6 +68,8 @@ class SpecBuilder {
   }
 
   core::Policy policy;
+  std::string name;  ///< of the next layer; empty: its path
+  std::string path;  ///< of the next layer; empty: one that no other has
 
  private:
   std::shared_ptr<core::ModelSpec> spec_ = std::make_shared<core::ModelSpec>();

@@ -91,8 +91,8 @@ struct Packs {
 
 std::shared_ptr<dnnl::memory> pack(const dnnl::memory::desc& wanted, const ProductDesc& d, const ConstantsPtr& constants) {
   const auto make = [] { return std::static_pointer_cast<const void>(std::make_shared<Packs>()); };
-  const auto packs = std::static_pointer_cast<Packs>(
-      std::const_pointer_cast<void>(constants->derived(core::concat("onednn ", name(d.rounded_to)), make)));
+  const ops::Form form{.layout = ops::Form::Layout::onednn, .rounded_to = d.rounded_to};
+  const auto packs = std::static_pointer_cast<Packs>(std::const_pointer_cast<void>(constants->derived(form, make)));
   const std::lock_guard lock(packs->mutex);
   for (const auto& kernel : packs->kernels) {
     if (kernel->get_desc() == wanted) return kernel;

@@ -175,7 +175,8 @@ std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType 
     });
     return memory;
   };
-  return std::static_pointer_cast<const float>(constants->derived(core::concat("panels ", name(dtype)), make));
+  const ops::Form form{.layout = ops::Form::Layout::panels, .rounded_to = dtype};
+  return std::static_pointer_cast<const float>(constants->derived(form, make));
 }
 
 std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype, std::int64_t units) {
@@ -194,8 +195,9 @@ std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has
     });
     return memory;
   };
-  return std::static_pointer_cast<const float>(
-      constants->derived(core::concat(has_bias ? "bias panels " : "no bias panels ", name(dtype)), make));
+  const auto layout = has_bias ? ops::Form::Layout::panels : ops::Form::Layout::zero_panels;
+  const ops::Form form{.layout = layout, .constant = 1, .rounded_to = dtype};
+  return std::static_pointer_cast<const float>(constants->derived(form, make));
 }
 
 }  // namespace lamella::cpu

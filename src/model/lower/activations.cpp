@@ -47,7 +47,7 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   for (int axis = 0; fits && axis < shape.rank(); ++axis) fits = shape[axis] == sample[axis] || shape[axis] == 1;
   LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "': alpha has shape ", to_string(shape), ", its input needs ",
                   to_string(sample), " or 1 where shared");
-  const auto expanded = constant(spec, core::concat("alpha", to_string(sample)), [&] {
+  const auto expanded = constant(spec, {.what = Recipe::What::alpha, .sources = {alpha}, .sample = extents_of(sample)}, [&] {
     const std::vector<double> values = numbers(*alpha);
     std::vector<double> result(static_cast<std::size_t>(sample.elements()));
     for (std::size_t i = 0; i < result.size(); ++i) {

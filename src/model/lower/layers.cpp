@@ -14,14 +14,12 @@ int Lowering::sample_axis(const std::string& path, int axis, const Shape& sample
   return positive - 1;
 }
 
-std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, std::string_view what,
+std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Recipe recipe,
                                                  const std::function<std::vector<double>()>& make) {
-  const DType dtype = compute(spec) == DType::float64 ? DType::float64 : DType::float32;
-  std::string key = core::concat(what, "/", name(dtype), "/", spec.path);
-  for (const core::Weight& w : spec.weights) key += core::concat("/", static_cast<const void*>(w.value.get()));
-  return pool_.computed(key, [&] {
+  recipe.dtype = compute(spec) == DType::float64 ? DType::float64 : DType::float32;
+  return pool_.computed(recipe, [&] {
     const std::vector<double> values = make();
-    return Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(dtype);
+    return Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(recipe.dtype);
   });
 }
 

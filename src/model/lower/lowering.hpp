@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,8 +53,8 @@ class Lowering {
   int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
   /// One affine step; `constants` are scale and offset.
   int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
-  /// A float32 (float64 for float64 layers) constant of numbers that `make` computes; `what` tells constants of one layer apart.
-  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, std::string_view what,
+  /// A constant of numbers that `make` computes by `recipe`, in float32, or float64 for float64 layers; sets the recipe's dtype.
+  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, Recipe recipe,
                                          const std::function<std::vector<double>()>& make);
 
   /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Affine layers and LayerNormalization.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "model/axes.hpp"
@@ -8,6 +9,17 @@
 #include "model/lower/weights.hpp"
 
 namespace lamella::model {
+
+namespace {
+
+/// The extents, and which of them are among `axes`: all that spreading statistics depends on.
+std::vector<std::int64_t> by_axes(const Shape& sample, const std::vector<int>& axes) {
+  std::vector<std::int64_t> result = extents_of(sample);
+  result.insert(result.end(), axes.begin(), axes.end());
+  return result;
+}
+
+}  // namespace
 
 int Lowering::affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner,
                      const ConstantsPool::Values& constants) {
@@ -34,8 +46,15 @@ int Lowering::batch_normalization(const core::LayerSpec& spec, const core::Batch
     for (std::size_t c = 0; c < scale.size(); ++c) offset[c] = beta[c] - offset[c] * scale[c];
     return offset;
   };
+  const auto gamma = weight_if(params.scale, spec, "gamma");
+  const auto beta = weight_if(params.center, spec, "beta");
+  const auto& variance = weight(spec, "moving_variance");
+  const std::vector<std::uint64_t> epsilon = bits_of(std::array{params.epsilon});
+  const Recipe scale{.what = Recipe::What::batch_scale, .sources = {gamma, variance}, .numbers = epsilon};
+  const Recipe offset{
+      .what = Recipe::What::batch_offset, .sources = {gamma, variance, weight(spec, "moving_mean"), beta}, .numbers = epsilon};
   return affine(spec.path, src, sample[axis], sample.elements(axis + 1, sample.rank()),
-                {constant(spec, "scale", scale_of), constant(spec, "offset", offset_of)});
+                {constant(spec, scale, scale_of), constant(spec, offset, offset_of)});
 }
 
 int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
@@ -61,7 +80,7 @@ int Lowering::layer_normalization(const core::LayerSpec& spec, const core::Layer
     LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == desc.length, shape, "layer '", core::escaped(spec.path),
                     "': ", name, " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", desc.length,
                     " elements");
-    constants.push_back(constant(spec, name, [&] { return numbers(*weight(spec, name)); }));
+    constants.push_back(weight(spec, name));
   }
   return transposed(add_step(desc, {arranged}, sample, dtype, spec.path, constants), inverse(order), spec.path);
 }
@@ -79,9 +98,13 @@ int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams
   const auto widened = [&](const std::vector<double>& values) {
     return [&values, channels] { return values.size() == channels ? values : std::vector<double>(channels, values.at(0)); };
   };
+  const auto given = [channels](const std::vector<double>& values) {
+    return Recipe{.what = Recipe::What::given, .numbers = bits_of(values), .sample = {static_cast<std::int64_t>(channels)}};
+  };
   const std::int64_t inner = channels == 1 ? sample.elements() : 1;
-  return affine(spec.path, src, static_cast<std::int64_t>(channels), inner,
-                {constant(spec, "scale", widened(params.scale)), constant(spec, "offset", widened(params.offset))});
+  return affine(
+      spec.path, src, static_cast<std::int64_t>(channels), inner,
+      {constant(spec, given(params.scale), widened(params.scale)), constant(spec, given(params.offset), widened(params.offset))});
 }
 
 int Lowering::normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src) {
@@ -126,19 +149,28 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
     for (double& v : values) v = f(v);
     return spread(values);
   };
-  const std::string shape = to_string(sample);
-  const auto make = [&](const char* what, const std::function<std::vector<double>()>& f) {
-    return constant(spec, core::concat(what, shape), f);
+  using What = Recipe::What;
+  const auto make = [&](What what, const char* name, const std::function<std::vector<double>()>& f) {
+    const std::vector<std::int64_t> spread_over = trailing ? std::vector<std::int64_t>{} : by_axes(sample, axes);
+    return constant(spec, {.what = what, .sources = {weight(spec, name)}, .sample = spread_over}, f);
   };
-  const auto mean = make("mean", [&] { return spread(numbers(*weight(spec, "mean"))); });
+  const auto mean = make(What::mean, "mean", [&] { return spread(numbers(*weight(spec, "mean"))); });
   const std::int64_t inner = axes.empty() ? sample.elements() : 1;
-  if (params.invert)
-    return affine(spec.path, src, channels, inner, {make("deviation", [&] { return spread(deviation()); }), mean});
+  if (params.invert) {
+    const auto scale = make(What::deviation, "variance", [&] { return spread(deviation()); });
+    return affine(spec.path, src, channels, inner, {scale, mean});
+  }
   // Two steps, so that the mean is subtracted before anything is rounded, as Keras does.
-  const auto ones = make("ones", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 1.0); });
-  const auto zeros = make("zeros", [&] { return std::vector<double>(static_cast<std::size_t>(channels), 0.0); });
-  const auto minus_mean = make("minus_mean", [&] { return mapped(numbers(*weight(spec, "mean")), [](double v) { return -v; }); });
-  const auto reciprocal = make("reciprocal", [&] { return mapped(deviation(), [](double v) { return 1.0 / v; }); });
+  const auto every = [&](double number) {
+    const Recipe recipe{.what = What::given, .numbers = bits_of(std::array{number}), .sample = {channels}};
+    return constant(spec, recipe, [&] { return std::vector<double>(static_cast<std::size_t>(channels), number); });
+  };
+  const auto ones = every(1.0);
+  const auto zeros = every(0.0);
+  const auto minus_mean =
+      make(What::minus_mean, "mean", [&] { return mapped(numbers(*weight(spec, "mean")), [](double v) { return -v; }); });
+  const auto reciprocal =
+      make(What::reciprocal, "variance", [&] { return mapped(deviation(), [](double v) { return 1.0 / v; }); });
   const int centred = affine(spec.path, src, channels, inner, {ones, minus_mean});
   return affine(spec.path, centred, channels, inner, {reciprocal, zeros});
 }

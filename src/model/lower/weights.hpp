@@ -24,6 +24,13 @@ namespace lamella::model {
   core::throw_argument(ErrorCode::missing, core::concat("layer '", core::escaped(spec.path), "' has no weight '", name, "'"));
 }
 
+/// The same, or null when the layer is made without it.
+[[nodiscard]] inline std::shared_ptr<const Tensor> weight_if(bool has, const core::LayerSpec& spec, std::string_view name) {
+  return has ? weight(spec, name) : nullptr;
+}
+
+[[nodiscard]] inline std::vector<std::int64_t> extents_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
 inline void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {
   const Shape found = weight(spec, name)->shape();
   LAMELLA_EXPECTS(found == shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(found),

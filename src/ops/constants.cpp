@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/constants.hpp"
+
+#include "core/check.hpp"
+
+namespace lamella::ops {
+namespace {
+
+/// The elements that each constant has, in order.
+struct Sizes {
+  std::vector<std::int64_t> operator()(const DenseDesc& d) const {
+    const auto kernel = core::checked_mul(d.inputs, d.units);
+    LAMELLA_ASSERT(kernel, "a kernel of ", d.inputs, " x ", d.units);
+    return d.has_bias ? std::vector{*kernel, d.units} : std::vector{*kernel};
+  }
+  std::vector<std::int64_t> operator()(const LayerNormalizationDesc& d) const {
+    return std::vector(static_cast<std::size_t>(d.has_gamma) + static_cast<std::size_t>(d.has_beta), d.length);
+  }
+  std::vector<std::int64_t> operator()(const AffineDesc& d) const { return {d.channels, d.channels}; }
+  std::vector<std::int64_t> operator()(const PReluDesc& d) const { return {d.length}; }
+  std::vector<std::int64_t> operator()(const ActivationDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const RowwiseDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const CombineDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const ConcatDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const TransposeDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const CastDesc&) const { return {}; }
+};
+
+}  // namespace
+
+void expect_constants(const Desc& desc, const Constants& constants) {
+  const std::vector<std::int64_t> sizes = std::visit(Sizes{}, desc);
+  LAMELLA_ASSERT(constants.size() == sizes.size(), "operation ", desc.index(), ": ", constants.size(), " constants, it takes ",
+                 sizes.size());
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    LAMELLA_ASSERT(constants.values()[i] != nullptr, "operation ", desc.index(), ": constant ", i, " is missing");
+    const Tensor& value = constants[i];
+    LAMELLA_ASSERT(is_floating(value.dtype()) && value.device().is_cpu(), "operation ", desc.index(), ": constant ", i, " is ",
+                   name(value.dtype()), " on ", to_string(value.device()));
+    LAMELLA_ASSERT(value.shape().elements() == sizes[i], "operation ", desc.index(), ": constant ", i, " has ",
+                   value.shape().elements(), " elements, it takes ", sizes[i]);
+  }
+}
+
+}  // namespace lamella::ops

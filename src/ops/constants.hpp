@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <lamella/tensor.hpp>
+
+#include "ops/desc.hpp"
+
+namespace lamella::ops {
+
+/// What an engine makes of a layer's constants, so that its plans share it: one constant's elements in another type or order.
+struct Form {
+  /// `plain`: in the order in which they stand; `panels`: as cpu/dense/panels.hpp packs them; `zero_panels`: zeros in their
+  /// place; `onednn`: as oneDNN wants them; `aligned_rows`: a kernel whose rows start aligned.
+  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows };
+  static constexpr int kHost = -1;
+
+  Layout layout = Layout::plain;
+  std::size_t constant = 0;  ///< which one
+  DType rounded_to = DType::float32;
+  DType as = DType::float32;
+  int device = kHost;  ///< or the index of a CUDA device
+  friend auto operator<=>(const Form&, const Form&) = default;
+};
+
+/// The constants of one layer (kernel, bias, gamma, ...) on the host, and what engines made of them, shared by all plans of the
+/// layer. Thread-safe.
+class Constants {
+ public:
+  explicit Constants(std::vector<std::shared_ptr<const Tensor>> values) : values_(std::move(values)) {}
+  [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+  [[nodiscard]] const Tensor& operator[](std::size_t i) const { return *values_.at(i); }
+  [[nodiscard]] const std::vector<std::shared_ptr<const Tensor>>& values() const noexcept { return values_; }
+  /// What `make` returned the first time it was asked for this form.
+  [[nodiscard]] std::shared_ptr<const void> derived(const Form& form,
+                                                    const std::function<std::shared_ptr<const void>()>& make) const {
+    const std::lock_guard lock(mutex_);
+    auto& entry = derived_[form];
+    if (!entry) entry = make();
+    return entry;
+  }
+
+ private:
+  std::vector<std::shared_ptr<const Tensor>> values_;
+  mutable std::mutex mutex_;
+  mutable std::map<Form, std::shared_ptr<const void>> derived_;
+};
+
+/// Throws an internal Error unless `constants` are as many, of such types and as large as the contract of `desc` says: plans keep
+/// pointers to them and know sizes from the Desc alone.
+void expect_constants(const Desc& desc, const Constants& constants);
+
+}  // namespace lamella::ops

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which constants a layer gets: its own, however it is called, and for no longer than somebody needs them.
+#include "model/graph.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <lamella/model.hpp>
+
+#include "model/spec_builder.hpp"
+
+namespace lamella {
+namespace {
+
+using test::SpecBuilder;
+
+const Options kCpu{.device = Device::cpu(), .threads = 1};
+
+/// A layer of one kind and its formula in float64, its constants drawn from `random`.
+struct Kind {
+  const char* name;
+  std::function<void(SpecBuilder&, core::ValueRef&, std::int64_t units, std::vector<double>& truth)> add;
+};
+
+std::vector<double> as_doubles(const Tensor& tensor) {
+  const Tensor wide = tensor.to(DType::float64);
+  return {wide.span<double>().begin(), wide.span<double>().end()};
+}
+
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all{
+      {"Rescaling",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         core::RescalingParams params{as_doubles(*b.random({units})), as_doubles(*b.random({units}))};
+         for (std::size_t i = 0; i < y.size(); ++i) y[i] = y[i] * params.scale[i] + params.offset[i];
+         x = b.add("Rescaling", params, {x}, {});
+       }},
+      {"PReLU",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         const auto alpha = b.random({units});
+         const auto a = as_doubles(*alpha);
+         for (std::size_t i = 0; i < y.size(); ++i) y[i] = y[i] > 0 ? y[i] : a[i] * y[i];
+         x = b.add("PReLU", core::PReluParams{}, {x}, {{"alpha", alpha}});
+       }},
+      {"BatchNormalization",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         const std::vector<core::Weight> w{{"gamma", b.random({units})},
+                                           {"beta", b.random({units})},
+                                           {"moving_mean", b.random({units})},
+                                           {"moving_variance", b.random({units}, 0.5F, 2.0F)}};
+         for (std::size_t i = 0; i < y.size(); ++i) {
+           y[i] =
+               (y[i] - as_doubles(*w[2].value)[i]) / std::sqrt(as_doubles(*w[3].value)[i] + 1e-3) * as_doubles(*w[0].value)[i] +
+               as_doubles(*w[1].value)[i];
+         }
+         x = b.add("BatchNormalization", core::BatchNormalizationParams{}, {x}, w);
+       }},
+      {"Normalization",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         const std::vector<core::Weight> w{{"mean", b.random({units})}, {"variance", b.random({units}, 0.5F, 2.0F)}};
+         for (std::size_t i = 0; i < y.size(); ++i)
+           y[i] = (y[i] - as_doubles(*w[0].value)[i]) / std::sqrt(as_doubles(*w[1].value)[i]);
+         x = b.add("Normalization", core::NormalizationParams{}, {x}, w);
+       }},
+      {"LayerNormalization",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         const std::vector<core::Weight> w{{"gamma", b.random({units})}, {"beta", b.random({units})}};
+         double mean = 0;
+         double variance = 0;
+         for (const double v : y) mean += v / static_cast<double>(y.size());
+         for (const double v : y) variance += (v - mean) * (v - mean) / static_cast<double>(y.size());
+         for (std::size_t i = 0; i < y.size(); ++i)
+           y[i] = (y[i] - mean) / std::sqrt(variance + 1e-3) * as_doubles(*w[0].value)[i] + as_doubles(*w[1].value)[i];
+         x = b.add("LayerNormalization", core::LayerNormalizationParams{}, {x}, w);
+       }},
+      {"Dense",
+       [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
+         const auto kernel = b.random({units, units});
+         const auto k = as_doubles(*kernel);
+         std::vector<double> sum(y.size());
+         for (std::size_t i = 0; i < y.size(); ++i) {
+           for (std::size_t u = 0; u < y.size(); ++u) sum[u] += y[i] * k[i * y.size() + u];
+         }
+         y = sum;
+         x = b.add("Dense", core::DenseParams{units, false, {}, nullptr}, {x}, {{"kernel", kernel}});
+       }},
+  };
+  return all;
+}
+
+void expect_close(const Tensor& got, const std::vector<double>& want) {
+  const auto values = as_doubles(got);
+  ASSERT_EQ(values.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(values[i], want[i], 1e-5 * (1 + std::fabs(want[i]))) << i;
+}
+
+TEST(ConstantsTest, LayersWhosePathsAreSpeltAlikeHaveConstantsOfTheirOwn) {
+  for (const Kind& inner_kind : kinds()) {
+    for (const Kind& outer_kind : kinds()) {
+      SCOPED_TRACE(std::string(inner_kind.name) + " in a nested model, " + outer_kind.name + " beside it");
+      constexpr std::int64_t kUnits = 5;
+      SpecBuilder inner(1);
+      SpecBuilder outer(2);
+      Tensor x({1, kUnits});
+      std::vector<double> truth;
+      for (float& v : x.span<float>()) truth.push_back(static_cast<double>(v = 0.3F * static_cast<float>(truth.size()) - 0.7F));
+      core::ValueRef in = inner.input({kUnits});
+      inner.path = "a/b";
+      inner.name = "b";
+      inner_kind.add(inner, in, kUnits, truth);
+      core::ValueRef out = outer.input({kUnits});
+      outer.path = "a";
+      out = outer.add("Functional", core::NestedParams{inner.build({in})}, {out}, {});
+      outer.path = "a/b";
+      outer_kind.add(outer, out, kUnits, truth);
+      const Model model(outer.build({out}), kCpu);
+      expect_close(model.predict(x), truth);
+    }
+  }
+}
+
+TEST(ConstantsTest, PathsSpeltAlikeMayHaveConstantsOfDifferentSizes) {
+  constexpr std::int64_t kUnits = 2000;
+  SpecBuilder inner;
+  core::ValueRef in = inner.input({kUnits});
+  inner.path = "a/b";
+  in = inner.add("Rescaling", core::RescalingParams{{2.0}, {0.0}}, {in}, {});
+  SpecBuilder outer;
+  core::ValueRef out = outer.input({kUnits});
+  out = outer.add("Functional", core::NestedParams{inner.build({in})}, {out}, {});
+  outer.path = "a/b";
+  out = outer.add("Rescaling", core::RescalingParams{std::vector<double>(kUnits, 3.0), {1.0}}, {out}, {});
+  Tensor x({2, kUnits});
+  std::vector<double> truth;
+  for (float& v : x.span<float>()) truth.push_back(static_cast<double>(v = static_cast<float>(truth.size() % 7)) * 6 + 1);
+  expect_close(Model(outer.build({out}), kCpu).predict(x), truth);
+}
+
+TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfItsPath) {
+  SpecBuilder b;
+  core::ValueRef x = b.input({3});
+  auto activation = std::make_shared<core::LayerSpec>();
+  activation->name = "activation";
+  activation->path = "d/activation";
+  activation->class_name = "PReLU";
+  activation->config_json = "{}";
+  activation->params = core::PReluParams{};
+  activation->weights = {{"alpha", std::make_shared<const Tensor>(Tensor::of<float>(std::vector<float>{1, 2, 3}, {3}))}};
+  const auto identity = std::make_shared<const Tensor>(Tensor::of<float>(std::vector<float>{1, 0, 0, 0, 1, 0, 0, 0, 1}, {3, 3}));
+  b.path = "d";
+  x = b.add("Dense", core::DenseParams{3, false, {}, activation}, {x}, {{"kernel", identity}});
+  b.path = "d/activation";
+  x = b.add("PReLU", core::PReluParams{}, {x},
+            {{"alpha", std::make_shared<const Tensor>(Tensor::of<float>(std::vector<float>{10, 100, 1000}, {3}))}});
+  expect_close(Model(b.build({x}), kCpu).predict(Tensor::of<float>(std::vector<float>{-1, -1, -1}, {1, 3})), {-10, -200, -3000});
+}
+
+TEST(ConstantsPoolTest, TellsConstantsApartByTheirTensorsAndTheBitsOfTheirNumbers) {
+  model::ConstantsPool pool;
+  using What = model::Recipe::What;
+  int made = 0;
+  const auto make = [&] {
+    ++made;
+    return Tensor::zeros({1});
+  };
+  const auto a = std::make_shared<const Tensor>(Tensor::zeros({1}));
+  const auto b = std::make_shared<const Tensor>(Tensor::zeros({1}));
+  const auto nan = model::bits_of(std::array{std::nan("")});
+  const auto one = model::bits_of(std::array{1.0});
+  std::vector<std::shared_ptr<const Tensor>> kept;
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& source : {a, b, std::shared_ptr<const Tensor>()}) {
+      for (const auto& numbers : {nan, one}) {
+        for (const What what : {What::mean, What::deviation}) {
+          for (const DType dtype : {DType::float32, DType::float64})
+            kept.push_back(pool.computed({what, dtype, {source}, numbers}, make));
+        }
+      }
+    }
+    EXPECT_EQ(made, 24);
+  }
+  EXPECT_EQ(kept[0], kept[24]);
+  EXPECT_NE(kept[0], kept[1]);
+}
+
+TEST(ConstantsPoolTest, ForgetsWhatNobodyHoldsAndWhatThatWasMadeOf) {
+  model::ConstantsPool pool;
+  using What = model::Recipe::What;
+  const auto make = [] { return Tensor::zeros({1}); };
+  auto weight = std::make_shared<const Tensor>(Tensor::zeros({1}));
+  const std::weak_ptr<const Tensor> watched = weight;
+  auto scale = pool.computed({What::deviation, DType::float32, {weight}}, make);
+  auto kernel = pool.computed({What::kernel_scaled, DType::float32, {scale}}, make);
+  auto constants = pool.get({kernel});
+  weight = scale = kernel = nullptr;
+  pool.sweep();
+  EXPECT_EQ(pool.size(), 3U) << "constants that are in use keep what would find them again";
+  auto again = pool.computed({What::deviation, DType::float32, {watched.lock()}}, make);
+  EXPECT_EQ(pool.computed({What::kernel_scaled, DType::float32, {again}}, make), constants->values()[0]);
+  pool.sweep();
+  EXPECT_EQ(pool.size(), 3U);
+  constants = nullptr;
+  again = nullptr;
+  pool.sweep();
+  EXPECT_EQ(pool.size(), 0U);
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST(ConstantsTest, OfOneLengthLeaveWithItsProgram) {
+  SpecBuilder b;
+  const core::ValueRef x = b.input({std::nullopt, 4});
+  const auto alpha = b.random({1, 4});
+  const core::ValueRef y = b.add("PReLU", core::PReluParams{}, {x}, {{"alpha", alpha}});
+  const Model model(b.build({y}), kCpu);
+  const long before = alpha.use_count();
+  for (std::int64_t length = 1; length <= 300; ++length) static_cast<void>(model.predict(Tensor::zeros({1, length, 4})));
+  EXPECT_LT(alpha.use_count(), before + 100) << "each set of constants keeps the weights that it was made of";
+}
+
+}  // namespace
+}  // namespace lamella

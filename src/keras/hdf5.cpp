@@ -107,6 +107,8 @@ bool H5File::has_dataset(std::string_view path) const {
   return node != nullptr && node->object.is_dataset();
 }
 
+std::uint64_t H5File::size() const noexcept { return file_->image().size(); }
+
 std::vector<std::string> H5File::children(std::string_view path) const {
   File::Node& node = file_->need(path);
   const std::string place = file_->place_of(path);

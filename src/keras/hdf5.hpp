@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ class H5File {
 
   [[nodiscard]] bool has_group(std::string_view path) const;
   [[nodiscard]] bool has_dataset(std::string_view path) const;
+  /// Bytes of the file.
+  [[nodiscard]] std::uint64_t size() const noexcept;
   /// Names of a group's members, sorted by their bytes.
   [[nodiscard]] std::vector<std::string> children(std::string_view path) const;
 

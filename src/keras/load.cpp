@@ -129,6 +129,7 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
   const core::OwnedJson owned(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
   const Json& config = *owned;
   const bool trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
+  tree->frozen = !trainable;
   const bool given = config.is_object() && config.contains("mean") && !config.at("mean").is_null();
   const bool normalization = std::holds_alternative<core::NormalizationParams>(spec.params);
   if (!(normalization && given)) {

@@ -25,6 +25,7 @@ struct LayerTree {
   std::shared_ptr<core::LayerSpec> spec;
   std::vector<std::string> weights;       ///< names in the order in which Keras stores them; "count" is stored and not used
   std::vector<bool> trainable;            ///< beside `weights`; legacy files store trainable ones first
+  bool frozen = false;                    ///< the layer itself, or the nested model, has trainable=False
   std::shared_ptr<LayerTree> activation;  ///< a layer used as a Dense's activation
   std::shared_ptr<ModelTree> nested;
 };

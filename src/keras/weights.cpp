@@ -4,18 +4,11 @@
 #include <algorithm>
 #include <set>
 
-#include "core/owned_json.hpp"
 #include "keras/json.hpp"
+#include "keras/slots.hpp"
 
 namespace lamella::keras {
 namespace {
-
-/// A weight that a layer expects, and the layer that gets it.
-struct Slot {
-  LayerTree* layer;
-  std::string name;
-  bool trainable;
-};
 
 /// Keras' snake case: "BatchNormalization" is "batch_normalization", "ReLU" is "re_lu", "Conv2D" is "conv2d".
 std::string snake_case(std::string_view name) {
@@ -33,18 +26,6 @@ std::string snake_case(std::string_view name) {
   return result;
 }
 
-std::shared_ptr<const Tensor> tensor_of(H5Dataset dataset) {
-  // The bytes are read-only by convention: weights are handed out as const only.
-  auto* data = const_cast<std::byte*>(dataset.bytes.bytes.data());
-  return std::make_shared<const Tensor>(
-      Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner)));
-}
-
-/// The config that a spec keeps as text.
-core::OwnedJson<Json> config_of(const core::LayerSpec& spec) {
-  return core::OwnedJson(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
-}
-
 /// What the layer's own config says about a weight's shape; -1 where it depends on the input.
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) {
@@ -53,6 +34,18 @@ std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::stri
   }
   if (std::holds_alternative<core::BatchNormalizationParams>(layer.params)) return {-1};
   return {-2};  // anything
+}
+
+}  // namespace
+
+core::OwnedJson<Json> config_of(const core::LayerSpec& spec) {
+  return core::OwnedJson(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
+}
+
+Tensor tensor_of(H5Dataset dataset) {
+  // The bytes are read-only by convention: weights are handed out as const only.
+  auto* data = const_cast<std::byte*>(dataset.bytes.bytes.data());
+  return Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner));
 }
 
 void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const std::string& where) {
@@ -72,7 +65,7 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
       text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
     throw LoadError(ErrorCode::shape, core::concat(place, ": got shape ", to_string(dataset.shape), ", allowed (", text, ")"));
   }
-  spec.weights.push_back({name, tensor_of(std::move(dataset))});
+  spec.weights.push_back({name, std::make_shared<const Tensor>(tensor_of(std::move(dataset)))});
 }
 
 /// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
@@ -90,38 +83,98 @@ void replace_unsaved_prelu(LayerTree& layer) {
   layer.activation = nullptr;
 }
 
+namespace {
+
+/// How the numbers behind equal names were counted.
+enum class Numbering {
+  each,    ///< Keras 3: every entry of `layers` takes one
+  unseen,  ///< Keras 2.14 and later: entries that were saved elsewhere take none
+  twice,   ///< Keras 2.12 and 2.13: layers with weights take two
+};
+
 class Filler {
  public:
-  explicit Filler(const WeightSource& source) : source_(source) {}
+  explicit Filler(const WeightSource& source) : source_(source) {
+    if (has_group("layers") || has_group(kOldContainer)) return;
+    for (std::string& name : source_.children("")) {
+      if (name.starts_with("layers\\") || name.starts_with(kOldContainer + std::string("\\"))) separator_ = '\\';
+      top_.insert(std::move(name));
+    }
+  }
 
   void model(ModelTree& tree, const std::string& path) {
-    const bool keras212 = !source_.has_group(path + "layers") && source_.has_group(path + "_layer_checkpoint_dependencies");
-    const std::string base = path + (keras212 ? "_layer_checkpoint_dependencies/" : "layers/");
-    std::map<std::string, int> taken;
-    for (const auto& layer : tree.layers) {
-      if (tree.spec->class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->spec->params)) continue;
-      const std::string key = snake_case(layer->spec->class_name == "Model" ? "Functional" : layer->spec->class_name);
-      const int number = taken[key];
-      taken[key] += keras212 && has_weights(*layer) ? 2 : 1;  // Keras 2.12 counted layers with weights twice
-      fill(*layer, base + key + (number == 0 ? "" : "_" + std::to_string(number)));
-    }
+    const std::string prefix = path.empty() ? path : path + separator_;
+    const bool old = !has_container(prefix + "layers") && has_container(prefix + kOldContainer);
+    const std::string base = prefix + (old ? kOldContainer : "layers") + separator_;
+    const std::vector<std::string> paths = paths_of(tree, base, old);
+    for (std::size_t i = 0; i < paths.size(); ++i) fill(*tree.layers[i], paths[i]);
   }
 
  private:
-  static bool has_weights(const LayerTree& layer) {
+  static constexpr const char* kOldContainer = "_layer_checkpoint_dependencies";
+
+  // Keras 2 on Windows joined names by backslashes: "layers\dense" is one group at the top, and only "vars" lies in it.
+  [[nodiscard]] bool has_group(const std::string& path) const {
+    return separator_ == '/' ? source_.has_group(path) : top_.contains(path);
+  }
+  [[nodiscard]] bool has_container(const std::string& path) const {
+    if (separator_ == '/') return source_.has_group(path);
+    const auto first = top_.lower_bound(path + separator_);
+    return first != top_.end() && first->starts_with(path + separator_);
+  }
+
+  /// Where the layers' groups are; empty for the InputLayer of a Sequential, which has none. The groups that are there tell how
+  /// the file counted.
+  [[nodiscard]] std::vector<std::string> paths_of(const ModelTree& tree, const std::string& base, bool old) {
+    for (const Numbering numbering : {Numbering::each, Numbering::unseen, Numbering::twice}) {
+      if (!old && numbering == Numbering::twice) continue;
+      std::vector<std::string> paths = numbered(tree, base, numbering);
+      const auto there = [&](std::size_t i) {
+        const LayerTree* layer = tree.layers[i].get();
+        // Later versions may leave out groups that would be empty.
+        return paths[i].empty() || visited_.contains(layer) || (!old && !has_weights(*layer)) || has_group(paths[i]);
+      };
+      bool fits = true;
+      for (std::size_t i = 0; fits && i < paths.size(); ++i) fits = there(i);
+      if (fits) return paths;
+    }
+    return numbered(tree, base, old ? Numbering::twice : Numbering::each);
+  }
+
+  [[nodiscard]] std::vector<std::string> numbered(const ModelTree& tree, const std::string& base, Numbering numbering) {
+    std::map<std::string, int> taken;
+    std::vector<std::string> paths;
+    for (const auto& layer : tree.layers) {
+      paths.emplace_back();
+      if (tree.spec->class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->spec->params)) continue;
+      const std::string key = snake_case(layer->spec->class_name == "Model" ? "Functional" : layer->spec->class_name);
+      int& number = taken[key];
+      paths.back() = base + key + (number == 0 ? "" : "_" + std::to_string(number));
+      if (numbering == Numbering::unseen && visited_.contains(layer.get())) continue;
+      number += numbering == Numbering::twice && has_weights(*layer) ? 2 : 1;
+    }
+    return paths;
+  }
+
+  bool has_weights(const LayerTree& layer) {
     if (!layer.weights.empty()) return true;
-    return layer.nested && std::any_of(layer.nested->layers.begin(), layer.nested->layers.end(),
-                                       [](const auto& inner) { return has_weights(*inner); });
+    if (!layer.nested) return false;
+    const auto [known, fresh] = has_weights_.try_emplace(&layer, false);
+    if (!fresh) return known->second;
+    const auto& inner = layer.nested->layers;
+    return has_weights_[&layer] = std::any_of(inner.begin(), inner.end(), [&](const auto& one) { return has_weights(*one); });
   }
 
   void fill(LayerTree& layer, const std::string& path) {
+    if (path.empty()) return;
     if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
-    if (layer.nested) return model(*layer.nested, path + "/");
+    if (layer.nested) return model(*layer.nested, path);
+    const std::string activation = path + separator_ + "activation";
     if (layer.activation) {
-      const std::string vars = path + "/activation/vars";
+      const std::string vars = activation + "/vars";
       if (!source_.has_group(vars) || source_.children(vars).empty()) replace_unsaved_prelu(layer);
     }
-    if (layer.activation) fill(*layer.activation, path + "/activation");
+    if (layer.activation) fill(*layer.activation, activation);
     if (layer.weights.empty()) return;
     const std::string vars = path + "/vars";
     const std::string where = core::concat(source_.where, ":/", core::escaped(vars));
@@ -147,131 +200,14 @@ class Filler {
   }
 
   const WeightSource& source_;
+  char separator_ = '/';
+  std::set<std::string> top_;  ///< the top group's members, where names are joined by backslashes
   std::set<const LayerTree*> visited_;
+  std::map<const LayerTree*, bool> has_weights_;
 };
-
-void collect(LayerTree& layer, std::vector<Slot>& slots, std::set<const LayerTree*>& visited) {
-  if (!visited.insert(&layer).second) return;
-  for (std::size_t i = 0; i < layer.weights.size(); ++i) slots.push_back({&layer, layer.weights[i], layer.trainable[i]});
-  if (layer.activation) collect(*layer.activation, slots, visited);
-  if (layer.nested) {
-    for (const auto& inner : layer.nested->layers) collect(*inner, slots, visited);
-  }
-}
-
-std::vector<std::string> strings(const H5File& file, const std::string& path, const std::string& name, const std::string& where) {
-  if (auto whole = file.strings_attribute(path, name)) return *whole;
-  std::vector<std::string> result;
-  for (int part = 0;; ++part) {
-    const auto chunk = file.strings_attribute(path, name + std::to_string(part));
-    if (!chunk) {
-      if (part == 0)
-        throw LoadError(ErrorCode::missing, core::concat(where, ":/", core::escaped(path), ": has no attribute '", name, "'"));
-      return result;
-    }
-    result.insert(result.end(), chunk->begin(), chunk->end());
-  }
-}
-
-std::vector<double> numbers(const H5Dataset& dataset) {
-  auto* data = const_cast<std::byte*>(dataset.bytes.bytes.data());
-  const Tensor wide = Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), dataset.bytes.owner).to(DType::float64);
-  return {wide.span<double>().begin(), wide.span<double>().end()};
-}
-
-/// Keras' lora_alpha; the rank unless it is given.
-double lora_alpha(const LayerTree& layer, double rank, const std::string& where) {
-  const core::OwnedJson owned = config_of(*layer.spec);
-  const Json& config = *owned;
-  if (!config.is_object() || !config.contains("lora_alpha") || config.at("lora_alpha").is_null()) return rank;
-  if (config.at("lora_alpha").is_number()) return config.at("lora_alpha").get<double>();
-  throw LoadError(ErrorCode::json, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' lora_alpha: got a ",
-                                                config.at("lora_alpha").type_name(), ", allowed a number or null"));
-}
-
-/// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
-H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer,
-                 const std::string& where) {
-  const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
-  const double alpha = lora_alpha(layer, rank, where);
-  const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
-                    a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
-                    is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
-  if (!fits)
-    throw LoadError(ErrorCode::shape,
-                    core::concat(where, ": layer '", core::escaped(layer.spec->path), "' LoRA matrices do not fit its kernel"));
-  std::vector<double> k = numbers(kernel);
-  const std::vector<double> left = numbers(a);
-  const std::vector<double> right = numbers(b);
-  const auto units = static_cast<std::size_t>(kernel.shape[1]);
-  const auto r = static_cast<std::size_t>(a.shape[1]);
-  for (std::size_t i = 0; i < k.size(); ++i) {
-    double sum = 0;
-    for (std::size_t j = 0; j < r; ++j) sum += left[i / units * r + j] * right[j * units + i % units];
-    k[i] += alpha / rank * sum;
-  }
-  const auto result = std::make_shared<Tensor>(Tensor::of<double>(k, kernel.shape).to(kernel.dtype));
-  return {
-      kernel.dtype, kernel.shape, {result, Bytes(static_cast<const std::byte*>(std::as_const(*result).data()), result->bytes())}};
-}
-
-void fill_lora(LayerTree& layer, std::vector<H5Dataset> found, const std::string& where) {
-  // Saved as [bias], A, B, kernel: trainable ones first.
-  const bool bias = layer.weights.size() == 2;
-  const std::size_t at = bias ? 1 : 0;
-  store(layer, "kernel", merged(found[at + 2], found[at], found[at + 1], layer, where), where);
-  if (bias) store(layer, "bias", std::move(found[0]), where);
-}
 
 }  // namespace
 
 void fill_weights(ModelTree& tree, const WeightSource& source) { Filler(source).model(tree, ""); }
-
-void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where) {
-  const std::string prefix = root.empty() ? "" : root + "/";
-  struct Group {
-    std::string path;
-    std::vector<std::string> names;
-  };
-  std::vector<Group> groups;
-  for (const std::string& layer : strings(file, root.empty() ? "/" : root, "layer_names", where)) {
-    Group group{prefix + layer, strings(file, prefix + layer, "weight_names", where)};
-    if (!group.names.empty()) groups.push_back(std::move(group));
-  }
-  std::size_t at = 0;
-  std::set<const LayerTree*> visited;
-  for (const auto& layer : tree.layers) {
-    std::vector<Slot> slots;
-    if (layer->activation && at < groups.size() && groups[at].names.size() == layer->weights.size())
-      replace_unsaved_prelu(*layer);
-    collect(*layer, slots, visited);
-    if (slots.empty()) continue;
-    std::stable_partition(slots.begin(), slots.end(), [](const Slot& slot) { return slot.trainable; });
-    const std::string place = core::concat(where, ": layer '", core::escaped(layer->spec->path), "'");
-    if (at == groups.size())
-      throw LoadError(ErrorCode::missing, core::concat(place, ": the file has weights of ", groups.size(), " layers only"));
-    const Group& group = groups[at++];
-    const std::string from = core::concat(where, ":/", core::escaped(group.path));
-    const bool lora = layer->spec->class_name == "Dense" && group.names.size() == slots.size() + 2;
-    if (group.names.size() != slots.size() && !lora) {
-      throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
-                      core::concat(from, ": layer '", core::escaped(layer->spec->path), "' has ", group.names.size(),
-                                   " weights in the file; it needs ", slots.size()));
-    }
-    std::vector<H5Dataset> found;
-    for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
-    if (lora) {
-      fill_lora(*layer, std::move(found), from);
-      continue;
-    }
-    for (std::size_t i = 0; i < slots.size(); ++i)
-      store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
-  }
-  if (at != groups.size()) {
-    throw LoadError(ErrorCode::shape,
-                    core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at,
-                                 " layers with weights, the file ", groups.size()));
-  }
-}
 
 }  // namespace lamella::keras

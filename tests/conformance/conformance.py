@@ -72,6 +72,8 @@ class Case:
         self.ys = predict(self.model, self.xs)
         self.names = [name_of(t) for t in self.model.inputs], [name_of(t) for t in self.model.outputs]
         self.sound = self.is_sound(rng)
+        if draw.chance(0.5):
+            draw.freeze(self.model)
 
     def is_sound(self, rng):
         if len(set(self.names[1])) < len(self.names[1]) or not all(np.isfinite(y).all() and np.abs(y).max(initial=0) < LARGEST for y in self.ys):

@@ -40,6 +40,16 @@ class Draw:
         finally:
             keras.config.set_dtype_policy("float32")
 
+    def freeze(self, model):
+        """Layers and models at every level, before and behind those in them: the order of weights in .h5 depends on it."""
+        for layer in model.layers:
+            if self.chance(0.3):
+                layer.trainable = self.chance(0.4)
+            if hasattr(layer, "layers"):
+                self.freeze(layer)
+            elif hasattr(getattr(layer, "activation", None), "weights") and self.chance(0.5):
+                layer.activation.trainable = self.chance(0.5)
+
     # --- single layers -----------------------------------------------------------------------------------------------------------------
 
     def activation(self):

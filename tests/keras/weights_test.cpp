@@ -21,7 +21,8 @@ const Options kCpu{.device = Device::cpu(), .threads = 1};
 
 std::vector<std::string> whole_models() {
   std::vector<std::string> found;
-  for (const char* group : {"keras3", "keras3-early", "keras2", "keras212"}) {
+  for (const char* group : {"keras3", "keras3-early", "keras2", "keras212", "layouts/keras3", "layouts/keras2",
+                            "layouts/keras212", "layouts/keras214"}) {
     const std::string folder = std::string(LAMELLA_FIXTURES) + "/" + group + "/";
     std::ifstream index(folder + "index.json");
     for (const auto& entry : nlohmann::json::parse(index)) found.push_back(folder + entry.at("file").get<std::string>());

@@ -119,6 +119,7 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   spec.params = std::move(parsed.params);
   tree->activation = std::move(parsed.activation);
   const bool trainable = fields.boolean("trainable", true);
+  tree->frozen = !trainable;
   for (auto& [name, by_nature] : parsed.weights) {
     tree->weights.push_back(name);
     tree->trainable.push_back(by_nature && trainable);

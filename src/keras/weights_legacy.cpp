@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights as Keras 1 and 2, and the .h5 files of Keras 3, keep them: a flat list for each layer of the outermost model.
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "keras/slots.hpp"
+#include "keras/weights.hpp"
+
+namespace lamella::keras {
+namespace {
+
+/// A weight that a layer expects, and the layer that gets it.
+struct Slot {
+  LayerTree* layer;
+  std::string name;
+};
+
+/// The weights of a layer, those that training changes apart from the others.
+struct Slots {
+  std::vector<Slot> trainable;
+  std::vector<Slot> frozen;
+
+  void append(Slots&& more) {
+    std::move(more.trainable.begin(), more.trainable.end(), std::back_inserter(trainable));
+    std::move(more.frozen.begin(), more.frozen.end(), std::back_inserter(frozen));
+  }
+  void freeze(Slots&& more) {
+    std::move(more.trainable.begin(), more.trainable.end(), std::back_inserter(frozen));
+    std::move(more.frozen.begin(), more.frozen.end(), std::back_inserter(frozen));
+  }
+};
+
+Slots own(LayerTree& layer) {
+  Slots slots;
+  for (std::size_t i = 0; i < layer.weights.size(); ++i)
+    (layer.trainable[i] ? slots.trainable : slots.frozen).push_back({&layer, layer.weights[i]});
+  return slots;
+}
+
+/// Keras 2: each layer and each model puts its trainable weights first, and a frozen one has none.
+Slots keras2_slots(LayerTree& layer, std::set<const LayerTree*>& visited) {
+  if (!visited.insert(&layer).second) return {};
+  Slots slots = own(layer);
+  if (layer.activation) {
+    Slots inner = keras2_slots(*layer.activation, visited);
+    layer.frozen ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
+  }
+  if (layer.nested) {
+    for (const auto& inner : layer.nested->layers) slots.append(keras2_slots(*inner, visited));
+  }
+  if (!layer.frozen) return slots;
+  Slots frozen;
+  frozen.freeze(std::move(slots));
+  return frozen;
+}
+
+/// Keras 3: each weight knows whether it is trainable; only the outermost layer is asked whether it is.
+void keras3_walk(LayerTree& layer, bool frozen, Slots& into, std::set<const LayerTree*>& visited) {
+  if (!visited.insert(&layer).second) return;
+  for (std::size_t i = 0; i < layer.weights.size(); ++i)
+    (layer.trainable[i] && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
+  if (layer.activation) keras3_walk(*layer.activation, frozen, into, visited);
+  if (layer.nested) {
+    for (const auto& inner : layer.nested->layers) keras3_walk(*inner, frozen, into, visited);
+  }
+}
+
+/// The weights of one layer of the outermost model in the order in which a version of Keras writes them.
+std::vector<Slot> slots_of(LayerTree& layer, bool keras3) {
+  std::set<const LayerTree*> visited;
+  Slots slots;
+  if (keras3) {
+    keras3_walk(layer, layer.frozen, slots, visited);
+  } else {
+    slots = keras2_slots(layer, visited);
+  }
+  std::move(slots.frozen.begin(), slots.frozen.end(), std::back_inserter(slots.trainable));
+  return std::move(slots.trainable);
+}
+
+std::vector<std::string> strings(const H5File& file, const std::string& path, const std::string& name, const std::string& where) {
+  if (auto whole = file.strings_attribute(path, name)) return *whole;
+  std::vector<std::string> result;
+  for (int part = 0;; ++part) {
+    const auto chunk = file.strings_attribute(path, name + std::to_string(part));
+    if (!chunk) {
+      if (part == 0)
+        throw LoadError(ErrorCode::missing, core::concat(where, ":/", core::escaped(path), ": has no attribute '", name, "'"));
+      return result;
+    }
+    result.insert(result.end(), chunk->begin(), chunk->end());
+  }
+}
+
+/// Keras' lora_alpha; the rank unless it is given.
+double lora_alpha(const LayerTree& layer, double rank, const std::string& where) {
+  const core::OwnedJson owned = config_of(*layer.spec);
+  const Json& config = *owned;
+  if (!config.is_object() || !config.contains("lora_alpha") || config.at("lora_alpha").is_null()) return rank;
+  if (config.at("lora_alpha").is_number()) return config.at("lora_alpha").get<double>();
+  throw LoadError(ErrorCode::json, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' lora_alpha: got a ",
+                                                config.at("lora_alpha").type_name(), ", allowed a number or null"));
+}
+
+/// kernel + scale * A . B, row by row in float64, rounded once.
+Tensor lora_product(const Tensor& kernel, const Tensor& a, const Tensor& b, double scale) {
+  const Tensor right = b.to(DType::float64);
+  const auto units = static_cast<std::size_t>(kernel.shape()[1]);
+  const auto rank = static_cast<std::size_t>(a.shape()[1]);
+  Tensor result(kernel.shape(), kernel.dtype());
+  const auto row_of = [](const Tensor& matrix, std::int64_t row) {
+    const std::size_t bytes = static_cast<std::size_t>(matrix.shape()[1]) * size_of(matrix.dtype());
+    // Read only: adopt() has no form for const memory.
+    auto* data = const_cast<std::byte*>(static_cast<const std::byte*>(matrix.data())) + static_cast<std::size_t>(row) * bytes;
+    return Tensor::adopt(data, Shape{matrix.shape()[1]}, matrix.dtype(), Device::cpu(), nullptr).to(DType::float64);
+  };
+  std::vector<double> sums(units);
+  for (std::int64_t i = 0; i < kernel.shape()[0]; ++i) {
+    const Tensor left = row_of(a, i);
+    Tensor row = row_of(kernel, i);
+    std::fill(sums.begin(), sums.end(), 0.0);
+    for (std::size_t j = 0; j < rank; ++j) {
+      const double factor = left.span<double>()[j];
+      const double* const from = right.span<double>().data() + j * units;
+      for (std::size_t u = 0; u < units; ++u) sums[u] += factor * from[u];
+    }
+    for (std::size_t u = 0; u < units; ++u) row.span<double>()[u] += scale * sums[u];
+    const Tensor rounded = row.to(kernel.dtype());
+    std::memcpy(static_cast<std::byte*>(result.data()) + static_cast<std::size_t>(i) * rounded.bytes(), rounded.data(),
+                rounded.bytes());
+  }
+  return result;
+}
+
+/// Multiplications that merging LoRA may cost: small files can ask for very many.
+class LoraWork {
+ public:
+  explicit LoraWork(std::uint64_t file_bytes) : left_(std::max(kLeast, kEachByte * file_bytes)), allowed_(left_) {}
+
+  void charge(const Shape& kernel, std::int64_t rank, const std::string& where) {
+    const auto elements = static_cast<std::uint64_t>(kernel.elements());
+    const auto each = static_cast<std::uint64_t>(std::max<std::int64_t>(rank, 1));
+    if (elements > left_ / each) {
+      throw LoadError(ErrorCode::limit,
+                      core::concat(where, ": merging its LoRA matrices of rank ", rank, " into a kernel of ", to_string(kernel),
+                                   " takes the file past ", allowed_, " multiplications, the most for its size"));
+    }
+    left_ -= elements * each;
+  }
+
+ private:
+  static constexpr std::uint64_t kLeast = std::uint64_t{1} << 30U;
+  static constexpr std::uint64_t kEachByte = 4096;
+
+  std::uint64_t left_;
+  std::uint64_t allowed_;
+};
+
+/// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
+H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer,
+                 const std::string& where, LoraWork& work) {
+  const std::string place = core::concat(where, ": layer '", core::escaped(layer.spec->path), "'");
+  const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
+  const double alpha = lora_alpha(layer, rank, where);
+  const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
+                    a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
+                    is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
+  if (!fits) throw LoadError(ErrorCode::shape, core::concat(place, " LoRA matrices do not fit its kernel"));
+  work.charge(kernel.shape, a.shape[1], place);
+  const auto result = std::make_shared<Tensor>(lora_product(tensor_of(kernel), tensor_of(a), tensor_of(b), alpha / rank));
+  return {
+      kernel.dtype, kernel.shape, {result, Bytes(static_cast<const std::byte*>(std::as_const(*result).data()), result->bytes())}};
+}
+
+/// The weights of a Dense with LoRA, which Keras 3 writes in an order that depends on how it was frozen: their names tell.
+void fill_lora(LayerTree& layer, const std::vector<std::string>& names, std::vector<H5Dataset> found, const std::string& where,
+               LoraWork& work) {
+  const auto take = [&](std::string_view name) -> H5Dataset& {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      std::string_view last = std::string_view(names[i]).substr(names[i].rfind('/') + 1);
+      if (last.substr(0, last.find(':')) == name) return found[i];
+    }
+    throw LoadError(ErrorCode::missing,
+                    core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has LoRA and no weight '", name, "'"));
+  };
+  store(layer, "kernel", merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work), where);
+  if (layer.weights.size() == 2) store(layer, "bias", std::move(take("bias")), where);
+}
+
+struct Group {
+  std::string path;
+  std::vector<std::string> names;
+};
+
+/// The groups that hold weights, in order. `prefix` is the root's path with its slash.
+std::vector<Group> groups_of(const H5File& file, const std::string& root, const std::string& where) {
+  const std::string prefix = root.empty() ? "" : root + "/";
+  std::vector<Group> groups;
+  for (const std::string& layer : strings(file, root.empty() ? "/" : root, "layer_names", where)) {
+    Group group{prefix + layer, strings(file, prefix + layer, "weight_names", where)};
+    if (!group.names.empty()) groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+/// Who wrote the weights, which need not be who wrote the config.
+bool written_by_keras3(const H5File& file, const std::string& root) {
+  auto version = file.string_attribute(root.empty() ? "/" : root, "keras_version");
+  if (!version) version = file.string_attribute("/", "keras_version");
+  return version && version->starts_with("3.");
+}
+
+/// Configs of Keras 2 do not say that a nested model is frozen, though the order depends on it: where the names of the file are
+/// exactly those of the slots ("dense_1/kernel:0"), they decide.
+std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std::string>& names) {
+  if (slots.size() != names.size()) return slots;
+  std::map<std::string, const Slot*, std::less<>> known;
+  for (const Slot& slot : slots) known[slot.layer->spec->name + "/" + slot.name] = &slot;
+  std::vector<Slot> ordered;
+  std::set<const Slot*> taken;
+  for (const std::string& name : names) {
+    const auto slot = known.find(std::string_view(name).substr(0, name.rfind(':')));
+    if (slot == known.end() || !taken.insert(slot->second).second) return slots;
+    ordered.push_back(*slot->second);
+  }
+  return ordered;
+}
+
+void fill_layer(LayerTree& layer, const std::vector<Slot>& slots, const H5File& file, const Group& group,
+                const std::string& where, LoraWork& work) {
+  const std::string from = core::concat(where, ":/", core::escaped(group.path));
+  const bool lora = layer.spec->class_name == "Dense" && group.names.size() == slots.size() + 2;
+  if (group.names.size() != slots.size() && !lora) {
+    throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
+                    core::concat(from, ": layer '", core::escaped(layer.spec->path), "' has ", group.names.size(),
+                                 " weights in the file; it needs ", slots.size()));
+  }
+  std::vector<H5Dataset> found;
+  for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
+  if (lora) return fill_lora(layer, group.names, std::move(found), from, work);
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
+}
+
+}  // namespace
+
+void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where) {
+  const bool keras3 = written_by_keras3(file, root);
+  const std::vector<Group> groups = groups_of(file, root, where);
+  LoraWork work(file.size());
+  std::size_t at = 0;
+  for (const auto& layer : tree.layers) {
+    if (layer->activation && at < groups.size() && groups[at].names.size() == layer->weights.size())
+      replace_unsaved_prelu(*layer);
+    std::vector<Slot> slots = slots_of(*layer, keras3);
+    if (slots.empty()) continue;
+    if (at == groups.size()) {
+      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer->spec->path),
+                                                       "': the file has weights of ", groups.size(), " layers only"));
+    }
+    const Group& group = groups[at++];
+    if (!keras3) slots = ordered_by_name(std::move(slots), group.names);
+    fill_layer(*layer, slots, file, group, where, work);
+  }
+  if (at != groups.size()) {
+    throw LoadError(ErrorCode::shape,
+                    core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at,
+                                 " layers with weights, the file ", groups.size()));
+  }
+}
+
+}  // namespace lamella::keras

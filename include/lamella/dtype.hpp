@@ -10,8 +10,11 @@
 
 namespace lamella {
 
-/// Element types of a Tensor. Names are Keras' names.
-enum class DType : std::uint8_t { float32, float16, bfloat16, float64, int8, uint8, int32 };
+/// Element types of a Tensor, as listed in lamella/dtype.def. Names are Keras' names, but for `boolean`, Keras' "bool".
+enum class DType : std::uint8_t {
+#define LAMELLA_DTYPE(enumerator, ...) enumerator,
+#include <lamella/dtype.def>
+};
 
 /// Bytes of one element.
 [[nodiscard]] LAMELLA_API std::size_t size_of(DType dtype) noexcept;
@@ -48,34 +51,12 @@ struct bfloat16 {
 namespace detail {
 template <typename T>
 struct dtype_of_type;  // no definition: T is not an element type
-template <>
-struct dtype_of_type<float> {
-  static constexpr DType value = DType::float32;
-};
-template <>
-struct dtype_of_type<float16> {
-  static constexpr DType value = DType::float16;
-};
-template <>
-struct dtype_of_type<bfloat16> {
-  static constexpr DType value = DType::bfloat16;
-};
-template <>
-struct dtype_of_type<double> {
-  static constexpr DType value = DType::float64;
-};
-template <>
-struct dtype_of_type<std::int8_t> {
-  static constexpr DType value = DType::int8;
-};
-template <>
-struct dtype_of_type<std::uint8_t> {
-  static constexpr DType value = DType::uint8;
-};
-template <>
-struct dtype_of_type<std::int32_t> {
-  static constexpr DType value = DType::int32;
-};
+#define LAMELLA_DTYPE(enumerator, name, type)         \
+  template <>                                         \
+  struct dtype_of_type<type> {                        \
+    static constexpr DType value = DType::enumerator; \
+  };
+#include <lamella/dtype.def>
 }  // namespace detail
 
 /// The DType of a C++ element type.

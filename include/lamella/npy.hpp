@@ -11,8 +11,7 @@
 namespace lamella {
 
 /// Reads a numpy array file (versions 1 to 3; both byte orders; C and Fortran order, which is turned into C order).
-/// float16/32/64, int8, uint8 and int32 keep their type; int64 and uint32 become int32 (a value outside its range is an error),
-/// int16 and uint16 become int32, bool becomes uint8. Throws LoadError that names the file and what is wrong with it.
+/// Floating types, integers and bool keep their type. Throws LoadError that names the file and what is wrong with it.
 [[nodiscard]] LAMELLA_API Tensor load_npy(const std::string& path);
 /// The same from memory; `where` begins messages.
 [[nodiscard]] LAMELLA_API Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where);

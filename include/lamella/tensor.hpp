@@ -121,8 +121,9 @@ class LAMELLA_API Tensor {
   [[nodiscard]] Tensor clone() const { return copy_of(view_); }
   /// A copy on `device`. Returns when it is complete; `*this` may be destroyed at once.
   [[nodiscard]] Tensor to(Device device) const;
-  /// A converted copy of host memory: floating values round to nearest even; to an integer they are rounded half to even and
-  /// clamped, NaN becomes 0. Throws ArgumentError (device) when not on the CPU.
+  /// A converted copy of host memory. To a floating type values round to nearest even. To an integer, as Keras does on JAX:
+  /// floating values are cut off towards zero and clamped, NaN becomes 0; integers keep their low bits. As bool, everything but
+  /// zero is true. Throws ArgumentError (device) when not on the CPU.
   [[nodiscard]] Tensor to(DType dtype) const;
   /// The same memory under another shape; `*this` is left empty. Throws ArgumentError (shape), and then changes nothing.
   [[nodiscard]] Tensor reshaped(const Shape& shape) &&;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lamella/dtype.hpp>
 
-#include <array>
 #include <utility>
 
 #include "core/check.hpp"
@@ -14,13 +13,10 @@ struct DTypeRow {
   std::string_view name;
   std::size_t size;
 };
-constexpr std::array<DTypeRow, 7> kDTypes{{{DType::float32, "float32", 4},
-                                           {DType::float16, "float16", 2},
-                                           {DType::bfloat16, "bfloat16", 2},
-                                           {DType::float64, "float64", 8},
-                                           {DType::int8, "int8", 1},
-                                           {DType::uint8, "uint8", 1},
-                                           {DType::int32, "int32", 4}}};
+constexpr DTypeRow kDTypes[] = {
+#define LAMELLA_DTYPE(enumerator, name, type) {DType::enumerator, name, sizeof(type)},
+#include <lamella/dtype.def>
+};
 
 }  // namespace
 

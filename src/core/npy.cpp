@@ -138,61 +138,45 @@ class HeaderParser {
   std::size_t at_ = 0;
 };
 
-/// Elements in file order to elements in memory.
+/// numpy's letters of an element type; of bfloat16 there are none.
+struct Letters {
+  std::string_view text;
+  DType dtype;
+};
+constexpr std::array kLetters{Letters{"f2", DType::float16}, Letters{"f4", DType::float32}, Letters{"f8", DType::float64},
+                              Letters{"i1", DType::int8},    Letters{"i2", DType::int16},   Letters{"i4", DType::int32},
+                              Letters{"i8", DType::int64},   Letters{"u1", DType::uint8},   Letters{"u2", DType::uint16},
+                              Letters{"u4", DType::uint32},  Letters{"u8", DType::uint64},  Letters{"b1", DType::boolean}};
+
 struct Element {
-  std::size_t size;  ///< in the file
-  DType dtype;       ///< in memory
-  char kind;         ///< numpy's letter
-  bool swapped = false;
+  DType dtype;
+  bool swapped;  ///< in the file
 };
 
 Element element_of(const std::string& descr, const std::string& where) {
-  constexpr std::string_view kAllowed = "f2, f4, f8, i1, i2, i4, i8, u1, u2, u4, b1";
-  if (descr.size() == 3) {
-    const char order = descr[0];
-    const std::string_view type = std::string_view(descr).substr(1);
-    const bool one_byte = type == "i1" || type == "u1" || type == "b1";
-    if (order == '<' || order == '>' || order == '=' || (order == '|' && one_byte)) {
-      const bool swapped = order == '>' && !one_byte;
-      for (const auto& [name, element] :
-           {std::pair{"f2", Element{2, DType::float16, 'f'}}, std::pair{"f4", Element{4, DType::float32, 'f'}},
-            std::pair{"f8", Element{8, DType::float64, 'f'}}, std::pair{"i1", Element{1, DType::int8, 'i'}},
-            std::pair{"i2", Element{2, DType::int32, 'i'}}, std::pair{"i4", Element{4, DType::int32, 'i'}},
-            std::pair{"i8", Element{8, DType::int32, 'i'}}, std::pair{"u1", Element{1, DType::uint8, 'u'}},
-            std::pair{"u2", Element{2, DType::int32, 'u'}}, std::pair{"u4", Element{4, DType::int32, 'u'}},
-            std::pair{"b1", Element{1, DType::uint8, 'b'}}}) {
-        if (type == name) return {element.size, element.dtype, element.kind, swapped};
-      }
+  std::string allowed;
+  for (const Letters& letters : kLetters) {
+    const bool one_byte = size_of(letters.dtype) == 1;
+    if (descr.size() == 3 && std::string_view(descr).substr(1) == letters.text) {
+      const char order = descr[0];
+      if (order == '<' || order == '>' || order == '=' || (order == '|' && one_byte))
+        return {letters.dtype, order == '>' && !one_byte};
     }
+    allowed += core::concat(allowed.empty() ? "" : ", ", letters.text);
   }
-  fail(ErrorCode::dtype, where, "npy header 'descr': got '", core::escaped(descr), "', allowed ", kAllowed,
+  fail(ErrorCode::dtype, where, "npy header 'descr': got '", core::escaped(descr), "', allowed ", allowed,
        " behind a byte order");
 }
 
-/// One element at `src`, its bytes turned into ours.
-std::uint64_t bits_of(const std::byte* src, const Element& element) {
-  std::array<std::byte, 8> bytes{};
-  std::memcpy(bytes.data(), src, element.size);
-  if (element.swapped) std::reverse(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(element.size));
-  return std::bit_cast<std::uint64_t>(bytes);
-}
-
-void convert_element(std::byte* dst, const std::byte* src, const Element& element, const std::string& where, std::int64_t index) {
-  const std::uint64_t bits = bits_of(src, element);
-  if (element.dtype != DType::int32) {
-    std::memcpy(dst, &bits, size_of(element.dtype));
-    return;
+void copy_element(std::byte* dst, const std::byte* src, const Element& element) {
+  const std::size_t size = size_of(element.dtype);
+  if (element.swapped) {
+    std::reverse_copy(src, src + size, dst);
+  } else if (element.dtype == DType::boolean) {
+    *dst = std::byte{*src != std::byte{0}};
+  } else {
+    std::memcpy(dst, src, size);
   }
-  std::int64_t value = static_cast<std::int64_t>(bits);
-  if (element.kind == 'i' && element.size < 8) {
-    const unsigned shift = static_cast<unsigned>(64 - 8 * element.size);
-    value = static_cast<std::int64_t>(bits << shift) >> shift;
-  }
-  if (value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max()) {
-    fail(ErrorCode::value, where, "element ", index, ": got ", value, ", which does not fit into int32");
-  }
-  const auto narrow = static_cast<std::int32_t>(value);
-  std::memcpy(dst, &narrow, sizeof narrow);
 }
 
 /// Where element `index` (row-major) stands in Fortran order.
@@ -265,12 +249,12 @@ class NewFile {
  private:
   /// As mkstemp(), but with the permissions that the process gives to its files.
   int create() {
-    constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    constexpr std::string_view kCharacters = "abcdefghijklmnopqrstuvwxyz0123456789";
     static std::atomic<std::uint64_t> counter{0};
     for (int attempt = 0; attempt < 100; ++attempt) {
       std::uint64_t number = (static_cast<std::uint64_t>(::getpid()) << 16U) + ++counter;
-      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kLetters.size())
-        temporary_[i] = kLetters[number % kLetters.size()];
+      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kCharacters.size())
+        temporary_[i] = kCharacters[number % kCharacters.size()];
       const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (file >= 0 || (errno != EEXIST && errno != EINTR)) return file;
     }
@@ -284,25 +268,10 @@ class NewFile {
 };
 
 std::string header_of(const TensorView& tensor) {
-  constexpr auto descr = [](DType dtype) {
-    switch (dtype) {
-      case DType::float16:
-        return "<f2";
-      case DType::float64:
-        return "<f8";
-      case DType::int8:
-        return "|i1";
-      case DType::uint8:
-        return "|u1";
-      case DType::int32:
-        return "<i4";
-      case DType::float32:
-      case DType::bfloat16:
-        break;
-    }
-    return "<f4";
-  };
-  std::string header = core::concat("{'descr': '", descr(tensor.dtype()),
+  const auto letters =
+      std::find_if(kLetters.begin(), kLetters.end(), [&](const Letters& l) { return l.dtype == tensor.dtype(); });
+  LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no ", name(tensor.dtype()));
+  std::string header = core::concat("{'descr': '", size_of(letters->dtype) == 1 ? '|' : '<', letters->text,
                                     "', 'fortran_order': False, 'shape': ", to_string(tensor.shape()), ", }");
   constexpr std::size_t kPrefix = 10;
   header.append(63 - (kPrefix + header.size()) % 64, ' ');
@@ -337,23 +306,22 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
     fail(error.code(), where, "npy header 'shape': ", error.what());
   }
   const std::span<const std::byte> data = bytes.subspan(prefix + length);
-  const auto needed = core::checked_mul(static_cast<std::size_t>(shape.elements()), element.size);
+  const auto needed = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(element.dtype));
   if (!needed || *needed != data.size()) {
     fail(ErrorCode::shape, where, to_string(shape), " of ", core::escaped(header.descr), " needs ",
          needed ? std::to_string(*needed) : "too many", " bytes, the file has ", data.size());
   }
   Tensor result(shape, element.dtype);
-  const bool plain = !element.swapped && !(header.fortran_order && shape.rank() > 1) && element.size == size_of(element.dtype) &&
-                     !(element.kind == 'u' && element.dtype == DType::int32);  // uint32 needs its range checked
+  const bool plain = !element.swapped && !(header.fortran_order && shape.rank() > 1) && element.dtype != DType::boolean;
   if (plain) {
     if (!data.empty()) std::memcpy(result.data(), data.data(), data.size());
     return result;
   }
   auto* dst = static_cast<std::byte*>(result.data());
+  const std::size_t size = size_of(element.dtype);
   for (std::int64_t i = 0; i < shape.elements(); ++i) {
     const std::int64_t from = header.fortran_order ? fortran_index(i, shape) : i;
-    convert_element(dst + static_cast<std::size_t>(i) * size_of(element.dtype),
-                    data.data() + static_cast<std::size_t>(from) * element.size, element, where, i);
+    copy_element(dst + static_cast<std::size_t>(i) * size, data.data() + static_cast<std::size_t>(from) * size, element);
   }
   return result;
 }

@@ -12,20 +12,10 @@ namespace lamella::core {
 template <typename F>
 void visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float32:
-      return f(float{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    case DType::float64:
-      return f(double{});
-    case DType::int8:
-      return f(std::int8_t{});
-    case DType::uint8:
-      return f(std::uint8_t{});
-    case DType::int32:
-      return f(std::int32_t{});
+#define LAMELLA_DTYPE(enumerator, name, type) \
+  case DType::enumerator:                     \
+    return f(type{});
+#include <lamella/dtype.def>
   }
   LAMELLA_ASSERT(false, "a dtype that is none of the enumeration's");
 }

@@ -19,7 +19,7 @@ namespace hdf5 {
 class File;
 }
 
-/// A dataset's elements: native byte order, row-major, aligned to their size. Integers wider than a byte come as int32.
+/// A dataset's elements: native byte order, row-major, aligned to their size.
 struct H5Dataset {
   DType dtype = DType::float32;
   Shape shape;

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstring>
 #include <limits>
-#include <utility>
 
 namespace lamella::keras::hdf5 {
 
@@ -72,23 +71,6 @@ T load(const std::byte* from, bool big_endian) {
   std::memcpy(bytes.data(), from, sizeof(T));
   if (big_endian) std::reverse(bytes.begin(), bytes.end());
   return std::bit_cast<T>(bytes);
-}
-
-template <typename T>
-void to_int32(Bytes raw, bool big_endian, std::int32_t* out, std::string_view place) {
-  for (std::size_t i = 0; i < raw.size() / sizeof(T); ++i) {
-    const T value = load<T>(raw.data() + i * sizeof(T), big_endian);
-    if (!std::in_range<std::int32_t>(value))
-      fail(ErrorCode::overflow, place, "element ", i, " is ", value, ", it does not fit into int32");
-    out[i] = static_cast<std::int32_t>(value);
-  }
-}
-
-void widen(const Type& type, Bytes raw, std::int32_t* out, std::string_view place) {
-  const auto go = [&]<typename T>(T) { to_int32<T>(raw, type.big_endian, out, place); };
-  if (type.size == 2) return type.is_signed ? go(std::int16_t{}) : go(std::uint16_t{});
-  if (type.size == 4) return type.is_signed ? go(std::int32_t{}) : go(std::uint32_t{});
-  return type.is_signed ? go(std::int64_t{}) : go(std::uint64_t{});
 }
 
 template <typename T>
@@ -167,8 +149,10 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
 DType dtype_of(const Type& type, std::string_view place) {
   switch (type.kind) {
     case Kind::integer:
-      if (type.size > 1) return DType::int32;
-      return type.is_signed ? DType::int8 : DType::uint8;
+      if (type.size == 1) return type.is_signed ? DType::int8 : DType::uint8;
+      if (type.size == 2) return type.is_signed ? DType::int16 : DType::uint16;
+      if (type.size == 4) return type.is_signed ? DType::int32 : DType::uint32;
+      return type.is_signed ? DType::int64 : DType::uint64;
     case Kind::floating:
       return type.size == 2 ? DType::float16 : type.size == 4 ? DType::float32 : DType::float64;
     case Kind::bfloat:
@@ -182,15 +166,12 @@ DType dtype_of(const Type& type, std::string_view place) {
 OwnedBytes to_native(const Image& image, const Type& type, OwnedBytes raw, std::string_view place) {
   const DType dtype = dtype_of(type, place);
   const std::size_t size = size_of(dtype);
-  const bool same = type.size == size && (type.kind != Kind::integer || size == 1 || type.is_signed);
   const bool swapped = type.big_endian && size > 1;
-  if (same && !swapped && reinterpret_cast<std::uintptr_t>(raw.bytes.data()) % size == 0) return raw;
-  const std::size_t bytes = raw.bytes.size() / type.size * size;
+  if (!swapped && reinterpret_cast<std::uintptr_t>(raw.bytes.data()) % size == 0) return raw;
+  const std::size_t bytes = raw.bytes.size() / size * size;
   image.charge(bytes, place);
   const Buffer out(bytes);
-  if (!same) {
-    widen(type, raw.bytes, reinterpret_cast<std::int32_t*>(out.data), place);
-  } else if (!swapped) {
+  if (!swapped) {
     if (bytes != 0) std::memcpy(out.data, raw.bytes.data(), bytes);
   } else if (size == 2) {
     swap_copy<std::uint16_t>(raw.bytes, out.data);

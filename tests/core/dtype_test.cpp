@@ -9,6 +9,8 @@
 #include <limits>
 #include <random>
 
+#include "core/visit_dtype.hpp"
+
 namespace lamella {
 namespace {
 
@@ -32,9 +34,16 @@ std::uint16_t expected_bits(float x) {
 }
 
 TEST(DTypeTest, NamesAreKerasNamesAndInvertible) {
-  for (const DType dtype :
-       {DType::float32, DType::float16, DType::bfloat16, DType::float64, DType::int8, DType::uint8, DType::int32}) {
-    EXPECT_EQ(dtype_of(name(dtype)), dtype);
+  int count = 0;
+  for (const char* known : {"float32", "float16", "bfloat16", "float64", "bool", "int8", "int16", "int32", "int64", "uint8",
+                            "uint16", "uint32", "uint64"}) {
+    const DType dtype = dtype_of(known);
+    EXPECT_EQ(name(dtype), known);
+    EXPECT_EQ(static_cast<int>(dtype), count++) << known;
+    core::visit_dtype(dtype, [&](auto value) {
+      EXPECT_EQ(dtype_v<decltype(value)>, dtype) << known;
+      EXPECT_EQ(size_of(dtype), sizeof(value)) << known;
+    });
   }
   EXPECT_EQ(name(DType::bfloat16), "bfloat16");
   EXPECT_EQ(size_of(DType::float64), 8U);
@@ -43,7 +52,7 @@ TEST(DTypeTest, NamesAreKerasNamesAndInvertible) {
 }
 
 TEST(DTypeTest, RefusesUnknownNamesAndListsTheKnown) {
-  for (const char* wrong : {"", "Float32", "float", "int64", "float32 "}) {
+  for (const char* wrong : {"", "Float32", "float", "boolean", "float32 "}) {
     try {
       static_cast<void>(dtype_of(wrong));
       FAIL() << wrong;

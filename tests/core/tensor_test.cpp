@@ -126,19 +126,30 @@ TEST(TensorTest, KeepsTheOwnerOfAdoptedMemory) {
   EXPECT_EQ(owner.use_count(), 1);
 }
 
-TEST(TensorTest, ConvertsToIntegersHalfToEvenAndClamped) {
-  const Tensor x = of<double>({0.5, 1.5, 2.5, -0.5, -1.5, 127.4, 127.5, 300, -300, 1e300, -INFINITY, NAN, 2147483647.5});
-  EXPECT_EQ(values_of<std::int8_t>(x.to(DType::int8)),
-            (std::vector<std::int8_t>{0, 2, 2, 0, -2, 127, 127, 127, -128, 127, -128, 0, 127}));
-  EXPECT_EQ(values_of<std::uint8_t>(x.to(DType::uint8)),
-            (std::vector<std::uint8_t>{0, 2, 2, 0, 0, 127, 128, 255, 0, 255, 0, 0, 255}));
+TEST(TensorTest, CutsFractionsOffAndClampsToIntegers) {
+  const Tensor x = of<double>({0.5, 1.9, -0.5, -1.9, 127.4, 128.5, 300, -300, 1e300, -INFINITY, NAN, 2147483647.5});
   constexpr std::int32_t kLow = std::numeric_limits<std::int32_t>::min();
   constexpr std::int32_t kHigh = std::numeric_limits<std::int32_t>::max();
+  EXPECT_EQ(values_of<std::int8_t>(x.to(DType::int8)),
+            (std::vector<std::int8_t>{0, 1, 0, -1, 127, 127, 127, -128, 127, -128, 0, 127}));
+  EXPECT_EQ(values_of<std::uint8_t>(x.to(DType::uint8)),
+            (std::vector<std::uint8_t>{0, 1, 0, 0, 127, 128, 255, 0, 255, 0, 0, 255}));
   EXPECT_EQ(values_of<std::int32_t>(x.to(DType::int32)),
-            (std::vector<std::int32_t>{0, 2, 2, 0, -2, 127, 128, 300, -300, kHigh, kLow, 0, kHigh}));
-  EXPECT_EQ(values_of<std::int8_t>(of<std::int32_t>({-1000, -7, 200}).to(DType::int8)),
-            (std::vector<std::int8_t>{-128, -7, 127}));
-  EXPECT_EQ(values_of<std::uint8_t>(of<std::int8_t>({-1, 5}).to(DType::uint8)), (std::vector<std::uint8_t>{0, 5}));
+            (std::vector<std::int32_t>{0, 1, 0, -1, 127, 128, 300, -300, kHigh, kLow, 0, kHigh}));
+  EXPECT_EQ(values_of<bool>(x.to(DType::boolean)), std::vector<bool>(12, true));
+  const Tensor edges = of<double>({0x1p63, -0x1p63, 0x1p64, 0x1.fffffffffffffp63, -1});
+  EXPECT_EQ(values_of<std::int64_t>(edges.to(DType::int64)),
+            (std::vector<std::int64_t>{INT64_MAX, INT64_MIN, INT64_MAX, INT64_MAX, -1}));
+  EXPECT_EQ(values_of<std::uint64_t>(edges.to(DType::uint64)),
+            (std::vector<std::uint64_t>{std::uint64_t{1} << 63, 0, UINT64_MAX, UINT64_MAX - 2047, 0}));
+}
+
+TEST(TensorTest, KeepsTheLowBitsOfIntegers) {
+  const Tensor x = of<std::int64_t>({5, -1, 200, 300, 70000, -70000, (std::int64_t{1} << 32) + 7});
+  EXPECT_EQ(values_of<std::int8_t>(x.to(DType::int8)), (std::vector<std::int8_t>{5, -1, -56, 44, 112, -112, 7}));
+  EXPECT_EQ(values_of<std::uint16_t>(x.to(DType::uint16)), (std::vector<std::uint16_t>{5, 65535, 200, 300, 4464, 61072, 7}));
+  EXPECT_EQ(values_of<bool>(of<std::int64_t>({0, std::int64_t{1} << 40}).to(DType::boolean)), (std::vector<bool>{false, true}));
+  EXPECT_EQ(values_of<float16>(of<int>({7}).to(DType::boolean).to(DType::float16))[0].bits, 0x3C00);
 }
 
 TEST(TensorTest, RoundsOnceFromWideTypes) {
@@ -158,15 +169,24 @@ TEST(TensorTest, RoundsOnceFromWideTypes) {
   const auto whole =
       values_of<bfloat16>(of<std::int32_t>({(1 << 30) + (1 << 22) + 1, (1 << 30) + (1 << 22)}).to(DType::bfloat16));
   EXPECT_EQ(whole[0].bits, whole[1].bits + 1);
+  const std::int64_t middle = (std::int64_t{1} << 62) + (std::int64_t{1} << 54);  // of two bfloat16
+  const auto wide = values_of<bfloat16>(of<std::int64_t>({middle, middle + 1, -middle - 1, INT64_MIN}).to(DType::bfloat16));
+  EXPECT_EQ(wide[0].bits, 0x5E80);
+  EXPECT_EQ(wide[1].bits, 0x5E81);
+  EXPECT_EQ(wide[2].bits, 0xDE81);
+  EXPECT_EQ(wide[3].bits, 0xDF00);
 }
 
 TEST(TensorTest, ConvertsBetweenAllTypes) {
-  const std::vector<DType> all{DType::float32, DType::float16, DType::bfloat16, DType::float64,
-                               DType::int8,    DType::uint8,   DType::int32};
+  std::vector<DType> all;
+#define LAMELLA_DTYPE(enumerator, ...) all.push_back(DType::enumerator);
+#include <lamella/dtype.def>
   const Tensor small = of<double>({0, 1, 3, 127});
   for (const DType from : all) {
     for (const DType to : all) {
-      EXPECT_EQ(values_of<double>(small.to(from).to(to).to(DType::float64)), values_of<double>(small))
+      const bool truth = from == DType::boolean || to == DType::boolean;
+      EXPECT_EQ(values_of<double>(small.to(from).to(to).to(DType::float64)),
+                truth ? (std::vector<double>{0, 1, 1, 1}) : values_of<double>(small))
           << name(from) << ' ' << name(to);
       EXPECT_EQ(Tensor({0, 3}, from).to(to).shape(), (Shape{0, 3}));
     }

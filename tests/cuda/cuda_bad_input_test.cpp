@@ -89,7 +89,7 @@ TEST_F(CudaBadInputTest, AMemoryLimitThatIsTooSmall) {
 }
 
 TEST_F(CudaBadInputTest, ADTypeThatIsNotSupported) {
-  for (const DType dtype : {DType::int8, DType::uint8, DType::int32}) {
+  for (const DType dtype : {DType::int8, DType::boolean, DType::uint64}) {
     Options options = on_cuda();
     options.dtype = dtype;
     expect_refused<ArgumentError>(ErrorCode::dtype,

@@ -14,8 +14,10 @@ namespace {
 constexpr std::array kModels{"dense", "dense_chain", "functional", "graph", "h5_prelu", "dense_batch_normalization"};
 constexpr std::array kActivations{"relu", "tanh", "softmax", "linear", "gelu", "", "Relu", "no such"};
 constexpr std::array kLayers{"dense", "dense_1", "activation", "", "nobody"};
-constexpr std::array kTypes{DType::float32, DType::float16, DType::bfloat16, DType::float64,
-                            DType::int8,    DType::uint8,   DType::int32};
+constexpr std::array kTypes{
+#define LAMELLA_DTYPE(enumerator, ...) DType::enumerator,
+#include <lamella/dtype.def>
+};
 
 std::vector<Model> load_all() {
   std::vector<Model> models;

@@ -80,14 +80,15 @@ TEST_P(EachVariant, GivesEveryElementType) {
   expect_rule<double>("types/big f8");
   expect_rule<std::int8_t>("types/i1");
   expect_rule<std::uint8_t>("types/u1", 0);
-  expect_rule<std::int32_t>("types/little i2");
+  expect_rule<std::int16_t>("types/little i2");
   expect_rule<std::int32_t>("types/little i4");
-  expect_rule<std::int32_t>("types/little i8");
+  expect_rule<std::int64_t>("types/little i8");
   expect_rule<std::int32_t>("types/big i4");
-  expect_rule<std::int32_t>("types/big i8");
-  expect_rule<std::int32_t>("types/little u2", 0);
-  expect_rule<std::int32_t>("types/little u4", 0);
+  expect_rule<std::int64_t>("types/big i8");
+  expect_rule<std::uint16_t>("types/little u2", 0);
+  expect_rule<std::uint32_t>("types/little u4", 0);
   expect_rule<bfloat16>("types/brain");
+  EXPECT_EQ(values<std::int64_t>(file_.dataset("types/too wide")), (std::vector<double>{1, 0x1p40}));
 }
 
 TEST_P(EachVariant, GivesOddShapesAndLayouts) {
@@ -101,7 +102,6 @@ TEST_P(EachVariant, GivesOddShapesAndLayouts) {
 }
 
 TEST_P(EachVariant, RefusesTypesThatHaveNoCounterpart) {
-  EXPECT_EQ(code_of([&] { static_cast<void>(file_.dataset("types/too wide")); }), ErrorCode::overflow);
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.dataset("types/complex")); }), ErrorCode::dtype);
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.dataset("types/string")); }), ErrorCode::dtype);
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.dataset("types/absent")); }), ErrorCode::missing);

@@ -9,12 +9,14 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <gmock/gmock.h>
 
 #include <lamella/dtype.hpp>
 
+#include "core/visit_dtype.hpp"
 #include "kernels/kernels.hpp"
 
 namespace lamella::test {
@@ -80,23 +82,16 @@ class Buffer {
   [[nodiscard]] std::size_t size() const { return elements_ * size_of(dtype_); }
   [[nodiscard]] double operator[](std::size_t i) const {
     const unsigned char* at = bytes_.data() + offset_ + i * size_of(dtype_);
-    switch (dtype_) {
-      case DType::float32:
-        return read<float>(at);
-      case DType::float16:
-        return static_cast<double>(static_cast<float>(read<float16>(at)));
-      case DType::bfloat16:
-        return static_cast<double>(static_cast<float>(read<bfloat16>(at)));
-      case DType::float64:
-        return read<double>(at);
-      case DType::int8:
-        return read<std::int8_t>(at);
-      case DType::uint8:
-        return read<std::uint8_t>(at);
-      case DType::int32:
-        return read<std::int32_t>(at);
-    }
-    return 0;
+    double value = 0;
+    core::visit_dtype(dtype_, [&](auto type) {
+      using T = decltype(type);
+      if constexpr (std::is_arithmetic_v<T>) {
+        value = static_cast<double>(read<T>(at));
+      } else {
+        value = static_cast<double>(static_cast<float>(read<T>(at)));
+      }
+    });
+    return value;
   }
   [[nodiscard]] std::vector<double> values() const {
     std::vector<double> result(elements_);
@@ -133,22 +128,14 @@ class Buffer {
     std::memcpy(bytes_.data() + offset_ + i * sizeof(T), &value, sizeof(T));
   }
   void put(std::size_t i, double value) {
-    switch (dtype_) {
-      case DType::float32:
-        return write(i, static_cast<float>(value));
-      case DType::float16:
-        return write(i, float16(static_cast<float>(value)));
-      case DType::bfloat16:
-        return write(i, bfloat16(static_cast<float>(value)));
-      case DType::float64:
-        return write(i, value);
-      case DType::int8:
-        return write(i, static_cast<std::int8_t>(value));
-      case DType::uint8:
-        return write(i, static_cast<std::uint8_t>(value));
-      case DType::int32:
-        return write(i, static_cast<std::int32_t>(value));
-    }
+    core::visit_dtype(dtype_, [&](auto type) {
+      using T = decltype(type);
+      if constexpr (std::is_arithmetic_v<T>) {
+        write(i, static_cast<T>(value));
+      } else {
+        write(i, T(static_cast<float>(value)));
+      }
+    });
   }
 
   DType dtype_;

@@ -16,7 +16,7 @@ from tiny import hdf5
 TESTS = pathlib.Path(__file__).parent.parent
 DTYPES = ("<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "i1", "u1", "<i2", ">i2", "<i4", ">i4", "<i8", ">i8", "<u2", ">u2", "<u4", ">u4", "?")
 LIBVERS = ("earliest", "latest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), ("earliest", "v110"), ("v108", "latest"))
-NAMES = {"f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "u1": "uint8", "i2": "int32", "i4": "int32", "i8": "int32", "u2": "int32", "u4": "int32"}
+NAMES = {"f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "u1": "uint8", "i2": "int16", "i4": "int32", "i8": "int64", "u2": "uint16", "u4": "uint32"}
 
 
 def text(value):

@@ -38,8 +38,7 @@ ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
   if (params.batch_shape.empty()) f.fail_field(ErrorCode::shape, key, "has no batch axis");
   const std::string dtype = f.has("dtype") && f.at("dtype").is_string() ? f.at("dtype").get<std::string>() : "float32";
   try {
-    // Wider integers than lamella's, and booleans, carry the same numbers into floating point.
-    params.dtype = dtype == "bool" || dtype.starts_with("int") || dtype.starts_with("uint") ? DType::int32 : dtype_of(dtype);
+    params.dtype = dtype_of(dtype);
   } catch (const ArgumentError& error) {
     f.fail_field(ErrorCode::dtype, "dtype", error.what());
   }

@@ -66,17 +66,13 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint32_t number) {
   return std::uint64_t{bits[1]} << 32U | bits[0];
 }
 
-DType dtype_or_integer(const std::string& dtype) {
-  return dtype.starts_with("bfloat") || dtype.starts_with("float") ? dtype_of(dtype) : DType::int32;
-}
-
 /// One layer between inputs, as a model of its own.
 core::ModelSpec alone(std::shared_ptr<const core::LayerSpec> layer, const std::vector<ValueInfo>& inputs, std::size_t outputs) {
   core::ModelSpec spec;
   core::NodeSpec node;
   for (const ValueInfo& value : inputs) {
     auto input = std::make_shared<core::LayerSpec>();
-    input->params = core::InputParams{{}, dtype_or_integer(value.dtype)};
+    input->params = core::InputParams{{}, dtype_of(value.dtype)};
     node.layer = static_cast<int>(spec.layers.size());
     spec.inputs.push_back({node.layer, 0});
     node.inputs.push_back({node.layer, 0});

@@ -76,8 +76,13 @@ struct Rowwise {
 [[nodiscard]] std::size_t rowwise_workspace(const Rowwise& args);
 [[nodiscard]] cudaError_t rowwise(const Rowwise& args, cudaStream_t stream);
 
-/// Each row of src[rows, length]: (x - mean) / sqrt(variance + epsilon) * gamma + beta; `rms`: x / sqrt(variance + epsilon) *
-/// gamma. In place is legal.
+enum class NormalizationKind {
+  standard,     ///< (x - mean) / sqrt(variance + epsilon)
+  deviation,    ///< x / sqrt(variance + epsilon)
+  mean_square,  ///< x / sqrt(mean(x^2) + epsilon)
+  unit,         ///< x * min(1 / sqrt(sum(x^2)), 1 / epsilon)
+};
+/// Each row of src[rows, length], normalized, * gamma + beta. In place is legal.
 struct LayerNormalization {
   DType dtype = DType::float32;
   const void* src = nullptr;
@@ -87,7 +92,7 @@ struct LayerNormalization {
   std::int64_t rows = 0;
   std::int64_t length = 0;
   double epsilon = 1e-3;
-  bool rms = false;
+  NormalizationKind kind = NormalizationKind::standard;
 };
 [[nodiscard]] cudaError_t layer_normalization(const LayerNormalization& args, cudaStream_t stream);
 
@@ -98,6 +103,19 @@ struct LayerNormalization {
 /// dst[b, i] = x > 0 ? x : alpha[i] * x with x = src[b, i], as relu(x) - alpha relu(-x). In place is legal.
 [[nodiscard]] cudaError_t prelu(DType dtype, const void* src, const void* alpha, void* dst, std::int64_t batch,
                                 std::int64_t length, cudaStream_t stream);
+
+/// dst[b, i, j] = sum_k left[b, i, k] * right[b, j, k]; the sum runs in an order that `length` alone decides.
+struct InnerProducts {
+  DType dtype = DType::float32;
+  const void* left = nullptr;
+  const void* right = nullptr;
+  void* dst = nullptr;
+  std::int64_t batch = 0;
+  std::int64_t left_rows = 0;
+  std::int64_t right_rows = 0;
+  std::int64_t length = 0;
+};
+[[nodiscard]] cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream);
 
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
 inline constexpr int kMaxAxes = 16;      ///< of a shape given to a kernel

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -44,6 +45,17 @@ struct ActivationParams {
   ActivationSpec activation;
   std::vector<int> axes;  ///< Softmax over several axes jointly; empty: activation.axis
 };
+/// A product over some axes of the input, written as numpy.einsum does: labels of the input's axes, the batch first, of the
+/// kernel's and of the output's. Weights: kernel, [bias], which broadcasts to the last axes of the output.
+struct EinsumDenseParams {
+  std::string input;
+  std::string kernel;
+  std::string output;
+  enum class Ellipsis { none, left, right } ellipsis = Ellipsis::none;  ///< further axes of input and output, on that side
+  bool use_bias = false;
+  ActivationSpec activation;
+  std::shared_ptr<const LayerSpec> activation_layer;  ///< as in DenseParams
+};
 /// Weight: alpha, of the input's shape without the batch, 1 where shared.
 struct PReluParams {};
 /// No effect at inference: Dropout and the noise layers, ActivityRegularization, Identity.
@@ -53,6 +65,18 @@ struct FlattenParams {
 };
 struct ReshapeParams {
   std::vector<std::int64_t> target;  ///< without the batch; one may be -1
+};
+/// The sample's axes in another order.
+struct PermuteParams {
+  std::vector<int> dims;  ///< of the input, counted from 1; the batch is 0
+};
+/// (channels,) to (count, channels).
+struct RepeatVectorParams {
+  std::int64_t count = 1;
+};
+/// Steps whose features are all `value` become 0, and later layers are told to leave them out.
+struct MaskingParams {
+  double value = 0.0;
 };
 /// Weights: [gamma], [beta], moving mean, moving variance; each of the extent of `axis`.
 struct BatchNormalizationParams {
@@ -68,6 +92,25 @@ struct LayerNormalizationParams {
   bool center = true;
   bool scale = true;
   bool rms_scaling = false;
+};
+/// x / sqrt(mean(x^2) + epsilon) * scale, the mean over `axes`. Weight: scale, which broadcasts to the last axes.
+struct RmsNormalizationParams {
+  std::vector<int> axes{-1};
+  double epsilon = 1e-6;
+};
+/// x * min(1 / |x|, 1 / epsilon), |x| the Euclidean norm over `axes`.
+struct UnitNormalizationParams {
+  std::vector<int> axes{-1};
+  double epsilon = 1e-12;
+};
+/// (x - mean) / sqrt(variance + epsilon) of each group of neighbouring channels. Weights: [gamma], [beta], of the extent of
+/// `axis`.
+struct GroupNormalizationParams {
+  std::int64_t groups = 32;  ///< -1: as many as channels
+  int axis = -1;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
 };
 /// x * scale + offset; each holds one number, or numbers that broadcast along the last axis.
 struct RescalingParams {
@@ -87,13 +130,44 @@ struct MergeParams {
 struct ConcatenateParams {
   int axis = -1;
 };
+/// Sums of products along one axis of each of two inputs.
+struct DotParams {
+  std::vector<int> axes;   ///< of the first and of the second input
+  bool normalize = false;  ///< of both inputs along their axes, as UnitNormalization
+  double epsilon = 1e-7;   ///< of that
+};
+/// `wrapped` on every index of the first axis behind the batch.
+struct TimeDistributedParams {
+  std::shared_ptr<const LayerSpec> wrapped;
+};
 struct NestedParams {
   std::shared_ptr<const ModelSpec> model;
 };
 
-using LayerParams = std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams,
-                                 ReshapeParams, BatchNormalizationParams, LayerNormalizationParams, RescalingParams,
-                                 NormalizationParams, MergeParams, ConcatenateParams, NestedParams>;
+using LayerParams =
+    std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams, ReshapeParams,
+                 BatchNormalizationParams, LayerNormalizationParams, RescalingParams, NormalizationParams, MergeParams,
+                 ConcatenateParams, NestedParams, EinsumDenseParams, PermuteParams, RepeatVectorParams, MaskingParams,
+                 RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams>;
+
+/// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
+/// other classes.
+template <typename Params>
+[[nodiscard]] auto inner_layer(Params& params) {
+  using Place =
+      std::conditional_t<std::is_const_v<Params>, const std::shared_ptr<const LayerSpec>*, std::shared_ptr<const LayerSpec>*>;
+  return std::visit(
+      [](auto& p) -> Place {
+        if constexpr (requires { p.activation_layer; }) {
+          return &p.activation_layer;
+        } else if constexpr (requires { p.wrapped; }) {
+          return &p.wrapped;
+        } else {
+          return nullptr;
+        }
+      },
+      params);
+}
 
 struct Weight {
   std::string name;                     ///< Keras' name: "kernel", "bias", "gamma", ...

@@ -26,11 +26,14 @@ double sum(std::int64_t n, const F& f) {
 template <typename T, typename C>
 void normalize(const ops::LayerNormalizationDesc& d, T* dst, const T* src, const C* gamma, const C* beta) {
   const auto at = [src](std::int64_t i) { return static_cast<double>(static_cast<C>(src[i])); };
+  using Kind = ops::NormalizationKind;
   const auto length = static_cast<double>(d.length);
-  const double mean = sum(d.length, at) / length;
-  const double variance = sum(d.length, [&](std::int64_t i) { return (at(i) - mean) * (at(i) - mean); }) / length;
-  const double factor = 1.0 / std::sqrt(variance + d.epsilon);
-  const double center = d.rms ? 0.0 : mean;
+  const bool around_mean = d.kind == Kind::standard || d.kind == Kind::deviation;
+  const double mean = around_mean ? sum(d.length, at) / length : 0.0;
+  const double squares = sum(d.length, [&](std::int64_t i) { return (at(i) - mean) * (at(i) - mean); });
+  double factor = 1.0 / std::sqrt(d.kind == Kind::unit ? squares : squares / length + d.epsilon);
+  if (d.kind == Kind::unit && factor > 1.0 / d.epsilon) factor = 1.0 / d.epsilon;
+  const double center = d.kind == Kind::standard ? mean : 0.0;
   for (std::int64_t i = 0; i < d.length; ++i) {
     const double scale = gamma != nullptr ? factor * static_cast<double>(gamma[i]) : factor;
     const double offset = beta != nullptr ? static_cast<double>(beta[i]) : 0.0;

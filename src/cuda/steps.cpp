@@ -30,6 +30,20 @@ kernels::CombineKind kind_of(ops::CombineKind kind) {
   return kernels::CombineKind::add;
 }
 
+kernels::NormalizationKind kind_of(ops::NormalizationKind kind) {
+  switch (kind) {
+    case ops::NormalizationKind::standard:
+      return kernels::NormalizationKind::standard;
+    case ops::NormalizationKind::deviation:
+      return kernels::NormalizationKind::deviation;
+    case ops::NormalizationKind::mean_square:
+      return kernels::NormalizationKind::mean_square;
+    case ops::NormalizationKind::unit:
+      return kernels::NormalizationKind::unit;
+  }
+  return kernels::NormalizationKind::standard;
+}
+
 /// The distance of neighbours along each axis of dst, 0 where src is broadcast.
 kernels::CombineSource source_of(const Shape& src, const Shape& dst) {
   kernels::CombineSource source;
@@ -44,8 +58,8 @@ PlanPtr plan(const ops::LayerNormalizationDesc& d, const ConstantsPtr& constants
   const auto gamma = d.has_gamma ? constant_on_device(constants, 0, c, c, context) : nullptr;
   const auto beta = d.has_beta ? constant_on_device(constants, d.has_gamma ? 1 : 0, c, c, context) : nullptr;
   return make_plan([d, gamma, beta, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-    const kernels::LayerNormalization rows{d.dtype, args.srcs[0], gamma.get(), beta.get(), args.dst,
-                                           d.outer, d.length,     d.epsilon,   d.rms};
+    const kernels::LayerNormalization rows{d.dtype, args.srcs[0], gamma.get(), beta.get(),     args.dst,
+                                           d.outer, d.length,     d.epsilon,   kind_of(d.kind)};
     check(kernels::layer_normalization(rows, handle_of(stream)), device, "layer_normalization kernel");
   });
 }
@@ -97,6 +111,13 @@ PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr&, const ops::PlanCont
     check(kernels::combine(combine, handle_of(stream)), device, "combine kernel");
   };
   return make_plan(execute, workspace);
+}
+
+PlanPtr plan(const ops::InnerProductsDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::InnerProducts products{d.dtype, args.srcs[0], args.srcs[1], args.dst, d.batch, d.left, d.right, d.length};
+    check(kernels::inner_products(products, handle_of(stream)), device, "inner_products kernel");
+  });
 }
 
 PlanPtr plan(const ops::ConcatDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {

@@ -26,8 +26,9 @@ bool keras2(const std::string& version) { return version.starts_with("2.") || ve
 Reading reading_of(const std::string& path, const std::string& version, HardSigmoid hard_sigmoid) {
   Reading reading;
   reading.file = path;
+  reading.keras2 = keras2(version);
   reading.keras2_hard_sigmoid =
-      hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && keras2(version));
+      hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && reading.keras2);
   return reading;
 }
 
@@ -143,9 +144,10 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
       tree->trainable.push_back(false);
     }
   }
-  if (auto* dense = std::get_if<core::DenseParams>(&tree->spec->params); dense != nullptr && dense->activation_layer) {
-    tree->activation = tree_of(*dense->activation_layer, known);
-    dense->activation_layer = tree->activation->spec;
+  if (auto* inner = core::inner_layer(tree->spec->params); inner != nullptr && *inner) {
+    tree->inner = tree_of(**inner, known);
+    tree->inner_key = std::holds_alternative<core::TimeDistributedParams>(spec.params) ? "layer" : "activation";
+    *inner = tree->inner->spec;
   }
   if (auto* nested = std::get_if<core::NestedParams>(&tree->spec->params)) {
     tree->nested = tree_of(*nested->model, known);

@@ -91,12 +91,17 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   return tree;
 }
 
+std::int64_t calls_of(const LayerTree& layer) {
+  if (layer.nested) return layer.nested->calls;
+  return layer.inner ? 1 + calls_of(*layer.inner) : 1;
+}
+
 /// Calls of layers, a nested model's counted at each of its own calls: a small file can ask for very many.
 std::int64_t count_calls(const ModelTree& tree) {
   std::int64_t calls = 0;
   for (const core::NodeSpec& node : tree.spec->nodes) {
     const LayerTree& layer = *tree.layers[static_cast<std::size_t>(node.layer)];
-    calls = std::min(calls + (layer.nested ? layer.nested->calls : 1), kMostCalls + 1);
+    calls = std::min(calls + calls_of(layer), kMostCalls + 1);
   }
   return calls;
 }

@@ -23,10 +23,11 @@ struct ModelTree;
 /// One entry of a model's `layers`.
 struct LayerTree {
   std::shared_ptr<core::LayerSpec> spec;
-  std::vector<std::string> weights;       ///< names in the order in which Keras stores them; "count" is stored and not used
-  std::vector<bool> trainable;            ///< beside `weights`; legacy files store trainable ones first
-  bool frozen = false;                    ///< the layer itself, or the nested model, has trainable=False
-  std::shared_ptr<LayerTree> activation;  ///< a layer used as a Dense's activation
+  std::vector<std::string> weights;  ///< names in the order in which Keras stores them; "count" is stored and not used
+  std::vector<bool> trainable;       ///< beside `weights`; legacy files store trainable ones first
+  bool frozen = false;               ///< the layer itself, or the nested model, has trainable=False
+  std::shared_ptr<LayerTree> inner;  ///< see core::inner_layer
+  std::string inner_key;             ///< the config's: "activation", "layer"
   std::shared_ptr<ModelTree> nested;
 };
 
@@ -38,7 +39,8 @@ struct ModelTree {
 
 /// What reading needs to know everywhere.
 struct Reading {
-  std::string file;  ///< begins messages
+  std::string file;     ///< begins messages
+  bool keras2 = false;  ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
   std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
   int depth = 0;

@@ -71,16 +71,23 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
 /// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
 /// file. Where that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
 void replace_unsaved_prelu(LayerTree& layer) {
-  if (!layer.activation || layer.activation->spec->class_name != "PReLU") return;
-  const core::OwnedJson config = config_of(*layer.activation->spec);
+  if (!layer.inner || layer.inner->spec->class_name != "PReLU") return;
+  const core::OwnedJson config = config_of(*layer.inner->spec);
   if (!config->is_object() || !config->contains("alpha_initializer")) return;
   const Json& initializer = config->at("alpha_initializer");
   const Json& name = initializer.is_object() && initializer.contains("class_name") ? initializer.at("class_name") : initializer;
   if (name != Json("Zeros") && name != Json("zeros")) return;
-  auto& dense = std::get<core::DenseParams>(layer.spec->params);
-  dense.activation_layer = nullptr;
-  dense.activation = {.kind = ActivationKind::Relu};
-  layer.activation = nullptr;
+  const bool replaced = std::visit(
+      [](auto& params) {
+        if constexpr (requires { params.activation_layer; }) {
+          params.activation_layer = nullptr;
+          params.activation = {.kind = ActivationKind::Relu};
+          return true;
+        }
+        return false;
+      },
+      layer.spec->params);
+  if (replaced) layer.inner = nullptr;
 }
 
 namespace {
@@ -158,6 +165,7 @@ class Filler {
 
   bool has_weights(const LayerTree& layer) {
     if (!layer.weights.empty()) return true;
+    if (layer.inner && layer.inner_key == "layer") return has_weights(*layer.inner);
     if (!layer.nested) return false;
     const auto [known, fresh] = has_weights_.try_emplace(&layer, false);
     if (!fresh) return known->second;
@@ -169,12 +177,12 @@ class Filler {
     if (path.empty()) return;
     if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
     if (layer.nested) return model(*layer.nested, path);
-    const std::string activation = path + separator_ + "activation";
-    if (layer.activation) {
-      const std::string vars = activation + "/vars";
+    const std::string inner = path + separator_ + layer.inner_key;
+    if (layer.inner) {
+      const std::string vars = inner + "/vars";
       if (!source_.has_group(vars) || source_.children(vars).empty()) replace_unsaved_prelu(layer);
     }
-    if (layer.activation) fill(*layer.activation, activation);
+    if (layer.inner) fill(*layer.inner, inner);
     if (layer.weights.empty()) return;
     const std::string vars = path + "/vars";
     const std::string where = core::concat(source_.where, ":/", core::escaped(vars));

@@ -44,8 +44,8 @@ Slots own(LayerTree& layer) {
 Slots keras2_slots(LayerTree& layer, std::set<const LayerTree*>& visited) {
   if (!visited.insert(&layer).second) return {};
   Slots slots = own(layer);
-  if (layer.activation) {
-    Slots inner = keras2_slots(*layer.activation, visited);
+  if (layer.inner) {
+    Slots inner = keras2_slots(*layer.inner, visited);
     layer.frozen ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
   }
   if (layer.nested) {
@@ -62,7 +62,7 @@ void keras3_walk(LayerTree& layer, bool frozen, Slots& into, std::set<const Laye
   if (!visited.insert(&layer).second) return;
   for (std::size_t i = 0; i < layer.weights.size(); ++i)
     (layer.trainable[i] && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
-  if (layer.activation) keras3_walk(*layer.activation, frozen, into, visited);
+  if (layer.inner) keras3_walk(*layer.inner, frozen, into, visited);
   if (layer.nested) {
     for (const auto& inner : layer.nested->layers) keras3_walk(*inner, frozen, into, visited);
   }
@@ -253,8 +253,7 @@ void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string&
   LoraWork work(file.size());
   std::size_t at = 0;
   for (const auto& layer : tree.layers) {
-    if (layer->activation && at < groups.size() && groups[at].names.size() == layer->weights.size())
-      replace_unsaved_prelu(*layer);
+    if (layer->inner && at < groups.size() && groups[at].names.size() == layer->weights.size()) replace_unsaved_prelu(*layer);
     std::vector<Slot> slots = slots_of(*layer, keras3);
     if (slots.empty()) continue;
     if (at == groups.size()) {

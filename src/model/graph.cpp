@@ -62,12 +62,13 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::AffineDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::PReluDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::CombineDesc& d) {
-                   d.dst = d.dst.with(0, batch);
-                   for (Shape& src : d.srcs) src = src.with(0, batch);
+                   d.dst = d.dst.with(0, times(d.dst[0], batch));
+                   for (Shape& src : d.srcs) src = src.with(0, times(src[0], batch));
                  },
                  [&](ops::ConcatDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::TransposeDesc& d) { d.src = d.src.with(0, batch); },
+                 [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
                  [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
              },
              result);
   return result;
@@ -96,6 +97,9 @@ std::int64_t bytes_of(const ops::Desc& desc) {
           },
           [](const ops::TransposeDesc& d) { return width(d.dtype) * 2 * d.src.elements(); },
           [](const ops::CastDesc& d) { return d.elements * (width(d.from) + width(d.to)); },
+          [](const ops::InnerProductsDesc& d) {
+            return width(d.dtype) * d.batch * (d.left * d.length + d.right * d.length + d.left * d.right);
+          },
       },
       desc);
 }
@@ -116,6 +120,7 @@ std::int64_t flops_of(const ops::Desc& desc) {
                         [](const ops::ConcatDesc&) { return std::int64_t{0}; },
                         [](const ops::TransposeDesc&) { return std::int64_t{0}; },
                         [](const ops::CastDesc&) { return std::int64_t{0}; },
+                        [](const ops::InnerProductsDesc& d) { return 2 * d.batch * d.left * d.right * d.length; },
                     },
                     desc);
 }
@@ -125,10 +130,16 @@ std::string op_name(const ops::Desc& desc) {
                         [](const ops::DenseDesc&) { return std::string("dense"); },
                         [](const ops::ActivationDesc& d) { return "activation " + std::string(name(d.activation.kind)); },
                         [](const ops::RowwiseDesc& d) { return std::string(name(d.kind)); },
-                        [](const ops::LayerNormalizationDesc&) { return std::string("layer_normalization"); },
+                        [](const ops::LayerNormalizationDesc& d) {
+                          constexpr const char* kNames[] = {"layer_normalization", "layer_normalization", "rms_normalization",
+                                                            "unit_normalization"};
+                          return std::string(kNames[static_cast<int>(d.kind)]);
+                        },
+                        [](const ops::InnerProductsDesc&) { return std::string("inner_products"); },
                         [](const ops::AffineDesc&) { return std::string("affine"); },
                         [](const ops::PReluDesc&) { return std::string("prelu"); },
                         [](const ops::CombineDesc& d) {
+                          if (d.srcs.size() == 1) return std::string("broadcast");
                           constexpr const char* kNames[] = {"add", "subtract", "multiply", "average", "maximum", "minimum"};
                           return std::string(kNames[static_cast<int>(d.kind)]);
                         },

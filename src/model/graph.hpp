@@ -55,7 +55,8 @@ struct Recipe {
     minus_mean,
     deviation,
     reciprocal,
-    alpha,             ///< of alpha, spread over `sample`
+    broadcast,         ///< of a weight, broadcast to `sample`
+    arranged,          ///< of a kernel, its axes in the order of `numbers`; `sample` is the matrix that they make
     kernel_scaled,     ///< of kernel, scale of each unit
     kernel_of_scaled,  ///< of kernel, scale of each input
     bias_scaled,       ///< of bias (or null), scale, offset

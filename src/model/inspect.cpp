@@ -9,13 +9,22 @@
 namespace lamella {
 namespace {
 
-/// Every layer, those of nested models after the layer that holds them.
+template <typename F>
+void each_layer(const core::LayerSpec& layer, const F& use);
+
+/// Every layer, those inside another after the one that holds them.
 template <typename F>
 void each_layer(const core::ModelSpec& spec, const F& use) {
   for (const auto& layer : spec.layers) {
-    use(*layer);
-    if (const auto* nested = std::get_if<core::NestedParams>(&layer->params)) each_layer(*nested->model, use);
+    each_layer(*layer, use);
   }
+}
+
+template <typename F>
+void each_layer(const core::LayerSpec& layer, const F& use) {
+  use(layer);
+  if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) each_layer(*nested->model, use);
+  if (const auto* distributed = std::get_if<core::TimeDistributedParams>(&layer.params)) each_layer(*distributed->wrapped, use);
 }
 
 LayerInfo info_of(const core::LayerSpec& layer) {
@@ -23,8 +32,9 @@ LayerInfo info_of(const core::LayerSpec& layer) {
   if (!model::has_given_statistics(layer)) {
     for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
   }
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.params); dense != nullptr && dense->activation_layer) {
-    for (const core::Weight& w : dense->activation_layer->weights) info.weights.emplace_back(w.name, w.value->view());
+  const bool holds = std::holds_alternative<core::TimeDistributedParams>(layer.params);  // what it wraps is listed by itself
+  if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner && !holds) {
+    for (const core::Weight& w : (*inner)->weights) info.weights.emplace_back(w.name, w.value->view());
   }
   return info;
 }
@@ -61,17 +71,24 @@ const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_vie
 std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, const ActivationSpec& activation,
                                                 std::string_view activation_name) {
   auto copy = std::make_shared<core::LayerSpec>(layer);
-  if (auto* dense = std::get_if<core::DenseParams>(&copy->params)) {
-    dense->activation = activation;
-    dense->activation_layer = nullptr;
-  } else if (auto* plain = std::get_if<core::ActivationParams>(&copy->params);
-             plain != nullptr && layer.class_name == "Activation") {
-    plain->activation = activation;
-    plain->axes.clear();
-  } else {
+  const bool found = std::visit(
+      [&](auto& params) {
+        if constexpr (requires { params.activation_layer; }) {
+          params.activation = activation;
+          params.activation_layer = nullptr;
+          return true;
+        } else if constexpr (std::is_same_v<std::decay_t<decltype(params)>, core::ActivationParams>) {
+          if (layer.class_name != "Activation") return false;
+          params = {activation, {}};
+          return true;
+        }
+        return false;
+      },
+      copy->params);
+  if (!found) {
     core::throw_argument(ErrorCode::value,
                          core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
-                                      ") has no activation to replace; Dense and Activation layers have"));
+                                      ") has no activation to replace; Dense, EinsumDense and Activation layers have"));
   }
   core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
   if (config->is_object()) {
@@ -117,7 +134,10 @@ std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelS
                                                               std::string_view activation) {
   const ActivationSpec function = lamella::activation(activation);
   const core::LayerSpec& found = layer_called(spec, layer, "set_activation");
-  return replaced_in(spec, found, replaced(found, function, activation));
+  auto result = replaced_in(spec, found, replaced(found, function, activation));
+  LAMELLA_EXPECTS(result, unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
+                  "' stands inside a TimeDistributed; its activation cannot be replaced");
+  return result;
 }
 
 std::vector<LayerInfo> Model::layers() const {

@@ -51,9 +51,7 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const Tensor*>& se
   if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) {
     for (const auto& inner : nested->model->layers) add(*inner, count, seen);
   }
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.params); dense != nullptr && dense->activation_layer) {
-    add(*dense->activation_layer, count, seen);
-  }
+  if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner) add(**inner, count, seen);
 }
 
 std::string with_commas(std::int64_t number) {
@@ -247,11 +245,16 @@ void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes) {
     if (activation.kind == ActivationKind::HardSigmoidKeras2) notes.insert("hard_sigmoid is Keras 2's clip(0.2x + 0.5, 0, 1).");
     if (activation.kind == ActivationKind::HardSigmoid) notes.insert("hard_sigmoid is Keras 3's clip(x/6 + 0.5, 0, 1).");
   };
-  for (const auto& layer : spec.layers) {
-    if (const auto* dense = std::get_if<core::DenseParams>(&layer->params)) note(dense->activation);
-    if (const auto* activation = std::get_if<core::ActivationParams>(&layer->params)) note(activation->activation);
-    if (const auto* nested = std::get_if<core::NestedParams>(&layer->params)) take_notes(*nested->model, notes);
-  }
+  const auto look = [&](const auto& self, const core::LayerSpec& layer) -> void {
+    std::visit(
+        [&](const auto& params) {
+          if constexpr (requires { params.activation; }) note(params.activation);
+        },
+        layer.params);
+    if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) take_notes(*nested->model, notes);
+    if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner) self(self, **inner);
+  };
+  for (const auto& layer : spec.layers) look(look, *layer);
 }
 
 std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {

@@ -24,6 +24,7 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const ConcatDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const TransposeDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const CastDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const InnerProductsDesc&) const { return {}; }
 };
 
 }  // namespace

@@ -41,15 +41,20 @@ struct RowwiseDesc {
   std::int64_t inner = 1;
   DType dtype = DType::float32;
 };
-/// Each row of src[outer, length]: (x - mean) / sqrt(var + epsilon) * gamma + beta, population variance. Constants: [gamma],
-/// [beta], (length,) each. `rms`: x / sqrt(var + epsilon) * gamma, the mean stays in x.
+enum class NormalizationKind {
+  standard,     ///< (x - mean) / sqrt(variance + epsilon), population variance
+  deviation,    ///< x / sqrt(variance + epsilon): what LayerNormalization's rms_scaling does
+  mean_square,  ///< x / sqrt(mean(x^2) + epsilon)
+  unit,         ///< x * min(1 / sqrt(sum(x^2)), 1 / epsilon)
+};
+/// Each row of src[outer, length], normalized, * gamma + beta. Constants: [gamma], [beta], (length,) each.
 struct LayerNormalizationDesc {
   std::int64_t outer = 0;
   std::int64_t length = 0;
   double epsilon = 1e-3;
   bool has_gamma = false;
   bool has_beta = false;
-  bool rms = false;
+  NormalizationKind kind = NormalizationKind::standard;
   DType dtype = DType::float32;
 };
 /// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], computed in float32 or wider. Constants: scale, offset, (channels,) each.
@@ -75,6 +80,15 @@ struct CombineDesc {
   std::vector<Shape> srcs;
   DType dtype = DType::float32;
 };
+/// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that `length`
+/// alone decides.
+struct InnerProductsDesc {
+  std::int64_t batch = 0;
+  std::int64_t left = 0;
+  std::int64_t right = 0;
+  std::int64_t length = 0;
+  DType dtype = DType::float32;
+};
 /// dst[o, :] = the rows src_k[o, extents[k]] side by side.
 struct ConcatDesc {
   std::int64_t outer = 0;
@@ -95,6 +109,6 @@ struct CastDesc {
 };
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
-                          ConcatDesc, TransposeDesc, CastDesc>;
+                          ConcatDesc, TransposeDesc, CastDesc, InnerProductsDesc>;
 
 }  // namespace lamella::ops

@@ -83,33 +83,67 @@ TEST(RowwiseTest, SparsemaxTakesMinusInfinityAndLargeNumbers) {
   EXPECT_THAT(y, testing::ElementsAre(0, 0.375, 0.125, 1, 0, 0));
 }
 
-TEST(LayerNormalizationTest, SubtractsTheMeanAndDividesByTheDeviation) {
+TEST(LayerNormalizationTest, FollowsEveryKindsFormula) {
+  using Kind = ops::NormalizationKind;
   for (const DType dtype : kFloating) {
-    for (const bool rms : {false, true}) {
+    for (const Kind kind : {Kind::standard, Kind::deviation, Kind::mean_square, Kind::unit}) {
       for (const std::size_t length : {1U, 3U, 31U, 1027U}) {
         const auto gamma = rounded(random_values(length, 1), DType::float32);
         const auto beta = rounded(random_values(length, 2), DType::float32);
         auto x = random_values(3 * length, 3);
         for (double& v : x) v += 10;
+        const bool standard = kind == Kind::standard;
+        const bool around_mean = standard || kind == Kind::deviation;
         x = rounded(x, dtype);
         std::vector<double> want(x.size());
         for (std::size_t o = 0; o < 3; ++o) {
           double mean = 0;
           double variance = 0;
-          for (std::size_t i = 0; i < length; ++i) mean += x[o * length + i] / static_cast<double>(length);
+          for (std::size_t i = 0; around_mean && i < length; ++i) mean += x[o * length + i] / static_cast<double>(length);
           for (std::size_t i = 0; i < length; ++i)
             variance += std::pow(x[o * length + i] - mean, 2) / static_cast<double>(length);
           for (std::size_t i = 0; i < length; ++i) {
-            want[o * length + i] =
-                (x[o * length + i] - (rms ? 0 : mean)) / std::sqrt(variance + 1e-3) * gamma[i] + (rms ? 0.0 : beta[i]);
+            const double divisor =
+                kind == Kind::unit ? std::sqrt(variance * static_cast<double>(length)) : std::sqrt(variance + 1e-3);
+            want[o * length + i] = (x[o * length + i] - (standard ? mean : 0)) / divisor * gamma[i] + (standard ? beta[i] : 0.0);
           }
         }
-        const ops::LayerNormalizationDesc d{3, static_cast<std::int64_t>(length), 1e-3, true, !rms, rms, dtype};
-        const auto constants = rms ? constants_of({gamma}) : constants_of({gamma, beta});
+        const ops::LayerNormalizationDesc d{3, static_cast<std::int64_t>(length), 1e-3, true, standard, kind, dtype};
+        const auto constants = standard ? constants_of({gamma, beta}) : constants_of({gamma});
         expect_near(run(d, constants, sources({x}, dtype), dtype, x.size()), want, dtype, 4, 1e4);
       }
     }
   }
+}
+
+TEST(LayerNormalizationTest, OfUnitLengthTakesZerosNaNAndInfinity) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  const ops::LayerNormalizationDesc d{.outer = 4, .length = 2, .epsilon = 1e-12, .kind = ops::NormalizationKind::unit};
+  const auto y =
+      run(d, constants_of({}), sources({{0, 0, 3e-13, 0, 1, std::nan(""), kInf, 1}}, DType::float32), DType::float32, 8);
+  EXPECT_THAT(std::vector<double>(y.begin(), y.begin() + 2), testing::ElementsAre(0, 0));
+  EXPECT_NEAR(y[2], 0.3, 1e-7);
+  EXPECT_TRUE(std::isnan(y[4]) && std::isnan(y[5]) && std::isnan(y[6]));
+  EXPECT_EQ(y[7], 0);
+}
+
+TEST(InnerProductsTest, MultipliesEveryRowWithEveryRow) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t length : {0, 1, 17, 130}) {
+      const ops::InnerProductsDesc d{3, 2, 5, length, dtype};
+      const auto a = rounded(random_values(static_cast<std::size_t>(3 * 2 * length), 1), dtype);
+      const auto b = rounded(random_values(static_cast<std::size_t>(3 * 5 * length), 2), dtype);
+      std::vector<double> want(30);
+      for (std::size_t at = 0; at < want.size(); ++at) {
+        const auto n = static_cast<std::size_t>(length);
+        for (std::size_t k = 0; k < n; ++k) want[at] += a[at / 5 * n + k] * b[(at / 10 * 5 + at % 5) * n + k];
+      }
+      expect_near(run(d, constants_of({}), sources({a, b}, dtype), dtype, want.size()), want, dtype, 4, 100);
+    }
+  }
+  EXPECT_THAT(run(ops::InnerProductsDesc{0, 2, 5, 3, DType::float32}, constants_of({}), sources({{}, {}}, DType::float32),
+                  DType::float32, 0),
+              testing::IsEmpty());
 }
 
 TEST(AffineTest, ScalesAndShiftsTheMiddleAxis) {
@@ -155,6 +189,11 @@ TEST(CombineTest, FoldsFromTheLeftAndBroadcasts) {
     EXPECT_TRUE(std::isnan(y[0]) && std::isnan(y[1]));
     EXPECT_EQ(y[2], kind == K::maximum ? 3 : 2);
   }
+}
+
+TEST(CombineTest, RepeatsOneSource) {
+  EXPECT_THAT(combined(ops::CombineKind::add, {2, 3, 2}, {{2, 1, 2}}, {{1, 2, 3, 4}}),
+              testing::ElementsAre(1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4));
 }
 
 TEST(CombineTest, RoundsOnceHoweverManySources) {

@@ -14,7 +14,7 @@ struct Normalization {
   std::int64_t length = 1;
   bool gamma = true;
   bool beta = true;
-  bool rms = false;
+  kernels::NormalizationKind kind = kernels::NormalizationKind::standard;
   bool in_place = false;
   double center = 0.0;
 };
@@ -34,7 +34,7 @@ std::vector<double> run(const Normalization& c, const std::vector<double>& x, co
                                          .dst = dst.data(),
                                          .rows = c.rows,
                                          .length = c.length,
-                                         .rms = c.rms};
+                                         .kind = c.kind};
   EXPECT_EQ(kernels::layer_normalization(args, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   return dst.values();
@@ -49,17 +49,19 @@ void check(const Normalization& c) {
   const std::vector<double> y = run(c, x, gamma, beta);
   for (std::int64_t r = 0; r < c.rows; ++r) {
     const double* row = x.data() + r * c.length;
+    using Kind = kernels::NormalizationKind;
+    const bool around_mean = c.kind == Kind::standard || c.kind == Kind::deviation;
     long double mean = 0;
-    for (std::int64_t i = 0; i < c.length; ++i) mean += static_cast<long double>(row[i]);
+    for (std::int64_t i = 0; around_mean && i < c.length; ++i) mean += static_cast<long double>(row[i]);
     mean /= static_cast<long double>(c.length);
     long double variance = 0;
     for (std::int64_t i = 0; i < c.length; ++i)
       variance += (static_cast<long double>(row[i]) - mean) * (static_cast<long double>(row[i]) - mean);
-    variance /= static_cast<long double>(c.length);
+    if (c.kind != Kind::unit) variance = variance / static_cast<long double>(c.length) + 1e-3L;
     for (std::int64_t i = 0; i < c.length; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      long double exact = static_cast<long double>(row[i]) - (c.rms ? 0.0L : mean);
-      exact /= std::sqrt(variance + 1e-3L);
+      long double exact = static_cast<long double>(row[i]) - (c.kind == Kind::standard ? mean : 0.0L);
+      exact /= c.kind == Kind::unit ? std::max(std::sqrt(variance), 1e-3L) : std::sqrt(variance);
       if (c.gamma) exact *= static_cast<long double>(gamma[at]);
       if (c.beta) exact += static_cast<long double>(beta[at]);
       const auto wanted = static_cast<double>(exact);
@@ -82,14 +84,14 @@ TEST(LayerNormalizationKernelTest, IsRightForEveryLengthOfRow) {
 
 TEST(LayerNormalizationKernelTest, TakesEveryChoiceOfParametersInPlaceOrNot) {
   for (const DType dtype : kFloating) {
-    for (int choice = 0; choice < 16; ++choice) {
+    for (int choice = 0; choice < 32; ++choice) {
       check({.dtype = dtype,
              .rows = 6,
              .length = 130,
              .gamma = (choice & 1) != 0,
              .beta = (choice & 2) != 0,
-             .rms = (choice & 4) != 0,
-             .in_place = (choice & 8) != 0});
+             .kind = static_cast<kernels::NormalizationKind>(choice >> 3),
+             .in_place = (choice & 4) != 0});
     }
   }
   check({.rows = 2, .length = 9001, .in_place = true});
@@ -97,6 +99,14 @@ TEST(LayerNormalizationKernelTest, TakesEveryChoiceOfParametersInPlaceOrNot) {
 
 TEST(LayerNormalizationKernelTest, LosesNothingToAMeanFarFromZero) {
   for (const std::int64_t length : {100, 2000}) check({.rows = 2, .length = length, .center = 10000.0});
+}
+
+TEST(LayerNormalizationKernelTest, BoundsTheNormOfRowsOfAlmostNothing) {
+  for (const double size : {0.0, 1e-6, 1e-3, 2e-3}) {
+    const std::vector<double> y = run(
+        {.rows = 1, .length = 3, .gamma = false, .beta = false, .kind = kernels::NormalizationKind::unit}, {0, size, 0}, {}, {});
+    EXPECT_NEAR(y[1], size / std::max(size, 1e-3), 1e-6) << size;
+  }
 }
 
 TEST(LayerNormalizationKernelTest, TakesEmptyArrays) {
@@ -111,6 +121,41 @@ TEST(LayerNormalizationKernelTest, KeepsNaNAndInfinityToTheirRow) {
     const std::vector<double> y = run({.rows = 3, .length = 40, .gamma = false, .beta = false}, x, {}, {});
     for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 40 == 1);
   }
+}
+
+// ---- inner products ----
+
+TEST(InnerProductsKernelTest, MultipliesEveryRowWithEveryRow) {
+  for (const DType dtype : kFloating) {
+    for (const std::int64_t length : {0, 1, 31, 33, 257}) {
+      constexpr std::int64_t kBatch = 3;
+      constexpr std::int64_t kLeft = 2;
+      constexpr std::int64_t kRight = 5;
+      const std::vector<double> a = random_values(kBatch * kLeft * length, 41, dtype);
+      const std::vector<double> b = random_values(kBatch * kRight * length, 42, dtype);
+      Buffer left(a, dtype);
+      Buffer right(b, dtype);
+      Buffer dst(kBatch * kLeft * kRight, dtype);
+      ASSERT_EQ(kernels::inner_products({dtype, left.data(), right.data(), dst.data(), kBatch, kLeft, kRight, length}, nullptr),
+                cudaSuccess);
+      EXPECT_TRUE(dst.guarded());
+      const std::vector<double> y = dst.values();
+      for (std::int64_t at = 0; at < kBatch * kLeft * kRight; ++at) {
+        const double* x = a.data() + at / kRight * length;
+        const double* z = b.data() + (at / (kLeft * kRight) * kRight + at % kRight) * length;
+        double wanted = 0;
+        double magnitude = 0;
+        for (std::int64_t k = 0; k < length; ++k) {
+          wanted += x[k] * z[k];
+          magnitude += std::fabs(x[k] * z[k]);
+        }
+        const double error = (dtype == DType::float64 ? 0x1p-50 : 0x1p-22) * magnitude;
+        ASSERT_TRUE(is_rounded(y[static_cast<std::size_t>(at)], wanted, dtype, error))
+            << name(dtype) << ' ' << length << ' ' << at;
+      }
+    }
+  }
+  EXPECT_EQ(kernels::inner_products({DType::float32, nullptr, nullptr, nullptr, 0, 2, 5, 3}, nullptr), cudaSuccess);
 }
 
 // ---- affine ----

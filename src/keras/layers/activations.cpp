@@ -20,15 +20,9 @@ ActivationSpec named(const std::string& name, const Fields& fields, const char* 
   }
 }
 
-/// A string, a serialized function, a serialized layer, or null.
-void read_activation(const Fields& fields, const std::string& path, Reading& reading, ActivationSpec& spec,
-                     std::shared_ptr<LayerTree>& layer) {
-  if (!fields.has("activation")) return;
-  const Json& value = fields.at("activation");
-  if (value.is_string()) {
-    spec = named(value.get<std::string>(), fields, "activation", reading);
-    return;
-  }
+/// A string, or a serialized function; nothing for a serialized layer.
+std::optional<ActivationSpec> function_of(const Json& value, const Fields& fields, const Reading& reading) {
+  if (value.is_string()) return named(value.get<std::string>(), fields, "activation", reading);
   if (value.is_object() && !value.contains("class_name") && value.contains("value") && value.at("value").is_array()) {
     fields.fail_field(ErrorCode::unsafe, "activation", "is a lambda, Python code, which lamella never runs");
   }
@@ -38,24 +32,27 @@ void read_activation(const Fields& fields, const std::string& path, Reading& rea
   const std::string class_name = value.at("class_name");
   if (class_name == "__lambda__" || class_name == "Lambda")
     fields.fail_field(ErrorCode::unsafe, "activation", "is Python code, which lamella never runs");
-  if (class_name == "function") {
-    const bool builtin = value.contains("config") && value.at("config").is_string();
-    if (!builtin) fields.fail_field(ErrorCode::unsupported, "activation", "is a custom function");
-    spec = named(value.at("config").get<std::string>(), fields, "activation", reading);
-    return;
-  }
-  layer = read_layer(value, path + "/activation", reading);
-  if (const auto* plain = std::get_if<core::ActivationParams>(&layer->spec->params); plain != nullptr && plain->axes.empty()) {
-    spec = plain->activation;
-    layer = nullptr;
-  }
+  if (class_name != "function") return std::nullopt;
+  const bool builtin = value.contains("config") && value.at("config").is_string();
+  if (!builtin) fields.fail_field(ErrorCode::unsupported, "activation", "is a custom function");
+  return named(value.at("config").get<std::string>(), fields, "activation", reading);
 }
 
 ParsedLayer plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
-  return {core::ActivationParams{spec, std::move(axes)}, {}, nullptr};
+  return {core::ActivationParams{spec, std::move(axes)}, {}, {}, {}};
 }
 
 }  // namespace
+
+ParsedActivation read_activation(const Fields& fields, const std::string& path, Reading& reading) {
+  if (!fields.has("activation")) return {};
+  const Json& value = fields.at("activation");
+  if (const auto function = function_of(value, fields, reading)) return {*function, nullptr};
+  const auto layer = read_layer(value, path + "/activation", reading);
+  if (const auto* plain = std::get_if<core::ActivationParams>(&layer->spec->params); plain != nullptr && plain->axes.empty())
+    return {plain->activation, nullptr};
+  return {{}, layer};
+}
 
 ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"units", "activation", "use_bias"});
@@ -64,20 +61,17 @@ ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& readi
   params.use_bias = f.boolean("use_bias", true);
   if (f.has("quantization_config"))
     f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
-  ParsedLayer parsed;
-  read_activation(f, path, reading, params.activation, parsed.activation);
-  if (parsed.activation) params.activation_layer = parsed.activation->spec;
-  parsed.weights = {{"kernel", true}};
-  if (params.use_bias) parsed.weights.emplace_back("bias", true);
-  parsed.params = std::move(params);
-  return parsed;
+  const ParsedActivation activation = read_activation(f, path, reading);
+  params.activation = activation.spec;
+  if (activation.layer) params.activation_layer = activation.layer->spec;
+  WeightNames weights{{"kernel", true}};
+  if (params.use_bias) weights.emplace_back("bias", true);
+  return {std::move(params), weights, activation.layer, "activation"};
 }
 
 ParsedLayer parse_activation(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"activation"});
-  ActivationSpec spec;
-  std::shared_ptr<LayerTree> layer;
-  read_activation(f, path, reading, spec, layer);
+  const auto [spec, layer] = read_activation(f, path, reading);
   if (layer)
     f.fail_field(ErrorCode::unsupported, "activation",
                  core::concat("is a ", layer->spec->class_name, " layer; use that layer itself"));
@@ -121,7 +115,7 @@ ParsedLayer parse_softmax(const Fields& f, const std::string&, Reading&) {
 
 ParsedLayer parse_prelu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"shared_axes"});
-  return {core::PReluParams{}, {{"alpha", true}}, nullptr};
+  return {core::PReluParams{}, {{"alpha", true}}, {}, {}};
 }
 
 }  // namespace lamella::keras

@@ -6,12 +6,12 @@ namespace lamella::keras {
 
 ParsedLayer parse_merge(core::MergeKind kind, const Fields& f) {
   f.expect_only({});
-  return {core::MergeParams{kind}, {}, nullptr};
+  return {core::MergeParams{kind}, {}, {}, {}};
 }
 
 ParsedLayer parse_concatenate(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis"});
-  return {core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : -1}, {}, nullptr};
+  return {core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : -1}, {}, {}, {}};
 }
 
 }  // namespace lamella::keras

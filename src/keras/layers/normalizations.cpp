@@ -16,7 +16,7 @@ ParsedLayer parse_batch_normalization(const Fields& f, const std::string&, Readi
   if (params.center) weights.emplace_back("beta", true);
   weights.emplace_back("moving_mean", false);
   weights.emplace_back("moving_variance", false);
-  return {params, weights, nullptr};
+  return {params, weights, {}, {}};
 }
 
 ParsedLayer parse_layer_normalization(const Fields& f, const std::string&, Reading&) {
@@ -26,7 +26,32 @@ ParsedLayer parse_layer_normalization(const Fields& f, const std::string&, Readi
   WeightNames weights;
   if (params.scale || params.rms_scaling) weights.emplace_back("gamma", true);
   if (params.center && !params.rms_scaling) weights.emplace_back("beta", true);
-  return {params, weights, nullptr};
+  return {params, weights, {}, {}};
+}
+
+ParsedLayer parse_rms_normalization(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"axis", "epsilon"});
+  return {core::RmsNormalizationParams{f.axes("axis", {-1}), f.number("epsilon", 1e-6)}, {{"scale", true}}, {}, {}};
+}
+
+ParsedLayer parse_unit_normalization(const Fields& f, const std::string&, Reading& reading) {
+  f.expect_only({"axis"});
+  // Keras 2 bounds the square of the norm by 1e-12, Keras 3 the norm.
+  return {core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12}, {}, {}, {}};
+}
+
+ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"groups", "axis", "epsilon", "center", "scale"});
+  const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
+  if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
+  const std::vector<int> axes = f.axes("axis", {-1});
+  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
+  const core::GroupNormalizationParams params{groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true),
+                                              f.boolean("scale", true)};
+  WeightNames weights;
+  if (params.scale) weights.emplace_back("gamma", true);
+  if (params.center) weights.emplace_back("beta", true);
+  return {params, weights, {}, {}};
 }
 
 ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
@@ -35,7 +60,7 @@ ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
   if (f.has("scale")) params.scale = f.numbers("scale");
   if (f.has("offset")) params.offset = f.numbers("offset");
   if (params.scale.empty() || params.offset.empty()) f.fail_field(ErrorCode::value, "scale, offset", "hold no number");
-  return {params, {}, nullptr};
+  return {params, {}, {}, {}};
 }
 
 ParsedLayer parse_normalization(const Fields& f, const std::string&, Reading&) {
@@ -44,7 +69,7 @@ ParsedLayer parse_normalization(const Fields& f, const std::string&, Reading&) {
   if (f.has("mean") != f.has("variance")) f.fail_field(ErrorCode::value, "mean, variance", "only one of them is given");
   WeightNames weights;
   if (!f.has("mean")) weights = {{"mean", false}, {"variance", false}, {"count", false}};
-  return {params, weights, nullptr};
+  return {params, weights, {}, {}};
 }
 
 }  // namespace lamella::keras

@@ -18,8 +18,16 @@ using WeightNames = std::vector<std::pair<std::string, bool>>;
 struct ParsedLayer {
   core::LayerParams params;
   WeightNames weights;
-  std::shared_ptr<LayerTree> activation;  ///< a layer used as a Dense's activation
+  std::shared_ptr<LayerTree> inner;  ///< see LayerTree
+  std::string inner_key;
 };
+
+/// What `activation` says: a string, a serialized function, a serialized layer, or null.
+struct ParsedActivation {
+  ActivationSpec spec;
+  std::shared_ptr<LayerTree> layer;  ///< then `spec` is linear
+};
+[[nodiscard]] ParsedActivation read_activation(const Fields& fields, const std::string& path, Reading& reading);
 
 [[nodiscard]] ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_activation(const Fields& f, const std::string& path, Reading& reading);
@@ -37,6 +45,15 @@ struct ParsedLayer {
 [[nodiscard]] ParsedLayer parse_rescaling(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_normalization(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_concatenate(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_einsum_dense(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_permute(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_repeat_vector(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_masking(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_rms_normalization(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_unit_normalization(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_group_normalization(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_dot(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_time_distributed(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_input(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_merge(core::MergeKind kind, const Fields& f);
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that leave the numbers as they are, and inputs.
+#include <algorithm>
+
 #include "keras/layers/parsers.hpp"
 
 namespace lamella::keras {
 
-ParsedLayer parse_identity(const Fields&, const std::string&, Reading&) { return {core::IdentityParams{}, {}, nullptr}; }
+ParsedLayer parse_identity(const Fields&, const std::string&, Reading&) { return {core::IdentityParams{}, {}, {}, {}}; }
 
 ParsedLayer parse_flatten(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"data_format"});
@@ -13,7 +15,7 @@ ParsedLayer parse_flatten(const Fields& f, const std::string&, Reading&) {
     f.fail_field(ErrorCode::value, "data_format",
                  core::concat("got '", core::escaped(format), "', allowed channels_last, channels_first"));
   }
-  return {core::FlattenParams{format == "channels_first"}, {}, nullptr};
+  return {core::FlattenParams{format == "channels_first"}, {}, {}, {}};
 }
 
 ParsedLayer parse_reshape(const Fields& f, const std::string&, Reading&) {
@@ -26,7 +28,29 @@ ParsedLayer parse_reshape(const Fields& f, const std::string&, Reading&) {
     params.target.push_back(extent);
   }
   if (open > 1) f.fail_field(ErrorCode::value, "target_shape", "has more than one -1");
-  return {params, {}, nullptr};
+  return {params, {}, {}, {}};
+}
+
+ParsedLayer parse_permute(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"dims"});
+  core::PermuteParams params{f.axes("dims", {})};
+  std::vector<int> sorted = params.dims;
+  std::sort(sorted.begin(), sorted.end());
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != static_cast<int>(i) + 1)
+      f.fail_field(ErrorCode::value, "dims", core::concat("is no order of the numbers 1..", sorted.size()));
+  }
+  return {std::move(params), {}, {}, {}};
+}
+
+ParsedLayer parse_repeat_vector(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"n"});
+  return {core::RepeatVectorParams{f.integer("n", 0, 2147483647)}, {}, {}, {}};
+}
+
+ParsedLayer parse_masking(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"mask_value"});
+  return {core::MaskingParams{f.number("mask_value", 0.0)}, {}, {}, {}};
 }
 
 ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
@@ -42,7 +66,7 @@ ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
   } catch (const ArgumentError& error) {
     f.fail_field(ErrorCode::dtype, "dtype", error.what());
   }
-  return {params, {}, nullptr};
+  return {params, {}, {}, {}};
 }
 
 }  // namespace lamella::keras

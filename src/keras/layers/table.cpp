@@ -37,7 +37,16 @@ const std::map<std::string, Parser, std::less<>>& classes() {
       {"Identity", parse_identity},
       {"Flatten", parse_flatten},
       {"Reshape", parse_reshape},
+      {"Permute", parse_permute},
+      {"RepeatVector", parse_repeat_vector},
+      {"Masking", parse_masking},
       {"BatchNormalization", parse_batch_normalization},
+      {"BatchNormalizationV1", parse_batch_normalization},    // TensorFlow 1.13 to 1.15
+      {"BatchNormalizationV2", parse_batch_normalization},    // the same
+      {"SyncBatchNormalization", parse_batch_normalization},  // TensorFlow 2.2 to 2.12
+      {"RMSNormalization", parse_rms_normalization},
+      {"UnitNormalization", parse_unit_normalization},
+      {"GroupNormalization", parse_group_normalization},
       {"LayerNormalization", parse_layer_normalization},
       {"Rescaling", parse_rescaling},
       {"Normalization", parse_normalization},
@@ -48,6 +57,9 @@ const std::map<std::string, Parser, std::less<>>& classes() {
       {"Maximum", merge<core::MergeKind::maximum>},
       {"Minimum", merge<core::MergeKind::minimum>},
       {"Concatenate", parse_concatenate},
+      {"Dot", parse_dot},
+      {"EinsumDense", parse_einsum_dense},
+      {"TimeDistributed", parse_time_distributed},
   };
   return table;
 }
@@ -117,7 +129,8 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
   ParsedLayer parsed = row->second(fields, path, reading);
   spec.params = std::move(parsed.params);
-  tree->activation = std::move(parsed.activation);
+  tree->inner = std::move(parsed.inner);
+  tree->inner_key = std::move(parsed.inner_key);
   const bool trainable = fields.boolean("trainable", true);
   tree->frozen = !trainable;
   for (auto& [name, by_nature] : parsed.weights) {

@@ -161,7 +161,7 @@ ValueInfo input_value(const LayerState& input) {
 
 bool is_built(const LayerState& layer) {
   if (layer.network) return layer.network->layout != nullptr;
-  return layer.weights.size() == layer.prototype->weights.size() && (!layer.activation || is_built(*layer.activation));
+  return layer.weights.size() == layer.prototype->weights.size() && (!layer.inner || is_built(*layer.inner));
 }
 
 Building::~Building() {
@@ -188,10 +188,10 @@ void Building::layer(LayerState& layer, const std::string& name, const std::vect
     built_.push_back(&layer);
     layer.weights = std::move(weights);
   }
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params); dense != nullptr && layer.activation) {
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params); dense != nullptr && layer.inner) {
     std::vector<std::int64_t> sample = input.sample;
     sample.back() = dense->units;
-    this->layer(*layer.activation, name + "/activation", {{sample, input.dtype}});
+    this->layer(*layer.inner, name + "/activation", {{sample, input.dtype}});
   }
 }
 

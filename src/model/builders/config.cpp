@@ -97,7 +97,7 @@ void fill_model(const keras::ModelTree& tree, const Layout& layout);
 void fill_layer(keras::LayerTree& tree, const LayerState& layer) {
   if (tree.nested) return fill_model(*tree.nested, *layer.network->layout);
   for (std::size_t i = 0; i < tree.weights.size(); ++i) tree.spec->weights.push_back({tree.weights[i], layer.weights.at(i)});
-  if (tree.activation) fill_layer(*tree.activation, *layer.activation);
+  if (tree.inner) fill_layer(*tree.inner, *layer.inner);
 }
 
 void fill_model(const keras::ModelTree& tree, const Layout& layout) {
@@ -182,13 +182,13 @@ Config object_of(const LayerState& layer, const std::string& name) {
 }
 
 std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string& name, Config arguments,
-                                       std::map<std::string, Initializer> initializers, std::shared_ptr<LayerState> activation) {
+                                       std::map<std::string, Initializer> initializers, std::shared_ptr<LayerState> inner) {
   auto layer = std::make_shared<LayerState>();
   layer->class_name = std::move(class_name);
   layer->name = name;
   layer->arguments = std::move(arguments);
   layer->initializers = std::move(initializers);
-  layer->activation = std::move(activation);
+  layer->inner = std::move(inner);
   LAMELLA_EXPECTS(name.find('/') == std::string::npos, value, "[", layer->class_name, "] name: got '", core::escaped(name),
                   "', allowed no '/'");
   for (const auto& [key, value] : layer->arguments.items()) {

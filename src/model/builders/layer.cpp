@@ -25,7 +25,7 @@ void collect(LayerState& layer, std::set<const LayerState*>& seen, std::vector<S
     return;
   }
   for (std::size_t i = 0; i < layer.weights.size(); ++i) into.push_back({&layer, i});
-  if (layer.activation) collect(*layer.activation, seen, into);
+  if (layer.inner) collect(*layer.inner, seen, into);
 }
 
 /// All weights of a built layer in Keras' order, each once.

@@ -42,7 +42,7 @@ struct LayerState {
   std::shared_ptr<const keras::LayerTree> prototype;   ///< what src/keras makes of the config; null for models
   std::map<std::string, Initializer> initializers;     ///< of the weights, by name
   std::vector<std::shared_ptr<const Tensor>> weights;  ///< beside prototype->weights; empty before build
-  std::shared_ptr<LayerState> activation;              ///< the layer used as a Dense's activation
+  std::shared_ptr<LayerState> inner;                   ///< beside prototype->inner
   std::unique_ptr<NetworkState> network;               ///< null for plain layers
   int calls = 0;                                       ///< made by callers; a Sequential with any is fixed
 };
@@ -78,7 +78,7 @@ struct Layout {
 /// A plain layer. Throws ArgumentError for what src/keras refuses.
 [[nodiscard]] std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string& name, Config arguments,
                                                      std::map<std::string, Initializer> initializers = {},
-                                                     std::shared_ptr<LayerState> activation = nullptr);
+                                                     std::shared_ptr<LayerState> inner = nullptr);
 /// "p_re_lu" for "PReLU".
 [[nodiscard]] std::string default_name(std::string_view class_name);
 /// The names of layers in one model: the given ones, the others numbered. Throws ArgumentError (value) for a name given twice.

@@ -17,10 +17,7 @@ int Lowering::activation(const std::string& path, const ActivationSpec& spec, co
 
 int Lowering::rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src) {
   const Shape whole = at(src).sample;
-  for (int& axis : axes) axis = sample_axis(path, axis, whole);
-  std::sort(axes.begin(), axes.end());
-  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '", core::escaped(path),
-                  "' axis: an axis is named twice");
+  axes = sample_axes(path, std::move(axes), whole);
   const bool adjacent = axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
   const std::vector<int> order = adjacent ? all_axes(whole) : moved_last(whole, axes);
   const int arranged = transposed(src, order, path);
@@ -43,26 +40,11 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   const Shape sample = at(src).sample;
   const std::shared_ptr<const Tensor>& alpha = weight(spec, "alpha");
   const Shape shape = alpha->shape();
-  bool fits = shape.rank() == sample.rank();
-  for (int axis = 0; fits && axis < shape.rank(); ++axis) fits = shape[axis] == sample[axis] || shape[axis] == 1;
+  const bool fits = shape.rank() == sample.rank() && broadcasts(shape, sample);
   LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "': alpha has shape ", to_string(shape), ", its input needs ",
                   to_string(sample), " or 1 where shared");
-  const auto expanded = constant(spec, {.what = Recipe::What::alpha, .sources = {alpha}, .sample = extents_of(sample)}, [&] {
-    const std::vector<double> values = numbers(*alpha);
-    std::vector<double> result(static_cast<std::size_t>(sample.elements()));
-    for (std::size_t i = 0; i < result.size(); ++i) {
-      std::int64_t rest = static_cast<std::int64_t>(i);
-      std::int64_t from = 0;
-      std::int64_t stride = 1;
-      for (int axis = sample.rank() - 1; axis >= 0; --axis) {
-        if (shape[axis] != 1) from += (rest % sample[axis]) * stride;
-        rest /= sample[axis];
-        stride *= shape[axis];
-      }
-      result[i] = values[static_cast<std::size_t>(from)];
-    }
-    return result;
-  });
+  const auto expanded = constant(spec, {.what = Recipe::What::broadcast, .sources = {alpha}, .sample = extents_of(sample)},
+                                 [&] { return broadcast(numbers(*alpha), shape, sample); });
   const DType dtype = at(src).dtype;
   return add_step(ops::PReluDesc{1, sample.elements(), dtype}, {src}, sample, dtype, spec.path, {expanded});
 }

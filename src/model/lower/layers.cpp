@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which function lowers which kind of layer. Shapes here are those of one sample; the batch goes in front.
+#include <algorithm>
+
 #include "model/lower/lowering.hpp"
 
 namespace lamella::model {
@@ -14,6 +16,14 @@ int Lowering::sample_axis(const std::string& path, int axis, const Shape& sample
   return positive - 1;
 }
 
+std::vector<int> Lowering::sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const {
+  for (int& axis : axes) axis = sample_axis(path, axis, sample);
+  std::sort(axes.begin(), axes.end());
+  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '", core::escaped(path),
+                  "' axis: an axis is named twice");
+  return axes;
+}
+
 std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Recipe recipe,
                                                  const std::function<std::vector<double>()>& make) {
   recipe.dtype = compute(spec) == DType::float64 ? DType::float64 : DType::float32;
@@ -23,7 +33,63 @@ std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Re
   });
 }
 
+std::shared_ptr<const Tensor> Lowering::filled(const core::LayerSpec& spec, double number, std::int64_t count) {
+  return constant(spec, {.what = Recipe::What::given, .numbers = bits_of({&number, 1}), .sample = {count}},
+                  [&] { return std::vector<double>(static_cast<std::size_t>(count), number); });
+}
+
+namespace {
+
+/// What a layer does with the mask that Masking, or an Embedding, attached to its input. Where versions of Keras disagree, the
+/// mask may still be there.
+enum class MaskUse {
+  keeps,
+  drops,
+  passes,  ///< to the layers inside
+  reads,   ///< computes something else with a mask than without
+};
+
+MaskUse mask_use(const core::LayerSpec& spec) {
+  return std::visit(
+      [](const auto& params) {
+        using P = std::decay_t<decltype(params)>;
+        constexpr bool passes = std::is_same_v<P, core::NestedParams> || std::is_same_v<P, core::TimeDistributedParams>;
+        constexpr bool drops = std::is_same_v<P, core::FlattenParams> || std::is_same_v<P, core::ReshapeParams> ||
+                               std::is_same_v<P, core::RepeatVectorParams> || std::is_same_v<P, core::EinsumDenseParams> ||
+                               std::is_same_v<P, core::DotParams> || std::is_same_v<P, core::RmsNormalizationParams>;
+        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>) return MaskUse::reads;
+        if constexpr (std::is_same_v<P, core::MergeParams>) {
+          const bool chooses = params.kind == core::MergeKind::maximum || params.kind == core::MergeKind::minimum;
+          return chooses ? MaskUse::reads : MaskUse::keeps;
+        }
+        if constexpr (passes) return MaskUse::passes;
+        return drops ? MaskUse::drops : MaskUse::keeps;
+      },
+      spec.params);
+}
+
+}  // namespace
+
 std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
+  const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
+  const bool masks = std::holds_alternative<core::MaskingParams>(spec.params);
+  if (from == srcs.end() && !masks) return lowered(spec, srcs);
+  const std::string mask = masks ? spec.path : masked_.at(*from);
+  const MaskUse use = spec.class_name == "Softmax" ? MaskUse::reads : mask_use(spec);
+  LAMELLA_EXPECTS(use != MaskUse::reads, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
+                  "): the mask that '", core::escaped(mask), "' makes reaches it and changes what Keras computes here");
+  std::vector<int> results = lowered(spec, srcs);
+  if (use == MaskUse::passes && !std::holds_alternative<core::TimeDistributedParams>(spec.params)) return results;
+  const bool stays = use != MaskUse::drops;
+  for (int& result : results) {
+    if (masked_.contains(result) == stays) continue;
+    if (std::find(srcs.begin(), srcs.end(), result) != srcs.end()) result = alias(result);
+    if (stays) masked_[result] = mask;
+  }
+  return results;
+}
+
+std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) {
   const std::string& path = spec.path;
   const auto one = [&] {
     LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(path), "' takes one input, got ", srcs.size());
@@ -49,6 +115,18 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
         if constexpr (std::is_same_v<P, core::MergeParams>) return {merge(spec, params, srcs)};
         if constexpr (std::is_same_v<P, core::ConcatenateParams>) return {concatenate(spec, params, srcs)};
         if constexpr (std::is_same_v<P, core::NestedParams>) return model(*params.model, srcs);
+        if constexpr (std::is_same_v<P, core::EinsumDenseParams>) return {einsum_dense(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::PermuteParams>) return {permute(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::RepeatVectorParams>) return {repeat_vector(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::MaskingParams>) return {masking(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::RmsNormalizationParams>) return {rms_normalization(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::UnitNormalizationParams>)
+          return {unit_normalization(path, params.axes, params.epsilon, in_compute())};
+        // Keras casts what GroupNormalization made, not its input.
+        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
+          return {cast(group_normalization(spec, params, one()), compute(spec), path)};
+        if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, in_compute())};
       },
       spec.params);
 }

@@ -28,6 +28,13 @@ int Lowering::reshaped(int value, const Shape& sample) {
   return id;
 }
 
+int Lowering::alias(int value) {
+  const Value from = at(value);
+  const int id = add_value(from.sample, from.dtype);
+  graph_.values.back().root = from.root;
+  return id;
+}
+
 int Lowering::cast(int value, DType dtype, const std::string& layer) {
   const Value from = graph_.values[static_cast<std::size_t>(value)];
   if (from.dtype == dtype) return value;
@@ -41,10 +48,13 @@ int Lowering::transposed(int value, const std::vector<int>& axes, const std::str
   if (std::is_sorted(axes.begin(), axes.end())) return value;
   ops::TransposeDesc desc{from.sample.prepended(1), {0}, from.dtype};
   std::vector<std::int64_t> extents;
+  std::vector<int> long_axes;  // those of one element may stand anywhere
   for (const int axis : axes) {
     desc.permutation.push_back(axis + 1);
     extents.push_back(from.sample[axis]);
+    if (from.sample[axis] != 1) long_axes.push_back(axis);
   }
+  if (std::is_sorted(long_axes.begin(), long_axes.end())) return reshaped(value, Shape(extents));
   return add_step(desc, {value}, Shape(extents), from.dtype, layer);
 }
 

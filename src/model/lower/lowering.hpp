@@ -34,11 +34,15 @@ class Lowering {
                const ConstantsPool::Values& constants = {});
   /// The same memory under another shape.
   int reshaped(int value, const Shape& sample);
+  /// The same value, apart from it where masks are concerned.
+  int alias(int value);
   int cast(int value, DType dtype, const std::string& layer);
   /// The sample with its axes in another order.
   int transposed(int value, const std::vector<int>& axes, const std::string& layer);
 
+  /// The values that a layer makes of others, and which of them carry a mask.
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
   int activation(const std::string& path, const ActivationSpec& spec, const std::vector<int>& axes, int src);
   int rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src);
@@ -49,22 +53,42 @@ class Lowering {
   int layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src);
   int rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src);
   int normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src);
+  int permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src);
+  int repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src);
+  int masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src);
+  int rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src);
+  int group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src);
+  /// x * min(1 / |x|, 1 / epsilon) over `axes`, the batch counted as 0.
+  int unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src);
+  int einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src);
+  /// The weight "bias" added where it stands along the last axes.
+  int add_bias(const core::LayerSpec& spec, int src);
+  int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
+  int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
   int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
   int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
+  /// Rows over `axes` of the sample, normalized; gamma and beta, where `constants` has them, stand along those axes.
+  int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
+                 const ConstantsPool::Values& constants);
   /// One affine step; `constants` are scale and offset.
   int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
   /// A constant of numbers that `make` computes by `recipe`, in float32, or float64 for float64 layers; sets the recipe's dtype.
+  /// `count` times the same number.
+  std::shared_ptr<const Tensor> filled(const core::LayerSpec& spec, double number, std::int64_t count);
   std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, Recipe recipe,
                                          const std::function<std::vector<double>()>& make);
 
   /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
+  /// The same for several axes, in ascending order. Throws also for one that is named twice.
+  [[nodiscard]] std::vector<int> sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const;
   [[nodiscard]] DType compute(const core::LayerSpec& spec) const { return options_.dtype.value_or(spec.policy.compute); }
 
   const Options& options_;
   ConstantsPool& pool_;
   Graph graph_;
   std::map<std::pair<int, DType>, int> casts_;
+  std::map<int, std::string> masked_;  ///< values that may carry a mask, and the layer that it comes from
 };
 
 }  // namespace lamella::model

@@ -7,10 +7,11 @@
 namespace lamella::model {
 
 int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(srcs.size() >= 2 && (params.kind != core::MergeKind::subtract || srcs.size() == 2), argument, "layer '",
-                  core::escaped(spec.path), "' (", spec.class_name, ") takes ",
-                  params.kind == core::MergeKind::subtract ? "exactly" : "at least", " 2 inputs, got ", srcs.size());
+  const bool subtracts = params.kind == core::MergeKind::subtract;
+  LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
+                  spec.class_name, ") takes ", subtracts ? "exactly 2 inputs" : "at least 1 input", ", got ", srcs.size());
   const DType dtype = compute(spec);
+  if (srcs.size() == 1) return cast(srcs[0], dtype, spec.path);
   std::vector<int> values;
   int rank = 0;
   for (const int src : srcs) {

@@ -57,32 +57,83 @@ int Lowering::batch_normalization(const core::LayerSpec& spec, const core::Batch
                 {constant(spec, scale, scale_of), constant(spec, offset, offset_of)});
 }
 
-int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
+int Lowering::normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
+                         const ConstantsPool::Values& constants) {
   const Shape whole = at(src).sample;
-  std::vector<int> axes = params.axes;
-  for (int& axis : axes) axis = sample_axis(spec.path, axis, whole);
-  std::sort(axes.begin(), axes.end());
   const std::vector<int> order = is_trailing(axes, whole.rank()) ? all_axes(whole) : moved_last(whole, axes);
-  const int arranged = transposed(src, order, spec.path);
+  const int arranged = transposed(src, order, path);
   const Shape sample = at(arranged).sample;
   const int first = sample.rank() - static_cast<int>(axes.size());
-  const DType dtype = at(arranged).dtype;
-  ops::LayerNormalizationDesc desc{sample.elements(0, first),
-                                   sample.elements(first, sample.rank()),
-                                   params.epsilon,
-                                   params.scale || params.rms_scaling,
-                                   params.center && !params.rms_scaling,
-                                   params.rms_scaling,
-                                   dtype};
+  desc.outer = sample.elements(0, first);
+  desc.length = sample.elements(first, sample.rank());
+  desc.dtype = at(arranged).dtype;
+  return transposed(add_step(desc, {arranged}, sample, desc.dtype, path, constants), inverse(order), path);
+}
+
+int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
+  const std::vector<int> axes = sample_axes(spec.path, params.axes, at(src).sample);
+  ops::LayerNormalizationDesc desc{.epsilon = params.epsilon,
+                                   .has_gamma = params.scale || params.rms_scaling,
+                                   .has_beta = params.center && !params.rms_scaling};
+  if (params.rms_scaling) desc.kind = ops::NormalizationKind::deviation;
+  std::int64_t length = 1;
+  for (const int axis : axes) length *= at(src).sample[axis];
   ConstantsPool::Values constants;
   for (const char* name : {"gamma", "beta"}) {
     if (!(name[0] == 'g' ? desc.has_gamma : desc.has_beta)) continue;
-    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == desc.length, shape, "layer '", core::escaped(spec.path),
-                    "': ", name, " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", desc.length,
-                    " elements");
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == length, shape, "layer '", core::escaped(spec.path), "': ", name,
+                    " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", length, " elements");
     constants.push_back(weight(spec, name));
   }
-  return transposed(add_step(desc, {arranged}, sample, dtype, spec.path, constants), inverse(order), spec.path);
+  return normalized(spec.path, src, axes, desc, constants);
+}
+
+int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src) {
+  const Shape sample = at(src).sample;
+  const std::vector<int> axes = sample_axes(spec.path, params.axes, sample);
+  const Shape scale = weight(spec, "scale")->shape();
+  LAMELLA_EXPECTS(broadcasts(scale, sample), shape, "layer '", core::escaped(spec.path), "': scale has shape ", to_string(scale),
+                  ", which does not broadcast to its input ", to_string(sample));
+  const Shape rows = sample.slice(sample.rank() - static_cast<int>(axes.size()), sample.rank());
+  ops::LayerNormalizationDesc desc{.epsilon = params.epsilon, .kind = ops::NormalizationKind::mean_square};
+  const auto scale_to = [&](const Shape& shape) {
+    const auto& values = weight(spec, "scale");
+    return constant(spec, {.what = Recipe::What::broadcast, .sources = {values}, .sample = extents_of(shape)},
+                    [&] { return broadcast(numbers(*values), scale, shape); });
+  };
+  if (is_trailing(axes, sample.rank()) && scale.rank() == static_cast<int>(axes.size())) {
+    desc.has_gamma = true;
+    return normalized(spec.path, src, axes, desc, {scale_to(rows)});
+  }
+  // Keras multiplies by the scale as it is, which stands along the last axes whatever the axes of the mean are.
+  const int result = normalized(spec.path, src, axes, desc, {});
+  return affine(spec.path, result, sample.elements(), 1, {scale_to(sample), filled(spec, 0.0, sample.elements())});
+}
+
+int Lowering::unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src) {
+  const ops::LayerNormalizationDesc desc{.epsilon = epsilon, .kind = ops::NormalizationKind::unit};
+  return normalized(path, src, sample_axes(path, axes, at(src).sample), desc, {});
+}
+
+int Lowering::group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src) {
+  const Shape sample = at(src).sample;
+  const int axis = sample_axis(spec.path, params.axis, sample);
+  const std::int64_t channels = sample[axis];
+  const std::int64_t groups = params.groups == -1 ? channels : params.groups;
+  LAMELLA_EXPECTS(groups > 0 && channels % groups == 0, shape, "layer '", core::escaped(spec.path), "' groups: got ",
+                  params.groups, ", which do not divide the ", channels, " channels of its input");
+  for (const core::Weight& w : spec.weights) expect_weight(spec, w.name, {channels});
+  std::vector<std::int64_t> extents(sample.begin(), sample.end());
+  extents[static_cast<std::size_t>(axis)] = groups;
+  extents.insert(extents.begin() + axis + 1, channels / groups);
+  const int split = reshaped(src, Shape(extents));
+  std::vector<int> within = all_axes(at(split).sample);
+  within.erase(within.begin() + axis);
+  const int result = reshaped(normalized(spec.path, split, within, {.epsilon = params.epsilon}, {}), sample);
+  if (!params.scale && !params.center) return result;
+  return affine(spec.path, result, channels, sample.elements(axis + 1, sample.rank()),
+                {params.scale ? weight(spec, "gamma") : filled(spec, 1.0, channels),
+                 params.center ? weight(spec, "beta") : filled(spec, 0.0, channels)});
 }
 
 int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src) {
@@ -109,9 +160,7 @@ int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams
 
 int Lowering::normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src) {
   const Shape sample = at(src).sample;
-  std::vector<int> axes = params.axes;
-  for (int& axis : axes) axis = sample_axis(spec.path, axis, sample);
-  std::sort(axes.begin(), axes.end());
+  const std::vector<int> axes = sample_axes(spec.path, params.axes, sample);
   // Statistics are indexed by the kept axes; spread them over the axes from the first kept one on.
   const int first = axes.empty() ? sample.rank() : axes.front();
   const bool trailing = axes.empty() || is_trailing(axes, sample.rank());
@@ -161,12 +210,8 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
     return affine(spec.path, src, channels, inner, {scale, mean});
   }
   // Two steps, so that the mean is subtracted before anything is rounded, as Keras does.
-  const auto every = [&](double number) {
-    const Recipe recipe{.what = What::given, .numbers = bits_of(std::array{number}), .sample = {channels}};
-    return constant(spec, recipe, [&] { return std::vector<double>(static_cast<std::size_t>(channels), number); });
-  };
-  const auto ones = every(1.0);
-  const auto zeros = every(0.0);
+  const auto ones = filled(spec, 1.0, channels);
+  const auto zeros = filled(spec, 0.0, channels);
   const auto minus_mean =
       make(What::minus_mean, "mean", [&] { return mapped(numbers(*weight(spec, "mean")), [](double v) { return -v; }); });
   const auto reciprocal =

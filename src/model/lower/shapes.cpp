@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that only move or rename elements.
 #include <algorithm>
+#include <cmath>
 
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
@@ -29,6 +30,31 @@ int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& pa
   LAMELLA_EXPECTS(result.elements() == total, shape, "layer '", core::escaped(spec.path), "' target_shape: ", to_string(result),
                   " has ", result.elements(), " elements, the input ", to_string(at(src).sample), " has ", total);
   return reshaped(src, result);
+}
+
+int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src) {
+  const Shape sample = at(src).sample;
+  LAMELLA_EXPECTS(static_cast<std::size_t>(sample.rank()) == params.dims.size(), shape, "layer '", core::escaped(spec.path),
+                  "' dims has ", params.dims.size(), " entries, its input has ", sample.rank(), " axes behind the batch");
+  std::vector<int> order;
+  for (const int dim : params.dims) order.push_back(dim - 1);
+  return transposed(src, order, spec.path);
+}
+
+int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src) {
+  const Shape sample = at(src).sample;
+  LAMELLA_EXPECTS(sample.rank() == 1, shape, "layer '", core::escaped(spec.path),
+                  "': expected ndim=2, found ndim=", sample.rank() + 1);
+  const Shape result = sample.prepended(params.count);
+  ops::CombineDesc desc{ops::CombineKind::add, result.prepended(1), {sample.prepended(1).prepended(1)}, at(src).dtype};
+  return add_step(std::move(desc), {src}, result, at(src).dtype, spec.path);
+}
+
+int Lowering::masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src) {
+  // Steps of nothing but zeros are zeros already.
+  LAMELLA_EXPECTS(params.value == 0.0 || std::isnan(params.value), unsupported, "layer '", core::escaped(spec.path),
+                  "' mask_value: got ", params.value, ", allowed 0");
+  return src;
 }
 
 }  // namespace lamella::model

@@ -31,6 +31,34 @@ namespace lamella::model {
 
 [[nodiscard]] inline std::vector<std::int64_t> extents_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
+/// `values` of shape `from` repeated to shape `to`, as numpy does: axes are aligned at the back, extents of 1 are repeated.
+[[nodiscard]] inline std::vector<double> broadcast(const std::vector<double>& values, const Shape& from, const Shape& to) {
+  std::vector<double> result(static_cast<std::size_t>(to.elements()));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    auto rest = static_cast<std::int64_t>(i);
+    std::int64_t at = 0;
+    std::int64_t stride = 1;
+    for (int back = 1; back <= from.rank(); ++back) {
+      const std::int64_t extent = from[from.rank() - back];
+      if (extent != 1) at += rest % to[to.rank() - back] * stride;
+      rest /= to[to.rank() - back];
+      stride *= extent;
+    }
+    result[i] = values[static_cast<std::size_t>(at)];
+  }
+  return result;
+}
+
+/// Whether broadcast() may be asked for that.
+[[nodiscard]] inline bool broadcasts(const Shape& from, const Shape& to) {
+  bool fits = from.rank() <= to.rank();
+  for (int back = 1; fits && back <= from.rank(); ++back) {
+    const std::int64_t extent = from[from.rank() - back];
+    fits = extent == 1 || extent == to[to.rank() - back];
+  }
+  return fits;
+}
+
 inline void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {
   const Shape found = weight(spec, name)->shape();
   LAMELLA_EXPECTS(found == shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(found),

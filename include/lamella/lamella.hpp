@@ -9,6 +9,7 @@
 #include <lamella/initializer.hpp>
 #include <lamella/layer.hpp>
 #include <lamella/layers.hpp>
+#include <lamella/product_layers.hpp>
 #include <lamella/model.hpp>
 #include <lamella/models.hpp>
 #include <lamella/npy.hpp>

@@ -215,6 +215,27 @@ class LAMELLA_API Reshape : public Layer {
   explicit Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options = {});
 };
 
+/// The axes of a sample in another order: `dims` counts them from 1.
+class LAMELLA_API Permute : public Layer {
+ public:
+  explicit Permute(const std::vector<int>& dims, const LayerOptions& options = {});
+};
+/// (channels,) to (n, channels).
+class LAMELLA_API RepeatVector : public Layer {
+ public:
+  explicit RepeatVector(std::int64_t n, const LayerOptions& options = {});
+};
+struct MaskingOptions {
+  double mask_value = 0.0;  ///< 0 runs; others are refused when a model is compiled
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+class LAMELLA_API Masking : public Layer {
+ public:
+  explicit Masking(const MaskingOptions& options = {});
+};
+
 struct BatchNormalizationOptions {
   int axis = -1;
   double momentum = 0.99;
@@ -259,6 +280,51 @@ struct LayerNormalizationOptions {
 class LAMELLA_API LayerNormalization : public Layer {
  public:
   explicit LayerNormalization(const LayerNormalizationOptions& options = {});
+};
+
+struct RMSNormalizationOptions {
+  OneOrMany<int> axis = -1;
+  double epsilon = 1e-6;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// x / sqrt(mean(x^2) + epsilon) * scale. Weight: scale.
+class LAMELLA_API RMSNormalization : public Layer {
+ public:
+  explicit RMSNormalization(const RMSNormalizationOptions& options = {});
+};
+struct UnitNormalizationOptions {
+  OneOrMany<int> axis = -1;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// To Euclidean length 1.
+class LAMELLA_API UnitNormalization : public Layer {
+ public:
+  explicit UnitNormalization(const UnitNormalizationOptions& options = {});
+};
+struct GroupNormalizationOptions {
+  std::int64_t groups = 32;  ///< -1: as many as channels
+  int axis = -1;
+  double epsilon = 1e-3;
+  bool center = true;
+  bool scale = true;
+  Initializer beta_initializer = "zeros";
+  Initializer gamma_initializer = "ones";
+  std::string beta_regularizer = {};
+  std::string gamma_regularizer = {};
+  std::string beta_constraint = {};
+  std::string gamma_constraint = {};
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Weights: [gamma], [beta].
+class LAMELLA_API GroupNormalization : public Layer {
+ public:
+  explicit GroupNormalization(const GroupNormalizationOptions& options = {});
 };
 
 struct RescalingOptions {

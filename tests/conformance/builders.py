@@ -75,6 +75,28 @@ def layer_cases():
     yield "flatten", L.Flatten()
     yield "flatten_first", L.Flatten(data_format="channels_first")
     yield "reshape", L.Reshape((2, -1))
+    yield "permute", L.Permute((2, 1))
+    yield "repeat_vector", L.RepeatVector(3)
+    yield "masking", L.Masking()
+    yield "masking_value", L.Masking(mask_value=-1.0)
+    yield "rms_normalization", L.RMSNormalization()
+    yield "rms_normalization_axes", L.RMSNormalization(axis=[1, 2], epsilon=0.5)
+    yield "unit_normalization", L.UnitNormalization()
+    yield "unit_normalization_axes", L.UnitNormalization(axis=[1, 2])
+    yield "group_normalization", L.GroupNormalization()
+    yield "group_normalization_all", L.GroupNormalization(
+        groups=-1, axis=1, epsilon=0.5, center=False, scale=False, beta_initializer="ones", gamma_initializer="zeros",
+        beta_regularizer=keras.regularizers.L2(0.25), gamma_regularizer=keras.regularizers.L2(0.25),
+        beta_constraint=keras.constraints.NonNeg(), gamma_constraint=keras.constraints.NonNeg())
+    yield "einsum_dense", L.EinsumDense("ab,bc->ac", 5)
+    yield "einsum_dense_all", L.EinsumDense(
+        "abc,cde->abde", (None, 2, 3), activation="tanh", bias_axes="de", kernel_initializer=keras.initializers.HeNormal(seed=5),
+        bias_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25), bias_regularizer=keras.regularizers.L2(0.25),
+        activity_regularizer=keras.regularizers.L2(0.25), kernel_constraint=keras.constraints.NonNeg(),
+        bias_constraint=keras.constraints.NonNeg())
+    yield "dot", L.Dot(axes=1)
+    yield "dot_axes", L.Dot(axes=(1, 2), normalize=True)
+    yield "time_distributed", L.TimeDistributed(L.Dense(2))
     yield "batch_normalization", L.BatchNormalization()
     yield "batch_normalization_all", L.BatchNormalization(
         axis=1, momentum=0.5, epsilon=0.25, center=False, scale=False, beta_initializer="ones", gamma_initializer="zeros",

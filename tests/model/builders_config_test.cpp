@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 #include <lamella/models.hpp>
+#include <lamella/product_layers.hpp>
 #include <nlohmann/json.hpp>
 
 #include "keras/tree.hpp"
@@ -58,6 +59,33 @@ Dense dense_all() {
                    .dtype = "mixed_bfloat16"});
 }
 
+GroupNormalization group_normalization_all() {
+  return GroupNormalization({.groups = -1,
+                             .axis = 1,
+                             .epsilon = 0.5,
+                             .center = false,
+                             .scale = false,
+                             .beta_initializer = "ones",
+                             .gamma_initializer = "zeros",
+                             .beta_regularizer = kL2,
+                             .gamma_regularizer = kL2,
+                             .beta_constraint = kNonNeg,
+                             .gamma_constraint = kNonNeg});
+}
+
+EinsumDense einsum_dense_all() {
+  return EinsumDense("abc,cde->abde", {-1, 2, 3},
+                     {.activation = "tanh",
+                      .bias_axes = "de",
+                      .kernel_initializer = he_normal(5),
+                      .bias_initializer = "ones",
+                      .kernel_regularizer = kL2,
+                      .bias_regularizer = kL2,
+                      .activity_regularizer = kL2,
+                      .kernel_constraint = kNonNeg,
+                      .bias_constraint = kNonNeg});
+}
+
 Cases layers() {
   Cases cases{
       {"input", [] { return Input({8}); }},
@@ -108,6 +136,33 @@ Cases layers() {
        [] {
          return Reshape({2, -1});
        }},
+      {"permute",
+       [] {
+         return Permute({2, 1});
+       }},
+      {"repeat_vector", [] { return RepeatVector(3); }},
+      {"masking", [] { return Masking(); }},
+      {"masking_value", [] { return Masking({.mask_value = -1.0}); }},
+      {"rms_normalization", [] { return RMSNormalization(); }},
+      {"rms_normalization_axes",
+       [] {
+         return RMSNormalization({.axis = {1, 2}, .epsilon = 0.5});
+       }},
+      {"unit_normalization", [] { return UnitNormalization(); }},
+      {"unit_normalization_axes",
+       [] {
+         return UnitNormalization({.axis = {1, 2}});
+       }},
+      {"group_normalization", [] { return GroupNormalization(); }},
+      {"group_normalization_all", group_normalization_all},
+      {"einsum_dense", [] { return EinsumDense("ab,bc->ac", 5); }},
+      {"einsum_dense_all", einsum_dense_all},
+      {"dot", [] { return Dot(1); }},
+      {"dot_axes",
+       [] {
+         return Dot({1, 2}, {.normalize = true});
+       }},
+      {"time_distributed", [] { return TimeDistributed(Dense(2)); }},
       {"batch_normalization", [] { return BatchNormalization(); }},
       {"batch_normalization_all", batch_normalization_all},
       {"layer_normalization", [] { return LayerNormalization(); }},

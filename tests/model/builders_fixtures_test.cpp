@@ -8,6 +8,7 @@
 #include <functional>
 #include <lamella/models.hpp>
 #include <lamella/npy.hpp>
+#include <lamella/product_layers.hpp>
 #include <nlohmann/json.hpp>
 
 namespace lamella {
@@ -97,6 +98,33 @@ Network policy_per_layer() {
                      Dense(6, {.activation = "relu", .dtype = "mixed_bfloat16"}), Dense(5), Activation("softmax")});
 }
 
+Network time_distributed() {
+  const auto x = Input({3});
+  const auto turned = Reshape({3})(Permute({2, 1})(Reshape({3, 1})(x)));
+  const Functional residual(x, Concatenate()({Add()({x, Dense(3)(x)}), turned}), {.name = "residual"});
+  const Sequential tower({Input({3}), Dense(4, {.activation = "relu"}), BatchNormalization(), Dense(2)}, {.name = "tower"});
+  return branches({5, 3}, {TimeDistributed(Dense(4)), TimeDistributed(Dense(5, {.activation = "softmax"})),
+                           TimeDistributed(BatchNormalization()), TimeDistributed(LayerNormalization()), TimeDistributed(PReLU()),
+                           TimeDistributed(Dropout(0.5)), TimeDistributed(tower), TimeDistributed(residual)});
+}
+
+Network einsum_dense_rank3() {
+  using E = EinsumDense;
+  return branches({4, 6},
+                  {E("abc,cd->abd", {-1, 5}, {.bias_axes = "d"}), E("abc,cd->abd", {4, 5}, {.bias_axes = "bd"}),
+                   E("abc,cd->abd", {4, 5}, {.bias_axes = "b"}), E("abc,bd->acd", {6, 3}, {.bias_axes = "c"}),
+                   E("abc,bd->adc", {3, 6}, {.activation = "tanh", .bias_axes = "d"}), E("abc,cbd->ad", 7, {.bias_axes = "d"}),
+                   E("abc,cde->abde", {-1, 2, 3}, {.bias_axes = "de"}), E("abc,cde->abed", {4, 3, 2}, {.bias_axes = "e"}),
+                   E("...bc,cd->...bd", {4, 5}, {.bias_axes = "b"}), E("ab...,bc->ac...", 3, {.bias_axes = "c"}),
+                   E("abc,dc->abd", {4, 5}), E("abc,cd->abd", {4, 5}, {.activation = "softmax", .bias_axes = "d"})});
+}
+
+Network dot_vectors() {
+  const auto a = Input({6}, {.name = "a"});
+  const auto b = Input({6}, {.name = "b"});
+  return Functional({a, b}, {Dot(1)({a, b}), Dot(-1, {.normalize = true})({a, b})});
+}
+
 struct Case {
   std::string name;
   std::function<Network()> build;
@@ -172,13 +200,44 @@ std::vector<Case> cases() {
       {"nested_several_outputs", nested_several_outputs},
       {"nested_deeply", nested_deeply},
       {"policy_per_layer", policy_per_layer},
+      {"rms_normalization",
+       [] {
+         return branches({4, 6}, {RMSNormalization(), RMSNormalization({.axis = {1, 2}}), RMSNormalization({.epsilon = 0.1})});
+       }},
+      {"unit_normalization",
+       [] {
+         return branches({4, 6}, {UnitNormalization(), UnitNormalization({.axis = 1}), UnitNormalization({.axis = {1, 2}})});
+       }},
+      {"group_normalization_rank4",
+       [] {
+         return branches({2, 3, 4}, {GroupNormalization({.groups = 2}), GroupNormalization({.groups = 2, .axis = 1})});
+       }},
+      {"permute_then_dense",
+       [] {
+         return Sequential({Input({3, 4}), Permute({2, 1}), Dense(5), Flatten(), Dense(2)});
+       }},
+      {"repeat_vector",
+       [] {
+         return Sequential({Input({4}), Dense(3), RepeatVector(5), Dense(2)});
+       }},
+      {"time_distributed", time_distributed},
+      {"time_distributed_none",
+       [] {
+         return Sequential({Input({-1, 3}), TimeDistributed(Dense(4, {.activation = "tanh"})), TimeDistributed(Dense(2))});
+       }},
+      {"einsum_dense_rank3", einsum_dense_rank3},
+      {"dot_vectors", dot_vectors},
   };
 }
 
 Json entry_of(const std::string& name) {
-  std::ifstream file(std::string(LAMELLA_FIXTURES) + "/keras3/index.json");
-  for (const Json& entry : Json::parse(file)) {
-    if (entry.at("case") == name) return entry;
+  for (const std::string group : {"keras3", "keras3-more"}) {
+    std::ifstream file(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json");
+    for (Json entry : Json::parse(file)) {
+      if (entry.at("case") != name) continue;
+      entry["folder"] = std::string(LAMELLA_FIXTURES) + "/" + group + "/";
+      return entry;
+    }
   }
   throw std::runtime_error("no fixture is called " + name);
 }
@@ -198,8 +257,8 @@ void PrintTo(const Case& tested, std::ostream* out) { *out << tested.name; }
 class EachBuilt : public ::testing::TestWithParam<Case> {};
 
 TEST_P(EachBuilt, WithTheFilesWeightsGivesTheFilesBits) {
-  const std::string folder = std::string(LAMELLA_FIXTURES) + "/keras3/";
   const Json entry = entry_of(GetParam().name);
+  const std::string folder = entry.at("folder").get<std::string>();
   const Options options{.device = Device::cpu(), .threads = 1};
   const Model loaded = Model::load(folder + entry.at("file").get<std::string>(), options);
   Network network = GetParam().build();

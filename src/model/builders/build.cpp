@@ -43,6 +43,60 @@ Shape normalized_shape(const core::LayerNormalizationParams& params, const std::
   return Shape(extents);
 }
 
+/// The kernel's axes, or those of the output from the first that has a bias on, as Keras builds them.
+Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& params, const std::string& weight,
+                   const std::string& name, const std::vector<std::int64_t>& sample) {
+  using Ellipsis = core::EinsumDenseParams::Ellipsis;
+  const std::size_t letters = params.input.size();
+  LAMELLA_EXPECTS(sample.size() + 1 >= letters, shape, "layer '", core::escaped(name), "' equation: ", params.input,
+                  " names more axes than its input has");
+  const std::size_t elided = sample.size() + 1 - letters;
+  const std::size_t before = params.ellipsis == Ellipsis::left ? elided : 0;
+  const Config& given = layer.arguments.at("output_shape");
+  // The batch is the first axis, a letter or among those that the ellipsis on the left stands for.
+  const auto output_extent = [&](char label) -> std::int64_t {
+    const std::size_t at = params.output.find(label);
+    const std::size_t first = before == 0 ? 1 : 0;
+    LAMELLA_EXPECTS(at >= first && at - first < given.size() && given.at(at - first).is_number(), shape, "layer '",
+                    core::escaped(name), "' output_shape: has no number for axis '", label, "'");
+    return given.at(at - first).get<std::int64_t>();
+  };
+  const auto extent_of = [&](char label) {
+    const std::size_t at = params.input.find(label);
+    if (at == std::string::npos) return output_extent(label);
+    LAMELLA_EXPECTS(at + before >= 1, shape, "layer '", core::escaped(name), "' equation: the kernel has the batch axis");
+    return known_extent(name, sample, at + before - 1);
+  };
+  std::vector<std::int64_t> extents;
+  if (weight == "kernel") {
+    for (const char label : params.kernel) extents.push_back(extent_of(label));
+    return Shape(extents);
+  }
+  const std::string axes = layer.arguments.at("bias_axes").get<std::string>();
+  for (const char label : axes) {
+    LAMELLA_EXPECTS(params.output.find(label) != std::string::npos, value, "layer '", core::escaped(name), "' bias_axes: '",
+                    label, "' is not in the output ", params.output);
+  }
+  for (const char label : params.output.substr(params.output.find_first_of(axes)))
+    extents.push_back(axes.find(label) != std::string::npos ? extent_of(label) : 1);
+  if (params.ellipsis != Ellipsis::left) extents.insert(extents.end(), elided, 1);
+  return Shape(extents);
+}
+
+/// The layer's initializer of a weight; Keras tells that of an EinsumDense's kernel which axes are inputs.
+Initializer initializer_of(const LayerState& layer, const std::string& weight) {
+  Initializer initializer = layer.initializers.at(weight);
+  const auto* einsum = std::get_if<core::EinsumDenseParams>(&layer.prototype->spec->params);
+  if (einsum == nullptr || weight != "kernel" || (initializer.input_axes && initializer.output_axes)) return initializer;
+  initializer.input_axes.emplace();
+  initializer.output_axes.emplace();
+  for (std::size_t i = 0; i < einsum->kernel.size(); ++i) {
+    const bool made = einsum->output.find(einsum->kernel[i]) != std::string::npos;
+    (made ? initializer.output_axes : initializer.input_axes)->push_back(static_cast<int>(i));
+  }
+  return initializer;
+}
+
 Shape weight_shape(const LayerState& layer, const std::string& weight, const std::string& name,
                    const std::vector<std::int64_t>& sample) {
   const core::LayerParams& params = layer.prototype->spec->params;
@@ -53,6 +107,12 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
   }
   if (std::holds_alternative<core::PReluParams>(params)) return alpha_shape(layer, name, sample);
   if (const auto* norm = std::get_if<core::LayerNormalizationParams>(&params)) return normalized_shape(*norm, name, sample);
+  if (const auto* norm = std::get_if<core::RmsNormalizationParams>(&params))
+    return normalized_shape({.axes = norm->axes}, name, sample);
+  if (const auto* norm = std::get_if<core::GroupNormalizationParams>(&params))
+    return {known_extent(name, sample, sample_axis(name, "axis", norm->axis, sample.size()))};
+  if (const auto* einsum = std::get_if<core::EinsumDenseParams>(&params))
+    return einsum_shape(layer, *einsum, weight, name, sample);
   const auto* batch = std::get_if<core::BatchNormalizationParams>(&params);
   LAMELLA_ASSERT(batch != nullptr, layer.class_name, " has weights that nothing knows how to build");
   return {known_extent(name, sample, sample_axis(name, "axis", batch->axis, sample.size()))};
@@ -183,16 +243,23 @@ void Building::layer(LayerState& layer, const std::string& name, const std::vect
     for (const std::string& weight : layer.prototype->weights) {
       const Shape shape = weight_shape(layer, weight, name, input.sample);
       weights.push_back(std::make_shared<const Tensor>(
-          initialize(layer.initializers.at(weight), shape, layer.prototype->spec->policy.variable, seed_of(seed_, drawn_++))));
+          initialize(initializer_of(layer, weight), shape, layer.prototype->spec->policy.variable, seed_of(seed_, drawn_++))));
     }
     built_.push_back(&layer);
     layer.weights = std::move(weights);
   }
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params); dense != nullptr && layer.inner) {
-    std::vector<std::int64_t> sample = input.sample;
-    sample.back() = dense->units;
-    this->layer(*layer.inner, name + "/activation", {{sample, input.dtype}});
+  if (!layer.inner) return;
+  if (layer.class_name == "TimeDistributed") {
+    LAMELLA_EXPECTS(input.sample.size() >= 2, shape, "layer '", core::escaped(name),
+                    "': expected min_ndim=3, found ndim=", input.sample.size() + 1);
+    const std::vector<std::int64_t> step(input.sample.begin() + 1, input.sample.end());
+    return this->layer(*layer.inner, shown_name(*layer.inner), {{step, input.dtype}});
   }
+  LAMELLA_EXPECTS(layer.class_name == "Dense" || is_built(*layer.inner), unsupported, "layer '", core::escaped(name),
+                  "': an activation with weights can be built in a Dense only");
+  std::vector<std::int64_t> sample = input.sample;
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params)) sample.back() = dense->units;
+  this->layer(*layer.inner, name + "/activation", {{sample, input.dtype}});
 }
 
 void Building::network(LayerState& network, const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {

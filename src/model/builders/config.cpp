@@ -160,6 +160,7 @@ Config policy_config(const std::string& name) {
 Config config_of(const LayerState& layer, const std::string& name) {
   Config config{{"name", name}};
   config.update(layer.arguments);
+  if (layer.class_name == "TimeDistributed") config["layer"] = object_of(*layer.inner, shown_name(*layer.inner));
   if (!layer.network) return config;
   if (layer.class_name == "Sequential") {
     add_sequential(*layer.network, config);

@@ -3,64 +3,21 @@
 // left out.
 #include <lamella/layers.hpp>
 
-#include <algorithm>
-
-#include "model/builders/state.hpp"
+#include "model/builders/arguments.hpp"
 
 namespace lamella {
 namespace {
 
+using model::activation_config;
+using model::base_config;
 using model::Config;
+using model::initializer_config;
+using model::list_or_one;
 using model::make_layer;
-
-template <typename Options>
-Config base_config(const Options& options) {
-  return {{"trainable", options.trainable}, {"dtype", model::policy_config(options.dtype)}};
-}
-
-template <typename T>
-Config list_or_one(const OneOrMany<T>& value) {
-  return value.values.size() == 1 && !value.list ? Config(value.values[0]) : Config(value.values);
-}
-
-template <typename T>
-Config or_null(const std::optional<T>& value) {
-  return value ? Config(*value) : Config();
-}
-
-/// -1 as None; an empty shape as None too.
-Config shape_or_null(const std::vector<std::int64_t>& shape) {
-  Config config;
-  for (const std::int64_t extent : shape) config.push_back(extent == -1 ? Config() : Config(extent));
-  return config;
-}
-
-/// A regularizer or constraint: a name, the JSON of an object, or nothing.
-Config object_or_null(const char* where, const std::string& text) {
-  if (text.empty()) return {};
-  if (text.front() != '{') return text;
-  Config object = Config::parse(text, nullptr, false);
-  LAMELLA_EXPECTS(object.is_object() && object.contains("class_name"), value, "[", where, "] got '", core::escaped(text),
-                  "', allowed a name or a JSON object with a class_name");
-  return object;
-}
-
-Config initializer_config(const char* where, const Initializer& initializer) {
-  Config object = Config::parse(initializer.config_json(), nullptr, false);
-  LAMELLA_EXPECTS(object.is_object(), value, "[", where, "] initializer ", initializer.class_name,
-                  " holds a number that is not finite");
-  return object;
-}
-
-/// A layer, or Keras' own name of an activation: "silu" for "swish".
-Config activation_config(const char* where, const ActivationArgument& argument) {
-  if (argument.layer) return model::object_of(*argument.layer->state(), argument.layer->name());
-  const auto known = activation_names();
-  const ActivationSpec spec = activation(argument.name);  // throws for what nobody knows
-  LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value, "[", where, "] activation: got '",
-                  core::escaped(argument.name), "', which is no name of keras.activations");
-  return name(spec.kind);
-}
+using model::object_or_null;
+using model::or_null;
+using model::shape_or_null;
+using model::with;
 
 double rate_of(const char* where, const char* argument, double value) {
   LAMELLA_EXPECTS(value >= 0 && value <= 1, value, "[", where, "] ", argument, ": got ", value, ", allowed 0..1");
@@ -81,7 +38,7 @@ Config dropout_config(const char* where, double rate, const DropoutOptions& opti
   return config;
 }
 
-/// What BatchNormalization and LayerNormalization share.
+/// What normalizations with gamma and beta share.
 template <typename Options>
 void add_gamma_beta(const char* where, const Options& o, Config& config) {
   config["beta_initializer"] = initializer_config(where, o.beta_initializer);
@@ -134,19 +91,19 @@ Config layer_normalization_config(const LayerNormalizationOptions& o) {
   return config;
 }
 
+Config group_normalization_config(const GroupNormalizationOptions& o) {
+  Config config = base_config(o);
+  config.update({{"groups", o.groups}, {"axis", o.axis}, {"epsilon", o.epsilon}, {"center", o.center}, {"scale", o.scale}});
+  add_gamma_beta("GroupNormalization", o, config);
+  return config;
+}
+
 Config normalization_config(const NormalizationOptions& o) {
   LAMELLA_EXPECTS(!o.mean.values.empty() && !o.variance.values.empty(), argument, "[Normalization] mean and variance: got ",
                   o.mean.values.size(), " and ", o.variance.values.size(), " numbers, allowed 1.. each: there is no adapt()");
   Config config = base_config(o);
   config.update(
       {{"axis", o.axis.values}, {"invert", o.invert}, {"mean", list_or_one(o.mean)}, {"variance", list_or_one(o.variance)}});
-  return config;
-}
-
-template <typename Options>
-Config with(const Options& options, const Config& own) {
-  Config config = base_config(options);
-  config.update(own);
   return config;
 }
 
@@ -222,6 +179,15 @@ Flatten::Flatten(const FlattenOptions& options)
 Reshape::Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options)
     : Layer(make_layer("Reshape", options.name, with(options, {{"target_shape", target_shape}}))) {}
 
+Permute::Permute(const std::vector<int>& dims, const LayerOptions& options)
+    : Layer(make_layer("Permute", options.name, with(options, {{"dims", dims}}))) {}
+
+RepeatVector::RepeatVector(std::int64_t n, const LayerOptions& options)
+    : Layer(make_layer("RepeatVector", options.name, with(options, {{"n", n}}))) {}
+
+Masking::Masking(const MaskingOptions& options)
+    : Layer(make_layer("Masking", options.name, with(options, {{"mask_value", options.mask_value}}))) {}
+
 BatchNormalization::BatchNormalization(const BatchNormalizationOptions& options)
     : Layer(make_layer("BatchNormalization", options.name, batch_normalization_config(options),
                        {{"gamma", options.gamma_initializer},
@@ -231,6 +197,18 @@ BatchNormalization::BatchNormalization(const BatchNormalizationOptions& options)
 
 LayerNormalization::LayerNormalization(const LayerNormalizationOptions& options)
     : Layer(make_layer("LayerNormalization", options.name, layer_normalization_config(options),
+                       {{"gamma", options.gamma_initializer}, {"beta", options.beta_initializer}})) {}
+
+RMSNormalization::RMSNormalization(const RMSNormalizationOptions& options)
+    : Layer(make_layer("RMSNormalization", options.name,
+                       with(options, {{"axis", list_or_one(options.axis)}, {"epsilon", options.epsilon}}),
+                       {{"scale", Initializer::ones()}})) {}
+
+UnitNormalization::UnitNormalization(const UnitNormalizationOptions& options)
+    : Layer(make_layer("UnitNormalization", options.name, with(options, {{"axis", list_or_one(options.axis)}}))) {}
+
+GroupNormalization::GroupNormalization(const GroupNormalizationOptions& options)
+    : Layer(make_layer("GroupNormalization", options.name, group_normalization_config(options),
                        {{"gamma", options.gamma_initializer}, {"beta", options.beta_initializer}})) {}
 
 Rescaling::Rescaling(const OneOrMany<double>& scale, const RescalingOptions& options)

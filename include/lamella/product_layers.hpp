@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Products other than Dense, and a layer around a layer; lamella/layers.hpp has the other layers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/layers.hpp>
+
+namespace lamella {
+
+struct EinsumDenseOptions {
+  ActivationArgument activation = {};
+  std::string bias_axes = {};  ///< labels of the output's axes; empty is None
+  Initializer kernel_initializer = "glorot_uniform";
+  Initializer bias_initializer = "zeros";
+  std::string kernel_regularizer = {};
+  std::string bias_regularizer = {};
+  std::string activity_regularizer = {};
+  std::string kernel_constraint = {};
+  std::string bias_constraint = {};
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// A product over axes named by `equation`, such as "abc,cd->abd". `output_shape` is that of a sample without the axes that "..."
+/// stands for, -1 where Keras has None. Weights: kernel, [bias].
+class LAMELLA_API EinsumDense : public Layer {
+ public:
+  explicit EinsumDense(std::string_view equation, const OneOrMany<std::int64_t>& output_shape,
+                       const EinsumDenseOptions& options = {});
+};
+
+struct DotOptions {
+  bool normalize = false;  ///< both inputs to length 1 along their axes
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Of two values: sums of products along one axis of each; one number names the same axis of both.
+class LAMELLA_API Dot : public Layer {
+ public:
+  explicit Dot(const OneOrMany<int>& axes, const DotOptions& options = {});
+};
+
+/// `layer`, or a model of one input and one output, on every index of the first axis behind the batch.
+class LAMELLA_API TimeDistributed : public Layer {
+ public:
+  explicit TimeDistributed(const Layer& layer, const LayerOptions& options = {});
+};
+
+}  // namespace lamella

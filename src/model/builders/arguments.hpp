@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arguments of layers as parts of their Keras configs.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <lamella/layers.hpp>
+
+#include "model/builders/state.hpp"
+
+namespace lamella::model {
+
+template <typename Options>
+[[nodiscard]] Config base_config(const Options& options) {
+  return {{"trainable", options.trainable}, {"dtype", policy_config(options.dtype)}};
+}
+
+template <typename T>
+[[nodiscard]] Config list_or_one(const OneOrMany<T>& value) {
+  return value.values.size() == 1 && !value.list ? Config(value.values[0]) : Config(value.values);
+}
+
+template <typename T>
+[[nodiscard]] Config or_null(const std::optional<T>& value) {
+  return value ? Config(*value) : Config();
+}
+
+/// -1 as None; an empty shape as None too.
+[[nodiscard]] inline Config shape_or_null(const std::vector<std::int64_t>& shape) {
+  Config config;
+  for (const std::int64_t extent : shape) config.push_back(extent == -1 ? Config() : Config(extent));
+  return config;
+}
+
+/// A regularizer or constraint: a name, the JSON of an object, or nothing.
+[[nodiscard]] inline Config object_or_null(const char* where, const std::string& text) {
+  if (text.empty()) return {};
+  if (text.front() != '{') return text;
+  Config object = Config::parse(text, nullptr, false);
+  LAMELLA_EXPECTS(object.is_object() && object.contains("class_name"), value, "[", where, "] got '", core::escaped(text),
+                  "', allowed a name or a JSON object with a class_name");
+  return object;
+}
+
+[[nodiscard]] inline Config initializer_config(const char* where, const Initializer& initializer) {
+  Config object = Config::parse(initializer.config_json(), nullptr, false);
+  LAMELLA_EXPECTS(object.is_object(), value, "[", where, "] initializer ", initializer.class_name,
+                  " holds a number that is not finite");
+  return object;
+}
+
+/// A layer, or Keras' own name of an activation: "silu" for "swish".
+[[nodiscard]] inline Config activation_config(const char* where, const ActivationArgument& argument) {
+  if (argument.layer) return object_of(*argument.layer->state(), argument.layer->name());
+  const auto known = activation_names();
+  const ActivationSpec spec = activation(argument.name);  // throws for what nobody knows
+  LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value, "[", where, "] activation: got '",
+                  core::escaped(argument.name), "', which is no name of keras.activations");
+  return name(spec.kind);
+}
+
+template <typename Options>
+[[nodiscard]] Config with(const Options& options, const Config& own) {
+  Config config = base_config(options);
+  config.update(own);
+  return config;
+}
+
+}  // namespace lamella::model

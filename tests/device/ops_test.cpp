@@ -284,9 +284,9 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
   const std::vector<Takes> all{
       {ops::DenseDesc{2, 3, 5, true, {}, f}, {15, 5}},
       {ops::DenseDesc{2, 3, 5, false, {}, f}, {15}},
-      {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, false, f}, {7, 7}},
-      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, true, false, f}, {7}},
-      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, false, false, f}, {}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, ops::NormalizationKind::standard, f}, {7, 7}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, true, ops::NormalizationKind::standard, f}, {7}},
+      {ops::LayerNormalizationDesc{2, 7, 1e-3, false, false, ops::NormalizationKind::standard, f}, {}},
       {ops::AffineDesc{2, 3, 5, f}, {3, 3}},
       {ops::PReluDesc{2, 7, f}, {7}},
       {ops::ActivationDesc{7, activation("relu"), f}, {}},
@@ -295,8 +295,9 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::ConcatDesc{2, {3, 4}, f}, {}},
       {ops::TransposeDesc{{2, 3}, {1, 0}, f}, {}},
       {ops::CastDesc{7, f, DType::float16}, {}},
+      {ops::InnerProductsDesc{2, 3, 5, 7, f}, {}},
   };
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 10) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 11) << "a new kind of operation wants its rows here";
   for (const Takes& takes : all) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

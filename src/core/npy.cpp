@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/output_file.hpp"
 
 namespace lamella {
 namespace {
@@ -201,7 +201,6 @@ class File {
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   [[nodiscard]] int get() const { return fd_; }
-  int close() { return ::close(std::exchange(fd_, -1)); }
 
  private:
   int fd_;
@@ -212,60 +211,6 @@ std::string reason() { return std::strerror(errno); }
 void expect_path(const std::string& path) {
   if (path.find('\0') != std::string::npos) fail(ErrorCode::io, path, "the path holds a NUL byte");
 }
-
-[[noreturn]] void fail_write(const std::string& path, const std::string& what) {
-  const std::string why = reason();
-  throw Error(ErrorCode::io, core::concat(core::escaped(path), ": ", what, ": ", why));
-}
-
-/// A new file beside `path`, gone again unless it was renamed into place.
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : path_(path), temporary_(path + ".XXXXXX"), file_(create()) {
-    if (file_.get() < 0) fail_write(path_, "cannot create a file beside it");
-  }
-  ~NewFile() {
-    if (!done_) static_cast<void>(::unlink(temporary_.c_str()));
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void write(const void* data, std::size_t bytes) {
-    const auto* at = static_cast<const char*>(data);
-    while (bytes > 0) {
-      const ssize_t written = ::write(file_.get(), at, bytes);
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) fail_write(path_, "cannot write");
-      at += written;
-      bytes -= static_cast<std::size_t>(written);
-    }
-  }
-  void finish() {
-    if (file_.close() != 0) fail_write(path_, "cannot finish writing");
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, "cannot rename into place");
-    done_ = true;
-  }
-
- private:
-  /// As mkstemp(), but with the permissions that the process gives to its files.
-  int create() {
-    constexpr std::string_view kCharacters = "abcdefghijklmnopqrstuvwxyz0123456789";
-    static std::atomic<std::uint64_t> counter{0};
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      std::uint64_t number = (static_cast<std::uint64_t>(::getpid()) << 16U) + ++counter;
-      for (std::size_t i = temporary_.size() - 6; i < temporary_.size(); ++i, number /= kCharacters.size())
-        temporary_[i] = kCharacters[number % kCharacters.size()];
-      const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-      if (file >= 0 || (errno != EEXIST && errno != EINTR)) return file;
-    }
-    return -1;
-  }
-
-  const std::string& path_;
-  std::string temporary_;
-  File file_;
-  bool done_ = false;
-};
 
 std::string header_of(const TensorView& tensor) {
   const auto letters =
@@ -351,7 +296,7 @@ void save_npy(const std::string& path, const TensorView& tensor) {
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
   expect_path(path);
   const std::string header = header_of(tensor);
-  NewFile file(path);
+  core::OutputFile file(path);
   file.write(header.data(), header.size());
   file.write(tensor.data(), tensor.bytes());
   file.finish();

@@ -120,7 +120,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::span<const std::string_view> activation_names() noexcept {
-  static const std::vector<std::string_view> names = sorted_names();
+  static const auto& names = *new std::vector<std::string_view>(sorted_names());
   return names;
 }
 

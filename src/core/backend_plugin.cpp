@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CUDA device of a build that has one: a plugin beside the library, opened on first use and never closed.
 #include <dlfcn.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <mutex>
 
@@ -10,6 +12,7 @@
 
 #include "core/backend.hpp"
 #include "core/check.hpp"
+#include "core/mutex.hpp"
 
 namespace lamella::core {
 namespace {
@@ -19,9 +22,10 @@ struct Opened {
   std::string why_not;
 };
 
-/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else wherever the loader looks.
+/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else wherever the loader looks. A program that runs with
+/// more rights than its caller has (setuid) does not ask the caller's environment.
 std::string plugin_path() {
-  if (const char* path = std::getenv("LAMELLA_CUDA_PLUGIN"); path != nullptr && *path != '\0') return path;
+  if (const char* path = ::secure_getenv("LAMELLA_CUDA_PLUGIN"); path != nullptr && *path != '\0') return path;
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&plugin_path), &info) != 0 && info.dli_fname != nullptr) {
     const auto beside = std::filesystem::path(info.dli_fname).parent_path() / LAMELLA_CUDA_PLUGIN_FILE;
@@ -33,19 +37,33 @@ std::string plugin_path() {
 
 Opened open() {
   const std::string path = plugin_path();
+  // To open a FIFO or a device may take for ever. A path without a slash is searched for by the loader.
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    return {nullptr, concat("the CUDA plugin cannot be opened: ", escaped(path, 1024), " is not a regular file")};
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) return {nullptr, concat("the CUDA plugin cannot be opened: ", escaped(dlerror(), 1024))};
   auto* const entry = reinterpret_cast<CudaPlugin>(dlsym(library, "lamella_cuda_plugin_1"));
   if (entry == nullptr) return {nullptr, concat(escaped(path, 1024), " is not lamella's CUDA plugin")};
   Opened result;
-  result.backend = entry(std::string(version()).c_str(), result.why_not);
+  try {
+    result.backend = entry(std::string(version()).c_str(), result.why_not);
+  } catch (const std::exception& error) {
+    result.why_not = concat("the CUDA plugin failed: ", escaped(error.what(), 1024));
+  } catch (...) {
+    result.why_not = "the CUDA plugin failed: it threw what is no std::exception";
+  }
   return result;
 }
 
-/// A refusal is kept: the answer does not change while the process lives.
+Mutex& mutex = *new Mutex;
+
+/// A refusal is kept: the answer does not change while the process lives, nor is it destroyed when that ends.
 const Opened& opened() {
-  static const Opened result = open();
-  return result;
+  static const Opened* result = nullptr;
+  const std::lock_guard lock(mutex);
+  if (result == nullptr) result = new Opened(open());
+  return *result;
 }
 
 }  // namespace

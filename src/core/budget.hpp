@@ -3,10 +3,10 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/mutex.hpp"
 
 namespace lamella::core {
 
@@ -35,7 +35,7 @@ class MemoryBudget {
   }
 
  private:
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::size_t limit_;
   std::size_t used_ = 0;
 };

@@ -13,7 +13,8 @@
 #include <new>
 #include <system_error>
 #include <thread>
-#include <vector>
+
+#include "core/float_environment.hpp"
 
 namespace lamella::core {
 namespace {
@@ -32,39 +33,14 @@ inline void pause() noexcept {
 #endif
 }
 
-/// How the calling thread rounds, and whether it flushes denormals: helpers do as it does, or results would depend on who did
-/// what.
-#if defined(__x86_64__)
-using FloatMode = unsigned;
-FloatMode float_mode() noexcept { return __builtin_ia32_stmxcsr() & ~0x3FU; }  // without what has happened so far
-void set_float_mode(FloatMode mode) noexcept {
-  if (float_mode() != mode) __builtin_ia32_ldmxcsr(mode);
-}
-#elif defined(__aarch64__)
-using FloatMode = std::uint64_t;
-FloatMode float_mode() noexcept {
-  FloatMode mode;
-  asm volatile("mrs %0, fpcr" : "=r"(mode));
-  return mode;
-}
-void set_float_mode(FloatMode mode) noexcept {
-  if (float_mode() != mode) asm volatile("msr fpcr, %0" : : "r"(mode));
-}
-#else
-using FloatMode = int;
-FloatMode float_mode() noexcept { return 0; }
-void set_float_mode(FloatMode) noexcept {}
-#endif
-
 /// The parts of one call.
 struct alignas(64) Job {
-  bool used = false;  ///< guarded by the pool's mutex, as are the next six
+  bool used = false;  ///< guarded by the pool's mutex, as are the next five
   bool open = false;  ///< one more helper may come
   std::int64_t parts = 0;
   int most_helpers = 0;
   void (*part)(void*, std::int64_t) = nullptr;
   void* context = nullptr;
-  FloatMode mode = {};
   std::exception_ptr error;           ///< guarded by the pool's mutex
   std::atomic<std::int64_t> next{0};  ///< the first part that nobody has begun
   std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while it is open
@@ -72,15 +48,6 @@ struct alignas(64) Job {
 
 class Pool {
  public:
-  ~Pool() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    work_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
   void run(std::int64_t parts, int threads, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
     Job* const job = post(parts, threads - 1, nanoseconds, part, context);
     if (job == nullptr) {
@@ -102,9 +69,8 @@ class Pool {
   void grow_to(int helpers) {
     const std::lock_guard lock(growth_);
     try {
-      threads_.reserve(static_cast<std::size_t>(helpers));
       while (helpers_.load(std::memory_order_relaxed) < helpers) {
-        threads_.emplace_back([this] { help(); });
+        std::thread([this] { help(); }).detach();
         helpers_.fetch_add(1, std::memory_order_relaxed);
       }
     } catch (const std::system_error&) {  // no more threads are to be had
@@ -133,7 +99,6 @@ class Pool {
       job.most_helpers = most_helpers;
       job.part = part;
       job.context = context;
-      job.mode = float_mode();
       job.next.store(0, std::memory_order_relaxed);
       open_.fetch_add(1, std::memory_order_release);
       if (asleep_ > 0 && (wake || nanoseconds >= kWorthWaking)) {
@@ -188,8 +153,8 @@ class Pool {
     return nullptr;
   }
 
-  /// A job to help with; null: the pool ends. Whoever comes here counts as awake.
-  Job* wait_for_job() {
+  /// A job to help with. Whoever comes here counts as awake.
+  Job& wait_for_job() {
     auto until = Clock::now() + kStaysAwake;
     for (;;) {
       for (int i = 0; i < 64; ++i) {
@@ -197,7 +162,7 @@ class Pool {
           std::unique_lock lock(mutex_, std::try_to_lock);
           if (Job* const job = lock.owns_lock() ? join_one() : nullptr; job != nullptr) {
             awake_.fetch_sub(1, std::memory_order_relaxed);
-            return job;
+            return *job;
           }
         }
         pause();
@@ -207,22 +172,22 @@ class Pool {
       awake_.fetch_sub(1, std::memory_order_relaxed);
       ++asleep_;
       const std::uint64_t calls = calls_;
-      work_.wait(lock, [&] { return stop_ || calls_ != calls || open_.load(std::memory_order_relaxed) > 0; });
+      work_.wait(lock, [&] { return calls_ != calls || open_.load(std::memory_order_relaxed) > 0; });
       --asleep_;
-      if (stop_) return nullptr;
-      if (Job* const job = join_one(); job != nullptr) return job;
+      if (Job* const job = join_one(); job != nullptr) return *job;
       awake_.fetch_add(1, std::memory_order_relaxed);  // too late for what it was called for; the next piece of work may be near
       until = Clock::now() + kStaysAwake;
     }
   }
 
-  void help() {
+  [[noreturn]] void help() {
+    const FloatEnvironment environment;  // not that of the thread which made this one
     awake_.fetch_add(1, std::memory_order_relaxed);
-    while (Job* const job = wait_for_job()) {
-      set_float_mode(job->mode);
-      work(*job);
+    for (;;) {
+      Job& job = wait_for_job();
+      work(job);
       awake_.fetch_add(1, std::memory_order_relaxed);  // before the caller goes on: it may come back at once
-      if (job->helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) job->helpers.notify_one();
+      if (job.helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) job.helpers.notify_one();
     }
   }
 
@@ -234,38 +199,26 @@ class Pool {
   std::atomic<Clock::rep> last_small_{0};
   int asleep_ = 0;
   std::uint64_t calls_ = 0;  ///< how often sleeping threads were woken
-  bool stop_ = false;
   std::mutex growth_;
-  std::vector<std::thread> threads_;
   std::atomic<int> helpers_{0};
 };
 
-/// Made when it is first used, and anew in a child process, which has none of its parent's threads.
-class Owner {
- public:
-  Owner() {
-    pthread_atfork(nullptr, nullptr, [] { owner().pool_ = nullptr; });  // the parent's pool is left as it is: nobody could end it
-  }
-  ~Owner() { delete pool_.load(); }
-  static Owner& owner() {
-    static Owner owner;
-    return owner;
-  }
-  Pool& pool() {
-    if (Pool* const known = pool_.load(std::memory_order_acquire)) return *known;
-    auto made = std::make_unique<Pool>();
-    Pool* expected = nullptr;
-    return pool_.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel) ? *made.release() : *expected;
-  }
+/// Made when it is first used, and anew in a child process, which has none of its parent's threads: the parent's is left as it is
+/// there. Never destroyed: static objects, and other threads, may predict until the process is gone.
+constinit std::atomic<Pool*> the_pool{nullptr};
+[[maybe_unused]] const int kForgotten = ::pthread_atfork(nullptr, nullptr, [] { the_pool = nullptr; });
 
- private:
-  std::atomic<Pool*> pool_{nullptr};
-};
+Pool& pool() {
+  if (Pool* const known = the_pool.load(std::memory_order_acquire)) return *known;
+  auto made = std::make_unique<Pool>();
+  Pool* expected = nullptr;
+  return the_pool.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel) ? *made.release() : *expected;
+}
 
 }  // namespace
 
 void detail::run_parts(std::int64_t parts, int threads, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
-  Owner::owner().pool().run(parts, threads, nanoseconds, part, context);
+  pool().run(parts, threads, nanoseconds, part, context);
 }
 
 }  // namespace lamella::core

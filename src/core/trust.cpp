@@ -6,12 +6,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <mutex>
 #include <tuple>
 #include <vector>
 
 #include "core/activation_math.hpp"
 #include "core/check.hpp"
+#include "core/mutex.hpp"
 
 namespace lamella::core {
 namespace {
@@ -54,8 +54,8 @@ std::string examine(const char* vendor, const ActivationSpec& activation, const 
 
 std::string why_not_trusted(const char* vendor, int device, const ActivationSpec& activation, const VendorFunction& compute) {
   using Key = std::tuple<std::string, int, ActivationKind, std::array<double, 3>>;
-  static std::mutex mutex;
-  static std::map<Key, std::string> known;
+  static auto& mutex = *new Mutex;  // neither is ever destroyed: static objects may predict until the process is gone
+  static auto& known = *new std::map<Key, std::string>;
   const Key key{vendor, device, activation.kind, activation.parameters};
   const std::lock_guard lock(mutex);
   if (const auto found = known.find(key); found != known.end()) return found->second;

@@ -25,17 +25,21 @@ std::int64_t width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype
 
 std::shared_ptr<const ops::Constants> ConstantsPool::get(const Values& values) {
   const std::lock_guard lock(mutex_);
-  auto& entry = known_[values];
-  auto constants = entry.lock();
-  if (!constants) entry = constants = std::make_shared<const ops::Constants>(values);
+  if (const auto known = known_.find(values); known != known_.end()) {
+    if (auto constants = known->second.lock()) return constants;
+  }
+  auto constants = std::make_shared<const ops::Constants>(values);  // before there is an entry: what fails leaves none
+  known_[values] = constants;
   return constants;
 }
 
 std::shared_ptr<const Tensor> ConstantsPool::computed(const Recipe& recipe, const std::function<Tensor()>& make) {
   const std::lock_guard lock(mutex_);
-  auto& entry = computed_[recipe];
-  auto tensor = entry.lock();
-  if (!tensor) entry = tensor = std::make_shared<const Tensor>(make());
+  if (const auto known = computed_.find(recipe); known != computed_.end()) {
+    if (auto tensor = known->second.lock()) return tensor;
+  }
+  auto tensor = std::make_shared<const Tensor>(make());
+  computed_[recipe] = tensor;
   return tensor;
 }
 

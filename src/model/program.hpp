@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/mutex.hpp"
 #include "model/graph.hpp"
 
 namespace lamella::model {
@@ -41,7 +42,7 @@ class CaptureNote {
   }
 
  private:
-  mutable std::mutex mutex_;
+  mutable core::Mutex mutex_;
   std::string text_;
 };
 

@@ -6,12 +6,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include <lamella/tensor.hpp>
 
+#include "core/mutex.hpp"
 #include "ops/desc.hpp"
 
 namespace lamella::ops {
@@ -50,7 +50,7 @@ class Constants {
 
  private:
   std::vector<std::shared_ptr<const Tensor>> values_;
-  mutable std::mutex mutex_;
+  mutable core::Mutex mutex_;
   mutable std::map<Form, std::shared_ptr<const void>> derived_;
 };
 

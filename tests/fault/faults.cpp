@@ -31,6 +31,8 @@ std::atomic<std::size_t> injected{0};
 std::atomic<std::size_t> blocks{0};
 std::atomic<bool> no_threads{false};
 std::atomic<std::size_t> refused{0};
+std::atomic<std::size_t> onednn_bytes{0};  ///< that oneDNN mapped since lamella did
+std::atomic<std::size_t> most_onednn_bytes{0};
 
 /// True when this call is to fail.
 bool fails() {
@@ -131,6 +133,7 @@ void refuse_threads(bool refuse) { no_threads = refuse; }
 std::size_t refused_threads() { return refused; }
 
 std::size_t live_blocks() { return blocks; }
+std::size_t most_bytes_of_onednn() { return most_onednn_bytes; }
 
 std::size_t open_files() {
   DIR* folder = ::opendir("/proc/self/fd");
@@ -190,7 +193,7 @@ int inflateInit2_(z_streamp stream, int bits, const char* version, int size) {
 int open(const char* path, int flags, ...) {  // NOLINT(cert-dcl50-cpp): as POSIX declares it
   va_list more;
   va_start(more, flags);
-  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  const mode_t mode = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(more, mode_t) : 0;
   va_end(more);
   static const auto real = next<int (*)(const char*, int, ...)>("open");
   return fails() ? failed(EMFILE, -1) : real(path, flags, mode);
@@ -224,6 +227,16 @@ int rename(const char* from, const char* to) noexcept {
   return fails() ? failed(EXDEV, -1) : real(from, to);
 }
 
+int fsync(int file) {
+  static const auto real = next<int (*)(int)>("fsync");
+  return fails() ? failed(EIO, -1) : real(file);
+}
+
+int linkat(int from_folder, const char* from, int to_folder, const char* to, int flags) noexcept {
+  static const auto real = next<int (*)(int, const char*, int, const char*, int)>("linkat");
+  return fails() ? failed(ENOSPC, -1) : real(from_folder, from, to_folder, to, flags);
+}
+
 int close(int file) {
   static const auto real = next<int (*)(int)>("close");
   const int result = real(file);  // a failed close() has closed the file all the same
@@ -241,8 +254,16 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, con
   return real(thread, attributes, start, argument);
 }
 
-void* mmap(void* at, std::size_t bytes, int protection, int flags, int file, off_t offset) noexcept {
+// oneDNN is to see it too. Its own calls do not fail: it would write where it has no memory. What they amount to is counted.
+__attribute__((visibility("default"))) void* mmap(void* at, std::size_t bytes, int protection, int flags, int file,
+                                                  off_t offset) noexcept {
   static const auto real = next<void* (*)(void*, std::size_t, int, int, int, off_t)>("mmap");
+  if (is_onednn(CALLER)) {
+    onednn_bytes += bytes;
+    most_onednn_bytes = std::max(most_onednn_bytes.load(), onednn_bytes.load());
+    return real(at, bytes, protection, flags, file, offset);
+  }
+  onednn_bytes = 0;
   return fails() ? failed(ENOMEM, MAP_FAILED) : real(at, bytes, protection, flags, file, offset);
 }
 

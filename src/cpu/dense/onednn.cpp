@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/dense/onednn.hpp"
 
-#include <oneapi/dnnl/dnnl.hpp>
-
 #include <array>
-#include <mutex>
+#include <atomic>
+#include <optional>
 #include <vector>
 
-#include "cpu/threads.hpp"
+#include "core/mutex.hpp"
+#include "cpu/dense/onednn_door.hpp"
 
 namespace lamella::cpu::onednn {
 namespace {
 
 using Dt = dnnl::memory::data_type;
 using Tag = dnnl::memory::format_tag;
-
-const dnnl::engine& cpu_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
 
 Dt type_of(DType dtype) { return dtype == DType::bfloat16 ? Dt::bf16 : Dt::f32; }
 
@@ -85,7 +80,7 @@ dnnl::inner_product_forward::primitive_desc describe(const ProductDesc& d) {
 
 /// Packed kernels of one layer: most batch sizes agree on a layout.
 struct Packs {
-  std::mutex mutex;
+  core::Mutex mutex;
   std::vector<std::shared_ptr<dnnl::memory>> kernels;
 };
 
@@ -101,6 +96,7 @@ std::shared_ptr<dnnl::memory> pack(const dnnl::memory::desc& wanted, const Produ
   const dnnl::memory::desc plain_desc({d.units, d.inputs}, Dt::f32, Tag::ba);  // [inputs, units], row-major
   dnnl::memory from(plain_desc, cpu_engine(), const_cast<float*>(plain.get()));
   auto to = std::make_shared<dnnl::memory>(wanted, cpu_engine());
+  Door::expect_memory();
   dnnl::stream stream(cpu_engine());
   dnnl::reorder(from, *to).execute(stream, from, *to);
   stream.wait();
@@ -109,8 +105,8 @@ std::shared_ptr<dnnl::memory> pack(const dnnl::memory::desc& wanted, const Produ
 }
 
 struct State final : ops::PlanState {
-  dnnl::stream stream{cpu_engine()};
-  std::vector<dnnl::memory> memories;  // src, dst, scratchpad, kernel, then bias
+  dnnl::stream stream;
+  std::vector<dnnl::memory> memories;  // none when the process ends; else src, dst, scratchpad, kernel, then bias
   std::vector<dnnl_exec_arg_t> args;
 
   void add(int index, const dnnl::memory::desc& desc, void* data) {
@@ -127,6 +123,12 @@ struct Product::Impl {
   std::size_t scratch_bytes = 0;
   std::shared_ptr<dnnl::memory> kernel;
   std::shared_ptr<const float> bias;
+  std::atomic<bool> has_run{false};
+
+  dnnl_status_t run(const State& state) const {
+    return dnnl_primitive_execute(primitive.get(), state.stream.get(), static_cast<int>(state.args.size()), state.args.data());
+  }
+  bool first_run(const State& state);
 };
 
 bool has_activation(const ActivationSpec& activation) { return post_op_of(activation).algorithm != dnnl_alg_kind_undef; }
@@ -137,9 +139,11 @@ std::string why_not(const ProductDesc& desc) {
     return core::concat("oneDNN has no '", name(desc.activation->kind), "' by Keras' formula");
   }
   try {
-    const OneOmpThread one;
+    const Door door;
     (void)describe(desc);
     return {};
+  } catch (const Ended&) {
+    return {};  // plans are made without it then
   } catch (const dnnl::error& e) {
     // It has loops for float32 on every machine: what is missing then is memory, and another engine would give other bits.
     if (e.status == dnnl_out_of_memory || desc.src == DType::float32) throw std::bad_alloc();
@@ -149,8 +153,8 @@ std::string why_not(const ProductDesc& desc) {
 
 Product::Product(const ProductDesc& desc, const ConstantsPtr& constants) {
   try {
-    const OneOmpThread one;
     impl_ = std::make_unique<Impl>();
+    const Door door;
     impl_->desc = describe(desc);
     impl_->primitive = dnnl::inner_product_forward(impl_->desc);
     impl_->scratch_bytes = impl_->desc.scratchpad_desc().get_size();
@@ -166,24 +170,47 @@ Product::Product(Product&&) noexcept = default;
 
 std::size_t Product::scratch_bytes() const noexcept { return impl_->scratch_bytes; }
 
-std::unique_ptr<ops::PlanState> Product::make_state() const {
+std::unique_ptr<ops::PlanState> Product::make_state() const try {
   auto state = std::make_unique<State>();
+  const Door door;
+  state->stream = dnnl::stream(cpu_engine());
   state->add(DNNL_ARG_SRC, impl_->desc.src_desc(), nullptr);
   state->add(DNNL_ARG_DST, impl_->desc.dst_desc(), nullptr);
   state->add(DNNL_ARG_SCRATCHPAD, impl_->desc.scratchpad_desc(), nullptr);
   state->add(DNNL_ARG_WEIGHTS, impl_->kernel->get_desc(), impl_->kernel->get_data_handle());
   if (impl_->bias) state->add(DNNL_ARG_BIAS, impl_->desc.bias_desc(), const_cast<float*>(impl_->bias.get()));
   return state;
+} catch (const Ended&) {
+  return std::make_unique<State>();  // execute() asks for no more
+} catch (const dnnl::error& e) {
+  expect_success(e.status, e.what());
+  throw;
 }
 
-void Product::execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const {
+/// oneDNN makes the code of some products when they first run.
+bool Product::Impl::first_run(const State& state) try {
+  const Door door;
+  const Running running;
+  if (!running) return false;
+  expect_success(run(state), "first execution");
+  Door::ends_before_what_was_made();
+  has_run.store(true, std::memory_order_release);
+  return true;
+} catch (const Ended&) {
+  return false;
+}
+
+bool Product::execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const {
   auto& s = *static_cast<State*>(state);
-  const OneOmpThread one;
+  if (s.args.empty()) return false;
   const std::array<void*, 3> pointers{const_cast<void*>(src), dst, scratch};
   for (std::size_t i = 0; i < pointers.size(); ++i) dnnl_memory_set_data_handle(s.args[i].memory, pointers[i]);
-  const dnnl_status_t status =
-      dnnl_primitive_execute(impl_->primitive.get(), s.stream.get(), static_cast<int>(s.args.size()), s.args.data());
-  expect_success(status, "execution");
+  if (!impl_->has_run.load(std::memory_order_acquire)) return impl_->first_run(s);
+  const Running running;
+  if (!running) return false;
+  const OneOmpThread one;
+  expect_success(impl_->run(s), "execution");
+  return true;
 }
 
 }  // namespace lamella::cpu::onednn

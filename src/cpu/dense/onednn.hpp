@@ -38,8 +38,9 @@ class Product {
 
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;
   [[nodiscard]] std::unique_ptr<ops::PlanState> make_state() const;
-  /// Runs in the calling thread; allocates nothing. `state` is of this product.
-  void execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const;
+  /// Runs in the calling thread. `state` is of this product. False, and nothing is done: the process ends. Throws std::bad_alloc
+  /// where oneDNN finds no memory, Error (internal).
+  [[nodiscard]] bool execute(void* dst, const void* src, void* scratch, ops::PlanState* state) const;
 
  private:
   struct Impl;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <optional>
 
+#include "core/backend.hpp"
 #include "cpu/activation/epilogue.hpp"
 #include "cpu/dense/engines.hpp"
 #include "cpu/dense/onednn.hpp"
+#include "cpu/dense/onednn_door.hpp"
 #include "cpu/dense/onednn_trust.hpp"
 #include "cpu/threads.hpp"
 
@@ -23,11 +25,32 @@ onednn::ProductDesc product_of(const ops::DenseDesc& d) {
   return product;
 }
 
+/// The same without oneDNN, for a process that ends: static objects may predict until it is gone, and so may other threads.
+void execute_without(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::Args& args) {
+  const PlanPtr plan = reference_engine().plan(desc, constants, {});
+  const auto workspace = core::allocate_host(plan->workspace_bytes());
+  plan->execute({.srcs = args.srcs, .dst = args.dst, .workspace = workspace.get()});
+}
+
+/// What `make` makes; without oneDNN when the process ends.
+template <typename Make>
+PlanPtr plan_or_without(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                        const Make& make) try {
+  return make();
+} catch (const onednn::Ended&) {
+  return reference_engine().plan(desc, constants, context);
+}
+
 /// The product in float32, with what comes after it in passes of lamella's own.
 class ProductPlan final : public ops::Plan {
  public:
   ProductPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context, bool fused)
-      : desc_(d), product_desc_(product_of(d)), product_(product_desc_, constants), epilogue_(d.activation), fused_(fused) {
+      : desc_(d),
+        constants_(constants),
+        product_desc_(product_of(d)),
+        product_(product_desc_, constants),
+        epilogue_(d.activation),
+        fused_(fused) {
     if (d.has_bias) bias_ = constant_as<float>(constants, 1, d.dtype);
     widen_src_ = d.dtype != product_desc_.src;
     narrow_dst_ = d.dtype != DType::float32;
@@ -53,7 +76,7 @@ class ProductPlan final : public ops::Plan {
       src = wide;
     }
     float* sums = narrow_dst_ ? reinterpret_cast<float*>(workspace + dst_at_) : static_cast<float*>(args.dst);
-    product_.execute(sums, src, workspace + scratch_at_, args.state);
+    if (!product_.execute(sums, src, workspace + scratch_at_, args.state)) return execute_without(desc_, constants_, args);
     if (fused_) {
       pass(epilogue_, sums, bias_.get(), args.dst);
     } else {
@@ -80,6 +103,7 @@ class ProductPlan final : public ops::Plan {
   }
 
   ops::DenseDesc desc_;
+  ConstantsPtr constants_;
   onednn::ProductDesc product_desc_;
   onednn::Product product_;
   Epilogue epilogue_;
@@ -96,12 +120,17 @@ class ProductPlan final : public ops::Plan {
 
 class PostOpPlan final : public ops::Plan {
  public:
-  PostOpPlan(const onednn::ProductDesc& desc, const ConstantsPtr& constants) : product_(desc, constants) {}
+  PostOpPlan(const ops::DenseDesc& desc, const onednn::ProductDesc& product, const ConstantsPtr& constants)
+      : desc_(desc), constants_(constants), product_(product, constants) {}
   [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return product_.scratch_bytes(); }
   [[nodiscard]] std::unique_ptr<ops::PlanState> make_state() const override { return product_.make_state(); }
-  void execute(const ops::Args& args) const override { product_.execute(args.dst, args.srcs[0], args.workspace, args.state); }
+  void execute(const ops::Args& args) const override {
+    if (!product_.execute(args.dst, args.srcs[0], args.workspace, args.state)) execute_without(desc_, constants_, args);
+  }
 
  private:
+  ops::DenseDesc desc_;
+  ConstantsPtr constants_;
   onednn::Product product_;
 };
 
@@ -124,8 +153,8 @@ class PostOpEngine final : public DenseEngine {
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
-  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext&) const override {
-    return std::make_unique<PostOpPlan>(post_op_product(d), constants);
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    return plan_or_without(d, constants, context, [&] { return std::make_unique<PostOpPlan>(d, post_op_product(d), constants); });
   }
 };
 
@@ -143,7 +172,7 @@ class EpilogueEngine final : public DenseEngine {
     return why.empty() ? refuses_product(d) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    return std::make_unique<ProductPlan>(d, constants, context, true);
+    return plan_or_without(d, constants, context, [&] { return std::make_unique<ProductPlan>(d, constants, context, true); });
   }
 };
 
@@ -155,7 +184,7 @@ class Unfused final : public DenseEngine {
     return why.empty() ? refuses_product(d) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    return std::make_unique<ProductPlan>(d, constants, context, false);
+    return plan_or_without(d, constants, context, [&] { return std::make_unique<ProductPlan>(d, constants, context, false); });
   }
 };
 

@@ -16,7 +16,7 @@ ParsedLayer merge(const Fields& f, const std::string&, Reading&) {
 }
 
 const std::map<std::string, Parser, std::less<>>& classes() {
-  static const std::map<std::string, Parser, std::less<>> table{
+  static const auto& table = *new std::map<std::string, Parser, std::less<>>{
       {"InputLayer", parse_input},
       {"Dense", parse_dense},
       {"Activation", parse_activation},

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of a CUDA plugin that is none, or not as it should be. Asked once a process: each case has one of its own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "core/backend.hpp"
+
+namespace lamella::core {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// The reason that a process gives with LAMELLA_CUDA_PLUGIN set so; it is ended after ten seconds.
+std::string why_not(
+    const std::string& path, const std::function<void()>& before = [] {}) {
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) return "no pipe";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(10);
+    ::setenv("LAMELLA_CUDA_PLUGIN", path.c_str(), 1);
+    before();
+    const std::string why = why_no_cuda_backend();
+    const ssize_t written = ::write(ends[1], why.data(), why.size());
+    ::_exit(written == static_cast<ssize_t>(why.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string why;
+  std::array<char, 512> part{};
+  for (ssize_t n = 0; (n = ::read(ends[0], part.data(), part.size())) > 0;) why.append(part.data(), static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  int status = 0;
+  if (::waitpid(child, &status, 0) != child || status != 0) return "ended with " + std::to_string(status);
+  return why;
+}
+
+TEST(Plugin, ThatIsNoRegularFileIsNotOpened) {
+  const auto folder = std::filesystem::temp_directory_path() / ("plugin_test_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string fifo = (folder / "fifo").string();
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_THAT(why_not(fifo), HasSubstr("not a regular file"));
+  EXPECT_THAT(why_not(folder.string()), HasSubstr("not a regular file"));
+  EXPECT_THAT(why_not("/dev/zero"), HasSubstr("not a regular file"));
+  EXPECT_THAT(why_not("/nowhere/at/all.so"), HasSubstr("cannot be opened"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Plugin, ThatThrowsIsAbsent) {
+  EXPECT_THAT(why_not(THROWING_PLUGIN), HasSubstr("failed: thrown by \\x1B[31mthe plugin"));
+  EXPECT_THAT(why_not(THROWING_PLUGIN, [] { ::setenv("THROW_A_NUMBER", "1", 1); }), HasSubstr("no std::exception"));
+}
+
+/// The answer of a copy of this program that its owner lets others run with rights of his: it runs as nobody's child.
+TEST(Plugin, OfTheEnvironmentIsNotForProgramsWithMoreRightsThanTheirCaller) {
+  if (std::getenv("PLUGIN_TEST_ASKS") != nullptr) {
+    const std::string why = why_no_cuda_backend();
+    ::_exit(why.find("thrown by") == std::string::npos ? 17 : 18);
+  }
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make a program that has other rights";
+  const auto copy = std::filesystem::temp_directory_path() / ("plugin_test_setuid_" + std::to_string(::getpid()));
+  std::filesystem::copy_file("/proc/self/exe", copy);
+  const auto answer = [&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::setenv("LAMELLA_CUDA_PLUGIN", THROWING_PLUGIN, 1);
+      ::setenv("PLUGIN_TEST_ASKS", "1", 1);
+      ::execl(copy.c_str(), copy.c_str(), "--gtest_filter=Plugin.OfTheEnvironment*", nullptr);
+      ::_exit(19);
+    }
+    int status = 0;
+    return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(answer(), 18) << "as a program like any other";
+  ASSERT_EQ(::chown(copy.c_str(), 65534, 65534), 0);
+  ASSERT_EQ(::chmod(copy.c_str(), 04755), 0);
+  EXPECT_EQ(answer(), 17) << "with rights of another user";
+  std::filesystem::remove(copy);
+}
+
+}  // namespace
+}  // namespace lamella::core

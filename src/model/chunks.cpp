@@ -39,7 +39,7 @@ std::int64_t least_rows(const Graph& graph) {
   return kLeastRows;
 }
 
-std::int64_t pieces(std::int64_t of, std::int64_t size) { return (of + size - 1) / size; }
+std::int64_t pieces(std::int64_t of, std::int64_t size) { return of / size + (of % size == 0 ? 0 : 1); }
 
 }  // namespace
 

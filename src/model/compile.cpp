@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <limits>
 #include <map>
 
 #include "model/program.hpp"
@@ -10,11 +9,10 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;
 
-std::size_t aligned(std::size_t bytes) {
-  LAMELLA_EXPECTS(bytes <= std::numeric_limits<std::size_t>::max() - kAlignment, overflow, "[predict] a buffer of ", bytes,
-                  " bytes is too large");
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
+/// More than any machine has. Plans may add and multiply sizes of arrays below it by small numbers.
+constexpr std::int64_t kMostBytes = std::int64_t{1} << 56U;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 /// Hands out ranges of one arena: the first gap that is large enough, lowest address first.
 class Arena {
@@ -25,6 +23,7 @@ class Arena {
       if (begin - at >= bytes) break;
       at = end;
     }
+    LAMELLA_EXPECTS(at <= kMostBytes, overflow, "[predict] the buffers do not fit into memory");
     used_.emplace(at, at + bytes);
     size_ = std::max(size_, at + bytes);
     return at;
@@ -58,7 +57,7 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
   const auto bytes_of_value = [&](int value) {
     const Value& v = graph.values[static_cast<std::size_t>(value)];
     const auto total = core::checked_mul(v.sample.elements(), batch);
-    LAMELLA_EXPECTS(total && core::checked_mul(static_cast<std::size_t>(*total), size_of(v.dtype)), overflow, "[predict] ", batch,
+    LAMELLA_EXPECTS(total && *total <= kMostBytes / static_cast<std::int64_t>(size_of(v.dtype)), overflow, "[predict] ", batch,
                     " rows of ", to_string(v.sample), " do not fit into memory");
     return static_cast<std::size_t>(*total) * size_of(v.dtype);
   };
@@ -107,15 +106,17 @@ std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, o
   auto program = std::make_shared<Program>();
   program->batch = batch;
   program->threads = context.threads;
+  program->steps.resize(graph.steps.size());
+  assign(graph, batch, *program);  // first: what cannot be is not planned
   std::size_t workspace = 0;
-  for (const Step& step : graph.steps) {
-    ProgramStep& into = program->steps.emplace_back();
+  for (std::size_t i = 0; i < graph.steps.size(); ++i) {
+    const Step& step = graph.steps[i];
+    ProgramStep& into = program->steps[i];
     into.desc = at_batch(step.desc, batch);
     into.layers = step.layers;
     into.choice = ops.plan(into.desc, step.constants, context, forced_engine);
     workspace = std::max(workspace, into.choice.plan->workspace_bytes());
   }
-  assign(graph, batch, *program);
   program->arena_bytes = program->workspace_at + workspace;
   return program;
 }

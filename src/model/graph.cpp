@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/graph.hpp"
 
+#include <limits>
 #include <numeric>
 
 namespace lamella::model {
@@ -19,7 +20,24 @@ std::int64_t times(std::int64_t a, std::int64_t b) {
   return *product;
 }
 
-std::int64_t width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
+/// A number to look at, 0 or more; the largest there is in place of those that are larger.
+class Amount {
+ public:
+  Amount(std::int64_t value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor): a number
+  [[nodiscard]] std::int64_t value() const noexcept { return value_; }
+  friend Amount operator+(const Amount& a, const Amount& b) noexcept {
+    return core::checked_add(a.value_, b.value_).value_or(kMost);
+  }
+  friend Amount operator*(const Amount& a, const Amount& b) noexcept {
+    return core::checked_mul(a.value_, b.value_).value_or(kMost);
+  }
+
+ private:
+  static constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  std::int64_t value_;
+};
+
+Amount width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
 
 }  // namespace
 
@@ -79,54 +97,59 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
 }
 
 std::int64_t bytes_of(const ops::Desc& desc) {
-  return std::visit(
-      Overload{
-          [](const ops::DenseDesc& d) {
-            return width(d.dtype) * (d.batch * d.inputs + d.inputs * d.units + d.batch * d.units + (d.has_bias ? d.units : 0));
-          },
-          [](const ops::ActivationDesc& d) { return 2 * width(d.dtype) * d.elements; },
-          [](const ops::RowwiseDesc& d) {
-            const std::int64_t n = d.outer * d.length * d.inner;
-            return width(d.dtype) * (n + (d.kind == ActivationKind::Glu ? n / 2 : n));
-          },
-          [](const ops::LayerNormalizationDesc& d) { return width(d.dtype) * 2 * d.outer * d.length; },
-          [](const ops::AffineDesc& d) { return width(d.dtype) * 2 * d.outer * d.channels * d.inner; },
-          [](const ops::PReluDesc& d) { return width(d.dtype) * 2 * d.batch * d.length; },
-          [](const ops::CombineDesc& d) {
-            return width(d.dtype) * std::accumulate(d.srcs.begin(), d.srcs.end(), d.dst.elements(),
-                                                    [](std::int64_t sum, const Shape& s) { return sum + s.elements(); });
-          },
-          [](const ops::ConcatDesc& d) {
-            return width(d.dtype) * 2 * d.outer * std::accumulate(d.extents.begin(), d.extents.end(), std::int64_t{0});
-          },
-          [](const ops::TransposeDesc& d) { return width(d.dtype) * 2 * d.src.elements(); },
-          [](const ops::CastDesc& d) { return d.elements * (width(d.from) + width(d.to)); },
-          [](const ops::InnerProductsDesc& d) {
-            return width(d.dtype) * d.batch * (d.left * d.length + d.right * d.length + d.left * d.right);
-          },
-      },
-      desc);
+  return std::visit(Overload{
+                        [](const ops::DenseDesc& d) {
+                          const Amount batch = d.batch;
+                          return width(d.dtype) *
+                                 (batch * d.inputs + Amount(d.inputs) * d.units + batch * d.units + (d.has_bias ? d.units : 0));
+                        },
+                        [](const ops::ActivationDesc& d) { return width(d.dtype) * 2 * d.elements; },
+                        [](const ops::RowwiseDesc& d) {
+                          const std::int64_t n = d.outer * d.length * d.inner;
+                          return width(d.dtype) * (Amount(n) + (d.kind == ActivationKind::Glu ? n / 2 : n));
+                        },
+                        [](const ops::LayerNormalizationDesc& d) { return width(d.dtype) * 2 * d.outer * d.length; },
+                        [](const ops::AffineDesc& d) { return width(d.dtype) * 2 * d.outer * d.channels * d.inner; },
+                        [](const ops::PReluDesc& d) { return width(d.dtype) * 2 * d.batch * d.length; },
+                        [](const ops::CombineDesc& d) {
+                          return width(d.dtype) *
+                                 std::accumulate(d.srcs.begin(), d.srcs.end(), Amount(d.dst.elements()),
+                                                 [](const Amount& sum, const Shape& s) { return sum + s.elements(); });
+                        },
+                        [](const ops::ConcatDesc& d) {
+                          return width(d.dtype) * 2 * d.outer * std::accumulate(d.extents.begin(), d.extents.end(), Amount(0));
+                        },
+                        [](const ops::TransposeDesc& d) { return width(d.dtype) * 2 * d.src.elements(); },
+                        [](const ops::CastDesc& d) { return (width(d.from) + width(d.to)) * d.elements; },
+                        [](const ops::InnerProductsDesc& d) {
+                          return width(d.dtype) * d.batch *
+                                 (Amount(d.left) * d.length + Amount(d.right) * d.length + Amount(d.left) * d.right);
+                        },
+                    },
+                    desc)
+      .value();
 }
 
 std::int64_t flops_of(const ops::Desc& desc) {
-  return std::visit(Overload{
-                        [](const ops::DenseDesc& d) {
-                          const std::int64_t epilogue =
-                              (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
-                          return d.batch * d.units * (2 * d.inputs + epilogue);
-                        },
-                        [](const ops::ActivationDesc& d) { return d.elements; },
-                        [](const ops::RowwiseDesc& d) { return 4 * d.outer * d.length * d.inner; },
-                        [](const ops::LayerNormalizationDesc& d) { return 7 * d.outer * d.length; },
-                        [](const ops::AffineDesc& d) { return 2 * d.outer * d.channels * d.inner; },
-                        [](const ops::PReluDesc& d) { return 2 * d.batch * d.length; },
-                        [](const ops::CombineDesc& d) { return d.dst.elements() * static_cast<std::int64_t>(d.srcs.size()); },
-                        [](const ops::ConcatDesc&) { return std::int64_t{0}; },
-                        [](const ops::TransposeDesc&) { return std::int64_t{0}; },
-                        [](const ops::CastDesc&) { return std::int64_t{0}; },
-                        [](const ops::InnerProductsDesc& d) { return 2 * d.batch * d.left * d.right * d.length; },
-                    },
-                    desc);
+  return std::visit(
+             Overload{
+                 [](const ops::DenseDesc& d) {
+                   const std::int64_t epilogue = (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
+                   return Amount(d.batch) * d.units * (Amount(2) * d.inputs + epilogue);
+                 },
+                 [](const ops::ActivationDesc& d) { return Amount(d.elements); },
+                 [](const ops::RowwiseDesc& d) { return Amount(4) * d.outer * d.length * d.inner; },
+                 [](const ops::LayerNormalizationDesc& d) { return Amount(7) * d.outer * d.length; },
+                 [](const ops::AffineDesc& d) { return Amount(2) * d.outer * d.channels * d.inner; },
+                 [](const ops::PReluDesc& d) { return Amount(2) * d.batch * d.length; },
+                 [](const ops::CombineDesc& d) { return Amount(d.dst.elements()) * static_cast<std::int64_t>(d.srcs.size()); },
+                 [](const ops::ConcatDesc&) { return Amount(0); },
+                 [](const ops::TransposeDesc&) { return Amount(0); },
+                 [](const ops::CastDesc&) { return Amount(0); },
+                 [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
+             },
+             desc)
+      .value();
 }
 
 std::string op_name(const ops::Desc& desc) {

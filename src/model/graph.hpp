@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <tuple>
@@ -14,6 +13,7 @@
 
 #include <lamella/options.hpp>
 
+#include "core/mutex.hpp"
 #include "core/spec.hpp"
 #include "ops/engine.hpp"
 
@@ -91,7 +91,7 @@ class ConstantsPool {
   [[nodiscard]] std::size_t size() const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable core::Mutex mutex_;
   // Keys own their tensors, so that no other tensor can come to stand at the address of one of them.
   std::map<Recipe, std::weak_ptr<const Tensor>> computed_;
   std::map<Values, std::weak_ptr<const ops::Constants>> known_;
@@ -112,7 +112,7 @@ class ConstantsPool {
 void fuse(Graph& graph, ConstantsPool& pool);
 
 /// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an
-/// element).
+/// element); the largest number where they do not fit into 64 bits.
 [[nodiscard]] std::int64_t bytes_of(const ops::Desc& desc);
 [[nodiscard]] std::int64_t flops_of(const ops::Desc& desc);
 /// "dense", "activation", "softmax", ...

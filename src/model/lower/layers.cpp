@@ -89,7 +89,7 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
   return results;
 }
 
-std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) {
+std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) try {
   const std::string& path = spec.path;
   const auto one = [&] {
     LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(path), "' takes one input, got ", srcs.size());
@@ -129,6 +129,10 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, in_compute())};
       },
       spec.params);
+} catch (const ArgumentError& error) {
+  // Shapes say what is wrong with them, not where they come from.
+  if (core::without_code(error.what()).starts_with("layer '")) throw;
+  throw ArgumentError(error.code(), core::concat("layer '", core::escaped(spec.path), "': ", core::without_code(error.what())));
 }
 
 }  // namespace lamella::model

@@ -53,7 +53,10 @@ int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenatePa
                     " (without the batch) differ outside axis ", axis + 1);
     values.push_back(cast(src, dtype, spec.path));
     desc.extents.push_back(sample[axis] * inner);
-    total += sample[axis];
+    const auto sum = core::checked_add(total, sample[axis]);
+    LAMELLA_EXPECTS(sum, overflow, "layer '", core::escaped(spec.path), "': the extents of axis ", axis + 1,
+                    " do not fit into 64 bits together");
+    total = *sum;
   }
   return add_step(desc, values, first.with(axis, total), dtype, spec.path);
 }

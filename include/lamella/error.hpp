@@ -34,6 +34,10 @@ enum class ErrorCode {
 /// "E_SHAPE" and so on; never null, static storage.
 [[nodiscard]] LAMELLA_API std::string_view name(ErrorCode code) noexcept;
 
+/// Text as it may reach a terminal or stand in a log: control bytes, bytes that are no UTF-8, marks that turn text around and
+/// what takes no room as \xNN. Names of layers come from files.
+[[nodiscard]] LAMELLA_API std::string printable(std::string_view text);
+
 /// Base of every exception that leaves the library (besides std::bad_alloc).
 /// what() is one line: where, what was found, what is allowed, and the code in brackets.
 class LAMELLA_API Error : public std::runtime_error {

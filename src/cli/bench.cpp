@@ -198,13 +198,13 @@ int run_bench(BenchState& state) {
     const bench::Report report = Run(state).run();
     if (!state.out.empty()) write(state.out, json_of(report));
     if (state.json) {
-      std::fputs(json_of(report).c_str(), stdout);
+      print(stdout, json_of(report));
     } else {
       print_table(report, stdout);
     }
     return Device::parse(state.device).is_cuda() && !report.why_no_cuda.empty() ? kDevice : kOk;
   } catch (const bench::WrongResult& wrong) {
-    std::fprintf(stderr, "lamella: bench: %s\n", wrong.what());
+    print(stderr, std::string("lamella: bench: ") + wrong.what() + "\n");
     return kDiffers;
   }
 }

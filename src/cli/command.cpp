@@ -9,7 +9,7 @@ namespace lamella::cli {
 namespace {
 
 int report(const char* what, int code) {
-  std::fprintf(stderr, "lamella: %s\n", what);
+  print(stderr, std::string("lamella: ") + what + "\n");
   return code;
 }
 

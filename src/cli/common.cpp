@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <lamella/npy.hpp>
@@ -48,6 +50,26 @@ std::string listed(const std::vector<std::string>& names) {
 }
 
 }  // namespace
+
+void print(std::FILE* to, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string line = printable(text.substr(0, end));
+    if (end < text.size()) line += '\n';
+    static_cast<void>(std::fwrite(line.data(), 1, line.size(), to));  // a failure shows when the stream is flushed
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+CLI::Validator tolerance() {
+  const auto check = [](const std::string& text) -> std::string {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool is_one = error == std::errc{} && end == text.data() + text.size() && std::isfinite(value) && value >= 0;
+    return is_one ? "" : "got '" + text + "', allowed a finite number, 0 or more";
+  };
+  return CLI::Validator(check, "FLOAT >= 0");
+}
 
 void RunOptions::add_to(CLI::App& app) {
   app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")

@@ -15,7 +15,7 @@ Registered add_summary(CLI::App& root) {
   return {app, [model] {
             Options options;
             options.device = Device::cpu();
-            std::fputs(Model::load(*model, options).summary().c_str(), stdout);
+            print(stdout, Model::load(*model, options).summary());
             return kOk;
           }};
 }
@@ -32,17 +32,17 @@ Registered add_explain(CLI::App& root) {
   app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->check(CLI::NonNegativeNumber);
   app->add_flag("--json", state->explain.json, "as JSON");
   state->run.add_to(*app);
-  return {
-      app, [state] {
-        std::fputs(
-            (Model::load(state->model, state->run.options()).explain(state->explain) + (state->explain.json ? "\n" : "")).c_str(),
-            stdout);
-        return kOk;
-      }};
+  return {app, [state] {
+            const Model model = Model::load(state->model, state->run.options());
+            print(stdout, model.explain(state->explain) + (state->explain.json ? "\n" : ""));
+            return kOk;
+          }};
 }
 
 /// As JSON has text.
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
 
 Registered add_info(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
@@ -67,8 +67,8 @@ Registered add_info(CLI::App& root) {
             std::printf("lamella %s\ndevices:", LAMELLA_VERSION);
             for (const Device device : devices) std::printf(" %s", to_string(device).c_str());
             std::printf("\n");
-            for (const Device device : devices) std::printf("%s: %s\n", to_string(device).c_str(), describe(device).c_str());
-            if (!why.empty()) std::printf("CUDA: %s\n", why.c_str());
+            for (const Device device : devices) print(stdout, to_string(device) + ": " + describe(device) + "\n");
+            if (!why.empty()) print(stdout, "CUDA: " + why + "\n");
             return kOk;
           }};
 }

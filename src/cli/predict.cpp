@@ -5,6 +5,19 @@
 #include "cli/verbs.hpp"
 
 namespace lamella::cli {
+namespace {
+
+/// Where an output goes: "-" is standard output. Throws ArgumentError (unsupported) for a name that promises what is not written.
+std::string destination(const std::string& file) {
+  for (const std::string_view ending : {".csv", ".tsv", ".npz"}) {
+    if (!file.ends_with(ending)) continue;
+    throw ArgumentError(ErrorCode::unsupported,
+                        "--output: got '" + file + "', which is to be no npy file; npy is what can be written");
+  }
+  return file == "-" ? "/dev/fd/1" : file;
+}
+
+}  // namespace
 
 Registered add_predict(CLI::App& root) {
   struct State {
@@ -18,14 +31,15 @@ Registered add_predict(CLI::App& root) {
   CLI::App* app = root.add_subcommand("predict", "Run a model on npy files");
   app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
   app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
-  app->add_option("--output", state->outputs, "Y.npy, or NAME=Y.npy once for every output")->required();
+  app->add_option("--output", state->outputs, "Y.npy, or NAME=Y.npy once for every output; - is standard output")->required();
   app->add_option("--batch-size", state->batch_size, "rows computed at a time")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   state->run.add_to(*app);
   return {app, [state] {
             const Model model = Model::load(state->model, state->run.options());
-            const std::vector<std::string> files = files_for(state->outputs, model.output_names(), "--output");
+            std::vector<std::string> files = files_for(state->outputs, model.output_names(), "--output");
+            for (std::string& file : files) file = destination(file);
             const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), state->batch_size);
             for (std::size_t i = 0; i < files.size(); ++i) save_npy(files[i], outputs[i]);
             return kOk;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -42,6 +44,13 @@ Registered add_bench(CLI::App& root);
 
 /// The command with these verbs. Says on stderr, in one line, what went wrong; returns the exit code.
 int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept;
+
+/// Writes text as it may reach a terminal: control bytes, and what turns text around, as \xNN; line ends stay. Whatever the
+/// command prints goes through here: names come from files.
+void print(std::FILE* to, std::string_view text);
+
+/// A finite number, 0 or more.
+[[nodiscard]] CLI::Validator tolerance();
 
 /// Options that choose where and how a model runs.
 struct RunOptions {

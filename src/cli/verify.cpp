@@ -21,8 +21,7 @@ std::string index_text(std::int64_t flat, const Shape& shape) {
 /// True when every element is within atol + rtol * |expected|; NaN equals NaN, infinities only themselves.
 bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
   if (found.shape() != expected.shape()) {
-    std::printf("%s: got shape %s, expected %s\n", name.c_str(), to_string(found.shape()).c_str(),
-                to_string(expected.shape()).c_str());
+    print(stdout, name + ": got shape " + to_string(found.shape()) + ", expected " + to_string(expected.shape()) + "\n");
     return false;
   }
   const Tensor got = found.to(DType::float64);
@@ -43,13 +42,13 @@ bool agrees(const std::string& name, const Tensor& found, const Tensor& expected
     }
   }
   if (worst < 0) {
-    std::printf("%s: %lld values agree, largest difference %.3g\n", name.c_str(), static_cast<long long>(got.shape().elements()),
-                largest);
+    print(stdout, name);
+    std::printf(": %lld values agree, largest difference %.3g\n", static_cast<long long>(got.shape().elements()), largest);
     return true;
   }
-  std::printf("%s: worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", name.c_str(),
-              index_text(worst, got.shape()).c_str(), got.span<double>()[static_cast<std::size_t>(worst)],
-              want.span<double>()[static_cast<std::size_t>(worst)], excess);
+  print(stdout, name);
+  std::printf(": worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", index_text(worst, got.shape()).c_str(),
+              got.span<double>()[static_cast<std::size_t>(worst)], want.span<double>()[static_cast<std::size_t>(worst)], excess);
   return false;
 }
 
@@ -69,8 +68,8 @@ Registered add_verify(CLI::App& root) {
   app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
   app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
   app->add_option("--expected", state->expected, "Y.npy, or NAME=Y.npy once for every output")->required();
-  app->add_option("--rtol", state->rtol, "allowed relative difference")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app->add_option("--rtol", state->rtol, "allowed relative difference")->capture_default_str()->check(tolerance());
+  app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(tolerance());
   state->run.add_to(*app);
   return {app, [state] {
             const Model model = Model::load(state->model, state->run.options());

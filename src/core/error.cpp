@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lamella/error.hpp>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <utility>
 
 #include "core/check.hpp"
 
@@ -49,6 +52,8 @@ std::string_view name(ErrorCode code) noexcept {
   return "E_INTERNAL";
 }
 
+std::string printable(std::string_view text) { return core::escaped(text, std::string::npos); }
+
 Error::Error(ErrorCode code, const std::string& message)
     : std::runtime_error(core::concat(message, " [", name(code), "]")), code_(code) {}
 Error::~Error() = default;
@@ -86,16 +91,16 @@ std::size_t utf8_length(std::string_view text) {
   return length;
 }
 
-/// C0 and C1 controls, and the marks that turn the direction of text around.
+/// C0 and C1 controls, marks that turn the direction of text around, and what takes no room: nobody sees where it stands.
 bool hidden(std::string_view sequence) {
-  const auto lead = static_cast<unsigned char>(sequence[0]);
-  if (sequence.size() == 1) return lead < 0x20 || lead == 0x7F;
-  const auto second = static_cast<unsigned char>(sequence[1]);
-  if (sequence.size() == 2) return lead == 0xC2 && second < 0xA0;
-  if (sequence.size() != 3 || lead != 0xE2) return false;
-  const auto third = static_cast<unsigned char>(sequence[2]);
-  return second == 0x80 ? (third >= 0x8B && third <= 0x8F) || (third >= 0xA8 && third <= 0xAE)
-                        : second == 0x81 && third >= 0xA6 && third <= 0xA9;
+  constexpr unsigned kFirstBits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+  unsigned point = static_cast<unsigned char>(sequence[0]) & kFirstBits[sequence.size()];
+  for (const char c : sequence.substr(1)) point = point << 6U | (static_cast<unsigned char>(c) & 0x3FU);
+  constexpr std::pair<unsigned, unsigned> kHidden[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},      {0x61C, 0x61C},
+                                                       {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},  {0x2060, 0x206F},
+                                                       {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+  return std::any_of(std::begin(kHidden), std::end(kHidden),
+                     [&](const auto& r) { return point >= r.first && point <= r.second; });
 }
 
 }  // namespace

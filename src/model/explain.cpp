@@ -32,7 +32,7 @@ std::string amount(double value) {
 
 /// Text is put together by hand: a JSON container of nlohmann's cannot be destroyed without memory.
 std::string json_text(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace

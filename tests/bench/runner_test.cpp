@@ -69,6 +69,24 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
   EXPECT_EQ(refused, 1);  // of the three kinds of fusion it was asked for
 }
 
+TEST(BenchRunner, TakesFilesOfEveryPolicyAndThoseWithoutDense) {
+  for (const char* name : {"policy_float16", "policy_bfloat16", "policy_float64", "policy_mixed_float16", "policy_mixed_bfloat16",
+                           "policy_per_layer", "input_float16", "activation_layers", "layer_normalization"}) {
+    const std::string file = std::string(LAMELLA_FIXTURES) + "/keras3/" + name + "/model.keras";
+    ScriptedClock clock([] { return 50.0; });
+    const std::vector<Row> rows = run(clock, {.level = Level::model, .file = file, .batch = 37});
+    EXPECT_FALSE(rows.empty());
+    for (const Row& row : rows) EXPECT_EQ(row.error, "") << row_name(row);
+  }
+}
+
+TEST(BenchRunner, NamesFilesWithoutControlBytes) {
+  Row row;
+  row.cell.level = Level::model;
+  row.cell.file = "a/b\x1b[31m\u202e.keras";
+  EXPECT_THAT(row_name(row), ::testing::HasSubstr("b\\x1B[31m\\xE2\\x80\\xAE.keras"));
+}
+
 TEST(BenchRunner, CountsSpeedupFromTheUnfusedWayAndTheFloorFromTheCeilings) {
   ScriptedClock clock([] { return 50.0; });
   for (const Row& row : run(clock, kCell)) {

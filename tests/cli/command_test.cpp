@@ -52,11 +52,13 @@ class CommandTest : public ::testing::Test {
     EXPECT_THAT(result.err, AllOf(StartsWith("lamella: "), HasSubstr(words)...));
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
   }
-  [[nodiscard]] std::string file(const char* name) const { return (folder_ / name).string(); }
+  [[nodiscard]] std::string file(const std::string& name) const { return (folder_ / name).string(); }
   static std::string fixture(const std::string& name) { return std::string(LAMELLA_FIXTURES) + "/keras3/" + name; }
   static std::vector<std::string> verify_dense(const std::string& expected) {
     return {"verify", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--expected", expected};
   }
+
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 
  private:
   std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("command_test_" + std::to_string(::getpid()));
@@ -218,6 +220,111 @@ TEST_F(CommandTest, TellsAboutItselfTheModelAndThePlan) {
   EXPECT_EQ(info.at("devices").at(0), "cpu");
   EXPECT_EQ(info.at("descriptions").at("cpu"), describe(Device::cpu()));
   EXPECT_TRUE(info.at("why_no_cuda").is_string());
+}
+
+/// What a terminal would act on, or nobody would see.
+bool hides_something(const std::string& text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if ((byte < 0x20 && byte != '\n') || byte == 0x7F) return true;
+    const auto second = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 'x');
+    const auto third = static_cast<unsigned char>(i + 2 < text.size() ? text[i + 2] : 'x');
+    if (byte == 0xC2 && second < 0xA0) return true;                                                       // C1
+    if (byte == 0xE2 && second == 0x80 && (third == 0x8B || third >= 0xAA) && third < 0xAF) return true;  // U+200B, U+202A..
+    if (byte == 0xE2 && second == 0x81 && third >= 0xA6 && third <= 0xA9) return true;                    // U+2066..
+    if (byte == 0xF3 && second == 0xA0) return true;                                                      // tags
+    if (byte >= 0x80 && byte < 0xC0 && (i == 0 || static_cast<unsigned char>(text[i - 1]) < 0x80)) return true;  // no UTF-8
+  }
+  return false;
+}
+
+const std::string kNasty = "a\x1b[31m\x07\r\nb\x7f\xc2\x9b\x32J\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8b\xf3\xa0\x81\x81z";
+
+/// A model whose names are kNasty, in a folder of that name.
+std::string nasty_model(const std::filesystem::path& folder) {
+  const std::filesystem::path to = folder / (kNasty + ".keras");
+  std::filesystem::copy(std::string(LAMELLA_FIXTURES) + "/keras3/folder/model", to);
+  auto json = nlohmann::json::parse(std::ifstream(to / "config.json"));
+  json["config"]["name"] = kNasty;
+  int number = 0;
+  for (auto& layer : json["config"]["layers"]) layer["config"]["name"] = kNasty + std::to_string(number++);
+  std::ofstream(to / "config.json") << json;
+  return to.string();
+}
+
+TEST_F(CommandTest, NeverPrintsControlBytesWhateverNamesHold) {
+  ASSERT_TRUE(hides_something(kNasty));
+  const std::string model = nasty_model(folder());
+  const std::string x = fixture("folder/x.npy");
+  const std::string y = fixture("folder/y.npy");
+  save_npy(file("wide.npy"), Tensor::zeros({2, 99}));
+  save_npy(file("other.npy"), Tensor::zeros(load_npy(y).shape()));
+  const std::vector<std::vector<std::string>> commands{
+      {"summary", model},
+      {"explain", model},
+      {"explain", model, "--json"},
+      {"explain", model, "--engine", kNasty},
+      {"explain", model, "--device", kNasty},
+      {"explain", model, "--dtype", kNasty},
+      {"explain", model, "--threads", kNasty},
+      {"explain", model, "--threads", "99999"},
+      {"explain", model, "--batch", kNasty},
+      {"verify", model, "--input", x, "--expected", y},
+      {"verify", model, "--input", x, "--expected", file("other.npy")},
+      {"verify", model, "--input", x, "--expected", file("wide.npy")},
+      {"verify", model, "--input", x, "--expected", kNasty},
+      {"verify", model, "--input", file("wide.npy"), "--expected", y},
+      {"verify", model, "--input", x, "--expected", y, "--rtol", kNasty},
+      {"predict", model, "--input", x, "--output", file("y.npy")},
+      {"predict", model, "--input", x, "--output", file("no/" + kNasty)},
+      {"predict", model, "--input", x, "--output", file(kNasty + ".csv")},
+      {"predict", model, "--input", kNasty, "--output", file("y.npy")},
+      {"predict", model, "--input", x, "--input", x, "--output", file("y.npy")},
+      {"predict", model, "--input", x, "--output", file("y.npy"), "--output", kNasty + "=" + file("y.npy")},
+      {"predict", fixture("graph/model.keras"), "--input", kNasty, "--output", kNasty},
+      {"summary", file(kNasty)},
+      {"summary", model, kNasty},
+      {kNasty},
+      {"summary", model, "--" + kNasty},
+      {"info"},
+      {"info", "--json"},
+  };
+  int succeeded = 0;
+  for (const auto& words : commands) {
+    const Result result = command(words);
+    EXPECT_FALSE(hides_something(result.out)) << words[0] << " prints " << ::testing::PrintToString(result.out);
+    EXPECT_FALSE(hides_something(result.err)) << words[0] << " prints " << ::testing::PrintToString(result.err);
+    succeeded += result.code == kOk ? 1 : 0;
+  }
+  EXPECT_EQ(succeeded, 7);
+  const auto plan = nlohmann::json::parse(command({"explain", model, "--json"}).out);
+  EXPECT_EQ(plan.at("steps").at(0).at("layers").at(0), kNasty + "1") << "the JSON holds another name";
+}
+
+TEST_F(CommandTest, WritesOutputsInPlaceOrNotAtAll) {
+  const auto predict = [&](const std::string& output) {
+    return std::vector<std::string>{"predict", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output",
+                                    output};
+  };
+  for (const char* name : {"y.csv", "y.tsv", "y.npz"}) {
+    expect_refused(predict(file(name)), kInput, "--output", name, "npy");
+    EXPECT_FALSE(std::filesystem::exists(file(name)));
+  }
+  ASSERT_EQ(command(predict(file("y.npy"))).code, kOk);
+  std::ifstream stream(file("y.npy"), std::ios::binary);
+  const std::string wanted{std::istreambuf_iterator<char>(stream), {}};
+  for (const char* name : {"-", "/dev/fd/1"}) EXPECT_EQ(command(predict(name)).out, wanted) << name;
+  EXPECT_EQ(command(predict("/dev/fd/2")).err, wanted);
+}
+
+TEST_F(CommandTest, VerifyTakesFiniteTolerancesOnly) {
+  for (const char* option : {"--rtol", "--atol"}) {
+    for (const char* value : {"nan", "-nan", "inf", "-1", "1e999", "x", "", "0.1x"}) {
+      auto words = verify_dense(fixture("dense/y.npy"));
+      words.insert(words.end(), {option, value});
+      expect_refused(words, kUsage, option);
+    }
+  }
 }
 
 }  // namespace

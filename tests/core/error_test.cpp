@@ -81,6 +81,19 @@ TEST(EscapedTest, ShowsTheBytesOfEverythingElse) {
   EXPECT_EQ(core::escaped("\xE2\x28\xA1"), "\\xE2(\\xA1");
 }
 
+TEST(EscapedTest, ShowsWhatTurnsTextAroundOrTakesNoRoom) {
+  const std::pair<const char*, const char*> kHidden[] = {{"\u061c", "\\xD8\\x9C"},
+                                                         {"\u200b", "\\xE2\\x80\\x8B"},
+                                                         {"\u202e", "\\xE2\\x80\\xAE"},
+                                                         {"\u2066", "\\xE2\\x81\\xA6"},
+                                                         {"\u00ad", "\\xC2\\xAD"},
+                                                         {"\ufeff", "\\xEF\\xBB\\xBF"},
+                                                         {"\U000e0041", "\\xF3\\xA0\\x81\\x81"}};
+  for (const auto& [text, shown] : kHidden) EXPECT_EQ(core::escaped(text), shown);
+  for (const char* seen : {"\u00ac", "\u00ae", "\u061b", "\u2010", "\u202f", "\u2070", "\U000e0080"})
+    EXPECT_EQ(core::escaped(seen), seen);
+}
+
 TEST(EscapedTest, CutsLongTextBetweenCharacters) {
   EXPECT_EQ(core::escaped("abcdef", 4), "abcd...");
   EXPECT_EQ(core::escaped("abcd", 4), "abcd");

@@ -42,7 +42,7 @@ std::string row_name(const Row& row) {
   std::string text = name(cell.level);
   if (!cell.sweep.empty()) text += "/sweep:" + cell.sweep;
   if (!cell.file.empty()) {
-    text += "/" + cell.file.substr(cell.file.find_last_of('/') + 1);
+    text += "/" + printable(cell.file.substr(cell.file.find_last_of('/') + 1));
   } else {
     text += "/" + cell.activation;
   }

@@ -11,19 +11,6 @@
 namespace lamella::bench {
 namespace {
 
-double unit_roundoff(DType dtype) {
-  switch (dtype) {
-    case DType::float64:
-      return 0x1p-53;
-    case DType::float16:
-      return 0x1p-11;
-    case DType::bfloat16:
-      return 0x1p-9;
-    default:
-      return 0x1p-24;
-  }
-}
-
 std::string found_and_expected(double found, double expected, double allowed) {
   char text[128];
   static_cast<void>(
@@ -37,6 +24,19 @@ std::size_t row_elements(const Tensor& tensor) {
 }
 
 }  // namespace
+
+double unit_roundoff(DType dtype) {
+  switch (dtype) {
+    case DType::float64:
+      return 0x1p-53;
+    case DType::float16:
+      return 0x1p-11;
+    case DType::bfloat16:
+      return 0x1p-9;
+    default:
+      return 0x1p-24;
+  }
+}
 
 Tensor random_tensor(const Shape& shape, DType dtype, std::uint32_t seed) {
   Tensor result(shape);

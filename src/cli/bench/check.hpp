@@ -26,6 +26,8 @@ void poison(Tensor& host);
 /// Copies of these rows of a host tensor.
 [[nodiscard]] Tensor gather(const TensorView& host, const std::vector<std::int64_t>& rows);
 
+/// Half the distance from 1 to the next larger number.
+[[nodiscard]] double unit_roundoff(DType dtype);
 /// What rounding allows, relative to the largest value: `dtype` is what layers store, `inputs` the longest sum, `depth` their
 /// number.
 [[nodiscard]] double tolerance(DType dtype, std::int64_t inputs, std::int64_t depth);

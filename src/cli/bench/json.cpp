@@ -130,8 +130,8 @@ Json row_of(const Row& row) {
 std::string json_of(const Report& report) {
   constexpr auto kReplace = Json::error_handler_t::replace;
   std::string rows;  // one a line: results are kept in git, and read there
-  for (const Row& row : report.rows) rows += (rows.empty() ? "\n" : ",\n") + row_of(row).dump(-1, ' ', false, kReplace);
-  return "{\"context\":\n" + context_of(report).dump(1, ' ', false, kReplace) + ",\n\"benchmarks\": [" + rows + "\n]}\n";
+  for (const Row& row : report.rows) rows += (rows.empty() ? "\n" : ",\n") + row_of(row).dump(-1, ' ', true, kReplace);
+  return "{\"context\":\n" + context_of(report).dump(1, ' ', true, kReplace) + ",\n\"benchmarks\": [" + rows + "\n]}\n";
 }
 
 }  // namespace lamella::bench

@@ -155,7 +155,8 @@ void Runner::check(const Subject& subject, const Row& row, Runnable& runnable) {
   }
   const std::vector<Tensor> found = runnable.run_once(clock_);
   const bool given = !row.cell.file.empty();
-  const double allowed = tolerance(subject.dtype(), given ? 1024 : row.cell.width, given ? 8 : row.cell.depth);
+  const DType stored = row.cell.dtype ? *row.cell.dtype : given ? runnable.coarsest() : subject.dtype();
+  const double allowed = tolerance(stored, given ? 1024 : row.cell.width, given ? 8 : row.cell.depth);
   for (std::size_t i = 0; i < found.size(); ++i) expect_right(row_name(row), found[i], expected_[i], rows, allowed);
 }
 

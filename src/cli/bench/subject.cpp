@@ -70,8 +70,7 @@ std::vector<Tensor> Subject::inputs(const Model& model) const {
                           "bench: input '" + model.input_names()[i] + "' has an open shape; the bench takes fixed ones");
     }
     shape.insert(shape.begin(), cell_.batch);
-    result.push_back(
-        random_tensor(Shape(shape), cell_.file.empty() ? dtype() : DType::float32, static_cast<std::uint32_t>(i + 1)));
+    result.push_back(random_tensor(Shape(shape), model.input_dtype(static_cast<int>(i)), static_cast<std::uint32_t>(i + 1)));
   }
   return result;
 }
@@ -112,6 +111,22 @@ Call Runnable::call() {
   }
   if (model_.device().is_cpu()) return [this] { model_.predict_into(x_, y_); };
   return [this] { model_.predict_into(x_, y_, stream_); };
+}
+
+DType Runnable::coarsest() const {
+  DType result = DType::float64;
+  for (const LayerInfo& layer : model_.layers()) {
+    const auto config = nlohmann::json::parse(layer.config, nullptr, false);
+    if (!config.is_object() || !config.contains("dtype")) continue;
+    const auto& policy = config.at("dtype");
+    const std::string text = policy.is_string() ? policy.get<std::string>() : policy.dump();
+    const DType dtype = text.find("bfloat16") != std::string::npos  ? DType::bfloat16
+                        : text.find("float16") != std::string::npos ? DType::float16
+                        : text.find("float64") != std::string::npos ? DType::float64
+                                                                    : DType::float32;
+    if (unit_roundoff(dtype) > unit_roundoff(result)) result = dtype;
+  }
+  return result;
 }
 
 Runnable::Explained Runnable::explained() const {

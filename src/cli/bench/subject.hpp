@@ -46,6 +46,8 @@ class Runnable {
   [[nodiscard]] std::vector<Tensor> run_once(Clock& clock);
   /// Valid while this object lives.
   [[nodiscard]] Call call();
+  /// The dtype with the fewest bits among those that layers say they compute in.
+  [[nodiscard]] DType coarsest() const;
   [[nodiscard]] const std::vector<Tensor>& host_inputs() const noexcept { return host_inputs_; }
 
   /// What explain() says about the program.

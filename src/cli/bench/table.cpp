@@ -16,7 +16,7 @@ std::string number(double value) {
 
 std::string cell_text(const Row& row) {
   const Cell& cell = row.cell;
-  std::string text = cell.file.empty() ? cell.activation : cell.file.substr(cell.file.find_last_of('/') + 1);
+  std::string text = cell.file.empty() ? cell.activation : printable(cell.file.substr(cell.file.find_last_of('/') + 1));
   if (cell.dtype) text += " " + std::string(lamella::name(*cell.dtype));
   text += " " + std::to_string(cell.batch);
   if (cell.file.empty()) text += "x" + std::to_string(cell.width);
@@ -80,7 +80,8 @@ void print_table(const Report& report, std::FILE* file) {
         noisy, report.settings.spread_limit * 100, report.settings.cold_spread_limit * 100, report.settings.others_limit * 100,
         report.load_before, report.load_after));
   }
-  for (const auto& [reason, count] : reasons) static_cast<void>(std::fprintf(file, "%d rows, %s\n", count, reason.c_str()));
+  for (const auto& [reason, count] : reasons)
+    static_cast<void>(std::fprintf(file, "%d rows, %s\n", count, printable(reason).c_str()));
 }
 
 Progress::Progress(std::size_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}

@@ -16,9 +16,9 @@ enum class DType : std::uint8_t {
 #include <lamella/dtype.def>
 };
 
-/// Bytes of one element.
+/// Bytes of one element; 0 for a number that is none of the enumeration's.
 [[nodiscard]] LAMELLA_API std::size_t size_of(DType dtype) noexcept;
-/// Keras' name, as in "bfloat16".
+/// Keras' name, as in "bfloat16"; "no dtype" for a number that is none of the enumeration's.
 [[nodiscard]] LAMELLA_API std::string_view name(DType dtype) noexcept;
 /// The inverse of name(). Throws ArgumentError (dtype) that lists the names for anything else.
 [[nodiscard]] LAMELLA_API DType dtype_of(std::string_view name);

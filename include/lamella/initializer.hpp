@@ -33,9 +33,9 @@ struct LAMELLA_API Initializer {
 
   Initializer() = default;
   /// Class name, snake name or alias with Keras' defaults: "HeNormal", "he_normal", "zero". Case counts.
-  /// Throws ArgumentError: value for an unknown name, unsupported for STFT.
-  Initializer(std::string_view name);                                     // NOLINT(google-explicit-constructor): as in Keras
-  Initializer(const char* name) : Initializer(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
+  /// Throws ArgumentError: argument for null, value for an unknown name, unsupported for STFT.
+  Initializer(std::string_view name);  // NOLINT(google-explicit-constructor): as in Keras
+  Initializer(const char* name);       // NOLINT(google-explicit-constructor)
   Initializer(const std::string& name) : Initializer(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] static Initializer zeros();

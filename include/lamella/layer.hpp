@@ -33,10 +33,13 @@ struct OneOrMany {
   OneOrMany(std::vector<T> many) : values(std::move(many)), list(true) {}  // NOLINT(google-explicit-constructor)
 };
 
-/// A value between layers: what Input() made, or what a call of a layer gave.
+/// A value between layers: what Input() made, or what a call of a layer gave. To move one is to copy it.
 class LAMELLA_API KerasTensor {
  public:
-  KerasTensor(std::shared_ptr<const model::CallState> call, int output) noexcept : call_(std::move(call)), output_(output) {}
+  /// Throws ArgumentError: argument (no call), value (the layer has no such output).
+  KerasTensor(std::shared_ptr<const model::CallState> call, int output);
+  KerasTensor(const KerasTensor&) = default;
+  KerasTensor& operator=(const KerasTensor&) = default;
   /// The InputLayer, to stand first in a Sequential. Throws ArgumentError (value) for any other layer's value.
   operator Layer() const;  // NOLINT(google-explicit-constructor): as in Keras
   [[nodiscard]] const std::shared_ptr<const model::CallState>& call() const noexcept { return call_; }
@@ -52,11 +55,14 @@ struct BuildOptions {
   std::optional<std::uint64_t> seed = std::nullopt;  ///< of all initializers without one of their own; unset: the model's, or 0
 };
 
-/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one.
-/// Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
+/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one. To move one is to
+/// copy it. Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
 class LAMELLA_API Layer {
  public:
-  explicit Layer(std::shared_ptr<model::LayerState> state) noexcept : state_(std::move(state)) {}
+  /// Throws ArgumentError (argument) when `state` is null.
+  explicit Layer(std::shared_ptr<model::LayerState> state);
+  Layer(const Layer&) = default;
+  Layer& operator=(const Layer&) = default;
 
   /// Keras' class: "Dense".
   [[nodiscard]] const std::string& class_name() const noexcept;

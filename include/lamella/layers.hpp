@@ -15,12 +15,13 @@
 
 namespace lamella {
 
-/// What stands behind `activation=`: a name of keras.activations, or a layer such as PReLU.
+/// What stands behind `activation=`: a name of keras.activations, or a layer such as PReLU. Throws ArgumentError (argument) for
+/// null.
 struct LAMELLA_API ActivationArgument {
   std::string name = "linear";
   std::optional<Layer> layer = std::nullopt;
   ActivationArgument() = default;
-  ActivationArgument(const char* keras_name) : name(keras_name) {}             // NOLINT(google-explicit-constructor)
+  ActivationArgument(const char* keras_name);                                  // NOLINT(google-explicit-constructor)
   ActivationArgument(std::string_view keras_name) : name(keras_name) {}        // NOLINT(google-explicit-constructor)
   ActivationArgument(std::string keras_name) : name(std::move(keras_name)) {}  // NOLINT(google-explicit-constructor)
   ActivationArgument(Layer as_layer) : layer(std::move(as_layer)) {}           // NOLINT(google-explicit-constructor)

@@ -37,18 +37,16 @@ struct ExplainOptions {
 };
 
 /// A Keras model made ready to run on one device. Immutable: const calls may come from any number of threads at once. Copies
-/// share everything.
+/// share everything. To move one is to copy it: no Model is without its model.
 class LAMELLA_API Model {
  public:
   /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
   /// Throws LoadError for the file, ArgumentError for the options, DeviceError for the device.
   [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
-  /// From a spec. Throws ArgumentError for the options, DeviceError for the device.
+  /// From a spec. Throws ArgumentError for the options and when `spec` is null, DeviceError for the device.
   Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options);
-  Model(const Model&);
-  Model(Model&&) noexcept;
-  Model& operator=(const Model&);
-  Model& operator=(Model&&) noexcept;
+  Model(const Model&) noexcept;
+  Model& operator=(const Model&) noexcept;
   ~Model();
 
   [[nodiscard]] const std::string& name() const noexcept;
@@ -59,6 +57,8 @@ class LAMELLA_API Model {
   /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
+  /// The element type of an input, which predict_into() takes as it is and predict() converts to.
+  [[nodiscard]] DType input_dtype(int index = 0) const;
 
   /// The output for x of shape (rows, ...), any number of rows, on the host. Any floating or integer dtype is converted to the
   /// input's. The result has the dtype of the model's output. Many rows are gone through in parts (of Options::max_batch rows, on
@@ -73,7 +73,8 @@ class LAMELLA_API Model {
                                             const std::stop_token& stop = {}) const;
   /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a
   /// program for this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run
-  /// in parts. Returns when dst is complete. Throws ArgumentError (shape, dtype, device, argument), DeviceError.
+  /// in parts. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: src and dst overlap),
+  /// DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
   /// after what is enqueued there already and returns at once; nothing is waited for, and nothing copied. src and dst must live

@@ -18,7 +18,7 @@ class LAMELLA_API TensorView {
  public:
   TensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
   /// `data` must hold shape.elements() elements of `dtype` on `device`, aligned to the size of one, and may be null only when
-  /// there are none. Throws ArgumentError (argument).
+  /// there are none. Throws ArgumentError (argument; dtype when it is none).
   TensorView(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu());
   /// Host memory of the caller. Throws ArgumentError (shape) when the span does not hold exactly `shape`.
   template <typename T>

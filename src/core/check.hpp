@@ -45,9 +45,15 @@ template <std::integral T>
   return result;
 }
 
-// Exported for the CUDA plugin.
+// Exported for the CUDA plugin and the command.
 [[noreturn]] LAMELLA_API void throw_argument(ErrorCode code, const std::string& message);
 [[noreturn]] LAMELLA_API void throw_internal(const char* file, int line, const std::string& message);
+
+/// A C string that a caller must not leave out; throws ArgumentError (argument).
+[[nodiscard]] inline std::string_view not_null(const char* text, const char* what) {
+  if (text == nullptr) throw_argument(ErrorCode::argument, concat(what, ": got null"));
+  return text;
+}
 
 }  // namespace lamella::core
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lamella/dtype.hpp>
 
+#include <iterator>
 #include <utility>
 
 #include "core/check.hpp"
@@ -20,8 +21,14 @@ constexpr DTypeRow kDTypes[] = {
 
 }  // namespace
 
-std::size_t size_of(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)].size; }
-std::string_view name(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)].name; }
+std::size_t size_of(DType dtype) noexcept {
+  const auto row = static_cast<std::size_t>(dtype);
+  return row < std::size(kDTypes) ? kDTypes[row].size : 0;
+}
+std::string_view name(DType dtype) noexcept {
+  const auto row = static_cast<std::size_t>(dtype);
+  return row < std::size(kDTypes) ? kDTypes[row].name : "no dtype";
+}
 
 DType dtype_of(std::string_view name) {
   std::string known;

@@ -96,9 +96,9 @@ bool hidden(std::string_view sequence) {
   constexpr unsigned kFirstBits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
   unsigned point = static_cast<unsigned char>(sequence[0]) & kFirstBits[sequence.size()];
   for (const char c : sequence.substr(1)) point = point << 6U | (static_cast<unsigned char>(c) & 0x3FU);
-  constexpr std::pair<unsigned, unsigned> kHidden[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},      {0x61C, 0x61C},
-                                                       {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},  {0x2060, 0x206F},
-                                                       {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+  constexpr std::pair<unsigned, unsigned> kHidden[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},     {0x61C, 0x61C},
+                                                       {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E}, {0x2060, 0x2064},
+                                                       {0x2066, 0x2069}, {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
   return std::any_of(std::begin(kHidden), std::end(kHidden),
                      [&](const auto& r) { return point >= r.first && point <= r.second; });
 }

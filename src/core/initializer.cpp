@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/float_environment.hpp"
 #include "core/random.hpp"
 
 namespace lamella {
@@ -194,6 +195,7 @@ std::string json_axes(const std::vector<int>& axes) {
 }  // namespace
 
 Initializer::Initializer(std::string_view name) : class_name(initializer_row(name).name) {}
+Initializer::Initializer(const char* name) : Initializer(core::not_null(name, "[Initializer] name")) {}
 
 Initializer Initializer::zeros() { return {"Zeros"}; }
 Initializer Initializer::ones() { return {"Ones"}; }
@@ -278,6 +280,7 @@ std::string Initializer::config_json() const {
 }
 
 Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtype, std::uint64_t seed) {
+  const core::FloatEnvironment environment;
   const InitializerRow& row = initializer_row(initializer.class_name);
   if (row.name == "Zeros") return Tensor::zeros(shape, dtype);
   if (row.name == "Ones") return filled(shape, 1.0).to(dtype);

@@ -12,12 +12,18 @@
 #include "core/backend.hpp"
 #include "core/check.hpp"
 #include "core/convert.hpp"
+#include "core/float_environment.hpp"
 #include "core/visit_dtype.hpp"
 
 namespace lamella {
 namespace {
 
+void expect_known(DType dtype) {
+  LAMELLA_EXPECTS(size_of(dtype) != 0, dtype, "[Tensor] dtype: got number ", static_cast<int>(dtype), ", which is none");
+}
+
 std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
+  expect_known(dtype);
   const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
   LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", name(dtype), " does not fit into 64 bits of bytes");
   const Device where = resolve(device);
@@ -65,6 +71,7 @@ To converted(From value) {
 
 TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device device)
     : data_(data), shape_(shape), dtype_(dtype), device_(device) {
+  expect_known(dtype);
   LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape),
                   " has elements");
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
@@ -147,6 +154,7 @@ Tensor Tensor::to(DType wanted) const {
   LAMELLA_EXPECTS(device().is_cpu(), device, "[Tensor::to] conversion needs host memory, the elements lie on ",
                   to_string(device()));
   if (wanted == dtype()) return clone();
+  const core::FloatEnvironment environment;  // rounding does not depend on the caller's
   Tensor result(shape(), wanted);
   core::visit_dtype(dtype(), [&](auto from) {
     core::visit_dtype(wanted, [&](auto to) {

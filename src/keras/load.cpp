@@ -20,15 +20,11 @@ bool is_directory(const std::string& path) {
   return path.find('\0') == std::string::npos && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/// Keras 1 and 2, by the version in the file; nothing known counts as Keras 3.
-bool keras2(const std::string& version) { return version.starts_with("2.") || version.starts_with("1."); }
-
 Reading reading_of(const std::string& path, const std::string& version, HardSigmoid hard_sigmoid) {
   Reading reading;
   reading.file = path;
-  reading.keras2 = keras2(version);
-  reading.keras2_hard_sigmoid =
-      hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && reading.keras2);
+  reading.keras2 = is_keras2(HardSigmoid::as_written, version);
+  reading.keras2_hard_sigmoid = is_keras2(hard_sigmoid, version);
   return reading;
 }
 
@@ -242,6 +238,11 @@ auto with_json_errors(const std::string& path, const F& f) {
 }
 
 }  // namespace
+
+bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version) {
+  const bool written_by_it = version.starts_with("2.") || version.starts_with("1.");
+  return hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && written_by_it);
+}
 
 std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardSigmoid hard_sigmoid) {
   return with_json_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {

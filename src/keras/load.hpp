@@ -15,6 +15,10 @@ namespace lamella::keras {
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
                                                                 HardSigmoid hard_sigmoid = HardSigmoid::as_written);
 
+/// Whether "hard_sigmoid" is Keras 2's: asked for, or what the Keras of this version means. Keras 1 meant the same; an unknown
+/// version counts as Keras 3.
+[[nodiscard]] bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version);
+
 /// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5
 /// weights file. Throws LoadError when a layer's weights are missing, left over, or of another shape.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path);

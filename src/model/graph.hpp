@@ -100,6 +100,11 @@ class ConstantsPool {
 /// The Desc of a step for `batch` samples. Throws ArgumentError (overflow) when a size does not fit.
 [[nodiscard]] ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch);
 
+/// What an input's elements are where the program begins: as the model says, and float32 for integers, because every layer that
+/// takes them computes in floating point. float64 where every layer computes in that: to round to float32 first would lose what
+/// was asked for.
+[[nodiscard]] DType input_dtype(const core::InputParams& input, const Options& options);
+
 /// Spec to graph: shapes inferred, casts put in, nested models inlined, layers without effect dropped. One step a layer, nothing
 /// fused. Throws ArgumentError (shape, unsupported) that names the layer.
 [[nodiscard]] Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options,

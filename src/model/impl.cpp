@@ -67,7 +67,7 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
         *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
     const auto& params = std::get<core::InputParams>(layer.params);
     input_names.push_back(layer.name);
-    input_dtypes.push_back(is_floating(params.dtype) ? params.dtype : DType::float32);
+    input_dtypes.push_back(model::input_dtype(params, options));
     std::vector<std::int64_t> sample;
     for (std::size_t i = 1; i < params.batch_shape.size(); ++i) sample.push_back(params.batch_shape[i].value_or(-1));
     input_shapes.push_back(std::move(sample));

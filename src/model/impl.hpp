@@ -5,13 +5,13 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <lamella/model.hpp>
 
+#include "core/mutex.hpp"
 #include "model/chunks.hpp"
 #include "model/session.hpp"
 
@@ -80,7 +80,7 @@ struct Model::Impl {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
   };
-  mutable std::mutex mutex_;
+  mutable core::Mutex mutex_;
   mutable std::list<std::pair<std::vector<Shape>, std::shared_ptr<const model::Graph>>> graphs_;
   mutable std::list<Cached> programs_;  ///< most recently used first
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;
@@ -105,9 +105,10 @@ struct Explained {
 [[nodiscard]] std::string explain_json(const Explained& explained);
 /// Threads that a call may use: the option, else LAMELLA_THREADS, else one per core. Throws ArgumentError (value).
 [[nodiscard]] int thread_count(int option);
-/// `spec` with the activation of one layer replaced.
+/// `spec` with the activation of one layer replaced, wherever that layer stands; "hard_sigmoid" is that of the model's Keras.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer,
-                                                                     std::string_view activation);
+                                                                     std::string_view activation,
+                                                                     HardSigmoid hard_sigmoid = HardSigmoid::as_written);
 
 }  // namespace model
 }  // namespace lamella

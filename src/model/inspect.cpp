@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looking at a model's layers, and making one with another activation.
 #include <algorithm>
+#include <map>
 
 #include "core/owned_json.hpp"
 #include "keras/json.hpp"
+#include "keras/load.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
@@ -100,27 +102,53 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
   return copy;
 }
 
-/// `spec` with one of its layers, or of those of nested models, replaced; null when it is not there.
-std::shared_ptr<const core::ModelSpec> replaced_in(const core::ModelSpec& spec, const core::LayerSpec& layer,
-                                                   const std::shared_ptr<const core::LayerSpec>& by) {
-  for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-    std::shared_ptr<const core::LayerSpec> changed;
-    if (spec.layers[i].get() == &layer) {
-      changed = by;
-    } else if (const auto* nested = std::get_if<core::NestedParams>(&spec.layers[i]->params)) {
-      if (auto inner = replaced_in(*nested->model, layer, by)) {
-        auto copy = std::make_shared<core::LayerSpec>(*spec.layers[i]);
-        std::get<core::NestedParams>(copy->params).model = std::move(inner);
-        changed = std::move(copy);
-      }
+/// Gives a layer another activation wherever it stands: nested models may share it, and be shared themselves.
+class Replacement {
+ public:
+  Replacement(const core::LayerSpec& layer, const ActivationSpec& activation, std::string_view activation_name)
+      : wanted_(layer), activation_(activation), activation_name_(activation_name) {}
+
+  /// Null: the layer is not in there.
+  std::shared_ptr<const core::ModelSpec> in(const core::ModelSpec& spec) {
+    std::shared_ptr<core::ModelSpec> result;
+    for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+      auto changed = of(*spec.layers[i]);
+      if (!changed) continue;
+      if (!result) result = std::make_shared<core::ModelSpec>(spec);
+      result->layers[i] = std::move(changed);
     }
-    if (!changed) continue;
-    auto result = std::make_shared<core::ModelSpec>(spec);
-    result->layers[i] = std::move(changed);
     return result;
   }
-  return nullptr;
-}
+
+ private:
+  /// Files do not always say that two entries are one layer; it has one set of weights then.
+  [[nodiscard]] bool is_wanted(const core::LayerSpec& layer) const {
+    if (&layer == &wanted_) return true;
+    return !wanted_.weights.empty() && layer.name == wanted_.name && layer.class_name == wanted_.class_name &&
+           std::equal(layer.weights.begin(), layer.weights.end(), wanted_.weights.begin(), wanted_.weights.end(),
+                      [](const core::Weight& a, const core::Weight& b) { return a.value == b.value; });
+  }
+  /// Null: it stays as it is.
+  std::shared_ptr<const core::LayerSpec> of(const core::LayerSpec& layer) {
+    if (const auto known = changed_.find(&layer); known != changed_.end()) return known->second;
+    std::shared_ptr<const core::LayerSpec> result;
+    if (is_wanted(layer)) {
+      result = replaced(layer, activation_, activation_name_);
+    } else if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) {
+      if (auto inner = in(*nested->model)) {
+        auto copy = std::make_shared<core::LayerSpec>(layer);
+        std::get<core::NestedParams>(copy->params).model = std::move(inner);
+        result = std::move(copy);
+      }
+    }
+    return changed_[&layer] = result;
+  }
+
+  const core::LayerSpec& wanted_;
+  const ActivationSpec& activation_;
+  std::string_view activation_name_;
+  std::map<const core::LayerSpec*, std::shared_ptr<const core::LayerSpec>> changed_;
+};
 
 }  // namespace
 
@@ -131,10 +159,12 @@ bool model::has_given_statistics(const core::LayerSpec& layer) {
 }
 
 std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,
-                                                              std::string_view activation) {
-  const ActivationSpec function = lamella::activation(activation);
+                                                              std::string_view activation, HardSigmoid hard_sigmoid) {
+  ActivationSpec function = lamella::activation(activation);
+  if (function.kind == ActivationKind::HardSigmoid && keras::is_keras2(hard_sigmoid, spec.keras_version))
+    function = {.kind = ActivationKind::HardSigmoidKeras2};
   const core::LayerSpec& found = layer_called(spec, layer, "set_activation");
-  auto result = replaced_in(spec, found, replaced(found, function, activation));
+  auto result = Replacement(found, function, activation).in(spec);
   LAMELLA_EXPECTS(result, unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
                   "' stands inside a TimeDistributed; its activation cannot be replaced");
   return result;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/backend.hpp"
+#include "core/float_environment.hpp"
 #include "core/threads.hpp"
 #include "keras/load.hpp"
 #include "model/impl.hpp"
@@ -49,6 +50,13 @@ Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const st
                                                       shown(wanted), ", got ", to_string(x)));
 }
 
+bool overlap(const TensorView& a, const TensorView& b) {
+  if (a.bytes() == 0 || b.bytes() == 0) return false;
+  const auto from_a = reinterpret_cast<std::uintptr_t>(a.data());
+  const auto from_b = reinterpret_cast<std::uintptr_t>(b.data());
+  return from_a < from_b + b.bytes() && from_b < from_a + a.bytes();
+}
+
 struct Prepared {
   std::vector<Tensor> converted;       ///< keeps converted inputs alive
   std::vector<const std::byte*> data;  ///< one an input
@@ -87,16 +95,18 @@ Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t
 
 }  // namespace
 
-Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options)
-    : impl_(std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
-                                         std::make_shared<core::MemoryBudget>(options.memory_limit))) {}
-Model::Model(const Model&) = default;
-Model::Model(Model&&) noexcept = default;
-Model& Model::operator=(const Model&) = default;
-Model& Model::operator=(Model&&) noexcept = default;
+Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
+  LAMELLA_EXPECTS(spec != nullptr, argument, "[Model] spec: got null");
+  const core::FloatEnvironment environment;
+  impl_ = std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
+                                       std::make_shared<core::MemoryBudget>(options.memory_limit));
+}
+Model::Model(const Model&) noexcept = default;
+Model& Model::operator=(const Model&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::string& path, const Options& options) {
+  const core::FloatEnvironment environment;
   auto spec = keras::load_model(path, options.hard_sigmoid);
   try {
     return {std::move(spec), options};
@@ -119,7 +129,14 @@ std::vector<std::int64_t> Model::input_shape(int index) const {
   return impl_->input_shapes[static_cast<std::size_t>(index)];
 }
 
+DType Model::input_dtype(int index) const {
+  const auto count = static_cast<int>(impl_->input_dtypes.size());
+  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::input_dtype] index: got ", index, ", allowed 0..", count - 1);
+  return impl_->input_dtypes[static_cast<std::size_t>(index)];
+}
+
 std::vector<std::int64_t> Model::output_shape(int index) const {
+  const core::FloatEnvironment environment;
   const auto count = static_cast<int>(impl_->output_names.size());
   LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::output_shape] index: got ", index, ", allowed 0..", count - 1);
   const auto i = static_cast<std::size_t>(index);
@@ -224,6 +241,7 @@ void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& 
 }  // namespace
 
 std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std::stop_token& stop) const {
+  const core::FloatEnvironment environment;
   const Impl& impl = *impl_;
   const Prepared in = prepare(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
   const auto graph = impl.graph(in.samples);
@@ -278,6 +296,7 @@ void Model::predict_into(const TensorView& src, const MutableTensorView& dst, vo
 }
 
 void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* stream, bool wait) const {
+  const core::FloatEnvironment environment;
   const Impl& impl = *impl_;
   LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
                   impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
@@ -286,6 +305,8 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
                   ", the model on ", to_string(impl.options.device), "; all must be on one: Tensor::to(device) copies");
   LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()),
                   ", the model takes ", lamella::name(impl.input_dtypes[0]), "; Tensor::to(dtype) converts");
+  LAMELLA_EXPECTS(!overlap(src, dst), argument,
+                  "[Model::predict_into] src and dst share memory: rows would be overwritten before they are read");
   if (impl.options.device.is_cuda()) {
     const int device = impl.options.device.index();
     core::cuda_backend().expect_device_memory(device, src.data(), "[Model::predict_into] src");
@@ -324,7 +345,8 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
 }
 
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {
-  auto spec = model::with_activation(*impl_->spec, layer, activation);
+  const core::FloatEnvironment environment;
+  auto spec = model::with_activation(*impl_->spec, layer, activation, impl_->options.hard_sigmoid);
   Model result(*this);
   result.impl_ = std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget);
   return result;
@@ -332,11 +354,18 @@ Model Model::with_activation(std::string_view layer, std::string_view activation
 
 void Model::set_activation(std::string_view layer, std::string_view activation) { *this = with_activation(layer, activation); }
 
-Model Model::with_weights(const std::string& path) const { return {keras::load_weights(*impl_->spec, path), impl_->options}; }
+Model Model::with_weights(const std::string& path) const {
+  const core::FloatEnvironment environment;
+  return {keras::load_weights(*impl_->spec, path), impl_->options};
+}
 
-std::string Model::summary() const { return model::summary_of(*impl_->spec); }
+std::string Model::summary() const {
+  const core::FloatEnvironment environment;
+  return model::summary_of(*impl_->spec);
+}
 
 std::string Model::explain(const ExplainOptions& options) const {
+  const core::FloatEnvironment environment;
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()),

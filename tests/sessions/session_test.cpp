@@ -114,6 +114,16 @@ TEST(SessionTest, ReplaysHaveTheBitsOfTheFirstCallAndOfACallWithoutGraphs) {
   }
 }
 
+TEST(SessionTest, ResultsIntoTheMemoryOfTheInputAreRefused) {
+  const Model model = load();
+  Tensor x = rows_of(truth().x, 20).to(model.device());
+  for (const std::int64_t past : {0, 60, 137}) {
+    const MutableTensorView y(static_cast<float*>(x.data()) + past, Shape{1, kOutputs}, DType::float32, model.device());
+    EXPECT_THROW(model.predict_into(x, y), ArgumentError) << past;
+    EXPECT_THROW(model.predict_into(x, y, nullptr), ArgumentError) << past;
+  }
+}
+
 TEST(SessionTest, BatchesThatShareAGraphNeverShowItsPadding) {
   const Model model = load();
   for (int round = 0; round < 3; ++round) {

@@ -49,6 +49,17 @@ model::LayerState::LayerState() {
   serial = made++;
 }
 
+KerasTensor::KerasTensor(std::shared_ptr<const model::CallState> call, int output) : call_(std::move(call)), output_(output) {
+  LAMELLA_EXPECTS(call_ != nullptr && call_->layer != nullptr, argument, "[KerasTensor] call: got null");
+  const std::size_t outputs = model::output_count(*call_->layer);
+  LAMELLA_EXPECTS(output >= 0 && static_cast<std::size_t>(output) < outputs, value, "[KerasTensor] output: got ", output,
+                  ", allowed 0..", outputs - 1, " of layer '", core::escaped(model::shown_name(*call_->layer)), "'");
+}
+
+Layer::Layer(std::shared_ptr<model::LayerState> state) : state_(std::move(state)) {
+  LAMELLA_EXPECTS(state_ != nullptr, argument, "[Layer] state: got null");
+}
+
 KerasTensor::operator Layer() const {
   LAMELLA_EXPECTS(model::is_input(*call_->layer), value, "[Layer] a value of layer '",
                   core::escaped(model::shown_name(*call_->layer)), "' stands where a layer is needed; only one of Input() may");
@@ -82,6 +93,7 @@ std::vector<Tensor> Layer::get_weights() const {
 }
 
 void Layer::set_weights(std::span<const TensorView> weights) {
+  const core::FloatEnvironment environment;
   const std::vector<Slot> slots = slots_of(*state_, "set_weights");
   LAMELLA_EXPECTS(weights.size() == slots.size(), argument, "[Layer::set_weights] '", core::escaped(name()), "' (", class_name(),
                   ") has ", slots.size(), " weights, got ", weights.size());

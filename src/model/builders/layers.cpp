@@ -6,6 +6,9 @@
 #include "model/builders/arguments.hpp"
 
 namespace lamella {
+
+ActivationArgument::ActivationArgument(const char* keras_name) : name(core::not_null(keras_name, "activation")) {}
+
 namespace {
 
 using model::activation_config;

@@ -72,6 +72,7 @@ void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
 }  // namespace
 
 Model Network::compile(const Options& options) const {
+  const core::FloatEnvironment environment;
   static_cast<void>(layout_of(*state(), "compile"));
   return {model::spec_of(*state(), options.hard_sigmoid), options};
 }

@@ -14,6 +14,7 @@
 #include <lamella/models.hpp>
 
 #include "core/check.hpp"
+#include "core/float_environment.hpp"
 #include "core/spec.hpp"
 #include "keras/tree.hpp"
 
@@ -126,6 +127,7 @@ class Building {
   void commit() noexcept { built_.clear(); }
 
  private:
+  core::FloatEnvironment environment_;  ///< what is drawn does not depend on the caller's
   std::uint64_t seed_;
   std::uint32_t drawn_ = 0;
   std::vector<LayerState*> built_;

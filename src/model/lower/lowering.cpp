@@ -101,22 +101,27 @@ Graph Lowering::finish(const std::vector<int>& outputs) {
 
 namespace {
 
-std::vector<int> add_inputs(Lowering& lowering, const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes) {
+std::vector<int> add_inputs(Lowering& lowering, const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes,
+                            const Options& options) {
   std::vector<int> inputs;
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
     const auto& node = spec.nodes.at(static_cast<std::size_t>(spec.inputs[i].node));
     const auto& params = std::get<core::InputParams>(spec.layers.at(static_cast<std::size_t>(node.layer))->params);
-    // Integer inputs enter as float32: every layer that takes them computes in floating point.
-    inputs.push_back(lowering.add_input(sample_shapes.at(i), is_floating(params.dtype) ? params.dtype : DType::float32));
+    inputs.push_back(lowering.add_input(sample_shapes.at(i), input_dtype(params, options)));
   }
   return inputs;
 }
 
 }  // namespace
 
+DType input_dtype(const core::InputParams& input, const Options& options) {
+  if (options.dtype == DType::float64) return DType::float64;
+  return is_floating(input.dtype) ? input.dtype : DType::float32;
+}
+
 Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {
   Lowering lowering(options, pool);
-  return lowering.finish(lowering.model(spec, add_inputs(lowering, spec, sample_shapes)));
+  return lowering.finish(lowering.model(spec, add_inputs(lowering, spec, sample_shapes, options)));
 }
 
 std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes) {
@@ -125,7 +130,7 @@ std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const s
   Lowering lowering(options, pool);
   std::vector<std::vector<int>> results(spec.nodes.size());
   try {
-    lowering.nodes(spec, add_inputs(lowering, spec, sample_shapes), results);
+    lowering.nodes(spec, add_inputs(lowering, spec, sample_shapes, options), results);
   } catch (const Error&) {  // what was reached before has its shape
   }
   std::vector<std::vector<Shape>> shapes(spec.nodes.size());

@@ -24,16 +24,35 @@ LAMELLA_HD float abs(float x) { return ::fabsf(x); }
 LAMELLA_HD float sqrt(float x) { return ::sqrtf(x); }
 LAMELLA_HD float copysign(float magnitude, float sign) { return ::copysignf(magnitude, sign); }
 LAMELLA_HD float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
+LAMELLA_HD float floor(float x) { return ::floorf(x); }
+LAMELLA_HD float ceil(float x) { return ::ceilf(x); }
+LAMELLA_HD float round_to_even(float x) { return ::rintf(x); }
 #else
 LAMELLA_HD float abs(float x) { return __builtin_fabsf(x); }
 LAMELLA_HD float sqrt(float x) { return __builtin_sqrtf(x); }
 LAMELLA_HD float copysign(float magnitude, float sign) { return __builtin_copysignf(magnitude, sign); }
 LAMELLA_HD float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+LAMELLA_HD float floor(float x) { return __builtin_floorf(x); }
+LAMELLA_HD float ceil(float x) { return __builtin_ceilf(x); }
+LAMELLA_HD float round_to_even(float x) { return __builtin_rintf(x); }
 #endif
 LAMELLA_HD double abs(double x) { return ::fabs(x); }
 LAMELLA_HD double sqrt(double x) { return ::sqrt(x); }
 LAMELLA_HD double copysign(double magnitude, double sign) { return ::copysign(magnitude, sign); }
 LAMELLA_HD double fma(double a, double b, double c) { return ::fma(a, b, c); }
+LAMELLA_HD double floor(double x) { return ::floor(x); }
+LAMELLA_HD double ceil(double x) { return ::ceil(x); }
+LAMELLA_HD double round_to_even(double x) { return ::rint(x); }
+
+/// x to the power y. On the host by way of double, so that nearly every float is the nearest one.
+LAMELLA_HD float power(float x, float y) {
+#ifdef __CUDA_ARCH__
+  return ::powf(x, y);
+#else
+  return static_cast<float>(::pow(static_cast<double>(x), static_cast<double>(y)));
+#endif
+}
+LAMELLA_HD double power(double x, double y) { return ::pow(x, y); }
 
 /// c[0] + c[1] x + ..., by Horner's rule.
 template <typename T>
@@ -128,6 +147,16 @@ LAMELLA_HD float expm1(float x) {
 }
 LAMELLA_HD double expm1(double x) { return ::expm1(x); }
 
+namespace detail {
+
+/// (log(1 + f) - f) / f^2 for -0.25 <= f <= 0.5.
+LAMELLA_HD float log1p_tail(float f) {
+  return polynomial(f, -0x1p-1F, 0x1.55555cp-2F, -0x1.0000c2p-2F, 0x1.9997a0p-3F, -0x1.5509f8p-3F, 0x1.244a9cp-3F,
+                    -0x1.051eeap-3F, 0x1.e18082p-4F, -0x1.75d5bep-4F, 0x1.31b884p-5F);
+}
+
+}  // namespace detail
+
 /// log(1 + x) for 0 <= x <= 1.
 LAMELLA_HD float log1p_of_unit(float x) {
 #ifdef __CUDA_ARCH__
@@ -135,14 +164,43 @@ LAMELLA_HD float log1p_of_unit(float x) {
 #else
   const bool upper = x > 0.5F;
   const float f = upper ? fma(0.5F, x, -0.5F) : x;  // (1 + x) / 2 - 1
-  const float q = polynomial(f, -0x1p-1F, 0x1.55555cp-2F, -0x1.0000c2p-2F, 0x1.9997a0p-3F, -0x1.5509f8p-3F, 0x1.244a9cp-3F,
-                             -0x1.051eeap-3F, 0x1.e18082p-4F, -0x1.75d5bep-4F, 0x1.31b884p-5F);
+  const float q = detail::log1p_tail(f);
   const float ln2_high = upper ? 0x1.62e430p-1F : 0.F;
   const float ln2_low = upper ? -0x1.05c610p-29F : 0.F;
   return ln2_high + (f + fma(f * f, q, ln2_low));
 #endif
 }
 LAMELLA_HD double log1p_of_unit(double x) { return ::log1p(x); }
+
+/// x = 2^k (1 + f) with -0.25 <= f < 0.5; the logarithm of x is k log(2) + log(1 + f).
+LAMELLA_HD float log(float x) {
+#ifdef __CUDA_ARCH__
+  return ::logf(x);
+#else
+  constexpr std::uint32_t kThreeQuarters = 0x3F40'0000U;
+  const bool tiny = x < 0x1p-126F;
+  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, tiny ? x * 0x1p25F : x) - kThreeQuarters;
+  const float k = static_cast<float>(static_cast<std::int32_t>(bits) >> 23) - (tiny ? 25.F : 0.F);
+  const float f = __builtin_bit_cast(float, (bits & 0x007F'FFFFU) + kThreeQuarters) - 1.F;
+  const float result = fma(k, 0x1.62e430p-1F, f + fma(f * f, detail::log1p_tail(f), k * -0x1.05c610p-29F));
+  const float outside = x == 0.F ? -__builtin_inff() : __builtin_nanf("");
+  return x > 0.F ? (x < __builtin_inff() ? result : x) : outside;
+#endif
+}
+LAMELLA_HD double log(double x) { return ::log(x); }
+
+/// log(1 + x); what 1 + x lost comes back as the first term of the series.
+LAMELLA_HD float log1p(float x) {
+#ifdef __CUDA_ARCH__
+  return ::log1pf(x);
+#else
+  const float u = 1.F + x;
+  const float lost = x < 1.F ? x - (u - 1.F) : 1.F - (u - x);
+  const float result = log(u);
+  return u > 0.F && u < __builtin_inff() ? result + lost / u : result;
+#endif
+}
+LAMELLA_HD double log1p(double x) { return ::log1p(x); }
 
 LAMELLA_HD float tanh(float x) {
 #ifdef __CUDA_ARCH__

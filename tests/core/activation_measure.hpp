@@ -23,7 +23,8 @@ inline std::int64_t place(float x) {
 
 /// How many floats lie between y and the truth rounded to float.
 inline std::int64_t ulps(float y, double truth) {
-  if (std::isnan(y)) return std::numeric_limits<std::int64_t>::max();
+  if (std::isnan(y) || std::isnan(truth))
+    return std::isnan(y) == std::isnan(truth) ? 0 : std::numeric_limits<std::int64_t>::max();
   return std::llabs(place(y) - place(static_cast<float>(truth)));
 }
 

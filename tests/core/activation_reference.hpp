@@ -7,7 +7,7 @@
 #include <string_view>
 
 /// What each activation is, in double and better, written from its definition: nothing here is shared with the library.
-/// For finite x only; `p` are the parameters in the order of the table.
+/// For finite x only, NaN where there is no value; `p` are the parameters in the order of the table.
 namespace lamella::test {
 
 using Truth = double (*)(double x, const std::array<double, 3>& p);
@@ -71,6 +71,21 @@ inline const std::map<std::string_view, Truth>& truths() {
       {"soft_shrink", [](double x, P p) { return std::fabs(x) <= p[0] ? 0. : std::copysign(std::fabs(x) - p[0], x); }},
       {"threshold", [](double x, P p) { return x <= p[0] ? p[1] : x; }},
       {"relu_general", [](double x, P p) { return relu_general_truth(x, p); }},
+      {"absolute", [](double x, P) { return std::fabs(x); }},
+      {"sign", [](double x, P) { return x == 0 ? 0. : std::copysign(1., x); }},
+      {"floor", [](double x, P) { return std::floor(x); }},
+      {"ceil", [](double x, P) { return std::ceil(x); }},
+      {"round", [](double x, P) { return std::nearbyint(x); }},
+      {"square", [](double x, P) { return x * x; }},
+      {"sqrt", [](double x, P) { return std::sqrt(x); }},
+      {"rsqrt", [](double x, P) { return 1 / std::sqrt(x); }},
+      {"reciprocal", [](double x, P p) { return p[0] / x; }},
+      {"divide", [](double x, P p) { return x / p[0]; }},
+      {"power", [](double x, P p) { return std::pow(x, p[0]); }},
+      {"clip", [](double x, P p) { return std::fmin(std::fmax(x, p[0]), p[1]); }},
+      {"log", [](double x, P) { return std::log(x); }},
+      {"log1p", [](double x, P) { return std::log1p(x); }},
+      {"expm1", [](double x, P) { return std::expm1(x); }},
   };
   return table;
 }

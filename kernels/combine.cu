@@ -36,6 +36,10 @@ LAMELLA_DEVICE C combined(CombineKind kind, C a, C b) {
       return a > b || a != a ? a : b;
     case CombineKind::minimum:
       return a < b || a != a ? a : b;
+    case CombineKind::divide:
+      return a / b;
+    case CombineKind::power:
+      return core::math::power(a, b);
   }
   return a;
 }

@@ -117,7 +117,7 @@ struct InnerProducts {
 };
 [[nodiscard]] cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream);
 
-enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
+enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 inline constexpr int kMaxAxes = 16;      ///< of a shape given to a kernel
 inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
 
@@ -139,6 +139,32 @@ struct Combine {
 };
 [[nodiscard]] std::size_t combine_workspace(const Combine& args);
 [[nodiscard]] cudaError_t combine(const Combine& args, cudaStream_t stream);
+
+enum class ReduceKind { sum, mean, product, maximum, minimum };
+/// dst[o, i] = all of src[o, :, i] in one number, carried in double, in an order that depends on length and inner alone. Maximum
+/// and minimum pass NaN on.
+struct Reduce {
+  ReduceKind kind = ReduceKind::sum;
+  DType dtype = DType::float32;
+  const void* src = nullptr;
+  void* dst = nullptr;
+  std::int64_t outer = 0;
+  std::int64_t length = 0;
+  std::int64_t inner = 1;
+};
+[[nodiscard]] cudaError_t reduce(const Reduce& args, cudaStream_t stream);
+
+/// dst, contiguous, from elements of src that are `strides` apart along dst's axes; strides may be negative. element_bytes 1, 2,
+/// 4 or 8.
+struct StridedCopy {
+  int element_bytes = 4;
+  const void* src = nullptr;  ///< the first element
+  void* dst = nullptr;
+  int axes = 0;
+  std::int64_t shape[kMaxAxes] = {};  ///< of dst
+  std::int64_t strides[kMaxAxes] = {};
+};
+[[nodiscard]] cudaError_t strided_copy(const StridedCopy& args, cudaStream_t stream);
 
 /// dst axis k is src axis permutation[k]; element_bytes 1, 2, 4 or 8.
 struct Transpose {

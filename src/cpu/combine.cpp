@@ -2,28 +2,33 @@
 #include <algorithm>
 #include <array>
 
+#include "core/math.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
 namespace {
 
-template <typename C>
-C combine(ops::CombineKind kind, C a, C b) {
+/// f(function of two numbers), so that the kind is chosen outside of loops.
+template <typename C, typename F>
+void visit_combination(ops::CombineKind kind, const F& f) {
   switch (kind) {
     case ops::CombineKind::add:
     case ops::CombineKind::average:
-      return a + b;
+      return f([](C a, C b) { return a + b; });
     case ops::CombineKind::subtract:
-      return a - b;
+      return f([](C a, C b) { return a - b; });
     case ops::CombineKind::multiply:
-      return a * b;
+      return f([](C a, C b) { return a * b; });
     case ops::CombineKind::maximum:
-      return a > b || a != a ? a : b;
+      return f([](C a, C b) { return a > b || a != a ? a : b; });
     case ops::CombineKind::minimum:
-      return a < b || a != a ? a : b;
+      return f([](C a, C b) { return a < b || a != a ? a : b; });
+    case ops::CombineKind::divide:
+      return f([](C a, C b) { return a / b; });
+    case ops::CombineKind::power:
+      return f([](C a, C b) { return core::math::power(a, b); });
   }
-  return a;
 }
 
 /// How one source is walked: the distance of neighbours along each axis of dst, 0 where it is broadcast.
@@ -46,6 +51,15 @@ struct Combination {
   Shape dst;
   std::vector<Source> sources;
   std::int64_t row;  ///< elements along the last axis
+  int constant;      ///< the source that is not among the arguments, or -1
+  std::shared_ptr<const ops::Constants> constants;
+
+  /// Where source `s` starts; the constant has no place among the arguments.
+  [[nodiscard]] const void* data(std::size_t s, const ops::Args& args) const {
+    const int given = static_cast<int>(s);
+    if (given == constant) return (*constants)[0].data();
+    return args.srcs[constant >= 0 && given > constant ? s - 1 : s];
+  }
 
   [[nodiscard]] std::int64_t offset(const Source& source, std::int64_t row_index) const {
     std::int64_t at = 0;
@@ -67,11 +81,13 @@ void row(const Combination& c, const ops::Args& args, std::int64_t r, std::int64
     const std::int64_t n = std::min(kBlock, end - i);
     for (std::size_t s = 0; s < c.sources.size(); ++s) {
       const std::int64_t stride = c.sources[s].last;
-      const T* src = static_cast<const T*>(args.srcs[s]) + c.offset(c.sources[s], r) + i * stride;
+      const T* src = static_cast<const T*>(c.data(s, args)) + c.offset(c.sources[s], r) + i * stride;
       if (s == 0) {
         for (std::int64_t k = 0; k < n; ++k) block[k] = static_cast<C>(src[k * stride]);
       } else {
-        for (std::int64_t k = 0; k < n; ++k) block[k] = combine(c.kind, block[k], static_cast<C>(src[k * stride]));
+        visit_combination<C>(c.kind, [&](auto f) {
+          for (std::int64_t k = 0; k < n; ++k) block[k] = f(block[k], static_cast<C>(src[k * stride]));
+        });
       }
     }
     const C divisor = c.kind == ops::CombineKind::average ? static_cast<C>(c.sources.size()) : C(1);
@@ -81,8 +97,8 @@ void row(const Combination& c, const ops::Args& args, std::int64_t r, std::int64
 
 }  // namespace
 
-PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
-  Combination c{desc.kind, desc.dst, {}, desc.dst.rank() == 0 ? 1 : desc.dst.back()};
+PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  Combination c{desc.kind, desc.dst, {}, desc.dst.rank() == 0 ? 1 : desc.dst.back(), desc.constant, constants};
   if (std::all_of(desc.srcs.begin(), desc.srcs.end(), [&](const Shape& s) { return s == desc.dst; })) {
     c.dst = Shape{desc.dst.elements()};  // nothing is broadcast: one long row
     c.row = desc.dst.elements();

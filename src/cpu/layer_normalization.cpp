@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "cpu/lanes.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
 namespace {
-
-constexpr std::int64_t kLanes = 16;
-
-/// The sum of f(i), in double and in an order that depends on n alone.
-template <typename F>
-double sum(std::int64_t n, const F& f) {
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (std::int64_t k = 0; k < kLanes; ++k) lanes[k] += f(i + k);
-  }
-  for (; i < n; ++i) lanes[i % kLanes] += f(i);
-  double total = 0;
-  for (const double lane : lanes) total += lane;
-  return total;
-}
 
 template <typename T, typename C>
 void normalize(const ops::LayerNormalizationDesc& d, T* dst, const T* src, const C* gamma, const C* beta) {

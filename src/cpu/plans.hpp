@@ -22,7 +22,9 @@ using PlanPtr = std::unique_ptr<ops::Plan>;
 [[nodiscard]] PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::InnerProductsDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::ReduceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 

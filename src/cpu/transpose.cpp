@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Transpositions and slices: what stands in dst's order is read from src by strides.
 #include <algorithm>
 #include <array>
 
@@ -13,6 +14,7 @@ struct Walk {
   std::array<std::int64_t, Shape::kMaxRank + 2> extents{};
   std::array<std::int64_t, Shape::kMaxRank + 2> strides{};
   int rank = 0;
+  std::int64_t start = 0;  ///< of the first element in src
 
   void push(std::int64_t extent, std::int64_t stride) {
     extents[static_cast<std::size_t>(rank)] = extent;
@@ -25,6 +27,18 @@ Walk walk_of(const ops::TransposeDesc& desc) {
   walk.push(1, 0);
   walk.push(1, 0);
   for (const int axis : desc.permutation) walk.push(desc.src[axis], desc.src.elements(axis + 1, desc.src.rank()));
+  return walk;
+}
+
+Walk walk_of(const ops::SliceDesc& desc) {
+  Walk walk;
+  walk.push(1, 0);
+  walk.push(1, 0);
+  for (int axis = 0; axis < desc.src.rank(); ++axis) {
+    const std::int64_t stride = desc.src.elements(axis + 1, desc.src.rank());
+    walk.push(desc.dst[axis], desc.steps[static_cast<std::size_t>(axis)] * stride);
+    walk.start += desc.starts[static_cast<std::size_t>(axis)] * stride;
+  }
   return walk;
 }
 
@@ -45,6 +59,7 @@ void plane(T* dst, const T* src, std::int64_t rows, std::int64_t columns, std::i
 template <typename T>
 void transpose(const Walk& walk, T* dst, const T* src) {
   const auto last = static_cast<std::size_t>(walk.rank - 1);
+  src += walk.start;
   std::array<std::int64_t, Shape::kMaxRank + 2> index{};
   while (true) {
     plane(dst, src, walk.extents[last - 1], walk.extents[last], walk.strides[last - 1], walk.strides[last]);
@@ -63,26 +78,36 @@ void transpose(const Walk& walk, T* dst, const T* src) {
 }
 
 template <typename T>
-PlanPtr plan_as(const ops::TransposeDesc& desc) {
-  if (desc.src.elements() == 0) return make_plan([](const ops::Args&) {});
-  return make_plan([walk = walk_of(desc)](const ops::Args& args) {
-    transpose(walk, static_cast<T*>(args.dst), static_cast<const T*>(args.srcs[0]));
-  });
+PlanPtr plan_as(const Walk& walk) {
+  return make_plan(
+      [walk](const ops::Args& args) { transpose(walk, static_cast<T*>(args.dst), static_cast<const T*>(args.srcs[0])); });
+}
+
+PlanPtr plan_of(const Walk& walk, DType dtype) {
+  switch (size_of(dtype)) {
+    case 1:
+      return plan_as<std::uint8_t>(walk);
+    case 2:
+      return plan_as<std::uint16_t>(walk);
+    case 4:
+      return plan_as<std::uint32_t>(walk);
+    default:
+      return plan_as<std::uint64_t>(walk);
+  }
+}
+
+PlanPtr nothing() {
+  return make_plan([](const ops::Args&) {});
 }
 
 }  // namespace
 
 PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr&, const ops::PlanContext&) {
-  switch (size_of(desc.dtype)) {
-    case 1:
-      return plan_as<std::uint8_t>(desc);
-    case 2:
-      return plan_as<std::uint16_t>(desc);
-    case 4:
-      return plan_as<std::uint32_t>(desc);
-    default:
-      return plan_as<std::uint64_t>(desc);
-  }
+  return desc.src.elements() == 0 ? nothing() : plan_of(walk_of(desc), desc.dtype);
+}
+
+PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr&, const ops::PlanContext&) {
+  return desc.dst.elements() == 0 ? nothing() : plan_of(walk_of(desc), desc.dtype);
 }
 
 }  // namespace lamella::cpu

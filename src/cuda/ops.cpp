@@ -53,8 +53,8 @@ void check_type(const ops::Desc& desc) {
   std::visit(
       [](const auto& d) {
         using D = std::decay_t<decltype(d)>;
-        constexpr bool moves =
-            std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::TransposeDesc> || std::is_same_v<D, ops::DenseDesc>;
+        constexpr bool moves = std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::SliceDesc> ||
+                               std::is_same_v<D, ops::TransposeDesc> || std::is_same_v<D, ops::DenseDesc>;
         if constexpr (std::is_same_v<D, ops::CastDesc>) {
           expect_floating(d.to);
         } else if constexpr (!moves) {

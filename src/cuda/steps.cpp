@@ -12,23 +12,11 @@ namespace {
 
 static_assert(kernels::kMaxAxes >= Shape::kMaxRank);
 
-kernels::CombineKind kind_of(ops::CombineKind kind) {
-  switch (kind) {
-    case ops::CombineKind::add:
-      return kernels::CombineKind::add;
-    case ops::CombineKind::subtract:
-      return kernels::CombineKind::subtract;
-    case ops::CombineKind::multiply:
-      return kernels::CombineKind::multiply;
-    case ops::CombineKind::average:
-      return kernels::CombineKind::average;
-    case ops::CombineKind::maximum:
-      return kernels::CombineKind::maximum;
-    case ops::CombineKind::minimum:
-      return kernels::CombineKind::minimum;
-  }
-  return kernels::CombineKind::add;
-}
+/// The kinds of the kernels are those of the operations, in the same order.
+kernels::CombineKind kind_of(ops::CombineKind kind) { return static_cast<kernels::CombineKind>(kind); }
+static_assert(static_cast<int>(kernels::CombineKind::power) == static_cast<int>(ops::CombineKind::power));
+kernels::ReduceKind kind_of(ops::ReduceKind kind) { return static_cast<kernels::ReduceKind>(kind); }
+static_assert(static_cast<int>(kernels::ReduceKind::minimum) == static_cast<int>(ops::ReduceKind::minimum));
 
 kernels::NormalizationKind kind_of(ops::NormalizationKind kind) {
   switch (kind) {
@@ -83,7 +71,7 @@ PlanPtr plan(const ops::PReluDesc& d, const ConstantsPtr& constants, const ops::
   });
 }
 
-PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
   kernels::Combine shape;
   shape.kind = kind_of(d.kind);
   shape.dtype = d.dtype;
@@ -101,9 +89,13 @@ PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr&, const ops::PlanCont
   }
   shape.sources = sources;
   const std::size_t workspace = kernels::combine_workspace(shape);
-  const auto execute = [shape, sources, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+  const auto constant = d.constant < 0 ? nullptr : constant_on_device(constants, 0, d.dtype, d.dtype, context);
+  const auto execute = [shape, sources, constant, place = static_cast<std::size_t>(d.constant), device = context.device_index](
+                           CudaStream& stream, const ops::Args& args) {
     auto now = sources;
-    for (std::size_t i = 0; i < now.size(); ++i) now[i].data = args.srcs[i];
+    for (std::size_t i = 0, given = 0; i < now.size(); ++i) {
+      now[i].data = constant && i == place ? constant.get() : args.srcs[given++];
+    }
     kernels::Combine combine = shape;
     combine.sources = now;
     combine.dst = args.dst;
@@ -120,6 +112,13 @@ PlanPtr plan(const ops::InnerProductsDesc& d, const ConstantsPtr&, const ops::Pl
   });
 }
 
+PlanPtr plan(const ops::ReduceDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Reduce reduce{kind_of(d.kind), d.dtype, args.srcs[0], args.dst, d.outer, d.length, d.inner};
+    check(kernels::reduce(reduce, handle_of(stream)), device, "reduce kernel");
+  });
+}
+
 PlanPtr plan(const ops::ConcatDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
   std::vector<std::size_t> bytes;
   for (const std::int64_t extent : d.extents) bytes.push_back(static_cast<std::size_t>(extent) * size_of(d.dtype));
@@ -133,6 +132,26 @@ PlanPtr plan(const ops::ConcatDesc& d, const ConstantsPtr&, const ops::PlanConte
                               cudaMemcpyDeviceToDevice, handle_of(stream)),
             device, "cudaMemcpy2DAsync");
     }
+  });
+}
+
+PlanPtr plan(const ops::SliceDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  kernels::StridedCopy shape;
+  shape.element_bytes = static_cast<int>(size_of(d.dtype));
+  shape.axes = d.dst.rank();
+  std::int64_t start = 0;
+  for (int axis = 0; axis < d.dst.rank(); ++axis) {
+    const auto k = static_cast<std::size_t>(axis);
+    const std::int64_t stride = d.src.elements(axis + 1, d.src.rank());
+    shape.shape[axis] = d.dst[axis];
+    shape.strides[axis] = d.steps[k] * stride;
+    start += d.starts[k] * stride * shape.element_bytes;
+  }
+  return make_plan([shape, start, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    kernels::StridedCopy copy = shape;
+    copy.src = static_cast<const std::byte*>(args.srcs[0]) + start;
+    copy.dst = args.dst;
+    check(kernels::strided_copy(copy, handle_of(stream)), device, "strided copy kernel");
   });
 }
 

@@ -12,7 +12,9 @@ namespace lamella::cuda {
 [[nodiscard]] PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::InnerProductsDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::ReduceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 

@@ -85,9 +85,16 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::PReluDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::CombineDesc& d) {
                    d.dst = d.dst.with(0, times(d.dst[0], batch));
-                   for (Shape& src : d.srcs) src = src.with(0, times(src[0], batch));
+                   for (std::size_t k = 0; k < d.srcs.size(); ++k) {
+                     if (static_cast<int>(k) != d.constant) d.srcs[k] = d.srcs[k].with(0, times(d.srcs[k][0], batch));
+                   }
                  },
+                 [&](ops::ReduceDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::ConcatDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::SliceDesc& d) {
+                   d.src = d.src.with(0, times(d.src[0], batch));
+                   d.dst = d.dst.with(0, times(d.dst[0], batch));
+                 },
                  [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
                  [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
@@ -116,9 +123,11 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                                  std::accumulate(d.srcs.begin(), d.srcs.end(), Amount(d.dst.elements()),
                                                  [](const Amount& sum, const Shape& s) { return sum + s.elements(); });
                         },
+                        [](const ops::ReduceDesc& d) { return width(d.dtype) * d.outer * (Amount(d.length) + 1) * d.inner; },
                         [](const ops::ConcatDesc& d) {
                           return width(d.dtype) * 2 * d.outer * std::accumulate(d.extents.begin(), d.extents.end(), Amount(0));
                         },
+                        [](const ops::SliceDesc& d) { return width(d.dtype) * 2 * d.dst.elements(); },
                         [](const ops::TransposeDesc& d) { return width(d.dtype) * 2 * d.src.elements(); },
                         [](const ops::CastDesc& d) { return (width(d.from) + width(d.to)) * d.elements; },
                         [](const ops::InnerProductsDesc& d) {
@@ -143,7 +152,9 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::AffineDesc& d) { return Amount(2) * d.outer * d.channels * d.inner; },
                  [](const ops::PReluDesc& d) { return Amount(2) * d.batch * d.length; },
                  [](const ops::CombineDesc& d) { return Amount(d.dst.elements()) * static_cast<std::int64_t>(d.srcs.size()); },
+                 [](const ops::ReduceDesc& d) { return Amount(d.outer) * d.length * d.inner; },
                  [](const ops::ConcatDesc&) { return Amount(0); },
+                 [](const ops::SliceDesc&) { return Amount(0); },
                  [](const ops::TransposeDesc&) { return Amount(0); },
                  [](const ops::CastDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
@@ -167,10 +178,16 @@ std::string op_name(const ops::Desc& desc) {
                         [](const ops::PReluDesc&) { return std::string("prelu"); },
                         [](const ops::CombineDesc& d) {
                           if (d.srcs.size() == 1) return std::string("broadcast");
-                          constexpr const char* kNames[] = {"add", "subtract", "multiply", "average", "maximum", "minimum"};
+                          constexpr const char* kNames[] = {"add",     "subtract", "multiply", "average",
+                                                            "maximum", "minimum",  "divide",   "power"};
                           return std::string(kNames[static_cast<int>(d.kind)]);
                         },
+                        [](const ops::ReduceDesc& d) {
+                          constexpr const char* kNames[] = {"sum", "mean", "product", "maximum", "minimum"};
+                          return core::concat(kNames[static_cast<int>(d.kind)], " along an axis");
+                        },
                         [](const ops::ConcatDesc&) { return std::string("concatenate"); },
+                        [](const ops::SliceDesc&) { return std::string("slice"); },
                         [](const ops::TransposeDesc&) { return std::string("transpose"); },
                         [](const ops::CastDesc& d) {
                           return d.from == d.to ? std::string("copy") : core::concat("cast ", name(d.from), " to ", name(d.to));

@@ -20,7 +20,12 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const PReluDesc& d) const { return {d.length}; }
   std::vector<std::int64_t> operator()(const ActivationDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const RowwiseDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const CombineDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const CombineDesc& d) const {
+    if (d.constant < 0) return {};
+    return {d.srcs.at(static_cast<std::size_t>(d.constant)).elements()};
+  }
+  std::vector<std::int64_t> operator()(const ReduceDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const SliceDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const ConcatDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const TransposeDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const CastDesc&) const { return {}; }

@@ -71,13 +71,33 @@ struct PReluDesc {
   std::int64_t length = 0;
   DType dtype = DType::float32;
 };
-enum class CombineKind { add, subtract, multiply, average, maximum, minimum };
+enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 /// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN
-/// on.
+/// on. Constant: where `constant` is not -1, that source, of type `dtype`; its first axis has the extent 1.
 struct CombineDesc {
   CombineKind kind = CombineKind::add;
   Shape dst;
   std::vector<Shape> srcs;
+  DType dtype = DType::float32;
+  int constant = -1;
+};
+enum class ReduceKind { sum, mean, product, maximum, minimum };
+/// dst[o, i] = all of src[o, :, i] in one number. Sums and products are carried in float64 and rounded once. Maximum and minimum
+/// pass NaN on; for them `length` is at least 1.
+struct ReduceDesc {
+  ReduceKind kind = ReduceKind::sum;
+  std::int64_t outer = 0;
+  std::int64_t length = 0;
+  std::int64_t inner = 1;
+  DType dtype = DType::float32;
+};
+/// dst[i, j, ...] = src[starts[0] + i * steps[0], starts[1] + j * steps[1], ...]; steps are not 0 and may be negative. All of
+/// src's first axis is taken.
+struct SliceDesc {
+  Shape src;
+  Shape dst;
+  std::vector<std::int64_t> starts;
+  std::vector<std::int64_t> steps;
   DType dtype = DType::float32;
 };
 /// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that `length`
@@ -109,6 +129,6 @@ struct CastDesc {
 };
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
-                          ConcatDesc, TransposeDesc, CastDesc, InnerProductsDesc>;
+                          ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc>;
 
 }  // namespace lamella::ops

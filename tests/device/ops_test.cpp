@@ -203,6 +203,31 @@ TEST(CombineTest, RoundsOnceHoweverManySources) {
   EXPECT_EQ(y[0], 258);
 }
 
+TEST(CombineTest, DividesAndRaisesAndTakesAConstant) {
+  using K = ops::CombineKind;
+  EXPECT_THAT(combined(K::divide, {3}, {{3}, {3}}, {{1, -4, 6}, {2, 8, 0}}),
+              testing::ElementsAre(0.5, -0.5, std::numeric_limits<double>::infinity()));
+  EXPECT_THAT(combined(K::power, {4}, {{4}, {4}}, {{2, -2, 9, 0}, {10, 3, -0.5, 0}}),
+              testing::ElementsAre(1024, -8, 1.0F / 3.0F, 1));
+  EXPECT_TRUE(std::isnan(combined(K::power, {1}, {{1}, {1}}, {{-2}, {0.5}})[0]));
+  for (const DType dtype : kFloating) {
+    for (const int constant : {0, 1}) {
+      for (const std::int64_t batch : {1, 3}) {
+        const auto x = rounded(random_values(static_cast<std::size_t>(batch * 2), 1), dtype);
+        const auto c = rounded(random_values(5, 2), dtype);
+        const std::vector<Shape> srcs =
+            constant == 0 ? std::vector<Shape>{{1, 1, 5}, {batch, 2, 1}} : std::vector<Shape>{{batch, 2, 1}, {1, 1, 5}};
+        std::vector<double> want;
+        for (const double v : x) {
+          for (const double w : c) want.push_back(constant == 0 ? w / v : v / w);
+        }
+        const ops::CombineDesc d{K::divide, {batch, 2, 5}, srcs, dtype, constant};
+        expect_near(run(d, constants_of({c}, dtype), sources({x}, dtype), dtype, want.size()), want, dtype, 1);
+      }
+    }
+  }
+}
+
 TEST(ConcatTest, PutsRowsSideBySide) {
   for (const DType dtype : kFloating) {
     const auto y =
@@ -251,11 +276,10 @@ TEST(CastTest, RoundsToNearestEven) {
 }
 
 TEST(DeviceOpsTest, RefuseIntegersInWords) {
-  const std::vector<std::pair<ops::Desc, std::size_t>> descs{{ops::ActivationDesc{1, {}, DType::int8}, 0},
-                                                             {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
-                                                             {ops::AffineDesc{1, 1, 1, DType::uint8}, 2},
-                                                             {ops::PReluDesc{1, 1, DType::int8}, 1},
-                                                             {ops::CombineDesc{{}, {1}, {{1}}, DType::int32}, 0}};
+  const std::vector<std::pair<ops::Desc, std::size_t>> descs{
+      {ops::ActivationDesc{1, {}, DType::int8}, 0},        {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
+      {ops::AffineDesc{1, 1, 1, DType::uint8}, 2},         {ops::PReluDesc{1, 1, DType::int8}, 1},
+      {ops::CombineDesc{{}, {1}, {{1}}, DType::int32}, 0}, {ops::ReduceDesc{{}, 1, 1, 1, DType::int8}, 0}};
   for (const auto& [desc, constants] : descs) {
     try {
       (void)device_ops().plan(desc, constants_of(std::vector<std::vector<double>>(constants, {1.0})), context(), {});
@@ -292,12 +316,15 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::ActivationDesc{7, activation("relu"), f}, {}},
       {ops::RowwiseDesc{ActivationKind::Softmax, 2, 3, 1, f}, {}},
       {ops::CombineDesc{ops::CombineKind::add, {7}, {{7}, {7}}, f}, {}},
+      {ops::CombineDesc{ops::CombineKind::add, {2, 7}, {{2, 7}, {1, 7}}, f, 1}, {7}},
+      {ops::ReduceDesc{ops::ReduceKind::sum, 2, 3, 1, f}, {}},
+      {ops::SliceDesc{{2, 3}, {2, 1}, {0, 1}, {1, 1}, f}, {}},
       {ops::ConcatDesc{2, {3, 4}, f}, {}},
       {ops::TransposeDesc{{2, 3}, {1, 0}, f}, {}},
       {ops::CastDesc{7, f, DType::float16}, {}},
       {ops::InnerProductsDesc{2, 3, 5, 7, f}, {}},
   };
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 11) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 13) << "a new kind of operation wants its rows here";
   for (const Takes& takes : all) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

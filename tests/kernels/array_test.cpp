@@ -48,6 +48,8 @@ double folded(CombineKind kind, double a, double b) {
       return a - b;
     case CombineKind::multiply:
       return a * b;
+    case CombineKind::divide:
+      return a / b;
     case CombineKind::maximum:
       return std::isnan(a) || std::isnan(b) ? kNaN : std::fmax(a, b);
     case CombineKind::minimum:
@@ -95,7 +97,8 @@ void check(const Combination& c) {
       for (std::size_t axis = 0; axis < index.size(); ++axis) at += (c.srcs[s][axis] == 1 ? 0 : index[axis]) * steps[axis];
       const double value = x[s][static_cast<std::size_t>(at)];
       wanted = s == 0 ? value : folded(c.kind, wanted, value);
-      size = std::max(size, std::fabs(wanted)) + (c.kind == CombineKind::multiply ? 0 : std::fabs(value));
+      const bool relative = c.kind == CombineKind::multiply || c.kind == CombineKind::divide;
+      size = std::max(size, std::fabs(wanted)) + (relative ? 0 : std::fabs(value));
     }
     if (c.kind == CombineKind::average) wanted /= static_cast<double>(x.size());
     const double got = y[static_cast<std::size_t>(i)];
@@ -104,8 +107,9 @@ void check(const Combination& c) {
   }
 }
 
-constexpr std::array<CombineKind, 6> kKinds = {CombineKind::add,     CombineKind::subtract, CombineKind::multiply,
-                                               CombineKind::average, CombineKind::maximum,  CombineKind::minimum};
+constexpr std::array<CombineKind, 7> kKinds = {CombineKind::add,     CombineKind::subtract, CombineKind::multiply,
+                                               CombineKind::average, CombineKind::maximum,  CombineKind::minimum,
+                                               CombineKind::divide};
 
 TEST(CombineKernelTest, IsRightInAnySizeForEveryKindAndType) {
   for (const CombineKind kind : kKinds) {

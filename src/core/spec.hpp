@@ -26,6 +26,7 @@ using Extent = std::optional<std::int64_t>;
 struct Policy {
   DType compute = DType::float32;
   DType variable = DType::float32;
+  bool follows_inputs = false;  ///< an operation between layers: computes in the type of its inputs
 };
 
 struct InputParams {
@@ -123,7 +124,7 @@ struct NormalizationParams {
   std::vector<int> axes{-1};
   bool invert = false;
 };
-enum class MergeKind { add, subtract, multiply, average, maximum, minimum };
+enum class MergeKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 struct MergeParams {
   MergeKind kind = MergeKind::add;
 };
@@ -140,6 +141,46 @@ struct DotParams {
 struct TimeDistributedParams {
   std::shared_ptr<const LayerSpec> wrapped;
 };
+/// Two operands, broadcast as numpy does. One of them may be a constant.
+struct ArithmeticParams {
+  MergeKind kind = MergeKind::add;
+  std::shared_ptr<const Tensor> constant;  ///< float64, on the host; null when both operands are inputs
+  bool constant_first = false;
+  std::optional<DType> constant_dtype;  ///< takes part in the type of the result; that of a number or of integers does not
+};
+struct CastParams {
+  DType dtype = DType::float32;
+};
+/// The axes of the following count the batch as 0.
+struct TransposeParams {
+  std::vector<int> axes;  ///< of all axes; empty: in reverse
+};
+struct ExpandDimsParams {
+  std::vector<int> axes;  ///< of the result
+};
+struct SqueezeParams {
+  std::vector<int> axes;  ///< empty: all that have the extent 1, except the batch
+};
+struct StackParams {
+  int axis = 0;  ///< of the result
+};
+enum class ReduceKind { sum, mean, product, maximum, minimum };
+struct ReduceParams {
+  ReduceKind kind = ReduceKind::sum;
+  std::vector<int> axes;  ///< empty: all, which the batch is one of
+  bool keepdims = false;
+};
+/// One part of x[a:b:c, i, newaxis, ...].
+struct SliceItem {
+  enum class Kind { range, index, new_axis, ellipsis };
+  Kind kind = Kind::range;
+  std::optional<std::int64_t> start;  ///< of a range, or the index
+  std::optional<std::int64_t> stop;
+  std::optional<std::int64_t> step;  ///< not 0
+};
+struct SliceParams {
+  std::vector<SliceItem> items;
+};
 struct NestedParams {
   std::shared_ptr<const ModelSpec> model;
 };
@@ -148,7 +189,9 @@ using LayerParams =
     std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams, ReshapeParams,
                  BatchNormalizationParams, LayerNormalizationParams, RescalingParams, NormalizationParams, MergeParams,
                  ConcatenateParams, NestedParams, EinsumDenseParams, PermuteParams, RepeatVectorParams, MaskingParams,
-                 RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams>;
+                 RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
+                 ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
+                 SliceParams>;
 
 /// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
 /// other classes.

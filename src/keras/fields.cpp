@@ -139,7 +139,7 @@ std::vector<double> Fields::numbers(const char* key) const {
   return result;
 }
 
-void Fields::expect_only(std::initializer_list<std::string_view> read) const {
+void Fields::expect_only(std::span<const std::string_view> read) const {
   for (const auto& [key, value] : config_.items()) {
     if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), key) != kWithoutEffect.end()) continue;
     if (std::find(read.begin(), read.end(), key) != read.end()) continue;

@@ -72,13 +72,29 @@ class FunctionalReader {
       Entry entry;
       entry.model = is_model(object);
       entry.functional = entry.model && object.value("class_name", std::string()) != "Sequential";
-      entry.tree = read_any(object, path_.empty() ? name : path_ + "/" + name, reading_);
-      class_ = core::escaped(object.value("class_name", std::string()));
-      read_calls(object, name, entry);
+      const std::string path = path_.empty() ? name : path_ + "/" + name;
+      if (is_operation(object)) {
+        read_operation_entry(object, path, name, entry);
+      } else {
+        entry.tree = read_any(object, path, reading_);
+        class_ = core::escaped(object.value("class_name", std::string()));
+        read_calls(object, name, entry);
+      }
       tree_->layers.push_back(entry.tree);
       tree_->spec->layers.push_back(entry.tree->spec);
       entries_.push_back(std::move(entry));
     }
+  }
+
+  void read_operation_entry(const Json& object, const std::string& path, const std::string& name, Entry& entry) {
+    OperationTree operation = read_operation(object, path, reading_);
+    entry.tree = std::move(operation.tree);
+    for (const std::vector<Json>& inputs : operation.inputs) {
+      Call& call = entry.calls.emplace_back();
+      for (const Json& input : inputs) call.inputs.push_back(ref_of(input, name));
+    }
+    const auto nodes = object.find("inbound_nodes");
+    if (nodes != object.end() && nodes->is_array() && !nodes->empty() && nodes->front().is_array()) keras2_ = true;
   }
 
   void read_calls(const Json& object, const std::string& name, Entry& entry) {

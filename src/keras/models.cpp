@@ -11,7 +11,6 @@ namespace {
 constexpr std::size_t kMostLayers = 100'000;
 constexpr int kDeepest = 32;
 constexpr std::int64_t kMostCalls = 1'000'000;
-constexpr std::size_t kLongestPath = 1024;  // each layer keeps its own
 
 /// The batch shape of a Sequential that has no InputLayer.
 std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {

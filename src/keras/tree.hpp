@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@
 namespace lamella::keras {
 
 using Json = nlohmann::json;
+
+inline constexpr std::size_t kLongestPath = 1024;  ///< of a layer, which keeps its own
 
 struct ModelTree;
 
@@ -65,7 +68,10 @@ class Fields {
   [[nodiscard]] const Reading& reading() const { return reading_; }
   [[noreturn]] void fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const;
   /// Refuses keys that are neither read nor known to have no effect at inference.
-  void expect_only(std::initializer_list<std::string_view> read) const;
+  void expect_only(std::span<const std::string_view> read) const;
+  void expect_only(std::initializer_list<std::string_view> read) const {
+    expect_only(std::span<const std::string_view>(read.begin(), read.size()));
+  }
 
  private:
   const Json& config_;
@@ -74,6 +80,17 @@ class Fields {
 };
 
 [[noreturn]] void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message);
+
+/// An entry of a Functional's `layers` that is an operation of keras.ops, keras.activations or TensorFlow between layers.
+struct OperationTree {
+  std::shared_ptr<LayerTree> tree;
+  std::vector<std::vector<Json>> inputs;  ///< of each call: the [layer, node, tensor] of its tensors, in order
+};
+[[nodiscard]] bool is_operation(const Json& object);
+[[nodiscard]] OperationTree read_operation(const Json& object, const std::string& path, const Reading& reading);
+
+/// Refuses what is not one of Keras' own classes.
+void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading);
 
 /// One serialized layer object (class_name, config, module) that is not a model.
 [[nodiscard]] std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading);
@@ -85,6 +102,7 @@ class Fields {
 /// A serialized Sequential or Functional object.
 [[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
 [[nodiscard]] bool is_model(const Json& object);
+[[nodiscard]] bool is_layer_class(const std::string& class_name);
 [[nodiscard]] core::Policy read_policy(const Json* dtype, const Fields& fields);
 /// [null, 4] as extents; null for "no shape here".
 [[nodiscard]] std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key);

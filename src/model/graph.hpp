@@ -51,6 +51,7 @@ struct Recipe {
     batch_scale,   ///< of gamma (or null), moving variance; epsilon
     batch_offset,  ///< of gamma (or null), moving variance, moving mean, beta (or null); epsilon
     given,         ///< the numbers themselves
+    operand,       ///< the one source, in its own shape
     mean,          ///< of mean, spread over `sample`; so the next four
     minus_mean,
     deviation,

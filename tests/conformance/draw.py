@@ -163,6 +163,22 @@ class Draw:
         x = L.Input(shape)
         return keras.Model(x, self.step(self.step(x, 1), 1))
 
+    def operation(self, x):
+        """x behind one of keras.ops, of keras.activations, or an operator. Numbers stay near 1."""
+        ops, last = keras.ops, x.shape[-1]
+        number = self.pick((0.5, 2.0, -1.5, 1 / 3, 4))
+        kinds = [lambda: x * number, lambda: number - x, lambda: x + number, lambda: x / number, lambda: -x, lambda: ops.clip(x, -1.5, 2),
+                 lambda: ops.maximum(x, 0.1), lambda: keras.activations.relu(x, negative_slope=0.1), lambda: ops.sigmoid(x), lambda: ops.tanh(x),
+                 lambda: ops.softmax(x), lambda: ops.exp(ops.minimum(x, 2.0)), lambda: ops.log(ops.abs(x) + 1.0), lambda: ops.sqrt(ops.abs(x) + 1.0),
+                 lambda: ops.stop_gradient(x), lambda: ops.mean(x, axis=-1, keepdims=True), lambda: ops.max(x, axis=-1, keepdims=True),
+                 lambda: ops.expand_dims(x, self.pick((1, -1)))]
+        if last:
+            array = self.rng.uniform(0.5, 2, last).astype("float32")
+            cut = int(self.rng.integers(0, last))
+            kinds += [lambda: x * array, lambda: x - array, lambda: x / array, lambda: x[..., cut:], lambda: x[..., ::-1], lambda: x + self.dense(last)(x),
+                      lambda: x * ops.sigmoid(self.dense(last)(x)), lambda: ops.concatenate([x, x * number], axis=-1)]
+        return self.pick(kinds)()
+
     def step(self, x, depth):
         """x, one piece of graph further."""
         shape = tuple(x.shape[1:])
@@ -179,6 +195,8 @@ class Draw:
         if kind < 0.93 and shape[-1]:  # one layer twice
             shared = self.dense(shape[-1])
             return shared(L.Activation(self.name())(shared(x)))
+        if self.chance(0.5):
+            return self.operation(x)
         if depth == 0:
             inner = self.nested(shape)
             once = inner(x)

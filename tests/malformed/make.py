@@ -8,6 +8,7 @@ import configs
 import filters
 import hdf5s
 import loras
+import operations
 import zips
 from pack import Pack
 from tiny import Tiny
@@ -24,7 +25,7 @@ def main():
     options = parser.parse_args()
     pack = Pack(options.out, random.Random(options.seed), 1 if options.all else SAMPLE)
     tiny = Tiny()
-    for families in (zips, configs, hdf5s, filters, loras):
+    for families in (zips, configs, operations, hdf5s, filters, loras):
         families.every(pack, tiny)
     hostile = sum(pack.counts.values())
     accept.every(pack, hostile if options.all else SAMPLE_VALID)

@@ -71,7 +71,17 @@ bool keras_module(std::string_view module) {
   return false;
 }
 
-/// Refuses what is not one of Keras' own layer classes.
+void add_given_statistics(const Fields& f, const std::vector<int>& axes, core::LayerSpec& spec) {
+  static_cast<void>(axes);
+  for (const char* name : {"mean", "variance"}) {
+    const std::vector<double> values = f.numbers(name);
+    spec.weights.push_back(
+        {name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
+  }
+}
+
+}  // namespace
+
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
   if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
     fail_layer(reading, ErrorCode::unsafe, layer,
@@ -90,27 +100,18 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
     fail_layer(reading, ErrorCode::unsafe, layer,
                core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "' is not Keras' own"));
   }
-  if (module.find(".ops.") != std::string::npos || module.find(".activations") != std::string::npos) {
-    fail_layer(reading, ErrorCode::unsupported, layer,
-               core::concat("operation ", core::escaped(class_name), " of '", core::escaped(module),
-                            "' stands between layers; use the layer of that name"));
-  }
 }
 
-void add_given_statistics(const Fields& f, const std::vector<int>& axes, core::LayerSpec& spec) {
-  static_cast<void>(axes);
-  for (const char* name : {"mean", "variance"}) {
-    const std::vector<double> values = f.numbers(name);
-    spec.weights.push_back(
-        {name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
-  }
-}
-
-}  // namespace
+bool is_layer_class(const std::string& class_name) { return classes().contains(class_name); }
 
 std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading) {
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
+  if (is_operation(object)) {
+    fail_layer(reading, ErrorCode::unsupported, path,
+               core::concat("operation ", core::escaped(class_name), " of '",
+                            core::escaped(object.value("module", std::string("?"))), "' stands where only a layer can"));
+  }
   const auto row = classes().find(class_name);
   if (row == classes().end()) {
     fail_layer(reading, ErrorCode::unsupported, path, core::concat("class ", core::escaped(class_name), " is not supported"));

@@ -24,6 +24,13 @@ std::vector<int> Lowering::sample_axes(const std::string& path, std::vector<int>
   return axes;
 }
 
+DType Lowering::compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const {
+  if (!spec.policy.follows_inputs || options_.dtype || srcs.empty()) return compute(spec);
+  DType result = at(srcs[0]).dtype;
+  for (const int src : srcs) result = promoted(result, at(src).dtype);
+  return result;
+}
+
 std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Recipe recipe,
                                                  const std::function<std::vector<double>()>& make) {
   recipe.dtype = compute(spec) == DType::float64 ? DType::float64 : DType::float32;
@@ -96,7 +103,7 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
     return srcs[0];
   };
   // Floating-point work happens in the layer's compute type; layers that only move data keep theirs.
-  const auto in_compute = [&] { return cast(one(), compute(spec), path); };
+  const auto in_compute = [&] { return cast(one(), compute(spec, srcs), path); };
   return std::visit(
       [&](const auto& params) -> std::vector<int> {
         using P = std::decay_t<decltype(params)>;
@@ -114,6 +121,14 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::NormalizationParams>) return {normalization(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::MergeParams>) return {merge(spec, params, srcs)};
         if constexpr (std::is_same_v<P, core::ConcatenateParams>) return {concatenate(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::ArithmeticParams>) return {arithmetic(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::CastParams>) return {cast(one(), options_.dtype.value_or(params.dtype), path)};
+        if constexpr (std::is_same_v<P, core::TransposeParams>) return {transpose(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::ExpandDimsParams>) return {expand_dims(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::SqueezeParams>) return {squeeze(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::StackParams>) return {stack(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::ReduceParams>) return {reduce(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::SliceParams>) return {slice(spec, params, one())};
         if constexpr (std::is_same_v<P, core::NestedParams>) return model(*params.model, srcs);
         if constexpr (std::is_same_v<P, core::EinsumDenseParams>) return {einsum_dense(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::PermuteParams>) return {permute(spec, params, in_compute())};

@@ -11,6 +11,12 @@
 
 namespace lamella::model {
 
+/// The type of a result of two floating types.
+[[nodiscard]] inline DType promoted(DType a, DType b) {
+  if (a == b) return a;
+  return a == DType::float64 || b == DType::float64 ? DType::float64 : DType::float32;
+}
+
 /// Builds the graph of one model. lowering.cpp has values, steps and the walk over nodes; the files beside it have one function
 /// for each kind of layer.
 class Lowering {
@@ -70,6 +76,21 @@ class Lowering {
   /// Rows over `axes` of the sample, normalized; gamma and beta, where `constants` has them, stand along those axes.
   int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
                  const ConstantsPool::Values& constants);
+  /// Along an axis of the sample, in one type.
+  int concatenated(const core::LayerSpec& spec, int axis, DType dtype, const std::vector<int>& srcs);
+  /// One step over all of `srcs`, broadcast. `padded`: inputs of lower rank get axes behind the batch; else they are refused.
+  int combined(const core::LayerSpec& spec, core::MergeKind kind, DType dtype, const std::vector<int>& srcs, bool padded);
+  int arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs);
+  int with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number);
+  /// The scales or offsets of an affine step that computes in `dtype`.
+  std::shared_ptr<const Tensor> line_constant(const std::vector<double>& values, DType dtype);
+  int with_array(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src);
+  int transpose(const core::LayerSpec& spec, const core::TransposeParams& params, int src);
+  int expand_dims(const core::LayerSpec& spec, const core::ExpandDimsParams& params, int src);
+  int squeeze(const core::LayerSpec& spec, const core::SqueezeParams& params, int src);
+  int stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs);
+  int reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
+  int slice(const core::LayerSpec& spec, const core::SliceParams& params, int src);
   /// One affine step; `constants` are scale and offset.
   int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
   /// A constant of numbers that `make` computes by `recipe`, in float32, or float64 for float64 layers; sets the recipe's dtype.
@@ -83,6 +104,8 @@ class Lowering {
   /// The same for several axes, in ascending order. Throws also for one that is named twice.
   [[nodiscard]] std::vector<int> sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const;
   [[nodiscard]] DType compute(const core::LayerSpec& spec) const { return options_.dtype.value_or(spec.policy.compute); }
+  /// The same, for an operation too, which computes in the type of its inputs.
+  [[nodiscard]] DType compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
 
   const Options& options_;
   ConstantsPool& pool_;

@@ -10,27 +10,36 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
   const bool subtracts = params.kind == core::MergeKind::subtract;
   LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
                   spec.class_name, ") takes ", subtracts ? "exactly 2 inputs" : "at least 1 input", ", got ", srcs.size());
-  const DType dtype = compute(spec);
-  if (srcs.size() == 1) return cast(srcs[0], dtype, spec.path);
+  if (srcs.size() == 1) return cast(srcs[0], compute(spec), spec.path);
+  return combined(spec, params.kind, compute(spec), srcs, true);
+}
+
+int Lowering::combined(const core::LayerSpec& spec, core::MergeKind kind, DType dtype, const std::vector<int>& srcs,
+                       bool padded) {
   std::vector<int> values;
   int rank = 0;
   for (const int src : srcs) {
     values.push_back(cast(src, dtype, spec.path));
     rank = std::max(rank, at(src).sample.rank());
   }
-  ops::CombineDesc desc{static_cast<ops::CombineKind>(params.kind), {}, {}, dtype};
+  ops::CombineDesc desc{static_cast<ops::CombineKind>(kind), {}, {}, dtype};
   std::vector<std::int64_t> result(static_cast<std::size_t>(rank), 1);
   for (const int value : values) {
-    // Keras puts missing axes behind the batch axis, which is numpy's rule for the sample.
+    // Keras' layers put missing axes behind the batch axis, which is numpy's rule for the sample; numpy itself would put them
+    // before.
     const auto extents = at(value).sample.extents();
-    std::vector<std::int64_t> padded(static_cast<std::size_t>(rank) - extents.size(), 1);
-    padded.insert(padded.end(), extents.begin(), extents.end());
-    for (std::size_t i = 0; i < padded.size(); ++i) {
-      LAMELLA_EXPECTS(padded[i] == result[i] || padded[i] == 1 || result[i] == 1, shape, "layer '", core::escaped(spec.path),
-                      "': inputs cannot be broadcast together: axis ", i + 1, " has extents ", result[i], " and ", padded[i]);
-      if (result[i] == 1) result[i] = padded[i];
+    LAMELLA_EXPECTS(padded || static_cast<int>(extents.size()) == rank, unsupported, "layer '", core::escaped(spec.path),
+                    "': inputs of ", extents.size() + 1, " and ", rank + 1,
+                    " axes would be broadcast along the batch axis; lamella computes each sample on its own");
+    std::vector<std::int64_t> with_ones(static_cast<std::size_t>(rank) - extents.size(), 1);
+    with_ones.insert(with_ones.end(), extents.begin(), extents.end());
+    for (std::size_t i = 0; i < with_ones.size(); ++i) {
+      LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape, "layer '",
+                      core::escaped(spec.path), "': inputs cannot be broadcast together: axis ", i + 1, " has extents ",
+                      result[i], " and ", with_ones[i]);
+      if (result[i] == 1) result[i] = with_ones[i];
     }
-    desc.srcs.push_back(Shape(padded).prepended(1));
+    desc.srcs.push_back(Shape(with_ones).prepended(1));
   }
   const Shape sample(result);
   desc.dst = sample.prepended(1);
@@ -39,9 +48,11 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
 
 int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs) {
   LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '", core::escaped(spec.path), "' takes at least one input");
-  const DType dtype = compute(spec);
+  return concatenated(spec, sample_axis(spec.path, params.axis, at(srcs[0]).sample), compute(spec, srcs), srcs);
+}
+
+int Lowering::concatenated(const core::LayerSpec& spec, int axis, DType dtype, const std::vector<int>& srcs) {
   const Shape first = at(srcs[0]).sample;
-  const int axis = sample_axis(spec.path, params.axis, first);
   const std::int64_t inner = first.elements(axis + 1, first.rank());
   ops::ConcatDesc desc{first.elements(0, axis), {}, dtype};
   std::vector<int> values;

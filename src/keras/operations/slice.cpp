@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// x[a:b:c, i, newaxis, ...]
+#include "keras/operations/operation.hpp"
+
+namespace lamella::keras {
+namespace {
+
+constexpr std::int64_t kFar = std::int64_t{1} << 48U;
+
+std::optional<std::int64_t> bound(const Json& config, const char* key, const OperationFields& f) {
+  const auto it = config.find(key);
+  if (it == config.end() || it->is_null()) return std::nullopt;
+  const bool fits = it->is_number_integer() && !(it->is_number_unsigned() && it->get<std::uint64_t>() > std::uint64_t{kFar});
+  if (!fits || it->get<std::int64_t>() < -kFar)
+    f.fail(ErrorCode::unsupported, core::concat("has a ", key, " that is no integer within 2^48"));
+  return it->get<std::int64_t>();
+}
+
+core::SliceItem item_of(const Json& value, const OperationFields& f) {
+  using Kind = core::SliceItem::Kind;
+  core::SliceItem item;
+  if (value.is_null()) {
+    item.kind = Kind::new_axis;
+  } else if (value.is_number_integer()) {
+    item.kind = Kind::index;
+    item.start = bound(Json{{"index", value}}, "index", f);
+  } else if (value.is_object() && value.value("class_name", Json()) == Json("__ellipsis__")) {
+    item.kind = Kind::ellipsis;
+  } else if (value.is_object() && !is_tensor(value)) {
+    const Json& config = value.contains("config") && value.at("config").is_object() ? value.at("config") : value;
+    if (!config.contains("stop")) f.fail(ErrorCode::unsupported, "is supported with ranges, integers, None and ... only");
+    item.start = bound(config, "start", f);
+    item.stop = bound(config, "stop", f);
+    item.step = bound(config, "step", f);
+    if (item.step == 0) f.fail(ErrorCode::value, "has the step 0");
+  } else {
+    f.fail(ErrorCode::unsupported, "is supported with ranges, integers, None and ... only");
+  }
+  return item;
+}
+
+}  // namespace
+
+core::LayerParams parse_slice(const OperationFields& f) {
+  f.expect_only({});
+  if (f.operands() != 2 || !is_tensor(f.operand(0))) f.fail(ErrorCode::value, "takes a tensor and what to take of it");
+  core::SliceParams params;
+  const Json* items = list_of(f.operand(1));
+  if (items == nullptr) {
+    params.items.push_back(item_of(f.operand(1), f));
+  } else {
+    if (items->size() > 2 * Shape::kMaxRank)
+      f.fail(ErrorCode::limit, core::concat("names more than ", 2 * Shape::kMaxRank, " axes"));
+    for (const Json& value : *items) params.items.push_back(item_of(value, f));
+  }
+  int ellipses = 0;
+  for (const core::SliceItem& item : params.items) ellipses += item.kind == core::SliceItem::Kind::ellipsis ? 1 : 0;
+  if (ellipses > 1) f.fail(ErrorCode::value, "has more than one ...");
+  return params;
+}
+
+}  // namespace lamella::keras

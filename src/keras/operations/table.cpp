@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations that lamella knows, by the names of their classes in Keras 3.
+#include <functional>
+#include <map>
+
+#include "keras/operations/operation.hpp"
+
+namespace lamella::keras {
+namespace {
+
+using Parser = core::LayerParams (*)(const OperationFields&);
+
+/// An activation whose parameters have the table's names.
+template <ActivationKind K>
+core::LayerParams elementwise(const OperationFields& f) {
+  f.expect_tensors(1);
+  constexpr bool kAlongAxis = K == ActivationKind::Softmax || K == ActivationKind::LogSoftmax || K == ActivationKind::Sparsemax ||
+                              K == ActivationKind::Glu;
+  ActivationSpec spec{.kind = K};
+  std::vector<std::string_view> read;
+  if (kAlongAxis) read.emplace_back("axis");
+  if (K == ActivationKind::Round) read.emplace_back("decimals");
+  for (const ActivationParameter& parameter : parameters_of(K)) read.push_back(parameter.name);
+  f.expect_only(read);
+  for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(K)) {
+    const std::string key(parameter.name);
+    if (parameter.required && !f.has(key.c_str())) f.fail(ErrorCode::missing, core::concat("has no '", key, "'"));
+    spec.parameters[i++] = f.number(key.c_str(), parameter.default_value);
+  }
+  if constexpr (kAlongAxis) {
+    const std::vector<int> axes = f.axes("axis", {-1});
+    if (axes.size() > 1) return core::ActivationParams{spec, axes};
+    if (axes.empty()) f.fail(ErrorCode::value, "has an empty list of axes");
+    spec.axis = axes[0];
+  }
+  return core::ActivationParams{spec, {}};
+}
+
+template <core::MergeKind K>
+core::LayerParams arithmetic(const OperationFields& f) {
+  return parse_arithmetic(K, f);
+}
+
+core::LayerParams negative(const OperationFields& f) {
+  f.expect_only({});
+  f.expect_tensors(1);
+  core::ArithmeticParams params{core::MergeKind::multiply, nullptr, false, std::nullopt};
+  params.constant = std::make_shared<const Tensor>(Tensor::of<double>(std::vector<double>{-1.0}, Shape{}));
+  return params;
+}
+
+core::LayerParams gelu_operation(const OperationFields& f) {
+  f.expect_only({"approximate"});
+  f.expect_tensors(1);
+  return core::ActivationParams{gelu(f.boolean("approximate", true)), {}};
+}
+
+core::LayerParams relu_operation(const OperationFields& f) {
+  f.expect_only({"negative_slope", "max_value", "threshold"});
+  f.expect_tensors(1);
+  const std::optional<double> most = f.has("max_value") ? std::optional(f.number("max_value", 0)) : std::nullopt;
+  try {
+    return core::ActivationParams{relu(f.number("negative_slope", 0), most, f.number("threshold", 0)), {}};
+  } catch (const ArgumentError& error) {
+    f.fail(ErrorCode::value, std::string(core::without_code(error.what())));
+  }
+}
+
+core::LayerParams round_operation(const OperationFields& f) {
+  if (f.number("decimals", 0) != 0) f.fail(ErrorCode::unsupported, "is supported to integers only");
+  return elementwise<ActivationKind::Round>(f);
+}
+
+core::LayerParams identity(const OperationFields& f) {
+  f.expect_only({});
+  f.expect_tensors(1);
+  return core::IdentityParams{};
+}
+
+core::LayerParams cast(const OperationFields& f) {
+  f.expect_only({});
+  f.expect_tensors(1);
+  const std::string name = f.string("dtype", "");
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
+    if (lamella::name(dtype) == name) return core::CastParams{dtype};
+  }
+  f.fail_field(ErrorCode::dtype, "dtype",
+               core::concat("got '", core::escaped(name), "', allowed float32, float16, bfloat16, float64"));
+}
+
+core::LayerParams concatenate(const OperationFields& f) {
+  f.expect_only({"axis"});
+  f.expect_list();
+  return core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : 0};
+}
+
+core::LayerParams stack(const OperationFields& f) {
+  f.expect_only({"axis"});
+  f.expect_list();
+  return core::StackParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : 0};
+}
+
+core::LayerParams reshape(const OperationFields& f) {
+  f.expect_only({"newshape"});
+  f.expect_tensors(1);
+  const std::vector<int> shape = f.axes("newshape", {});
+  if (shape.size() < 1 || shape[0] != -1) {
+    f.fail(ErrorCode::unsupported, "must have -1 as the first extent: lamella computes each sample on its own");
+  }
+  if (shape.size() > static_cast<std::size_t>(Shape::kMaxRank))
+    f.fail(ErrorCode::limit, core::concat("makes ", shape.size(), " axes, allowed 1..", Shape::kMaxRank));
+  core::ReshapeParams params;
+  for (std::size_t i = 1; i < shape.size(); ++i) {
+    if (shape[i] < 0) f.fail(ErrorCode::value, core::concat("has the extent ", shape[i], " behind the batch, allowed 0.."));
+    params.target.push_back(shape[i]);
+  }
+  return params;
+}
+
+core::LayerParams transpose(const OperationFields& f) {
+  f.expect_only({"axes"});
+  f.expect_tensors(1);
+  return core::TransposeParams{f.axes("axes", {})};
+}
+
+core::LayerParams expand_dims(const OperationFields& f) {
+  f.expect_only({"axis"});
+  f.expect_tensors(1);
+  return core::ExpandDimsParams{f.axes("axis", {-1})};
+}
+
+core::LayerParams squeeze(const OperationFields& f) {
+  f.expect_only({"axis"});
+  f.expect_tensors(1);
+  return core::SqueezeParams{f.axes("axis", {})};
+}
+
+template <core::ReduceKind K>
+core::LayerParams reduce(const OperationFields& f) {
+  f.expect_only({"axis", "keepdims", "initial"});
+  f.expect_tensors(1);
+  for (const char* key : {"initial", "dtype"}) {
+    if (f.has(key)) f.fail(ErrorCode::unsupported, core::concat("is not supported with '", key, "'"));
+  }
+  if (f.has("axis") && f.axes("axis", {}).empty()) f.fail(ErrorCode::value, "has an empty list of axes");
+  return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false)};
+}
+
+const std::map<std::string, Parser, std::less<>>& operations() {
+  using A = ActivationKind;
+  using M = core::MergeKind;
+  using R = core::ReduceKind;
+  static const std::map<std::string, Parser, std::less<>> table{
+      {"Add", arithmetic<M::add>},
+      {"Subtract", arithmetic<M::subtract>},
+      {"Multiply", arithmetic<M::multiply>},
+      {"Divide", arithmetic<M::divide>},
+      {"TrueDivide", arithmetic<M::divide>},
+      {"Power", arithmetic<M::power>},
+      {"Maximum", arithmetic<M::maximum>},
+      {"Minimum", arithmetic<M::minimum>},
+      {"Negative", negative},
+      {"Clip", parse_clip},
+      {"Relu", elementwise<A::Relu>},
+      {"Relu6", elementwise<A::Relu6>},
+      {"ReLU", relu_operation},
+      {"LeakyRelu", elementwise<A::LeakyRelu>},
+      {"Elu", elementwise<A::Elu>},
+      {"Celu", elementwise<A::Celu>},
+      {"Selu", elementwise<A::Selu>},
+      {"Gelu", gelu_operation},
+      {"Silu", elementwise<A::Silu>},
+      {"HardSilu", elementwise<A::HardSilu>},
+      {"Sigmoid", elementwise<A::Sigmoid>},
+      {"HardSigmoid", elementwise<A::HardSigmoid>},
+      {"SparseSigmoid", elementwise<A::SparseSigmoid>},
+      {"LogSigmoid", elementwise<A::LogSigmoid>},
+      {"Tanh", elementwise<A::Tanh>},
+      {"HardTanh", elementwise<A::HardTanh>},
+      {"TanhShrink", elementwise<A::TanhShrink>},
+      {"Softplus", elementwise<A::Softplus>},
+      {"Softsign", elementwise<A::Softsign>},
+      {"Squareplus", elementwise<A::Squareplus>},
+      {"SparsePlus", elementwise<A::SparsePlus>},
+      {"HardShrink", elementwise<A::HardShrink>},
+      {"SoftShrink", elementwise<A::SoftShrink>},
+      {"Threshold", elementwise<A::Threshold>},
+      {"Softmax", elementwise<A::Softmax>},
+      {"LogSoftmax", elementwise<A::LogSoftmax>},
+      {"Sparsemax", elementwise<A::Sparsemax>},
+      {"Glu", elementwise<A::Glu>},
+      {"Exp", elementwise<A::Exponential>},
+      {"Expm1", elementwise<A::Expm1>},
+      {"Log", elementwise<A::Log>},
+      {"Log1p", elementwise<A::Log1p>},
+      {"Sqrt", elementwise<A::Sqrt>},
+      {"Rsqrt", elementwise<A::Rsqrt>},
+      {"Square", elementwise<A::Square>},
+      {"Reciprocal", elementwise<A::Reciprocal>},
+      {"Abs", elementwise<A::Absolute>},
+      {"Absolute", elementwise<A::Absolute>},
+      {"Sign", elementwise<A::Sign>},
+      {"Floor", elementwise<A::Floor>},
+      {"Ceil", elementwise<A::Ceil>},
+      {"Round", round_operation},
+      {"Identity", identity},
+      {"StopGradient", identity},
+      {"Copy", identity},
+      {"Cast", cast},
+      {"Concatenate", concatenate},
+      {"Stack", stack},
+      {"Reshape", reshape},
+      {"Transpose", transpose},
+      {"ExpandDims", expand_dims},
+      {"Squeeze", squeeze},
+      {"GetItem", parse_slice},
+      {"Sum", reduce<R::sum>},
+      {"Mean", reduce<R::mean>},
+      {"Prod", reduce<R::product>},
+      {"Max", reduce<R::maximum>},
+      {"Min", reduce<R::minimum>},
+  };
+  return table;
+}
+
+}  // namespace
+
+bool is_known_operation(const std::string& class_name) { return operations().contains(class_name); }
+
+core::LayerParams operation_params(const OperationFields& f) {
+  const auto row = operations().find(f.operation());
+  if (row == operations().end()) {
+    f.fail(ErrorCode::unsupported, "between layers is not supported; docs/keras-files.md lists those that are");
+  }
+  return row->second(f);
+}
+
+}  // namespace lamella::keras

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations of two operands, one of which may be a constant: where that is exact they become affine steps, which fold into a
+// Dense.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "model/lower/lowering.hpp"
+#include "model/lower/weights.hpp"
+
+namespace lamella::model {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// x * scale + offset.
+struct Line {
+  double scale;
+  double offset;
+};
+
+/// The operation with the constant `c` as a line; nothing where it is none, or where x / c and x * (1 / c) may differ.
+std::optional<Line> line_of(const core::ArithmeticParams& params, double c) {
+  constexpr double kNothing = -0.0;  // added to any number it leaves every bit
+  switch (params.kind) {
+    case core::MergeKind::add:
+      return Line{1, c};
+    case core::MergeKind::subtract:
+      return params.constant_first ? Line{-1, c} : Line{1, -c};
+    case core::MergeKind::multiply:
+      return Line{c, kNothing};
+    case core::MergeKind::divide: {
+      int exponent = 0;
+      const bool power_of_two = std::fabs(std::frexp(c, &exponent)) == 0.5 && std::abs(exponent) < 100;
+      if (params.constant_first || !power_of_two) return std::nullopt;
+      return Line{1 / c, kNothing};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+/// The operation with the number `c` as a function of an element; nothing where there is none.
+std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, double c) {
+  switch (params.kind) {
+    case core::MergeKind::divide:
+      return ActivationSpec{.kind = params.constant_first ? ActivationKind::Reciprocal : ActivationKind::Divide,
+                            .parameters = {c}};
+    case core::MergeKind::power:
+      if (params.constant_first) return std::nullopt;
+      if (c == 2) return ActivationSpec{.kind = ActivationKind::Square};
+      return ActivationSpec{.kind = ActivationKind::Power, .parameters = {c}};
+    case core::MergeKind::maximum:
+      return ActivationSpec{.kind = ActivationKind::Clip, .parameters = {c, kInfinity}};
+    case core::MergeKind::minimum:
+      return ActivationSpec{.kind = ActivationKind::Clip, .parameters = {-kInfinity, c}};
+    default:
+      return std::nullopt;
+  }
+}
+
+/// `number` as the dtype holds it.
+double rounded(double number, DType dtype) {
+  return numbers(Tensor::of<double>(std::vector<double>{number}, Shape{1}).to(dtype))[0];
+}
+
+}  // namespace
+
+int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {
+  const std::size_t wanted = params.constant ? 1 : 2;
+  LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '", core::escaped(spec.path), "' takes ", wanted, " inputs, got ",
+                  srcs.size());
+  if (!params.constant) return combined(spec, params.kind, compute(spec, srcs), srcs, false);
+  const DType dtype =
+      options_.dtype.value_or(params.constant_dtype ? promoted(at(srcs[0]).dtype, *params.constant_dtype) : at(srcs[0]).dtype);
+  const int src = cast(srcs[0], dtype, spec.path);
+  const Shape shape = params.constant->shape();
+  const bool number = shape.elements() == 1 && shape.rank() <= at(src).sample.rank() + 1;
+  if (!number) return with_array(spec, params, src);
+  const double c = rounded(numbers(*params.constant)[0], dtype);
+  return with_number(spec, params, src, c);
+}
+
+std::shared_ptr<const Tensor> Lowering::line_constant(const std::vector<double>& values, DType dtype) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  const DType wide = dtype == DType::float64 ? DType::float64 : DType::float32;
+  const Recipe recipe{.what = Recipe::What::given, .dtype = wide, .numbers = bits_of(values), .sample = {size}};
+  return pool_.computed(recipe, [&] { return Tensor::of<double>(values, Shape{size}).to(wide); });
+}
+
+int Lowering::with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number) {
+  const Value from = at(src);
+  if (const auto line = line_of(params, number)) {
+    return affine(spec.path, src, 1, from.sample.elements(),
+                  {line_constant({line->scale}, from.dtype), line_constant({line->offset}, from.dtype)});
+  }
+  const auto function = std::isnan(number) ? std::nullopt : function_of(params, number);
+  return function ? activation(spec.path, *function, {}, src) : with_array(spec, params, src);
+}
+
+int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src) {
+  const Value from = at(src);
+  const Shape given = params.constant->shape();
+  const int rank = from.sample.rank();
+  const bool fits = given.rank() <= rank || (given.rank() == rank + 1 && given[0] == 1);
+  LAMELLA_EXPECTS(fits, unsupported, "layer '", core::escaped(spec.path), "': its constant of shape ", to_string(given),
+                  " reaches the batch axis of its input of ", rank + 1, " axes; lamella computes each sample on its own");
+  std::vector<std::int64_t> extents(static_cast<std::size_t>(rank), 1);  // of the constant, aligned at the end
+  const int shared = std::min(given.rank(), rank);
+  for (int k = 1; k <= shared; ++k) extents[static_cast<std::size_t>(rank - k)] = given[given.rank() - k];
+  std::vector<std::int64_t> result(extents);
+  for (int axis = 0; axis < rank; ++axis) {
+    const auto i = static_cast<std::size_t>(axis);
+    LAMELLA_EXPECTS(extents[i] == from.sample[axis] || extents[i] == 1 || from.sample[axis] == 1, shape, "layer '",
+                    core::escaped(spec.path), "': its constant of shape ", to_string(given), " and its input ",
+                    to_string(from.sample), " (without the batch) cannot be broadcast together");
+    if (extents[i] == 1) result[i] = from.sample[axis];
+  }
+  const Shape shape(extents);
+  // A constant for the last axis, the first of several whole ones among them, is a line for each of its elements.
+  const int first =
+      static_cast<int>(std::find_if(extents.begin(), extents.end(), [](auto e) { return e != 1; }) - extents.begin());
+  const bool whole = Shape(result) == from.sample && shape.elements() == from.sample.elements(first, rank);
+  if (whole && line_of(params, 1) && params.kind != core::MergeKind::divide) {
+    std::vector<double> scales;
+    std::vector<double> offsets;
+    for (const double v : numbers(*params.constant)) {
+      const Line line = *line_of(params, rounded(v, from.dtype));
+      scales.push_back(line.scale);
+      offsets.push_back(line.offset);
+    }
+    return affine(spec.path, src, shape.elements(), 1, {line_constant(scales, from.dtype), line_constant(offsets, from.dtype)});
+  }
+  const Shape sample(result);
+  ops::CombineDesc desc{static_cast<ops::CombineKind>(params.kind),
+                        sample.prepended(1),
+                        {from.sample.prepended(1)},
+                        from.dtype,
+                        params.constant_first ? 0 : 1};
+  desc.srcs.insert(desc.srcs.begin() + desc.constant, shape.prepended(1));
+  const Recipe recipe{.what = Recipe::What::operand, .dtype = from.dtype, .sources = {params.constant}};
+  const auto stored = pool_.computed(recipe, [&] { return params.constant->to(from.dtype); });
+  return add_step(desc, {src}, sample, from.dtype, spec.path, {stored});
+}
+
+}  // namespace lamella::model

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations between layers: what they become, in which type, and what is refused. Keras' numbers are in the fixtures.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include <lamella/model.hpp>
+
+#include "model/spec_builder.hpp"
+
+namespace lamella::test {
+namespace {
+
+using core::MergeKind;
+using testing::HasSubstr;
+
+const Options kCpu{.device = Device::cpu(), .threads = 1};
+
+core::ArithmeticParams with(MergeKind kind, const std::vector<double>& numbers, const Shape& shape, bool first = false,
+                            std::optional<DType> dtype = std::nullopt) {
+  return {kind, std::make_shared<const Tensor>(Tensor::of<double>(numbers, shape)), first, dtype};
+}
+
+core::ValueRef operation(SpecBuilder& builder, core::LayerParams params, std::vector<core::ValueRef> inputs) {
+  builder.policy.follows_inputs = true;
+  const core::ValueRef result = builder.add("Operation", std::move(params), std::move(inputs), {});
+  builder.policy.follows_inputs = false;
+  return result;
+}
+
+/// One operation on an input of four numbers a sample.
+Model alone(core::LayerParams params, DType dtype = DType::float32) {
+  SpecBuilder builder;
+  const auto x = builder.input({4}, dtype);
+  return Model(builder.build({operation(builder, std::move(params), {x})}), kCpu);
+}
+
+std::vector<float> floats(const Tensor& tensor) {
+  const Tensor wide = tensor.to(DType::float32);
+  return {wide.span<float>().begin(), wide.span<float>().end()};
+}
+
+Tensor numbers_of(const std::vector<float>& values) {
+  return Tensor::of<float>(values, {static_cast<std::int64_t>(values.size()) / 4, 4});
+}
+
+std::size_t steps(const Model& model) {
+  return nlohmann::json::parse(model.explain({.batch = 4, .json = true})).at("steps").size();
+}
+
+TEST(OperationsTest, NumbersAndArraysFoldIntoTheDenseBeforeThem) {
+  for (const auto& params :
+       {with(MergeKind::multiply, {2}, {}), with(MergeKind::subtract, {1}, {}, true), with(MergeKind::divide, {4}, {}),
+        with(MergeKind::multiply, {1, -2, 3}, {3}), with(MergeKind::add, {1, -2, 3}, {1, 3})}) {
+    SpecBuilder builder;
+    const auto x = builder.input({4});
+    const Model model(builder.build({operation(builder, params, {builder.dense(x, 4, 3)})}), kCpu);
+    EXPECT_EQ(steps(model), 1U) << static_cast<int>(params.kind);
+  }
+}
+
+TEST(OperationsTest, AQuotientHasTheBitsOfADivision) {
+  const std::vector<float> x{0.1F, 7, -0.3F, 1e-40F, 5, 11, 1.7F, 3e38F};
+  const auto by_number = floats(alone(with(MergeKind::divide, {3}, {})).predict(numbers_of(x)));
+  const auto by_array = floats(alone(with(MergeKind::divide, {3, 7, 11, 13}, {4})).predict(numbers_of(x)));
+  const auto of_number = floats(alone(with(MergeKind::divide, {3}, {}, true)).predict(numbers_of(x)));
+  constexpr float kDivisors[] = {3, 7, 11, 13};
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(by_number[i], x[i] / 3);
+    EXPECT_EQ(by_array[i], x[i] / kDivisors[i % 4]);
+    EXPECT_EQ(of_number[i], 3 / x[i]);
+  }
+}
+
+TEST(OperationsTest, AProductKeepsTheSignOfZero) {
+  for (const auto& params : {with(MergeKind::multiply, {2}, {}), with(MergeKind::multiply, {1, 2, 3, 4}, {4})}) {
+    const auto y = floats(alone(params).predict(numbers_of({-0.F, 0.F, -0.F, 1})));
+    EXPECT_TRUE(std::signbit(y[0]) && !std::signbit(y[1]) && std::signbit(y[2]));
+  }
+}
+
+TEST(OperationsTest, ANumberHasTheTypeOfTheTensorAndAnArrayItsOwn) {
+  const Tensor x = numbers_of({1, 2, 3, -4}).to(DType::float16);
+  const auto tenth = static_cast<float>(float16(0.1F));
+  const Tensor y = alone(with(MergeKind::multiply, {0.1}, {}), DType::float16).predict(x);
+  EXPECT_EQ(y.dtype(), DType::float16);
+  EXPECT_EQ(floats(y)[2], static_cast<float>(float16(3 * tenth)));
+  const Tensor wide =
+      alone(with(MergeKind::multiply, {0.1, 0.1, 0.1, 0.1}, {4}, false, DType::float32), DType::float16).predict(x);
+  EXPECT_EQ(wide.dtype(), DType::float32);
+  EXPECT_EQ(floats(wide)[2], 3 * 0.1F);
+}
+
+TEST(OperationsTest, ALimitThatIsNoNumberMakesAllResultsThat) {
+  for (const float v : floats(alone(with(MergeKind::maximum, {std::nan("")}, {})).predict(numbers_of({1, 2, 3, 4}))))
+    EXPECT_TRUE(std::isnan(v));
+}
+
+TEST(OperationsTest, WhatReachesAcrossSamplesIsRefused) {
+  using Item = core::SliceItem;
+  const std::vector<core::LayerParams> refused{
+      core::ReduceParams{core::ReduceKind::sum, {}, false},
+      core::ReduceParams{core::ReduceKind::sum, {0}, false},
+      core::ReduceParams{core::ReduceKind::mean, {-2}, true},
+      core::TransposeParams{{1, 0}},
+      core::TransposeParams{{}},
+      core::ExpandDimsParams{{0}},
+      core::SqueezeParams{{0}},
+      core::ConcatenateParams{0},
+      core::StackParams{0},
+      core::SliceParams{{Item{Item::Kind::index, 0, {}, {}}}},
+      core::SliceParams{{Item{Item::Kind::range, {}, 2, {}}}},
+      core::SliceParams{{Item{Item::Kind::new_axis, {}, {}, {}}}},
+      with(MergeKind::add, std::vector<double>(12, 1.0), {3, 4}),
+  };
+  for (const core::LayerParams& params : refused) {
+    try {
+      static_cast<void>(alone(params).predict(numbers_of({1, 2, 3, 4})));
+      ADD_FAILURE() << "took params " << params.index();
+    } catch (const ArgumentError& error) {
+      EXPECT_EQ(error.code(), ErrorCode::unsupported) << error.what();
+      EXPECT_THAT(error.what(), HasSubstr("lamella computes each sample on its own"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lamella::test

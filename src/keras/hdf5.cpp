@@ -90,7 +90,8 @@ std::string attribute_place(const File& file, std::string_view path, std::string
 
 bool H5File::looks_like(Bytes bytes) noexcept { return hdf5::find_superblock(bytes).has_value(); }
 
-H5File::H5File(OwnedBytes file, std::string where) : file_(std::make_unique<File>(std::move(file), std::move(where))) {
+H5File::H5File(OwnedBytes file, std::string where, std::uint64_t source_bytes)
+    : file_(std::make_unique<File>(std::move(file), std::move(where), source_bytes)) {
   if (!file_->need("/").object.is_group()) fail(ErrorCode::hdf5, file_->place_of("/"), "the root is no group");
 }
 H5File::H5File(H5File&&) noexcept = default;
@@ -107,7 +108,7 @@ bool H5File::has_dataset(std::string_view path) const {
   return node != nullptr && node->object.is_dataset();
 }
 
-std::uint64_t H5File::size() const noexcept { return file_->image().size(); }
+std::uint64_t H5File::size() const noexcept { return file_->image().source_bytes(); }
 
 std::vector<std::string> H5File::children(std::string_view path) const {
   File::Node& node = file_->need(path);

@@ -34,15 +34,16 @@ class H5File {
   /// True when a superblock's signature stands at byte 0, 512, 1024, 2048 and so on.
   [[nodiscard]] static bool looks_like(Bytes bytes) noexcept;
 
-  /// `where` begins every message, as in "churn.keras!model.weights.h5".
-  H5File(OwnedBytes file, std::string where);
+  /// `where` begins every message, as in "churn.keras!model.weights.h5". What reading may cost depends on `source_bytes`, the
+  /// size of the archive that the file was packed in; 0: its own.
+  H5File(OwnedBytes file, std::string where, std::uint64_t source_bytes = 0);
   H5File(H5File&&) noexcept;
   H5File& operator=(H5File&&) noexcept;
   ~H5File();
 
   [[nodiscard]] bool has_group(std::string_view path) const;
   [[nodiscard]] bool has_dataset(std::string_view path) const;
-  /// Bytes of the file.
+  /// Bytes of the file, or of the archive around it.
   [[nodiscard]] std::uint64_t size() const noexcept;
   /// Names of a group's members, sorted by their bytes.
   [[nodiscard]] std::vector<std::string> children(std::string_view path) const;

@@ -26,13 +26,26 @@ Grid make_grid(const Space& space, const Type& type, const std::vector<std::uint
   }
   if (sizes.back() != type.size)
     fail(ErrorCode::hdf5, place, "chunks of elements of ", sizes.back(), " bytes, the type has ", type.size);
-  Grid grid{.extents = space.extents, .chunk = {}, .counts = {}, .chunks = 1, .chunk_bytes = type.size, .element = type.size};
+  Grid grid{.extents = space.extents,
+            .chunk = {},
+            .counts = {},
+            .most = {},
+            .chunks = 1,
+            .slots = 1,
+            .chunk_bytes = type.size,
+            .element = type.size};
   for (std::size_t axis = 0; axis < space.extents.size(); ++axis) {
     const std::uint64_t size = sizes[axis];
     if (size == 0) fail(ErrorCode::hdf5, place, "chunks of 0 elements on axis ", axis);
     grid.chunk.push_back(size);
     grid.counts.push_back(space.extents[axis] / size + (space.extents[axis] % size == 0 ? 0 : 1));
     grid.chunks *= grid.counts.back();  // at most the number of elements, which fits
+    const std::uint64_t most = space.most.empty() ? space.extents[axis] : space.most[axis];
+    if (most < space.extents[axis])
+      fail(ErrorCode::hdf5, place, space.extents[axis], " elements on axis ", axis, ", which may have ", most);
+    grid.most.push_back(most / size + (most % size == 0 ? 0 : 1));
+    // Datasets that grow without end have no array of chunks, and nobody looks at their slots.
+    grid.slots = core::checked_mul(grid.slots, grid.most.back()).value_or(kUndefined);
     const auto bytes = core::checked_mul(grid.chunk_bytes, size);
     if (!bytes) fail(ErrorCode::overflow, place, "the bytes of a chunk do not fit into 64 bits");
     grid.chunk_bytes = *bytes;
@@ -92,9 +105,9 @@ class Assembler {
         out_(bytes),
         done_(grid_.chunks) {}
 
-  void begin(const Object& object, std::uint64_t stored) {
+  void begin(const Object& object, std::uint64_t stored, std::uint64_t chunks) {
     check_missing(stored >= out_.size ? 0 : out_.size - stored, place_);
-    fill(object, grid_.element, {out_.data, out_.size}, place_);
+    if (chunks < grid_.chunks) fill(object, grid_.element, {out_.data, out_.size}, place_);
   }
 
   void take(const StoredChunk& chunk) {
@@ -182,11 +195,13 @@ std::vector<StoredChunk> stored_chunks(const Image& image, const ChunkLayout& la
     }
     default: {
       if (filtered) fail(ErrorCode::hdf5, place, "filtered chunks without an index");
-      const auto all = core::checked_mul(grid.chunks, grid.chunk_bytes);
-      if (!all) fail(ErrorCode::overflow, place, grid.chunks, " chunks of ", grid.chunk_bytes, " bytes");
+      const auto all = core::checked_mul(grid.slots, grid.chunk_bytes);
+      if (!all) fail(ErrorCode::overflow, place, grid.slots, " chunks of ", grid.chunk_bytes, " bytes");
       static_cast<void>(image.range(layout.address, *all, "chunks", place));
-      for (std::uint64_t i = 0; i < grid.chunks; ++i) {
-        tell({.number = i, .address = layout.address + i * grid.chunk_bytes, .size = grid.chunk_bytes, .mask = 0});
+      for (std::uint64_t i = 0; i < grid.slots; ++i) {
+        const auto number = grid.number_of_slot(i);
+        if (!number) continue;
+        tell({.number = *number, .address = layout.address + i * grid.chunk_bytes, .size = grid.chunk_bytes, .mask = 0});
       }
     }
   }
@@ -206,7 +221,7 @@ OwnedBytes read_chunks(const Image& image, const Object& object, ByteReader read
   if (!covered || *covered < bytes) check_missing(bytes - covered.value_or(0), place);
   image.charge(bytes, place);
   Assembler assembler(image, layout, std::move(filters), bytes, place);
-  assembler.begin(object, covered.value_or(0));
+  assembler.begin(object, covered.value_or(0), chunks.size());
   for (const StoredChunk& chunk : chunks) assembler.take(chunk);
   return assembler.result();
 }

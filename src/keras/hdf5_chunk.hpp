@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "keras/hdf5_type.hpp"
 
@@ -17,11 +18,26 @@ struct Grid {
   std::vector<std::uint64_t> extents;  // of the dataset, in elements
   std::vector<std::uint64_t> chunk;    // of a chunk, in elements
   std::vector<std::uint64_t> counts;   // chunks along each axis
+  std::vector<std::uint64_t> most;     // chunks along each axis of the dataset at its largest, by which arrays of chunks count
   std::uint64_t chunks = 0;
+  std::uint64_t slots = 0;  // chunks of the dataset at its largest
   std::uint64_t chunk_bytes = 0;
   std::uint64_t element = 0;  // bytes of one
 
   [[nodiscard]] std::size_t rank() const noexcept { return extents.size(); }
+  /// The chunk at a place in an array of chunks; nothing where the dataset has not grown to.
+  [[nodiscard]] std::optional<std::uint64_t> number_of_slot(std::uint64_t slot) const {
+    std::uint64_t number = 0;
+    std::uint64_t scale = 1;
+    bool inside = true;
+    for (std::size_t axis = rank(); axis-- > 0; slot /= most[axis]) {
+      const std::uint64_t at = slot % most[axis];
+      inside = inside && at < counts[axis];
+      number += at * scale;
+      scale *= counts[axis];
+    }
+    return inside ? std::optional(number) : std::nullopt;
+  }
 };
 
 struct StoredChunk {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t kMaxMissing = std::uint64_t{1} << 20U;
 
-/// The fill value's bytes; none when it is zero or not said.
+/// What libhdf5 gives for elements that were never written. Throws missing where it gives nothing, or whatever lay in memory.
 Bytes fill_value(const Object& object, std::string_view place) {
   const Message* message = object.find(kFill);
   if (message == nullptr) {
@@ -21,13 +21,26 @@ Bytes fill_value(const Object& object, std::string_view place) {
   ByteReader reader(message->body, ErrorCode::hdf5, place, "fill value message");
   const int version = reader.u8();
   if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "fill value version ", version, ", allowed are 1 to 3");
-  const unsigned flags = reader.u8();
-  bool defined = (flags & 0x20U) != 0;
-  if (version < 3) {
+  constexpr unsigned kNever = 1;
+  unsigned time = 0;
+  bool undefined = false;
+  bool given = false;
+  if (version == 3) {
+    const unsigned flags = reader.u8();
+    time = flags >> 2U & 3U;
+    undefined = (flags & 0x10U) != 0;
+    given = (flags & 0x20U) != 0;
+  } else {
     reader.skip(1);
-    defined = reader.u8() != 0 || version == 1;
+    time = reader.u8();
+    given = reader.u8() != 0 || version == 1;
+    undefined = !given;
   }
-  return defined ? reader.bytes(reader.u32()) : Bytes{};
+  if (undefined || time == kNever) {
+    fail(ErrorCode::missing, place, "elements were never written, and the file has no value for them (",
+         undefined ? "its fill value is undefined" : "its fill time is never", ")");
+  }
+  return given ? reader.bytes(reader.u32()) : Bytes{};
 }
 
 OwnedBytes made_up(const Image& image, const Object& object, const Type& type, std::uint64_t bytes, std::string_view place) {

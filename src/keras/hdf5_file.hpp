@@ -20,10 +20,11 @@ inline constexpr std::uint64_t kUndefined = ~std::uint64_t{0};
 /// The file's bytes behind its user block, and how wide its addresses and lengths are. Every read is bounded.
 class Image {
  public:
-  Image(OwnedBytes file, const std::string& where);
+  Image(OwnedBytes file, const std::string& where, std::uint64_t source_bytes);
 
   [[nodiscard]] std::uint64_t root() const noexcept { return root_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return bytes_.size(); }
+  [[nodiscard]] std::uint64_t source_bytes() const noexcept { return source_bytes_; }
   [[nodiscard]] std::size_t offset_size() const noexcept { return offset_size_; }
   [[nodiscard]] const std::shared_ptr<void>& owner() const noexcept { return owner_; }
 
@@ -39,7 +40,7 @@ class Image {
   void check_sum(std::uint64_t address, std::uint64_t size, std::string_view what, std::string_view place) const;
 
   /// Counts bytes that reading makes or goes through once more: parts of a file may refer to each other any number of times, and
-  /// a small file must not become large work. Throws limit past max(64 MiB, 20 x file).
+  /// a small file must not become large work. Throws limit past max(64 MiB, 20 x source).
   void charge(std::uint64_t bytes, std::string_view place) const;
   /// The objects of the global heap collection at `address`, by index. Read once.
   [[nodiscard]] const std::map<std::uint32_t, Bytes>& collection(std::uint64_t address, std::string_view place) const;
@@ -51,7 +52,8 @@ class Image {
   OwnedBytes file_;
   std::shared_ptr<void> owner_;
   Bytes bytes_;
-  std::uint64_t start_ = 0;  // of the superblock
+  std::uint64_t source_bytes_;  // of the file that somebody had to store
+  std::uint64_t start_ = 0;     // of the superblock
   std::uint64_t root_ = 0;
   std::size_t offset_size_ = 8;
   std::size_t length_size_ = 8;
@@ -117,7 +119,8 @@ struct Attribute {
 
 class File {
  public:
-  File(OwnedBytes file, std::string where) : where_(std::move(where)), image_(std::move(file), where_) {}
+  File(OwnedBytes file, std::string where, std::uint64_t source_bytes)
+      : where_(std::move(where)), image_(std::move(file), where_, source_bytes) {}
 
   struct Node {
     Object object;

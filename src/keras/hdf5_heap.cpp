@@ -33,16 +33,19 @@ const std::map<std::uint32_t, Bytes>& Image::collection(std::uint64_t address, s
   head.skip(3);
   const std::uint64_t size = length(head);
   ByteReader reader(range(address, size, "global heap", place), ErrorCode::hdf5, place, "global heap");
+  const auto align = [&reader] { reader.skip(std::min<std::uint64_t>((8 - reader.at() % 8) % 8, reader.left())); };
   reader.seek(head.at());
+  align();
   std::map<std::uint32_t, Bytes> objects;
   while (reader.left() >= 8 + length_size_) {  // less than an object's head is free space
     const std::uint32_t index = reader.u16();
     reader.skip(6);
     const std::uint64_t bytes = length(reader);
+    align();
     if (index == 0) break;  // free space up to the end
     charge(kObjectCost, place);
     objects.emplace(index, reader.bytes(bytes));
-    reader.skip(std::min<std::uint64_t>((8 - bytes % 8) % 8, reader.left()));
+    align();
   }
   return collections_.emplace(address, std::move(objects)).first->second;
 }

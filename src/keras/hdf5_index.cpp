@@ -22,6 +22,7 @@ std::uint64_t number_at(const Grid& grid, ByteReader& key, std::string_view plac
 }
 
 struct ArrayEntries {
+  const Grid& grid;
   bool filtered;
   std::size_t size_bytes;  // of a filtered chunk's size
   std::uint64_t chunk_bytes;
@@ -30,12 +31,13 @@ struct ArrayEntries {
 void tell_entries(const Image& image, ByteReader& reader, const ArrayEntries& form, std::uint64_t first, std::uint64_t count,
                   const TellChunk& tell) {
   for (std::uint64_t i = 0; i < count; ++i) {
-    StoredChunk chunk{.number = first + i, .address = image.address(reader), .size = form.chunk_bytes};
+    const auto number = form.grid.number_of_slot(first + i);
+    StoredChunk chunk{.number = number.value_or(0), .address = image.address(reader), .size = form.chunk_bytes};
     if (form.filtered) {
       chunk.size = reader.uint(form.size_bytes);
       chunk.mask = reader.u32();
     }
-    if (chunk.address != kUndefined) tell(chunk);
+    if (chunk.address != kUndefined && number) tell(chunk);
   }
 }
 
@@ -83,9 +85,9 @@ void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& gri
   if (entry < least || entry > least + 7 || (!filtered && entry != least) || page_bits > 32) {
     fail(ErrorCode::hdf5, place, "fixed array: entries of ", entry, " bytes, pages of 2^", page_bits);
   }
-  if (entries != grid.chunks) fail(ErrorCode::hdf5, place, "fixed array of ", entries, " chunks, the shape needs ", grid.chunks);
+  if (entries != grid.slots) fail(ErrorCode::hdf5, place, "fixed array of ", entries, " chunks, the shape needs ", grid.slots);
   if (data == kUndefined) return;
-  const ArrayEntries form{filtered, entry - least + 1, grid.chunk_bytes};
+  const ArrayEntries form{grid, filtered, entry - least + 1, grid.chunk_bytes};
 
   ByteReader block = image.block(data, "FADB", "fixed array block", place);
   block.skip(2 + image.offset_size());

@@ -30,7 +30,10 @@ std::optional<std::size_t> find_superblock(Bytes bytes) noexcept {
   return std::nullopt;
 }
 
-Image::Image(OwnedBytes file, const std::string& where) : file_(std::move(file)), owner_(file_.owner) { read_superblock(where); }
+Image::Image(OwnedBytes file, const std::string& where, std::uint64_t source_bytes)
+    : file_(std::move(file)), owner_(file_.owner), source_bytes_(source_bytes != 0 ? source_bytes : file_.bytes.size()) {
+  read_superblock(where);
+}
 
 void Image::read_superblock(const std::string& where) {
   const auto start = find_superblock(file_.bytes);
@@ -119,7 +122,7 @@ void Image::check_sum(std::uint64_t address, std::uint64_t size, std::string_vie
 
 void Image::charge(std::uint64_t bytes, std::string_view place) const {
   const std::uint64_t allowed =
-      std::max(kAlwaysAllowed, core::checked_mul<std::uint64_t>(bytes_.size(), kMaxRatio).value_or(kUndefined));
+      std::max(kAlwaysAllowed, core::checked_mul<std::uint64_t>(source_bytes_, kMaxRatio).value_or(kUndefined));
   if (bytes > allowed || charged_ > allowed - bytes) {
     fail(ErrorCode::limit, place, "needs ", bytes, " bytes, ", charged_, " were given before, allowed are ", allowed,
          " for this file");

@@ -120,7 +120,7 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
   ByteReader reader(body, ErrorCode::hdf5, place, "dataspace message");
   const int version = reader.u8();
   const int rank = reader.u8();
-  reader.skip(1);
+  const bool may_grow = (reader.u8() & 1U) != 0;
   if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "dataspace version ", version, ", allowed are 1 and 2");
   Space space;
   if (version == 1) {
@@ -143,6 +143,7 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
     space.extents.push_back(extent);
     space.elements *= extent;
   }
+  for (int i = 0; may_grow && i < rank; ++i) space.most.push_back(image.length(reader));
   return space;
 }
 

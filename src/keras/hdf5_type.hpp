@@ -19,6 +19,7 @@ struct Type {
 struct Space {
   bool null = false;
   std::vector<std::uint64_t> extents;
+  std::vector<std::uint64_t> most;  // that the extents may grow to; empty: they may not
   std::uint64_t elements = 1;
 };
 

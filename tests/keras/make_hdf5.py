@@ -95,6 +95,41 @@ def tiny(file):
     file["layers"].attrs["name"] = "dense"
 
 
+def growing(file):
+    """Chunks are counted by the largest shape, whether in an array of chunks or one behind the other."""
+    data = rule((4, 7), "f4")
+    file.create_dataset("array", data=data, chunks=(2, 3), maxshape=(50, 50))
+    file.create_dataset("packed", data=data, chunks=(2, 3), maxshape=(9, 8), compression="gzip")
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_chunk((2, 3))
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    made = h5py.h5d.create(file.id, b"early", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((4, 7), (9, 10)), early)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+
+
+def unwritten(file):
+    """What libhdf5 makes of elements that nobody wrote: fill values, or nothing."""
+    kinds = {"default": lambda p: None, "given": lambda p: p.set_fill_value(np.array(2.5, "f4")),
+             "never": lambda p: p.set_fill_time(h5py.h5d.FILL_TIME_NEVER)}
+    for name, prepare in kinds.items():
+        for chunked in (False, True):
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            prepare(plist)
+            if chunked:
+                plist.set_chunk((2,))
+            full = name + (" chunks" if chunked else "")
+            h5py.h5d.create(file.id, full.encode(), h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((5,)), plist)
+
+
+def narrow(name, size):
+    plist = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    plist.set_sizes(size, size)
+    with h5py.File(h5py.h5f.create(str(OUT / name).encode(), fcpl=plist)) as file:
+        file.attrs.create("list", ["dense", "", "a longer name"], dtype=h5py.string_dtype())
+        file.create_dataset("a/b", data=rule((3, 5), "f4"))
+        file.create_dataset("chunks", data=rule((4, 7), "f4"), chunks=(2, 3), compression="gzip")
+
+
 def main():
     OUT.mkdir(exist_ok=True)
     every("earliest.h5")
@@ -109,6 +144,10 @@ def main():
     with_file("cycle.h5", cycle)
     with_file("external.h5", lambda f: f.create_dataset("x", shape=(4,), dtype="f4", external="other.bin"))
     with_file("virtual.h5", virtual, libver="latest")
+    with_file("growing.h5", growing, libver="latest")
+    with_file("unwritten.h5", unwritten)
+    narrow("narrow4.h5", 4)
+    narrow("narrow2.h5", 2)
     with_file("lzf.h5", lambda f: f.create_dataset("x", data=rule((9,), "f4"), chunks=(3,), compression="lzf"))
     with_file("resizable.h5", lambda f: f.create_dataset("x", data=rule((9,), "f4"), chunks=(3,), maxshape=(None,)), libver="latest")
     with_file("unstored.h5", lambda f: f.create_dataset("x", shape=(10**6, 10**6), dtype="f4"))

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// HDF5 files that Keras does not write and others may: narrow addresses, datasets that may grow, elements that nobody wrote.
+#include <gmock/gmock.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "keras/hdf5.hpp"
+
+namespace lamella {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+keras::H5File data_file(const std::string& name) {
+  return {keras::FileBytes(std::string(LAMELLA_SOURCE_DIR "/tests/keras/data/") + name).contents(), name};
+}
+
+std::vector<float> floats(const keras::H5File& file, const std::string& path) {
+  const keras::H5Dataset data = file.dataset(path);
+  EXPECT_EQ(data.dtype, DType::float32);
+  const auto* first = reinterpret_cast<const float*>(data.bytes.bytes.data());
+  return {first, first + data.shape.elements()};
+}
+
+std::vector<float> rule(int count) {
+  std::vector<float> result;
+  for (int i = 0; i < count; ++i) result.push_back(static_cast<float>(i * 7 % 101 - 50));
+  return result;
+}
+
+std::string refusal(ErrorCode code, const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const LoadError& error) {
+    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+TEST(UnusualHdf5, AddressesAndLengthsOfTwoAndFourBytesAreRead) {
+  for (const char* name : {"narrow2.h5", "narrow4.h5"}) {
+    SCOPED_TRACE(name);
+    const keras::H5File file = data_file(name);
+    EXPECT_THAT(*file.strings_attribute("/", "list"), ElementsAre("dense", "", "a longer name"));
+    EXPECT_EQ(floats(file, "a/b"), rule(15));
+    EXPECT_EQ(floats(file, "chunks"), rule(28));
+  }
+}
+
+TEST(UnusualHdf5, ChunksOfDatasetsThatMayGrowAreCountedByTheirLargestShape) {
+  const keras::H5File file = data_file("growing.h5");
+  for (const char* name : {"array", "packed", "early"}) EXPECT_EQ(floats(file, name), rule(28)) << name;
+}
+
+TEST(UnusualHdf5, WhatWasNeverWrittenIsTheFillValueOrRefused) {
+  const keras::H5File file = data_file("unwritten.h5");
+  for (const char* kind : {"", " chunks"}) {
+    EXPECT_EQ(floats(file, std::string("default") + kind), std::vector<float>(5, 0.0F));
+    EXPECT_EQ(floats(file, std::string("given") + kind), std::vector<float>(5, 2.5F));
+    EXPECT_THAT(refusal(ErrorCode::missing, [&] { static_cast<void>(file.dataset(std::string("never") + kind)); }),
+                HasSubstr("never written"));
+  }
+}
+
+}  // namespace
+}  // namespace lamella

@@ -96,13 +96,28 @@ struct LayerNormalization {
 };
 [[nodiscard]] cudaError_t layer_normalization(const LayerNormalization& args, cudaStream_t stream);
 
-/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], the product rounded before the sum. In place is legal.
-[[nodiscard]] cudaError_t affine(DType dtype, const void* src, const void* scale, const void* offset, void* dst,
-                                 std::int64_t outer, std::int64_t channels, std::int64_t inner, cudaStream_t stream);
+inline constexpr int kMaxAxes = 16;  ///< of a shape given to a kernel
 
-/// dst[b, i] = x > 0 ? x : alpha[i] * x with x = src[b, i], as relu(x) - alpha relu(-x). In place is legal.
-[[nodiscard]] cudaError_t prelu(DType dtype, const void* src, const void* alpha, void* dst, std::int64_t batch,
-                                std::int64_t length, cudaStream_t stream);
+/// `outer` samples of some axes each; no axes: of one element.
+struct Sample {
+  std::int64_t outer = 0;
+  int axes = 0;
+  std::int64_t extents[kMaxAxes] = {};
+};
+/// A constant that is the same for each of the samples: of C, and how far apart neighbours along each axis of the sample are in
+/// it, 0 where it is the same for all of them. Along the last axis they are 1 or 0 apart.
+struct SampleConstant {
+  const void* data = nullptr;
+  std::int64_t strides[kMaxAxes] = {};
+};
+
+/// dst = src * scale + offset, the product rounded before the sum. In place is legal.
+[[nodiscard]] cudaError_t affine(DType dtype, const void* src, void* dst, const Sample& sample, const SampleConstant& scale,
+                                 const SampleConstant& offset, cudaStream_t stream);
+
+/// dst = x > 0 ? x : alpha * x with x = src, as relu(x) - alpha relu(-x). In place is legal.
+[[nodiscard]] cudaError_t prelu(DType dtype, const void* src, void* dst, const Sample& sample, const SampleConstant& alpha,
+                                cudaStream_t stream);
 
 /// dst[b, i, j] = sum_k left[b, i, k] * right[b, j, k]; the sum runs in an order that `length` alone decides.
 struct InnerProducts {
@@ -118,7 +133,6 @@ struct InnerProducts {
 [[nodiscard]] cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream);
 
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
-inline constexpr int kMaxAxes = 16;      ///< of a shape given to a kernel
 inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
 
 /// A source that is walked along dst's axes; stride 0 where it is broadcast.

@@ -113,13 +113,13 @@ struct GroupNormalizationParams {
   bool center = true;
   bool scale = true;
 };
-/// x * scale + offset; each holds one number, or numbers that broadcast along the last axis.
+/// x * scale + offset, float64 numbers of any shapes, which broadcast as numpy does.
 struct RescalingParams {
-  std::vector<double> scale{1.0};
-  std::vector<double> offset{0.0};
+  std::shared_ptr<const Tensor> scale;
+  std::shared_ptr<const Tensor> offset;
 };
-/// (x - mean) / max(sqrt(variance), 1e-7), or its inverse. Weights: mean, variance, flat, of the extents of `axes` in ascending
-/// order.
+/// (x - mean) / max(sqrt(variance), 1e-7), or its inverse. Weights: mean, variance; adapted ones have the extents of `axes` in
+/// ascending order, those of a config broadcast over these, or have as many elements.
 struct NormalizationParams {
   std::vector<int> axes{-1};
   bool invert = false;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "ops/broadcast.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -39,6 +40,19 @@ kernels::CombineSource source_of(const Shape& src, const Shape& dst) {
   return source;
 }
 
+kernels::Sample sample_of(std::int64_t outer, const Shape& shape) {
+  kernels::Sample sample{outer, shape.rank(), {}};
+  std::copy(shape.begin(), shape.end(), sample.extents);
+  return sample;
+}
+
+kernels::SampleConstant constant_of(const void* data, const Shape& constant, const Shape& sample) {
+  kernels::SampleConstant result{data, {}};
+  const auto strides = ops::constant_strides(constant, sample);
+  std::copy(strides.begin(), strides.end(), result.strides);
+  return result;
+}
+
 }  // namespace
 
 PlanPtr plan(const ops::LayerNormalizationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
@@ -56,18 +70,21 @@ PlanPtr plan(const ops::AffineDesc& d, const ConstantsPtr& constants, const ops:
   const DType c = compute_type(d.dtype);
   const auto scale = constant_on_device(constants, 0, c, c, context);
   const auto offset = constant_on_device(constants, 1, c, c, context);
-  return make_plan([d, scale, offset, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-    check(kernels::affine(d.dtype, args.srcs[0], scale.get(), offset.get(), args.dst, d.outer, d.channels, d.inner,
-                          handle_of(stream)),
-          device, "affine kernel");
+  const auto of_scale = constant_of(scale.get(), d.scale, d.sample);
+  const auto of_offset = constant_of(offset.get(), d.offset, d.sample);
+  return make_plan([dtype = d.dtype, sample = sample_of(d.outer, d.sample), scale, offset, of_scale, of_offset,
+                    device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    check(kernels::affine(dtype, args.srcs[0], args.dst, sample, of_scale, of_offset, handle_of(stream)), device,
+          "affine kernel");
   });
 }
 
 PlanPtr plan(const ops::PReluDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
   const auto alpha = constant_on_device(constants, 0, d.dtype, compute_type(d.dtype), context);
-  return make_plan([d, alpha, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-    check(kernels::prelu(d.dtype, args.srcs[0], alpha.get(), args.dst, d.batch, d.length, handle_of(stream)), device,
-          "prelu kernel");
+  const auto of_alpha = constant_of(alpha.get(), d.alpha, d.sample);
+  return make_plan([dtype = d.dtype, sample = sample_of(d.outer, d.sample), alpha, of_alpha, device = context.device_index](
+                       CudaStream& stream, const ops::Args& args) {
+    check(kernels::prelu(dtype, args.srcs[0], args.dst, sample, of_alpha, handle_of(stream)), device, "prelu kernel");
   });
 }
 

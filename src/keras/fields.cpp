@@ -45,16 +45,41 @@ constexpr std::array<std::string_view, 34> kWithoutEffect{"name",
 
 std::string shown(const Json& value) { return core::escaped(value.dump(-1, ' ', true, Json::error_handler_t::replace), 64); }
 
-void flatten(const Json& value, std::vector<double>& into, const Fields& fields, const char* key) {
-  // Nesting is bounded by the JSON reader.
-  if (value.is_array()) {
-    for (const Json& inner : value) flatten(inner, into, fields, key);
-  } else if (value.is_number()) {
-    into.push_back(value.get<double>());
-  } else {
-    fields.fail_field(ErrorCode::value, key, core::concat("got ", shown(value), ", allowed a number or a list of numbers"));
+/// Nested lists of numbers; nesting is bounded by the rank of a shape.
+class NestedLists {
+ public:
+  NestedLists(const Json& value, const Fields& fields, const char* key) : fields_(fields), key_(key) {
+    for (const Json* inner = &value; inner->is_array(); inner = &inner->front()) {
+      if (shape_.size() == Shape::kMaxRank)
+        fields_.fail_field(ErrorCode::shape, key_, core::concat("has more than ", Shape::kMaxRank, " axes"));
+      shape_.push_back(static_cast<std::int64_t>(inner->size()));
+      if (inner->empty()) break;
+    }
+    take(value, 0);
   }
-}
+  [[nodiscard]] Tensor tensor() const { return Tensor::of<double>(numbers_, Shape(shape_)); }
+
+ private:
+  void take(const Json& value, std::size_t depth) {
+    if (depth < shape_.size()) {
+      if (!value.is_array() || static_cast<std::int64_t>(value.size()) != shape_[depth]) {
+        fields_.fail_field(ErrorCode::shape, key_,
+                           core::concat("has lists of different lengths: got ", shown(value), ", allowed ", shape_[depth],
+                                        " entries in each list of axis ", depth));
+      }
+      for (const Json& inner : value) take(inner, depth + 1);
+    } else if (value.is_number()) {
+      numbers_.push_back(value.get<double>());
+    } else {
+      fields_.fail_field(ErrorCode::value, key_, core::concat("got ", shown(value), ", allowed a number or a list of numbers"));
+    }
+  }
+
+  const Fields& fields_;
+  const char* key_;
+  std::vector<std::int64_t> shape_;
+  std::vector<double> numbers_;
+};
 
 }  // namespace
 
@@ -92,8 +117,10 @@ double Fields::number(const char* key, double fallback) const {
   if (!has(key)) return fallback;
   const Json& value = at(key);
   // Keras 2 wrote numpy scalars as arrays of one element.
-  const std::vector<double> numbers = value.is_object() ? this->numbers(key) : std::vector<double>{};
-  if (numbers.size() == 1) return numbers[0];
+  if (value.is_object()) {
+    const Tensor numbers = array(key);
+    if (numbers.shape().elements() == 1) return numbers.span<double>()[0];
+  }
   if (!value.is_number()) fail_field(ErrorCode::value, key, core::concat("got ", shown(value), ", allowed a number"));
   return value.get<double>();
 }
@@ -130,13 +157,11 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
   return result;
 }
 
-std::vector<double> Fields::numbers(const char* key) const {
+Tensor Fields::array(const char* key) const {
   const Json* value = &at(key);
   if (value->is_object() && value->contains("config")) value = &value->at("config");
   if (value->is_object() && value->contains("value")) value = &value->at("value");
-  std::vector<double> result;
-  flatten(*value, result, *this, key);
-  return result;
+  return NestedLists(*value, *this, key).tensor();
 }
 
 void Fields::expect_only(std::span<const std::string_view> read) const {

@@ -62,8 +62,8 @@ class Fields {
   [[nodiscard]] std::string string(const char* key, const std::string& fallback) const;
   /// An integer or a list of integers.
   [[nodiscard]] std::vector<int> axes(const char* key, std::vector<int> fallback) const;
-  /// A number, a list of numbers, or a serialized numpy array; flattened.
-  [[nodiscard]] std::vector<double> numbers(const char* key) const;
+  /// A number, nested lists of numbers, or a serialized numpy array: in float64, of its own shape.
+  [[nodiscard]] Tensor array(const char* key) const;
   [[nodiscard]] const std::string& layer() const { return layer_; }
   [[nodiscard]] const Reading& reading() const { return reading_; }
   [[noreturn]] void fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <lamella/shape.hpp>
 #include <numeric>
 #include <vector>
@@ -15,6 +16,11 @@ namespace lamella::model {
   std::vector<int> axes(static_cast<std::size_t>(sample.rank()));
   std::iota(axes.begin(), axes.end(), 0);
   return axes;
+}
+
+/// The shape of one number that broadcasts over the sample.
+[[nodiscard]] inline Shape all_ones(const Shape& sample) {
+  return Shape(std::vector<std::int64_t>(static_cast<std::size_t>(sample.rank()), 1));
 }
 
 /// Whether the axes, in ascending order, are the last ones.

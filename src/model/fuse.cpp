@@ -3,15 +3,13 @@
 #include <optional>
 #include <set>
 
-#include "model/graph.hpp"
+#include "model/fold.hpp"
 
 namespace lamella::model {
 namespace {
 
 /// Looks at a graph step by step; a step that was merged into another is marked and swept at the end.
 class Fuser {
-  using What = Recipe::What;
-
  public:
   Fuser(Graph& graph, ConstantsPool& pool)
       : graph_(graph),
@@ -75,71 +73,31 @@ class Fuser {
     merge(*producer, i);
   }
 
-  /// (x . K + b) * s + o  =  x . (K * s) + (b * s + o), column by column. Only where weights are not rounded to 16 bits first.
   bool fold_into_producer(std::size_t i) {
     const auto producer = sole_dense_before(i);
     if (!producer) return false;
-    const auto& affine = std::get<ops::AffineDesc>(graph_.steps[i].desc);
-    auto& dense = std::get<ops::DenseDesc>(graph_.steps[*producer].desc);
-    if (dense.dtype != affine.dtype || !wide(dense.dtype)) return false;
-    const bool per_unit = affine.channels == dense.units && affine.inner == 1;
-    if (!per_unit && affine.channels != 1) return false;
-    const ops::Constants& before = *graph_.steps[*producer].constants;
-    const ops::Constants& factors = *graph_.steps[i].constants;
-    const auto at = [&](const std::vector<double>& v, std::int64_t unit) {
-      return v[per_unit ? static_cast<std::size_t>(unit) : 0];
-    };
-    const DType dtype = dense.dtype;
-    const std::int64_t units = dense.units;
-    const auto kernel = pool_.computed({What::kernel_scaled, dtype, {before.values()[0], factors.values()[0]}}, [&] {
-      std::vector<double> values = numbers(before[0]);
-      const std::vector<double> scale = numbers(factors[0]);
-      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= at(scale, static_cast<std::int64_t>(k) % units);
-      return Tensor::of<double>(values, before[0].shape()).to(dtype);
-    });
-    const auto old_bias = dense.has_bias ? before.values()[1] : nullptr;
-    const auto bias = pool_.computed({What::bias_scaled, dtype, {old_bias, factors.values()[0], factors.values()[1]}}, [&] {
-      const std::vector<double> scale = numbers(factors[0]);
-      const std::vector<double> offset = numbers(factors[1]);
-      std::vector<double> values = old_bias ? numbers(*old_bias) : std::vector<double>(static_cast<std::size_t>(units), 0.0);
-      for (std::int64_t u = 0; u < units; ++u) {
-        auto& v = values[static_cast<std::size_t>(u)];
-        v = v * at(scale, u) + at(offset, u);
-      }
-      return Tensor::of<double>(values, Shape{units}).to(dtype);
-    });
+    const Step& step = graph_.steps[i];
+    Step& into = graph_.steps[*producer];
+    auto& dense = std::get<ops::DenseDesc>(into.desc);
+    const auto folded = folded_behind(dense, *into.constants, std::get<ops::AffineDesc>(step.desc), *step.constants, pool_);
+    if (!folded) return false;
     dense.has_bias = true;
-    graph_.steps[*producer].constants = pool_.get({kernel, bias});
+    into.constants = pool_.get(*folded);
     merge(*producer, i);
     return true;
   }
 
-  /// (x * s) . K + b  =  x . (s * K) + b, row by row; with an offset the sum would be rounded differently, so only without.
   void fold_into_consumer(std::size_t i) {
     const Step& step = graph_.steps[i];
     const std::size_t root = root_of(step.dst);
     if (readers_[root].size() != 1 || output_[root]) return;
-    const auto& affine = std::get<ops::AffineDesc>(step.desc);
     const std::size_t consumer_index = *readers_[root].begin();
     Step& consumer = graph_.steps[consumer_index];
-    auto* dense = std::get_if<ops::DenseDesc>(&consumer.desc);
-    if (dense == nullptr || dense->dtype != affine.dtype || !wide(dense->dtype) || root_of(consumer.srcs.at(0)) != root) return;
-    const bool per_input = affine.channels == dense->inputs && affine.inner == 1;
-    if (!per_input && affine.channels != 1) return;
-    const std::vector<double> scale = numbers((*step.constants)[0]);
-    const std::vector<double> offset = numbers((*step.constants)[1]);
-    if (std::any_of(offset.begin(), offset.end(), [](double o) { return o != 0.0; })) return;
-    const ops::Constants& before = *consumer.constants;
-    const std::int64_t units = dense->units;
-    const DType dtype = dense->dtype;
-    const auto kernel = pool_.computed({What::kernel_of_scaled, dtype, {before.values()[0], step.constants->values()[0]}}, [&] {
-      std::vector<double> values = numbers(before[0]);
-      for (std::size_t k = 0; k < values.size(); ++k) values[k] *= scale[per_input ? k / static_cast<std::size_t>(units) : 0];
-      return Tensor::of<double>(values, before[0].shape()).to(dtype);
-    });
-    ConstantsPool::Values constants = before.values();
-    constants[0] = kernel;
-    consumer.constants = pool_.get(constants);
+    const auto* dense = std::get_if<ops::DenseDesc>(&consumer.desc);
+    if (dense == nullptr || root_of(consumer.srcs.at(0)) != root) return;
+    const auto folded = folded_before(*dense, *consumer.constants, std::get<ops::AffineDesc>(step.desc), *step.constants, pool_);
+    if (!folded) return;
+    consumer.constants = pool_.get(*folded);
     consumer.srcs[0] = step.srcs[0];
     consumer.layers.insert(consumer.layers.begin(), step.layers.begin(), step.layers.end());
     drop(i);
@@ -172,12 +130,6 @@ class Fuser {
   }
 
   [[nodiscard]] std::size_t root_of(int value) const { return static_cast<std::size_t>(graph_.root(value)); }
-  static bool wide(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
-  static std::vector<double> numbers(const Tensor& tensor) {
-    const Tensor converted = tensor.to(DType::float64);
-    const auto span = converted.span<double>();
-    return {span.begin(), span.end()};
-  }
 
   Graph& graph_;
   ConstantsPool& pool_;

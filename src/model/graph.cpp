@@ -82,7 +82,7 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::RowwiseDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::LayerNormalizationDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::AffineDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::PReluDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::PReluDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::CombineDesc& d) {
                    d.dst = d.dst.with(0, times(d.dst[0], batch));
                    for (std::size_t k = 0; k < d.srcs.size(); ++k) {
@@ -116,8 +116,8 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           return width(d.dtype) * (Amount(n) + (d.kind == ActivationKind::Glu ? n / 2 : n));
                         },
                         [](const ops::LayerNormalizationDesc& d) { return width(d.dtype) * 2 * d.outer * d.length; },
-                        [](const ops::AffineDesc& d) { return width(d.dtype) * 2 * d.outer * d.channels * d.inner; },
-                        [](const ops::PReluDesc& d) { return width(d.dtype) * 2 * d.batch * d.length; },
+                        [](const ops::AffineDesc& d) { return width(d.dtype) * 2 * d.outer * d.sample.elements(); },
+                        [](const ops::PReluDesc& d) { return width(d.dtype) * 2 * d.outer * d.sample.elements(); },
                         [](const ops::CombineDesc& d) {
                           return width(d.dtype) *
                                  std::accumulate(d.srcs.begin(), d.srcs.end(), Amount(d.dst.elements()),
@@ -149,8 +149,8 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::ActivationDesc& d) { return Amount(d.elements); },
                  [](const ops::RowwiseDesc& d) { return Amount(4) * d.outer * d.length * d.inner; },
                  [](const ops::LayerNormalizationDesc& d) { return Amount(7) * d.outer * d.length; },
-                 [](const ops::AffineDesc& d) { return Amount(2) * d.outer * d.channels * d.inner; },
-                 [](const ops::PReluDesc& d) { return Amount(2) * d.batch * d.length; },
+                 [](const ops::AffineDesc& d) { return Amount(2) * d.outer * d.sample.elements(); },
+                 [](const ops::PReluDesc& d) { return Amount(2) * d.outer * d.sample.elements(); },
                  [](const ops::CombineDesc& d) { return Amount(d.dst.elements()) * static_cast<std::int64_t>(d.srcs.size()); },
                  [](const ops::ReduceDesc& d) { return Amount(d.outer) * d.length * d.inner; },
                  [](const ops::ConcatDesc&) { return Amount(0); },

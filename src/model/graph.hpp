@@ -45,21 +45,22 @@ struct Graph {
 };
 
 /// How a constant is computed: what it is, and all that it depends on. The tensors are its identity, so it owns them; numbers and
-/// shapes count by value.
+/// shapes count by value. Constants broadcast: few need to know the input's shape.
 struct Recipe {
   enum class What {
-    batch_scale,   ///< of gamma (or null), moving variance; epsilon
-    batch_offset,  ///< of gamma (or null), moving variance, moving mean, beta (or null); epsilon
-    given,         ///< the numbers themselves
-    operand,       ///< the one source, in its own shape
-    mean,          ///< of mean, spread over `sample`; so the next four
-    minus_mean,
-    deviation,
-    reciprocal,
+    batch_scale,       ///< of gamma (or null), moving variance; epsilon
+    batch_offset,      ///< of gamma (or null), moving variance, moving mean, beta (or null); epsilon
+    number,            ///< the number itself
+    rounded,           ///< of a value, to a layer's compute type, which is `dtype`; so the next three
+    minus_mean,        ///< of mean
+    deviation,         ///< of variance
+    reciprocal,        ///< of variance: 1 / deviation
+    given,             ///< the numbers themselves
+    operand,           ///< the one source, in its own shape
     broadcast,         ///< of a weight, broadcast to `sample`
     arranged,          ///< of a kernel, its axes in the order of `numbers`; `sample` is the matrix that they make
-    kernel_scaled,     ///< of kernel, scale of each unit
-    kernel_of_scaled,  ///< of kernel, scale of each input
+    kernel_scaled,     ///< of kernel, scale of each unit; whether it may be also of bias (or null) and offset
+    kernel_of_scaled,  ///< of kernel, scale of each input; whether it may be also of bias (or null)
     bias_scaled,       ///< of bias (or null), scale, offset
   };
   What what;
@@ -72,6 +73,7 @@ struct Recipe {
     return all(a) < all(b);
   }
 };
+
 [[nodiscard]] inline std::vector<std::uint64_t> bits_of(std::span<const double> numbers) {
   std::vector<std::uint64_t> bits;
   for (const double number : numbers) bits.push_back(std::bit_cast<std::uint64_t>(number));
@@ -114,7 +116,7 @@ class ConstantsPool {
 /// The sample shapes that the outputs of each node of `spec` have; none from the node on that cannot be lowered.
 [[nodiscard]] std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes);
 
-/// Folds affine steps into Dense where that changes rounding only, and attaches activations to the Dense before them.
+/// Folds affine steps into Dense where that changes rounding only (fold.hpp), and attaches activations to the Dense before them.
 void fuse(Graph& graph, ConstantsPool& pool);
 
 /// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an

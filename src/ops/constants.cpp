@@ -2,9 +2,15 @@
 #include "ops/constants.hpp"
 
 #include "core/check.hpp"
+#include "ops/broadcast.hpp"
 
 namespace lamella::ops {
 namespace {
+
+std::int64_t spread(const Shape& constant, const Shape& sample) {
+  LAMELLA_ASSERT(broadcasts(constant, sample), "a constant of shape ", to_string(constant), " for a sample ", to_string(sample));
+  return constant.elements();
+}
 
 /// The elements that each constant has, in order.
 struct Sizes {
@@ -16,8 +22,10 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const LayerNormalizationDesc& d) const {
     return std::vector(static_cast<std::size_t>(d.has_gamma) + static_cast<std::size_t>(d.has_beta), d.length);
   }
-  std::vector<std::int64_t> operator()(const AffineDesc& d) const { return {d.channels, d.channels}; }
-  std::vector<std::int64_t> operator()(const PReluDesc& d) const { return {d.length}; }
+  std::vector<std::int64_t> operator()(const AffineDesc& d) const {
+    return {spread(d.scale, d.sample), spread(d.offset, d.sample)};
+  }
+  std::vector<std::int64_t> operator()(const PReluDesc& d) const { return {spread(d.alpha, d.sample)}; }
   std::vector<std::int64_t> operator()(const ActivationDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const RowwiseDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const CombineDesc& d) const {

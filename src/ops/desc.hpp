@@ -57,18 +57,21 @@ struct LayerNormalizationDesc {
   NormalizationKind kind = NormalizationKind::standard;
   DType dtype = DType::float32;
 };
-/// dst[o, c, i] = src[o, c, i] * scale[c] + offset[c], computed in float32 or wider. Constants: scale, offset, (channels,) each.
-/// In place is legal.
+/// dst = src * scale + offset over src[outer, sample...], computed in float32 or wider. Constants: scale, offset, of these
+/// shapes, which broadcast over the sample (ops/broadcast.hpp). In place is legal.
 struct AffineDesc {
   std::int64_t outer = 0;
-  std::int64_t channels = 0;
-  std::int64_t inner = 1;
+  Shape sample;
+  Shape scale;
+  Shape offset;
   DType dtype = DType::float32;
 };
-/// dst[b, i] = relu(x) - alpha[i] * relu(-x) with x = src[b, i]. Constant: alpha, (length,). In place is legal.
+/// dst = relu(x) - alpha * relu(-x) with x of src[outer, sample...]. Constant: alpha, of this shape, which broadcasts over the
+/// sample (ops/broadcast.hpp). In place is legal.
 struct PReluDesc {
-  std::int64_t batch = 0;
-  std::int64_t length = 0;
+  std::int64_t outer = 0;
+  Shape sample;
+  Shape alpha;
   DType dtype = DType::float32;
 };
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };

@@ -94,9 +94,31 @@ class Draw:
             axes = self.axes(len(shape)) if fixed and self.chance(0.4) else -1
             return L.LayerNormalization(axis=axes, center=self.chance(0.8), scale=self.chance(0.8), epsilon=self.pick((1e-3, 1e-2)), **self.dtype())
         if kind == 2 or not shape[-1]:
-            return L.Rescaling(self.pick((0.5, 2.0, -1.0, 1 / 3)), offset=self.pick((0.0, 0.25, -1.0)))
+            return self.rescaling(shape)
+        if fixed and self.chance(0.4):
+            return self.spread_normalization(shape)
         d = shape[-1]
         return L.Normalization(mean=self.rng.normal(0, 1, d).tolist(), variance=self.rng.uniform(0.3, 3, d).tolist(), invert=self.chance(0.3))
+
+    def rescaling(self, shape):
+        if None not in shape and self.chance(0.4):
+            return L.Rescaling(self.broadcast(shape), offset=self.broadcast(shape) if self.chance(0.6) else 0.0)
+        if self.policy == "float32" and self.chance(0.2):  # there and back: a fold that looks at one of them alone overflows
+            units = self.pick(UNITS)
+            up, down = self.pick(((1e25, 1e-25), (1e-25, 1e25), (1e15, 1e-15), (1e-18, 1e18)))
+            return keras.Sequential([L.Rescaling(up), L.Dense(units), L.Rescaling(down)])
+        return L.Rescaling(self.pick((0.5, 2.0, -1.0, 1 / 3)), offset=self.pick((0.0, 0.25, -1.0)))
+
+    def broadcast(self, shape):
+        """Numbers of a shape that broadcasts over a sample."""
+        extents = [d if self.chance(0.5) else 1 for d in shape][self.rng.integers(0, len(shape)):]
+        return self.rng.uniform(-2, 2, extents).tolist()
+
+    def spread_normalization(self, shape):
+        axes = self.axes(len(shape))
+        extents = [shape[a - 1] if self.chance(0.7) else 1 for a in axes][self.rng.integers(0, len(axes) + 1):]
+        mean, variance = self.rng.normal(0, 1, extents), self.rng.uniform(0.3, 3, extents)
+        return L.Normalization(axis=axes, mean=mean.tolist(), variance=variance.tolist(), invert=self.chance(0.3))
 
     def identity(self, shape):
         kinds = [lambda: L.Dropout(0.3), lambda: L.GaussianNoise(0.2), lambda: L.GaussianDropout(0.2), lambda: L.AlphaDropout(0.2),

@@ -146,29 +146,6 @@ TEST(InnerProductsTest, MultipliesEveryRowWithEveryRow) {
               testing::IsEmpty());
 }
 
-TEST(AffineTest, ScalesAndShiftsTheMiddleAxis) {
-  for (const DType dtype : kFloating) {
-    for (const std::int64_t inner : {1, 5}) {
-      const auto x = rounded(random_values(static_cast<std::size_t>(7 * 31 * inner), 1), dtype);
-      const auto scale = rounded(random_values(31, 2), DType::float32);
-      const auto offset = rounded(random_values(31, 3), DType::float32);
-      std::vector<double> want(x.size());
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const std::size_t c = i / static_cast<std::size_t>(inner) % 31;
-        want[i] = x[i] * scale[c] + offset[c];
-      }
-      expect_near(run(ops::AffineDesc{7, 31, inner, dtype}, constants_of({scale, offset}), sources({x}, dtype), dtype, x.size()),
-                  want, dtype, 1, 10);
-    }
-  }
-}
-
-TEST(PReluTest, HasASlopeForEachElementOfTheSample) {
-  const auto y = run(ops::PReluDesc{2, 3, DType::float32}, constants_of({{0.5, 0.25, -1.0}}),
-                     sources({{-2, -2, -2, 4, 0, 1}}, DType::float32), DType::float32, 6);
-  EXPECT_THAT(y, testing::ElementsAre(-1, -0.5, 2, 4, 0, 1));
-}
-
 std::vector<double> combined(ops::CombineKind kind, const Shape& dst, const std::vector<Shape>& shapes,
                              const std::vector<std::vector<double>>& srcs) {
   return run(ops::CombineDesc{kind, dst, shapes, DType::float32}, constants_of({}), sources(srcs, DType::float32), DType::float32,
@@ -278,7 +255,7 @@ TEST(CastTest, RoundsToNearestEven) {
 TEST(DeviceOpsTest, RefuseIntegersInWords) {
   const std::vector<std::pair<ops::Desc, std::size_t>> descs{
       {ops::ActivationDesc{1, {}, DType::int8}, 0},        {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
-      {ops::AffineDesc{1, 1, 1, DType::uint8}, 2},         {ops::PReluDesc{1, 1, DType::int8}, 1},
+      {ops::AffineDesc{1, {}, {}, {}, DType::uint8}, 2},   {ops::PReluDesc{1, {}, {}, DType::int8}, 1},
       {ops::CombineDesc{{}, {1}, {{1}}, DType::int32}, 0}, {ops::ReduceDesc{{}, 1, 1, 1, DType::int8}, 0}};
   for (const auto& [desc, constants] : descs) {
     try {
@@ -311,8 +288,9 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, ops::NormalizationKind::standard, f}, {7, 7}},
       {ops::LayerNormalizationDesc{2, 7, 1e-3, false, true, ops::NormalizationKind::standard, f}, {7}},
       {ops::LayerNormalizationDesc{2, 7, 1e-3, false, false, ops::NormalizationKind::standard, f}, {}},
-      {ops::AffineDesc{2, 3, 5, f}, {3, 3}},
-      {ops::PReluDesc{2, 7, f}, {7}},
+      {ops::AffineDesc{2, {3, 5}, {3, 1}, {3, 5}, f}, {3, 15}},
+      {ops::AffineDesc{2, {}, {}, {}, f}, {1, 1}},
+      {ops::PReluDesc{2, {7, 2}, {7, 1}, f}, {7}},
       {ops::ActivationDesc{7, activation("relu"), f}, {}},
       {ops::RowwiseDesc{ActivationKind::Softmax, 2, 3, 1, f}, {}},
       {ops::CombineDesc{ops::CombineKind::add, {7}, {{7}, {7}}, f}, {}},

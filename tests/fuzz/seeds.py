@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeds for the fuzz targets, taken from the fixtures: seeds.py OUT. Python's standard library is enough."""
 import pathlib
+import random
 import struct
 import sys
 import zipfile
@@ -36,6 +37,8 @@ def seeds():
             yield "npy", f"{path.parent.name}-{path.stem}", path.read_bytes()
     for number in range(64):
         yield "api", str(number), bytes((number * 37 + i * i * 11) % 251 for i in range(200))
+        luck = random.Random(number)
+        yield "layers", str(number), bytes(byte for _ in range(128) for byte in (luck.randrange(256), 0))  # numbers of two bytes
 
 
 def main():

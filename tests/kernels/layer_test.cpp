@@ -170,7 +170,8 @@ void check_affine(DType dtype, std::int64_t outer, std::int64_t channels, std::i
   Buffer offsets(offset, compute, aligned);
   Buffer fresh(static_cast<std::int64_t>(x.size()), dtype, aligned);
   Buffer& dst = in_place ? src : fresh;
-  ASSERT_EQ(kernels::affine(dtype, src.data(), scales.data(), offsets.data(), dst.data(), outer, channels, inner, nullptr),
+  const kernels::Sample sample{outer, inner == 1 ? 1 : 2, {channels, inner}};
+  ASSERT_EQ(kernels::affine(dtype, src.data(), dst.data(), sample, {scales.data(), {1, 0}}, {offsets.data(), {1, 0}}, nullptr),
             cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -197,6 +198,63 @@ TEST(AffineKernelTest, IsRightInAnyShape) {
   }
 }
 
+TEST(AffineKernelTest, BroadcastsEachConstantOverTheAxesThatItDoesNotHave) {
+  struct Case {
+    kernels::Sample sample;
+    std::vector<std::int64_t> scale, offset;  // strides
+  };
+  const std::vector<Case> cases{
+      {{37, 0, {}}, {}, {}},                                // one number for all
+      {{5, 1, {33}}, {0}, {1}},                             // one scale, an offset a column
+      {{5, 1, {33}}, {1}, {0}},                             //
+      {{2, 2, {3, 33}}, {33, 1}, {0, 0}},                   // along rows and not
+      {{2, 2, {3, 33}}, {1, 0}, {0, 1}},                    //
+      {{2, 3, {3, 4, 9}}, {4, 1, 0}, {4, 1, 0}},            // rows of several axes
+      {{2, 4, {3, 4, 5, 2}}, {10, 0, 2, 1}, {0, 1, 0, 0}},  //
+  };
+  for (const DType dtype : kFloating) {
+    for (const Case& c : cases) {
+      std::int64_t sample = 1;
+      for (int axis = 0; axis < c.sample.axes; ++axis) sample *= c.sample.extents[axis];
+      const std::vector<double> x = random_values(c.sample.outer * sample, 31, dtype);
+      kernels::SampleConstant constants[2];
+      std::vector<double> values[2];
+      for (int n = 0; n < 2; ++n) {
+        values[n] = random_values(sample, static_cast<unsigned>(32 + n), compute_of(dtype));
+        const auto& strides = n == 0 ? c.scale : c.offset;
+        std::copy(strides.begin(), strides.end(), constants[n].strides);
+      }
+      const auto at = [&](int n, std::size_t i) {
+        std::int64_t rest = static_cast<std::int64_t>(i);
+        std::int64_t index = 0;
+        for (int axis = c.sample.axes - 1; axis >= 0; --axis) {
+          index += rest % c.sample.extents[axis] * constants[n].strides[axis];
+          rest /= c.sample.extents[axis];
+        }
+        return values[n][static_cast<std::size_t>(index)];
+      };
+      for (const bool aligned : {true, false}) {
+        Buffer src(x, dtype, aligned);
+        Buffer scales(values[0], compute_of(dtype), aligned);
+        Buffer offsets(values[1], compute_of(dtype), aligned);
+        Buffer dst(static_cast<std::int64_t>(x.size()), dtype, aligned);
+        constants[0].data = scales.data();
+        constants[1].data = offsets.data();
+        ASSERT_EQ(kernels::affine(dtype, src.data(), dst.data(), c.sample, constants[0], constants[1], nullptr), cudaSuccess);
+        EXPECT_TRUE(dst.guarded());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          double wanted = x[i] * at(0, i) + at(1, i);
+          if (compute_of(dtype) == DType::float32) {
+            const float product = static_cast<float>(x[i]) * static_cast<float>(at(0, i));
+            wanted = static_cast<double>(product + static_cast<float>(at(1, i)));
+          }
+          ASSERT_TRUE(is_rounded(dst[i], wanted, dtype, 0)) << name(dtype) << " case " << &c - cases.data() << " at " << i;
+        }
+      }
+    }
+  }
+}
+
 // ---- prelu ----
 
 void check_prelu(DType dtype, std::int64_t batch, std::int64_t length, bool aligned, bool in_place) {
@@ -207,7 +265,7 @@ void check_prelu(DType dtype, std::int64_t batch, std::int64_t length, bool alig
   Buffer alphas(alpha, compute, aligned);
   Buffer fresh(static_cast<std::int64_t>(x.size()), dtype, aligned);
   Buffer& dst = in_place ? src : fresh;
-  ASSERT_EQ(kernels::prelu(dtype, src.data(), alphas.data(), dst.data(), batch, length, nullptr), cudaSuccess);
+  ASSERT_EQ(kernels::prelu(dtype, src.data(), dst.data(), {batch, 1, {length}}, {alphas.data(), {1}}, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double exact = x[i] > 0 ? x[i] : alpha[i % static_cast<std::size_t>(length)] * x[i];
@@ -230,7 +288,7 @@ TEST(PReluKernelTest, PassesNaNOn) {
   Buffer src({kNaN, 1.0}, DType::float32);
   Buffer alpha({0.5, 0.5}, DType::float32);
   Buffer dst(2, DType::float32);
-  ASSERT_EQ(kernels::prelu(DType::float32, src.data(), alpha.data(), dst.data(), 1, 2, nullptr), cudaSuccess);
+  ASSERT_EQ(kernels::prelu(DType::float32, src.data(), dst.data(), {1, 1, {2}}, {alpha.data(), {1}}, nullptr), cudaSuccess);
   EXPECT_TRUE(std::isnan(dst[0]));
   EXPECT_EQ(dst[1], 1.0);
 }

@@ -2,6 +2,7 @@
 // Which constants a layer gets: its own, however it is called, and for no longer than somebody needs them.
 #include "model/graph.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -27,12 +28,16 @@ std::vector<double> as_doubles(const Tensor& tensor) {
   return {wide.span<double>().begin(), wide.span<double>().end()};
 }
 
+std::shared_ptr<const Tensor> numbers(const std::vector<double>& values) {
+  return std::make_shared<const Tensor>(Tensor::of<double>(values, {static_cast<std::int64_t>(values.size())}));
+}
+
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all{
       {"Rescaling",
        [](SpecBuilder& b, core::ValueRef& x, std::int64_t units, std::vector<double>& y) {
-         core::RescalingParams params{as_doubles(*b.random({units})), as_doubles(*b.random({units}))};
-         for (std::size_t i = 0; i < y.size(); ++i) y[i] = y[i] * params.scale[i] + params.offset[i];
+         const core::RescalingParams params{b.random({units}), b.random({units})};
+         for (std::size_t i = 0; i < y.size(); ++i) y[i] = y[i] * as_doubles(*params.scale)[i] + as_doubles(*params.offset)[i];
          x = b.add("Rescaling", params, {x}, {});
        }},
       {"PReLU",
@@ -124,12 +129,12 @@ TEST(ConstantsTest, PathsSpeltAlikeMayHaveConstantsOfDifferentSizes) {
   SpecBuilder inner;
   core::ValueRef in = inner.input({kUnits});
   inner.path = "a/b";
-  in = inner.add("Rescaling", core::RescalingParams{{2.0}, {0.0}}, {in}, {});
+  in = inner.add("Rescaling", core::RescalingParams{numbers({2.0}), numbers({0.0})}, {in}, {});
   SpecBuilder outer;
   core::ValueRef out = outer.input({kUnits});
   out = outer.add("Functional", core::NestedParams{inner.build({in})}, {out}, {});
   outer.path = "a/b";
-  out = outer.add("Rescaling", core::RescalingParams{std::vector<double>(kUnits, 3.0), {1.0}}, {out}, {});
+  out = outer.add("Rescaling", core::RescalingParams{numbers(std::vector<double>(kUnits, 3.0)), numbers({1.0})}, {out}, {});
   Tensor x({2, kUnits});
   std::vector<double> truth;
   for (float& v : x.span<float>()) truth.push_back(static_cast<double>(v = static_cast<float>(truth.size() % 7)) * 6 + 1);
@@ -165,15 +170,15 @@ TEST(ConstantsPoolTest, TellsConstantsApartByTheirTensorsAndTheBitsOfTheirNumber
   };
   const auto a = std::make_shared<const Tensor>(Tensor::zeros({1}));
   const auto b = std::make_shared<const Tensor>(Tensor::zeros({1}));
-  const auto nan = model::bits_of(std::array{std::nan("")});
-  const auto one = model::bits_of(std::array{1.0});
+  const auto nan = std::bit_cast<std::uint64_t>(std::nan(""));
+  const auto one = std::bit_cast<std::uint64_t>(1.0);
   std::vector<std::shared_ptr<const Tensor>> kept;
   for (int round = 0; round < 2; ++round) {
     for (const auto& source : {a, b, std::shared_ptr<const Tensor>()}) {
-      for (const auto& numbers : {nan, one}) {
-        for (const What what : {What::mean, What::deviation}) {
+      for (const std::uint64_t number : {nan, one}) {
+        for (const What what : {What::minus_mean, What::deviation}) {
           for (const DType dtype : {DType::float32, DType::float64})
-            kept.push_back(pool.computed({what, dtype, {source}, numbers}, make));
+            kept.push_back(pool.computed({what, dtype, {source}, {number}}, make));
         }
       }
     }
@@ -215,6 +220,81 @@ TEST(ConstantsTest, OfOneLengthLeaveWithItsProgram) {
   const long before = alpha.use_count();
   for (std::int64_t length = 1; length <= 300; ++length) static_cast<void>(model.predict(Tensor::zeros({1, length, 4})));
   EXPECT_LT(alpha.use_count(), before + 100) << "each set of constants keeps the weights that it was made of";
+}
+
+TEST(ConstantsTest, StayAsSmallAsTheyAreInTheFile) {
+  constexpr std::int64_t kMany = std::int64_t{1} << 40;
+  SpecBuilder b;
+  core::ValueRef x = b.input({3, kMany});
+  x = b.add("PReLU", core::PReluParams{}, {x}, {{"alpha", b.random({3, 1})}});
+  x = b.add("Rescaling", core::RescalingParams{numbers({0.5}), numbers({1.0})}, {x}, {});
+  x = b.add("Normalization", core::NormalizationParams{{1, 2}}, {x}, {{"mean", numbers({1.0})}, {"variance", numbers({2.0})}});
+  x = b.add("Normalization", core::NormalizationParams{{1}}, {x}, {{"mean", b.random({3})}, {"variance", b.random({3}, 1, 2)}});
+  x = b.add("BatchNormalization", core::BatchNormalizationParams{.axis = 1, .center = false, .scale = false}, {x},
+            {{"moving_mean", b.random({3})}, {"moving_variance", b.random({3}, 1, 2)}});
+  model::ConstantsPool pool;
+  const model::Graph graph = model::lower(*b.build({x}), {{3, kMany}}, kCpu, pool);
+  ASSERT_EQ(graph.steps.size(), 7U);
+  for (const model::Step& step : graph.steps) {
+    for (const auto& value : step.constants->values()) EXPECT_LE(value->shape().elements(), 3);
+    EXPECT_NO_THROW(ops::expect_constants(step.desc, *step.constants));
+  }
+}
+
+TEST(ConstantsTest, AreNotComputedWhereOnlyShapesAreAskedFor) {
+  SpecBuilder b;
+  core::ValueRef x = b.input({5});
+  for (const Kind& kind : kinds()) {
+    std::vector<double> truth(5);
+    kind.add(b, x, 5, truth);
+  }
+  const auto spec = b.build({x});
+  std::vector<long> before;
+  for (const auto& layer : spec->layers) {
+    for (const core::Weight& w : layer->weights) before.push_back(w.value.use_count());
+  }
+  const auto shapes = model::node_shapes(*spec, {Shape{5}});
+  EXPECT_EQ(shapes.back(), std::vector<Shape>{Shape{5}});
+  std::vector<long> after;
+  for (const auto& layer : spec->layers) {
+    for (const core::Weight& w : layer->weights) after.push_back(w.value.use_count());
+  }
+  EXPECT_EQ(after, before);
+}
+
+/// What is said about a layer that does not fit an input of (None, 4, 3).
+std::string refusal(const char* class_name, core::LayerParams params, std::vector<core::Weight> weights) {
+  SpecBuilder b;
+  const core::ValueRef x = b.input({4, 3});
+  const auto spec = b.build({b.add(class_name, std::move(params), {x}, std::move(weights))});
+  try {
+    const Model model(spec, kCpu);
+  } catch (const ArgumentError& error) {
+    EXPECT_EQ(error.code(), ErrorCode::shape);
+    return error.what();
+  }
+  ADD_FAILURE() << "accepted";
+  return {};
+}
+
+TEST(ConstantsTest, ThatDoNotBroadcastOverTheInputAreRefusedByName) {
+  SpecBuilder b;
+  const auto rescaling = [&](const Shape& scale) {
+    return refusal("Rescaling", core::RescalingParams{b.random(scale), numbers({0.0})}, {});
+  };
+  using testing::HasSubstr;
+  for (const Shape& shape : {Shape{4}, Shape{2}, Shape{3, 4}, Shape{2, 4, 3}, Shape{1, 1, 4, 3}, Shape{4, 4}}) {
+    EXPECT_THAT(rescaling(shape), HasSubstr(core::concat("'Rescaling_1' scale: has shape ", to_string(shape))))
+        << to_string(shape);
+  }
+  const auto normalization = [&](const Shape& mean) {
+    return refusal("Normalization", core::NormalizationParams{{1, 1}},
+                   {{"mean", b.random(mean)}, {"variance", b.random({4}, 1, 2)}});
+  };
+  for (const Shape& shape : {Shape{3}, Shape{4, 4}, Shape{5}}) {
+    EXPECT_THAT(normalization(shape), HasSubstr(core::concat("mean has shape ", to_string(shape)))) << to_string(shape);
+  }
+  EXPECT_THAT(refusal("PReLU", core::PReluParams{}, {{"alpha", b.random({3})}}), HasSubstr("alpha has shape"));
 }
 
 }  // namespace

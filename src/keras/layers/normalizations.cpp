@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalizations and Rescaling.
+#include <array>
+
 #include "keras/layers/parsers.hpp"
 
 namespace lamella::keras {
@@ -56,10 +58,12 @@ ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Readi
 
 ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"scale", "offset"});
-  core::RescalingParams params;
-  if (f.has("scale")) params.scale = f.numbers("scale");
-  if (f.has("offset")) params.offset = f.numbers("offset");
-  if (params.scale.empty() || params.offset.empty()) f.fail_field(ErrorCode::value, "scale, offset", "hold no number");
+  const auto numbers = [&](const char* key, double fallback) {
+    Tensor value = f.has(key) ? f.array(key) : Tensor::of<double>(std::array{fallback}, Shape{});
+    if (value.shape().elements() == 0) f.fail_field(ErrorCode::value, key, "holds no number");
+    return std::make_shared<const Tensor>(std::move(value));
+  };
+  const core::RescalingParams params{numbers("scale", 1.0), numbers("offset", 0.0)};
   return {params, {}, {}, {}};
 }
 

@@ -71,13 +71,8 @@ bool keras_module(std::string_view module) {
   return false;
 }
 
-void add_given_statistics(const Fields& f, const std::vector<int>& axes, core::LayerSpec& spec) {
-  static_cast<void>(axes);
-  for (const char* name : {"mean", "variance"}) {
-    const std::vector<double> values = f.numbers(name);
-    spec.weights.push_back(
-        {name, std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}))});
-  }
+void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
+  for (const char* name : {"mean", "variance"}) spec.weights.push_back({name, std::make_shared<const Tensor>(f.array(name))});
 }
 
 }  // namespace
@@ -138,9 +133,7 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
     tree->weights.push_back(name);
     tree->trainable.push_back(by_nature && trainable);
   }
-  if (const auto* norm = std::get_if<core::NormalizationParams>(&spec.params); norm != nullptr && tree->weights.empty()) {
-    add_given_statistics(fields, norm->axes, spec);
-  }
+  if (std::holds_alternative<core::NormalizationParams>(spec.params) && tree->weights.empty()) add_given_statistics(fields, spec);
   return tree;
 }
 

@@ -5,6 +5,7 @@
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 #include "model/lower/weights.hpp"
+#include "ops/broadcast.hpp"
 
 namespace lamella::model {
 
@@ -40,13 +41,11 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   const Shape sample = at(src).sample;
   const std::shared_ptr<const Tensor>& alpha = weight(spec, "alpha");
   const Shape shape = alpha->shape();
-  const bool fits = shape.rank() == sample.rank() && broadcasts(shape, sample);
-  LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "': alpha has shape ", to_string(shape), ", its input needs ",
-                  to_string(sample), " or 1 where shared");
-  const auto expanded = constant(spec, {.what = Recipe::What::broadcast, .sources = {alpha}, .sample = extents_of(sample)},
-                                 [&] { return broadcast(numbers(*alpha), shape, sample); });
+  LAMELLA_EXPECTS(ops::broadcasts(shape, sample), shape, "layer '", core::escaped(spec.path), "': alpha has shape ",
+                  to_string(shape), ", its input needs ", to_string(sample), " or 1 where shared");
+  const ops::Broadcast over = ops::collapsed(sample, {shape});
   const DType dtype = at(src).dtype;
-  return add_step(ops::PReluDesc{1, sample.elements(), dtype}, {src}, sample, dtype, spec.path, {expanded});
+  return add_step(ops::PReluDesc{over.outer, over.sample, over.constants[0], dtype}, {src}, sample, dtype, spec.path, {alpha});
 }
 
 }  // namespace lamella::model

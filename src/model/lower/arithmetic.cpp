@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 #include "model/lower/weights.hpp"
 
@@ -85,14 +86,15 @@ std::shared_ptr<const Tensor> Lowering::line_constant(const std::vector<double>&
   const auto size = static_cast<std::int64_t>(values.size());
   const DType wide = dtype == DType::float64 ? DType::float64 : DType::float32;
   const Recipe recipe{.what = Recipe::What::given, .dtype = wide, .numbers = bits_of(values), .sample = {size}};
-  return pool_.computed(recipe, [&] { return Tensor::of<double>(values, Shape{size}).to(wide); });
+  return pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] { return Tensor::of<double>(values, Shape{size}).to(wide); });
 }
 
 int Lowering::with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number) {
   const Value from = at(src);
   if (const auto line = line_of(params, number)) {
-    return affine(spec.path, src, 1, from.sample.elements(),
-                  {line_constant({line->scale}, from.dtype), line_constant({line->offset}, from.dtype)});
+    const Shape one = all_ones(from.sample);
+    return affine(spec.path, src, {line_constant({line->scale}, from.dtype), one},
+                  {line_constant({line->offset}, from.dtype), one});
   }
   const auto function = std::isnan(number) ? std::nullopt : function_of(params, number);
   return function ? activation(spec.path, *function, {}, src) : with_array(spec, params, src);
@@ -129,7 +131,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
       scales.push_back(line.scale);
       offsets.push_back(line.offset);
     }
-    return affine(spec.path, src, shape.elements(), 1, {line_constant(scales, from.dtype), line_constant(offsets, from.dtype)});
+    return affine(spec.path, src, {line_constant(scales, from.dtype), shape}, {line_constant(offsets, from.dtype), shape});
   }
   const Shape sample(result);
   ops::CombineDesc desc{static_cast<ops::CombineKind>(params.kind),
@@ -139,7 +141,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
                         params.constant_first ? 0 : 1};
   desc.srcs.insert(desc.srcs.begin() + desc.constant, shape.prepended(1));
   const Recipe recipe{.what = Recipe::What::operand, .dtype = from.dtype, .sources = {params.constant}};
-  const auto stored = pool_.computed(recipe, [&] { return params.constant->to(from.dtype); });
+  const auto stored = pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] { return params.constant->to(from.dtype); });
   return add_step(desc, {src}, sample, from.dtype, spec.path, {stored});
 }
 

@@ -31,20 +31,6 @@ DType Lowering::compute(const core::LayerSpec& spec, const std::vector<int>& src
   return result;
 }
 
-std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Recipe recipe,
-                                                 const std::function<std::vector<double>()>& make) {
-  recipe.dtype = compute(spec) == DType::float64 ? DType::float64 : DType::float32;
-  return pool_.computed(recipe, [&] {
-    const std::vector<double> values = make();
-    return Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(recipe.dtype);
-  });
-}
-
-std::shared_ptr<const Tensor> Lowering::filled(const core::LayerSpec& spec, double number, std::int64_t count) {
-  return constant(spec, {.what = Recipe::What::given, .numbers = bits_of({&number, 1}), .sample = {count}},
-                  [&] { return std::vector<double>(static_cast<std::size_t>(count), number); });
-}
-
 namespace {
 
 /// What a layer does with the mask that Masking, or an Embedding, attached to its input. Where versions of Keras disagree, the

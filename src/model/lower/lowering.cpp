@@ -5,7 +5,7 @@
 
 namespace lamella::model {
 
-Lowering::Lowering(const Options& options, ConstantsPool& pool) : options_(options), pool_(pool) {}
+Lowering::Lowering(const Options& options, ConstantsPool* pool) : options_(options), pool_(pool) {}
 
 int Lowering::add_value(const Shape& sample, DType dtype) {
   const int id = static_cast<int>(graph_.values.size());
@@ -16,7 +16,7 @@ int Lowering::add_value(const Shape& sample, DType dtype) {
 int Lowering::add_step(ops::Desc desc, std::vector<int> srcs, const Shape& sample, DType dtype, const std::string& layer,
                        const ConstantsPool::Values& constants) {
   const int dst = add_value(sample, dtype);
-  graph_.steps.push_back({std::move(desc), std::move(srcs), dst, {layer}, pool_.get(constants)});
+  graph_.steps.push_back({std::move(desc), std::move(srcs), dst, {layer}, pool_ == nullptr ? nullptr : pool_->get(constants)});
   return dst;
 }
 
@@ -120,14 +120,13 @@ DType input_dtype(const core::InputParams& input, const Options& options) {
 }
 
 Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {
-  Lowering lowering(options, pool);
+  Lowering lowering(options, &pool);
   return lowering.finish(lowering.model(spec, add_inputs(lowering, spec, sample_shapes, options)));
 }
 
 std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes) {
   const Options options;
-  ConstantsPool pool;
-  Lowering lowering(options, pool);
+  Lowering lowering(options, nullptr);
   std::vector<std::vector<int>> results(spec.nodes.size());
   try {
     lowering.nodes(spec, add_inputs(lowering, spec, sample_shapes, options), results);

@@ -21,7 +21,8 @@ namespace lamella::model {
 /// for each kind of layer.
 class Lowering {
  public:
-  Lowering(const Options& options, ConstantsPool& pool);
+  /// Without a pool, shapes alone are inferred: steps have no constants.
+  Lowering(const Options& options, ConstantsPool* pool);
 
   int add_input(const Shape& sample, DType dtype) {
     graph_.inputs.push_back(add_value(sample, dtype));
@@ -91,13 +92,19 @@ class Lowering {
   int stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs);
   int reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   int slice(const core::LayerSpec& spec, const core::SliceParams& params, int src);
-  /// One affine step; `constants` are scale and offset.
-  int affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner, const ConstantsPool::Values& constants);
-  /// A constant of numbers that `make` computes by `recipe`, in float32, or float64 for float64 layers; sets the recipe's dtype.
-  /// `count` times the same number.
-  std::shared_ptr<const Tensor> filled(const core::LayerSpec& spec, double number, std::int64_t count);
-  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, Recipe recipe,
+  /// A constant of an element-wise step, and the shape by which it broadcasts over a sample: of its rank, with its extents or 1.
+  struct Spread {
+    std::shared_ptr<const Tensor> value;
+    Shape shape;
+  };
+  /// One affine step.
+  int affine(const std::string& path, int src, const Spread& scale, const Spread& offset);
+  /// A constant by a recipe whose first source that is there gives the shape; `make` computes the numbers, which are rounded to
+  /// `kept`. Null when only shapes are asked for.
+  std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, Recipe recipe, DType kept,
                                          const std::function<std::vector<double>()>& make);
+  /// One number for all elements.
+  Spread number(const core::LayerSpec& spec, double value, const Shape& sample);
 
   /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
@@ -106,9 +113,13 @@ class Lowering {
   [[nodiscard]] DType compute(const core::LayerSpec& spec) const { return options_.dtype.value_or(spec.policy.compute); }
   /// The same, for an operation too, which computes in the type of its inputs.
   [[nodiscard]] DType compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
+  /// What element-wise steps compute in.
+  [[nodiscard]] DType wide(const core::LayerSpec& spec) const {
+    return compute(spec) == DType::float64 ? DType::float64 : DType::float32;
+  }
 
   const Options& options_;
-  ConstantsPool& pool_;
+  ConstantsPool* pool_;
   Graph graph_;
   std::map<std::pair<int, DType>, int> casts_;
   std::map<int, std::string> masked_;  ///< values that may carry a mask, and the layer that it comes from

@@ -3,58 +3,66 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 #include "model/lower/weights.hpp"
+#include "ops/broadcast.hpp"
 
 namespace lamella::model {
 
-namespace {
-
-/// The extents, and which of them are among `axes`: all that spreading statistics depends on.
-std::vector<std::int64_t> by_axes(const Shape& sample, const std::vector<int>& axes) {
-  std::vector<std::int64_t> result = extents_of(sample);
-  result.insert(result.end(), axes.begin(), axes.end());
-  return result;
+int Lowering::affine(const std::string& path, int src, const Spread& scale, const Spread& offset) {
+  const Value from = at(src);
+  const ops::Broadcast over = ops::collapsed(from.sample, {scale.shape, offset.shape});
+  const ops::AffineDesc desc{over.outer, over.sample, over.constants[0], over.constants[1], from.dtype};
+  return add_step(desc, {src}, from.sample, from.dtype, path, {scale.value, offset.value});
 }
 
-}  // namespace
+std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Recipe recipe, DType kept,
+                                                 const std::function<std::vector<double>()>& make) {
+  if (pool_ == nullptr) return nullptr;
+  recipe.dtype = compute(spec);
+  const auto source = std::find_if(recipe.sources.begin(), recipe.sources.end(), [](const auto& s) { return s != nullptr; });
+  const Shape shape = !recipe.sample.empty()           ? Shape(recipe.sample)
+                      : source == recipe.sources.end() ? Shape{}
+                                                       : (*source)->shape();
+  return pool_->computed(recipe, [&] { return Tensor::of<double>(make(), shape).to(kept); });
+}
 
-int Lowering::affine(const std::string& path, int src, std::int64_t channels, std::int64_t inner,
-                     const ConstantsPool::Values& constants) {
-  const Value from = at(src);
-  const std::int64_t row = channels * inner;
-  const ops::AffineDesc desc{row == 0 ? 0 : from.sample.elements() / row, channels, inner, from.dtype};
-  return add_step(desc, {src}, from.sample, from.dtype, path, constants);
+Lowering::Spread Lowering::number(const core::LayerSpec& spec, double value, const Shape& sample) {
+  const Recipe recipe{.what = Recipe::What::number, .numbers = bits_of(std::array{value})};
+  return {constant(spec, recipe, wide(spec), [value] { return std::vector<double>{value}; }), all_ones(sample)};
 }
 
 int Lowering::batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src) {
   const Shape sample = at(src).sample;
   const int axis = sample_axis(spec.path, params.axis, sample);
   for (const core::Weight& w : spec.weights) expect_weight(spec, w.name, {sample[axis]});
-  const auto scale_of = [&] {
-    std::vector<double> scale = numbers(*weight(spec, "moving_variance"));
-    const std::vector<double> gamma = params.scale ? numbers(*weight(spec, "gamma")) : std::vector<double>(scale.size(), 1.0);
-    for (std::size_t c = 0; c < scale.size(); ++c) scale[c] = gamma[c] / std::sqrt(scale[c] + params.epsilon);
-    return scale;
-  };
-  const auto offset_of = [&] {
-    const std::vector<double> scale = scale_of();
-    std::vector<double> offset = numbers(*weight(spec, "moving_mean"));
-    const std::vector<double> beta = params.center ? numbers(*weight(spec, "beta")) : std::vector<double>(scale.size(), 0.0);
-    for (std::size_t c = 0; c < scale.size(); ++c) offset[c] = beta[c] - offset[c] * scale[c];
-    return offset;
-  };
   const auto gamma = weight_if(params.scale, spec, "gamma");
   const auto beta = weight_if(params.center, spec, "beta");
   const auto& variance = weight(spec, "moving_variance");
+  const auto& mean = weight(spec, "moving_mean");
+  const auto scale_of = [&] {
+    std::vector<double> scale = numbers(*variance);
+    const std::vector<double> g = gamma ? numbers(*gamma) : std::vector<double>(scale.size(), 1.0);
+    for (std::size_t c = 0; c < scale.size(); ++c) scale[c] = g[c] / std::sqrt(scale[c] + params.epsilon);
+    return rounded(scale, wide(spec));
+  };
+  const auto offset_of = [&] {
+    const std::vector<double> scale = scale_of();
+    std::vector<double> offset = numbers(*mean);
+    const std::vector<double> b = beta ? numbers(*beta) : std::vector<double>(scale.size(), 0.0);
+    for (std::size_t c = 0; c < scale.size(); ++c) offset[c] = b[c] - offset[c] * scale[c];
+    return offset;
+  };
   const std::vector<std::uint64_t> epsilon = bits_of(std::array{params.epsilon});
   const Recipe scale{.what = Recipe::What::batch_scale, .sources = {gamma, variance}, .numbers = epsilon};
-  const Recipe offset{
-      .what = Recipe::What::batch_offset, .sources = {gamma, variance, weight(spec, "moving_mean"), beta}, .numbers = epsilon};
-  return affine(spec.path, src, sample[axis], sample.elements(axis + 1, sample.rank()),
-                {constant(spec, scale, scale_of), constant(spec, offset, offset_of)});
+  const Recipe offset{.what = Recipe::What::batch_offset, .sources = {gamma, variance, mean, beta}, .numbers = epsilon};
+  const Shape shape = all_ones(sample).with(axis, sample[axis]);
+  // The offset keeps all bits for those that fold it into a Dense, where a bias may cancel most of it.
+  return affine(spec.path, src, {constant(spec, scale, wide(spec), scale_of), shape},
+                {constant(spec, offset, DType::float64, offset_of), shape});
 }
 
 int Lowering::normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
@@ -98,7 +106,7 @@ int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNorm
   ops::LayerNormalizationDesc desc{.epsilon = params.epsilon, .kind = ops::NormalizationKind::mean_square};
   const auto scale_to = [&](const Shape& shape) {
     const auto& values = weight(spec, "scale");
-    return constant(spec, {.what = Recipe::What::broadcast, .sources = {values}, .sample = extents_of(shape)},
+    return constant(spec, {.what = Recipe::What::broadcast, .sources = {values}, .sample = extents_of(shape)}, wide(spec),
                     [&] { return broadcast(numbers(*values), scale, shape); });
   };
   if (is_trailing(axes, sample.rank()) && scale.rank() == static_cast<int>(axes.size())) {
@@ -107,7 +115,7 @@ int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNorm
   }
   // Keras multiplies by the scale as it is, which stands along the last axes whatever the axes of the mean are.
   const int result = normalized(spec.path, src, axes, desc, {});
-  return affine(spec.path, result, sample.elements(), 1, {scale_to(sample), filled(spec, 0.0, sample.elements())});
+  return affine(spec.path, result, {weight(spec, "scale"), padded(scale, sample)}, number(spec, 0.0, sample));
 }
 
 int Lowering::unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src) {
@@ -131,93 +139,84 @@ int Lowering::group_normalization(const core::LayerSpec& spec, const core::Group
   within.erase(within.begin() + axis);
   const int result = reshaped(normalized(spec.path, split, within, {.epsilon = params.epsilon}, {}), sample);
   if (!params.scale && !params.center) return result;
-  return affine(spec.path, result, channels, sample.elements(axis + 1, sample.rank()),
-                {params.scale ? weight(spec, "gamma") : filled(spec, 1.0, channels),
-                 params.center ? weight(spec, "beta") : filled(spec, 0.0, channels)});
+  const Shape shape = all_ones(sample).with(axis, channels);
+  return affine(spec.path, result, params.scale ? Spread{weight(spec, "gamma"), shape} : number(spec, 1.0, sample),
+                params.center ? Spread{weight(spec, "beta"), shape} : number(spec, 0.0, sample));
 }
 
 int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src) {
   const Shape sample = at(src).sample;
-  const std::size_t channels = std::max(params.scale.size(), params.offset.size());
-  LAMELLA_EXPECTS(channels == 1 || (sample.rank() >= 1 && static_cast<std::int64_t>(channels) == sample.back()), shape, "layer '",
-                  core::escaped(spec.path), "': ", channels, " scales or offsets, the last axis of its input ", to_string(sample),
-                  " needs 1 or as many");
-  for (const std::size_t size : {params.scale.size(), params.offset.size()}) {
-    LAMELLA_EXPECTS(size == 1 || size == channels, shape, "layer '", core::escaped(spec.path), "': ", params.scale.size(),
-                    " scales and ", params.offset.size(), " offsets do not broadcast together");
-  }
-  const auto widened = [&](const std::vector<double>& values) {
-    return [&values, channels] { return values.size() == channels ? values : std::vector<double>(channels, values.at(0)); };
+  // As Keras casts them: to the type that the layer computes in.
+  const auto spread = [&](const char* name, const std::shared_ptr<const Tensor>& value) {
+    const Shape shape = value->shape();
+    const bool with_batch = shape.rank() == sample.rank() + 1 && shape[0] == 1;
+    const Shape over = with_batch ? shape.slice(1, shape.rank()) : shape;
+    const bool fits = broadcasts(over, sample);
+    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "' ", name, ": has shape ", to_string(shape),
+                    ", which does not broadcast over the axes of its input ", to_string(sample), " (without the batch)");
+    return Spread{constant(spec, {.what = Recipe::What::rounded, .sources = {value}}, wide(spec),
+                           [&] { return numbers(value->to(compute(spec))); }),
+                  padded(over, sample)};
   };
-  const auto given = [channels](const std::vector<double>& values) {
-    return Recipe{.what = Recipe::What::given, .numbers = bits_of(values), .sample = {static_cast<std::int64_t>(channels)}};
-  };
-  const std::int64_t inner = channels == 1 ? sample.elements() : 1;
-  return affine(
-      spec.path, src, static_cast<std::int64_t>(channels), inner,
-      {constant(spec, given(params.scale), widened(params.scale)), constant(spec, given(params.offset), widened(params.offset))});
+  return affine(spec.path, src, spread("scale", params.scale), spread("offset", params.offset));
 }
+
+namespace {
+
+/// The shape by which statistics broadcast over the sample: their axes are the last of `kept`, as in Keras, or they have as many
+/// elements as those and are only written in another shape.
+std::optional<Shape> spread_over(const Shape& statistics, const Shape& sample, const std::vector<int>& kept) {
+  Shape result = all_ones(sample);
+  if (statistics.rank() <= static_cast<int>(kept.size())) {
+    for (int i = 1; i <= statistics.rank(); ++i)
+      result = result.with(kept[kept.size() - static_cast<std::size_t>(i)], statistics[-i]);
+    if (ops::broadcasts(result, sample)) return result;
+  }
+  for (const int axis : kept) result = result.with(axis, sample[axis]);
+  return result.elements() == statistics.elements() ? std::optional(result) : std::nullopt;
+}
+
+}  // namespace
 
 int Lowering::normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src) {
   const Shape sample = at(src).sample;
-  const std::vector<int> axes = sample_axes(spec.path, params.axes, sample);
-  // Statistics are indexed by the kept axes; spread them over the axes from the first kept one on.
-  const int first = axes.empty() ? sample.rank() : axes.front();
-  const bool trailing = axes.empty() || is_trailing(axes, sample.rank());
-  std::int64_t kept = 1;
-  for (const int axis : axes) kept *= sample[axis];
-  for (const char* name : {"mean", "variance"}) {
-    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == kept, shape, "layer '", core::escaped(spec.path), "': ", name,
-                    " has ", weight(spec, name)->shape().elements(), " elements, its input needs ", kept);
-  }
-  const std::int64_t channels = trailing ? kept : sample.elements(first, sample.rank());
-  const auto spread = [&](const std::vector<double>& values) {
-    if (trailing) return values;
-    std::vector<double> result(static_cast<std::size_t>(channels));
-    for (std::int64_t i = 0; i < channels; ++i) {
-      std::int64_t rest = i;
-      std::int64_t from = 0;
-      std::int64_t stride = 1;
-      for (int axis = sample.rank() - 1; axis >= first; --axis) {
-        if (std::find(axes.begin(), axes.end(), axis) != axes.end()) {
-          from += (rest % sample[axis]) * stride;
-          stride *= sample[axis];
-        }
-        rest /= sample[axis];
-      }
-      result[static_cast<std::size_t>(i)] = values[static_cast<std::size_t>(from)];
-    }
-    return result;
+  std::vector<int> axes = params.axes;
+  for (int& axis : axes) axis = sample_axis(spec.path, axis, sample);
+  std::sort(axes.begin(), axes.end());
+  axes.erase(std::unique(axes.begin(), axes.end()), axes.end());  // as Keras does where it does not fail
+  // As Keras casts them: to the type that the layer computes in.
+  const DType dtype = compute(spec);
+  using Values = std::vector<double>;
+  const auto spread = [&](Recipe::What what, const char* name, const std::function<Values(Values)>& of) {
+    const std::shared_ptr<const Tensor>& statistics = weight(spec, name);
+    const auto shape = spread_over(statistics->shape(), sample, axes);
+    LAMELLA_EXPECTS(shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(statistics->shape()),
+                    ", which does not broadcast over the ", axes.size(), " axes that it is for, of its input ", to_string(sample),
+                    " (without the batch)");
+    const Recipe recipe{.what = what, .sources = {statistics}};
+    return Spread{constant(spec, recipe, wide(spec), [&] { return of(numbers(statistics->to(dtype))); }), *shape};
   };
-  const auto deviation = [&] {
-    std::vector<double> result = numbers(*weight(spec, "variance"));
-    for (double& v : result) v = std::max(std::sqrt(v), 1e-7);
-    return result;
-  };
-  const auto mapped = [&](std::vector<double> values, auto f) {
-    for (double& v : values) v = f(v);
-    return spread(values);
+  const auto deviations = [dtype](Values v) {
+    for (double& variance : v) variance = std::max(std::sqrt(variance), 1e-7);
+    return rounded(v, dtype);
   };
   using What = Recipe::What;
-  const auto make = [&](What what, const char* name, const std::function<std::vector<double>()>& f) {
-    const std::vector<std::int64_t> spread_over = trailing ? std::vector<std::int64_t>{} : by_axes(sample, axes);
-    return constant(spec, {.what = what, .sources = {weight(spec, name)}, .sample = spread_over}, f);
-  };
-  const auto mean = make(What::mean, "mean", [&] { return spread(numbers(*weight(spec, "mean"))); });
-  const std::int64_t inner = axes.empty() ? sample.elements() : 1;
   if (params.invert) {
-    const auto scale = make(What::deviation, "variance", [&] { return spread(deviation()); });
-    return affine(spec.path, src, channels, inner, {scale, mean});
+    return affine(spec.path, src, spread(What::deviation, "variance", deviations),
+                  spread(What::rounded, "mean", [](Values v) { return v; }));
   }
   // Two steps, so that the mean is subtracted before anything is rounded, as Keras does.
-  const auto ones = filled(spec, 1.0, channels);
-  const auto zeros = filled(spec, 0.0, channels);
-  const auto minus_mean =
-      make(What::minus_mean, "mean", [&] { return mapped(numbers(*weight(spec, "mean")), [](double v) { return -v; }); });
-  const auto reciprocal =
-      make(What::reciprocal, "variance", [&] { return mapped(deviation(), [](double v) { return 1.0 / v; }); });
-  const int centred = affine(spec.path, src, channels, inner, {ones, minus_mean});
-  return affine(spec.path, centred, channels, inner, {reciprocal, zeros});
+  const Spread minus_mean = spread(What::minus_mean, "mean", [](Values v) {
+    for (double& mean : v) mean = -mean;
+    return v;
+  });
+  const Spread reciprocal = spread(What::reciprocal, "variance", [&](Values v) {
+    v = deviations(std::move(v));
+    for (double& deviation : v) deviation = 1.0 / deviation;
+    return v;
+  });
+  const int centred = affine(spec.path, src, number(spec, 1.0, sample), minus_mean);
+  return affine(spec.path, centred, reciprocal, number(spec, 0.0, sample));
 }
 
 }  // namespace lamella::model

@@ -130,7 +130,9 @@ int Lowering::einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseP
                       .sources = {kernel},
                       .numbers = {c.kernel.begin(), c.kernel.end()},
                       .sample = {desc.inputs, desc.units}};
-  const auto matrix = pool_.computed(recipe, [&] { return arranged(kernel, c.kernel, {desc.inputs, desc.units}); });
+  const auto matrix = pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] {
+    return arranged(kernel, c.kernel, {desc.inputs, desc.units});
+  });
   ConstantsPool::Values constants{matrix};
   const Shape units = product.slice(c.kept, product.rank());
   desc.has_bias =
@@ -139,7 +141,7 @@ int Lowering::einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseP
     const Tensor& bias = *weight(spec, "bias");
     constants.push_back(
         constant(spec, {.what = Recipe::What::broadcast, .sources = {weight(spec, "bias")}, .sample = extents_of(units)},
-                 [&] { return broadcast(numbers(bias), bias.shape(), units); }));
+                 wide(spec), [&] { return broadcast(numbers(bias), bias.shape(), units); }));
   }
   int result = transposed(add_step(desc, {moved}, product, dtype, spec.path, constants), c.output, spec.path);
   if (params.use_bias && !desc.has_bias) result = add_bias(spec, result);
@@ -153,18 +155,7 @@ int Lowering::add_bias(const core::LayerSpec& spec, int src) {
   const Shape shape = bias->shape();
   LAMELLA_EXPECTS(broadcasts(shape, sample), shape, "layer '", core::escaped(spec.path), "': bias has shape ", to_string(shape),
                   ", which does not broadcast to ", to_string(sample));
-  // Along the axes from the first that the bias has numbers for, to the last.
-  int first = sample.rank() - shape.rank();
-  while (first < sample.rank() && shape[first - sample.rank() + shape.rank()] == 1) ++first;
-  int last = sample.rank();
-  while (last > first && shape[last - 1 - sample.rank() + shape.rank()] == 1) --last;
-  const Shape channels = sample.slice(first, last);
-  const int from = shape.rank() - sample.rank();
-  const Shape given = first == last ? Shape{} : shape.slice(first + from, last + from);
-  const auto offset = constant(spec, {.what = Recipe::What::broadcast, .sources = {bias}, .sample = extents_of(channels)},
-                               [&] { return broadcast(numbers(*bias), given, channels); });
-  return affine(spec.path, src, channels.elements(), sample.elements(last, sample.rank()),
-                {filled(spec, 1.0, channels.elements()), offset});
+  return affine(spec.path, src, number(spec, 1.0, sample), {bias, padded(shape, sample)});
 }
 
 int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs) {

@@ -17,6 +17,11 @@ namespace lamella::model {
   return {span.begin(), span.end()};
 }
 
+/// Each rounded to `dtype`.
+[[nodiscard]] inline std::vector<double> rounded(const std::vector<double>& values, DType dtype) {
+  return numbers(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(dtype));
+}
+
 [[nodiscard]] inline const std::shared_ptr<const Tensor>& weight(const core::LayerSpec& spec, std::string_view name) {
   for (const core::Weight& w : spec.weights) {
     if (w.name == name) return w.value;
@@ -57,6 +62,13 @@ namespace lamella::model {
     fits = extent == 1 || extent == to[to.rank() - back];
   }
   return fits;
+}
+
+/// A shape that broadcasts to the sample's, with as many axes.
+[[nodiscard]] inline Shape padded(const Shape& shape, const Shape& sample) {
+  std::vector<std::int64_t> extents(static_cast<std::size_t>(sample.rank() - shape.rank()), 1);
+  extents.insert(extents.end(), shape.begin(), shape.end());
+  return Shape(extents);
 }
 
 inline void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {

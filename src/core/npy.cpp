@@ -70,7 +70,8 @@ class HeaderParser {
     }
     if (!descr || !order || !shape)
       fail(ErrorCode::missing, where_, "npy header: descr, fortran_order and shape must all be there");
-    if (peek() != '\0') bad("the end");
+    static_cast<void>(peek());
+    if (at_ != text_.size()) bad("the end");
     return header;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "keras/tree.hpp"
 
@@ -144,10 +145,11 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
     value = &value->at("items");
   std::vector<int> result;
   const auto take = [&](const Json& axis) {
-    if (!axis.is_number_integer() || axis.get<std::int64_t>() < -2147483647 || axis.get<std::int64_t>() > 2147483647) {
+    // Keras takes 1.0 for 1, too.
+    const double number = axis.is_number() ? axis.get<double>() : 0.5;
+    if (!(std::abs(number) <= 2147483647) || number != std::trunc(number))
       fail_field(ErrorCode::value, key, core::concat("got ", shown(axis), ", allowed an integer or a list of integers"));
-    }
-    result.push_back(static_cast<int>(axis.get<std::int64_t>()));
+    result.push_back(static_cast<int>(number));
   };
   if (!value->is_array()) {
     take(*value);

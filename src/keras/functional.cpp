@@ -8,8 +8,8 @@
 namespace lamella::keras {
 namespace {
 
-constexpr std::size_t kMostLayers = 100'000;
-constexpr std::int64_t kMostCalls = 1'000'000;
+constexpr std::size_t kMostLayers = 65'536;
+constexpr std::int64_t kMostCalls = 65'536;
 
 /// The `tensor`-th result of the `node`-th call of a layer, by name.
 struct Ref {
@@ -43,6 +43,7 @@ class FunctionalReader {
     number_calls();
     resolve();
     for (const Ref& ref : leaves("input_layers")) tree_->spec->inputs.push_back(value(boundary(ref)));
+    tree_->dict_inputs = config_.at("input_layers").is_object();
     std::vector<std::string> names;
     for (const Ref& ref : leaves("output_layers", &names)) tree_->spec->outputs.push_back(value(boundary(ref)));
     name_outputs(names);
@@ -103,12 +104,15 @@ class FunctionalReader {
     if (!it->is_array()) fail_layer(reading_, ErrorCode::json, name, "inbound_nodes is not a list");
     for (const Json& node : *it) {
       Call call;
-      if (node.is_object()) {
+      if (node.is_object() && !node.contains("args")) {
+        keras2_ = true;
+        read_list_node(node, name, entry, call.inputs);
+      } else if (node.is_object()) {
         if (node.contains("args")) collect(node.at("args"), name, call.inputs);
         if (node.contains("kwargs") && node.at("kwargs").is_object()) check_kwargs(node.at("kwargs"), name);
       } else if (node.is_array()) {
         keras2_ = true;
-        read_list_node(node, name, call.inputs);
+        read_list_node(node, name, entry, call.inputs);
       } else {
         fail_layer(reading_, ErrorCode::json, name, "an inbound node is neither an object nor a list");
       }
@@ -133,25 +137,42 @@ class FunctionalReader {
     }
   }
 
-  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]
-  void read_list_node(const Json& node, const std::string& name, std::vector<Ref>& into) const {
-    const auto take = [&](const Json& item) {
-      if (!item.is_array() || item.size() < 3)
-        fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
-      into.push_back(ref_of(item, name));
-      if (item.size() > 3 && item[3].is_object()) check_kwargs(item[3], name);
-    };
-    if (!node.empty() && node[0].is_string()) {
-      take(node);
+  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts where a model is called with such.
+  void read_list_node(const Json& node, const std::string& name, const Entry& entry, std::vector<Ref>& into) const {
+    if (node.is_array() && !node.empty() && node[0].is_string()) {
+      if (node.size() < 3) fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
+      into.push_back(ref_of(node, name));
+      if (node.size() > 3 && node[3].is_object()) check_kwargs(node[3], name);
+    } else if (node.is_object()) {
+      read_dict_node(node, name, entry, into);
+    } else if (node.is_array()) {
+      for (const Json& inner : node) read_list_node(inner, name, entry, into);
     } else {
-      std::for_each(node.begin(), node.end(), take);
+      fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
     }
   }
 
-  /// null, or a list of nothing but null: the masks of several inputs.
+  /// Keras 2 gives a dict to a model by its own keys where it has such, else by the names of its inputs.
+  void read_dict_node(const Json& node, const std::string& name, const Entry& entry, std::vector<Ref>& into) const {
+    const LayerTree& tree = *entry.tree;
+    std::vector<std::string> keys;
+    if (tree.nested && !tree.nested->dict_inputs) {
+      const core::ModelSpec& model = *tree.nested->spec;
+      for (const core::ValueRef& input : model.inputs)
+        keys.push_back(model.layers[static_cast<std::size_t>(model.nodes[static_cast<std::size_t>(input.node)].layer)]->name);
+    } else {
+      for (const auto& item : node.items()) keys.push_back(item.key());
+    }
+    for (const std::string& key : keys) {
+      if (!node.contains(key))
+        fail_layer(reading_, ErrorCode::missing, name, core::concat("is called without its input '", core::escaped(key), "'"));
+      read_list_node(node.at(key), name, entry, into);
+    }
+  }
+
+  /// null, or lists and dicts of nothing but null: the masks of several inputs.
   static bool holds_nothing(const Json& value) {
-    return value.is_null() ||
-           (value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& inner) { return inner.is_null(); }));
+    return value.is_null() || (value.is_structured() && std::all_of(value.begin(), value.end(), holds_nothing));
   }
 
   void check_kwargs(const Json& kwargs, const std::string& name) const {

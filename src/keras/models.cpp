@@ -8,9 +8,10 @@
 namespace lamella::keras {
 namespace {
 
-constexpr std::size_t kMostLayers = 100'000;
+constexpr std::size_t kMostLayers = 65'536;
 constexpr int kDeepest = 32;
-constexpr std::int64_t kMostCalls = 1'000'000;
+constexpr std::int64_t kMostCalls = 65'536;
+constexpr std::size_t kShortPath = 128;
 
 /// The batch shape of a Sequential that has no InputLayer.
 std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {
@@ -90,17 +91,26 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   return tree;
 }
 
+/// Each call keeps the path of its layer, so long ones count for more.
 std::int64_t calls_of(const LayerTree& layer) {
   if (layer.nested) return layer.nested->calls;
-  return layer.inner ? 1 + calls_of(*layer.inner) : 1;
+  return static_cast<std::int64_t>(1 + layer.spec->path.size() / kShortPath) + (layer.inner ? calls_of(*layer.inner) : 0);
 }
 
-/// Calls of layers, a nested model's counted at each of its own calls: a small file can ask for very many.
+/// Calls of layers and what they take, a nested model's counted at each of its own calls: a small file can ask for very many.
 std::int64_t count_calls(const ModelTree& tree) {
   std::int64_t calls = 0;
+  const auto count = [&](const LayerTree& layer, std::size_t inputs) {
+    calls = std::min(calls + std::max(calls_of(layer), static_cast<std::int64_t>(inputs)), kMostCalls + 1);
+  };
+  std::vector<bool> called(tree.layers.size());
   for (const core::NodeSpec& node : tree.spec->nodes) {
-    const LayerTree& layer = *tree.layers[static_cast<std::size_t>(node.layer)];
-    calls = std::min(calls + calls_of(layer), kMostCalls + 1);
+    const auto layer = static_cast<std::size_t>(node.layer);
+    called[layer] = true;
+    count(*tree.layers[layer], node.inputs.size());
+  }
+  for (std::size_t l = 0; l < called.size(); ++l) {
+    if (!called[l]) count(*tree.layers[l], 0);
   }
   return calls;
 }
@@ -117,6 +127,42 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
   } catch (const Json::exception& error) {
     fail_layer(reading, ErrorCode::json, path, core::concat("config: ", core::escaped(error.what())));
   }
+}
+
+/// A layer that cannot be read is noted, and something without effect stands in its place.
+std::shared_ptr<LayerTree> read_or_note(const Json& object, const std::string& path, Reading& reading) {
+  const int inside = reading.inside;
+  try {
+    return read_layer(object, path, reading);
+  } catch (const LoadError& error) {
+    if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::unsafe) throw;
+    reading.inside = inside;
+    reading.refused.push_back({error.code(), std::string(core::without_code(error.what()))});
+  }
+  const std::string class_name = object.value("class_name", std::string());
+  reading.unknown_class = reading.unknown_class || !is_layer_class(class_name);
+  auto tree = std::make_shared<LayerTree>();
+  tree->spec = std::make_shared<core::LayerSpec>();
+  tree->spec->name = path.substr(path.rfind('/') + 1);
+  tree->spec->class_name = class_name;
+  tree->spec->config_json = "{}";
+  tree->spec->path = path;
+  tree->spec->params = core::IdentityParams{};
+  return tree;
+}
+
+/// Names every layer that could not be read.
+[[noreturn]] void fail_refused(const Reading& reading) {
+  constexpr std::size_t kNamed = 12;
+  const std::string file = core::concat(core::escaped(reading.file, 4096), ": ");
+  std::string text = reading.refused[0].what;
+  for (std::size_t i = 1; i < std::min(kNamed, reading.refused.size()); ++i) {
+    const std::string_view what = reading.refused[i].what;
+    text += core::concat("; ", what.substr(what.starts_with(file) ? file.size() : 0));
+  }
+  if (reading.refused.size() > kNamed) text += core::concat("; and ", reading.refused.size() - kNamed, " others");
+  if (reading.unknown_class) text += core::concat("; supported are ", supported_classes());
+  throw LoadError(reading.refused[0].code, text);
 }
 
 std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
@@ -143,7 +189,7 @@ std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string&
     tree->spec->path = path;
     tree->spec->params = core::NestedParams{tree->nested->spec};
   } else {
-    tree = read_layer(object, path, reading);
+    tree = read_or_note(object, path, reading);
   }
   if (shareable) reading.shared[id] = tree;
   return tree;
@@ -155,11 +201,22 @@ std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string&
 
 /// A layer, or a model as a layer; the same object as before where the file says so.
 std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading) {
-  return with_place(reading, path, [&] { return read_any_layer(object, path, reading); });
+  auto tree = with_place(reading, path, [&] { return read_any_layer(object, path, reading); });
+  if (reading.depth == 0 && !reading.refused.empty()) fail_refused(reading);
+  return tree;
 }
 
 std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading) {
-  return with_place(reading, path, [&] { return read_any_model(object, path, reading); });
+  const auto read = [&] { return with_place(reading, path, [&] { return read_any_model(object, path, reading); }); };
+  if (reading.depth > 0) return read();
+  std::shared_ptr<ModelTree> tree;
+  try {
+    tree = read();
+  } catch (const LoadError&) {
+    if (reading.refused.empty()) throw;
+  }
+  if (!reading.refused.empty()) fail_refused(reading);
+  return tree;
 }
 
 bool is_model(const Json& object) {
@@ -194,9 +251,11 @@ std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string&
   --reading.depth;
   tree->calls = count_calls(*tree);
   if (tree->calls > kMostCalls) {
-    fail_layer(
-        reading, ErrorCode::limit, path.empty() ? name : path,
-        core::concat("the model makes more than ", kMostCalls, " calls of layers, those inside nested models counted each time"));
+    fail_layer(reading, ErrorCode::limit, path.empty() ? name : path,
+               core::concat("the model makes more than ", kMostCalls,
+                            " calls of layers, or gives them more inputs; those inside nested models are counted each "
+                            "time, and those with names of more than ",
+                            kShortPath, " bytes several times"));
   }
   return tree;
 }

@@ -35,6 +35,7 @@ struct LayerTree {
 };
 
 struct ModelTree {
+  bool dict_inputs = false;  ///< the model is called with a dict of its own keys
   std::shared_ptr<core::ModelSpec> spec;
   std::vector<std::shared_ptr<LayerTree>> layers;
   std::int64_t calls = 0;  ///< of layers, those of nested models counted each time
@@ -47,6 +48,15 @@ struct Reading {
   bool keras2_hard_sigmoid = false;
   std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
   int depth = 0;
+  int inside = 0;                ///< layers inside each other, as activations or wrapped
+  std::size_t config_bytes = 0;  ///< kept as text
+  /// Layers that cannot be read: reading goes on, so that all can be named.
+  struct Refusal {
+    ErrorCode code;
+    std::string what;
+  };
+  std::vector<Refusal> refused;
+  bool unknown_class = false;  ///< one of them is of a class that is not supported
 };
 
 /// The fields of one layer's config. Every failure names file, layer, field, what was found and what is allowed.
@@ -94,6 +104,8 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
 
 /// One serialized layer object (class_name, config, module) that is not a model.
 [[nodiscard]] std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading);
+/// "Activation, Add, ..."
+[[nodiscard]] std::string supported_classes();
 /// A serialized layer or model as one entry of `layers`; the same object as before where the file says so.
 [[nodiscard]] std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading);
 /// The config of a Functional.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <tuple>
 
 #include "model/program.hpp"
 
@@ -18,21 +20,43 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 class Arena {
  public:
   std::size_t take(std::size_t bytes) {
-    std::size_t at = 0;
-    for (const auto& [begin, end] : used_) {
-      if (begin - at >= bytes) break;
-      at = end;
+    auto gap = std::find_if(gaps_.begin(), gaps_.end(), [&](const auto& g) { return g.second - g.first >= bytes; });
+    std::size_t at = size_;
+    std::size_t end = size_;
+    if (gap == gaps_.end() && !gaps_.empty() && gaps_.rbegin()->second == size_) gap = std::prev(gaps_.end());
+    if (gap != gaps_.end()) {
+      std::tie(at, end) = *gap;
+      gaps_.erase(gap);
     }
     LAMELLA_EXPECTS(at <= kMostBytes, overflow, "[predict] the buffers do not fit into memory");
-    used_.emplace(at, at + bytes);
+    if (at + bytes < end) gaps_.emplace(at + bytes, end);
     size_ = std::max(size_, at + bytes);
+    used_.emplace(at, at + bytes);
     return at;
   }
-  void give_back(std::size_t at) { used_.erase(at); }
+  void give_back(std::size_t at) {
+    const auto range = used_.find(at);
+    if (range == used_.end()) return;
+    std::size_t end = range->second;
+    used_.erase(range);
+    const auto after = gaps_.lower_bound(at);
+    if (after != gaps_.begin()) {
+      if (const auto before = std::prev(after); before->second == at) {
+        at = before->first;
+        gaps_.erase(before);
+      }
+    }
+    if (after != gaps_.end() && after->first == end) {
+      end = after->second;
+      gaps_.erase(after);
+    }
+    gaps_.emplace(at, end);
+  }
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  std::map<std::size_t, std::size_t> used_;  // begin -> end; empty ranges are never taken
+  std::map<std::size_t, std::size_t> gaps_;  // begin -> end; no two touch
+  std::map<std::size_t, std::size_t> used_;  // the same; empty ranges are never taken
   std::size_t size_ = 0;
 };
 

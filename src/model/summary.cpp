@@ -28,7 +28,8 @@ bool trainable(const core::LayerSpec& layer) {
   return !config->is_object() || !config->contains("trainable") || config->at("trainable") != nlohmann::json(false);
 }
 
-void add(const core::LayerSpec& layer, Count& count, std::set<const Tensor*>& seen) {
+void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen) {
+  if (!seen.insert(&layer).second) return;
   if (has_given_statistics(layer)) return;
   const bool normalization = std::holds_alternative<core::NormalizationParams>(layer.params);
   const bool learns = !layer.weights.empty() && !normalization && trainable(layer);
@@ -89,8 +90,7 @@ std::size_t prefix(std::string_view text, std::size_t width) {
 /// Broken at spaces into lines of at most `width` columns; words that are longer are cut.
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
-  while (columns(text) > width) {
-    const std::size_t most = prefix(text, width);
+  for (std::size_t most = prefix(text, width); most < text.size(); most = prefix(text, width)) {
     const std::size_t space = text.rfind(' ', most);
     const bool cut = space == std::string_view::npos || space == 0;
     lines.emplace_back(text.substr(0, cut ? most : space));
@@ -240,7 +240,8 @@ std::vector<Row> rows_of(const core::ModelSpec& spec) {
   return rows;
 }
 
-void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes) {
+void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes, std::set<const void*>& seen) {
+  if (!seen.insert(&spec).second) return;
   const auto note = [&](const ActivationSpec& activation) {
     if (activation.kind == ActivationKind::HardSigmoidKeras2) notes.insert("hard_sigmoid is Keras 2's clip(0.2x + 0.5, 0, 1).");
     if (activation.kind == ActivationKind::HardSigmoid) notes.insert("hard_sigmoid is Keras 3's clip(x/6 + 0.5, 0, 1).");
@@ -251,7 +252,7 @@ void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes) {
           if constexpr (requires { params.activation; }) note(params.activation);
         },
         layer.params);
-    if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) take_notes(*nested->model, notes);
+    if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) take_notes(*nested->model, notes, seen);
     if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner) self(self, **inner);
   };
   for (const auto& layer : spec.layers) look(look, *layer);
@@ -278,11 +279,11 @@ std::string summary_of(const core::ModelSpec& spec) {
   table.head(cells({"Layer (type)", "Output Shape", "Param #", "Connected to"}));
   const std::vector<Row> rows = rows_of(spec);
   Count all;
-  std::set<const Tensor*> seen;
+  std::set<const void*> seen;
   for (std::size_t l = 0; l < spec.layers.size(); ++l) {
     const core::LayerSpec& layer = *spec.layers[l];
     Count own;
-    std::set<const Tensor*> own_seen;
+    std::set<const void*> own_seen;
     add(layer, own, own_seen);
     add(layer, all, seen);
     if (spec.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer.params)) continue;
@@ -294,7 +295,8 @@ std::string summary_of(const core::ModelSpec& spec) {
                    total("Trainable", all.elements - all.fixed_elements, all.bytes - all.fixed_bytes),
                    total("Non-trainable", all.fixed_elements, all.fixed_bytes));
   std::set<std::string> notes;
-  take_notes(spec, notes);
+  std::set<const void*> noted;
+  take_notes(spec, notes, noted);
   for (const std::string& line : notes) text += " " + line + "\n";
   return text;
 }
@@ -303,7 +305,7 @@ std::string summary_of(const core::ModelSpec& spec) {
 
 std::int64_t Model::count_params() const {
   model::Count total;
-  std::set<const Tensor*> seen;
+  std::set<const void*> seen;
   for (const auto& layer : impl_->spec->layers) model::add(*layer, total, seen);
   return total.elements;
 }

@@ -184,7 +184,7 @@ def classes(pack, tiny):
              {"threshold": float("nan")}, {"max_value": -1})
     for config in relus:
         refuse("077 activation parameters", layer("ReLU", {"name": "dense", **config}), ("E_VALUE",), DENSE)
-    for axis in (99, [1, -1], [], -99, 1.0, "1", [1.5], 0, 2**31, None.__class__.__name__):
+    for axis in (99, [1, -1], [], -99, 0.5, "1", [1.5], 0, 2**31, None.__class__.__name__):
         refuse("077 softmax axes", layer("Softmax", {"name": "dense", "axis": axis}), ("E_VALUE", "E_SHAPE", "E_UNSUPPORTED"), ("dense",))
     refuse("080 two layers of one name", layer("Dense", dense_config()), ("E_VALUE",), DENSE, (layer("Dense", dense_config()),))
     for empty in (sequential(), functional([], [], [])):

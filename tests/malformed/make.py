@@ -5,6 +5,7 @@ import random
 
 import accept
 import configs
+import costs
 import filters
 import hdf5s
 import loras
@@ -25,7 +26,7 @@ def main():
     options = parser.parse_args()
     pack = Pack(options.out, random.Random(options.seed), 1 if options.all else SAMPLE)
     tiny = Tiny()
-    for families in (zips, configs, operations, hdf5s, filters, loras):
+    for families in (zips, configs, operations, costs, hdf5s, filters, loras):
         families.every(pack, tiny)
     hostile = sum(pack.counts.values())
     accept.every(pack, hostile if options.all else SAMPLE_VALID)

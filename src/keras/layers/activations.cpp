@@ -16,7 +16,7 @@ ActivationSpec named(const std::string& name, const Fields& fields, const char* 
       return {.kind = ActivationKind::HardSigmoidKeras2};
     return spec;
   } catch (const ArgumentError& error) {
-    fields.fail_field(ErrorCode::value, key, core::concat("got '", core::escaped(name), "': ", error.what()));
+    fields.fail_field(ErrorCode::value, key, core::concat("got '", core::escaped(name), "': ", core::without_code(error.what())));
   }
 }
 
@@ -84,7 +84,7 @@ ParsedLayer parse_relu(const Fields& f, const std::string&, Reading&) {
   try {
     return plain_activation(relu(f.number("negative_slope", 0), most, f.number("threshold", 0)));
   } catch (const ArgumentError& error) {
-    f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", error.what());
+    f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", std::string(core::without_code(error.what())));
   }
 }
 

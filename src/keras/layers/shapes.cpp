@@ -64,7 +64,7 @@ ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
   try {
     params.dtype = dtype_of(dtype);
   } catch (const ArgumentError& error) {
-    f.fail_field(ErrorCode::dtype, "dtype", error.what());
+    f.fail_field(ErrorCode::dtype, "dtype", std::string(core::without_code(error.what())));
   }
   return {params, {}, {}, {}};
 }

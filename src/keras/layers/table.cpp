@@ -8,6 +8,9 @@
 namespace lamella::keras {
 namespace {
 
+constexpr int kDeepestLayer = 8;
+constexpr std::size_t kMostConfigText = std::size_t{64} << 20U;
+
 using Parser = std::function<ParsedLayer(const Fields&, const std::string& path, Reading&)>;
 
 template <core::MergeKind K>
@@ -99,6 +102,12 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
 
 bool is_layer_class(const std::string& class_name) { return classes().contains(class_name); }
 
+std::string supported_classes() {
+  std::string text;
+  for (const auto& [name, parser] : classes()) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading) {
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
@@ -120,10 +129,21 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   const std::size_t slash = path.rfind('/');
   spec.name = fields.string("name", slash == std::string::npos ? path : path.substr(slash + 1));
   spec.class_name = class_name;
+  // A layer in a layer keeps its text twice.
+  if (++reading.inside > kDeepestLayer) {
+    fail_layer(reading, ErrorCode::limit, path,
+               core::concat("layers are inside each other, as activations or wrapped, more than ", kDeepestLayer, " deep"));
+  }
   spec.config_json = config.dump(-1, ' ', true, Json::error_handler_t::replace);
   spec.path = path;
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
+  reading.config_bytes += spec.config_json.size();
+  if (reading.config_bytes > kMostConfigText) {
+    fail_layer(reading, ErrorCode::limit, path,
+               core::concat("the configs up to here have more than ", kMostConfigText, " bytes of text"));
+  }
   ParsedLayer parsed = row->second(fields, path, reading);
+  --reading.inside;
   spec.params = std::move(parsed.params);
   tree->inner = std::move(parsed.inner);
   tree->inner_key = std::move(parsed.inner_key);

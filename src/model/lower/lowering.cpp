@@ -2,6 +2,7 @@
 #include "model/lower/lowering.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace lamella::model {
 
@@ -80,20 +81,27 @@ void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs
     for (const core::ValueRef& ref : node.inputs) {
       srcs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
     }
-    results[n] = layer(*spec.layers.at(static_cast<std::size_t>(node.layer)), srcs);
+    const core::LayerSpec& called = *spec.layers.at(static_cast<std::size_t>(node.layer));
+    try {
+      results[n] = layer(called, srcs);
+    } catch (const ArgumentError& error) {  // from deeper down, as of a shape that cannot be
+      const std::string_view what = core::without_code(error.what());
+      if (what.starts_with("layer '")) throw;
+      throw ArgumentError(error.code(), core::concat("layer '", core::escaped(called.path), "': ", what));
+    }
   }
 }
 
 Graph Lowering::finish(const std::vector<int>& outputs) {
   // An output must have memory of its own: not the input's, not another output's, not one that a later step still reads.
-  std::vector<int> taken = graph_.inputs;
+  std::set<int> taken(graph_.inputs.begin(), graph_.inputs.end());
   for (int value : outputs) {
     const Value from = graph_.values[static_cast<std::size_t>(value)];
-    if (std::find(taken.begin(), taken.end(), from.root) != taken.end()) {
+    if (taken.contains(from.root)) {
       value =
           add_step(ops::CastDesc{from.sample.elements(), from.dtype, from.dtype}, {value}, from.sample, from.dtype, "(output)");
     }
-    taken.push_back(graph_.root(value));
+    taken.insert(graph_.root(value));
     graph_.outputs.push_back(value);
   }
   return std::move(graph_);

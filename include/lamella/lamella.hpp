@@ -3,6 +3,7 @@
 #pragma once
 
 #include <lamella/activation.hpp>
+#include <lamella/architecture.hpp>
 #include <lamella/device.hpp>
 #include <lamella/dtype.hpp>
 #include <lamella/error.hpp>

@@ -43,7 +43,7 @@ int run_command(int argc, const char* const* argv, std::span<const AddVerb> verb
   try {
     return parse_and_run(argc, argv, verbs);
   } catch (const LoadError& error) {
-    return report(error.what(), kFile);
+    return report(error.what(), error.code() == ErrorCode::out_of_memory ? kFailure : kFile);
   } catch (const DeviceError& error) {
     return report(error.what(), kDevice);
   } catch (const ArgumentError& error) {

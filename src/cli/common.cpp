@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <lamella/architecture.hpp>
 #include <lamella/npy.hpp>
 
 #include "cli/verbs.hpp"
@@ -89,6 +91,13 @@ Options RunOptions::options() const {
   return result;
 }
 
+Model load_model(const std::string& path, const std::string& weights, const Options& options) {
+  if (weights.empty()) return Model::load(path, options);
+  char first = '\0';
+  if (std::ifstream file(path); file) file >> first;
+  return first == '{' ? load_architecture(path, weights, options) : Model::load(path, options).with_weights(weights);
+}
+
 std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (argument.starts_with(name + "=")) return {name, argument.substr(name.size() + 1)};
@@ -147,6 +156,7 @@ std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& i
     if (results.empty()) {
       for (const Tensor& y : outputs) results.emplace_back(y.shape().with(0, rows), y.dtype());
     }
+    if (std::all_of(results.begin(), results.end(), [](const Tensor& y) { return y.bytes() == 0; })) return results;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const std::size_t row_bytes = results[i].bytes() / static_cast<std::size_t>(rows);
       if (outputs[i].bytes() == 0) continue;

@@ -22,6 +22,7 @@ std::string destination(const std::string& file) {
 Registered add_predict(CLI::App& root) {
   struct State {
     std::string model;
+    std::string weights;
     std::vector<std::string> inputs;
     std::vector<std::string> outputs;
     std::int64_t batch_size = 4096;
@@ -29,7 +30,8 @@ Registered add_predict(CLI::App& root) {
   };
   auto state = std::make_shared<State>();
   CLI::App* app = root.add_subcommand("predict", "Run a model on npy files");
-  app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
+  app->add_option("MODEL", state->model, ".keras or .h5 file, or the text of to_json() with --weights")->required();
+  app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, or a whole model");
   app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
   app->add_option("--output", state->outputs, "Y.npy, or NAME=Y.npy once for every output; - is standard output")->required();
   app->add_option("--batch-size", state->batch_size, "rows computed at a time")
@@ -37,7 +39,7 @@ Registered add_predict(CLI::App& root) {
       ->check(CLI::PositiveNumber);
   state->run.add_to(*app);
   return {app, [state] {
-            const Model model = Model::load(state->model, state->run.options());
+            const Model model = load_model(state->model, state->weights, state->run.options());
             std::vector<std::string> files = files_for(state->outputs, model.output_names(), "--output");
             for (std::string& file : files) file = destination(file);
             const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), state->batch_size);

@@ -62,6 +62,8 @@ struct RunOptions {
   [[nodiscard]] Options options() const;
 };
 
+/// A model, with other weights where `weights` is not empty; a file of JSON has none of its own. Throws as Model::load does.
+[[nodiscard]] Model load_model(const std::string& path, const std::string& weights, const Options& options);
 /// "name=file" or "file", to (name, file) with an empty name.
 [[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
 /// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.

@@ -42,6 +42,7 @@ std::shared_ptr<void> big_memory(std::size_t size) {
 class Descriptor {
  public:
   explicit Descriptor(const std::string& path) {
+    if (path.find('\0') != std::string::npos) return;
     do {
       value_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     } while (value_ < 0 && errno == EINTR);
@@ -96,24 +97,44 @@ std::size_t shift_of(int file, std::size_t size) {
   return 0;
 }
 
+/// The size of a regular file that could be opened.
+std::size_t opened_size(const Descriptor& file, const std::string& path, const std::string& where) {
+  if (path.find('\0') != std::string::npos) fail(ErrorCode::io, where, "the path holds a NUL byte");
+  if (file.value() < 0) fail(ErrorCode::io, where, "cannot be opened: ", std::strerror(errno));
+  struct stat status {};
+  if (::fstat(file.value(), &status) != 0) fail(ErrorCode::io, where, "cannot be examined: ", std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) fail(ErrorCode::io, where, "is ", kind_of(status.st_mode), ", expected a regular file");
+  return static_cast<std::size_t>(status.st_size);
+}
+
+Buffer memory_for(std::size_t size, const std::string& where) {
+  try {
+    return Buffer(size);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::out_of_memory, where, "there is no memory for its ", size, " bytes");
+  }
+}
+
 }  // namespace
 
 Buffer::Buffer(std::size_t bytes) : owner(bytes < kBig ? small_memory(bytes) : big_memory(bytes)), data(), size(bytes) {
   data = static_cast<std::byte*>(owner.get());
 }
 
-FileBytes::FileBytes(const std::string& path) {
-  const std::string where = core::escaped(path);
-  if (path.find('\0') != std::string::npos) fail(ErrorCode::io, where, "the path holds a NUL byte");
+FileBytes::FileBytes(const std::string& path, const Look& look) {
+  const std::string where = core::escaped(path, 4096);
   const Descriptor file(path);
-  if (file.value() < 0) fail(ErrorCode::io, where, "cannot be opened: ", std::strerror(errno));
-  struct stat status {};
-  if (::fstat(file.value(), &status) != 0) fail(ErrorCode::io, where, "cannot be examined: ", std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) fail(ErrorCode::io, where, "is ", kind_of(status.st_mode), ", expected a regular file");
-
-  const auto size = static_cast<std::size_t>(status.st_size);
+  const std::size_t size = opened_size(file, path, where);
+  if (look) {
+    const Glance glance = [&](std::uint64_t at, std::size_t most) {
+      std::string bytes(at >= size ? 0 : std::min<std::uint64_t>(most, size - at), '\0');
+      if (!read_at(file.value(), bytes.data(), bytes.size(), at)) fail(ErrorCode::io, where, "cannot be read at byte ", at);
+      return bytes;
+    };
+    look(glance, size);
+  }
   const std::size_t shift = shift_of(file.value(), size);
-  const Buffer buffer(size + shift);
+  const Buffer buffer = memory_for(size + shift, where);
   std::byte* const data = buffer.data + shift;
   for (std::size_t done = 0; done < size;) {
     const ssize_t got = ::pread(file.value(), data + done, std::min(size - done, kReadAtOnce), static_cast<off_t>(done));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,8 +42,14 @@ struct Buffer {
 /// A whole regular file, read once into memory of our own: what happens to the file afterwards cannot harm us.
 class FileBytes {
  public:
-  /// Throws LoadError (io) for what cannot be opened, is no regular file, or becomes shorter while it is read.
-  explicit FileBytes(const std::string& path);
+  /// Up to `most` bytes from `at` on.
+  using Glance = std::function<std::string(std::uint64_t at, std::size_t most)>;
+  /// May throw when it sees that the file is not worth reading.
+  using Look = std::function<void(const Glance& glance, std::uint64_t size)>;
+
+  /// `look` is called before anything is read. Throws LoadError: io for what cannot be opened, is no regular file, or becomes
+  /// shorter while it is read; out_of_memory with the size when there is no memory for it.
+  explicit FileBytes(const std::string& path, const Look& look = nullptr);
 
   [[nodiscard]] const OwnedBytes& contents() const noexcept { return contents_; }
   [[nodiscard]] Bytes bytes() const noexcept { return contents_.bytes; }

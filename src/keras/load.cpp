@@ -9,6 +9,7 @@
 
 #include "core/owned_json.hpp"
 #include "keras/archive.hpp"
+#include "keras/foreign.hpp"
 #include "keras/json.hpp"
 #include "keras/weights.hpp"
 
@@ -39,7 +40,8 @@ WeightSource source_of(const std::shared_ptr<const H5File>& file, const std::str
 class Members {
  public:
   /// `bytes` holds the archive; without bytes, `path` is a folder.
-  Members(const std::string& path, std::optional<OwnedBytes> bytes) : path_(path), folder_(!bytes) {
+  Members(const std::string& path, std::optional<OwnedBytes> bytes)
+      : path_(path), folder_(!bytes), bytes_(bytes ? bytes->bytes.size() : 0) {
     if (bytes) archive_ = std::make_unique<Archive>(std::move(*bytes), path);
   }
   [[nodiscard]] bool contains(const std::string& name) const {
@@ -49,6 +51,8 @@ class Members {
   [[nodiscard]] OwnedBytes member(const std::string& name) const {
     return folder_ ? FileBytes(path_ + "/" + name).contents() : archive_->member(name);
   }
+  /// Of the archive; 0 for a folder.
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::string where(const std::string& name) const {
     return core::concat(core::escaped(path_, 4096), folder_ ? "/" : "!", name);
   }
@@ -56,6 +60,7 @@ class Members {
  private:
   std::string path_;
   bool folder_;
+  std::uint64_t bytes_;
   std::unique_ptr<Archive> archive_;
 };
 
@@ -68,7 +73,7 @@ std::shared_ptr<const H5File> archived_weights(const Members& members) {
     }
     throw LoadError(ErrorCode::missing, core::concat(members.where(kName), ": is not there"));
   }
-  return std::make_shared<const H5File>(members.member(kName), members.where(kName));
+  return std::make_shared<const H5File>(members.member(kName), members.where(kName), members.bytes());
 }
 
 std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std::optional<OwnedBytes> bytes,
@@ -83,6 +88,9 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
       version = metadata->at("keras_version").get<std::string>();
     }
   }
+  if (const std::string foreign = is_directory(path) && !members.contains("config.json") ? foreign_folder(path) : "";
+      !foreign.empty())
+    fail(ErrorCode::archive, core::escaped(path, 4096), foreign);
   if (!members.contains("config.json"))
     throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
   const core::OwnedJson config(parse_json(members.member("config.json").bytes, members.where("config.json")));
@@ -105,6 +113,10 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
                                  weights ? "; it holds weights only: load a model and give it this file" : ""));
   }
   const std::string version = file->string_attribute("/", "keras_version").value_or("");
+  if (version.starts_with("1.")) {
+    fail(ErrorCode::unsupported, where, "was written by Keras ", core::escaped(version),
+         "; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew");
+  }
   const core::OwnedJson config(parse_json(std::as_bytes(std::span(*config_text)), where + ":/@model_config"));
   Reading reading = reading_of(path + ":/@model_config", version, hard_sigmoid);
   const auto tree = read_model(*config, "", reading);
@@ -227,7 +239,7 @@ WeightSource sharded(const std::string& path, const Json& index) {
 
 /// Exceptions of the JSON library are about types of values where a config holds something unexpected.
 template <typename F>
-auto with_json_errors(const std::string& path, const F& f) {
+auto with_load_errors(const std::string& path, const F& f) {
   try {
     return f();
   } catch (const Json::exception& error) {
@@ -235,6 +247,52 @@ auto with_json_errors(const std::string& path, const F& f) {
   } catch (const ArgumentError& error) {
     throw LoadError(error.code(), core::concat(core::escaped(path, 4096), ": ", core::without_code(error.what())));
   }
+}
+
+enum class Container { archive, hdf5, text };
+
+/// What a file is by its content; it is not read before that is known. Text is read where `text` says so.
+std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text) {
+  constexpr std::size_t kHead = 4096;
+  std::optional<Container> found;
+  const auto look = [&](const FileBytes::Glance& glance, std::uint64_t size) {
+    const std::string head = glance(0, kHead);
+    const Bytes bytes = std::as_bytes(std::span(head));
+    // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
+    if (Archive::looks_like(bytes)) {
+      found = Container::archive;
+    } else if (H5File::looks_like(bytes)) {
+      found = Container::hdf5;
+    } else if (text && head.starts_with('{')) {
+      found = Container::text;
+    }
+    for (std::uint64_t at = kHead; !found && at < size && at <= size / 2; at *= 2) {  // behind a large user block
+      const std::string there = glance(at, 8);
+      if (H5File::looks_like(std::as_bytes(std::span(there)))) found = Container::hdf5;
+    }
+    if (!found) fail(ErrorCode::archive, core::escaped(path, 4096), foreign_file(bytes, size));
+  };
+  OwnedBytes bytes = FileBytes(path, look).contents();
+  return {*found, std::move(bytes)};
+}
+
+void fill_from(ModelTree& tree, const std::string& path) {
+  const std::string where = core::escaped(path, 4096);
+  if (is_directory(path)) {
+    const Members members(path, std::nullopt);
+    return fill_weights(tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+  }
+  const auto [container, bytes] = read_container(path, true);
+  if (container == Container::text) return fill_weights(tree, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
+  if (container == Container::archive) {
+    const Members members(path, bytes);
+    return fill_weights(tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+  }
+  const auto file = std::make_shared<const H5File>(bytes, where);
+  const bool whole = file->has_group("model_weights");
+  const bool legacy = whole || file->has_attribute("/", "layer_names") || file->has_attribute("/", "layer_names0");
+  if (legacy) return fill_legacy_weights(tree, *file, whole ? "model_weights" : "", where);
+  fill_weights(tree, source_of(file, where));
 }
 
 }  // namespace
@@ -245,46 +303,33 @@ bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version) {
 }
 
 std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardSigmoid hard_sigmoid) {
-  return with_json_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
+  return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
     if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid);
-    const OwnedBytes bytes = FileBytes(path).contents();
-    // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
-    if (Archive::looks_like(bytes.bytes)) return load_archive(path, bytes, hard_sigmoid);
-    if (H5File::looks_like(bytes.bytes)) return load_legacy(path, bytes, hard_sigmoid);
-    throw LoadError(ErrorCode::archive,
-                    core::concat(core::escaped(path, 4096), ": is neither a .keras archive nor an HDF5 file (",
-                                 bytes.bytes.size(), " bytes)"));
+    const auto [container, bytes] = read_container(path, false);
+    return container == Container::archive ? load_archive(path, bytes, hard_sigmoid) : load_legacy(path, bytes, hard_sigmoid);
+  });
+}
+
+std::shared_ptr<const core::ModelSpec> load_model(const std::string& architecture, const std::string& weights,
+                                                  HardSigmoid hard_sigmoid) {
+  return with_load_errors(architecture, [&]() -> std::shared_ptr<const core::ModelSpec> {
+    const OwnedBytes text = FileBytes(architecture).contents();
+    const core::OwnedJson config(parse_json(text.bytes, core::escaped(architecture, 4096)));
+    std::string version;
+    if (config->is_object()) version = config->value("keras_version", std::string());
+    Reading reading = reading_of(architecture, version, hard_sigmoid);
+    const auto tree = read_model(*config, "", reading);
+    tree->spec->keras_version = version;
+    fill_from(*tree, weights);
+    return tree->spec;
   });
 }
 
 std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path) {
-  return with_json_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
+  return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
     std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>> known;
     const auto tree = tree_of(model, known);
-    const std::string where = core::escaped(path, 4096);
-    if (is_directory(path)) {
-      const Members members(path, std::nullopt);
-      fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
-      return tree->spec;
-    }
-    const OwnedBytes bytes = FileBytes(path).contents();
-    if (Archive::looks_like(bytes.bytes)) {
-      const Members members(path, bytes);
-      fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
-    } else if (H5File::looks_like(bytes.bytes)) {
-      const auto file = std::make_shared<const H5File>(bytes, where);
-      const bool whole = file->has_group("model_weights");
-      const bool legacy = whole || file->has_attribute("/", "layer_names") || file->has_attribute("/", "layer_names0");
-      if (legacy) {
-        fill_legacy_weights(*tree, *file, whole ? "model_weights" : "", where);
-      } else {
-        fill_weights(*tree, source_of(file, where));
-      }
-    } else if (!bytes.bytes.empty() && static_cast<char>(bytes.bytes[0]) == '{') {
-      fill_weights(*tree, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
-    } else {
-      throw LoadError(ErrorCode::hdf5, core::concat(where, ": is neither an HDF5 file, a .keras archive, nor a .weights.json"));
-    }
+    fill_from(*tree, path);
     return tree->spec;
   });
 }

@@ -15,6 +15,10 @@ namespace lamella::keras {
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
                                                                 HardSigmoid hard_sigmoid = HardSigmoid::as_written);
 
+/// The same from a model's to_json() text and a file of weights, as load_weights() takes it.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& architecture, const std::string& weights,
+                                                                HardSigmoid hard_sigmoid);
+
 /// Whether "hard_sigmoid" is Keras 2's: asked for, or what the Keras of this version means. Keras 1 meant the same; an unknown
 /// version counts as Keras 3.
 [[nodiscard]] bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version);

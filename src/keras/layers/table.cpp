@@ -11,15 +11,15 @@ namespace {
 constexpr int kDeepestLayer = 8;
 constexpr std::size_t kMostConfigText = std::size_t{64} << 20U;
 
-using Parser = std::function<ParsedLayer(const Fields&, const std::string& path, Reading&)>;
+using LayerParser = std::function<ParsedLayer(const Fields&, const std::string& path, Reading&)>;
 
 template <core::MergeKind K>
 ParsedLayer merge(const Fields& f, const std::string&, Reading&) {
   return parse_merge(K, f);
 }
 
-const std::map<std::string, Parser, std::less<>>& classes() {
-  static const auto& table = *new std::map<std::string, Parser, std::less<>>{
+const std::map<std::string, LayerParser, std::less<>>& classes() {
+  static const auto& table = *new std::map<std::string, LayerParser, std::less<>>{
       {"InputLayer", parse_input},
       {"Dense", parse_dense},
       {"Activation", parse_activation},

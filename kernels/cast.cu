@@ -14,7 +14,9 @@ struct Same : ElementFunction {
 
 template <typename From, typename To>
 cudaError_t cast_as(const void* src, void* dst, std::int64_t elements, cudaStream_t stream) {
-  using C = std::conditional_t<std::is_same_v<From, To>, From, ComputeOf<To>>;
+  // A type that holds every From exactly, so that the store is the one rounding; bits are copied as they are.
+  constexpr bool wide = std::is_same_v<From, double> || std::is_same_v<From, std::int32_t>;
+  using C = std::conditional_t<std::is_same_v<From, To>, From, std::conditional_t<wide, double, ComputeOf<To>>>;
   return pointwise(Same<C>{}, static_cast<const From*>(src), static_cast<To*>(dst), matrix_of<From, To>(elements), true, stream);
 }
 

@@ -17,16 +17,17 @@ struct Glu {
   template <int kWidth>
   struct Columns {
     std::int64_t column;
+    std::int64_t left;  ///< columns of the row from here on; the gates end with them
   };
   [[nodiscard]] bool stays() const { return false; }
   template <int kWidth>
-  LAMELLA_DEVICE Columns<kWidth> columns(std::int64_t column, std::int64_t) const {
-    return {column};
+  LAMELLA_DEVICE Columns<kWidth> columns(std::int64_t column, std::int64_t left) const {
+    return {column, left};
   }
   LAMELLA_DEVICE const T* row(std::int64_t r) const { return gates + r * stride; }
   template <int kWidth>
   LAMELLA_DEVICE Compute operator()(Compute x, const Columns<kWidth>& columns, int k, const T* row) const {
-    const auto gate = widen<Compute>(row[columns.column + k]);
+    const auto gate = k < columns.left ? widen<Compute>(row[columns.column + k]) : Compute(0);
     return x * core::ActivationOp<ActivationKind::Sigmoid>::apply(gate);
   }
 };

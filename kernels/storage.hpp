@@ -40,7 +40,11 @@ LAMELLA_HD C widen(T x) {
 /// An element of T, rounded to nearest even; NaN stays NaN.
 template <typename T, typename C>
 LAMELLA_HD T narrow(C x) {
-  if constexpr (std::is_same_v<T, __half>) {
+  if constexpr (std::is_same_v<T, __half> && std::is_same_v<C, double>) {
+    return __double2half(x);
+  } else if constexpr (std::is_same_v<T, __nv_bfloat16> && std::is_same_v<C, double>) {
+    return __double2bfloat16(x);
+  } else if constexpr (std::is_same_v<T, __half>) {
     return __float2half_rn(static_cast<float>(x));
   } else if constexpr (std::is_same_v<T, __nv_bfloat16>) {
     return __float2bfloat16_rn(static_cast<float>(x));

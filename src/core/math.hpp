@@ -298,8 +298,8 @@ LAMELLA_HD T squareplus(T x, T b) {
   const bool huge = a > T(0x1p60);
   const T root = huge ? a : sqrt(fma(a, a, b));
   const T mean = T(0.5) * a + T(0.5) * root;
-  const T below = T(0.25) * b / mean;
-  return x < T(0) ? (a - a) + below : mean;  // a - a: Keras gives NaN at -inf
+  const T below = mean == T(0) ? T(0) : T(0.25) * b / mean;  // b = 0, and x next to 0
+  return x < T(0) ? (a - a) + below : mean;                  // a - a: Keras gives NaN at -inf
 }
 
 /// Keras' ReLU layer with all its parameters, and no maximum as an infinite one.

@@ -13,6 +13,7 @@
 #include "core/check.hpp"
 #include "core/convert.hpp"
 #include "core/float_environment.hpp"
+#include "core/rounding.hpp"
 #include "core/visit_dtype.hpp"
 
 namespace lamella {
@@ -31,35 +32,12 @@ std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   return core::cuda_backend().allocate(where.index(), *bytes);
 }
 
-/// As float, rounded to odd: another rounding after it, to fewer bits, is as if it had been the only one.
-template <typename From>
-float to_odd(From value) {
-  if constexpr (std::is_floating_point_v<From>) {
-    const auto wide = static_cast<double>(value);
-    auto narrow = static_cast<float>(wide);
-    if (std::isfinite(narrow) && static_cast<double>(narrow) != wide) {
-      auto bits = std::bit_cast<std::uint32_t>(narrow);
-      if (std::fabs(static_cast<double>(narrow)) > std::fabs(wide)) --bits;
-      narrow = std::bit_cast<float>(bits | 1U);
-    }
-    return narrow;
-  } else {
-    const bool negative = value < From(0);
-    auto magnitude = static_cast<std::uint64_t>(value);
-    if (negative) magnitude = 0 - magnitude;
-    const int dropped = std::max(0, static_cast<int>(std::bit_width(magnitude)) - 24);
-    const bool inexact = (magnitude & ((std::uint64_t{1} << dropped) - 1)) != 0;
-    const float kept = std::ldexp(static_cast<float>(magnitude >> dropped | (inexact ? 1U : 0U)), dropped);
-    return negative ? -kept : kept;
-  }
-}
-
 template <typename To, typename From>
 To converted(From value) {
   if constexpr (std::is_same_v<From, float16> || std::is_same_v<From, bfloat16>) {
     return converted<To>(static_cast<float>(value));
   } else if constexpr (std::is_same_v<To, float16> || std::is_same_v<To, bfloat16>) {
-    return To(to_odd(value));
+    return To(core::to_odd(value));
   } else if constexpr (std::is_floating_point_v<To>) {
     return static_cast<To>(value);
   } else {

@@ -7,6 +7,7 @@
 #include <lamella/dtype.hpp>
 
 #include "core/check.hpp"
+#include "core/rounding.hpp"
 #include "core/visit_dtype.hpp"
 
 namespace lamella::cpu {
@@ -33,6 +34,8 @@ template <typename To, typename From>
 [[nodiscard]] To convert(From value) {
   if constexpr (std::is_same_v<To, From>) {
     return value;
+  } else if constexpr (!std::is_arithmetic_v<To> && (std::is_same_v<From, double> || (std::is_integral_v<From> && sizeof(From) >= 4))) {
+    return static_cast<To>(core::to_odd(value));
   } else if constexpr (std::is_arithmetic_v<From>) {
     return static_cast<To>(static_cast<ComputeOf<To>>(value));
   } else {

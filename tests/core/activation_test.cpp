@@ -229,6 +229,7 @@ TEST(ActivationTest, IsRightWhereNaiveFormulasGiveZero) {
   EXPECT_LT(value(ActivationKind::Mish, -95, {}), 0.F);
   EXPECT_GT(value(ActivationKind::TanhShrink, 1e-6F, {}), 0.F);
   EXPECT_EQ(value(ActivationKind::Squareplus, 3e38F, {4}), 3e38F);
+  EXPECT_EQ(value(ActivationKind::Squareplus, -0x1p-149F, {0}), 0.F);
 }
 
 class EachElementwise : public testing::TestWithParam<ActivationKind> {};

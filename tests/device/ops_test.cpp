@@ -252,6 +252,16 @@ TEST(CastTest, RoundsToNearestEven) {
   }
 }
 
+TEST(CastTest, OfFloat64RoundsOnce) {
+  // Just above and below the middle of two neighbours, by less than float32 shows.
+  const std::vector<double> x{1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11 - 0x1p-40, -1 - 0x1p-8 - 0x1p-40, 1 + 0x3p-8 - 0x1p-40};
+  const auto cast = [&](DType to) {
+    return run(ops::CastDesc{4, DType::float64, to}, constants_of({}), sources({x}, DType::float64), to, 4);
+  };
+  EXPECT_THAT(cast(DType::float16), testing::ElementsAre(1 + 0x1p-10, 1, -1 - 0x1p-8, 1 + 0x3p-8));
+  EXPECT_THAT(cast(DType::bfloat16), testing::ElementsAre(1, 1, -1 - 0x1p-7, 1 + 0x1p-7));
+}
+
 TEST(DeviceOpsTest, RefuseIntegersInWords) {
   const std::vector<std::pair<ops::Desc, std::size_t>> descs{
       {ops::ActivationDesc{1, {}, DType::int8}, 0},        {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},

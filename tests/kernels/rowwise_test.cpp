@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/kernels/kernel_support.hpp"
 
+#include <sys/mman.h>
+
 #include <numeric>
 
 namespace lamella::test {
@@ -118,6 +120,39 @@ class RowwiseTest : public testing::TestWithParam<ActivationKind> {
   /// Glu's lengths are even.
   static std::int64_t length(std::int64_t n) { return GetParam() == ActivationKind::Glu ? n / 2 * 2 : n; }
 };
+
+/// Memory that ends where no page is: who reads beyond it dies.
+class AtAnEdge {
+ public:
+  AtAnEdge()
+      : pages_(
+            static_cast<unsigned char*>(mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+    EXPECT_EQ(mprotect(pages_ + kPage, kPage, PROT_NONE), 0);
+  }
+  ~AtAnEdge() { munmap(pages_, 2 * kPage); }
+  AtAnEdge(const AtAnEdge&) = delete;
+  AtAnEdge& operator=(const AtAnEdge&) = delete;
+  [[nodiscard]] void* last(std::size_t bytes) const { return pages_ + kPage - bytes; }
+
+ private:
+  static constexpr std::size_t kPage = 65536;
+  unsigned char* pages_;
+};
+
+TEST_P(RowwiseTest, ReadsNothingBehindItsLastRow) {
+  for (const DType dtype : kFloating) {
+    const auto half = static_cast<std::int64_t>(24 / size_of(dtype));  // rows are aligned to 16 bytes, their halves are not
+    for (const std::int64_t outer : {1, 3}) {
+      const AtAnEdge memory;
+      const auto bytes = static_cast<std::size_t>(outer) * 48;
+      Buffer dst(outer * 2 * half, dtype, true);
+      kernels::Rowwise args{GetParam(), dtype, memory.last(bytes), dst.data(), nullptr, outer, 2 * half, 1};
+      std::vector<unsigned char> workspace(kernels::rowwise_workspace(args), 0xFF);
+      args.workspace = workspace.data();
+      EXPECT_EQ(kernels::rowwise(args, nullptr), cudaSuccess);
+    }
+  }
+}
 
 /// Those whose results are as long as their rows, and depend on all of them.
 class MixingTest : public RowwiseTest {};

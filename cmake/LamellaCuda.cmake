@@ -12,7 +12,8 @@ if(NOT LAMELLA_CUDA STREQUAL "OFF")
       set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
     endif()
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-      set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "Architectures of the CUDA device")
+      # PTX of 100 is for 110, PTX of 120 for what is newer than that.
+      set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100 120 CACHE STRING "Architectures of the CUDA device")
     endif()
     enable_language(CUDA)  # takes CUDAARCHS from the environment
     set(CMAKE_CUDA_STANDARD 20)

@@ -19,6 +19,9 @@
 /// `dst` may be `src` where that is said.
 namespace lamella::kernels {
 
+/// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice.
+[[nodiscard]] cudaError_t has_image();
+
 /// dst[i] = f(src[i]), f element-wise. In place is legal.
 [[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
                                       std::int64_t elements, cudaStream_t stream);

@@ -66,8 +66,8 @@ cudaError_t launch(const Launch& how, void (*kernel)(Parameters...), Parameters.
 #else
 
 /// Enqueues the whole grid. Defined by whoever links the kernels under a host compiler, as is touch_argument(), which is told of
-/// every argument before.
-cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid);
+/// every argument before. `kernel` tells kernels apart.
+cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid, const void* kernel);
 void touch_argument(const void* bytes, std::size_t size);
 
 template <typename... Parameters>
@@ -75,9 +75,10 @@ cudaError_t launch(const Launch& how, void (*kernel)(Parameters...), Parameters.
   const host_grid::GridConfig config{{how.grid.x, how.grid.y, how.grid.z}, how.threads, how.shared, how.barriers};
   if (!host_grid::legal(config)) return cudaErrorInvalidConfiguration;
   (touch_argument(&arguments, sizeof(arguments)), ...);
-  return submit(how.stream, [config, kernel, held = std::tuple(arguments...)] {
-    host_grid::run_grid(config, [&] { std::apply(kernel, held); });
-  });
+  return submit(
+      how.stream,
+      [config, kernel, held = std::tuple(arguments...)] { host_grid::run_grid(config, [&] { std::apply(kernel, held); }); },
+      reinterpret_cast<const void*>(kernel));
 }
 
 #endif

@@ -71,6 +71,13 @@ class LAMELLA_API Model {
   /// Several inputs by name.
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs,
                                             const std::stop_token& stop = {}) const;
+  /// Does ahead what the first calls with these numbers of rows (1..) would do: engines are chosen and weights packed; on CUDA
+  /// also buffers are allocated, the libraries are readied, and what predict() runs is captured as CUDA graphs, so that later
+  /// predict() calls of one thread allocate and capture nothing. Later captures: the second predict_into() with the same
+  /// pointers, and predict() by more threads at once than before. Throws ArgumentError (value; unsupported: the model leaves its
+  /// input shape open), DeviceError, Error (out_of_memory).
+  void prepare(std::span<const std::int64_t> batches) const;
+
   /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a
   /// program for this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run
   /// in parts. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: src and dst overlap),
@@ -82,7 +89,7 @@ class LAMELLA_API Model {
   /// both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
   /// A stream that is being captured takes the work into the caller's graph. The graph has memory of its own and keeps it until
   /// the last executable graph made of it is gone; it may be launched beside any other call, but not beside itself. This call
-  /// allocates and waits for a rehearsal on memory of its own.
+  /// allocates and waits for a rehearsal on memory of its own; prepare() before, or a call with as many rows, does its planning.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
 
   /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.

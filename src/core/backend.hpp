@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,12 +22,23 @@ class Graph {
   virtual ~Graph() = default;
 };
 
+/// Why work is not a graph.
+struct NotCaptured {
+  std::string why;         ///< a sentence
+  bool disturbed = false;  ///< by somebody else in the process: it may go well the next time
+};
+
 /// Work in order on one CUDA device. Belongs to one thread at a time. The CPU device works in the calling thread and has none.
 class Stream {
  public:
   virtual ~Stream() = default;  ///< waits for what was enqueued
   /// The vendor's handle (cudaStream_t) that work is enqueued on now.
   [[nodiscard]] virtual void* native() const noexcept = 0;
+  /// What tells the caller's stream that work is enqueued on now from every other (see Backend::stream_id); 0: the stream's own.
+  [[nodiscard]] virtual std::uint64_t id() const noexcept = 0;
+  /// Whether what was enqueued on a handle of the caller's is done: nothing waits when the stream is used on another. Does not
+  /// wait.
+  [[nodiscard]] virtual bool is_idle() noexcept = 0;
   /// What follows is enqueued on a handle of the caller's, after what was enqueued before; null: on the stream's own again.
   virtual void follow(void* native) = 0;
   /// Calls `work`, which enqueues, with the device current.
@@ -38,9 +50,9 @@ class Stream {
   virtual void copy(void* dst, const void* src, std::size_t bytes) = 0;
   /// Returns when everything enqueued so far is done. Throws DeviceError for what went wrong since the last call.
   virtual void synchronize() = 0;
-  /// What `work` enqueues, as a graph; nothing runs. The stream must be on its own handle; other threads are not disturbed. Null,
-  /// with the reason in `why_not`, when something in it cannot be captured.
-  [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work, std::string& why_not) = 0;
+  /// What `work`, which has run before, enqueues, as a graph; nothing runs. The stream must be on its own handle. While it lasts,
+  /// other threads may not synchronise the device. Null, with the reason in `why_not`, when something in it cannot be captured.
+  [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work, NotCaptured& why_not) = 0;
   /// Enqueues all that was captured.
   virtual void launch(Graph& graph) = 0;
   /// What follows becomes part of the graph that is being captured on a handle of the caller's; nothing else may be asked of the
@@ -54,6 +66,8 @@ class Backend {
   virtual ~Backend() = default;
   /// How many devices of this kind can be used.
   [[nodiscard]] virtual int device_count() const = 0;
+  /// Why this device cannot be used, as one sentence; empty when it can. Makes its context.
+  [[nodiscard]] virtual std::string why_unusable(int index) = 0;
   /// "NVIDIA H200, 139 GiB": for people.
   [[nodiscard]] virtual std::string describe(int index) const = 0;
   /// Names and versions of the vendor's libraries in use.
@@ -70,6 +84,11 @@ class Backend {
   /// Throws ArgumentError (device) unless `data` is memory of this device, named `what` in the message.
   virtual void expect_device_memory(int index, const void* data, const char* what) = 0;
   [[nodiscard]] virtual std::unique_ptr<Stream> create_stream(int index) = 0;
+  /// What tells a stream of the caller's from every other of the process, also when its handle comes again; never 0.
+  [[nodiscard]] virtual std::uint64_t stream_id(int index, void* native) = 0;
+  /// Gives back what graphs of callers have kept, of those that are gone. Cheap where there is none. Not while this thread
+  /// captures.
+  virtual void release_retired() noexcept = 0;
   /// Whether a handle of the caller's is being captured into a graph of the caller's.
   [[nodiscard]] virtual bool is_captured(int index, void* native) = 0;
   /// Calls `work`, which may do what a capture that this thread has begun forbids it otherwise: allocate, wait for other streams.

@@ -64,7 +64,11 @@ std::string describe(Device device) {
 }
 
 Device resolve(Device device) {
-  if (device.kind() == Device::Kind::automatic) return available_devices().front();
+  if (device.kind() == Device::Kind::automatic) {
+    for (const Device& one : available_devices()) {
+      if (one.is_cpu() || core::cuda_backend().why_unusable(one.index()).empty()) return one;
+    }
+  }
   if (device.is_cuda()) {
     const int count = core::cuda_backend().device_count();
     if (device.index() >= count) {

@@ -2,49 +2,91 @@
 #include "core/trust.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <map>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/activation_math.hpp"
 #include "core/check.hpp"
-#include "core/mutex.hpp"
+#include "core/rounding.hpp"
+#include "core/visit_dtype.hpp"
 
 namespace lamella::core {
 namespace {
 
-/// Both signs of everything from the smallest normal number to the largest, 32 to an octave near 1, and what is special.
-std::vector<float> probes() {
-  std::vector<float> values{0.0F, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 3.4e38F};
-  for (float x = 1.2e-38F; x < 1e38F; x *= (x > 1e-3F && x < 200.0F) ? 1.0219F : 1.7F) values.push_back(x);
+/// What a dtype is made of.
+struct Format {
+  int digits;    ///< of the significand
+  int smallest;  ///< exponent of the smallest normal number
+};
+
+Format format_of(DType dtype) {
+  switch (dtype) {
+    case DType::float16:
+      return {11, -14};
+    case DType::bfloat16:
+      return {8, -126};
+    case DType::float64:
+      return {53, -1022};
+    default:
+      return {24, -126};
+  }
+}
+
+double rounded(double value, DType dtype) {
+  double result = value;
+  visit_dtype(dtype, [&](auto t) {
+    using T = decltype(t);
+    if constexpr (std::is_same_v<T, double>) return;
+    if constexpr (std::is_floating_point_v<T>) result = static_cast<double>(static_cast<T>(value));
+    if constexpr (!std::is_arithmetic_v<T>) result = static_cast<double>(static_cast<float>(T(to_odd(value))));
+  });
+  return result;
+}
+
+/// Both signs of everything from the smallest normal number to the largest, 32 to an octave near 1, and what is special; values
+/// of the dtype, and with `tf32` of TensorFloat-32.
+std::vector<double> probes(DType dtype, bool tf32) {
+  std::vector<double> values{0.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(),
+                             dtype == DType::float16 ? 65504.0 : 3.38e38};
+  const double least = dtype == DType::float16 ? 6.2e-5 : 1.2e-38;
+  const double most = dtype == DType::float16 ? 6.5e4 : 1e38;
+  for (double x = least; x < most; x *= (x > 1e-3 && x < 200.0) ? 1.0219 : 1.7)
+    values.push_back(rounded(tf32 ? std::ldexp(std::round(std::ldexp(x, 10 - std::ilogb(x))), std::ilogb(x) - 10) : x, dtype));
+  values[3] = rounded(tf32 ? 0x1.ff8p127 : values[3], dtype);
   const std::size_t n = values.size();
   for (std::size_t i = 0; i < n; ++i) values.push_back(-values[i]);
   return values;
 }
 
-double unit_in_last_place(double value) {
-  if (!std::isfinite(value)) return std::numeric_limits<double>::infinity();
-  return std::ldexp(1.0, std::ilogb(std::max(std::fabs(value), static_cast<double>(std::numeric_limits<float>::min()))) - 23);
+double unit_in_last_place(double value, Format format) {
+  return std::ldexp(1.0, std::max(value == 0 ? format.smallest : std::ilogb(value), format.smallest) - (format.digits - 1));
 }
 
-std::string examine(const char* vendor, const ActivationSpec& activation, const VendorFunction& compute) {
-  const std::vector<float> x = probes();
-  std::vector<float> y(x.size());
+/// How far a result may be from the exact one: the table's bound in what is computed in, and one rounding where it is stored
+/// narrower. In float64 the formula that it is compared with has the same errors.
+double tolerance(double want, const VendorForm& form) {
+  const double bound = std::max(1, ulp_bound(form.activation.kind));
+  if (form.dtype == DType::float64) return (2 * bound + 2) * unit_in_last_place(want, format_of(DType::float64));
+  const double computed = bound * unit_in_last_place(want, format_of(DType::float32));
+  return form.dtype == DType::float32 ? computed : computed + 0.5 * unit_in_last_place(want, format_of(form.dtype));
+}
+
+std::string examine(const VendorForm& form, const VendorFunction& compute) {
+  const std::vector<double> x = probes(form.dtype, form.tf32);
+  std::vector<double> y(x.size());
   compute(x, y);
-  const auto& p = activation.parameters;
-  const double bound = std::max(1, ulp_bound(activation.kind));
+  const auto& p = form.activation.parameters;
   std::string why;
-  visit_elementwise(activation.kind, [&](auto op) {
+  visit_elementwise(form.activation.kind, [&](auto op) {
     for (std::size_t i = 0; i < x.size() && why.empty(); ++i) {
-      const double want = decltype(op)::apply(static_cast<double>(x[i]), p[0], p[1], p[2]);
-      const auto rounded = static_cast<float>(want);
-      const bool same = std::isnan(rounded) ? std::isnan(y[i]) : y[i] == rounded;
-      if (same || (std::isfinite(rounded) && std::fabs(static_cast<double>(y[i]) - want) <= bound * unit_in_last_place(want)))
-        continue;
-      why = concat(vendor, "'s ", name(activation.kind), "(", x[i], ") is ", y[i], ", Keras' is ", rounded);
+      const double want = decltype(op)::apply(x[i], p[0], p[1], p[2]);
+      const double nearest = rounded(want, form.dtype);
+      const bool same = std::isnan(nearest) ? std::isnan(y[i]) : y[i] == nearest;
+      if (same || (std::isfinite(nearest) && std::fabs(y[i] - want) <= tolerance(want, form))) continue;
+      why = concat(form.vendor, "'s ", name(form.activation.kind), "(", x[i], ") in ", name(form.dtype), " is ", y[i],
+                   ", Keras' is ", nearest);
     }
   });
   return why;
@@ -52,15 +94,15 @@ std::string examine(const char* vendor, const ActivationSpec& activation, const 
 
 }  // namespace
 
-std::string why_not_trusted(const char* vendor, int device, const ActivationSpec& activation, const VendorFunction& compute) {
-  using Key = std::tuple<std::string, int, ActivationKind, std::array<double, 3>>;
-  static auto& mutex = *new Mutex;  // neither is ever destroyed: static objects may predict until the process is gone
-  static auto& known = *new std::map<Key, std::string>;
-  const Key key{vendor, device, activation.kind, activation.parameters};
-  const std::lock_guard lock(mutex);
-  if (const auto found = known.find(key); found != known.end()) return found->second;
-  std::string why = examine(vendor, activation, compute);  // what throws is asked again
-  return known.emplace(key, std::move(why)).first->second;
+std::string Verdicts::why_not(const VendorForm& form, const VendorFunction& compute) {
+  std::string key = concat(form.vendor, '|', name(form.activation.kind), '|', name(form.dtype), '|', form.tf32);
+  for (const double parameter : form.activation.parameters)
+    key.append(reinterpret_cast<const char*>(&parameter), sizeof parameter);
+  key += form.algorithm;
+  const std::lock_guard lock(mutex_);
+  if (const auto found = known_.find(key); found != known_.end()) return found->second;
+  std::string why = examine(form, compute);  // what throws is asked again
+  return known_.emplace(std::move(key), std::move(why)).first->second;
 }
 
 }  // namespace lamella::core

@@ -15,11 +15,7 @@ class TransferStream {
   explicit TransferStream(int device) : device_(device) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), device_, "cudaStreamCreateWithFlags");
   }
-  ~TransferStream() {
-    if (is_lost(device_)) return;
-    wait_quietly(stream_, device_);
-    check_quietly(cudaStreamDestroy(stream_), device_, "cudaStreamDestroy");
-  }
+  ~TransferStream() { destroy_when_done(stream_, device_); }
   TransferStream(const TransferStream&) = delete;
   TransferStream& operator=(const TransferStream&) = delete;
   [[nodiscard]] cudaStream_t get() const noexcept { return stream_; }
@@ -37,22 +33,24 @@ std::string version_text(std::size_t version, std::size_t major) {
 }  // namespace
 
 CudaBackend::CudaBackend(int devices) : devices_(static_cast<std::size_t>(devices)), ops_(make_ops(*this)) {}
-CudaBackend::~CudaBackend() { let_go_of_kept(); }
+CudaBackend::~CudaBackend() { cuda::release_retired(); }
 
-DeviceMemory& CudaBackend::memory(int index) {
+CudaDevice& CudaBackend::device(int index) {
   const std::lock_guard lock(mutex_);
   LAMELLA_EXPECTS(index >= 0 && index < device_count(), device, "[cuda] device ", index, " does not exist; there are ",
                   device_count());
-  auto& memory = devices_[static_cast<std::size_t>(index)];
-  if (!memory) memory = std::make_unique<DeviceMemory>(index);
-  return *memory;
+  auto& device = devices_[static_cast<std::size_t>(index)];
+  if (!device) device = std::make_unique<CudaDevice>(index);
+  return *device;
 }
 
-int CudaBackend::overruns() const {
-  const std::lock_guard lock(mutex_);
-  int total = 0;
-  for (const auto& memory : devices_) total += memory ? memory->overruns() : 0;
-  return total;
+std::string CudaBackend::why_unusable(int index) {
+  try {
+    static_cast<void>(device(index));
+    return {};
+  } catch (const DeviceError& error) {
+    return std::string(core::without_code(error.what()));
+  }
 }
 
 std::string CudaBackend::describe(int index) const {
@@ -71,7 +69,7 @@ std::vector<std::string> CudaBackend::libraries() const {
                                   core::concat("CUDA runtime ", runtime / 1000, ".", runtime % 1000 / 10),
                                   core::concat("cuBLASLt ", version_text(cublasLtGetVersion(), 10000))};
   const std::size_t cudnn = cudnn_version();
-  result.push_back(cudnn == 0 ? std::string("cuDNN: not in this build")
+  result.push_back(cudnn == 0 ? std::string("cuDNN: not found")
                               : core::concat("cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100));
   return result;
 }
@@ -105,7 +103,9 @@ void CudaBackend::expect_device_memory(int index, const void* data, const char* 
       "; Tensor::to(device) copies it there");
 }
 
-std::unique_ptr<core::Stream> CudaBackend::create_stream(int index) { return std::make_unique<CudaStream>(index); }
+std::unique_ptr<core::Stream> CudaBackend::create_stream(int index) { return std::make_unique<CudaStream>(device(index)); }
+
+std::uint64_t CudaBackend::stream_id(int index, void* native) { return id_of(static_cast<cudaStream_t>(native), index); }
 
 bool CudaBackend::is_captured(int index, void* native) {
   const DeviceGuard guard(index);
@@ -114,12 +114,23 @@ bool CudaBackend::is_captured(int index, void* native) {
   return status != cudaStreamCaptureStatusNone;
 }
 
+namespace {
+thread_local int beside_captures_depth = 0;
+}
+bool is_beside_captures() noexcept { return beside_captures_depth > 0; }
+
 void CudaBackend::beside_captures(const std::function<void()>& work) {
   /// This thread's mode, changed for as long as the object lives.
   class Relaxed {
    public:
-    Relaxed() { check(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode"); }
-    ~Relaxed() { check_quietly(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode"); }
+    Relaxed() {
+      check(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode");
+      ++beside_captures_depth;
+    }
+    ~Relaxed() {
+      --beside_captures_depth;
+      check_quietly(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode");
+    }
     Relaxed(const Relaxed&) = delete;
     Relaxed& operator=(const Relaxed&) = delete;
 

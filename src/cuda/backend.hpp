@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "core/backend.hpp"
-#include "cuda/kept.hpp"
-#include "cuda/memory.hpp"
+#include "cuda/device.hpp"
+#include "cuda/graph_user_object.hpp"
 
 namespace lamella::cuda {
+
+/// Whether this thread is inside Backend::beside_captures().
+[[nodiscard]] bool is_beside_captures() noexcept;
 
 /// See core::Backend.
 class CudaBackend final : public core::Backend {
@@ -20,31 +23,32 @@ class CudaBackend final : public core::Backend {
   ~CudaBackend() override;
 
   [[nodiscard]] int device_count() const override { return static_cast<int>(devices_.size()); }
+  [[nodiscard]] std::string why_unusable(int index) override;
   [[nodiscard]] std::string describe(int index) const override;
   [[nodiscard]] std::vector<std::string> libraries() const override;
   [[nodiscard]] std::shared_ptr<void> allocate(int index, std::size_t bytes) override {
-    let_go_of_kept();
-    return memory(index).allocate(bytes);
+    if (!is_beside_captures()) cuda::release_retired();
+    return device(index).memory.allocate(bytes);
   }
   [[nodiscard]] std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) override {
-    return memory(index).allocate_pinned(bytes);
+    return device(index).memory.allocate_pinned(bytes);
   }
   void copy(int index, void* dst, const void* src, std::size_t bytes) override;
   void fill(int index, void* dst, int byte, std::size_t bytes) override;
   void expect_device_memory(int index, const void* data, const char* what) override;
   [[nodiscard]] std::unique_ptr<core::Stream> create_stream(int index) override;
+  [[nodiscard]] std::uint64_t stream_id(int index, void* native) override;
+  void release_retired() noexcept override { cuda::release_retired(); }
   [[nodiscard]] bool is_captured(int index, void* native) override;
   void beside_captures(const std::function<void()>& work) override;
   [[nodiscard]] ops::OpSet& ops() override { return *ops_; }
 
-  /// Damaged canaries that freed memory showed, over all devices. Plain mode only.
-  [[nodiscard]] int overruns() const;
+  /// Made on first use. Throws DeviceError: there is no such device, or it cannot be used.
+  [[nodiscard]] CudaDevice& device(int index);
 
  private:
-  [[nodiscard]] DeviceMemory& memory(int index);
-
-  mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<DeviceMemory>> devices_;  ///< each made on first use
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<CudaDevice>> devices_;  ///< each made on first use
   std::unique_ptr<ops::OpSet> ops_;
 };
 

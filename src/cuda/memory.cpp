@@ -2,26 +2,24 @@
 #include "cuda/memory.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "cuda/context.hpp"
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
 namespace {
 
-constexpr std::size_t kCanary = 256;  ///< bytes on either side; keeps the alignment
-constexpr unsigned char kCanaryByte = 0xA5;
-
-bool wants_plain(int device) {
+/// Whether each allocation is a cudaMalloc of its own: asked for, or the device has no pools.
+bool wants_exact(int device) {
   const char* text = std::getenv("LAMELLA_CUDA_ALLOCATOR");
   const std::string_view mode = text == nullptr ? "" : text;
-  LAMELLA_EXPECTS(mode.empty() || mode == "pool" || mode == "plain", value, "LAMELLA_CUDA_ALLOCATOR: got '", core::escaped(mode),
-                  "', allowed pool, plain");
-  if (mode == "plain") return true;
+  LAMELLA_EXPECTS(mode.empty() || mode == "pool" || mode == "exact", value, "LAMELLA_CUDA_ALLOCATOR: got '", core::escaped(mode),
+                  "', allowed pool, exact");
+  if (mode == "exact") return true;
   int pools = 0;
   check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device), device, "cudaDeviceGetAttribute");
   return pools == 0;
@@ -52,9 +50,16 @@ struct DeviceMemory::Unsettled {
     }
     return false;
   }
+  /// Frees now, or keeps the memory.
+  void give_back(void* memory, Free free) noexcept {
+    if (is_lost(device)) return;
+    const DeviceGuard guard(device, std::nothrow);
+    if (may_go(memory, free) && !is_lost(device)) check_quietly(free(memory), device, "giving memory back");
+  }
   void give_back_kept() noexcept {
     const std::lock_guard lock(mutex);
     if (kept.empty() || is_lost(device) || !settle(device)) return;
+    const DeviceGuard guard(device, std::nothrow);
     for (const auto& [memory, free] : kept) check_quietly(free(memory), device, "giving memory back");
     kept.clear();
   }
@@ -85,10 +90,10 @@ struct DeviceMemory::Pool {
   }
   ~Pool() {
     if (is_lost(device)) return;
+    const DeviceGuard guard(device, std::nothrow);
     unsettled->give_back_kept();
-    wait_quietly(stream, device);
-    check_quietly(cudaStreamDestroy(stream), device, "cudaStreamDestroy");
-    check_quietly(cudaMemPoolDestroy(pool), device, "cudaMemPoolDestroy");
+    destroy_when_done(stream, device);
+    if (!is_lost(device)) check_quietly(cudaMemPoolDestroy(pool), device, "cudaMemPoolDestroy");
   }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -117,8 +122,10 @@ struct DeviceMemory::Pool {
     return memory;
   }
   void give_back(void* memory) const noexcept {
+    if (is_lost(device)) return;
+    const DeviceGuard guard(device, std::nothrow);
     const auto at_once = [](void* kept) { return cudaFree(kept); };
-    if (is_lost(device) || !unsettled->may_go(memory, at_once)) return;
+    if (!unsettled->may_go(memory, at_once) || is_lost(device)) return;
     check_quietly(cudaFreeAsync(memory, stream), device, "cudaFreeAsync");
   }
 
@@ -128,39 +135,14 @@ struct DeviceMemory::Pool {
   cudaStream_t stream = nullptr;
 };
 
-/// What the plain mode counts.
-struct DeviceMemory::Plain {
-  std::atomic<int> overruns{0};
-
-  static void fill(int device, void* memory, std::size_t bytes) {
-    auto* const at = static_cast<unsigned char*>(memory);
-    check(cudaMemset(at, kCanaryByte, kCanary), device, "cudaMemset");
-    check(cudaMemset(at + kCanary, 0xFF, bytes), device, "cudaMemset");
-    check(cudaMemset(at + kCanary + bytes, kCanaryByte, kCanary), device, "cudaMemset");
-    check(cudaDeviceSynchronize(), device, "cudaDeviceSynchronize");
-  }
-  void inspect_and_free(int device, void* memory, std::size_t bytes) noexcept {
-    if (is_lost(device) || !settle(device)) return;
-    unsigned char canaries[2 * kCanary];
-    const auto* const at = static_cast<const unsigned char*>(memory);
-    const bool read = cudaMemcpy(canaries, at, kCanary, cudaMemcpyDeviceToHost) == cudaSuccess &&
-                      cudaMemcpy(canaries + kCanary, at + kCanary + bytes, kCanary, cudaMemcpyDeviceToHost) == cudaSuccess;
-    if (read && !std::all_of(std::begin(canaries), std::end(canaries), [](unsigned char byte) { return byte == kCanaryByte; }))
-      ++overruns;
-    check_quietly(cudaFree(memory), device, "cudaFree");
-  }
-};
-
 DeviceMemory::DeviceMemory(int device)
-    : device_(device), is_plain_(wants_plain(device)), unsettled_(std::make_shared<Unsettled>(device)) {
-  if (is_plain_) plain_ = std::make_shared<Plain>();
-}
+    : device_(device), is_exact_(wants_exact(device)), unsettled_(std::make_shared<Unsettled>(device)) {}
 DeviceMemory::~DeviceMemory() = default;
 
 std::shared_ptr<void> DeviceMemory::allocate(std::size_t bytes) {
   const DeviceGuard guard(device_);
   const std::size_t asked = std::max<std::size_t>(bytes, 1);
-  return is_plain_ ? plain(asked) : from_pool(asked);
+  return is_exact_ ? exact(asked) : from_pool(asked);
 }
 
 std::shared_ptr<void> DeviceMemory::from_pool(std::size_t bytes) {
@@ -175,20 +157,15 @@ std::shared_ptr<void> DeviceMemory::from_pool(std::size_t bytes) {
   return {memory, [pool](void* p) { pool->give_back(p); }};
 }
 
-std::shared_ptr<void> DeviceMemory::plain(std::size_t bytes) {
-  const auto total = core::checked_add(bytes, 2 * kCanary);
+std::shared_ptr<void> DeviceMemory::exact(std::size_t bytes) {
   void* memory = nullptr;
-  const cudaError_t status = total ? cudaMalloc(&memory, *total) : cudaErrorMemoryAllocation;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     throw_out_of_memory(bytes);
   }
   check(status, device_, "cudaMalloc");
-  // From here on the memory has an owner, whatever fails.
-  const std::shared_ptr<void> whole(
-      memory, [counts = plain_, device = device_, bytes](void* p) { counts->inspect_and_free(device, p, bytes); });
-  Plain::fill(device_, memory, bytes);
-  return {whole, static_cast<unsigned char*>(memory) + kCanary};
+  return {memory, [unsettled = unsettled_](void* p) { unsettled->give_back(p, [](void* kept) { return cudaFree(kept); }); }};
 }
 
 void DeviceMemory::throw_out_of_memory(std::size_t bytes) const {
@@ -212,13 +189,7 @@ std::shared_ptr<void> DeviceMemory::allocate_pinned(std::size_t bytes) const {
                 core::concat("[cuda:", device_, "] cannot allocate ", bytes, " bytes of pinned host memory"));
   }
   check(status, device_, "cudaHostAlloc");
-  return {memory, [unsettled = unsettled_](void* p) {
-            const auto at_once = [](void* kept) { return cudaFreeHost(kept); };
-            if (is_lost(unsettled->device) || !unsettled->may_go(p, at_once)) return;
-            check_quietly(cudaFreeHost(p), unsettled->device, "cudaFreeHost");
-          }};
+  return {memory, [unsettled = unsettled_](void* p) { unsettled->give_back(p, [](void* kept) { return cudaFreeHost(kept); }); }};
 }
-
-int DeviceMemory::overruns() const { return plain_ ? plain_->overruns.load() : 0; }
 
 }  // namespace lamella::cuda

@@ -10,9 +10,10 @@
 
 namespace lamella::cuda {
 
-/// The memory of one device. Memory comes from a pool of lamella's own that keeps up to kKept bytes for the next allocation; with
-/// LAMELLA_CUDA_ALLOCATOR=plain each allocation is a cudaMalloc of its own between canaries and filled with NaN, which is what
-/// compute-sanitizer needs to see an overrun. Thread-safe.
+/// The memory of one device. Memory comes from a pool of lamella's own that keeps up to kKept bytes for the next allocation. With
+/// LAMELLA_CUDA_ALLOCATOR=exact, and on devices without pools, each allocation is a cudaMalloc of exactly the bytes that were
+/// asked for and nothing is written to it, so that compute-sanitizer sees every overrun and every read of what nobody wrote.
+/// Thread-safe.
 class DeviceMemory {
  public:
   explicit DeviceMemory(int device);
@@ -23,25 +24,21 @@ class DeviceMemory {
   /// See Backend::allocate.
   [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes);
   [[nodiscard]] std::shared_ptr<void> allocate_pinned(std::size_t bytes) const;
-  /// Allocations whose canaries were found damaged; plain mode only.
-  [[nodiscard]] int overruns() const;
 
  private:
   static constexpr std::size_t kKept = std::size_t{256} << 20U;
 
   struct Unsettled;
   struct Pool;
-  struct Plain;
   [[nodiscard]] std::shared_ptr<void> from_pool(std::size_t bytes);
-  [[nodiscard]] std::shared_ptr<void> plain(std::size_t bytes);
+  [[nodiscard]] std::shared_ptr<void> exact(std::size_t bytes);
   [[noreturn]] void throw_out_of_memory(std::size_t bytes) const;
 
   int device_;
-  bool is_plain_;
+  bool is_exact_;
   std::shared_ptr<Unsettled> unsettled_;
   std::mutex mutex_;
   std::shared_ptr<Pool> pool_;  ///< made on first use
-  std::shared_ptr<Plain> plain_;
 };
 
 }  // namespace lamella::cuda

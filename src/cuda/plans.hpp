@@ -9,6 +9,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "cuda/backend.hpp"
 #include "cuda/status.hpp"
 #include "cuda/stream.hpp"
 #include "ops/engine.hpp"
@@ -38,6 +39,11 @@ template <typename F>
 }
 
 [[nodiscard]] inline cudaStream_t handle_of(const CudaStream& stream) { return static_cast<cudaStream_t>(stream.native()); }
+
+/// The device that is planned for.
+[[nodiscard]] inline CudaDevice& device_of(const ops::PlanContext& context) {
+  return static_cast<CudaBackend&>(*context.backend).device(context.device_index);
+}
 
 /// What is computed in: float, or double for float64.
 [[nodiscard]] constexpr DType compute_type(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }

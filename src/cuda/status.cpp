@@ -1,32 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/status.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <mutex>
+#include <vector>
+
+#include "cuda/context.hpp"
 
 namespace lamella::cuda {
 namespace {
 
-constexpr int kMostDevices = 64;
+constexpr std::size_t kMostDevices = 64;
 
-/// The first error that lost a device. Kept for ever: only a new process gets the device back.
-struct Loss {
-  std::atomic<bool> lost{false};
-  std::atomic<bool> unsettled{false};
-  std::mutex mutex;
-  std::string reason;
+/// Work that somebody failed to wait for.
+struct Pending {
+  cudaStream_t stream = nullptr;
+  cudaEvent_t event = nullptr;
+  unsigned long long callers_id = 0;  ///< of a stream of the caller's, which may be gone; 0: ours, to be destroyed
 };
 
-Loss& loss_of(int device) {
-  static std::array<Loss, kMostDevices> losses;
-  return losses[static_cast<std::size_t>(device) % kMostDevices];
+/// What went wrong on a device. A loss is kept for ever: only a new process gets the device back.
+struct Trouble {
+  std::atomic<bool> lost{false};
+  std::atomic<bool> unsettled{false};
+  std::mutex settling;
+  std::mutex mutex;
+  std::string reason;
+  std::vector<Pending> pending;
+  bool untracked = false;  ///< something more may run: memory is lost, which is better than given to somebody else
+};
+
+Trouble& trouble_of(int device) {
+  static auto* const all = new std::array<Trouble, kMostDevices>;  // never destroyed: it is asked after static objects are
+  return (*all)[static_cast<std::size_t>(device) % kMostDevices];
 }
 
-/// Errors that CUDA's documentation says leave the process in an inconsistent state.
+/// Errors that CUDA's documentation says leave the process in an inconsistent state, what every call answers in a forked child
+/// (initialization error), and what it answers when CUDA has been unloaded at the end of a process.
 bool is_sticky(cudaError_t status) {
   switch (status) {
+    case cudaErrorInitializationError:
+    case cudaErrorCudartUnloading:
     case cudaErrorECCUncorrectable:
+    case cudaErrorContained:
     case cudaErrorHardwareStackError:
     case cudaErrorIllegalInstruction:
     case cudaErrorMisalignedAddress:
@@ -36,6 +54,9 @@ bool is_sticky(cudaError_t status) {
     case cudaErrorAssert:
     case cudaErrorLaunchFailure:
     case cudaErrorLaunchTimeout:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorContextIsDestroyed:
       return true;
@@ -45,15 +66,16 @@ bool is_sticky(cudaError_t status) {
 }
 
 std::string described(cudaError_t status, int device, const char* call) {
-  return core::concat("[cuda:", device, "] ", call, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status));
+  const char* const more = status == cudaErrorInitializationError ? " (CUDA does not survive a fork())" : "";
+  return core::concat("[cuda:", device, "] ", call, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status), more);
 }
 
 void remember(int device, const std::string& reason) {
-  Loss& loss = loss_of(device);
-  const std::lock_guard lock(loss.mutex);
-  if (loss.lost.load(std::memory_order_relaxed)) return;
-  loss.reason = reason;
-  loss.lost.store(true, std::memory_order_release);
+  Trouble& trouble = trouble_of(device);
+  const std::lock_guard lock(trouble.mutex);
+  if (trouble.lost.load(std::memory_order_relaxed)) return;
+  trouble.reason = reason;
+  trouble.lost.store(true, std::memory_order_release);
 }
 
 std::string version_text(int version) { return core::concat(version / 1000, ".", version % 1000 / 10); }
@@ -104,74 +126,115 @@ void check_quietly(cudaError_t status, int device, const char* call) noexcept {
   }
 }
 
-bool is_lost(int device) noexcept { return loss_of(device).lost.load(std::memory_order_acquire); }
+bool is_lost(int device) noexcept { return trouble_of(device).lost.load(std::memory_order_acquire); }
 
 namespace {
 
+/// Whether the device is idle as far as these know: the second attempt is for errors that pass, as of a capture that forbids it.
 template <typename Wait>
-void wait_twice(int device, const Wait& wait) noexcept {
+bool wait_twice(int device, const Wait& wait) noexcept {
   for (int attempt = 0; attempt < 2; ++attempt) {
     const cudaError_t status = wait();
-    if (status == cudaSuccess) return;
+    if (status == cudaSuccess) return true;
     check_quietly(status, device, "waiting");
-    if (is_lost(device)) return;
+    if (is_lost(device)) return true;
   }
-  loss_of(device).unsettled.store(true, std::memory_order_release);
+  return false;
+}
+
+void wait_later(const Pending& pending, int device) noexcept {
+  Trouble& trouble = trouble_of(device);
+  trouble.unsettled.store(true, std::memory_order_release);
+  try {
+    const std::lock_guard lock(trouble.mutex);
+    trouble.pending.push_back(pending);
+  } catch (const std::bad_alloc&) {
+    const std::lock_guard lock(trouble.mutex);
+    trouble.untracked = true;
+  }
+}
+
+cudaError_t wait_for(const Pending& pending) {
+  if (pending.event != nullptr) return cudaEventSynchronize(pending.event);
+  unsigned long long id = 0;
+  if (pending.callers_id != 0) {
+    if (const cudaError_t status = cudaStreamGetId(pending.stream, &id); status != cudaSuccess) return status;
+    if (id != pending.callers_id) return cudaErrorInvalidResourceHandle;  // another stream by now
+  }
+  return cudaStreamSynchronize(pending.stream);
+}
+
+void destroy(const Pending& pending, int device) {
+  if (pending.event != nullptr) check_quietly(cudaEventDestroy(pending.event), device, "cudaEventDestroy");
+  const bool ours = pending.stream != nullptr && pending.callers_id == 0;
+  if (ours) check_quietly(cudaStreamDestroy(pending.stream), device, "cudaStreamDestroy");
+}
+
+void finish(const Pending& pending, int device) noexcept {
+  if (is_lost(device)) return;
+  if (!wait_twice(device, [&] { return wait_for(pending); }))
+    wait_later(pending, device);
+  else if (!is_lost(device))
+    destroy(pending, device);
 }
 
 }  // namespace
 
-void wait_quietly(cudaStream_t stream, int device) noexcept {
-  wait_twice(device, [&] { return cudaStreamSynchronize(stream); });
-}
-void wait_quietly(cudaEvent_t event, int device) noexcept {
-  wait_twice(device, [&] { return cudaEventSynchronize(event); });
+void destroy_when_done(cudaStream_t stream, int device) noexcept { finish({.stream = stream}, device); }
+void destroy_when_done(cudaEvent_t event, int device) noexcept { finish({.event = event}, device); }
+void wait_for_callers(cudaStream_t stream, unsigned long long id, int device) noexcept {
+  finish({.stream = stream, .callers_id = id}, device);
 }
 
 bool settle(int device) noexcept {
-  auto& unsettled = loss_of(device).unsettled;
-  if (!unsettled.load(std::memory_order_acquire)) return true;
-  int before = -1;
-  const bool switched = cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(device) == cudaSuccess;
-  const cudaError_t status = switched ? cudaDeviceSynchronize() : cudaErrorUnknown;
-  if (before >= 0) check_quietly(cudaSetDevice(before), before, "cudaSetDevice");
-  check_quietly(status, device, "cudaDeviceSynchronize");
-  if (status != cudaSuccess) return false;
-  unsettled.store(false, std::memory_order_release);
-  return true;
+  Trouble& trouble = trouble_of(device);
+  if (!trouble.unsettled.load(std::memory_order_acquire)) return true;
+  const DeviceGuard guard(device, std::nothrow);
+  const std::lock_guard alone(trouble.settling);
+  std::vector<Pending> pending;
+  {
+    const std::lock_guard lock(trouble.mutex);
+    pending.swap(trouble.pending);
+  }
+  std::erase_if(pending, [device](const Pending& one) {
+    const cudaError_t status = wait_for(one);
+    check_quietly(status, device, "waiting");
+    if (status == cudaSuccess) destroy(one, device);
+    return status == cudaSuccess;
+  });
+  const std::lock_guard lock(trouble.mutex);
+  if (pending.empty() && trouble.pending.empty() && !trouble.untracked) {
+    trouble.unsettled.store(false, std::memory_order_release);
+    return true;
+  }
+  try {
+    trouble.pending.insert(trouble.pending.end(), pending.begin(), pending.end());
+  } catch (const std::bad_alloc&) {
+    trouble.untracked = true;
+  }
+  return false;
 }
 
 void restore_devices() noexcept {
-  for (int device = 0; device < kMostDevices; ++device) {
-    loss_of(device).lost.store(false);
-    loss_of(device).unsettled.store(false);
+  for (std::size_t device = 0; device < kMostDevices; ++device) {
+    Trouble& trouble = trouble_of(static_cast<int>(device));
+    trouble.lost.store(false);
+    trouble.unsettled.store(false);
+    trouble.pending.clear();
+    trouble.untracked = false;
   }
+  forget_contexts();
 }
 
 void expect_alive(int device) {
   if (!is_lost(device)) return;
-  Loss& loss = loss_of(device);
-  const std::lock_guard lock(loss.mutex);
+  Trouble& trouble = trouble_of(device);
+  const std::lock_guard lock(trouble.mutex);
   throw DeviceError(
       ErrorCode::device_lost,
       core::concat(
           "[cuda:", device,
-          "] the device is lost until this process is started anew; the first error, caused at or before it: ", loss.reason));
-}
-
-DeviceGuard::DeviceGuard(int device) {
-  expect_alive(device);
-  int current = -1;
-  const cudaError_t status = cudaGetDevice(&current);
-  if (is_sticky(status)) current = -1;  // another device is lost, and was current: there is nothing to go back to
-  if (!is_sticky(status)) check(status, device, "cudaGetDevice");
-  if (current == device) return;
-  check(cudaSetDevice(device), device, "cudaSetDevice");
-  before_ = current;
-}
-
-DeviceGuard::~DeviceGuard() {
-  if (before_ >= 0) check_quietly(cudaSetDevice(before_), before_, "cudaSetDevice");
+          "] the device is lost until this process is started anew; the first error, caused at or before it: ", trouble.reason));
 }
 
 int usable_devices(std::string& why_not) {

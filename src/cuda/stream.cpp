@@ -6,7 +6,7 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include "cuda/activation/cudnn.hpp"
-#include "cuda/kept.hpp"
+#include "cuda/graph_user_object.hpp"
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
@@ -16,7 +16,9 @@ class CudaGraph final : public core::Graph {
  public:
   CudaGraph(int device, cudaGraphExec_t exec) : device_(device), exec_(exec) {}
   ~CudaGraph() override {
-    if (!is_lost(device_)) check_quietly(cudaGraphExecDestroy(exec_), device_, "cudaGraphExecDestroy");
+    if (is_lost(device_)) return;
+    const DeviceGuard guard(device_, std::nothrow);
+    check_quietly(cudaGraphExecDestroy(exec_), device_, "cudaGraphExecDestroy");
   }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
@@ -30,52 +32,78 @@ class CudaGraph final : public core::Graph {
 /// Out of memory and a lost device are not reasons to work without a graph.
 bool is_fatal(const Error& error) { return error.code() == ErrorCode::out_of_memory || error.code() == ErrorCode::device_lost; }
 
+/// Whether the end of a capture says that somebody in the process did what ends captures: it may go well the next time.
+bool is_disturbed(cudaError_t status) {
+  return status == cudaErrorStreamCaptureUnsupported || status == cudaErrorStreamCaptureInvalidated ||
+         status == cudaErrorStreamCaptureImplicit;
+}
+
 }  // namespace
 
 void check(cublasStatus_t status, int device, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  // What the library met may have been an error of CUDA's own that says more, and that may have lost the device.
-  check(cudaPeekAtLastError(), device, call);
   const std::string message = core::concat("[cuda:", device, "] ", call, ": ", cublasLtGetStatusName(status));
   if (status == CUBLAS_STATUS_ALLOC_FAILED) throw Error(ErrorCode::out_of_memory, message);
   throw DeviceError(ErrorCode::device, message);
 }
 
-CudaStream::CudaStream(int device) : device_(device) {
-  const DeviceGuard guard(device_);
-  check(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), device_, "cudaStreamCreateWithFlags");
+unsigned long long id_of(cudaStream_t stream, int device) {
+  const DeviceGuard guard(device);
+  unsigned long long id = 0;
+  check(cudaStreamGetId(stream, &id), device, "cudaStreamGetId");
+  return id;
+}
+
+CudaStream::CudaStream(CudaDevice& device) : device_(device) {
+  const DeviceGuard guard(device_.index);
+  check(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), device_.index, "cudaStreamCreateWithFlags");
   if (const cudaError_t status = cudaEventCreateWithFlags(&event_, cudaEventDisableTiming); status != cudaSuccess) {
-    check_quietly(cudaStreamDestroy(own_), device_, "cudaStreamDestroy");
-    check(status, device_, "cudaEventCreateWithFlags");
+    check_quietly(cudaStreamDestroy(own_), device_.index, "cudaStreamDestroy");
+    check(status, device_.index, "cudaEventCreateWithFlags");
   }
   current_ = own_;
 }
 
 CudaStream::~CudaStream() {
-  if (is_lost(device_)) return;
-  // Memory that the work uses goes when this returns.
-  if (current_ != own_ && !joined_) wait_quietly(event_, device_);
-  wait_quietly(own_, device_);
-  if (is_lost(device_)) return;
-  cudnn_.reset();
-  if (cublaslt_ != nullptr) static_cast<void>(cublasLtDestroy(cublaslt_));
-  check_quietly(cudaEventDestroy(event_), device_, "cudaEventDestroy");
-  check_quietly(cudaStreamDestroy(own_), device_, "cudaStreamDestroy");
+  if (!is_lost(device_.index)) {
+    // Memory that the work uses goes when this returns.
+    const DeviceGuard guard(device_.index, std::nothrow);
+    if (current_ != own_ && !joined_)
+      destroy_when_done(event_, device_.index);
+    else
+      check_quietly(cudaEventDestroy(event_), device_.index, "cudaEventDestroy");
+    destroy_when_done(own_, device_.index);
+  }
+  device_.cublaslt.give_back(std::move(cublaslt_));
+  device_.cudnn.give_back(std::move(cudnn_));
 }
 
 void CudaStream::synchronize() {
-  const DeviceGuard guard(device_);
-  if (current_ != own_) check(cudaEventSynchronize(event_), device_, "cudaEventSynchronize");
-  check(cudaStreamSynchronize(own_), device_, "cudaStreamSynchronize");
+  const DeviceGuard guard(device_.index);
+  if (current_ != own_) check(cudaEventSynchronize(event_), device_.index, "cudaEventSynchronize");
+  check(cudaStreamSynchronize(own_), device_.index, "cudaStreamSynchronize");
+}
+
+bool CudaStream::is_idle() noexcept {
+  const DeviceGuard guard(device_.index, std::nothrow);
+  const bool idle = current_ == own_ || cudaEventQuery(event_) == cudaSuccess;
+  if (!idle) static_cast<void>(cudaGetLastError());
+  return idle;
 }
 
 void CudaStream::follow(void* native) {
   const auto next = native == nullptr ? own_ : static_cast<cudaStream_t>(native);
-  if (next == current_) return;
-  const DeviceGuard guard(device_);
-  if (current_ == own_) check(cudaEventRecord(event_, own_), device_, "cudaEventRecord");
-  check(cudaStreamWaitEvent(next, event_, 0), device_, "cudaStreamWaitEvent");
+  const unsigned long long id = native == nullptr ? 0 : id_of(next, device_.index);
+  if (id == id_) return;
+  const DeviceGuard guard(device_.index);
+  if (current_ == own_) check(cudaEventRecord(event_, own_), device_.index, "cudaEventRecord");
+  check(cudaStreamWaitEvent(next, event_, 0), device_.index, "cudaStreamWaitEvent");
   current_ = next;
+  id_ = id;
+}
+
+void CudaStream::wait_for_current() noexcept {
+  if (current_ != own_ && !joined_) wait_for_callers(current_, id_, device_.index);
 }
 
 /// A caller's stream may be gone when its work is waited for.
@@ -83,16 +111,16 @@ void CudaStream::mark() {
   if (current_ == own_ || joined_) return;
   const cudaError_t status = cudaEventRecord(event_, current_);
   if (status == cudaSuccess) return;
-  wait_quietly(current_, device_);  // while the stream is known to be there
-  check(status, device_, "cudaEventRecord");
+  wait_for_current();  // while the stream is known to be there
+  check(status, device_.index, "cudaEventRecord");
 }
 
 void CudaStream::enqueue(const std::function<void()>& work) {
-  const DeviceGuard guard(device_);
+  const DeviceGuard guard(device_.index);
   try {
     work();
   } catch (...) {
-    if (current_ != own_ && !joined_) wait_quietly(current_, device_);  // for the part that was enqueued
+    wait_for_current();  // for the part that was enqueued
     throw;
   }
   mark();
@@ -103,79 +131,99 @@ void CudaStream::end_range() { static_cast<void>(nvtxRangePop()); }
 
 void CudaStream::copy(void* dst, const void* src, std::size_t bytes) {
   if (bytes == 0) return;
-  const DeviceGuard guard(device_);
-  check(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, current_), device_, "cudaMemcpyAsync");
+  const DeviceGuard guard(device_.index);
+  check(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, current_), device_.index, "cudaMemcpyAsync");
   mark();
 }
 
 cublasLtHandle_t CudaStream::cublaslt() {
-  if (cublaslt_ == nullptr) check(cublasLtCreate(&cublaslt_), device_, "cublasLtCreate");
-  return cublaslt_;
+  LAMELLA_ASSERT(cublaslt_ || !capturing_, "a handle is made before work is captured");
+  if (!cublaslt_) cublaslt_ = take_cublaslt(device_);
+  return cublaslt_.get();
 }
 
 CudnnHandle& CudaStream::cudnn() {
-  if (!cudnn_) cudnn_ = make_cudnn_handle(device_);
+  LAMELLA_ASSERT(cudnn_ || !capturing_, "a handle is made before work is captured");
+  if (!cudnn_) cudnn_ = take_cudnn(device_);
   return *cudnn_;
 }
 
-std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& work, std::string& why_not) {
-  LAMELLA_ASSERT(current_ == own_, "work is captured on a stream's own handle");
-  const DeviceGuard guard(device_);
-  check(cudaStreamBeginCapture(own_, cudaStreamCaptureModeThreadLocal), device_, "cudaStreamBeginCapture");
+void CudaStream::expect_alive_after(const char* call) const {
+  if (capturing_ || joined_) return;  // to ask would end the capture
+  check(cudaStreamSynchronize(own_), device_.index, call);
+}
+
+namespace {
+
+/// Ends the capture of a stream; the graph becomes `exec`. What is captured is destroyed.
+cudaError_t end_capture(cudaStream_t stream, cudaGraphExec_t* exec, int device, const char*& call) {
   cudaGraph_t graph = nullptr;
-  try {
-    work();
-  } catch (const Error& error) {
-    static_cast<void>(cudaStreamEndCapture(own_, &graph));
-    if (graph != nullptr) check_quietly(cudaGraphDestroy(graph), device_, "cudaGraphDestroy");
-    static_cast<void>(cudaGetLastError());
-    if (is_fatal(error)) throw;
-    why_not = core::without_code(error.what());
-    return nullptr;
-  } catch (...) {
-    static_cast<void>(cudaStreamEndCapture(own_, &graph));
-    if (graph != nullptr) check_quietly(cudaGraphDestroy(graph), device_, "cudaGraphDestroy");
-    throw;
-  }
-  cudaGraphExec_t exec = nullptr;
-  cudaError_t status = cudaStreamEndCapture(own_, &graph);
-  const char* call = "cudaStreamEndCapture";
-  if (status == cudaSuccess) {
-    status = cudaGraphInstantiate(&exec, graph, 0);
+  call = "cudaStreamEndCapture";
+  cudaError_t status = cudaStreamEndCapture(stream, &graph);
+  if (status == cudaSuccess && exec != nullptr) {
     call = "cudaGraphInstantiate";
-    check_quietly(cudaGraphDestroy(graph), device_, "cudaGraphDestroy");
+    status = cudaGraphInstantiate(exec, graph, 0);
   }
+  if (graph != nullptr) check_quietly(cudaGraphDestroy(graph), device, "cudaGraphDestroy");
+  return status;
+}
+
+}  // namespace
+
+std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& work, core::NotCaptured& why_not) {
+  LAMELLA_ASSERT(current_ == own_, "work is captured on a stream's own handle");
+  const DeviceGuard guard(device_.index);
+  const std::unique_lock alone(device_.captures);
+  const char* call = "cudaStreamBeginCapture";
+  cudaGraphExec_t exec = nullptr;
+  check(cudaStreamBeginCapture(own_, cudaStreamCaptureModeThreadLocal), device_.index, call);
+  capturing_ = true;
+  const auto end = [&](cudaGraphExec_t* made) {
+    capturing_ = false;
+    const cudaError_t status = end_capture(own_, made, device_.index, call);
+    why_not.disturbed = is_disturbed(status);
+    return status;
+  };
   try {
-    check(status, device_, call);
+    try {
+      work();
+    } catch (...) {
+      static_cast<void>(end(nullptr));
+      static_cast<void>(cudaGetLastError());
+      throw;
+    }
+    check(end(&exec), device_.index, call);
   } catch (const Error& error) {
     if (is_fatal(error)) throw;
-    why_not = core::without_code(error.what());
+    why_not.why = core::without_code(error.what());
     return nullptr;
   }
   try {
-    return std::make_unique<CudaGraph>(device_, exec);
+    return std::make_unique<CudaGraph>(device_.index, exec);
   } catch (...) {
-    check_quietly(cudaGraphExecDestroy(exec), device_, "cudaGraphExecDestroy");
+    check_quietly(cudaGraphExecDestroy(exec), device_.index, "cudaGraphExecDestroy");
     throw;
   }
 }
 
 void CudaStream::join_capture(void* native, std::shared_ptr<const void> what) {
   LAMELLA_ASSERT(current_ == own_, "a stream that joins a capture has done all its work");
-  const DeviceGuard guard(device_);
+  const DeviceGuard guard(device_.index);
   const auto stream = static_cast<cudaStream_t>(native);
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   cudaGraph_t graph = nullptr;
-  check(cudaStreamGetCaptureInfo(stream, &status, nullptr, &graph), device_, "cudaStreamGetCaptureInfo");
-  if (status != cudaStreamCaptureStatusActive) check(cudaErrorStreamCaptureInvalidated, device_, "cudaStreamGetCaptureInfo");
-  keep_with(graph, std::move(what), device_);
+  check(cudaStreamGetCaptureInfo(stream, &status, nullptr, &graph), device_.index, "cudaStreamGetCaptureInfo");
+  if (status != cudaStreamCaptureStatusActive)
+    check(cudaErrorStreamCaptureInvalidated, device_.index, "cudaStreamGetCaptureInfo");
+  id_ = id_of(stream, device_.index);
+  keep_with(graph, std::move(what), device_.index);
   current_ = stream;
   joined_ = true;
 }
 
 void CudaStream::launch(core::Graph& graph) {
-  const DeviceGuard guard(device_);
-  check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).exec(), current_), device_, "cudaGraphLaunch");
+  const DeviceGuard guard(device_.index);
+  check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).exec(), current_), device_.index, "cudaGraphLaunch");
   mark();
 }
 

@@ -8,50 +8,61 @@
 #include <cuda_runtime_api.h>
 
 #include "core/backend.hpp"
+#include "cuda/context.hpp"
+#include "cuda/device.hpp"
 
 namespace lamella::cuda {
 
-class CudnnHandle;
-
-/// See core::Stream. Owns a non-blocking stream and the library handles that work on it needs; each handle is made when it is
+/// See core::Stream. Owns a non-blocking stream and borrows the library handles that work on it needs; each is taken when it is
 /// first asked for, which must not be while work is captured.
 class CudaStream final : public core::Stream {
  public:
-  explicit CudaStream(int device);
+  explicit CudaStream(CudaDevice& device);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
 
   [[nodiscard]] void* native() const noexcept override { return current_; }
+  [[nodiscard]] std::uint64_t id() const noexcept override { return id_; }
+  [[nodiscard]] bool is_idle() noexcept override;
   void follow(void* native) override;
   void enqueue(const std::function<void()>& work) override;
   void begin_range(const char* name) override;
   void end_range() override;
   void synchronize() override;
   void copy(void* dst, const void* src, std::size_t bytes) override;
-  [[nodiscard]] std::unique_ptr<core::Graph> capture(const std::function<void()>& work, std::string& why_not) override;
+  [[nodiscard]] std::unique_ptr<core::Graph> capture(const std::function<void()>& work, core::NotCaptured& why_not) override;
   void launch(core::Graph& graph) override;
   void join_capture(void* native, std::shared_ptr<const void> what) override;
 
-  [[nodiscard]] int device() const noexcept { return device_; }
+  [[nodiscard]] CudaDevice& device() const noexcept { return device_; }
   [[nodiscard]] cublasLtHandle_t cublaslt();
   /// Bound to this stream's current handle. Never null in builds with cuDNN; throws DeviceError (device) in others.
   [[nodiscard]] CudnnHandle& cudnn();
+  /// Throws DeviceError (device_lost) when the device is. For failures of libraries, which do not say why: their CUDA runtime is
+  /// not ours, and our runtime knows nothing of their errors before it is asked.
+  void expect_alive_after(const char* call) const;
 
  private:
   void mark();
+  void wait_for_current() noexcept;
 
-  int device_;
+  CudaDevice& device_;
   cudaStream_t own_ = nullptr;
   cudaStream_t current_ = nullptr;
+  unsigned long long id_ = 0;    ///< of current_, when that is not own_: the handle alone may be another stream's by now
   bool joined_ = false;          ///< current_ is being captured, or was
-  cudaEvent_t event_ = nullptr;  ///< behind the last work on a handle of the caller's; orders one handle's work after another's
-  cublasLtHandle_t cublaslt_ = nullptr;
+  bool capturing_ = false;       ///< own_ is being captured
+  cudaEvent_t event_ = nullptr;  ///< after the last work on a handle of the caller's; orders one handle's work after another's
+  std::shared_ptr<cublasLtContext> cublaslt_;
   std::shared_ptr<CudnnHandle> cudnn_;
 };
 
 /// The CUDA stream that a plan's Args name.
 [[nodiscard]] inline CudaStream& stream_of(core::Stream* stream) { return static_cast<CudaStream&>(*stream); }
+
+/// The id of a stream of the caller's on this device: no other's in the life of the process, as the handle may be.
+[[nodiscard]] unsigned long long id_of(cudaStream_t stream, int device);
 
 /// Throws DeviceError naming the call, or Error (out_of_memory).
 void check(cublasStatus_t status, int device, const char* call);

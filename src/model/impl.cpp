@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kGraphs = 16;
 constexpr std::size_t kIdleSessions = 64;
+constexpr std::size_t kStreams = 8;  ///< sessions that work on as many streams of callers; more take turns
 
 ops::OpSet& ops_of(Device device) { return device.is_cpu() ? ops::cpu_ops() : core::cuda_backend().ops(); }
 
@@ -136,20 +137,26 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
 }
 
 Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), exceptions_(std::uncaught_exceptions()) {
+  const bool is_cuda = impl.options.device.is_cuda();
+  const std::uint64_t stream = native == nullptr ? 0 : core::cuda_backend().stream_id(impl.options.device.index(), native);
   {
     const std::lock_guard lock(impl.mutex_);
     auto& idle = impl.sessions_;
-    const auto best =
-        std::find_if(idle.rbegin(), idle.rend(), [&](const auto& session) { return session->last_native() == native; });
+    auto best = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& one) { return one->last_stream() == stream; });
+    // Of another stream: one whose work is done, the oldest first; or any, before there are too many.
+    if (best == idle.rend() && is_cuda) {
+      const auto done = std::find_if(idle.begin(), idle.end(), [](const auto& one) { return one->is_idle(); });
+      if (done != idle.end()) best = std::make_reverse_iterator(std::next(done));
+      if (done == idle.end() && idle.size() >= kStreams) best = std::prev(idle.rend());
+    }
     if (best != idle.rend()) {
       session_ = std::move(*best);
       idle.erase(std::next(best).base());
     }
   }
   if (!session_) {
-    session_ = std::make_unique<model::Session>(
-        model::SessionOptions{impl.options.device, impl.options.cached_programs, impl.options.graphs,
-                              impl.options.profile && impl.options.device.is_cuda(), impl.budget});
+    session_ = std::make_unique<model::Session>(model::SessionOptions{
+        impl.options.device, impl.options.cached_programs, impl.options.graphs, impl.options.profile && is_cuda, impl.budget});
   }
 }
 

@@ -58,7 +58,7 @@ struct Model::Impl {
   /// keep_on_error().
   class Lease {
    public:
-    /// Prefers a session that worked on `native` last: it need not wait for another stream.
+    /// Prefers a session that worked on `native` last, then one whose work is done: they need not wait for another stream.
     explicit Lease(const Impl& impl, void* native = nullptr);
     ~Lease();
     Lease(const Lease&) = delete;

@@ -67,8 +67,8 @@ struct Prepared {
 
 /// Checks inputs and brings them into the model's dtype.
 template <typename Views>
-Prepared prepare(const Views& inputs, const std::vector<std::vector<std::int64_t>>& wanted, const std::vector<DType>& dtypes,
-                 const std::vector<std::string>& names) {
+Prepared prepared(const Views& inputs, const std::vector<std::vector<std::int64_t>>& wanted, const std::vector<DType>& dtypes,
+                  const std::vector<std::string>& names) {
   LAMELLA_EXPECTS(inputs.size() == names.size(), argument, "[Model::predict] the model takes ", names.size(), " inputs (",
                   listed(names), "), got ", inputs.size());
   Prepared result;
@@ -186,6 +186,7 @@ void expect_no_stop(const std::stop_token& stop, std::int64_t begun, std::int64_
 template <typename Impl>
 void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& graph, const Prepared& in, const Rows& out,
                        const std::stop_token& stop) {
+  core::cuda_backend().release_retired();
   const bool one_chunk = in.rows <= impl.options.max_batch;
   std::array<std::optional<typename Impl::Lease>, 2> lanes;
   std::array<std::int64_t, 2> begun{-1, -1};
@@ -243,7 +244,7 @@ void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& 
 std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std::stop_token& stop) const {
   const core::FloatEnvironment environment;
   const Impl& impl = *impl_;
-  const Prepared in = prepare(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
+  const Prepared in = prepared(inputs, impl.input_shapes, impl.input_dtypes, impl.input_names);
   const auto graph = impl.graph(in.samples);
   std::vector<Tensor> outputs;
   Rows out;
@@ -314,15 +315,19 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   }
   const Shape shape = accepted(src.shape(), impl.input_shapes[0], impl.input_names[0]);
   const std::int64_t rows = shape[0];
-  Impl::Lease session(impl, stream);
-  session.keep_on_error(true);
-  const auto graph = impl.graph(session->shapes_of(shape));
+  const bool captured = !wait && core::cuda_backend().is_captured(impl.options.device.index(), stream);
+  if (impl.options.device.is_cuda() && !captured) core::cuda_backend().release_retired();
+  std::optional<Impl::Lease> lease;  // none in a capture, which even the choice of a session may break
+  if (!captured) lease.emplace(impl, stream).keep_on_error(true);
+  std::vector<Shape> own_shapes;
+  if (captured) own_shapes.push_back(shape.slice(1, shape.rank()));
+  const auto& shapes = lease ? (*lease)->shapes_of(shape) : std::as_const(own_shapes);
+  const auto graph = impl.graph(shapes);
   const model::Value& out = graph->values[static_cast<std::size_t>(graph->outputs[0])];
   LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
                   lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
                   to_string(out.sample.prepended(rows)));
-  const bool captured = !wait && core::cuda_backend().is_captured(impl.options.device.index(), stream);
-  session.keep_on_error(captured);  // of a session that does not take part; to destroy one would break the capture
+  if (lease) lease->keep_on_error(false);
   const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
   const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
   const auto run = [&](model::Session& on, const std::shared_ptr<const model::Program>& program, std::int64_t row) {
@@ -331,7 +336,7 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
     on.run(program, srcs, dsts, stream);
   };
   if (impl.options.device.is_cpu()) {
-    run_in_chunks(impl, graph, rows, &*session, run);
+    run_in_chunks(impl, graph, rows, &**lease, run);
     return;
   }
   if (captured) {
@@ -339,9 +344,9 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
     return;
   }
   for (std::int64_t row = 0; row < rows; row += impl.options.max_batch) {
-    run(*session, impl.program(graph, std::min(rows - row, impl.options.max_batch)), row);
+    run(**lease, impl.program(graph, std::min(rows - row, impl.options.max_batch)), row);
   }
-  if (wait) session->synchronize();
+  if (wait) (*lease)->synchronize();
 }
 
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {

@@ -2,11 +2,14 @@
 #include "model/session.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace lamella::model {
 namespace {
 
-constexpr std::size_t kGraphs = 4;  ///< of one program in one session: callers cycle through few buffers
+constexpr std::size_t kGraphs = 8;  ///< of one program in one session: callers cycle through few buffers
+constexpr std::size_t kSeen = 8;    ///< runs within which pointers have to come again to be captured
+constexpr int kFailures = 8;        ///< captures that others disturbed, before no more is tried
 
 std::shared_ptr<void> allocate(const SessionOptions& options, std::size_t bytes) {
   if (options.device.is_cpu()) return core::allocate_host(bytes);
@@ -26,7 +29,7 @@ void Session::reserve_arena(std::size_t bytes) {
   if (stream_) stream_->synchronize();      // work under way uses the old arena
   for (Bound& bound : bound_) {
     bound.captured.clear();
-    bound.last_pointers.clear();
+    bound.seen.clear();
   }
   arena_ = std::move(larger);
   arena_bytes_ = bytes;
@@ -112,7 +115,6 @@ void Session::run(const std::shared_ptr<const Program>& program, std::span<const
 
 void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native) {
   core::Graph* const graph = graph_for(bound, inputs, outputs);
-  last_native_ = native;
   stream_->follow(native);
   if (graph != nullptr) {
     stream_->launch(*graph);
@@ -120,6 +122,12 @@ void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::sp
   }
   point(bound, inputs, outputs);
   stream_->enqueue([&bound] { bound.execute(); });
+  if (!options_.graphs || options_.profile || bound.cannot_capture || bound.args.empty()) return;
+  if (bound.seen.size() < kSeen)
+    bound.seen.push_front(pointers_);
+  else
+    bound.seen.splice(bound.seen.begin(), bound.seen, std::prev(bound.seen.end()));  // its memory goes on
+  bound.seen.front() = pointers_;
 }
 
 core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
@@ -132,23 +140,32 @@ core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> input
     bound.captured.splice(bound.captured.begin(), bound.captured, known);
     return bound.captured.front().graph.get();
   }
-  if (bound.last_pointers != pointers_) {  // a capture pays when the pointers come again; and the first run readies the libraries
-    bound.last_pointers = pointers_;
-    return nullptr;
-  }
-  stream_->follow(nullptr);
-  point(bound, inputs, outputs);
-  std::string why_not;
-  auto graph = stream_->capture([&bound] { bound.execute(); }, why_not);
-  bound.cannot_capture = graph == nullptr;
-  bound.program->captured.set(graph ? "captured as a CUDA graph" : core::concat("not captured as a CUDA graph: ", why_not));
+  // A capture pays when the pointers come again; and the first run readies the libraries.
+  const auto before = std::find(bound.seen.begin(), bound.seen.end(), pointers_);
+  if (before == bound.seen.end()) return nullptr;
+  auto graph = capture(bound, inputs, outputs);
   if (!graph) return nullptr;
+  bound.seen.erase(before);
   if (bound.captured.size() == kGraphs) {
     stream_->synchronize();
     bound.captured.pop_back();
   }
   bound.captured.push_front({pointers_, std::move(graph)});
   return bound.captured.front().graph.get();
+}
+
+/// Null when there is a reason to run step by step, this time or for ever.
+std::unique_ptr<core::Graph> Session::capture(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
+  stream_->follow(nullptr);
+  point(bound, inputs, outputs);
+  core::NotCaptured not_captured;
+  auto graph = stream_->capture([&bound] { bound.execute(); }, not_captured);
+  bound.failures = graph ? 0 : bound.failures + 1;
+  bound.cannot_capture = !graph && (!not_captured.disturbed || bound.failures == kFailures);
+  bound.program->captured.set(graph ? "captured as a CUDA graph"
+                                    : core::concat("not captured as a CUDA graph: ", not_captured.why,
+                                                   bound.cannot_capture ? "" : "; it will be tried again"));
+  return graph;
 }
 
 void Session::rehearse(const std::shared_ptr<const Program>& program, std::size_t input_bytes, std::size_t output_bytes) {

@@ -33,8 +33,8 @@ class Session {
 
   /// Runs a program on memory of the device: one pointer an input, one an output, in the graph's order. On the CPU the result is
   /// complete on return. On CUDA the work is enqueued, on `native` (a cudaStream_t of the caller's) or, null, on the session's
-  /// own stream; a program that meets the same pointers again is captured as a graph and replayed. Allocates when it sees a
-  /// program for the first time, and when it captures.
+  /// own stream; a program that meets pointers again that it met lately is captured as a graph and replayed. Allocates when it
+  /// sees a program for the first time, and when it captures.
   void run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::span<void* const> outputs,
            void* native = nullptr);
   /// Waits for what run() enqueued. CUDA only.
@@ -53,8 +53,10 @@ class Session {
   void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::int64_t rows);
   void end(std::span<void* const> outputs);
 
-  /// The caller's stream that run() enqueued on last; null: the session's own.
-  [[nodiscard]] void* last_native() const noexcept { return last_native_; }
+  /// Backend::stream_id of the caller's stream that run() enqueued on last; 0: the session's own, or none.
+  [[nodiscard]] std::uint64_t last_stream() const noexcept { return stream_ ? stream_->id() : 0; }
+  /// Whether nothing would wait when run() enqueued on another stream.
+  [[nodiscard]] bool is_idle() const noexcept { return !stream_ || stream_->is_idle(); }
 
   /// The sample shape of a one-input model's batch, in memory that lasts: asking allocates once.
   const std::vector<Shape>& shapes_of(const Shape& batch) {
@@ -75,8 +77,9 @@ class Session {
     std::vector<std::unique_ptr<ops::PlanState>> states;
     std::vector<const void*> srcs;  ///< of all steps, one behind the other
     std::vector<ops::Args> args;
-    std::vector<const void*> last_pointers;  ///< of the last run; empty before it
-    std::list<Captured> captured;            ///< most recently used first
+    std::list<std::vector<const void*>> seen;  ///< pointers of the last runs that were no graph, latest first
+    std::list<Captured> captured;              ///< most recently used first
+    int failures = 0;                          ///< to capture, in succession
     bool cannot_capture = false;
     std::vector<std::string> ranges;  ///< names of the steps in profiles; empty: no ranges
     void execute() const;
@@ -95,6 +98,7 @@ class Session {
   void enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native);
   /// A graph for these pointers when they are the same as before.
   core::Graph* graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
+  std::unique_ptr<core::Graph> capture(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
 
   SessionOptions options_;
   std::unique_ptr<core::Stream> stream_;  ///< CUDA, from the first run on
@@ -105,9 +109,8 @@ class Session {
   Staging staged_outputs_;
   std::shared_ptr<const Program> begun_;
   std::int64_t begun_rows_ = 0;
-  void* last_native_ = nullptr;
   std::vector<Shape> samples_;
-  std::vector<const void*> pointers_;  ///< scratch of graph_for
+  std::vector<const void*> pointers_;  ///< of the run under way: graph_for's and enqueue's
   std::list<Bound> bound_;             ///< most recently used first
 };
 

@@ -46,11 +46,53 @@ TEST_F(CudaEngineChoiceTest, AnEpilogueWithoutAnAlgorithmLeavesTheProductToTheNe
   expect_right(model);
 }
 
-TEST_F(CudaEngineChoiceTest, AnEpilogueThatCannotBeExaminedIsNotBelieved) {
-  fake_cuda::no_algorithms(CUBLASLT_EPILOGUE_RELU);
+TEST_F(CudaEngineChoiceTest, AnActivationIsComparedWithKerasInTheTypeThatIsUsed) {
+  restart_cuda({.relu_drops_nan = {CUDA_R_16F}});
+  EXPECT_EQ(chosen(relu_model()).engine, "cublaslt_epilogue");
+  Options options = on_cuda();
+  options.dtype = DType::float16;
+  const Chosen found = chosen(relu_model(options));
+  EXPECT_EQ(found.engine, "gemm_then_epilogue");
+  EXPECT_THAT(found.refused.at("cublaslt_epilogue"), testing::HasSubstr("relu(nan) in float16 is 0, Keras' is nan"));
+  expect_right(relu_model());
+}
+
+TEST_F(CudaEngineChoiceTest, TheSameAlgorithmIsComparedOnceAndTheSameProductAskedForOnce) {
+  const auto plan = [] { static_cast<void>(chosen(relu_model())); };
+  plan();
+  fake_cuda::clear_call_log();
+  plan();
+  EXPECT_EQ(fake_cuda::count_calls("cublasLtMatmulAlgoGetHeuristic") + fake_cuda::count_calls("cublasLtMatmul"), 0U);
+  EXPECT_EQ(fake_cuda::count_calls("cublasLtCreate") + fake_cuda::count_calls("cublasLtDestroy"), 0U);
+}
+
+TEST_F(CudaEngineChoiceTest, HeuristicsThatFailAreARefusal) {
+  for (const cublasStatus_t status : {CUBLAS_STATUS_INTERNAL_ERROR, CUBLAS_STATUS_ARCH_MISMATCH}) {
+    restart_cuda();
+    fake_cuda::no_algorithms(-1, status);
+    const Model model = relu_model();
+    const Chosen found = chosen(model);
+    EXPECT_EQ(found.engine, "tiled");
+    EXPECT_THAT(found.refused.at("gemm_then_epilogue"), testing::HasSubstr("heuristics answer CUBLAS_STATUS_"));
+    expect_right(model);
+  }
+}
+
+TEST_F(CudaEngineChoiceTest, WithoutAlgorithmsForPointersThatAreNotAlignedTheyAreCopied) {
+  restart_cuda({.no_unaligned = true});
   const Model model = relu_model();
-  EXPECT_EQ(chosen(model).engine, "gemm_then_epilogue");
-  expect_right(model);
+  EXPECT_EQ(chosen(model).engine, "cublaslt_epilogue");
+  const Tensor host = random_rows(12, 31);
+  Tensor src({12 * 31 + 1}, DType::float32, Device::cuda(0));
+  Tensor dst({12 * 33 + 1}, DType::float32, Device::cuda(0));
+  auto* const from = static_cast<float*>(src.data()) + 1;
+  auto* const to = static_cast<float*>(dst.data()) + 1;
+  core::cuda_backend().copy(0, from, host.data(), host.bytes());
+  model.predict_into(TensorView(from, host.shape(), DType::float32, Device::cuda(0)),
+                     MutableTensorView(to, Shape{12, 33}, DType::float32, Device::cuda(0)));
+  Tensor result({12, 33});
+  core::cuda_backend().copy(0, result.data(), to, result.bytes());
+  expect_near(values_of(result), values_of(model.predict(host)));
 }
 
 TEST_F(CudaEngineChoiceTest, WithoutAnyAlgorithmTheEngineThatRefusesNothingTakesOver) {

@@ -10,7 +10,7 @@ namespace lamella::test {
 
 /// A new world with a new backend, as in a new process. The old backend is destroyed first; models and tensors of it must be
 /// gone.
-void restart_cuda(const fake_cuda::Options& options = {});
+void restart_cuda(const fake_cuda::Options& options = fake_cuda::options_of_environment());
 /// Destroys the backend.
 void stop_cuda();
 

@@ -10,8 +10,10 @@ namespace {
 class FreshWorld : public testing::EmptyTestEventListener {
   void OnTestStart(const testing::TestInfo& info) override {
     // Seeds differ from test to test and are the same from run to run.
-    restart_cuda({.seed = static_cast<unsigned>(std::char_traits<char>::length(info.name())) * 7919U +
-                          static_cast<unsigned>(info.line())});
+    auto options = fake_cuda::options_of_environment();
+    options.seed =
+        static_cast<unsigned>(std::char_traits<char>::length(info.name())) * 7919U + static_cast<unsigned>(info.line());
+    restart_cuda(options);
   }
   void OnTestEnd(const testing::TestInfo&) override {
     EXPECT_THAT(fake_cuda::misuses(), testing::IsEmpty());

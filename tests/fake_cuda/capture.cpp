@@ -55,6 +55,17 @@ cudaError_t check_unsafe(const char* name) {
   return cudaErrorStreamCaptureUnsupported;
 }
 
+cudaError_t check_device_wait(int device, const char* name) {
+  cudaError_t answer = cudaSuccess;
+  for (const auto& capture : world().captures) {
+    if (capture->origin->device != device) continue;
+    if (capture->thread == std::this_thread::get_id()) misuse(std::string(name) + " is called while a stream is being captured");
+    invalidate(*capture);
+    answer = cudaErrorStreamCaptureUnsupported;
+  }
+  return answer;
+}
+
 cudaError_t check_legacy_use(const Stream& stream, const char* name) {
   World& w = world();
   if (w.captures.empty() || w.legacy.at(static_cast<std::size_t>(stream.device)).get() != &stream) return cudaSuccess;
@@ -235,7 +246,7 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatu
 }
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
-  return call("cudaThreadExchangeStreamCaptureMode", Kind::plain, [&] {
+  return call("cudaThreadExchangeStreamCaptureMode", Kind::ask, [&] {
     if (mode == nullptr) return cudaErrorInvalidValue;
     std::swap(*mode, thread().capture_mode);
     return cudaSuccess;

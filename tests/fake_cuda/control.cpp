@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include "world.hpp"
@@ -20,6 +22,19 @@ void free_pinned(World& w) {
 }
 
 }  // namespace
+
+Options options_of_environment() {
+  const char* const text = std::getenv("LAMELLA_FAKE_CUDA");
+  const std::string mode = text == nullptr ? "" : text;
+  if (mode.empty()) return {};
+  if (mode != "strict") throw std::invalid_argument("LAMELLA_FAKE_CUDA: got '" + mode + "', allowed strict");
+  const std::vector<cudaDataType> all{CUDA_R_32F, CUDA_R_16F, CUDA_R_16BF, CUDA_R_64F};
+  Options options;
+  options.relu_drops_nan = options.inexact_gelu = options.inexact_tanh = all;
+  options.order_by_batch = options.no_unaligned = true;
+  options.heuristics_in_captures = 14;  // CUBLAS_STATUS_INTERNAL_ERROR
+  return options;
+}
 
 void reset(const Options& options) {
   World& w = world();
@@ -41,6 +56,8 @@ void reset(const Options& options) {
   w.plan = {};
   w.late = w.unloaded = false;
   w.no_algorithms.clear();
+  w.contexts.clear();
+  w.loaded.clear();
   w.lost = -1;
   w.allocations.clear();
   w.arenas.clear();
@@ -49,6 +66,7 @@ void reset(const Options& options) {
   w.lanes = 0;
   w.queues.clear();
   w.gone.clear();
+  w.per_thread.clear();
   w.legacy.assign(static_cast<std::size_t>(options.devices), nullptr);
   w.streams.clear();
   w.events.clear();
@@ -140,9 +158,14 @@ bool fault_struck() {
   return world().plan.struck;
 }
 
-void no_algorithms(int epilogue) {
+void no_algorithms(int epilogue, int status) {
   const std::lock_guard lock(world().mutex);
-  world().no_algorithms.push_back(epilogue);
+  world().no_algorithms[epilogue] = status;
+}
+
+std::set<int> contexts() {
+  const std::lock_guard lock(world().mutex);
+  return world().contexts;
 }
 
 void unload() {
@@ -202,7 +225,7 @@ Access::~Access() {
 
 namespace lamella::kernels {
 
-cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid) {
+cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid, const void* kernel) {
   using namespace fake_cuda::inside;
   std::vector<AllocationPtr> touched;
   {
@@ -212,6 +235,10 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid) {
   return call("kernel", Kind::plain, [&] {
     Work work{.name = "kernel", .run = std::move(run_grid)};
     for (auto& allocation : touched) work.uses.push_back({std::move(allocation), How::unknown});
+    if (const auto on = find_stream(stream); on && kernel != nullptr && world().loaded.emplace(thread().device, kernel).second) {
+      // Its first launch loads it, which a capture may forbid.
+      if (on->capture) static_cast<void>(check_unsafe("the first launch of a kernel"));
+    }
     return enqueue_kernel(stream, std::move(work));
   });
 }

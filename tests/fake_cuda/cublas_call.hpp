@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include <cublas_v2.h>
+#include <cublasLt.h>
 
 #include "gemm.hpp"
 #include "world.hpp"

@@ -151,9 +151,8 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   return blas_call("cublasLtDestroy", Kind::release, [&] {
-    if (drop_handle(reinterpret_cast<Handle*>(handle))) return CUBLAS_STATUS_SUCCESS;
-    misuse("cublasLtDestroy of a handle that does not exist, or no longer");
-    return CUBLAS_STATUS_NOT_INITIALIZED;
+    return drop_handle(reinterpret_cast<Handle*>(handle), "cublasLtDestroy") ? CUBLAS_STATUS_SUCCESS
+                                                                             : CUBLAS_STATUS_NOT_INITIALIZED;
   });
 }
 

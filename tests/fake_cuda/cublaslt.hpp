@@ -53,7 +53,7 @@ struct LtAlgo {
   std::uint32_t magic = kMagic;
   std::int32_t order = 0;
   std::uint64_t workspace = 0;
-  std::uint32_t alignment = 0;  ///< of A, B, C and D, in bytes
+  std::uint32_t alignment = 0;  ///< of each of A, B, C, D and the bias, in bytes
   std::uint32_t problem = 0;    ///< what it was found for
 };
 static_assert(sizeof(LtAlgo) <= sizeof(cublasLtMatmulAlgo_t));

@@ -112,12 +112,14 @@ std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm) {
       static_cast<std::uint32_t>(std::min(size_of(type_of(*problem.layouts[0])), size_of(type_of(*problem.layouts[3]))));
   const auto problem_code = fingerprint_of(problem);
   const auto partial = static_cast<std::uint64_t>(gemm.m * gemm.n) * (gemm.compute == CUBLAS_COMPUTE_64F ? 8 : 4);
+  const Options& options = world().options;
   std::vector<LtAlgo> offered;
   if (alignment_of_rows(problem) == 16) {
     offered.push_back({.order = 1, .workspace = partial, .alignment = 16, .problem = problem_code});
     offered.push_back({.order = 2, .workspace = 0, .alignment = 16, .problem = problem_code});
   }
-  offered.push_back({.order = 0, .workspace = 0, .alignment = element, .problem = problem_code});
+  offered.push_back({.order = 0, .workspace = 0, .alignment = options.no_unaligned ? 16 : element, .problem = problem_code});
+  for (LtAlgo& algo : offered) algo.order = options.order_by_batch ? static_cast<int>((algo.order + gemm.n) % 3) : algo.order;
   return offered;
 }
 
@@ -138,7 +140,8 @@ cublasStatus_t check(const LtAlgo& algo, const Problem& problem, const Gemm& gem
     misuse("cublasLtMatmul with a workspace that is not aligned to 16 bytes");
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  for (const void* const pointer : {gemm.a.data, gemm.b.data, gemm.d.data, gemm.beta != 0 ? gemm.c.data : nullptr}) {
+  for (const void* const pointer :
+       {gemm.a.data, gemm.b.data, gemm.d.data, gemm.beta != 0 ? gemm.c.data : nullptr, const_cast<void*>(gemm.bias)}) {
     if (!aligned(pointer, algo.alignment)) {
       misuse("cublasLtMatmul with a pointer that is not aligned to " + std::to_string(algo.alignment) +
              " bytes, as the algorithm was promised");
@@ -181,9 +184,14 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (!read(problem, matmul, {a, b, c, d}) || wish == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
     Gemm gemm{.d = matrix_of(*problem.layouts[3], nullptr)};
     if (const auto status = describe(problem, gemm)) return status;
-    for (const int epilogue : world().no_algorithms) {
-      if (epilogue == -1 || epilogue == static_cast<int>(problem.matmul->epilogue)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (const auto& [epilogue, status] : world().no_algorithms) {
+      if (epilogue == -1 || epilogue == static_cast<int>(problem.matmul->epilogue)) return static_cast<cublasStatus_t>(status);
     }
+    const auto& captures = world().captures;
+    const bool captured = std::any_of(captures.begin(), captures.end(),
+                                      [](const auto& capture) { return capture->origin->device == thread().device; });
+    if (captured && world().options.heuristics_in_captures != 0)
+      return static_cast<cublasStatus_t>(world().options.heuristics_in_captures);
     const auto promised = *std::min_element(wish->alignment, wish->alignment + 4);
     for (const LtAlgo& algo : algorithms(problem, gemm)) {
       if (algo.workspace > wish->workspace || algo.alignment > promised || *returned == requested) continue;
@@ -233,6 +241,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
     if (const auto status = check(chosen, problem, gemm, workspace, bytes)) return status;
     if (chosen.workspace > 0 && !inside_one(workspace, chosen.workspace, "cublasLtMatmul")) return CUBLAS_STATUS_INVALID_VALUE;
     gemm.order = chosen.order;
+    const auto& inexact = gemm.transform == Transform::relu ? world().options.relu_drops_nan : world().options.inexact_gelu;
+    gemm.inexact = std::count(inexact.begin(), inexact.end(), gemm.d.type) != 0;
     return enqueue_gemm("cublasLtMatmul", gemm, chosen.workspace > 0 ? workspace : nullptr, stream);
   });
 }

@@ -62,7 +62,7 @@ cudnnStatus_t set_tensor(const char* name, cudnnTensorDescriptor_t descriptor, c
 }
 
 template <typename T, typename Public>
-cudnnStatus_t create(const char* name, Public* descriptor) {
+cudnnStatus_t make(const char* name, Public* descriptor) {
   return dnn_call(name, Kind::allocate, [&] {
     if (descriptor == nullptr) return CUDNN_STATUS_BAD_PARAM;
     *descriptor = reinterpret_cast<Public>(new_descriptor<T>());
@@ -70,7 +70,7 @@ cudnnStatus_t create(const char* name, Public* descriptor) {
   });
 }
 
-cudnnStatus_t destroy(const char* name, const void* descriptor) {
+cudnnStatus_t drop(const char* name, const void* descriptor) {
   return dnn_call(name, Kind::release, [&] {
     if (descriptor == nullptr) return CUDNN_STATUS_SUCCESS;
     return drop_descriptor(descriptor, name) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
@@ -117,9 +117,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
   return dnn_call("cudnnDestroy", Kind::release, [&] {
-    if (drop_handle(reinterpret_cast<Handle*>(handle))) return CUDNN_STATUS_SUCCESS;
-    misuse("cudnnDestroy of a handle that does not exist, or no longer");
-    return CUDNN_STATUS_NOT_INITIALIZED;
+    return drop_handle(reinterpret_cast<Handle*>(handle), "cudnnDestroy") ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_INITIALIZED;
   });
 }
 
@@ -139,10 +137,10 @@ cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t* stream) {
 }
 
 cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* descriptor) {
-  return create<DnnTensor>("cudnnCreateTensorDescriptor", descriptor);
+  return make<DnnTensor>("cudnnCreateTensorDescriptor", descriptor);
 }
 cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t descriptor) {
-  return destroy("cudnnDestroyTensorDescriptor", descriptor);
+  return drop("cudnnDestroyTensorDescriptor", descriptor);
 }
 
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t descriptor, cudnnTensorFormat_t format, cudnnDataType_t type,
@@ -166,10 +164,10 @@ cudnnStatus_t cudnnSetTensorNdDescriptor(cudnnTensorDescriptor_t descriptor, cud
 }
 
 cudnnStatus_t cudnnCreateActivationDescriptor(cudnnActivationDescriptor_t* descriptor) {
-  return create<DnnActivation>("cudnnCreateActivationDescriptor", descriptor);
+  return make<DnnActivation>("cudnnCreateActivationDescriptor", descriptor);
 }
 cudnnStatus_t cudnnDestroyActivationDescriptor(cudnnActivationDescriptor_t descriptor) {
-  return destroy("cudnnDestroyActivationDescriptor", descriptor);
+  return drop("cudnnDestroyActivationDescriptor", descriptor);
 }
 
 cudnnStatus_t cudnnSetActivationDescriptor(cudnnActivationDescriptor_t descriptor, cudnnActivationMode_t mode,

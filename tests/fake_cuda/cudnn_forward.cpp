@@ -47,7 +47,7 @@ Real sigmoid(Real x) {
 }
 
 template <typename Real>
-Real activated(const DnnActivation& how, Real x) {
+Real activated(const DnnActivation& how, Real x, bool inexact) {
   const auto coefficient = static_cast<Real>(how.coefficient);
   const Real positive = std::isnan(x) ? (how.propagate_nan ? x : Real(0)) : std::max(x, Real(0));
   switch (how.mode) {
@@ -56,7 +56,7 @@ Real activated(const DnnActivation& how, Real x) {
     case CUDNN_ACTIVATION_RELU:
       return positive;
     case CUDNN_ACTIVATION_TANH:
-      return std::tanh(x);
+      return std::tanh(x) * (inexact ? Real(1.0004) : Real(1));
     case CUDNN_ACTIVATION_CLIPPED_RELU:
       return std::isnan(positive) ? positive : std::min(positive, coefficient);
     case CUDNN_ACTIVATION_ELU:
@@ -124,7 +124,7 @@ cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha,
     Work work{.name = name, .run = [=, from = *x.tensor, to = *y.tensor] { run({&from, x.data}, {&to, y.data}, blend); }};
     add_uses(work.uses, {x.data, blend.beta != 0 ? y.data : nullptr}, How::read, name);
     add_uses(work.uses, {y.data}, How::write, name);
-    const cudaError_t error = set_error(enqueue_kernel(found.stream, std::move(work)));
+    const cudaError_t error = enqueue_kernel(found.stream, std::move(work));  // not our runtime's last error
     return error == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
   });
 }
@@ -149,13 +149,15 @@ cudnnStatus_t cudnnActivationForward(cudnnHandle_t handle, cudnnActivationDescri
   {
     const std::lock_guard lock(world().mutex);
     const auto* const own = dnn_contents<DnnActivation>(activation, "cudnnActivationForward");
-    if (own == nullptr) return CUDNN_STATUS_BAD_PARAM;
+    if (own == nullptr || own->mode == CUDNN_ACTIVATION_IDENTITY) return CUDNN_STATUS_BAD_PARAM;  // as documented
     how = *own;
   }
   const auto run = [how](const DnnOperand& from, const DnnOperand& to, Blend blend) {
+    const auto& types = world().options.inexact_tanh;
+    const bool inexact = std::count(types.begin(), types.end(), data_type(from.tensor->type)) != 0;
     for (std::int64_t i = 0; i < to.tensor->elements(); ++i) {
       const double value = get(from, i);
-      blend.put(to, i, is_double(from) ? activated(how, value) : activated(how, static_cast<float>(value)));
+      blend.put(to, i, is_double(from) ? activated(how, value, inexact) : activated(how, static_cast<float>(value), inexact));
     }
   };
   return forward("cudnnActivationForward", handle, alpha, operand(x_desc, x), beta, operand(y_desc, y), run);

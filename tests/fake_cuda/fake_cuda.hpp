@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <cuda_runtime_api.h>
+#include <library_types.h>
 
-/// A test double of the CUDA runtime, cuBLASLt, cuBLAS and cuDNN, linked in their place; this is how a test drives it.
+/// A test double of the CUDA runtime, cuBLASLt and cuDNN, linked in their place; this is how a test drives it.
 ///
 /// What it does unlike a polite simulator:
 /// - Device memory is PROT_NONE for the host: code that dereferences a device pointer outside device work dies by SIGSEGV.
@@ -24,7 +26,9 @@
 ///   are kept by allocation: streams that write different parts of one allocation race.
 /// - Rules of CUDA that a program can break without a crash are recorded as misuses, one sentence each.
 ///
-/// What is not modelled: per-thread default streams, memory nodes in graphs (cudaMallocAsync in a capture is refused), graphs in
+/// - Handles of streams come again at once, also while work of the stream before runs; their ids do not.
+///
+/// What is not modelled: memory nodes in graphs (cudaMallocAsync in a capture is refused), graphs in
 /// graphs, peer access, textures.
 namespace fake_cuda {
 
@@ -36,7 +40,21 @@ struct Options {
   int compute_capability = 90;
   int driver_version = 13000;              ///< what cudaDriverGetVersion says; 0: no driver
   cudaError_t driver_error = cudaSuccess;  ///< what initialisation answers: 35, 100, 803, 804, 999, ...
+  bool pools = true;                       ///< devices have memory pools
+  std::vector<int> no_image = {};          ///< devices for which nothing was compiled
+
+  // What real libraries do by reports, or may do by their documentation; of each the types in which they do.
+  std::vector<cudaDataType> relu_drops_nan = {};  ///< cuBLASLt's RELU makes 0 of NaN
+  std::vector<cudaDataType> inexact_gelu = {};    ///< cuBLASLt's GELU is of tanh.approx
+  std::vector<cudaDataType> inexact_tanh = {};    ///< cuDNN's tanh is
+  bool order_by_batch = false;                    ///< which algorithm comes first, so the order of sums, depends on n
+  bool no_unaligned = false;                      ///< no algorithm takes pointers that are not aligned to 16 bytes
+  int heuristics_in_captures =
+      0;  ///< a cublasStatus_t: what cuBLASLt's heuristics answer while a stream of the device is captured
 };
+
+/// The options that the variable LAMELLA_FAKE_CUDA asks for: "strict" is all of the above that changes results or refuses.
+[[nodiscard]] Options options_of_environment();
 
 /// A new world: no objects, no memory, no misuses, no faults, call counts at 0. Handles and pointers of the old world are gone.
 /// Call it first in every test; nothing else may be running. A forked child has no CUDA until it calls this, so death tests whose
@@ -61,7 +79,7 @@ struct Live {
   int graphs = 0;
   int execs = 0;        ///< instantiated graphs
   int pools = 0;        ///< made by cudaMemPoolCreate
-  int handles = 0;      ///< of cuBLASLt, cuBLAS and cuDNN
+  int handles = 0;      ///< of cuBLASLt and cuDNN
   int descriptors = 0;  ///< of cuBLASLt and cuDNN
   int device_allocations = 0;
   std::size_t device_bytes = 0;
@@ -74,7 +92,8 @@ struct Live {
 
 // ---- what was called ----
 
-/// Calls counted so far: every function of the double but names, strings, versions and cudaGetLastError/cudaPeekAtLastError.
+/// Calls counted so far: every function of the double but names, strings, versions, cuCtxGetCurrent and
+/// cudaGetLastError/cudaPeekAtLastError.
 /// submit() and launch() count as one call, "kernel".
 [[nodiscard]] std::uint64_t calls();
 /// The names of the last calls (up to 4096), oldest first: "cudaMalloc", "cublasLtMatmul", "kernel", ...
@@ -107,8 +126,11 @@ void fail_nth(std::string_view name, std::uint64_t n, Fault fault);
 void no_faults();
 /// Whether a fault set by fail_nth has struck: where it has not, n was beyond the last call.
 [[nodiscard]] bool fault_struck();
-/// From now on cuBLASLt's heuristics offer nothing for products with this epilogue (a cublasLtEpilogue_t); -1: for none at all.
-void no_algorithms(int epilogue);
+/// From now on cuBLASLt's heuristics answer `status` (a cublasStatus_t; 15: not supported) for products with this epilogue (a
+/// cublasLtEpilogue_t); -1: for all products.
+void no_algorithms(int epilogue, int status = 15);
+/// The devices on which this process has made a primary context.
+[[nodiscard]] std::set<int> contexts();
 /// Every later call answers cudaErrorCudartUnloading, as at the end of a process.
 void unload();
 /// Leaves `error` as the pending error of this thread, as another library in the process might.
@@ -142,7 +164,7 @@ namespace lamella::kernels {
 /// What kernels/launch.hpp calls under the host compiler. `run_grid` may run more than once (graph replay), or never.
 /// Arguments are made known before, on the same thread, by fake_cuda::argument() or by touch_argument(), which is the same
 /// function.
-cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid);
+cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid, const void* kernel = nullptr);
 void touch_argument(const void* bytes, std::size_t size);
 
 }  // namespace lamella::kernels

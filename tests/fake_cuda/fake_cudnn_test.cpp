@@ -65,7 +65,6 @@ TEST_F(FakeDnn, Activations) {
                                                                      : v > 6 ? 6
                                                                              : v; }},
         Case{CUDNN_ACTIVATION_ELU, 2, [](double v) { return v > 0 ? v : 2 * (std::exp(v) - 1); }},
-        Case{CUDNN_ACTIVATION_IDENTITY, 0, [](double v) { return v; }},
         Case{CUDNN_ACTIVATION_SWISH, 0, [](double v) { return v / (1 + std::exp(-1.5 * v)); }}}) {
     const auto f64 = activate<double>(mode, CUDNN_PROPAGATE_NAN, coefficient, x, CUDNN_DATA_DOUBLE);
     const auto f32 = activate<float>(mode, CUDNN_PROPAGATE_NAN, coefficient, {x.begin(), x.end()}, CUDNN_DATA_FLOAT);

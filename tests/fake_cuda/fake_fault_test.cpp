@@ -2,6 +2,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include <cublasLt.h>
 
 #include "fake_test.hpp"
@@ -141,6 +143,32 @@ TEST_F(FakeDriver, NumberOfDevices) {
   int count = -1;
   EXPECT_EQ(cudaGetDeviceCount(&count), cudaErrorNoDevice);
   EXPECT_EQ(count, 0);
+}
+
+TEST_F(FakeDriver, ContextsAreMadeByWhatNeedsThem) {
+  fake_cuda::reset({.devices = 2});
+  int count = 0;
+  ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
+  EXPECT_TRUE(fake_cuda::contexts().empty());
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  EXPECT_EQ(fake_cuda::contexts(), std::set<int>{1});
+  device<int>(1);
+  EXPECT_EQ(fake_cuda::contexts(), std::set<int>{1});
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  EXPECT_EQ(fake_cuda::contexts(), (std::set<int>{0, 1}));
+}
+
+TEST_F(FakeDriver, HandlesOfStreamsComeAgainAndTheirIdsDoNot) {
+  const cudaStream_t first = stream();
+  unsigned long long ids[2] = {};
+  ASSERT_EQ(cudaStreamGetId(first, &ids[0]), cudaSuccess);
+  ASSERT_EQ(cudaStreamDestroy(first), cudaSuccess);
+  const cudaStream_t second = stream();
+  EXPECT_EQ(first, second);
+  ASSERT_EQ(cudaStreamGetId(second, &ids[1]), cudaSuccess);
+  EXPECT_NE(ids[0], ids[1]);
+  for (auto& id : ids) std::thread([&] { EXPECT_EQ(cudaStreamGetId(cudaStreamPerThread, &id), cudaSuccess); }).join();
+  EXPECT_NE(ids[0], ids[1]);
 }
 
 TEST_F(FakeDriver, UnloadedRuntime) {

@@ -2,6 +2,8 @@
 #include <set>
 #include <thread>
 
+#include <cublasLt.h>
+
 #include "fake_test.hpp"
 
 using fake_cuda::launch;
@@ -266,6 +268,42 @@ TEST_F(FakeGraphs, OtherThreadsBreakGlobalCapturesOnly) {
     EXPECT_EQ(answer, breaks ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
     end(s, breaks ? cudaErrorStreamCaptureInvalidated : cudaSuccess);
   }
+}
+
+TEST_F(FakeGraphs, AWaitForTheDeviceByAnybodyEndsCapturesInEveryMode) {
+  for (const auto mode : {cudaStreamCaptureModeGlobal, kThreadLocal, cudaStreamCaptureModeRelaxed}) {
+    const cudaStream_t s = stream();
+    ASSERT_EQ(cudaStreamBeginCapture(s, mode), cudaSuccess);
+    cudaError_t answer = cudaSuccess;
+    std::thread([&] { answer = cudaDeviceSynchronize(); }).join();
+    EXPECT_EQ(answer, cudaErrorStreamCaptureUnsupported);
+    end(s, cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  }
+  EXPECT_THAT(misuses(), IsEmpty()) << "it may have been the application's";
+}
+
+TEST_F(FakeGraphs, HandlesOfLibrariesAreNotDestroyedBesideACapture) {
+  const cudaStream_t s = stream();
+  cublasLtHandle_t handle = nullptr;
+  ASSERT_EQ(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  std::thread([&] { EXPECT_EQ(cublasLtDestroy(handle), CUBLAS_STATUS_SUCCESS); }).join();
+  end(s, cudaErrorStreamCaptureInvalidated);
+  EXPECT_THAT(misuses(), ElementsAre(HasSubstr("cublasLtDestroy waits for a device")));
+}
+
+TEST_F(FakeGraphs, AKernelIsLaunchedBeforeItIsCaptured) {
+  const int kernel = 0;
+  const cudaStream_t s = stream();
+  for (const bool loaded : {false, true}) {
+    ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
+    EXPECT_EQ(lamella::kernels::submit(
+                  s, [] {}, &kernel),
+              loaded ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
+    end(s, loaded ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
+  }
+  EXPECT_THAT(misuses(), ElementsAre(HasSubstr("the first launch of a kernel")));
 }
 
 TEST_F(FakeGraphs, EndsOnItsThreadAndStreamOnly) {

@@ -290,25 +290,4 @@ TEST_F(FakeBlas, TwoThreadsInOneHandle) {
   EXPECT_THAT(misuses(), Contains(HasSubstr("two threads")));
 }
 
-TEST_F(FakeBlas, GemmExWithAndWithoutTf32) {
-  cublasHandle_t handle = nullptr;
-  ASSERT_EQ(cublasCreate(&handle), CUBLAS_STATUS_SUCCESS);
-  const float precise = 1 + 0x1p-20F;
-  float* const a = upload<float>({precise, 2});
-  float* const b = upload<float>({1, 3});
-  float* const c = upload<float>({10});
-  const float one = 1;
-  for (const auto mode : {CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH}) {
-    ASSERT_EQ(cublasSetMathMode(handle, mode), CUBLAS_STATUS_SUCCESS);
-    ASSERT_EQ(cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 2, &one, a, CUDA_R_32F, 1, b, CUDA_R_32F, 2, &one, c,
-                           CUDA_R_32F, 1, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-              CUBLAS_STATUS_SUCCESS);
-    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  }
-  EXPECT_EQ(look(c, 1)[0], (precise + 6 + 10) + 7);
-  EXPECT_EQ(cublasDestroy(handle), CUBLAS_STATUS_SUCCESS);
-  EXPECT_EQ(cublasDestroy(handle), CUBLAS_STATUS_NOT_INITIALIZED);
-  EXPECT_THAT(misuses(), ElementsAre(HasSubstr("cublasDestroy")));
-}
-
 }  // namespace

@@ -96,12 +96,14 @@ Real dot(const Real* a, const Real* b, std::int64_t k, int order) {
 }
 
 template <typename Real>
-Real transformed(Real x, Transform transform) {
-  switch (transform) {
+Real transformed(Real x, const Gemm& gemm) {
+  switch (gemm.transform) {
     case Transform::relu:
+      if (gemm.inexact && std::isnan(x)) return Real(0);
       return x <= 0 ? Real(0) : x;
     case Transform::gelu: {
       const auto root = static_cast<Real>(0.7978845608028654);  // sqrt(2 / pi)
+      if (gemm.inexact) x *= Real(1.0004);                      // a tanh of eleven bits
       return Real(0.5) * x * (1 + std::tanh(root * (x + static_cast<Real>(0.044715) * x * x * x)));
     }
     case Transform::none:
@@ -121,7 +123,7 @@ void run(const Gemm& g) {
       Real value = alpha * dot(a.data() + row * g.k, b.data() + column * g.k, g.k, g.order);
       if (g.beta != 0) value += beta * static_cast<Real>(load(g.c.type, g.c.data, g.c.at(row, column)));
       if (g.bias != nullptr) value += static_cast<Real>(load(g.bias_type, g.bias, row));
-      store(g.d.type, g.d.data, g.d.at(row, column), transformed(value, g.transform));
+      store(g.d.type, g.d.data, g.d.at(row, column), transformed(value, g));
     }
   }
 }

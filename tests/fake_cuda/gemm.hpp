@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include <cublas_v2.h>
+#include <cublasLt.h>
 #include <library_types.h>
 
 namespace fake_cuda::inside {
@@ -40,7 +40,8 @@ struct Gemm {
   const void* bias = nullptr;
   cudaDataType bias_type = CUDA_R_32F;
   Transform transform = Transform::none;
-  int order = 0;  ///< of the sum: 0 forward, 1 in two halves, 2 backward
+  bool inexact = false;  ///< the transform is not quite its formula (see Options)
+  int order = 0;         ///< of the sum: 0 forward, 1 in two halves, 2 backward
 };
 
 /// Whether the libraries are taken to do this combination of types.

@@ -44,8 +44,16 @@ Handle* new_handle(const char* library) {
   return handle;
 }
 
-bool drop_handle(Handle* handle) {
-  if (world().handles.erase(handle) == 0) return false;
+bool drop_handle(Handle* handle, const char* name) {
+  if (world().handles.erase(handle) == 0) {
+    misuse(std::string(name) + " of a handle that does not exist, or no longer");
+    return false;
+  }
+  if (handle->device != thread().device) misuse(std::string(name) + " while another device than the handle's is current");
+  if (check_device_wait(handle->device, name) != cudaSuccess)
+    misuse(std::string(name) + " waits for a device while a stream of it is being captured");
+  else
+    synchronize_device(handle->device);
   delete handle;
   return true;
 }

@@ -46,7 +46,7 @@ void describe(cudaDeviceProp& properties, int device) {
   properties.concurrentKernels = 1;
   properties.asyncEngineCount = 3;
   properties.canMapHostMemory = 1;
-  properties.memoryPoolsSupported = 1;
+  properties.memoryPoolsSupported = options.pools ? 1 : 0;
   properties.streamPrioritiesSupported = 1;
   properties.cooperativeLaunch = 1;
 }
@@ -128,8 +128,10 @@ bool attribute_of(const cudaDeviceProp& properties, cudaDeviceAttr attribute, in
     case cudaDevAttrCanMapHostMemory:
     case cudaDevAttrStreamPrioritiesSupported:
     case cudaDevAttrCooperativeLaunch:
-    case cudaDevAttrMemoryPoolsSupported:
       value = 1;
+      return true;
+    case cudaDevAttrMemoryPoolsSupported:
+      value = properties.memoryPoolsSupported;
       return true;
     case cudaDevAttrIntegrated:
     case cudaDevAttrManagedMemory:
@@ -166,7 +168,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 
 cudaError_t cudaGetDeviceCount(int* count) {
   if (count != nullptr) *count = 0;
-  return call("cudaGetDeviceCount", Kind::plain, [&] {
+  return call("cudaGetDeviceCount", Kind::ask, [&] {
     if (count == nullptr) return cudaErrorInvalidValue;
     *count = world().options.devices;
     return cudaSuccess;
@@ -174,15 +176,17 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return call("cudaSetDevice", Kind::plain, [&] {
+  return call("cudaSetDevice", Kind::ask, [&] {
     if (!exists(device)) return cudaErrorInvalidDevice;
     thread().device = device;
+    thread().has_context = true;
+    world().contexts.insert(device);
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  return call("cudaGetDevice", Kind::plain, [&] {
+  return call("cudaGetDevice", Kind::ask, [&] {
     if (device == nullptr) return cudaErrorInvalidValue;
     *device = thread().device;
     return cudaSuccess;
@@ -190,7 +194,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  return call("cudaGetDeviceProperties", Kind::plain, [&] {
+  return call("cudaGetDeviceProperties", Kind::ask, [&] {
     if (properties == nullptr) return cudaErrorInvalidValue;
     if (!exists(device)) return cudaErrorInvalidDevice;
     describe(*properties, device);
@@ -199,7 +203,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  return call("cudaDeviceGetAttribute", Kind::plain, [&] {
+  return call("cudaDeviceGetAttribute", Kind::ask, [&] {
     if (value == nullptr) return cudaErrorInvalidValue;
     if (!exists(device)) return cudaErrorInvalidDevice;
     cudaDeviceProp properties;
@@ -211,7 +215,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
-  return call("cudaDeviceGetPCIBusId", Kind::plain, [&] {
+  return call("cudaDeviceGetPCIBusId", Kind::ask, [&] {
     if (!exists(device)) return cudaErrorInvalidDevice;
     constexpr int kLength = 13;  // "0000:01:00.0"
     if (text == nullptr || length < kLength) return cudaErrorInvalidValue;
@@ -221,7 +225,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
 }
 
 cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
-  return call("cudaDeviceCanAccessPeer", Kind::plain, [&] {
+  return call("cudaDeviceCanAccessPeer", Kind::ask, [&] {
     if (can == nullptr) return cudaErrorInvalidValue;
     if (!exists(device) || !exists(peer)) return cudaErrorInvalidDevice;
     *can = 0;
@@ -231,9 +235,18 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
 
 cudaError_t cudaDeviceSynchronize() {
   return call("cudaDeviceSynchronize", Kind::synchronize, [&] {
-    if (const auto error = check_unsafe("cudaDeviceSynchronize")) return error;
+    if (const auto error = check_device_wait(thread().device, "cudaDeviceSynchronize")) return error;
     synchronize_device(thread().device);
     return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return call("cudaFuncGetAttributes", Kind::plain, [&] {
+    if (attributes == nullptr || function == nullptr) return cudaErrorInvalidValue;
+    *attributes = {};
+    const auto& without = world().options.no_image;
+    return std::count(without.begin(), without.end(), thread().device) == 0 ? cudaSuccess : cudaErrorNoKernelImageForDevice;
   });
 }
 

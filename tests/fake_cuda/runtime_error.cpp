@@ -3,24 +3,18 @@
 
 using namespace fake_cuda::inside;
 
-namespace {
-
-cudaError_t last_error() { return world().lost == thread().device ? cudaErrorIllegalAddress : thread().last_error; }
-
-}  // namespace
-
 extern "C" {
 
 cudaError_t cudaGetLastError() {
   const std::lock_guard lock(world().mutex);
-  const cudaError_t error = last_error();
-  thread().last_error = cudaSuccess;
+  const cudaError_t error = thread().last_error;
+  if (error != cudaErrorIllegalAddress || world().lost != thread().device) thread().last_error = cudaSuccess;
   return error;
 }
 
 cudaError_t cudaPeekAtLastError() {
   const std::lock_guard lock(world().mutex);
-  return last_error();
+  return thread().last_error;
 }
 
 const char* cudaGetErrorName(cudaError_t error) {

@@ -108,6 +108,9 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void*
   });
 }
 
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
+  return ask("cudaStreamGetId", stream, id, &Stream::id);
+}
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   return ask("cudaStreamGetDevice", stream, device, &Stream::device);
 }

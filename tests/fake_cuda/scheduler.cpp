@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "world.hpp"
@@ -109,7 +110,9 @@ bool run_one(Window& window) {
 StreamPtr make_stream(int device, unsigned flags, int priority) {
   World& w = world();
   auto stream = std::make_shared<Stream>();
+  static std::atomic<unsigned long long> ids{0};
   stream->lane = w.lanes++;
+  stream->id = ++ids;
   stream->device = device;
   stream->flags = flags;
   stream->priority = priority;
@@ -127,6 +130,11 @@ StreamPtr find_stream(cudaStream_t stream) {
     auto& legacy = w.legacy.at(static_cast<std::size_t>(thread().device));
     if (!legacy) legacy = make_stream(thread().device, cudaStreamDefault, 0);
     return legacy;
+  }
+  if (stream == cudaStreamPerThread) {
+    auto& own = w.per_thread[{thread().number, thread().device}];
+    if (!own) own = make_stream(thread().device, cudaStreamDefault, 0);
+    return own;
   }
   auto found = w.streams.find(stream);
   if (!found) misuse("a stream is used that does not exist, or no longer");

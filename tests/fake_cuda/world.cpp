@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <utility>
 
 namespace fake_cuda::inside {
@@ -30,9 +31,10 @@ World& world() {
 }
 
 Thread& thread() {
+  static std::atomic<unsigned> threads{0};
   thread_local Thread state;
   if (state.generation != world().generation) {
-    state = Thread{};
+    state = Thread{.number = state.number == 0 ? ++threads : state.number};
     state.generation = world().generation;
   }
   return state;
@@ -90,6 +92,9 @@ void Entry::decide(const char* name, Kind kind) {
     outcome = what;
     error = code;
   };
+  const auto is = [name](std::string_view other) { return other == name; };
+  if ((w.unloaded || w.process != getpid()) && (is("cublasLtDestroy") || is("cudnnDestroy")))
+    misuse(std::string(name) + " is called when CUDA is gone");
   if (w.unloaded) return answer(Outcome::refused, cudaErrorCudartUnloading);
   if (w.process != getpid()) return answer(Outcome::refused, cudaErrorInitializationError);
   if (in_host_function()) {
@@ -98,6 +103,10 @@ void Entry::decide(const char* name, Kind kind) {
   }
   if (w.options.driver_error != cudaSuccess) return answer(Outcome::refused, w.options.driver_error);
   if (w.options.devices == 0) return answer(Outcome::refused, cudaErrorNoDevice);
+  if (kind != Kind::ask) {
+    w.contexts.insert(thread().device);
+    thread().has_context = true;
+  }
   if (strikes(w.plan, name, kind)) {
     if (w.plan.fault == Fault::sticky)
       w.lost = thread().device;
@@ -107,7 +116,7 @@ void Entry::decide(const char* name, Kind kind) {
       return answer(Outcome::fail, kind == Kind::allocate ? cudaErrorMemoryAllocation : cudaErrorUnknown);
   }
   if (std::exchange(w.late, w.late && kind != Kind::synchronize) != w.late) w.lost = thread().device;
-  if (w.lost == thread().device && std::string_view(name) != "cudaSetDevice")
+  if (w.lost == thread().device && kind != Kind::ask)
     answer(kind == Kind::release ? Outcome::fail : Outcome::refused, cudaErrorIllegalAddress);
 }
 

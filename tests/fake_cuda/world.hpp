@@ -52,6 +52,7 @@ struct Capture;
 
 struct Stream {
   int lane = 0;
+  unsigned long long id = 0;  ///< never used again, as the handle is
   int device = 0;
   unsigned flags = 0;
   int priority = 0;
@@ -119,25 +120,24 @@ struct Pool {
   std::size_t reserved_high = 0;
 };
 
-/// A handle of cuBLASLt, cuBLAS or cuDNN.
+/// A handle of cuBLASLt or cuDNN.
 struct Handle {
   int device = 0;
   const char* library = "";
   cudaStream_t stream = nullptr;
-  unsigned math_mode = 0;
-  void* workspace = nullptr;
-  std::size_t workspace_bytes = 0;
 };
 
-/// Objects by their public handles. A number is never used twice, so a handle that was destroyed stays unknown.
-template <typename T, typename Public>
+/// Objects by their public handles. Of `Reused` ones a new object gets the lowest number that is free, as a driver's streams do;
+/// the others' numbers are never used twice, so that a handle that was destroyed stays unknown.
+template <typename T, typename Public, bool Reused = false>
 class Table {
  public:
   Public add(std::shared_ptr<T> object) {
     static std::uintptr_t next = 0x10000;
-    next += 16;
-    objects_[next] = std::move(object);
-    return reinterpret_cast<Public>(next);
+    std::uintptr_t number = Reused ? 0x1000 : next += 16;
+    while (Reused && objects_.contains(number)) number += 16;
+    objects_[number] = std::move(object);
+    return reinterpret_cast<Public>(number);
   }
   std::shared_ptr<T> find(Public handle) const {
     const auto at = objects_.find(reinterpret_cast<std::uintptr_t>(handle));
@@ -179,16 +179,19 @@ struct World {
   bool late = false;
   int lost = -1;  ///< the device whose context an error has broken
   bool unloaded = false;
-  std::vector<int> no_algorithms;  ///< epilogues for which cuBLASLt's heuristics offer nothing; -1: all
+  std::map<int, int> no_algorithms;              ///< what cuBLASLt's heuristics answer, by epilogue; -1: all
+  std::set<int> contexts;                        ///< devices with a primary context
+  std::set<std::pair<int, const void*>> loaded;  ///< kernels that were launched, by device
 
   std::vector<std::unique_ptr<Arena>> arenas;  ///< by device
   Allocations allocations;
   Clock host;
   int lanes = 0;
-  std::vector<StreamPtr> queues;  ///< every stream that may hold ops
-  std::map<int, Clock> gone;      ///< by device: what streams did that are no longer there
-  std::vector<StreamPtr> legacy;  ///< by device; null until used
-  Table<Stream, cudaStream_t> streams;
+  std::vector<StreamPtr> queues;                             ///< every stream that may hold ops
+  std::map<int, Clock> gone;                                 ///< by device: what streams did that are no longer there
+  std::vector<StreamPtr> legacy;                             ///< by device; null until used
+  std::map<std::pair<unsigned, int>, StreamPtr> per_thread;  ///< cudaStreamPerThread, by Thread::number and device
+  Table<Stream, cudaStream_t, true> streams;
   Table<Event, cudaEvent_t> events;
   Table<Graph, cudaGraph_t> graphs;
   Table<Exec, cudaGraphExec_t> execs;
@@ -204,17 +207,20 @@ World& world();
 /// What belongs to a thread.
 struct Thread {
   std::uint64_t generation = 0;
-  int device = 0;
+  unsigned number = 0;                           ///< no other thread's, also of those that have ended
+  int device = 0;                                ///< that is current
+  bool has_context = false;                      ///< of `device`; else the runtime makes it when it needs one
+  std::vector<std::pair<int, bool>> below = {};  ///< under what cuCtxPushCurrent has made current
   cudaError_t last_error = cudaSuccess;
   cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
-  std::vector<AllocationPtr> touched;
+  std::vector<AllocationPtr> touched = {};
 };
 Thread& thread();
 bool& in_host_function();
 
 // ---- calls (world.cpp) ----
 
-enum class Kind { plain, allocate, release, synchronize };
+enum class Kind { plain, allocate, release, synchronize, ask };  // ask: needs no context
 enum class Outcome {
   proceed,
   fail,     ///< a fault: answer an error; a release does its work all the same
@@ -240,8 +246,8 @@ cudaError_t set_error(cudaError_t error);
 // ---- streams and work (scheduler.cpp) ----
 
 StreamPtr make_stream(int device, unsigned flags, int priority);
-/// The stream of a handle: null and cudaStreamLegacy are the legacy stream of the current device. Null: no such stream (a misuse,
-/// recorded).
+/// The stream of a handle: null and cudaStreamLegacy are the legacy stream of the current device, cudaStreamPerThread is this
+/// thread's of the current device. Null: no such stream (a misuse, recorded).
 StreamPtr find_stream(cudaStream_t stream);
 std::string name_of(const Stream& stream);
 
@@ -261,6 +267,8 @@ void synchronize_device(int device);
 
 /// What a call that is forbidden while capturing answers: cudaSuccess where no capture concerns this thread.
 cudaError_t check_unsafe(const char* name);
+/// What a call that waits for a whole device answers: it ends every capture on it, whoever has begun it and in whatever mode.
+cudaError_t check_device_wait(int device, const char* name);
 /// The same for work on the legacy stream and waits for streams and events that are being captured.
 cudaError_t check_legacy_use(const Stream& stream, const char* name);
 cudaError_t check_not_captured(const Stream& stream, const char* name);
@@ -287,7 +295,8 @@ bool inside_one(const void* pointer, std::size_t bytes, const char* what);
 // ---- handles of the libraries (handles.cpp) ----
 
 Handle* new_handle(const char* library);
-bool drop_handle(Handle* handle);
+/// Destroys a handle, which waits for the whole device. False: there is none such. Misuses are recorded.
+bool drop_handle(Handle* handle, const char* name);
 template <typename T>
 T* new_descriptor() {
   auto made = std::make_shared<T>();

@@ -148,7 +148,7 @@ class PostOpEngine final : public DenseEngine {
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16)
       return core::concat("oneDNN has no products of ", lamella::name(d.dtype));
     if (std::string why = onednn::why_not(post_op_product(d)); !why.empty()) return why;
-    return onednn::why_not_trusted(d.activation);
+    return onednn::why_not_trusted(d.activation, d.dtype);
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";

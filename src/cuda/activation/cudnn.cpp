@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuDNN's activation descriptors. Its header calls them deprecated; this file alone calls them.
+#include <algorithm>
 #include <limits>
 #include <optional>
+#include <utility>
 
-#include "core/trust.hpp"
 #include "cuda/activation/cudnn_handle.hpp"
 #include "cuda/activation/engines.hpp"
 
@@ -37,71 +38,76 @@ std::optional<Mode> column(const ActivationSpec& activation) {
 #include <lamella/activation.def>
     break;
   }
-  if (found.first == kNone) return std::nullopt;
+  if (found.first == kNone || found.first == IDENTITY) return std::nullopt;  // cudnnActivationForward() has no identity
   return Mode{static_cast<cudnnActivationMode_t>(found.first), found.second};
 }
 
 class ActivationPlan final : public ops::Plan {
  public:
   ActivationPlan(const ops::ActivationDesc& d, const Mode& mode, int device)
-      : device_(device),
-        is_empty_(d.elements == 0),
+      : is_empty_(d.elements == 0),
         tensor_(d.dtype, 1, 1, 1, is_empty_ ? 1 : static_cast<int>(d.elements), device),
         scales_(d.dtype) {
-    check(cudnnCreateActivationDescriptor(&activation_), device, "cudnnCreateActivationDescriptor");
-    cudnnStatus_t status = cudnnSetActivationDescriptor(activation_, mode.mode, CUDNN_PROPAGATE_NAN, mode.coefficient);
+    check(cudnn().cudnnCreateActivationDescriptor(&activation_), device, "cudnnCreateActivationDescriptor");
+    cudnnStatus_t status = cudnn().cudnnSetActivationDescriptor(activation_, mode.mode, CUDNN_PROPAGATE_NAN, mode.coefficient);
     if (status == CUDNN_STATUS_SUCCESS && mode.mode == CUDNN_ACTIVATION_SWISH)
-      status = cudnnSetActivationDescriptorSwishBeta(activation_, mode.coefficient);
+      status = cudnn().cudnnSetActivationDescriptorSwishBeta(activation_, mode.coefficient);
     if (status == CUDNN_STATUS_SUCCESS) return;
-    static_cast<void>(cudnnDestroyActivationDescriptor(activation_));
+    static_cast<void>(cudnn().cudnnDestroyActivationDescriptor(activation_));
     check(status, device, "cudnnSetActivationDescriptor");
   }
-  ~ActivationPlan() override { static_cast<void>(cudnnDestroyActivationDescriptor(activation_)); }
+  ~ActivationPlan() override { static_cast<void>(cudnn().cudnnDestroyActivationDescriptor(activation_)); }
   ActivationPlan(const ActivationPlan&) = delete;
   ActivationPlan& operator=(const ActivationPlan&) = delete;
 
   void execute(const ops::Args& args) const override {
     if (is_empty_) return;
     CudaStream& stream = stream_of(args.stream);
-    check(cudnnActivationForward(stream.cudnn().on(handle_of(stream)), activation_, scales_.one(), tensor_.get(), args.srcs[0],
-                                 scales_.zero(), tensor_.get(), args.dst),
-          device_, "cudnnActivationForward");
+    const cudnnStatus_t status =
+        cudnn().cudnnActivationForward(stream.cudnn().on(handle_of(stream)), activation_, scales_.one(), tensor_.get(),
+                                       args.srcs[0], scales_.zero(), tensor_.get(), args.dst);
+    check(status, stream, "cudnnActivationForward");
   }
 
  private:
-  int device_;
   bool is_empty_;
   CudnnTensor tensor_;
   CudnnScales scales_;
   cudnnActivationDescriptor_t activation_ = nullptr;
 };
 
-void compute(const ops::PlanContext& context, const ActivationSpec& activation, const Mode& mode, std::span<const float> x,
-             std::span<float> y) {
-  const int device = context.device_index;
-  const DeviceGuard guard(device);
-  const auto memory = context.backend->allocate(device, x.size_bytes());
-  context.backend->copy(device, memory.get(), x.data(), x.size_bytes());
-  const ActivationPlan plan({static_cast<std::int64_t>(x.size()), activation, DType::float32}, mode, device);
+/// In memory of `dtype` on the device.
+void compute(const ops::PlanContext& context, const ops::ActivationDesc& as, const Mode& mode, std::span<const double> x,
+             std::span<double> y) {
+  CudaDevice& device = device_of(context);
+  const auto count = static_cast<std::int64_t>(x.size());
+  Tensor values = Tensor::copy_of(TensorView(x.data(), Shape{count}, DType::float64)).to(as.dtype);
+  const auto memory = context.backend->allocate(device.index, values.bytes());
+  const ActivationPlan plan({count, as.activation, as.dtype}, mode, device.index);
   CudaStream stream(device);
+  stream.copy(memory.get(), std::as_const(values).data(), values.bytes());
   const void* const src = memory.get();
+  const DeviceGuard guard(device.index);
   plan.execute({std::span(&src, 1), memory.get(), nullptr, &stream, nullptr});
+  stream.copy(values.data(), memory.get(), values.bytes());
   stream.synchronize();
-  context.backend->copy(device, y.data(), memory.get(), y.size_bytes());
+  const Tensor wide = std::as_const(values).to(DType::float64);
+  std::copy_n(wide.span<double>().begin(), x.size(), y.begin());
 }
 
 class CudnnActivationEngine final : public ActivationEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cudnn_activation"; }
   [[nodiscard]] std::string refuses(const ops::ActivationDesc& d, const ops::PlanContext& context) const override {
+    if (!cudnn().why_not.empty()) return cudnn().why_not;
     const auto mode = column(d.activation);
     if (!mode) return core::concat("cuDNN has no ", lamella::name(d.activation.kind), " that is Keras'");
     if (!is_floating(d.dtype)) return core::concat("dtype ", lamella::name(d.dtype), " is not a floating type");
     if (d.elements > std::numeric_limits<int>::max())
       return core::concat("cuDNN counts elements in 32 bits, there are ", d.elements);
-    return core::why_not_trusted("cuDNN", context.device_index, d.activation, [&](std::span<const float> x, std::span<float> y) {
-      compute(context, d.activation, *mode, x, y);
-    });
+    return device_of(context).verdicts.why_not(
+        {"cuDNN", d.activation, d.dtype},
+        [&](std::span<const double> x, std::span<double> y) { compute(context, d, *mode, x, y); });
   }
   [[nodiscard]] PlanPtr plan(const ops::ActivationDesc& d, ConstantsPtr, const ops::PlanContext& context) const override {
     return std::make_unique<ActivationPlan>(d, *column(d.activation), context.device_index);

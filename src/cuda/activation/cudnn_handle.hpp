@@ -4,6 +4,7 @@
 #include <cudnn.h>
 
 #include "cuda/activation/cudnn.hpp"
+#include "cuda/activation/cudnn_library.hpp"
 #include "cuda/plans.hpp"
 
 /// What cuDNN's engines share. Included by the files of builds with cuDNN only.
@@ -21,11 +22,12 @@ class CudnnHandle {
  private:
   int device_;
   cudnnHandle_t handle_ = nullptr;
-  cudaStream_t stream_ = nullptr;
 };
 
 /// Throws DeviceError naming the call, or Error (out_of_memory).
 void check(cudnnStatus_t status, int device, const char* call);
+/// The same of work on a stream; a device that the library lost is found out.
+void check(cudnnStatus_t status, const CudaStream& stream, const char* call);
 
 /// A contiguous NCHW tensor.
 class CudnnTensor {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/backend.hpp"
-#include "core/trust.hpp"
 #include "cuda/dense/engines.hpp"
 #include "cuda/dense/product.hpp"
 #include "ops/dense.hpp"
@@ -53,34 +54,77 @@ ProductDesc product_of(const ops::DenseDesc& d, LtEpilogue epilogue) {
   return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), d.units, d.dtype, d.dtype, d.math, epilogue};
 }
 
-constexpr std::int64_t kExamined = 16;  ///< inputs and units of the product that an epilogue is examined with
+/// The real product, with operands of zeros but for what makes every sum in its first row the value that the epilogue gets: the
+/// bias, or the first row of the kernel times 1.
+class Examined {
+ public:
+  Examined(const ProductDesc& desc, const ops::PlanContext& context, bool aligned)
+      : desc_(desc),
+        context_(context),
+        offset_(aligned ? 0 : 1),
+        stream_(device_of(context)),
+        src_(zeros(desc.batch * desc.inputs + 1, desc.src)),
+        kernel_(zeros(desc.inputs * desc.kernel_stride, desc.src)),
+        bias_(zeros(desc.units, desc.src)),
+        dst_(zeros(desc.batch * desc.dst_stride + 1, desc.dst)),
+        product_(desc, bias_.get(), device_of(context)),
+        workspace_(context.backend->allocate(context.device_index, product_.workspace_bytes())) {
+    const double number = 1;
+    const Tensor one = Tensor::copy_of(TensorView(&number, Shape{1}, DType::float64)).to(desc.src);
+    stream_.copy(src_row(), one.data(), one.bytes());
+  }
+  [[nodiscard]] std::string algorithm() const { return product_.algorithm(offset_ == 0); }
+  void compute(std::span<const double> x, std::span<double> y) {
+    const auto units = static_cast<std::size_t>(desc_.units);
+    for (std::size_t done = 0; done < x.size(); done += units) {
+      const std::size_t count = std::min(units, x.size() - done);
+      const Tensor values = Tensor::copy_of(TensorView(x.data() + done, Shape{static_cast<std::int64_t>(count)}, DType::float64));
+      const Tensor stored = values.to(desc_.src);
+      stream_.copy(has_bias(desc_.epilogue) ? bias_.get() : kernel_.get(), stored.data(), stored.bytes());
+      product_.execute(stream_, src_row(), kernel_.get(), dst_row(), workspace_.get());
+      Tensor result({static_cast<std::int64_t>(count)}, desc_.dst);
+      stream_.copy(result.data(), dst_row(), result.bytes());
+      stream_.synchronize();
+      const Tensor wide = std::as_const(result).to(DType::float64);
+      std::copy_n(wide.span<double>().begin(), count, y.begin() + static_cast<std::ptrdiff_t>(done));
+    }
+  }
 
-ProductDesc examined_product(std::int64_t batch, LtEpilogue epilogue) {
-  return {batch, kExamined, kExamined, kExamined, kExamined, DType::float32, DType::float32, Math::exact, epilogue};
-}
-
-/// f(x) as the epilogue of a product of x with the number 1.
-void compute(core::Backend& backend, int device, LtEpilogue epilogue, std::span<const float> x, std::span<float> y) {
-  std::vector<float> kernel(kExamined * kExamined);
-  std::fill_n(kernel.begin(), kExamined, 1.F);
-  std::vector<float> src(x.size() * kExamined);
-  for (std::size_t i = 0; i < x.size(); ++i) src[i * kExamined] = x[i];
-  const DeviceGuard guard(device);
-  const Product product(examined_product(static_cast<std::int64_t>(x.size()), epilogue), nullptr, device);
-  const auto on_device = [&](const std::vector<float>& values) {
-    auto memory = backend.allocate(device, values.size() * sizeof(float));
-    backend.copy(device, memory.get(), values.data(), values.size() * sizeof(float));
+ private:
+  [[nodiscard]] std::shared_ptr<void> zeros(std::int64_t elements, DType dtype) {
+    const std::size_t bytes = static_cast<std::size_t>(elements) * size_of(dtype);
+    auto memory = context_.backend->allocate(context_.device_index, bytes);
+    context_.backend->fill(context_.device_index, memory.get(), 0, bytes);
     return memory;
-  };
-  const auto device_kernel = on_device(kernel);
-  const auto device_src = on_device(src);
-  const auto device_dst = backend.allocate(device, src.size() * sizeof(float));
-  const auto workspace = backend.allocate(device, product.workspace_bytes());
-  CudaStream stream(device);
-  product.execute(stream, device_src.get(), device_kernel.get(), device_dst.get(), workspace.get());
-  stream.synchronize();
-  backend.copy(device, src.data(), device_dst.get(), src.size() * sizeof(float));
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = src[i * kExamined];
+  }
+  [[nodiscard]] void* src_row() const { return static_cast<std::byte*>(src_.get()) + offset_ * size_of(desc_.src); }
+  [[nodiscard]] void* dst_row() const { return static_cast<std::byte*>(dst_.get()) + offset_ * size_of(desc_.dst); }
+
+  ProductDesc desc_;
+  const ops::PlanContext& context_;
+  std::size_t offset_;  ///< in elements, of src and dst
+  CudaStream stream_;
+  std::shared_ptr<void> src_;
+  std::shared_ptr<void> kernel_;
+  std::shared_ptr<void> bias_;
+  std::shared_ptr<void> dst_;
+  Product product_;
+  std::shared_ptr<void> workspace_;
+};
+
+/// Asks once for each algorithm and dtype.
+std::string why_not_trusted(const ProductDesc& desc, const ActivationSpec& activation, const ops::PlanContext& context) {
+  const Product product(desc, reinterpret_cast<const void*>(std::uintptr_t{256}), device_of(context));
+  for (const bool aligned : {true, false}) {
+    core::VendorForm form{"cuBLASLt", activation, desc.src, false, product.algorithm(aligned)};
+    if (form.algorithm.empty()) continue;
+    form.tf32 = desc.src == DType::float32 && desc.math == Math::tf32 && !has_bias(desc.epilogue);
+    form.algorithm += static_cast<char>(desc.epilogue);
+    std::string why = device_of(context).verdicts.why_not(
+        form, [&](std::span<const double> x, std::span<double> y) { Examined(desc, context, aligned).compute(x, y); });
+    if (!why.empty()) return why;
+  }
+  return {};
 }
 
 class EpiloguePlan final : public ops::Plan {
@@ -88,7 +132,7 @@ class EpiloguePlan final : public ops::Plan {
   EpiloguePlan(const ops::DenseDesc& d, LtEpilogue epilogue, const ConstantsPtr& constants, const ops::PlanContext& context)
       : kernel_(kernel_on_device(constants, d, context)),
         bias_(d.has_bias ? constant_on_device(constants, 1, d.dtype, d.dtype, context) : nullptr),
-        product_(product_of(d, d.has_bias ? with_bias(epilogue) : epilogue), bias_.get(), context.device_index) {}
+        product_(product_of(d, d.has_bias ? with_bias(epilogue) : epilogue), bias_.get(), device_of(context)) {}
   [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return product_.workspace_bytes(); }
   void execute(const ops::Args& args) const override {
     product_.execute(stream_of(args.stream), args.srcs[0], kernel_.data.get(), args.dst, args.workspace);
@@ -112,12 +156,8 @@ class CublasLtEpilogueEngine final : public DenseEngine {
     if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none))
       return "cuBLASLt has no epilogues for float64";
     const ProductDesc product = product_of(d, d.has_bias ? with_bias(*epilogue) : *epilogue);
-    if (std::string why = why_no_product(product, context.device_index); !why.empty()) return why;
-    if (*epilogue == LtEpilogue::none) return {};
-    if (std::string why = why_no_product(examined_product(1024, *epilogue), context.device_index); !why.empty()) return why;
-    return core::why_not_trusted(
-        "cuBLASLt", context.device_index, d.activation,
-        [&](std::span<const float> x, std::span<float> y) { compute(*context.backend, context.device_index, *epilogue, x, y); });
+    if (std::string why = why_no_product(product, device_of(context)); !why.empty()) return why;
+    return *epilogue == LtEpilogue::none ? std::string() : why_not_trusted(product, d.activation, context);
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     const bool activation = d.activation.kind != ActivationKind::Linear;

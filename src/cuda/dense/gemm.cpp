@@ -24,7 +24,7 @@ ProductDesc product_of(const ops::DenseDesc& d, bool padded) {
 
 std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
   std::string why = ops::refused_by_library(d, "cuBLASLt");
-  return why.empty() ? why_no_product(product_of(d, padded), context.device_index) : why;
+  return why.empty() ? why_no_product(product_of(d, padded), device_of(context)) : why;
 }
 
 /// Where the sums are: in dst itself, or in float32 behind the library's workspace.
@@ -37,7 +37,7 @@ class Sums {
         product_desc_(product_of(d, padded)),
         kernel_(kernel_on_device(constants, d, context)),
         bias_(d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr),
-        product_(product_desc_, nullptr, context.device_index) {}
+        product_(product_desc_, nullptr, device_of(context)) {}
 
   [[nodiscard]] std::size_t workspace_bytes() const {
     return aligned(product_.workspace_bytes()) + (is_narrow(desc_.dtype) ? sums_bytes() : 0);
@@ -97,8 +97,9 @@ class UnfusedPlan final : public ops::Plan {
   UnfusedPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
               const ActivationEngine* vendor)
       : sums_(d, constants, context, false) {
-    if (vendor != nullptr) activation_ = vendor->plan(activation_of(d), constants, context);
+    if (vendor != nullptr && has_activation(d)) activation_ = vendor->plan(activation_of(d), constants, context);
   }
+  [[nodiscard]] static bool has_activation(const ops::DenseDesc& d) { return d.activation.kind != ActivationKind::Linear; }
   /// The vendor's pass works on the sums as they are; narrow results are rounded by one pass more.
   [[nodiscard]] static ops::ActivationDesc activation_of(const ops::DenseDesc& d) {
     return {d.batch * d.units, d.activation, compute_type(d.dtype)};
@@ -144,7 +145,9 @@ class UnfusedEngine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::none}, "makes three passes");
     if (why.empty()) why = refuses_product(d, context, false);
-    return why.empty() && vendor_ != nullptr ? vendor_->refuses(UnfusedPlan::activation_of(d), context) : why;
+    return why.empty() && vendor_ != nullptr && UnfusedPlan::has_activation(d)
+               ? vendor_->refuses(UnfusedPlan::activation_of(d), context)
+               : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<UnfusedPlan>(d, constants, context, vendor_);

@@ -7,14 +7,41 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "cuda/backend.hpp"
+#include "cuda/dense/algorithms.hpp"
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
+namespace lt {  // with a name, for Product::Impl has one
+
+/// Owns an object of cuBLASLt. `Destroy` reports nothing that could be acted on.
+template <typename T, cublasStatus_t (*Destroy)(T)>
+class Owned {
+ public:
+  Owned() = default;
+  ~Owned() {
+    if (object_ != nullptr) static_cast<void>(Destroy(object_));
+  }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  [[nodiscard]] T get() const noexcept { return object_; }
+  [[nodiscard]] T* address() noexcept { return &object_; }
+
+ private:
+  T object_ = nullptr;
+};
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Description = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+
+}  // namespace lt
+
 namespace {
 
 constexpr std::size_t kWorkspace = std::size_t{32} << 20U;
-constexpr int kCandidates = 16;
+constexpr int kCandidates = 4;  // the first that fits is taken
 constexpr std::uint32_t kAligned = 16;
+constexpr std::size_t kSpacing = 256;
 
 cudaDataType_t cuda_type(DType dtype) {
   switch (dtype) {
@@ -53,38 +80,31 @@ cublasLtEpilogue_t lt_epilogue(LtEpilogue epilogue) {
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-bool has_bias(LtEpilogue epilogue) {
-  return epilogue == LtEpilogue::bias || epilogue == LtEpilogue::relu_bias || epilogue == LtEpilogue::gelu_tanh_bias;
-}
-
-/// Owns an object of cuBLASLt. `Destroy` reports nothing that could be acted on.
-template <typename T, cublasStatus_t (*Destroy)(T)>
-class Owned {
- public:
-  Owned() = default;
-  ~Owned() {
-    if (object_ != nullptr) static_cast<void>(Destroy(object_));
-  }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  [[nodiscard]] T get() const noexcept { return object_; }
-  [[nodiscard]] T* address() noexcept { return &object_; }
-
- private:
-  T object_ = nullptr;
-};
-using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
-
-void make_layout(Layout& layout, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t stride, int device) {
+void make_layout(lt::Layout& layout, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t stride, int device) {
   check(cublasLtMatrixLayoutCreate(layout.address(), cuda_type(dtype), static_cast<std::uint64_t>(rows),
                                    static_cast<std::uint64_t>(columns), stride),
         device, "cublasLtMatrixLayoutCreate");
 }
 
-bool is_aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % kAligned == 0; }
+std::size_t rounded_up(std::size_t bytes) { return (bytes + kSpacing - 1) / kSpacing * kSpacing; }
+
+/// A handle from the device's pool, for one question.
+class Lent {
+ public:
+  explicit Lent(CudaDevice& device) : device_(device), handle_(take_cublaslt(device)) {}
+  ~Lent() { device_.cublaslt.give_back(std::move(handle_)); }
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+  [[nodiscard]] cublasLtHandle_t get() const noexcept { return handle_.get(); }
+
+ private:
+  CudaDevice& device_;
+  std::shared_ptr<cublasLtContext> handle_;
+};
 
 }  // namespace
+
+bool is_aligned(const void* pointer) noexcept { return reinterpret_cast<std::uintptr_t>(pointer) % kAligned == 0; }
 
 struct Product::Impl {
   Impl(const ProductDesc& d, const void* bias, int device_index) : desc(d), device(device_index) {
@@ -98,10 +118,18 @@ struct Product::Impl {
     make_layout(a, d.src, d.units, d.inputs, d.kernel_stride, device);
     make_layout(b, d.src, d.inputs, d.batch, d.inputs, device);
     make_layout(c, d.dst, d.units, d.batch, d.dst_stride, device);
-    Handle handle;
-    check(cublasLtCreate(handle.address()), device, "cublasLtCreate");
-    aligned = choose(handle.get(), kAligned, kAligned);
-    any = choose(handle.get(), static_cast<std::uint32_t>(size_of(d.src)), static_cast<std::uint32_t>(size_of(d.dst)));
+  }
+
+  [[nodiscard]] ProductChoice ask(CudaDevice& on) const {
+    ProductChoice result;
+    const Lent handle(on);
+    const std::shared_lock undisturbed(on.captures);
+    result.aligned = choose(handle.get(), kAligned, kAligned, result);
+    if (!result.aligned) return result;
+    ProductChoice ignored;
+    const auto size = [](DType dtype) { return static_cast<std::uint32_t>(size_of(dtype)); };
+    result.any = choose(handle.get(), size(desc.src), size(desc.dst), ignored);
+    return result;
   }
 
   template <typename T>
@@ -111,10 +139,10 @@ struct Product::Impl {
   }
 
   /// The first of the candidates that cuBLASLt orders by its estimate of their time. The same on every run: results do not
-  /// change. Nothing when it has none.
+  /// change. Nothing, with the reason in `answer`, when it has none.
   std::optional<cublasLtMatmulHeuristicResult_t> choose(cublasLtHandle_t handle, std::uint32_t src_alignment,
-                                                        std::uint32_t dst_alignment) {
-    Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
+                                                        std::uint32_t dst_alignment, ProductChoice& answer) const {
+    lt::Preference preference;
     check(cublasLtMatmulPreferenceCreate(preference.address()), device, "cublasLtMatmulPreferenceCreate");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
       check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof(value)), device,
@@ -131,48 +159,86 @@ struct Product::Impl {
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), c.get(), c.get(),
                                                                  preference.get(), kCandidates, results.data(), &found);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
-    check(status, device, "cublasLtMatmulAlgoGetHeuristic");
+    answer.why_none = "cuBLASLt offers no algorithm for this product";
+    const bool refused =
+        status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INVALID_VALUE;
+    if (!refused && is_beside_captures() && status != CUBLAS_STATUS_SUCCESS) {
+      // Versions of cuBLAS do not answer while a stream is captured; what is chosen now would be chosen for ever.
+      throw DeviceError(ErrorCode::device,
+                        core::concat("[cuda:", device, "] cuBLASLt cannot plan while a stream is captured (",
+                                     cublasLtGetStatusName(status), "); call Model::prepare() for this number of rows before"));
+    }
+    if (!refused && status != CUBLAS_STATUS_INTERNAL_ERROR) check(status, device, "cublasLtMatmulAlgoGetHeuristic");
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_SUCCESS)
+      answer.why_none = core::concat("cuBLASLt's heuristics answer ", cublasLtGetStatusName(status));
+    answer.is_final = status != CUBLAS_STATUS_INTERNAL_ERROR;
+    if (status != CUBLAS_STATUS_SUCCESS) return std::nullopt;
     const auto end = results.begin() + found;
     const auto best = std::find_if(
         results.begin(), end, [](const auto& r) { return r.state == CUBLAS_STATUS_SUCCESS && r.workspaceSize <= kWorkspace; });
-    return best == end ? std::nullopt : std::optional(*best);
+    if (best == end) return std::nullopt;
+    answer.why_none.clear();
+    return *best;
   }
 
   ProductDesc desc;
   int device;
-  Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation;
-  Layout a;
-  Layout b;
-  Layout c;
-  std::optional<cublasLtMatmulHeuristicResult_t> aligned;
-  std::optional<cublasLtMatmulHeuristicResult_t> any;
+  std::shared_ptr<const ProductChoice> choice;
+  lt::Description operation;
+  lt::Layout a;
+  lt::Layout b;
+  lt::Layout c;
+
+  [[nodiscard]] std::size_t src_bytes() const { return static_cast<std::size_t>(desc.batch * desc.inputs) * size_of(desc.src); }
+  [[nodiscard]] std::size_t dst_bytes() const {
+    return static_cast<std::size_t>((desc.batch - 1) * desc.dst_stride + desc.units) * size_of(desc.dst);
+  }
 };
 
-std::string why_no_product(const ProductDesc& desc, int device) {
-  if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "cuBLASLt has no products of no elements";
-  const DeviceGuard guard(device);
+std::string why_no_product(const ProductDesc& desc, CudaDevice& device) {
+  if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "the product is empty";
+  const DeviceGuard guard(device.index);
   const auto* const some_bias = reinterpret_cast<const void*>(std::uintptr_t{256});  // looked at for its alignment only
-  const Product::Impl asked(desc, some_bias, device);
-  if (asked.aligned && asked.any) return {};
-  return core::concat("cuBLASLt offers no algorithm for this product", asked.aligned ? " on pointers that are not aligned" : "");
+  return device.algorithms->get(desc, [&] { return Product::Impl(desc, some_bias, device.index).ask(device); })->why_none;
 }
 
-Product::Product(const ProductDesc& desc, const void* bias, int device) {
-  const DeviceGuard guard(device);
-  impl_ = std::make_unique<const Impl>(desc, bias, device);
-  const bool chosen = impl_->aligned && impl_->any;
-  check(chosen ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, device, "cublasLtMatmulAlgoGetHeuristic");
+Product::Product(const ProductDesc& desc, const void* bias, CudaDevice& device) {
+  const DeviceGuard guard(device.index);
+  auto impl = std::make_unique<Impl>(desc, bias, device.index);
+  impl->choice = device.algorithms->get(desc, [&] { return impl->ask(device); });
+  impl_ = std::move(impl);
+  check(impl_->choice->aligned ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, device.index,
+        "cublasLtMatmulAlgoGetHeuristic");
 }
 Product::~Product() = default;
 
 std::size_t Product::workspace_bytes() const noexcept {
-  return std::max(impl_->aligned->workspaceSize, impl_->any->workspaceSize);
+  const ProductChoice& choice = *impl_->choice;
+  if (choice.any) return std::max(choice.aligned->workspaceSize, choice.any->workspaceSize);
+  return rounded_up(choice.aligned->workspaceSize) + rounded_up(impl_->src_bytes()) + impl_->dst_bytes();
+}
+
+std::string Product::algorithm(bool is_aligned) const {
+  const auto& algorithm = is_aligned ? impl_->choice->aligned : impl_->choice->any;
+  if (!algorithm) return {};
+  return {reinterpret_cast<const char*>(&algorithm->algo), sizeof algorithm->algo};
 }
 
 void Product::execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const {
   const Impl& p = *impl_;
-  const auto& algorithm = is_aligned(src) && is_aligned(dst) ? *p.aligned : *p.any;
+  const auto handle = static_cast<cudaStream_t>(stream.native());
+  const bool fits = is_aligned(src) && is_aligned(dst);
+  const auto copy = [&](void* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle), p.device, "cudaMemcpyAsync");
+  };
+  void* target = dst;
+  if (!fits && !p.choice->any) {
+    auto* const src_copy = static_cast<std::byte*>(workspace) + rounded_up(p.choice->aligned->workspaceSize);
+    copy(src_copy, src, p.src_bytes());
+    src = src_copy;
+    target = src_copy + rounded_up(p.src_bytes());
+  }
+  const auto& algorithm = fits || !p.choice->any ? *p.choice->aligned : *p.choice->any;
   const double one64 = 1;
   const double zero64 = 0;
   const float one32 = 1;
@@ -180,10 +246,12 @@ void Product::execute(CudaStream& stream, const void* src, const void* kernel, v
   const bool is_double = p.desc.src == DType::float64;
   const void* alpha = is_double ? static_cast<const void*>(&one64) : &one32;
   const void* beta = is_double ? static_cast<const void*>(&zero64) : &zero32;
-  check(
-      cublasLtMatmul(stream.cublaslt(), p.operation.get(), alpha, kernel, p.a.get(), src, p.b.get(), beta, dst, p.c.get(), dst,
-                     p.c.get(), &algorithm.algo, workspace, algorithm.workspaceSize, static_cast<cudaStream_t>(stream.native())),
-      p.device, "cublasLtMatmul");
+  const cublasStatus_t status =
+      cublasLtMatmul(stream.cublaslt(), p.operation.get(), alpha, kernel, p.a.get(), src, p.b.get(), beta, target, p.c.get(),
+                     target, p.c.get(), &algorithm.algo, workspace, algorithm.workspaceSize, handle);
+  if (status != CUBLAS_STATUS_SUCCESS) stream.expect_alive_after("cublasLtMatmul");
+  check(status, p.device, "cublasLtMatmul");
+  if (target != dst) copy(dst, target, p.dst_bytes());
 }
 
 }  // namespace lamella::cuda

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,9 @@ namespace lamella::cuda {
 
 /// What cuBLASLt may do to a product before it is stored.
 enum class LtEpilogue { none, bias, relu, relu_bias, gelu_tanh, gelu_tanh_bias };
+[[nodiscard]] constexpr bool has_bias(LtEpilogue epilogue) {
+  return epilogue == LtEpilogue::bias || epilogue == LtEpilogue::relu_bias || epilogue == LtEpilogue::gelu_tanh_bias;
+}
 
 /// dst[batch, units] = epilogue(src[batch, inputs] . kernel[inputs, units]), rows `kernel_stride` and `dst_stride` elements
 /// apart.
@@ -29,6 +33,7 @@ struct ProductDesc {
   DType dst = DType::float32;  ///< src's type, or float32
   Math math = Math::exact;
   LtEpilogue epilogue = LtEpilogue::none;
+  friend auto operator<=>(const ProductDesc&, const ProductDesc&) = default;
 };
 
 /// One product made ready: descriptors built, algorithm chosen. Immutable; any number of threads may execute it, each on a stream
@@ -38,25 +43,32 @@ struct ProductDesc {
 /// transposed, and the bias lies along m, which is units. This is the one place that knows.
 class Product {
  public:
-  /// Asks cuBLASLt's heuristics, twice: for src and dst aligned to 16 bytes, and for any. `bias`, which epilogues with one read,
-  /// is (units,) of desc.src's type on the device and outlives this. Throws DeviceError.
-  Product(const ProductDesc& desc, const void* bias, int device);
+  /// Asks cuBLASLt's heuristics, twice, where nobody on this device has asked for such a product before: for src and dst aligned
+  /// to 16 bytes, and for any. `bias`, which epilogues with one read, is (units,) of desc.src's type on the device, aligned, and
+  /// outlives this. Throws DeviceError.
+  Product(const ProductDesc& desc, const void* bias, CudaDevice& device);
   ~Product();
   Product(const Product&) = delete;
   Product& operator=(const Product&) = delete;
 
-  /// The larger of what the chosen algorithms want, at most 32 MiB.
+  /// What the chosen algorithms want, at most 32 MiB; and room for copies of src and dst where cuBLASLt has none for pointers
+  /// that are not aligned.
   [[nodiscard]] std::size_t workspace_bytes() const noexcept;
   /// Enqueues. `kernel` is aligned to 16 bytes, `workspace` to 256.
   void execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const;
 
- private:
-  friend std::string why_no_product(const ProductDesc& desc, int device);
+  /// The algorithms that execute() uses, for aligned pointers and for others, as bytes that tell them apart; empty: none.
+  [[nodiscard]] std::string algorithm(bool is_aligned) const;
+
   struct Impl;
+
+ private:
   std::unique_ptr<const Impl> impl_;
 };
 
 /// Empty when cuBLASLt's heuristics offer an algorithm for this, else why it cannot be done. Throws DeviceError.
-[[nodiscard]] std::string why_no_product(const ProductDesc& desc, int device);
+[[nodiscard]] std::string why_no_product(const ProductDesc& desc, CudaDevice& device);
+/// Whether src or dst is aligned as the faster algorithms want it.
+[[nodiscard]] bool is_aligned(const void* pointer) noexcept;
 
 }  // namespace lamella::cuda

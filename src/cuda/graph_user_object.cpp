@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cuda/kept.hpp"
+#include "cuda/graph_user_object.hpp"
 
 #include <atomic>
 #include <utility>
@@ -14,13 +14,13 @@ struct Kept {
   Kept* next = nullptr;
 };
 
-std::atomic<Kept*> put_aside{nullptr};
+std::atomic<Kept*> retired{nullptr};
 
 /// CUDA calls it on a thread of its own or of the caller's: no calls of CUDA, no memory.
-void CUDART_CB put_aside_kept(void* kept) {
+void CUDART_CB retire(void* kept) {
   auto* const node = static_cast<Kept*>(kept);
-  node->next = put_aside.load(std::memory_order_relaxed);
-  while (!put_aside.compare_exchange_weak(node->next, node, std::memory_order_release, std::memory_order_relaxed)) {
+  node->next = retired.load(std::memory_order_relaxed);
+  while (!retired.compare_exchange_weak(node->next, node, std::memory_order_release, std::memory_order_relaxed)) {
   }
 }
 
@@ -29,8 +29,7 @@ void CUDART_CB put_aside_kept(void* kept) {
 void keep_with(cudaGraph_t graph, std::shared_ptr<const void> what, int device) {
   auto kept = std::make_unique<Kept>(Kept{std::move(what), nullptr});
   cudaUserObject_t object = nullptr;
-  check(cudaUserObjectCreate(&object, kept.get(), put_aside_kept, 1, cudaUserObjectNoDestructorSync), device,
-        "cudaUserObjectCreate");
+  check(cudaUserObjectCreate(&object, kept.get(), retire, 1, cudaUserObjectNoDestructorSync), device, "cudaUserObjectCreate");
   static_cast<void>(kept.release());  // the object's from here on
   const cudaError_t status = cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove);
   if (status == cudaSuccess) return;
@@ -38,9 +37,9 @@ void keep_with(cudaGraph_t graph, std::shared_ptr<const void> what, int device) 
   check(status, device, "cudaGraphRetainUserObject");
 }
 
-void let_go_of_kept() noexcept {
-  if (put_aside.load(std::memory_order_relaxed) == nullptr) return;
-  Kept* node = put_aside.exchange(nullptr, std::memory_order_acquire);
+void release_retired() noexcept {
+  if (retired.load(std::memory_order_relaxed) == nullptr) return;
+  Kept* node = retired.exchange(nullptr, std::memory_order_acquire);
   while (node != nullptr) {
     const std::unique_ptr<Kept> gone(node);
     node = node->next;

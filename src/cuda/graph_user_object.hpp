@@ -13,6 +13,6 @@ namespace lamella::cuda {
 /// DeviceError.
 void keep_with(cudaGraph_t graph, std::shared_ptr<const void> what, int device);
 /// Lets go of what graphs that are gone have kept. Cheap where there is nothing.
-void let_go_of_kept() noexcept;
+void release_retired() noexcept;
 
 }  // namespace lamella::cuda

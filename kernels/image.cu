@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/kernels.hpp"
+#include "kernels/launch.hpp"
+
+namespace lamella::kernels {
+namespace {
+
+LAMELLA_KERNEL(32) nothing() {}
+
+}  // namespace
+
+cudaError_t has_image() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&nothing));
+}
+
+}  // namespace lamella::kernels

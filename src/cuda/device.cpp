@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/device.hpp"
+
+#include "cuda/activation/cudnn.hpp"
+#include "cuda/context.hpp"
+#include "cuda/dense/algorithms.hpp"
+#include "cuda/status.hpp"
+#include "cuda/stream.hpp"
+#include "kernels/kernels.hpp"
+
+namespace lamella::cuda {
+
+CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(std::make_unique<ProductAlgorithms>()) {
+  const DeviceGuard guard(device);
+  const cudaError_t status = kernels::has_image();
+  if (status == cudaSuccess) return;
+  int major = 0;
+  int minor = 0;
+  static_cast<void>(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  static_cast<void>(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
+    static_cast<void>(cudaGetLastError());
+    throw DeviceError(ErrorCode::device,
+                      core::concat("[cuda:", device,
+                                   "] this build of lamella has no code for GPUs of compute "
+                                   "capability ",
+                                   major, ".", minor, "; build it with CMAKE_CUDA_ARCHITECTURES=", major, minor));
+  }
+  check(status, device, "cudaFuncGetAttributes");
+}
+CudaDevice::~CudaDevice() { static_cast<void>(settle(index)); }
+
+std::shared_ptr<cublasLtContext> take_cublaslt(CudaDevice& device) {
+  return device.cublaslt.take([&device] {
+    const std::shared_lock undisturbed(device.captures);
+    cublasLtHandle_t handle = nullptr;
+    check(cublasLtCreate(&handle), device.index, "cublasLtCreate");
+    const auto destroy = [index = device.index](cublasLtHandle_t made) {
+      if (is_lost(index)) return;
+      const DeviceGuard guard(index, std::nothrow);
+      static_cast<void>(cublasLtDestroy(made));
+    };
+    return std::shared_ptr<cublasLtContext>(handle, destroy);
+  });
+}
+
+std::shared_ptr<CudnnHandle> take_cudnn(CudaDevice& device) {
+  return device.cudnn.take([&device] {
+    const std::shared_lock undisturbed(device.captures);
+    return make_cudnn_handle(device.index);
+  });
+}
+
+}  // namespace lamella::cuda

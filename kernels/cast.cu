@@ -20,33 +20,30 @@ cudaError_t cast_as(const void* src, void* dst, std::int64_t elements, cudaStrea
   return pointwise(Same<C>{}, static_cast<const From*>(src), static_cast<To*>(dst), matrix_of<From, To>(elements), true, stream);
 }
 
-template <typename F>
-cudaError_t visit_any(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::int8:
-      return f(Type<std::int8_t>{});
-    case DType::uint8:
-      return f(Type<std::uint8_t>{});
-    case DType::int32:
-      return f(Type<std::int32_t>{});
+/// Elements of a size, whatever they are.
+cudaError_t copy(std::size_t size, const void* src, void* dst, std::int64_t elements, cudaStream_t stream) {
+  switch (size) {
+    case 1:
+      return cast_as<std::uint8_t, std::uint8_t>(src, dst, elements, stream);
+    case 2:
+      return cast_as<std::uint16_t, std::uint16_t>(src, dst, elements, stream);
+    case 4:
+      return cast_as<std::uint32_t, std::uint32_t>(src, dst, elements, stream);
     default:
-      return visit_floating(dtype, f);
+      return cast_as<std::uint64_t, std::uint64_t>(src, dst, elements, stream);
   }
 }
-
-/// An integer of as many bytes.
-template <typename T>
-using BitsOf = std::conditional_t<
-    sizeof(T) == 1, std::uint8_t,
-    std::conditional_t<sizeof(T) == 2, std::uint16_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
 
 }  // namespace
 
 cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream) {
   if (elements == 0) return cudaSuccess;
-  return visit_any(from, [&](auto from_type) {
-    using From = typename decltype(from_type)::type;
-    if (from == to) return cast_as<BitsOf<From>, BitsOf<From>>(src, dst, elements, stream);
+  if (from == DType::boolean && to != DType::boolean) from = DType::uint8;  // a byte of 0 or 1
+  if (from == to || (!is_floating(from) && !is_floating(to) && to != DType::boolean && size_of(from) == size_of(to)))
+    return copy(size_of(to), src, dst, elements, stream);
+  if (!is_floating(to)) return cast_to_integer(from, to, src, dst, elements, stream);
+  const auto from_type = [&](auto type) {
+    using From = typename decltype(type)::type;
     return visit_floating(to, [&](auto to_type) {
       using To = typename decltype(to_type)::type;
       if constexpr (std::is_same_v<From, To>) {
@@ -55,7 +52,8 @@ cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t 
         return cast_as<From, To>(src, dst, elements, stream);
       }
     });
-  });
+  };
+  return is_floating(from) ? visit_floating(from, from_type) : visit_integer(from, from_type);
 }
 
 }  // namespace lamella::kernels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "core/arithmetic.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/storage.hpp"
 #include "kernels/strided.hpp"
@@ -27,19 +28,21 @@ LAMELLA_DEVICE C combined(CombineKind kind, C a, C b) {
   switch (kind) {
     case CombineKind::add:
     case CombineKind::average:
-      return a + b;
+      return core::add(a, b);
     case CombineKind::subtract:
-      return a - b;
+      return core::subtract(a, b);
     case CombineKind::multiply:
-      return a * b;
+      return core::multiply(a, b);
     case CombineKind::maximum:
-      return a > b || a != a ? a : b;
+      return core::maximum(a, b);
     case CombineKind::minimum:
-      return a < b || a != a ? a : b;
+      return core::minimum(a, b);
     case CombineKind::divide:
-      return a / b;
+      if constexpr (std::is_floating_point_v<C>) return a / b;
+      break;
     case CombineKind::power:
-      return core::math::power(a, b);
+      if constexpr (std::is_floating_point_v<C>) return core::math::power(a, b);
+      break;
   }
   return a;
 }
@@ -85,7 +88,13 @@ combine_kernel(Fold<T> fold, std::int64_t rows, int columns_log2) {
     }
     Pack<T, kWidth> y;
     LAMELLA_UNROLL
-    for (int k = 0; k < kWidth; ++k) y.at[k] = narrow<T>(sum.at[k] / fold.divisor);
+    for (int k = 0; k < kWidth; ++k) {
+      if constexpr (std::is_integral_v<T>) {
+        y.at[k] = sum.at[k];
+      } else {
+        y.at[k] = narrow<T>(sum.at[k] / fold.divisor);
+      }
+    }
     store(fold.dst + at, y, left);
   });
 }
@@ -169,12 +178,17 @@ std::size_t combine_workspace(const Combine& args) {
   if (args.sources.size() <= kMaxCombined) return 0;
   std::int64_t elements = 1;
   for (int axis = 0; axis < args.axes; ++axis) elements *= args.shape[axis];
-  return static_cast<std::size_t>(elements) * (args.dtype == DType::float64 ? sizeof(double) : sizeof(float));
+  return static_cast<std::size_t>(elements) *
+         (is_floating(args.dtype) ? std::max(sizeof(float), size_of(args.dtype)) : size_of(args.dtype));
 }
 
 cudaError_t combine(const Combine& args, cudaStream_t stream) {
   if (args.sources.empty() || args.axes < 0 || args.axes > kMaxAxes) return cudaErrorInvalidValue;
-  return visit_floating(args.dtype, [&](auto t) { return combine_as<typename decltype(t)::type>(args, stream); });
+  const auto as = [&](auto t) { return combine_as<typename decltype(t)::type>(args, stream); };
+  if (is_floating(args.dtype)) return visit_floating(args.dtype, as);
+  const bool floats_only =
+      args.kind == CombineKind::average || args.kind == CombineKind::divide || args.kind == CombineKind::power;
+  return floats_only ? cudaErrorInvalidValue : visit_integer(args.dtype, as);
 }
 
 }  // namespace lamella::kernels

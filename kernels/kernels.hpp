@@ -14,15 +14,15 @@
 ///
 /// Each enqueues its work on `stream` of the current device and returns what the launch returned; nothing waits, nothing is
 /// allocated. Arrays are contiguous row-major unless strides (in elements) are given. Pointers need the alignment of one element
-/// and no more; sizes may be 0, and then nothing is launched. dtypes are float32, float16, bfloat16 or float64. Computing is done
-/// in float (double for float64), called C below, with one rounding at the store; constants (bias, gamma, ...) are arrays of C.
-/// `dst` may be `src` where that is said.
+/// and no more; sizes may be 0, and then nothing is launched. dtypes are float32, float16, bfloat16 or float64, but where
+/// integers are named. Computing is done in float (double for float64, integers as they are), called C below, with one rounding
+/// at the store; constants (bias, gamma, ...) are arrays of C. `dst` may be `src` where that is said.
 namespace lamella::kernels {
 
 /// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice.
 [[nodiscard]] cudaError_t has_image();
 
-/// dst[i] = f(src[i]), f element-wise. In place is legal.
+/// dst[i] = f(src[i]), f element-wise; of integers, ReLU without a slope. In place is legal.
 [[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
                                       std::int64_t elements, cudaStream_t stream);
 
@@ -144,7 +144,8 @@ struct CombineSource {
   std::int64_t strides[kMaxAxes] = {};
 };
 /// dst = the left fold of the sources in C (average: divided by their number at the end), rounded once. Maximum and minimum pass
-/// NaN on. `workspace`: combine_workspace() bytes, aligned to 16.
+/// NaN on. Also of integers, which keep the low bits of their results, but their average. `workspace`: combine_workspace() bytes,
+/// aligned to 16.
 struct Combine {
   CombineKind kind = CombineKind::add;
   DType dtype = DType::float32;
@@ -194,7 +195,10 @@ struct Transpose {
 };
 [[nodiscard]] cudaError_t transpose(const Transpose& args, cudaStream_t stream);
 
-/// Rounds to nearest even; NaN stays NaN. From and to any floating dtype, and from int8, uint8 and int32.
+/// From any dtype to any. To a floating one: rounds to nearest even; NaN stays NaN. To an integer or bool: as core::to_integer().
 [[nodiscard]] cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream);
+/// The part of it that ends in integers and bool.
+[[nodiscard]] cudaError_t cast_to_integer(DType from, DType to, const void* src, void* dst, std::int64_t elements,
+                                          cudaStream_t stream);
 
 }  // namespace lamella::kernels

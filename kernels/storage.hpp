@@ -16,9 +16,9 @@
 /// Elements as they lie in memory, and the way between them and what is computed with.
 namespace lamella::kernels {
 
-/// C, the type that elements of T are computed in.
+/// C, the type that elements of T are computed in: integers as they are.
 template <typename T>
-using ComputeOf = std::conditional_t<std::is_same_v<T, double>, double, float>;
+using ComputeOf = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, T, float>;
 
 template <typename C>
 inline constexpr C kInfinity = std::numeric_limits<C>::infinity();
@@ -103,6 +103,31 @@ cudaError_t visit_floating(DType dtype, const F& f) {
       return f(Type<__nv_bfloat16>{});
     case DType::float64:
       return f(Type<double>{});
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+/// f(Type<T>{}) for the integer types; cudaErrorInvalidValue for others.
+template <typename F>
+cudaError_t visit_integer(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::int8:
+      return f(Type<std::int8_t>{});
+    case DType::int16:
+      return f(Type<std::int16_t>{});
+    case DType::int32:
+      return f(Type<std::int32_t>{});
+    case DType::int64:
+      return f(Type<std::int64_t>{});
+    case DType::uint8:
+      return f(Type<std::uint8_t>{});
+    case DType::uint16:
+      return f(Type<std::uint16_t>{});
+    case DType::uint32:
+      return f(Type<std::uint32_t>{});
+    case DType::uint64:
+      return f(Type<std::uint64_t>{});
     default:
       return cudaErrorInvalidValue;
   }

@@ -14,7 +14,7 @@ PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanCont
   }
   const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.elements));
   PlanPtr result;
-  visit_floating(desc.to, [&](auto to) {
+  core::visit_dtype(desc.to, [&](auto to) {
     core::visit_dtype(desc.from, [&](auto from) {
       using To = decltype(to);
       using From = decltype(from);

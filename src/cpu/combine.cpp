@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/arithmetic.hpp"
 #include "core/math.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/threads.hpp"
@@ -15,19 +16,21 @@ void visit_combination(ops::CombineKind kind, const F& f) {
   switch (kind) {
     case ops::CombineKind::add:
     case ops::CombineKind::average:
-      return f([](C a, C b) { return a + b; });
+      return f([](C a, C b) { return core::add(a, b); });
     case ops::CombineKind::subtract:
-      return f([](C a, C b) { return a - b; });
+      return f([](C a, C b) { return core::subtract(a, b); });
     case ops::CombineKind::multiply:
-      return f([](C a, C b) { return a * b; });
+      return f([](C a, C b) { return core::multiply(a, b); });
     case ops::CombineKind::maximum:
-      return f([](C a, C b) { return a > b || a != a ? a : b; });
+      return f([](C a, C b) { return core::maximum(a, b); });
     case ops::CombineKind::minimum:
-      return f([](C a, C b) { return a < b || a != a ? a : b; });
+      return f([](C a, C b) { return core::minimum(a, b); });
     case ops::CombineKind::divide:
-      return f([](C a, C b) { return a / b; });
+      if constexpr (std::is_floating_point_v<C>) return f([](C a, C b) { return a / b; });
+      break;
     case ops::CombineKind::power:
-      return f([](C a, C b) { return core::math::power(a, b); });
+      if constexpr (std::is_floating_point_v<C>) return f([](C a, C b) { return core::math::power(a, b); });
+      break;
   }
 }
 
@@ -90,8 +93,12 @@ void row(const Combination& c, const ops::Args& args, std::int64_t r, std::int64
         });
       }
     }
-    const C divisor = c.kind == ops::CombineKind::average ? static_cast<C>(c.sources.size()) : C(1);
-    for (std::int64_t k = 0; k < n; ++k) dst[i + k] = convert<T>(block[k] / divisor);
+    if constexpr (std::is_integral_v<T>) {
+      std::copy_n(block, n, dst + i);
+    } else {
+      const C divisor = c.kind == ops::CombineKind::average ? static_cast<C>(c.sources.size()) : C(1);
+      for (std::int64_t k = 0; k < n; ++k) dst[i + k] = convert<T>(block[k] / divisor);
+    }
   }
 }
 
@@ -110,7 +117,7 @@ PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const 
   const std::int64_t rows = c.row == 0 ? 0 : c.dst.elements() / c.row;
   const Team team = worth(context.threads, 0.5 * static_cast<double>(c.dst.elements()) * static_cast<double>(desc.srcs.size()));
   PlanPtr result;
-  visit_floating(desc.dtype, [&](auto t) {
+  const auto make = [&](auto t) {
     using T = decltype(t);
     using C = ComputeOf<T>;
     result = make_plan([c, rows, team](const ops::Args& args) {
@@ -122,7 +129,12 @@ PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const 
         for (std::int64_t r = begin; r < end; ++r) row<T, C>(c, args, r, 0, c.row);
       });
     });
-  });
+  };
+  if (is_floating(desc.dtype) || !ops::of_integers(desc.kind)) {
+    visit_floating(desc.dtype, make);
+  } else {
+    visit_integer(desc.dtype, make);
+  }
   return result;
 }
 

@@ -7,14 +7,15 @@
 #include <lamella/dtype.hpp>
 
 #include "core/check.hpp"
+#include "core/convert.hpp"
 #include "core/rounding.hpp"
 #include "core/visit_dtype.hpp"
 
 namespace lamella::cpu {
 
-/// The type that elements of T are computed in.
+/// The type that elements of T are computed in: integers as they are.
 template <typename T>
-using ComputeOf = std::conditional_t<std::is_same_v<T, double>, double, float>;
+using ComputeOf = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, T, float>;
 
 /// f(T{}) for the floating types.
 template <typename F>
@@ -29,11 +30,27 @@ void visit_floating(DType dtype, F&& f) {
   });
 }
 
-/// One element of another floating type, rounded to nearest even.
+/// f(T{}) for the integer types, bool not among them.
+template <typename F>
+void visit_integer(DType dtype, F&& f) {
+  core::visit_dtype(dtype, [&](auto value) {
+    if constexpr (std::is_integral_v<decltype(value)> && !std::is_same_v<decltype(value), bool>) {
+      f(value);
+    } else {
+      core::throw_argument(ErrorCode::dtype, core::concat("[cpu] dtype: got ", name(dtype), ", allowed the integer types"));
+    }
+  });
+}
+
+/// One element of another type: to a floating type rounded to nearest even, to an integer as core::to_integer().
 template <typename To, typename From>
 [[nodiscard]] To convert(From value) {
   if constexpr (std::is_same_v<To, From>) {
     return value;
+  } else if constexpr (std::is_integral_v<To> && std::is_arithmetic_v<From>) {
+    return core::to_integer<To>(value);
+  } else if constexpr (std::is_integral_v<To>) {
+    return core::to_integer<To>(static_cast<float>(value));
   } else if constexpr (!std::is_arithmetic_v<To> && (std::is_same_v<From, double> || (std::is_integral_v<From> && sizeof(From) >= 4))) {
     return static_cast<To>(core::to_odd(value));
   } else if constexpr (std::is_arithmetic_v<From>) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "core/integer_relu.hpp"
 #include "cuda/activation/engines.hpp"
 #include "cuda/dense/engines.hpp"
 #include "cuda/rowwise/engines.hpp"
@@ -48,16 +49,19 @@ void expect_floating(DType dtype) {
   LAMELLA_EXPECTS(is_floating(dtype), dtype, "[cuda] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64");
 }
 
-/// Dense engines refuse for themselves; what only moves elements takes all types.
+/// Dense engines refuse for themselves; what only moves or converts elements takes all types.
 void check_type(const ops::Desc& desc) {
   std::visit(
       [](const auto& d) {
         using D = std::decay_t<decltype(d)>;
-        constexpr bool moves = std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::SliceDesc> ||
-                               std::is_same_v<D, ops::TransposeDesc> || std::is_same_v<D, ops::DenseDesc>;
-        if constexpr (std::is_same_v<D, ops::CastDesc>) {
-          expect_floating(d.to);
-        } else if constexpr (!moves) {
+        constexpr bool any = std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::TransposeDesc> ||
+                             std::is_same_v<D, ops::DenseDesc> || std::is_same_v<D, ops::SliceDesc> ||
+                             std::is_same_v<D, ops::CastDesc>;
+        if constexpr (std::is_same_v<D, ops::CombineDesc>) {
+          if (!ops::of_integers(d.kind) || d.dtype == DType::boolean) expect_floating(d.dtype);
+        } else if constexpr (std::is_same_v<D, ops::ActivationDesc>) {
+          if (!core::keeps_integers(d.activation) || d.dtype == DType::boolean) expect_floating(d.dtype);
+        } else if constexpr (!any) {
           expect_floating(d.dtype);
         }
       },

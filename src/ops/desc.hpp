@@ -11,7 +11,8 @@
 #include <lamella/shape.hpp>
 
 /// One operation to be done, every field named. Sizes count elements; any of them may be 0. All arrays are contiguous row-major.
-/// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store.
+/// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store. It is a
+/// floating type but where integers are named.
 namespace lamella::ops {
 
 /// dst[batch, units] = activation(src[batch, inputs] . kernel[inputs, units] + bias[units]); activation is element-wise.
@@ -27,7 +28,7 @@ struct DenseDesc {
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
 };
-/// dst[i] = f(src[i]), element-wise f. In place is legal.
+/// dst[i] = f(src[i]), element-wise f. In place is legal. Of integers: only what core::keeps_integers() of them.
 struct ActivationDesc {
   std::int64_t elements = 0;
   ActivationSpec activation;
@@ -75,8 +76,12 @@ struct PReluDesc {
   DType dtype = DType::float32;
 };
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
+[[nodiscard]] constexpr bool of_integers(CombineKind kind) noexcept {
+  return kind != CombineKind::average && kind != CombineKind::divide && kind != CombineKind::power;
+}
 /// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN
-/// on. Constant: where `constant` is not -1, that source, of type `dtype`; its first axis has the extent 1.
+/// on. Any dtype but bool; what of_integers() leaves out is of floating types. Integers keep the low bits of their results.
+/// Constant: where `constant` is not -1, that source, of type `dtype`; its first axis has the extent 1.
 struct CombineDesc {
   CombineKind kind = CombineKind::add;
   Shape dst;
@@ -112,19 +117,19 @@ struct InnerProductsDesc {
   std::int64_t length = 0;
   DType dtype = DType::float32;
 };
-/// dst[o, :] = the rows src_k[o, extents[k]] side by side.
+/// dst[o, :] = the rows src_k[o, extents[k]] side by side. Any dtype.
 struct ConcatDesc {
   std::int64_t outer = 0;
   std::vector<std::int64_t> extents;
   DType dtype = DType::float32;
 };
-/// dst axis k is src axis permutation[k].
+/// dst axis k is src axis permutation[k]. Any dtype.
 struct TransposeDesc {
   Shape src;
   std::vector<int> permutation;
   DType dtype = DType::float32;
 };
-/// Rounds to nearest even.
+/// To a floating type: rounds to nearest even. To an integer or bool: as core::to_integer(). Any dtypes.
 struct CastDesc {
   std::int64_t elements = 0;
   DType from = DType::float32;

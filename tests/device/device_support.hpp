@@ -32,7 +32,7 @@ class Bytes {
 
 inline Bytes stored(const std::vector<double>& values, DType dtype, std::size_t offset = 0) {
   Bytes bytes(values.size() * size_of(dtype) + 1, offset);
-  cpu::visit_floating(dtype, [&](auto t) {
+  core::visit_dtype(dtype, [&](auto t) {
     using T = decltype(t);
     for (std::size_t i = 0; i < values.size(); ++i) {
       const T value = cpu::convert<T>(values[i]);
@@ -44,7 +44,7 @@ inline Bytes stored(const std::vector<double>& values, DType dtype, std::size_t 
 
 inline std::vector<double> loaded(Bytes& bytes, DType dtype, std::size_t n) {
   std::vector<double> values(n);
-  cpu::visit_floating(dtype, [&](auto t) {
+  core::visit_dtype(dtype, [&](auto t) {
     using T = decltype(t);
     for (std::size_t i = 0; i < n; ++i) {
       T value;

@@ -264,9 +264,12 @@ TEST(CastTest, OfFloat64RoundsOnce) {
 
 TEST(DeviceOpsTest, RefuseIntegersInWords) {
   const std::vector<std::pair<ops::Desc, std::size_t>> descs{
-      {ops::ActivationDesc{1, {}, DType::int8}, 0},        {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
-      {ops::AffineDesc{1, {}, {}, {}, DType::uint8}, 2},   {ops::PReluDesc{1, {}, {}, DType::int8}, 1},
-      {ops::CombineDesc{{}, {1}, {{1}}, DType::int32}, 0}, {ops::ReduceDesc{{}, 1, 1, 1, DType::int8}, 0}};
+      {ops::ActivationDesc{1, {}, DType::int8}, 0},
+      {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
+      {ops::AffineDesc{1, {}, {}, {}, DType::uint8}, 2},
+      {ops::PReluDesc{1, {}, {}, DType::int8}, 1},
+      {ops::CombineDesc{ops::CombineKind::average, {1}, {{1}}, DType::int32}, 0},
+      {ops::ReduceDesc{{}, 1, 1, 1, DType::int8}, 0}};
   for (const auto& [desc, constants] : descs) {
     try {
       (void)device_ops().plan(desc, constants_of(std::vector<std::vector<double>>(constants, {1.0})), context(), {});

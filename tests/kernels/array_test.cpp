@@ -295,9 +295,30 @@ TEST(CastKernelTest, CopiesAndTakesAnySize) {
   }
 }
 
-TEST(CastKernelTest, RefusesIntegersAsResults) {
-  Buffer memory(4, DType::float32);
-  EXPECT_EQ(kernels::cast(DType::float32, DType::int8, memory.data(), memory.data(), 4, nullptr), cudaErrorInvalidValue);
+TEST(CastKernelTest, CutsAndClampsToIntegers) {
+  for (const DType from : kFloating) {
+    Buffer src({1.875, -1.875, 300.0, -300.0, kNaN}, from);
+    Buffer dst(5, DType::int8);
+    ASSERT_EQ(kernels::cast(from, DType::int8, src.data(), dst.data(), 5, nullptr), cudaSuccess);
+    EXPECT_EQ(dst.values(), (std::vector<double>{1, -1, 127, -128, 0})) << name(from);
+    EXPECT_TRUE(dst.guarded());
+  }
+}
+
+TEST(CombineKernelTest, RefusesAveragesOfIntegersAndBools) {
+  Buffer memory(4, DType::int32);
+  const kernels::CombineSource source{memory.data(), {1}};
+  kernels::Combine args;
+  args.sources = {&source, 1};
+  args.dst = memory.data();
+  args.axes = 1;
+  args.shape[0] = 4;
+  args.kind = kernels::CombineKind::average;
+  args.dtype = DType::int32;
+  EXPECT_EQ(kernels::combine(args, nullptr), cudaErrorInvalidValue);
+  args.kind = kernels::CombineKind::add;
+  args.dtype = DType::boolean;
+  EXPECT_EQ(kernels::combine(args, nullptr), cudaErrorInvalidValue);
 }
 
 }  // namespace

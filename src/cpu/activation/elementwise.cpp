@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/activation_math.hpp"
+#include "core/integer_relu.hpp"
 #include "cpu/activation/epilogue.hpp"
 #include "cpu/plans.hpp"
 #include "cpu/threads.hpp"
@@ -43,10 +44,29 @@ PlanPtr plan_float64(const ops::ActivationDesc& desc, Team team) {
   return result;
 }
 
+PlanPtr plan_integers(const ops::ActivationDesc& desc, Team team) {
+  LAMELLA_EXPECTS(core::keeps_integers(desc.activation), dtype, "[cpu] activation '", name(desc.activation.kind), "' of ",
+                  name(desc.dtype), ": allowed float32, float16, bfloat16, float64");
+  PlanPtr result;
+  visit_integer(desc.dtype, [&](auto t) {
+    using T = decltype(t);
+    const core::IntegerRelu<T> relu(desc.activation);
+    result = make_plan([n = desc.elements, relu, team](const ops::Args& args) {
+      const T* src = static_cast<const T*>(args.srcs[0]);
+      T* dst = static_cast<T*>(args.dst);
+      parallel(n, team, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) dst[i] = relu(src[i]);
+      });
+    });
+  });
+  return result;
+}
+
 }  // namespace
 
 PlanPtr plan(const ops::ActivationDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   const Team team = worth(context.threads, static_cast<double>(desc.elements) * kEpilogueNanoseconds);
+  if (!is_floating(desc.dtype)) return plan_integers(desc, team);
   PlanPtr result;
   visit_floating(desc.dtype, [&](auto t) {
     using T = decltype(t);

@@ -57,13 +57,14 @@ class LAMELLA_API Model {
   /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
-  /// The element type of an input, which predict_into() takes as it is and predict() converts to.
+  /// The element type of an input, which predict_into() takes as it is and predict() converts to; and what Keras makes of it.
   [[nodiscard]] DType input_dtype(int index = 0) const;
+  [[nodiscard]] DType output_dtype(int index = 0) const;
 
-  /// The output for x of shape (rows, ...), any number of rows, on the host. Any floating or integer dtype is converted to the
-  /// input's. The result has the dtype of the model's output. Many rows are gone through in parts (of Options::max_batch rows, on
-  /// the CPU of fewer); when `stop` asks for it, no further part is begun. Throws ArgumentError (shape, argument), Error
-  /// (cancelled).
+  /// The output for x of shape (rows, ...), any number of rows, on the host. Any dtype is converted to the input's, as
+  /// Tensor::to(dtype) does. The result has the dtype of the model's output. Many rows are gone through in parts (of
+  /// Options::max_batch rows, on the CPU of fewer); when `stop` asks for it, no further part is begun. Throws ArgumentError
+  /// (shape, argument), Error (cancelled).
   [[nodiscard]] Tensor predict(const TensorView& x, const std::stop_token& stop = {}) const;
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.

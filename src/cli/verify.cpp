@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <lamella/npy.hpp>
@@ -18,12 +19,30 @@ std::string index_text(std::int64_t flat, const Shape& shape) {
   return "[" + text + "]";
 }
 
+/// True when every integer (or bool) is the expected one; their dtypes may differ.
+bool agrees_exactly(const std::string& name, const Tensor& found, const Tensor& expected) {
+  const Tensor got = found.to(DType::int64);
+  const Tensor want = expected.to(DType::int64);
+  const auto g = got.span<std::int64_t>();
+  const auto w = want.span<std::int64_t>();
+  const auto different = std::mismatch(g.begin(), g.end(), w.begin()).first;
+  if (different == g.end()) {
+    std::printf("%s: %zu values agree exactly\n", name.c_str(), g.size());
+    return true;
+  }
+  const auto at = different - g.begin();
+  std::printf("%s: first at %s: got %lld, expected %lld\n", name.c_str(), index_text(at, got.shape()).c_str(),
+              static_cast<long long>(*different), static_cast<long long>(w[static_cast<std::size_t>(at)]));
+  return false;
+}
+
 /// True when every element is within atol + rtol * |expected|; NaN equals NaN, infinities only themselves.
 bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
   if (found.shape() != expected.shape()) {
     print(stdout, name + ": got shape " + to_string(found.shape()) + ", expected " + to_string(expected.shape()) + "\n");
     return false;
   }
+  if (!is_floating(found.dtype()) && !is_floating(expected.dtype())) return agrees_exactly(name, found, expected);
   const Tensor got = found.to(DType::float64);
   const Tensor want = expected.to(DType::float64);
   std::int64_t worst = -1;

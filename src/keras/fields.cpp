@@ -196,11 +196,9 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
   }
   if (name == "mixed_float16") return {DType::float16, DType::float32};
   if (name == "mixed_bfloat16") return {DType::bfloat16, DType::float32};
-  for (const DType known : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
-    if (lamella::name(known) == name) return {known, known};
-  }
-  if (name.starts_with("int") || name.starts_with("uint") || name == "bool")
-    return {};  // of an InputLayer, which reads its own dtype
+#define LAMELLA_DTYPE(enumerator, text, type) \
+  if (name == (text)) return {DType::enumerator, DType::enumerator};
+#include <lamella/dtype.def>
   fields.fail_field(ErrorCode::dtype, "dtype",
                     core::concat("got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
                                  ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16"));

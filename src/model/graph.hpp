@@ -58,6 +58,7 @@ struct Recipe {
     given,             ///< the numbers themselves
     operand,           ///< the one source, in its own shape
     broadcast,         ///< of a weight, broadcast to `sample`
+    minus_alpha,       ///< of alpha, the same, negated
     arranged,          ///< of a kernel, its axes in the order of `numbers`; `sample` is the matrix that they make
     kernel_scaled,     ///< of kernel, scale of each unit; whether it may be also of bias (or null) and offset
     kernel_of_scaled,  ///< of kernel, scale of each input; whether it may be also of bias (or null)
@@ -103,9 +104,8 @@ class ConstantsPool {
 /// The Desc of a step for `batch` samples. Throws ArgumentError (overflow) when a size does not fit.
 [[nodiscard]] ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch);
 
-/// What an input's elements are where the program begins: as the model says, and float32 for integers, because every layer that
-/// takes them computes in floating point. float64 where every layer computes in that: to round to float32 first would lose what
-/// was asked for.
+/// What an input's elements are where the program begins: as the model says. Floating ones are float64 where every layer computes
+/// in that: to round to float32 first would lose what was asked for.
 [[nodiscard]] DType input_dtype(const core::InputParams& input, const Options& options);
 
 /// Spec to graph: shapes inferred, casts put in, nested models inlined, layers without effect dropped. One step a layer, nothing

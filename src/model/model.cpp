@@ -123,44 +123,53 @@ Device Model::device() const noexcept { return impl_->options.device; }
 const std::vector<std::string>& Model::input_names() const noexcept { return impl_->input_names; }
 const std::vector<std::string>& Model::output_names() const noexcept { return impl_->output_names; }
 
-std::vector<std::int64_t> Model::input_shape(int index) const {
-  const auto count = static_cast<int>(impl_->input_shapes.size());
-  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::input_shape] index: got ", index, ", allowed 0..", count - 1);
-  return impl_->input_shapes[static_cast<std::size_t>(index)];
+namespace {
+
+std::size_t checked(int index, std::size_t count, const char* what) {
+  LAMELLA_EXPECTS(index >= 0 && static_cast<std::size_t>(index) < count, value, "[Model::", what, "] index: got ", index,
+                  ", allowed 0..", static_cast<std::int64_t>(count) - 1);
+  return static_cast<std::size_t>(index);
 }
 
-DType Model::input_dtype(int index) const {
-  const auto count = static_cast<int>(impl_->input_dtypes.size());
-  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::input_dtype] index: got ", index, ", allowed 0..", count - 1);
-  return impl_->input_dtypes[static_cast<std::size_t>(index)];
+/// What an output is with every open extent of the inputs replaced by `fill`.
+template <typename Impl>
+model::Value output_of(const Impl& impl, std::size_t output, std::int64_t fill) {
+  const auto value = [&](const model::Graph& graph) { return graph.values[static_cast<std::size_t>(graph.outputs[output])]; };
+  if (const auto shapes = impl.fixed_shapes()) return value(*impl.graph(*shapes));
+  std::vector<Shape> shapes;
+  for (auto sample : impl.input_shapes) {
+    std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
+    shapes.emplace_back(sample);
+  }
+  return value(model::lower(*impl.spec, shapes, impl.options, *impl.pool));
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Model::input_shape(int index) const {
+  return impl_->input_shapes[checked(index, impl_->input_shapes.size(), "input_shape")];
 }
 
 std::vector<std::int64_t> Model::output_shape(int index) const {
   const core::FloatEnvironment environment;
-  const auto count = static_cast<int>(impl_->output_names.size());
-  LAMELLA_EXPECTS(index >= 0 && index < count, value, "[Model::output_shape] index: got ", index, ", allowed 0..", count - 1);
-  const auto i = static_cast<std::size_t>(index);
-  if (const auto shapes = impl_->fixed_shapes()) {
-    const auto graph = impl_->graph(*shapes);
-    const auto extents = graph->values[static_cast<std::size_t>(graph->outputs[i])].sample.extents();
-    return {extents.begin(), extents.end()};
-  }
+  const std::size_t i = checked(index, impl_->output_names.size(), "output_shape");
   // Two ways to fill the open extents: where the results differ, the output's extent is open too.
-  std::vector<std::vector<std::int64_t>> results;
-  for (const std::int64_t fill : {2, 4}) {
-    std::vector<Shape> shapes;
-    for (auto sample : impl_->input_shapes) {
-      std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
-      shapes.emplace_back(sample);
-    }
-    const model::Graph graph = model::lower(*impl_->spec, shapes, impl_->options, *impl_->pool);
-    const auto extents = graph.values[static_cast<std::size_t>(graph.outputs[i])].sample.extents();
-    results.emplace_back(extents.begin(), extents.end());
+  const Shape one = output_of(*impl_, i, 2).sample;
+  const Shape other = output_of(*impl_, i, 4).sample;
+  std::vector<std::int64_t> result(one.begin(), one.end());
+  for (int axis = 0; axis < one.rank(); ++axis) {
+    if (one[axis] != other[axis]) result[static_cast<std::size_t>(axis)] = -1;
   }
-  for (std::size_t axis = 0; axis < results[0].size(); ++axis) {
-    if (results[0][axis] != results[1][axis]) results[0][axis] = -1;
-  }
-  return results[0];
+  return result;
+}
+
+DType Model::input_dtype(int index) const {
+  return impl_->input_dtypes[checked(index, impl_->input_dtypes.size(), "input_dtype")];
+}
+
+DType Model::output_dtype(int index) const {
+  const core::FloatEnvironment environment;
+  return output_of(*impl_, checked(index, impl_->output_names.size(), "output_dtype"), 2).dtype;
 }
 
 namespace {

@@ -5,6 +5,7 @@ What is compared, for each row (each element of the batch):
   float32, float64   |got - y| <= 1e-5 |y| + 2e-6 max(1, largest |y| of the row)
   bfloat16 policies  |got - y| <= 2^-7  max(1, largest |y| of the row) sqrt(layers)
   float16 policies   |got - y| <= 2^-10 max(1, largest |y| of the row) sqrt(layers)
+  integers and bools are Keras', in Keras' dtype
 Keras rounds to 16 bits after the product, after the bias and after the activation; lamella keeps float32 inside a layer and rounds once. The two walk
 apart by about one rounding a layer, in random directions, hence the root. A model whose own answer moves by more than its tolerance when all weights and
 inputs move by one rounding is drawn again: it would measure Keras' luck.
@@ -51,8 +52,19 @@ def rounding(policy):
     return {"float32": 2.0**-24, "float64": 2.0**-24, "float16": 2.0**-12, "mixed_float16": 2.0**-12}.get(policy, 2.0**-9)
 
 
+def as_compared(y):
+    return np.asarray(y) if np.asarray(y).dtype.kind in "biu" else float32(y)
+
+
+def draw_input(rng, shape, dtype):
+    if "float" in dtype:
+        return float32(rng.normal(0, 1, shape))
+    ends = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return rng.integers(max(ends[0], -100), min(ends[1], 255), shape, endpoint=True).astype(dtype)
+
+
 def predict(model, xs):
-    return [float32(y) for y in flat(model.predict(xs if len(xs) > 1 else xs[0], verbose=0, batch_size=64))]
+    return [as_compared(y) for y in flat(model.predict(xs if len(xs) > 1 else xs[0], verbose=0, batch_size=64))]
 
 
 class Case:
@@ -67,7 +79,7 @@ class Case:
         inner = int(rng.integers(1, 6))
         batch = int(rng.choice([1, 2, 3, 7, 16, 33]))
         shapes = [[batch, *(inner if d is None else int(d) for d in t.shape[1:])] for t in self.model.inputs]
-        self.xs = [float32(rng.normal(0, 1, s)) for s in shapes]
+        self.xs = [draw_input(rng, s, t.dtype) for s, t in zip(shapes, self.model.inputs)]
         self.depth = sum(1 for _ in all_layers(self.model))
         self.ys = predict(self.model, self.xs)
         self.names = [name_of(t) for t in self.model.inputs], [name_of(t) for t in self.model.outputs]
@@ -76,7 +88,7 @@ class Case:
             draw.freeze(self.model)
 
     def is_sound(self, rng):
-        if len(set(self.names[1])) < len(self.names[1]) or not all(np.isfinite(y).all() and np.abs(y).max(initial=0) < LARGEST for y in self.ys):
+        if len(set(self.names[1])) < len(self.names[1]) or not all(np.isfinite(y).all() and np.abs(y).max(initial=0) < LARGEST for y in self.ys if y.dtype == "float32"):
             return False
         kept = [(v, np.asarray(v.value)) for v in self.model.weights]
         step = rounding(self.policy)
@@ -86,10 +98,11 @@ class Case:
 
         for v, value in kept:
             v.assign(moved(value) if "float" in str(v.dtype) else value)
-        others = predict(self.model, [moved(x) for x in self.xs])
+        others = predict(self.model, [moved(x) if x.dtype == "float32" else x for x in self.xs])
         for v, value in kept:
             v.assign(value)
-        return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all() for a, b in zip(self.ys, others))
+        return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all()
+                   for a, b in zip(self.ys, others) if a.dtype == "float32")
 
     def describe(self):
         kind = type(self.model).__name__
@@ -140,9 +153,15 @@ def complaint(case, command, arguments, outputs):
     for k, (y, path) in enumerate(zip(case.ys, outputs)):
         if not path.exists():
             return f"output {k} was not written"
-        got = np.asarray(np.load(path), "float32")
+        got = as_compared(np.load(path))
         if got.shape != y.shape:
             return f"output {k} has shape {got.shape}, Keras' has {y.shape}"
+        if got.dtype != y.dtype:
+            return f"output {k} is {got.dtype}, Keras' is {y.dtype}"
+        if y.dtype != "float32":
+            if not np.array_equal(got, y):
+                return f"output {k}: {int((got != y).sum())} of {y.size} {y.dtype} values differ"
+            continue
         excess = np.abs(got.astype("float64") - y) / tolerance(case.policy, case.depth, y)
         if not (excess <= 1).all():
             where = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), y.shape)

@@ -9,6 +9,7 @@ JUMPS = ["hard_shrink"]  # a 16-bit rounding before the jump moves the result by
 UNITS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 33, 40)
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64", "per_layer")
 MERGES = (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Subtract)
+INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 
 
 class Draw:
@@ -36,7 +37,7 @@ class Draw:
     def model(self):
         keras.config.set_dtype_policy("float32" if self.policy == "per_layer" else self.policy)
         try:
-            return self.pick((self.sequential, self.functional, self.functional))()
+            return self.integers() if self.chance(0.15) else self.pick((self.sequential, self.functional, self.functional))()
         finally:
             keras.config.set_dtype_policy("float32")
 
@@ -178,6 +179,27 @@ class Draw:
             last = model.output_shape[-1]
             model.add(L.Activation("glu") if last and last % 2 == 0 and self.chance(0.3) else L.Dense(3, activation="softmax"))
         return model
+
+    def integers(self):
+        """Integers (and perhaps floats) that meet and move, as they are and on their way into a Dense."""
+        shape = (self.pick((1, 3, 4)), self.pick((2, 5, 12)))
+        dtypes = [self.pick(INTEGERS) for _ in range(self.pick((1, 2, 3)))]
+        inputs = [L.Input(shape, dtype=dtype, name=f"in_{k}") for k, dtype in enumerate(dtypes)]
+        values = list(inputs)
+        if self.chance(0.3):
+            inputs.append(L.Input(shape, name="in_floats"))
+            values.append(inputs[-1])
+        moves = [lambda v: L.Dropout(0.2)(v), lambda v: L.Identity()(v),
+                 lambda v: L.Reshape(shape)(L.Flatten()(v)), lambda v: L.Activation("linear")(v)]
+        if "bool" not in dtypes:
+            moves += [lambda v: L.ReLU(max_value=self.pick((None, 3.7, 50.0)))(v), lambda v: L.Activation("relu")(v)]
+        values = [self.pick(moves)(v) if self.chance(0.6) else v for v in values]
+        merges = [m for m in MERGES if not (m is L.Subtract and "bool" in dtypes)]
+        pair = self.rng.permutation(len(values))[:2].tolist() if len(values) > 1 else [0, 0]
+        met = self.pick([*merges, L.Concatenate])()([values[k] for k in pair])
+        met = self.pick(moves[:4])(met) if met.shape[1:] == shape else met
+        scaled = L.Rescaling(self.pick((0.001, 0.01)), offset=self.pick((0.0, 0.5)), **self.dtype())(met)
+        return keras.Model(inputs, [*values[:1], met, L.Dense(3, activation="tanh", **self.dtype())(scaled)])
 
     def nested(self, shape):
         if self.chance(0.5):

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/result_type.hpp"
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 #include "model/lower/weights.hpp"
@@ -71,9 +72,13 @@ int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticPara
   const std::size_t wanted = params.constant ? 1 : 2;
   LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '", core::escaped(spec.path), "' takes ", wanted, " inputs, got ",
                   srcs.size());
-  if (!params.constant) return combined(spec, params.kind, compute(spec, srcs), srcs, false);
-  const DType dtype =
-      options_.dtype.value_or(params.constant_dtype ? promoted(at(srcs[0]).dtype, *params.constant_dtype) : at(srcs[0]).dtype);
+  if (!params.constant) {
+    std::vector<int> values;
+    for (const int src : srcs) values.push_back(cast(src, compute(spec, srcs), spec.path));
+    return combined(spec.path, static_cast<ops::CombineKind>(params.kind), values, false);
+  }
+  const DType dtype = options_.dtype.value_or(params.constant_dtype ? core::result_type(at(srcs[0]).dtype, *params.constant_dtype)
+                                                                    : at(srcs[0]).dtype);
   const int src = cast(srcs[0], dtype, spec.path);
   const Shape shape = params.constant->shape();
   const bool number = shape.elements() == 1 && shape.rank() <= at(src).sample.rank() + 1;

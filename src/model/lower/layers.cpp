@@ -2,6 +2,7 @@
 // Which function lowers which kind of layer. Shapes here are those of one sample; the batch goes in front.
 #include <algorithm>
 
+#include "core/result_type.hpp"
 #include "model/lower/lowering.hpp"
 
 namespace lamella::model {
@@ -27,7 +28,7 @@ std::vector<int> Lowering::sample_axes(const std::string& path, std::vector<int>
 DType Lowering::compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const {
   if (!spec.policy.follows_inputs || options_.dtype || srcs.empty()) return compute(spec);
   DType result = at(srcs[0]).dtype;
-  for (const int src : srcs) result = promoted(result, at(src).dtype);
+  for (const int src : srcs) result = core::result_type(result, at(src).dtype);
   return result;
 }
 
@@ -88,46 +89,61 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
     LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(path), "' takes one input, got ", srcs.size());
     return srcs[0];
   };
-  // Floating-point work happens in the layer's compute type; layers that only move data keep theirs.
-  const auto in_compute = [&] { return cast(one(), compute(spec, srcs), path); };
+  // Keras casts floating inputs to the layer's compute type and leaves integers as they are; a layer that multiplies them with
+  // its weights promotes them.
+  const auto as_called = [&] { return autocast(one(), spec); };
+  const auto in_compute = [&] {
+    static_cast<void>(floating_compute(spec));
+    return cast(one(), compute(spec, srcs), path);
+  };
+  // Of integers, Keras starts these in integers, whose squares wrap around.
+  const auto of_floats = [&](const auto& value) {
+    for (const int src : srcs) {
+      LAMELLA_EXPECTS(is_floating(at(src).dtype), unsupported, "layer '", core::escaped(path), "' (", spec.class_name,
+                      "): its input is ", name(at(src).dtype), "; lamella takes floating values here");
+    }
+    return value();
+  };
   return std::visit(
       [&](const auto& params) -> std::vector<int> {
         using P = std::decay_t<decltype(params)>;
         if constexpr (std::is_same_v<P, core::InputParams>) return {one()};
         if constexpr (std::is_same_v<P, core::DenseParams>) return {dense(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::ActivationParams>)
-          return {activation(path, params.activation, params.axes, in_compute())};
-        if constexpr (std::is_same_v<P, core::PReluParams>) return {prelu(spec, in_compute())};
-        if constexpr (std::is_same_v<P, core::IdentityParams>) return {in_compute()};
-        if constexpr (std::is_same_v<P, core::FlattenParams>) return {flatten(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::ReshapeParams>) return {reshape(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::BatchNormalizationParams>) return {batch_normalization(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::LayerNormalizationParams>) return {layer_normalization(spec, params, in_compute())};
+          return {activation(path, params.activation, params.axes, as_called())};
+        if constexpr (std::is_same_v<P, core::PReluParams>) return {prelu(spec, as_called())};
+        if constexpr (std::is_same_v<P, core::IdentityParams>) return {as_called()};
+        if constexpr (std::is_same_v<P, core::FlattenParams>) return {flatten(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::ReshapeParams>) return {reshape(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::BatchNormalizationParams>) return {batch_normalization(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::LayerNormalizationParams>) return {layer_normalization(spec, params, as_called())};
         if constexpr (std::is_same_v<P, core::RescalingParams>) return {rescaling(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::NormalizationParams>) return {normalization(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::MergeParams>) return {merge(spec, params, srcs)};
         if constexpr (std::is_same_v<P, core::ConcatenateParams>) return {concatenate(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ArithmeticParams>) return {arithmetic(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::ArithmeticParams>)
+          return {arithmetic(spec, params, of_floats([&] { return srcs; }))};
         if constexpr (std::is_same_v<P, core::CastParams>) return {cast(one(), options_.dtype.value_or(params.dtype), path)};
         if constexpr (std::is_same_v<P, core::TransposeParams>) return {transpose(spec, params, one())};
         if constexpr (std::is_same_v<P, core::ExpandDimsParams>) return {expand_dims(spec, params, one())};
         if constexpr (std::is_same_v<P, core::SqueezeParams>) return {squeeze(spec, params, one())};
         if constexpr (std::is_same_v<P, core::StackParams>) return {stack(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ReduceParams>) return {reduce(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::ReduceParams>) return {reduce(spec, params, of_floats(in_compute))};
         if constexpr (std::is_same_v<P, core::SliceParams>) return {slice(spec, params, one())};
         if constexpr (std::is_same_v<P, core::NestedParams>) return model(*params.model, srcs);
         if constexpr (std::is_same_v<P, core::EinsumDenseParams>) return {einsum_dense(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::PermuteParams>) return {permute(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::RepeatVectorParams>) return {repeat_vector(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::MaskingParams>) return {masking(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::RmsNormalizationParams>) return {rms_normalization(spec, params, in_compute())};
+        if constexpr (std::is_same_v<P, core::PermuteParams>) return {permute(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::RepeatVectorParams>) return {repeat_vector(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::MaskingParams>) return {masking(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::RmsNormalizationParams>)
+          return {rms_normalization(spec, params, of_floats(in_compute))};
         if constexpr (std::is_same_v<P, core::UnitNormalizationParams>)
-          return {unit_normalization(path, params.axes, params.epsilon, in_compute())};
+          return {unit_normalization(path, params.axes, params.epsilon, of_floats(in_compute))};
         // Keras casts what GroupNormalization made, not its input.
         if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
-          return {cast(group_normalization(spec, params, one()), compute(spec), path)};
-        if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, in_compute())};
+          return {cast(group_normalization(spec, params, of_floats(one)), compute(spec), path)};
+        if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, of_floats([&] { return srcs; }))};
+        if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, as_called())};
       },
       spec.params);
 } catch (const ArgumentError& error) {

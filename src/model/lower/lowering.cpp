@@ -44,6 +44,17 @@ int Lowering::cast(int value, DType dtype, const std::string& layer) {
   return casts_[key] = add_step(ops::CastDesc{from.sample.elements(), from.dtype, dtype}, {value}, from.sample, dtype, layer);
 }
 
+int Lowering::autocast(int value, const core::LayerSpec& spec) {
+  return is_floating(at(value).dtype) ? cast(value, compute(spec, {value}), spec.path) : value;
+}
+
+DType Lowering::floating_compute(const core::LayerSpec& spec) const {
+  const DType dtype = compute(spec);
+  LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name, ") dtype: got ",
+                  name(dtype), ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
+  return dtype;
+}
+
 int Lowering::transposed(int value, const std::vector<int>& axes, const std::string& layer) {
   const Value from = graph_.values[static_cast<std::size_t>(value)];
   if (std::is_sorted(axes.begin(), axes.end())) return value;
@@ -123,8 +134,7 @@ std::vector<int> add_inputs(Lowering& lowering, const core::ModelSpec& spec, con
 }  // namespace
 
 DType input_dtype(const core::InputParams& input, const Options& options) {
-  if (options.dtype == DType::float64) return DType::float64;
-  return is_floating(input.dtype) ? input.dtype : DType::float32;
+  return is_floating(input.dtype) && options.dtype == DType::float64 ? DType::float64 : input.dtype;
 }
 
 Graph lower(const core::ModelSpec& spec, const std::vector<Shape>& sample_shapes, const Options& options, ConstantsPool& pool) {

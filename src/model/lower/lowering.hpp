@@ -11,12 +11,6 @@
 
 namespace lamella::model {
 
-/// The type of a result of two floating types.
-[[nodiscard]] inline DType promoted(DType a, DType b) {
-  if (a == b) return a;
-  return a == DType::float64 || b == DType::float64 ? DType::float64 : DType::float32;
-}
-
 /// Builds the graph of one model. lowering.cpp has values, steps and the walk over nodes; the files beside it have one function
 /// for each kind of layer.
 class Lowering {
@@ -47,13 +41,18 @@ class Lowering {
   /// The sample with its axes in another order.
   int transposed(int value, const std::vector<int>& axes, const std::string& layer);
 
+  /// A floating value in the layer's compute type; others as they are.
+  int autocast(int value, const core::LayerSpec& spec);
+
   /// The values that a layer makes of others, and which of them carry a mask.
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
   int activation(const std::string& path, const ActivationSpec& spec, const std::vector<int>& axes, int src);
   int rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src);
+  int activation_of_integers(const std::string& path, const ActivationSpec& spec, int src);
   int prelu(const core::LayerSpec& spec, int src);
+  int prelu_of_integers(const core::LayerSpec& spec, const std::shared_ptr<const Tensor>& alpha, int src);
   int flatten(const core::LayerSpec& spec, const core::FlattenParams& params, int src);
   int reshape(const core::LayerSpec& spec, const core::ReshapeParams& params, int src);
   int batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src);
@@ -73,14 +72,15 @@ class Lowering {
   int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
   int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
   int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
+  /// One step over values of one dtype, broadcast. `padded`: those of lower rank get axes behind the batch; else they are
+  /// refused.
+  int combined(const std::string& path, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
   int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
   /// Rows over `axes` of the sample, normalized; gamma and beta, where `constants` has them, stand along those axes.
   int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
                  const ConstantsPool::Values& constants);
-  /// Along an axis of the sample, in one type.
-  int concatenated(const core::LayerSpec& spec, int axis, DType dtype, const std::vector<int>& srcs);
-  /// One step over all of `srcs`, broadcast. `padded`: inputs of lower rank get axes behind the batch; else they are refused.
-  int combined(const core::LayerSpec& spec, core::MergeKind kind, DType dtype, const std::vector<int>& srcs, bool padded);
+  /// Along an axis of the sample, in the result_type() of all.
+  int concatenated(const core::LayerSpec& spec, int axis, const std::vector<int>& srcs);
   int arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs);
   int with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number);
   /// The scales or offsets of an affine step that computes in `dtype`.
@@ -110,7 +110,11 @@ class Lowering {
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
   /// The same for several axes, in ascending order. Throws also for one that is named twice.
   [[nodiscard]] std::vector<int> sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const;
-  [[nodiscard]] DType compute(const core::LayerSpec& spec) const { return options_.dtype.value_or(spec.policy.compute); }
+  [[nodiscard]] DType compute(const core::LayerSpec& spec) const {
+    return is_floating(spec.policy.compute) ? options_.dtype.value_or(spec.policy.compute) : spec.policy.compute;
+  }
+  /// The same, of a layer that computes in floating point. Throws ArgumentError (unsupported) for a policy of integers.
+  [[nodiscard]] DType floating_compute(const core::LayerSpec& spec) const;
   /// The same, for an operation too, which computes in the type of its inputs.
   [[nodiscard]] DType compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
   /// What element-wise steps compute in.

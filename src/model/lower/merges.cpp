@@ -1,63 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers of several inputs.
 #include <algorithm>
+#include <functional>
 
+#include "core/result_type.hpp"
 #include "model/lower/lowering.hpp"
 
 namespace lamella::model {
 
-int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
-  const bool subtracts = params.kind == core::MergeKind::subtract;
-  LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
-                  spec.class_name, ") takes ", subtracts ? "exactly 2 inputs" : "at least 1 input", ", got ", srcs.size());
-  if (srcs.size() == 1) return cast(srcs[0], compute(spec), spec.path);
-  return combined(spec, params.kind, compute(spec), srcs, true);
-}
-
-int Lowering::combined(const core::LayerSpec& spec, core::MergeKind kind, DType dtype, const std::vector<int>& srcs,
-                       bool padded) {
-  std::vector<int> values;
+int Lowering::combined(const std::string& path, ops::CombineKind kind, const std::vector<int>& values, bool padded) {
+  const DType dtype = at(values[0]).dtype;
   int rank = 0;
-  for (const int src : srcs) {
-    values.push_back(cast(src, dtype, spec.path));
-    rank = std::max(rank, at(src).sample.rank());
-  }
-  ops::CombineDesc desc{static_cast<ops::CombineKind>(kind), {}, {}, dtype};
+  for (const int value : values) rank = std::max(rank, at(value).sample.rank());
+  ops::CombineDesc desc{kind, {}, {}, dtype};
   std::vector<std::int64_t> result(static_cast<std::size_t>(rank), 1);
   for (const int value : values) {
     // Keras' layers put missing axes behind the batch axis, which is numpy's rule for the sample; numpy itself would put them
     // before.
     const auto extents = at(value).sample.extents();
-    LAMELLA_EXPECTS(padded || static_cast<int>(extents.size()) == rank, unsupported, "layer '", core::escaped(spec.path),
+    LAMELLA_EXPECTS(padded || static_cast<int>(extents.size()) == rank, unsupported, "layer '", core::escaped(path),
                     "': inputs of ", extents.size() + 1, " and ", rank + 1,
                     " axes would be broadcast along the batch axis; lamella computes each sample on its own");
     std::vector<std::int64_t> with_ones(static_cast<std::size_t>(rank) - extents.size(), 1);
     with_ones.insert(with_ones.end(), extents.begin(), extents.end());
     for (std::size_t i = 0; i < with_ones.size(); ++i) {
-      LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape, "layer '",
-                      core::escaped(spec.path), "': inputs cannot be broadcast together: axis ", i + 1, " has extents ",
-                      result[i], " and ", with_ones[i]);
+      LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape, "layer '", core::escaped(path),
+                      "': inputs cannot be broadcast together: axis ", i + 1, " has extents ", result[i], " and ", with_ones[i]);
       if (result[i] == 1) result[i] = with_ones[i];
     }
     desc.srcs.push_back(Shape(with_ones).prepended(1));
   }
   const Shape sample(result);
   desc.dst = sample.prepended(1);
-  return add_step(desc, values, sample, dtype, spec.path);
+  return add_step(desc, values, sample, dtype, path);
+}
+
+namespace {
+
+/// Of bools, which are 0 or 1: a sum is true when one is, a product when all are. Only the difference does not exist.
+ops::CombineKind kind_of_bools(const core::LayerSpec& spec, ops::CombineKind kind) {
+  LAMELLA_EXPECTS(kind != ops::CombineKind::subtract, dtype, "layer '", core::escaped(spec.path),
+                  "' (Subtract): its inputs are bool, which Keras does not subtract; allowed are integers and floating types");
+  if (kind == ops::CombineKind::add) return ops::CombineKind::maximum;
+  return kind == ops::CombineKind::multiply ? ops::CombineKind::minimum : kind;
+}
+
+}  // namespace
+
+int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
+  const bool subtracts = params.kind == core::MergeKind::subtract;
+  LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
+                  spec.class_name, ") takes ", subtracts ? "exactly 2 inputs" : "at least 1 input", ", got ", srcs.size());
+  const auto kind = static_cast<ops::CombineKind>(params.kind);
+  const bool average = kind == ops::CombineKind::average;
+  std::vector<int> values;
+  bool same = true;
+  for (const int src : srcs) {
+    values.push_back(autocast(src, spec));
+    same = same && at(values.back()).dtype == at(values.front()).dtype;
+  }
+  if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);
+  // Keras goes from left to right and promotes at each step: what is of one dtype up to some place is combined in it.
+  const auto fold = [&](std::vector<int> group) {
+    if (group.size() == 1) return group[0];
+    if (at(group[0]).dtype != DType::boolean) return combined(spec.path, average ? ops::CombineKind::add : kind, group);
+    const ops::CombineKind of_bools = kind_of_bools(spec, average ? ops::CombineKind::add : kind);
+    for (int& value : group) value = cast(value, DType::uint8, spec.path);
+    return cast(combined(spec.path, of_bools, group), DType::boolean, spec.path);
+  };
+  std::vector<int> group{values[0]};
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const DType before = at(group[0]).dtype;
+    const DType dtype = core::result_type(before, at(values[i]).dtype);
+    if (dtype != before) group = {cast(fold(group), dtype, spec.path)};
+    group.push_back(cast(values[i], dtype, spec.path));
+  }
+  const int result = fold(group);
+  if (!average) return result;
+  // Divided as XLA divides by a number, which is by its reciprocal.
+  const int sum = is_floating(at(result).dtype) ? result : cast(result, DType::float32, spec.path);
+  const Shape& sample = at(sum).sample;
+  return affine(spec.path, sum, number(spec, 1.0 / static_cast<double>(srcs.size()), sample), number(spec, -0.0, sample));
 }
 
 int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs) {
   LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '", core::escaped(spec.path), "' takes at least one input");
-  return concatenated(spec, sample_axis(spec.path, params.axis, at(srcs[0]).sample), compute(spec, srcs), srcs);
+  return concatenated(spec, sample_axis(spec.path, params.axis, at(srcs[0]).sample), srcs);
 }
 
-int Lowering::concatenated(const core::LayerSpec& spec, int axis, DType dtype, const std::vector<int>& srcs) {
+int Lowering::concatenated(const core::LayerSpec& spec, int axis, const std::vector<int>& srcs) {
+  std::vector<int> called;
+  std::vector<DType> dtypes;
+  for (const int src : srcs) {
+    called.push_back(autocast(src, spec));
+    dtypes.push_back(at(called.back()).dtype);
+  }
+  const bool same = std::adjacent_find(dtypes.begin(), dtypes.end(), std::not_equal_to<>()) == dtypes.end();
+  const DType dtype = same ? dtypes[0] : core::result_type(dtypes);
   const Shape first = at(srcs[0]).sample;
   const std::int64_t inner = first.elements(axis + 1, first.rank());
   ops::ConcatDesc desc{first.elements(0, axis), {}, dtype};
   std::vector<int> values;
   std::int64_t total = 0;
-  for (const int src : srcs) {
+  for (const int src : called) {
     const Shape sample = at(src).sample;
     LAMELLA_EXPECTS(sample.rank() == first.rank() && sample.with(axis, 0) == first.with(axis, 0), shape, "layer '",
                     core::escaped(spec.path), "': inputs of shapes ", to_string(first), " and ", to_string(sample),

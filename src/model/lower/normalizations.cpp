@@ -36,6 +36,10 @@ Lowering::Spread Lowering::number(const core::LayerSpec& spec, double value, con
 }
 
 int Lowering::batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src) {
+  if (!is_floating(at(src).dtype)) {  // Keras computes in float32, whatever the layer's type, and casts the result
+    const int result = batch_normalization(spec, params, cast(src, DType::float32, spec.path));
+    return cast(result, floating_compute(spec), spec.path);
+  }
   const Shape sample = at(src).sample;
   const int axis = sample_axis(spec.path, params.axis, sample);
   for (const core::Weight& w : spec.weights) expect_weight(spec, w.name, {sample[axis]});
@@ -79,6 +83,10 @@ int Lowering::normalized(const std::string& path, int src, std::vector<int> axes
 }
 
 int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
+  if (const DType dtype = at(src).dtype; !is_floating(dtype)) {  // Keras gives the result the input's type before the layer's
+    const int result = cast(layer_normalization(spec, params, cast(src, DType::float32, spec.path)), dtype, spec.path);
+    return cast(result, floating_compute(spec), spec.path);
+  }
   const std::vector<int> axes = sample_axes(spec.path, params.axes, at(src).sample);
   ops::LayerNormalizationDesc desc{.epsilon = params.epsilon,
                                    .has_gamma = params.scale || params.rms_scaling,

@@ -63,7 +63,7 @@ int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params
                     to_string(at(srcs[0]).sample), " and ", to_string(at(src).sample), " (without the batch) differ");
     parts.push_back(expand_dims(spec, core::ExpandDimsParams{{params.axis}}, src));
   }
-  return concatenated(spec, sample_axis(spec.path, params.axis, at(parts[0]).sample), compute(spec, srcs), parts);
+  return concatenated(spec, sample_axis(spec.path, params.axis, at(parts[0]).sample), parts);
 }
 
 int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src) {

@@ -47,6 +47,7 @@ int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVecto
                   "': expected ndim=2, found ndim=", sample.rank() + 1);
   const Shape result = sample.prepended(params.count);
   ops::CombineDesc desc{ops::CombineKind::add, result.prepended(1), {sample.prepended(1).prepended(1)}, at(src).dtype};
+  if (desc.dtype == DType::boolean) desc.dtype = DType::uint8;  // a copy of bytes
   return add_step(std::move(desc), {src}, result, at(src).dtype, spec.path);
 }
 

@@ -8,8 +8,14 @@
 namespace lamella::cli {
 namespace {
 
-int report(const char* what, int code) {
-  print(stderr, std::string("lamella: ") + what + "\n");
+int report(const char* what, int code) noexcept {
+  try {
+    print(stderr, std::string("lamella: ") + what + "\n");
+  } catch (const std::bad_alloc&) {  // then without its marks
+    static_cast<void>(std::fputs("lamella: ", stderr));
+    for (const char* at = what; *at != '\0'; ++at) static_cast<void>(std::fputc(*at >= ' ' && *at < 0x7F ? *at : '?', stderr));
+    static_cast<void>(std::fputc('\n', stderr));
+  }
   return code;
 }
 

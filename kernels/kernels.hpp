@@ -64,6 +64,38 @@ using SmallBatch = TiledGemm;
 inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 [[nodiscard]] cudaError_t small_batch(const SmallBatch& args, cudaStream_t stream);
 
+/// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
+/// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to
+/// 16.
+struct QuantizedDense {
+  ActivationSpec activation;
+  DType dtype = DType::float32;  ///< of src and dst
+  bool int4 = false;             ///< weights are (inputs, ceil(units / 2)) bytes, else (inputs, units)
+  bool quantizes = false;
+  int low = -127;
+  int high = 127;
+  double epsilon = 1e-7;
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  std::int64_t groups = 0;
+  const void* src = nullptr;
+  const void* weights = nullptr;
+  const void* scale = nullptr;
+  const void* zero = nullptr;
+  const void* group = nullptr;  ///< (inputs,) of int32
+  const void* input_scale = nullptr;
+  const void* bias = nullptr;
+  void* dst = nullptr;
+  void* workspace = nullptr;
+};
+[[nodiscard]] std::size_t quantized_dense_workspace(const QuantizedDense& args);
+[[nodiscard]] cudaError_t quantized_dense(const QuantizedDense& args, cudaStream_t stream);
+
+/// dst[i] = e4m3(clip(src[i] / scale, -448, 448)) * scale, each operation rounded to dtype. In place is legal.
+[[nodiscard]] cudaError_t through_float8(DType dtype, const void* src, void* dst, std::int64_t elements, float scale,
+                                         cudaStream_t stream);
+
 /// Softmax, log_softmax, sparsemax or glu along the middle axis of src[outer, length, inner]; glu halves `length` in dst.
 /// `workspace`: rowwise_workspace() bytes, aligned to 16. In place is legal except for glu.
 struct Rowwise {

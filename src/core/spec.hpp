@@ -26,20 +26,39 @@ using Extent = std::optional<std::int64_t>;
 struct Policy {
   DType compute = DType::float32;
   DType variable = DType::float32;
-  bool follows_inputs = false;  ///< an operation between layers: computes in the type of its inputs
+  bool follows_inputs = false;    ///< an operation between layers: computes in the type of its inputs
+  std::string quantization = {};  ///< Keras' mode with its parameters: "int8", "int4/128", "gptq/4/128"; empty: none
 };
 
 struct InputParams {
   std::vector<Extent> batch_shape;  ///< the batch axis first
   DType dtype = DType::float32;
 };
-/// Weights: kernel (inputs, units), then bias (units,) when use_bias.
+enum class QuantizationMode { int8, int4, float8, gptq, awq };
+/// A row of x becomes integers: round(x * a) clipped to [low, high], where a = high / (max |x| + epsilon).
+struct ActivationQuantizer {
+  int low = -127;
+  int high = 127;
+  double epsilon = 1e-7;
+};
+/// How the weights of a Dense are stored, and what is computed with them. float8 has no use for the numbers.
+struct Quantization {
+  QuantizationMode mode = QuantizationMode::int8;
+  int bits = 8;                                         ///< of a weight
+  std::int64_t group_size = -1;                         ///< inputs that share a scale; -1: all
+  int packed_axis = 1;                                  ///< of int4: the axis on which two weights share a byte
+  bool symmetric = false;                               ///< of gptq: every zero point is 2^(bits - 1)
+  std::optional<ActivationQuantizer> activations = {};  ///< nothing: x stays as it is
+};
+
+/// Weights: kernel (inputs, units), then bias (units,) when use_bias. Quantized: those of keras::quantized_weights().
 struct DenseParams {
   std::int64_t units = 0;
   bool use_bias = true;
   ActivationSpec activation;
   std::shared_ptr<const LayerSpec>
       activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
+  std::optional<Quantization> quantization = {};
 };
 /// Activation, ReLU, LeakyReLU, ELU, Softmax, ThresholdedReLU.
 struct ActivationParams {

@@ -2,16 +2,21 @@
 #include <algorithm>
 
 #include "cpu/dense/engines.hpp"
+#include "cpu/dense/quantized.hpp"
 #include "cpu/plans.hpp"
 
 namespace lamella::cpu {
 namespace {
 
-ops::Choice choose(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
-                   std::string_view forced) {
+/// Picks from a list; a forced name that stands in another list does not concern this one.
+template <typename D>
+ops::Choice choose_from(std::span<const ops::Engine<D>* const> engines, const D& desc, const ConstantsPtr& constants,
+                        const ops::PlanContext& context, std::string_view forced) {
+  const bool concerned =
+      std::any_of(engines.begin(), engines.end(), [&](const auto* engine) { return engine->name() == forced; });
   std::string refusals;
-  bool accepted = !forced.empty();
-  for (const DenseEngine* engine : dense_engines()) {
+  bool accepted = concerned;
+  for (const auto* engine : engines) {
     if (accepted) break;
     const std::string why = engine->refuses(desc, context);
     accepted = why.empty();
@@ -19,9 +24,17 @@ ops::Choice choose(const ops::DenseDesc& desc, const ConstantsPtr& constants, co
   }
   LAMELLA_EXPECTS(accepted, value, "[cpu] Dense of ", desc.inputs, " inputs, ", desc.units, " units, activation '",
                   name(desc.activation.kind), "': no engine can do this: ", refusals);
-  return ops::select<ops::DenseDesc>(dense_engines(), desc, constants, context, forced);
+  return ops::select<D>(engines, desc, constants, context, concerned ? forced : std::string_view());
 }
 
+ops::Choice choose(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return choose_from<ops::DenseDesc>(dense_engines(), desc, constants, context, forced);
+}
+ops::Choice choose(const ops::QuantizedDenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return choose_from<ops::QuantizedDenseDesc>(quantized_dense_engines(), desc, constants, context, forced);
+}
 template <typename D>
 ops::Choice choose(const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {
   ops::Choice choice;
@@ -35,6 +48,7 @@ class CpuOps final : public ops::OpSet {
   [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
     for (const DenseEngine* engine : cpu::dense_engines()) names.emplace_back(engine->name());
+    for (const QuantizedDenseEngine* engine : quantized_dense_engines()) names.emplace_back(engine->name());
     return names;
   }
 

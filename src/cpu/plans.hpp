@@ -26,6 +26,8 @@ using PlanPtr = std::unique_ptr<ops::Plan>;
 [[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::QuantizeDequantizeDesc& desc, const ConstantsPtr& constants,
+                           const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 
 /// A plan that is a function of Args and needs no state.

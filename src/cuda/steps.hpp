@@ -16,6 +16,9 @@ namespace lamella::cuda {
 [[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::QuantizedDenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+[[nodiscard]] PlanPtr plan(const ops::QuantizeDequantizeDesc& desc, const ConstantsPtr& constants,
+                           const ops::PlanContext& context);
 [[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
 
 }  // namespace lamella::cuda

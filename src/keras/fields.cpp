@@ -174,26 +174,10 @@ void Fields::expect_only(std::span<const std::string_view> read) const {
   }
 }
 
-core::Policy read_policy(const Json* dtype, const Fields& fields) {
-  if (dtype == nullptr || dtype->is_null()) return {};
-  std::string name;
-  if (dtype->is_string()) {
-    name = dtype->get<std::string>();
-  } else if (dtype->is_object() && dtype->contains("config") && dtype->at("config").is_object()) {
-    const Json& config = dtype->at("config");
-    if (config.contains("mode") || config.contains("policy_map")) {
-      fields.fail_field(ErrorCode::unsupported, "dtype",
-                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ",
-                                     shown(config), ", which is not supported"));
-    }
-    name = config.value("name", std::string());
-  }
-  for (const std::string_view quantized : {"int8_from", "int4", "float8_from", "ternary_from", "gptq", "awq"}) {
-    if (name.starts_with(quantized)) {
-      fields.fail_field(ErrorCode::unsupported, "dtype",
-                        core::concat("got '", core::escaped(name), "'; quantized policies are not supported"));
-    }
-  }
+namespace {
+
+/// What a name stands for that says nothing of quantization.
+core::Policy plain_policy(const std::string& name, const Json* dtype, const Fields& fields) {
   if (name == "mixed_float16") return {DType::float16, DType::float32};
   if (name == "mixed_bfloat16") return {DType::bfloat16, DType::float32};
 #define LAMELLA_DTYPE(enumerator, text, type) \
@@ -202,6 +186,33 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
   fields.fail_field(ErrorCode::dtype, "dtype",
                     core::concat("got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
                                  ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16"));
+}
+
+}  // namespace
+
+core::Policy read_policy(const Json* dtype, const Fields& fields) {
+  if (dtype == nullptr || dtype->is_null()) return {};
+  std::string name;
+  std::string quantization;
+  if (dtype->is_string()) {
+    name = dtype->get<std::string>();
+    if (const std::size_t at = name.find("_from_"); at != std::string::npos) {
+      quantization = name.substr(0, at);
+      name = name.substr(at + 6);
+    }
+  } else if (dtype->is_object() && dtype->contains("config") && dtype->at("config").is_object()) {
+    const Json& config = dtype->at("config");
+    if (config.contains("policy_map")) {
+      fields.fail_field(ErrorCode::unsupported, "dtype",
+                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ",
+                                     shown(config), ", which is not supported"));
+    }
+    quantization = config.value("mode", std::string());
+    name = config.value(quantization.empty() ? "name" : "source_name", std::string());
+  }
+  core::Policy policy = plain_policy(name, dtype, fields);
+  policy.quantization = std::move(quantization);
+  return policy;
 }
 
 std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key) {

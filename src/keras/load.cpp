@@ -11,6 +11,7 @@
 #include "keras/archive.hpp"
 #include "keras/foreign.hpp"
 #include "keras/json.hpp"
+#include "keras/quantized.hpp"
 #include "keras/weights.hpp"
 
 namespace lamella::keras {
@@ -24,6 +25,7 @@ bool is_directory(const std::string& path) {
 Reading reading_of(const std::string& path, const std::string& version, HardSigmoid hard_sigmoid) {
   Reading reading;
   reading.file = path;
+  reading.keras_version = version;
   reading.keras2 = is_keras2(HardSigmoid::as_written, version);
   reading.keras2_hard_sigmoid = is_keras2(hard_sigmoid, version);
   return reading;
@@ -145,7 +147,9 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
     tree->spec->weights.clear();
     for (const core::Weight& w : spec.weights) {
       tree->weights.push_back(w.name);
-      tree->trainable.push_back(trainable && !w.name.starts_with("moving_") && !normalization);
+      const auto* dense = std::get_if<core::DenseParams>(&spec.params);
+      const bool by_nature = dense == nullptr ? !w.name.starts_with("moving_") && !normalization : is_trained(*dense, w.name);
+      tree->trainable.push_back(trainable && by_nature);
     }
     if (normalization) {
       tree->weights.emplace_back("count");

@@ -43,8 +43,9 @@ struct ModelTree {
 
 /// What reading needs to know everywhere.
 struct Reading {
-  std::string file;     ///< begins messages
-  bool keras2 = false;  ///< Keras 1 or 2 wrote it
+  std::string file;           ///< begins messages
+  std::string keras_version;  ///< of the Keras that wrote it; empty when unknown
+  bool keras2 = false;        ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
   std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
   int depth = 0;

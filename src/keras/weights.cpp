@@ -5,6 +5,7 @@
 #include <set>
 
 #include "keras/json.hpp"
+#include "keras/quantized.hpp"
 #include "keras/slots.hpp"
 
 namespace lamella::keras {
@@ -28,10 +29,7 @@ std::string snake_case(std::string_view name) {
 
 /// What the layer's own config says about a weight's shape; -1 where it depends on the input.
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) {
-    if (name == "kernel") return {-1, dense->units};
-    if (name == "bias") return {dense->units};
-  }
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) return expected_of(*dense, name).shape;
   if (std::holds_alternative<core::BatchNormalizationParams>(layer.params)) return {-1};
   return {-2};  // anything
 }
@@ -52,8 +50,14 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
   if (name == "count") return;
   core::LayerSpec& spec = *layer.spec;
   const std::string place = core::concat(where, ": layer '", core::escaped(spec.path), "' weight '", name, "'");
-  if (!is_floating(dataset.dtype))
-    throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed floating types"));
+  const auto* dense = std::get_if<core::DenseParams>(&spec.params);
+  const std::vector<DType> types = dense == nullptr ? std::vector<DType>{} : expected_of(*dense, name).types;
+  if (types.empty() ? !is_floating(dataset.dtype) : std::find(types.begin(), types.end(), dataset.dtype) == types.end()) {
+    std::string allowed;
+    for (const DType type : types) allowed += core::concat(allowed.empty() ? "" : ", ", lamella::name(type));
+    throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed ",
+                                                   types.empty() ? "floating types" : allowed));
+  }
   const std::vector<std::int64_t> wanted = expected_shape(spec, name);
   const auto found = dataset.shape.extents();
   const bool fits =
@@ -191,6 +195,7 @@ class Filler {
                                                        "' has no weights in the file; it needs ", listed(layer)));
     }
     const std::size_t found = source_.children(vars).size();
+    forget_lost_zeros(layer, found, where);
     if (found != layer.weights.size()) {
       throw LoadError(found < layer.weights.size() ? ErrorCode::missing : ErrorCode::shape,
                       core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has ", found,

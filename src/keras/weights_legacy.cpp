@@ -232,7 +232,8 @@ std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std
 void fill_layer(LayerTree& layer, const std::vector<Slot>& slots, const H5File& file, const Group& group,
                 const std::string& where, LoraWork& work) {
   const std::string from = core::concat(where, ":/", core::escaped(group.path));
-  const bool lora = layer.spec->class_name == "Dense" && group.names.size() == slots.size() + 2;
+  const auto* dense = std::get_if<core::DenseParams>(&layer.spec->params);
+  const bool lora = dense != nullptr && !dense->quantization && group.names.size() == slots.size() + 2;
   if (group.names.size() != slots.size() && !lora) {
     throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
                     core::concat(from, ": layer '", core::escaped(layer.spec->path), "' has ", group.names.size(),

@@ -15,12 +15,16 @@ constexpr std::int64_t kManyRows = 256;           ///< of a chunk: more do not m
 constexpr std::int64_t kCachedElements = 32'768;  ///< of the widest value that stay near
 constexpr double kLeastNanoseconds = 3'000;       ///< of work that another thread takes over
 
+bool is_dense(const ops::Desc& desc) {
+  return std::holds_alternative<ops::DenseDesc>(desc) || std::holds_alternative<ops::QuantizedDenseDesc>(desc);
+}
+
 /// Roughly, for one row on one thread.
 double nanoseconds_of_row(const Graph& graph) {
   double sum = 0;
   for (const Step& step : graph.steps) {
     sum += static_cast<double>(flops_of(step.desc)) / 200;
-    if (!std::holds_alternative<ops::DenseDesc>(step.desc)) sum += static_cast<double>(bytes_of(step.desc)) / 20;
+    if (!is_dense(step.desc)) sum += static_cast<double>(bytes_of(step.desc)) / 20;
   }
   return sum;
 }
@@ -33,8 +37,9 @@ std::int64_t widest(const Graph& graph) {
 
 std::int64_t least_rows(const Graph& graph) {
   for (const Step& step : graph.steps) {
-    const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
-    if (dense != nullptr && dense->inputs * dense->units > kLargeKernel) return kLeastRowsOfLarge;
+    const auto large = [](const auto* dense) { return dense != nullptr && dense->inputs * dense->units > kLargeKernel; };
+    if (large(std::get_if<ops::DenseDesc>(&step.desc)) || large(std::get_if<ops::QuantizedDenseDesc>(&step.desc)))
+      return kLeastRowsOfLarge;
   }
   return kLeastRows;
 }

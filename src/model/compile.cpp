@@ -63,7 +63,7 @@ class Arena {
 /// Whether dst may lie on src: element i of the result depends on element i of the source alone.
 bool in_place(const ops::Desc& desc) {
   return std::holds_alternative<ops::ActivationDesc>(desc) || std::holds_alternative<ops::AffineDesc>(desc) ||
-         std::holds_alternative<ops::PReluDesc>(desc);
+         std::holds_alternative<ops::PReluDesc>(desc) || std::holds_alternative<ops::QuantizeDequantizeDesc>(desc);
 }
 
 /// Assigns slots by liveness: a buffer lives from the step that writes it to the last step that reads it.

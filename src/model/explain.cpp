@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/impl.hpp"
+#include "ops/quantized_dense.hpp"
 
 namespace lamella::model {
 namespace {
@@ -15,10 +16,14 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 std::string op_of(const ProgramStep& step) {
-  const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
-  if (dense == nullptr) return op_name(step.desc);
-  return core::concat("dense ", dense->inputs, " -> ", dense->units, dense->activation.kind == ActivationKind::Linear ? "" : " ",
-                      dense->activation.kind == ActivationKind::Linear ? "" : name(dense->activation.kind));
+  const auto text = [](const auto& dense) {
+    return core::concat("dense ", dense.inputs, " -> ", dense.units, dense.activation.kind == ActivationKind::Linear ? "" : " ",
+                        dense.activation.kind == ActivationKind::Linear ? "" : name(dense.activation.kind));
+  };
+  if (const auto* dense = std::get_if<ops::DenseDesc>(&step.desc)) return text(*dense);
+  if (const auto* dense = std::get_if<ops::QuantizedDenseDesc>(&step.desc))
+    return core::concat(text(*dense), ", ", describe(*dense));
+  return op_name(step.desc);
 }
 
 std::string amount(double value) {

@@ -33,7 +33,7 @@ class Fuser {
       if (std::holds_alternative<ops::AffineDesc>(graph_.steps[i].desc)) {
         if (!fold_into_producer(i)) fold_into_consumer(i);
       } else if (std::holds_alternative<ops::ActivationDesc>(graph_.steps[i].desc)) {
-        attach(i);
+        if (!attach<ops::DenseDesc>(i)) attach<ops::QuantizedDenseDesc>(i);
       }
     }
     std::size_t kept = 0;
@@ -54,27 +54,29 @@ class Fuser {
     }
   }
 
-  /// The step before `i` that made its only source, when it is a Dense without activation whose result nobody else sees.
-  std::optional<std::size_t> sole_dense_before(std::size_t i) {
+  /// The step before `i` that made its only source, when it is a D (a Dense) without activation whose result nobody else sees.
+  template <typename D>
+  std::optional<std::size_t> sole_before(std::size_t i) {
     const std::size_t root = root_of(graph_.steps[i].srcs.at(0));
     if (readers_[root].size() != 1 || output_[root] || !writer_[root] || *writer_[root] >= i) return std::nullopt;
-    const auto* dense = std::get_if<ops::DenseDesc>(&graph_.steps[*writer_[root]].desc);
+    const auto* dense = std::get_if<D>(&graph_.steps[*writer_[root]].desc);
     return dense != nullptr && dense->activation.kind == ActivationKind::Linear ? writer_[root] : std::nullopt;
   }
 
-  void attach(std::size_t i) {
-    const auto producer = sole_dense_before(i);
-    if (!producer) return;
-    Step& step = graph_.steps[i];
-    auto& dense = std::get<ops::DenseDesc>(graph_.steps[*producer].desc);
-    const auto& activation = std::get<ops::ActivationDesc>(step.desc);
-    if (activation.dtype != dense.dtype) return;
+  template <typename D>
+  bool attach(std::size_t i) {
+    const auto producer = sole_before<D>(i);
+    if (!producer) return false;
+    auto& dense = std::get<D>(graph_.steps[*producer].desc);
+    const auto& activation = std::get<ops::ActivationDesc>(graph_.steps[i].desc);
+    if (activation.dtype != dense.dtype) return false;
     dense.activation = activation.activation;
     merge(*producer, i);
+    return true;
   }
 
   bool fold_into_producer(std::size_t i) {
-    const auto producer = sole_dense_before(i);
+    const auto producer = sole_before<ops::DenseDesc>(i);
     if (!producer) return false;
     const Step& step = graph_.steps[i];
     Step& into = graph_.steps[*producer];

@@ -4,6 +4,8 @@
 #include <limits>
 #include <numeric>
 
+#include "ops/quantized_dense.hpp"
+
 namespace lamella::model {
 namespace {
 
@@ -98,6 +100,8 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
                  [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::QuantizedDenseDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::QuantizeDequantizeDesc& d) { d.elements = times(d.elements, batch); },
              },
              result);
   return result;
@@ -134,6 +138,12 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           return width(d.dtype) * d.batch *
                                  (Amount(d.left) * d.length + Amount(d.right) * d.length + Amount(d.left) * d.right);
                         },
+                        [](const ops::QuantizedDenseDesc& d) {
+                          const Amount rows = Amount(d.batch) * d.inputs + Amount(d.batch) * d.units;
+                          const Amount numbers = Amount(d.units) * ((d.groups > 0 ? 2 * d.groups : 1) + (d.has_bias ? 1 : 0));
+                          return Amount(d.inputs) * weight_row(d) + width(d.dtype) * (rows + numbers);
+                        },
+                        [](const ops::QuantizeDequantizeDesc& d) { return width(d.dtype) * 2 * d.elements; },
                     },
                     desc)
       .value();
@@ -158,6 +168,8 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::TransposeDesc&) { return Amount(0); },
                  [](const ops::CastDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
+                 [](const ops::QuantizedDenseDesc& d) { return Amount(d.batch) * d.units * (Amount(2) * d.inputs + 2); },
+                 [](const ops::QuantizeDequantizeDesc& d) { return Amount(4) * d.elements; },
              },
              desc)
       .value();
@@ -188,6 +200,8 @@ std::string op_name(const ops::Desc& desc) {
                         },
                         [](const ops::ConcatDesc&) { return std::string("concatenate"); },
                         [](const ops::SliceDesc&) { return std::string("slice"); },
+                        [](const ops::QuantizedDenseDesc&) { return std::string("quantized dense"); },
+                        [](const ops::QuantizeDequantizeDesc&) { return std::string("round to float8"); },
                         [](const ops::TransposeDesc&) { return std::string("transpose"); },
                         [](const ops::CastDesc& d) {
                           return d.from == d.to ? std::string("copy") : core::concat("cast ", name(d.from), " to ", name(d.to));

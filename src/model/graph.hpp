@@ -63,6 +63,12 @@ struct Recipe {
     kernel_scaled,     ///< of kernel, scale of each unit; whether it may be also of bias (or null) and offset
     kernel_of_scaled,  ///< of kernel, scale of each input; whether it may be also of bias (or null)
     bias_scaled,       ///< of bias (or null), scale, offset
+    packed,            ///< of a quantized kernel; how it is stored, inputs, units
+    by_group,          ///< of scales or zero points by unit; what is taken off
+    constant_zeros,    ///< for scales; the number
+    groups,            ///< of g_idx; how many groups
+    through_float8,    ///< of kernel; its scale
+    through_bfloat16,  ///< of bias
   };
   What what;
   DType dtype = DType::float32;

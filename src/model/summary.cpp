@@ -7,6 +7,7 @@
 
 #include "core/owned_json.hpp"
 #include "keras/json.hpp"
+#include "keras/quantized.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
@@ -45,7 +46,8 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen
     const auto bytes = static_cast<std::int64_t>(w.value->bytes());
     count.elements += elements;
     count.bytes += bytes;
-    if (learns && !w.name.starts_with("moving_")) continue;
+    const auto* dense = std::get_if<core::DenseParams>(&layer.params);
+    if (learns && (dense == nullptr ? !w.name.starts_with("moving_") : keras::is_trained(*dense, w.name))) continue;
     count.fixed_elements += elements;
     count.fixed_bytes += bytes;
   }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/constants.hpp"
 
+#include <algorithm>
+
 #include "core/check.hpp"
 #include "ops/broadcast.hpp"
+#include "ops/quantized_dense.hpp"
 
 namespace lamella::ops {
 namespace {
@@ -38,7 +41,25 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const TransposeDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const CastDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const InnerProductsDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const QuantizedDenseDesc& d) const {
+    const auto weights = core::checked_mul(d.inputs, weight_row(d));
+    const auto scales = core::checked_mul(std::max<std::int64_t>(d.groups, 1), d.units);
+    LAMELLA_ASSERT(weights && scales, "a quantized kernel of ", d.inputs, " x ", d.units);
+    std::vector<std::int64_t> sizes{*weights, *scales};
+    if (d.groups > 0) sizes.insert(sizes.end(), {*scales, d.inputs});
+    if (d.has_input_scale) sizes.push_back(d.inputs);
+    if (d.has_bias) sizes.push_back(d.units);
+    return sizes;
+  }
+  std::vector<std::int64_t> operator()(const QuantizeDequantizeDesc&) const { return {}; }
 };
+
+bool is_right(const Desc& desc, std::size_t i, DType dtype) {
+  const auto* dense = std::get_if<QuantizedDenseDesc>(&desc);
+  if (dense != nullptr && i == QuantizedConstants::weights) return dtype == DType::int8;
+  if (dense != nullptr && dense->groups > 0 && i == QuantizedConstants::group) return dtype == DType::int32;
+  return is_floating(dtype);
+}
 
 }  // namespace
 
@@ -49,8 +70,8 @@ void expect_constants(const Desc& desc, const Constants& constants) {
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     LAMELLA_ASSERT(constants.values()[i] != nullptr, "operation ", desc.index(), ": constant ", i, " is missing");
     const Tensor& value = constants[i];
-    LAMELLA_ASSERT(is_floating(value.dtype()) && value.device().is_cpu(), "operation ", desc.index(), ": constant ", i, " is ",
-                   name(value.dtype()), " on ", to_string(value.device()));
+    LAMELLA_ASSERT(is_right(desc, i, value.dtype()) && value.device().is_cpu(), "operation ", desc.index(), ": constant ", i,
+                   " is ", name(value.dtype()), " on ", to_string(value.device()));
     LAMELLA_ASSERT(value.shape().elements() == sizes[i], "operation ", desc.index(), ": constant ", i, " has ",
                    value.shape().elements(), " elements, it takes ", sizes[i]);
   }

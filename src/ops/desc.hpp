@@ -28,6 +28,37 @@ struct DenseDesc {
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
 };
+/// Bits of a packed weight: int8, or int4, two's complement both. Two int4 share a byte, the lower four bits are the even unit's.
+enum class WeightFormat { int8, int4 };
+/// dst[batch, units] = activation(z + bias[units]), where q[inputs, units] are integers, and z is one of
+///   groups == 0                 (x . q) / scale[u]
+///   groups == 0 and quantizes   float(xq . q) / (scale[u] * a[r]), where a[r] = high / (max |x[r]| + epsilon) and
+///                               xq = round(x * a[r]), clipped to [low, high]; sums of 32 bits; NaN becomes 0
+///   groups > 0                  x . w, where w[i, u] = (q[i, u] - zero[g, u]) * scale[g, u] / input_scale[i], g = group[i]
+/// With `quantizes` every operation but the sums is rounded to `dtype`; else that happens to w, scale, bias and dst alone.
+/// Constants: q (inputs, units) or (inputs, ceil(units / 2)) as int8; scale; with groups zero (groups, units), and group (inputs)
+/// as int32; input_scale (inputs) when has_input_scale; bias when has_bias. Others are floating.
+struct QuantizedDenseDesc {
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  std::int64_t groups = 0;
+  WeightFormat format = WeightFormat::int8;
+  bool has_input_scale = false;
+  bool has_bias = false;
+  bool quantizes = false;
+  int low = -127;
+  int high = 127;
+  double epsilon = 1e-7;
+  ActivationSpec activation;
+  DType dtype = DType::float32;
+};
+/// dst[i] = e4m3(clip(src[i] / scale, -448, 448)) * scale, each operation rounded to `dtype`. In place is legal.
+struct QuantizeDequantizeDesc {
+  std::int64_t elements = 0;
+  float scale = 1;
+  DType dtype = DType::float32;
+};
 /// dst[i] = f(src[i]), element-wise f. In place is legal. Of integers: only what core::keeps_integers() of them.
 struct ActivationDesc {
   std::int64_t elements = 0;
@@ -136,7 +167,8 @@ struct CastDesc {
   DType to = DType::float32;
 };
 
-using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
-                          ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc>;
+using Desc =
+    std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc, ReduceDesc,
+                 ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc, QuantizeDequantizeDesc>;
 
 }  // namespace lamella::ops

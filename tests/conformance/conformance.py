@@ -76,6 +76,9 @@ class Case:
         self.policy = draw.policy
         self.model = draw.model()
         randomize(self.model, rng)
+        self.quantization = draw.quantization()
+        if self.quantization:
+            self.model.quantize(**self.quantization)
         inner = int(rng.integers(1, 6))
         batch = int(rng.choice([1, 2, 3, 7, 16, 33]))
         shapes = [[batch, *(inner if d is None else int(d) for d in t.shape[1:])] for t in self.model.inputs]
@@ -106,7 +109,8 @@ class Case:
 
     def describe(self):
         kind = type(self.model).__name__
-        return f"{kind} of {self.depth} layers, {self.policy}, {' '.join(str(list(x.shape)) for x in self.xs)}"
+        quantized = f" quantized by {self.quantization['config'].get_config()}" if self.quantization else ""
+        return f"{kind} of {self.depth} layers, {self.policy}{quantized}, {' '.join(str(list(x.shape)) for x in self.xs)}"
 
 
 def draw_case(seed, number):

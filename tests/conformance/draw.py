@@ -51,6 +51,14 @@ class Draw:
             elif hasattr(getattr(layer, "activation", None), "weights") and self.chance(0.5):
                 layer.activation.trainable = self.chance(0.5)
 
+    def quantization(self):
+        """Arguments of Model.quantize() for one model of ten, else nothing. Rounding to integers makes jumps of what comes before them: weights alone."""
+        if not self.chance(0.1) or self.policy != "float32":
+            return None
+        Q = keras.quantizers
+        return self.pick(({"config": Q.Int8QuantizationConfig(activation_quantizer=None)}, {"config": Q.Int4QuantizationConfig(block_size=-1)},
+                          {"config": Q.Int4QuantizationConfig(block_size=int(self.pick((1, 3, 8, 128))))}))
+
     # --- single layers -----------------------------------------------------------------------------------------------------------------
 
     def activation(self):

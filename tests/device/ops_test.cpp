@@ -280,16 +280,20 @@ TEST(DeviceOpsTest, RefuseIntegersInWords) {
   }
 }
 
-/// The constants of a Desc by their elements, and what each kind of operation takes.
+/// What each kind of operation takes: the elements of its constants, and the dtypes of the first ones where they are not float32.
 struct Takes {
   ops::Desc desc;
   std::vector<std::size_t> sizes;
+  std::vector<DType> dtypes = {};
 };
 
-std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& sizes, DType dtype) {
+std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& sizes, DType dtype,
+                                            const std::vector<DType>& dtypes = {}) {
   std::vector<std::shared_ptr<const Tensor>> values;
-  for (const std::size_t size : sizes)
-    values.push_back(std::make_shared<const Tensor>(Tensor::zeros({static_cast<std::int64_t>(size)}, dtype)));
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const DType own = i < dtypes.size() ? dtypes[i] : dtype;
+    values.push_back(std::make_shared<const Tensor>(Tensor::zeros({static_cast<std::int64_t>(sizes[i])}, own)));
+  }
   return std::make_shared<const ops::Constants>(std::move(values));
 }
 
@@ -314,12 +318,21 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::TransposeDesc{{2, 3}, {1, 0}, f}, {}},
       {ops::CastDesc{7, f, DType::float16}, {}},
       {ops::InnerProductsDesc{2, 3, 5, 7, f}, {}},
+      {ops::QuantizedDenseDesc{.batch = 2, .inputs = 3, .units = 5, .has_bias = true, .activation = {}},
+       {15, 5, 5},
+       {DType::int8}},
+      {ops::QuantizedDenseDesc{.batch = 2, .inputs = 3, .units = 5, .groups = 2, .activation = {}},
+       {15, 10, 10, 3},
+       {DType::int8, f, f, DType::int32}},
+      {ops::QuantizeDequantizeDesc{7, 1, f}, {}},
   };
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 13) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 15) << "a new kind of operation wants its rows here";
   for (const Takes& takes : all) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {
-      return device_ops().plan(takes.desc, zeros(sizes, dtype), context(), {}).plan;
+      return device_ops()
+          .plan(takes.desc, zeros(sizes, dtype, dtype == f ? takes.dtypes : std::vector<DType>{}), context(), {})
+          .plan;
     };
     const auto expect_internal = [&](const std::vector<std::size_t>& sizes, DType dtype) {
       try {

@@ -125,8 +125,25 @@ def values(pack, tiny):
         refuse("075 unknown dtype", ("E_DTYPE",), DENSE + ("field 'dtype'",), dtype=value)
     for value in (32, [], True):
         refuse("075 dtype of another type", ("E_DTYPE",), DENSE + ("field 'dtype'",), dtype=value)
-    for value in ("int8_from_float32", "int4_from_bfloat16", "float8_from_float32"):
-        refuse("076 quantized", ("E_UNSUPPORTED",), DENSE, dtype=value)
+    dtype = DENSE + ("field 'dtype'",)
+    for value in ("ternary_from_float32", "int5_from_float32", "int8_from_float16", "int8/4_from_float32", "gptq_from_float32", "gptq/4_from_float32",
+                  "awq/4/8/2_from_float32", "INT8_from_float32"):
+        refuse("076 quantized in an unknown way", ("E_UNSUPPORTED",), dtype, dtype=value)
+    for value in ("int4/0", "int4/-2", "int4/x", "int4/", "int4/9999999999", "gptq/5/8", "gptq/4/0", "gptq/4/8x", "awq/8/8", "awq/-1/8"):
+        refuse("076 quantized by numbers that are none", ("E_VALUE",), dtype, dtype=value + "_from_float32")
+    for value in ("int8_from_", "int8_from_int8", "int8_from_float32_from_float32", "int4/8_from_int8_from_float32"):
+        refuse("076 quantized from no dtype", ("E_DTYPE",), dtype, dtype=value)
+    for value in ("int8_from_float32", "int4_from_bfloat16", "int4/8_from_float32", "float8_from_float32", "gptq/4/8_from_float32", "awq/4/-1_from_float32"):
+        refuse("076 quantized, its weights are not", ("E_MISSING", "E_SHAPE"), ("layer 'dense'", "model.weights.h5"), dtype=value)
+    for quantizer in ({"class_name": "Other", "config": {}}, {"class_name": "AbsMaxQuantizer", "config": {"output_dtype": "int4"}}):
+        config = {"class_name": "Int8QuantizationConfig", "config": {"activation_quantizer": quantizer}}
+        refuse("076 another quantizer", ("E_UNSUPPORTED",), DENSE + ("activation_quantizer",), dtype="int8_from_float32", quantization_config=config)
+    for value_range in ([-129, 127], [0, 128], [5, 3], [1], [], [1, 2, 3], ["a", "b"], {}, 2.5, [-127.5, 127]):
+        config = {"class_name": "Int8QuantizationConfig",
+                  "config": {"activation_quantizer": {"class_name": "AbsMaxQuantizer", "config": {"value_range": value_range}}}}
+        refuse("076 a range that is none", ("E_VALUE",), DENSE + ("value_range",), dtype="int8_from_float32", quantization_config=config)
+    for config in (7, "int8", [], {"class_name": "Int8QuantizationConfig"}, {"config": []}, {"config": {"activation_quantizer": 3}}):
+        refuse("076 a config that is none", ("E_VALUE",), DENSE + ("quantization_config",), dtype="int8_from_float32", quantization_config=config)
     for key in ("sparsity", "unit", "Units", "kernel", "units ", "function", "vocabulary", "\u202eunits"):
         refuse("084 unknown key", ("E_UNSUPPORTED",), DENSE, **{key: 1})
     for name, shown in (("a\0b", "\\x00"), ("a\x1b[31m", "\\x1B"), ("a\nb", "\\x0A"), ("a\u202eb", "\\xE2\\x80\\xAE"), ("a\x7f", "\\x7F"), ("a\u0085b", "\\xC2\\x85")):

@@ -34,6 +34,13 @@ std::vector<Fixture> fixtures() {
     for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json"))
       result.push_back({group, entry});
   }
+  for (const std::string version : {"3.12.4", "3.13.2", "3.14.1", "3.15.1"}) {
+    const std::string group = "quantized/" + version;
+    for (const char* list : {"index.json", "keras_cannot_reload.json"}) {
+      for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/" + list))
+        result.push_back({group, entry});
+    }
+  }
   return result;
 }
 
@@ -134,6 +141,11 @@ TEST_P(EachFixture, GivesKerasNumbers) {
       const Tensor x = inputs[0].to(DType::float64);
       arguments.assign(x.span<double>().begin(), x.span<double>().end());
     }
+    if (entry.at("case").get<std::string>().starts_with("int8_exact")) {
+      const Tensor found = outputs[i].to(DType::float32);
+      ASSERT_EQ(to_string(found.shape()), to_string(expected.shape()));
+      ASSERT_TRUE(std::equal(found.span<float>().begin(), found.span<float>().end(), expected.span<float>().begin()));
+    }
     expect_as_keras(outputs[i], expected, entry.value("dtype", std::string("float32")), arguments);
   }
 }
@@ -145,7 +157,7 @@ class EachRefused : public ::testing::TestWithParam<Fixture> {};
 TEST_P(EachRefused, IsRefusedForTheRightReason) {
   const Json& entry = GetParam().entry;
   try {
-    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/refused/" + entry.at("file").get<std::string>(),
+    static_cast<void>(Model::load(std::string(LAMELLA_FIXTURES) + "/" + GetParam().group + entry.at("file").get<std::string>(),
                                   {.device = test::device()}));
     FAIL() << "was loaded";
   } catch (const LoadError& error) {
@@ -161,7 +173,11 @@ std::vector<Fixture> refused() {
   std::vector<Fixture> result;
   for (Json entry : read_json(std::string(LAMELLA_FIXTURES) + "/refused/index.json")) {
     if (!entry.contains("case")) entry["case"] = entry.at("file");
-    result.push_back({"refused", entry});
+    result.push_back({"refused/", entry});
+  }
+  for (const char* version : {"3.14.1", "3.15.1"}) {
+    for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/quantized/" + version + "/refused.json"))
+      result.push_back({"", entry});
   }
   return result;
 }

@@ -120,8 +120,8 @@ LAMELLA_HD void panel_product(const PanelArgs& args) {
   std::int64_t done = 0;
   do {
     const std::int64_t inputs = std::min(slice, args.inputs - done);
-    const Strip strip{args.dst,  args.dst_stride, args.src + done, args.src_stride, args.panel + done * kPanel,
-                      args.bias, inputs,          done > 0};
+    const Strip strip{args.dst,  args.dst_stride, args.src + done,        args.src_stride, args.panel + done * kPanel,
+                      args.bias, inputs,          args.resume || done > 0};
     std::int64_t c = 0;
     for (; c + kStep <= args.width; c += kStep) rows_of_tiles<kWidth, kVectors, kRows, true>(strip, args.rows, c, kStep);
     for (; c + kWidth <= args.width; c += kWidth) rows_of_tiles<kWidth, 1, kRows, true>(strip, args.rows, c, kWidth);

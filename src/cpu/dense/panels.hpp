@@ -32,6 +32,7 @@ struct PanelArgs {
   std::int64_t rows;  ///< at least 1
   std::int64_t inputs;
   std::int64_t width;
+  bool resume = false;  ///< sums go on from what is in dst, and `bias` is not read
 };
 /// Each result is one chain of multiply-adds, the bias first and then in the order of the inputs: it depends on nothing but its
 /// row and its column.

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "keras/layers/parsers.hpp"
+#include "keras/quantized.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -59,13 +60,12 @@ ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& readi
   core::DenseParams params;
   params.units = f.integer("units", 1, 2147483647);
   params.use_bias = f.boolean("use_bias", true);
-  if (f.has("quantization_config"))
-    f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
+  params.quantization = read_quantization(f, reading);
   const ParsedActivation activation = read_activation(f, path, reading);
   params.activation = activation.spec;
   if (activation.layer) params.activation_layer = activation.layer->spec;
-  WeightNames weights{{"kernel", true}};
-  if (params.use_bias) weights.emplace_back("bias", true);
+  WeightNames weights;
+  for (const std::string& name : dense_weights(params)) weights.emplace_back(name, is_trained(params, name));
   return {std::move(params), weights, activation.layer, "activation"};
 }
 

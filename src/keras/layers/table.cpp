@@ -142,6 +142,11 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
     fail_layer(reading, ErrorCode::limit, path,
                core::concat("the configs up to here have more than ", kMostConfigText, " bytes of text"));
   }
+  if (!spec.policy.quantization.empty() && class_name != "Dense") {
+    fields.fail_field(ErrorCode::unsupported, "dtype",
+                      core::concat("is the policy '", core::escaped(spec.policy.quantization, 64), "'; quantized ", class_name,
+                                   " is not supported"));
+  }
   ParsedLayer parsed = row->second(fields, path, reading);
   --reading.inside;
   spec.params = std::move(parsed.params);

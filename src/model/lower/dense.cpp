@@ -5,19 +5,12 @@
 
 namespace lamella::model {
 
-int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
+int Lowering::product(const core::LayerSpec& spec, const core::DenseParams& params, int src,
+                      const ConstantsPool::Values& constants) {
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
-  const std::int64_t inputs = sample.back();
-  expect_weight(spec, "kernel", {inputs, params.units});
-  ConstantsPool::Values constants{weight(spec, "kernel")};
-  if (params.use_bias) {
-    expect_weight(spec, "bias", {params.units});
-    constants.push_back(weight(spec, "bias"));
-  }
   const DType dtype = compute(spec);
   const ops::DenseDesc desc{.batch = sample.elements(0, sample.rank() - 1),
-                            .inputs = inputs,
+                            .inputs = sample.back(),
                             .units = params.units,
                             .has_bias = params.use_bias,
                             .activation = {},
@@ -25,7 +18,22 @@ int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params
                             .math = options_.math,
                             .fusion = options_.fusion,
                             .determinism = options_.determinism};
-  int result = add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
+  return add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
+}
+
+int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
+  const Shape sample = at(src).sample;
+  LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
+  if (params.use_bias) expect_weight(spec, "bias", {params.units});
+  int result = 0;
+  if (params.quantization) {
+    result = quantized_dense(spec, params, src);
+  } else {
+    expect_weight(spec, "kernel", {sample.back(), params.units});
+    ConstantsPool::Values constants{weight(spec, "kernel")};
+    if (params.use_bias) constants.push_back(weight(spec, "bias"));
+    result = product(spec, params, src, constants);
+  }
   if (params.activation_layer) return layer(*params.activation_layer, {result}).at(0);
   return activation(spec.path, params.activation, {}, result);
 }

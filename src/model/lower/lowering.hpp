@@ -48,6 +48,17 @@ class Lowering {
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
+  /// The product of a Dense; `constants` are kernel and bias.
+  int product(const core::LayerSpec& spec, const core::DenseParams& params, int src, const ConstantsPool::Values& constants);
+  /// A quantized Dense without its activation.
+  int quantized_dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
+  /// Weights as ops::QuantizedDenseDesc wants them.
+  std::shared_ptr<const Tensor> packed_kernel(const core::LayerSpec& spec, const core::Quantization& q,
+                                              const ops::QuantizedDenseDesc& desc);
+  std::shared_ptr<const Tensor> grouped(const std::shared_ptr<const Tensor>& values, int shift, DType dtype);
+  std::shared_ptr<const Tensor> zero_points(const core::LayerSpec& spec, const core::Quantization& q,
+                                            const std::shared_ptr<const Tensor>& scales);
+  int float8_dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
   int activation(const std::string& path, const ActivationSpec& spec, const std::vector<int>& axes, int src);
   int rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src);
   int activation_of_integers(const std::string& path, const ActivationSpec& spec, int src);

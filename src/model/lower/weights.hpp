@@ -2,6 +2,7 @@
 // What lowering asks of a layer's weights.
 #pragma once
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -69,6 +70,10 @@ namespace lamella::model {
   std::vector<std::int64_t> extents(static_cast<std::size_t>(sample.rank() - shape.rank()), 1);
   extents.insert(extents.end(), shape.begin(), shape.end());
   return Shape(extents);
+}
+
+[[nodiscard]] inline bool has_weight(const core::LayerSpec& spec, std::string_view name) {
+  return std::any_of(spec.weights.begin(), spec.weights.end(), [&](const core::Weight& w) { return w.name == name; });
 }
 
 inline void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {

@@ -91,7 +91,7 @@ std::shared_ptr<const Tensor> Lowering::line_constant(const std::vector<double>&
   const auto size = static_cast<std::int64_t>(values.size());
   const DType wide = dtype == DType::float64 ? DType::float64 : DType::float32;
   const Recipe recipe{.what = Recipe::What::given, .dtype = wide, .numbers = bits_of(values), .sample = {size}};
-  return pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] { return Tensor::of<double>(values, Shape{size}).to(wide); });
+  return computed(recipe, [&] { return Tensor::of<double>(values, Shape{size}).to(wide); });
 }
 
 int Lowering::with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number) {
@@ -146,7 +146,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
                         params.constant_first ? 0 : 1};
   desc.srcs.insert(desc.srcs.begin() + desc.constant, shape.prepended(1));
   const Recipe recipe{.what = Recipe::What::operand, .dtype = from.dtype, .sources = {params.constant}};
-  const auto stored = pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] { return params.constant->to(from.dtype); });
+  const auto stored = computed(recipe, [&] { return params.constant->to(from.dtype); });
   return add_step(desc, {src}, sample, from.dtype, spec.path, {stored});
 }
 

@@ -117,6 +117,10 @@ class Lowering {
   /// One number for all elements.
   Spread number(const core::LayerSpec& spec, double value, const Shape& sample);
 
+  /// What the pool has by `recipe`; null without a pool.
+  [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make) {
+    return pool_ == nullptr ? nullptr : pool_->computed(recipe, make);
+  }
   /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
   /// The same for several axes, in ascending order. Throws also for one that is named twice.

@@ -27,7 +27,7 @@ std::shared_ptr<const Tensor> Lowering::constant(const core::LayerSpec& spec, Re
   const Shape shape = !recipe.sample.empty()           ? Shape(recipe.sample)
                       : source == recipe.sources.end() ? Shape{}
                                                        : (*source)->shape();
-  return pool_->computed(recipe, [&] { return Tensor::of<double>(make(), shape).to(kept); });
+  return computed(recipe, [&] { return Tensor::of<double>(make(), shape).to(kept); });
 }
 
 Lowering::Spread Lowering::number(const core::LayerSpec& spec, double value, const Shape& sample) {

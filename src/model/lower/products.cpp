@@ -130,9 +130,7 @@ int Lowering::einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseP
                       .sources = {kernel},
                       .numbers = {c.kernel.begin(), c.kernel.end()},
                       .sample = {desc.inputs, desc.units}};
-  const auto matrix = pool_ == nullptr ? nullptr : pool_->computed(recipe, [&] {
-    return arranged(kernel, c.kernel, {desc.inputs, desc.units});
-  });
+  const auto matrix = computed(recipe, [&] { return arranged(kernel, c.kernel, {desc.inputs, desc.units}); });
   ConstantsPool::Values constants{matrix};
   const Shape units = product.slice(c.kept, product.rank());
   desc.has_bias =

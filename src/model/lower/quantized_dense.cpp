@@ -134,16 +134,16 @@ std::shared_ptr<const Tensor> Lowering::packed_kernel(const core::LayerSpec& spe
   const auto& kernel = weight(spec, kernel_name(q));
   if (!stored_by_unit(q) && !(q.mode == QuantizationMode::int4 && q.packed_axis == 0)) return kernel;
   const Stored stored{spec, q, static_cast<const std::uint8_t*>(kernel->data()), desc.inputs, desc.units};
-  return pool_.computed({.what = Recipe::What::packed,
-                         .dtype = DType::int8,
-                         .sources = {kernel},
-                         .sample = {static_cast<std::int64_t>(q.mode), q.bits, desc.inputs, desc.units}},
-                        [&] { return packed(stored); });
+  return computed({.what = Recipe::What::packed,
+                   .dtype = DType::int8,
+                   .sources = {kernel},
+                   .sample = {static_cast<std::int64_t>(q.mode), q.bits, desc.inputs, desc.units}},
+                  [&] { return packed(stored); });
 }
 
 std::shared_ptr<const Tensor> Lowering::grouped(const std::shared_ptr<const Tensor>& values, int shift, DType dtype) {
-  return pool_.computed({.what = Recipe::What::by_group, .dtype = dtype, .sources = {values}, .sample = {shift}},
-                        [&] { return by_group(*values, shift, dtype); });
+  return computed({.what = Recipe::What::by_group, .dtype = dtype, .sources = {values}, .sample = {shift}},
+                  [&] { return by_group(*values, shift, dtype); });
 }
 
 /// Of the shape of `scales`, which are (groups, units).
@@ -153,11 +153,11 @@ std::shared_ptr<const Tensor> Lowering::zero_points(const core::LayerSpec& spec,
   if (has_weight(spec, "kernel_zero")) {
     const auto& zero = weight(spec, "kernel_zero");
     if (stored_by_unit(q)) return grouped(zero, shift, DType::float32);
-    return pool_.computed({.what = Recipe::What::by_group, .dtype = DType::float32, .sources = {zero}},
-                          [&] { return zero->to(DType::float32); });
+    return computed({.what = Recipe::What::by_group, .dtype = DType::float32, .sources = {zero}},
+                    [&] { return zero->to(DType::float32); });
   }
   const int number = (1 << (q.bits - 1)) - shift;
-  return pool_.computed({.what = Recipe::What::constant_zeros, .sources = {scales}, .sample = {number}}, [&] {
+  return computed({.what = Recipe::What::constant_zeros, .sources = {scales}, .sample = {number}}, [&] {
     const std::vector<double> zeros(static_cast<std::size_t>(scales->shape().elements()), number);
     return Tensor::of<double>(zeros, scales->shape()).to(DType::float32);
   });
@@ -192,8 +192,8 @@ int Lowering::quantized_dense(const core::LayerSpec& spec, const core::DensePara
     desc.groups = scale->shape()[stored_by_unit(q) ? 1 : 0];
     constants.push_back(zero_points(spec, q, constants.back()));
     const auto& g_idx = weight(spec, "g_idx");
-    constants.push_back(pool_.computed({.what = Recipe::What::groups, .sources = {g_idx}, .sample = {desc.groups}},
-                                       [&] { return groups_of_inputs(spec, *g_idx, desc.groups); }));
+    constants.push_back(computed({.what = Recipe::What::groups, .sources = {g_idx}, .sample = {desc.groups}},
+                                 [&] { return groups_of_inputs(spec, *g_idx, desc.groups); }));
   }
   if (desc.has_input_scale) constants.push_back(weight(spec, "awq_scales"));
   if (desc.has_bias) constants.push_back(weight(spec, "bias"));
@@ -214,14 +214,14 @@ int Lowering::float8_dense(const core::LayerSpec& spec, const core::DenseParams&
     for (double& v : values) v = core::through_e4m3(v, scale, [&](double z) { return rounded(z, dtype); });
     return Tensor::of<double>(values, kernel->shape()).to(dtype);
   };
-  ConstantsPool::Values constants{pool_.computed(
+  ConstantsPool::Values constants{computed(
       {.what = Recipe::What::through_float8, .dtype = dtype, .sources = {kernel}, .numbers = bits_of({{scale}})}, through)};
   if (params.use_bias) {
     const auto& bias = weight(spec, "bias");
     // Keras rounds the bias of a float32 layer to bfloat16, so that libraries find a product and bias of float8 in it.
     constants.push_back(dtype != DType::float32 ? bias
-                                                : pool_.computed({.what = Recipe::What::through_bfloat16, .sources = {bias}},
-                                                                 [&] { return bias->to(DType::bfloat16).to(DType::float32); }));
+                                                : computed({.what = Recipe::What::through_bfloat16, .sources = {bias}},
+                                                           [&] { return bias->to(DType::bfloat16).to(DType::float32); }));
   }
   return product(spec, params, x, constants);
 }

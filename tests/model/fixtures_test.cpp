@@ -176,8 +176,10 @@ std::vector<Fixture> refused() {
     result.push_back({"refused/", entry});
   }
   for (const char* version : {"3.14.1", "3.15.1"}) {
-    for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/quantized/" + version + "/refused.json"))
-      result.push_back({"", entry});
+    for (Json entry : read_json(std::string(LAMELLA_FIXTURES) + "/quantized/" + version + "/refused.json")) {
+      entry["case"] = "quantized/" + (version + ("/" + entry.at("case").get<std::string>()));
+      result.push_back({"", std::move(entry)});
+    }
   }
   return result;
 }

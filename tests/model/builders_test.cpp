@@ -306,7 +306,7 @@ TEST(BuildersTest, BadArgumentsOfLayersAreRefusedWithWhatIsAllowed) {
        [nan] {
          Rescaling({1.0, nan});
        }},
-      {ErrorCode::value, "hold no number", [] { Rescaling({}); }},
+      {ErrorCode::value, "holds no number", [] { Rescaling({}); }},
       {ErrorCode::value, "negative_slope", [] { LeakyReLU({.negative_slope = -1}); }},
       {ErrorCode::value, "max_value", [] { ReLU({.max_value = -1}); }},
       {ErrorCode::value, "[Dropout] rate: got 1.5, allowed 0..1", [] { Dropout(1.5); }},
@@ -337,7 +337,7 @@ TEST(BuildersTest, BadGraphsAreRefusedAndTheLayerIsNamed) {
        [&] {
          Functional({x, y}, Add()({x, y}));
        }},
-      {ErrorCode::argument, "layer 'add' (Add) takes at least 2 inputs, got 1", [&] { Functional(x, Add()(x)); }},
+      {ErrorCode::argument, "layer 'subtract' (Subtract) takes exactly 2 inputs, got 1", [&] { Functional(x, Subtract()(x)); }},
       {ErrorCode::argument, "takes one input, got 2",
        [&] {
          Functional({x, y}, Dense(1)({x, y}));

@@ -10,11 +10,11 @@
 #include <lamella/initializer.hpp>
 #include <lamella/layer.hpp>
 #include <lamella/layers.hpp>
-#include <lamella/product_layers.hpp>
 #include <lamella/model.hpp>
 #include <lamella/models.hpp>
 #include <lamella/npy.hpp>
 #include <lamella/options.hpp>
+#include <lamella/product_layers.hpp>
 #include <lamella/shape.hpp>
 #include <lamella/tensor.hpp>
 #include <lamella/version.hpp>

@@ -8,6 +8,12 @@
 
 namespace lamella::core {
 
+// Constants of a namespace: nvcc's device code may not call the functions of numeric_limits.
+template <typename T>
+inline constexpr T kLeast = std::numeric_limits<T>::min();
+template <typename T>
+inline constexpr T kMost = std::numeric_limits<T>::max();
+
 /// An arithmetic value as an integer or bool, as XLA converts, and so Keras on JAX: a floating value is cut off towards zero and
 /// clamped to To's range, NaN becomes 0; an integer keeps its low bits; as bool, everything but zero is true.
 template <typename To, typename From>
@@ -16,12 +22,10 @@ LAMELLA_HD To to_integer(From value) {
   if constexpr (std::is_same_v<To, bool>) {
     return value != From(0);
   } else if constexpr (std::is_floating_point_v<From>) {
-    constexpr To kLowest = std::numeric_limits<To>::min();
-    constexpr To kHighest = std::numeric_limits<To>::max();
-    constexpr From kPast = static_cast<From>(kHighest / 2 + 1) * 2;  // a power of two: exact
+    constexpr From kPast = static_cast<From>(kMost<To> / 2 + 1) * 2;  // a power of two: exact
     if (value != value) return 0;
-    if (value <= static_cast<From>(kLowest)) return kLowest;
-    return value >= kPast ? kHighest : static_cast<To>(value);
+    if (value <= static_cast<From>(kLeast<To>)) return kLeast<To>;
+    return value >= kPast ? kMost<To> : static_cast<To>(value);
   } else {
     return static_cast<To>(value);
   }

@@ -51,7 +51,8 @@ template <typename To, typename From>
     return core::to_integer<To>(value);
   } else if constexpr (std::is_integral_v<To>) {
     return core::to_integer<To>(static_cast<float>(value));
-  } else if constexpr (!std::is_arithmetic_v<To> && (std::is_same_v<From, double> || (std::is_integral_v<From> && sizeof(From) >= 4))) {
+  } else if constexpr (!std::is_arithmetic_v<To> &&
+                       (std::is_same_v<From, double> || (std::is_integral_v<From> && sizeof(From) >= 4))) {
     return static_cast<To>(core::to_odd(value));
   } else if constexpr (std::is_arithmetic_v<From>) {
     return static_cast<To>(static_cast<ComputeOf<To>>(value));

@@ -167,6 +167,19 @@ struct InnerProducts {
 };
 [[nodiscard]] cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream);
 
+/// dst[i, :] = table[src[i], :], numbers under 0 counted from the back; NaN where there is no such row.
+struct Gather {
+  DType dtype = DType::float32;
+  DType index = DType::int32;  ///< the type of src; or int64, float32, float64
+  const void* src = nullptr;
+  const void* table = nullptr;  ///< (rows, width) of C
+  void* dst = nullptr;
+  std::int64_t indices = 0;
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+};
+[[nodiscard]] cudaError_t gather(const Gather& args, cudaStream_t stream);
+
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
 

@@ -33,6 +33,22 @@ class LAMELLA_API EinsumDense : public Layer {
                        const EinsumDenseOptions& options = {});
 };
 
+struct EmbeddingOptions {
+  Initializer embeddings_initializer = "uniform";
+  std::string embeddings_regularizer = {};
+  std::string embeddings_constraint = {};
+  bool mask_zero = false;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Row x of a table of `input_dim` rows: integers become vectors of `output_dim`. Numbers under 0 count from the back, and where
+/// there is no such row the result is NaN, as in Keras on JAX. Weight: embeddings.
+class LAMELLA_API Embedding : public Layer {
+ public:
+  Embedding(std::int64_t input_dim, std::int64_t output_dim, const EmbeddingOptions& options = {});
+};
+
 struct DotOptions {
   bool normalize = false;  ///< both inputs to length 1 along their axes
   std::string name = {};

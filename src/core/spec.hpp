@@ -150,6 +150,12 @@ struct MergeParams {
 struct ConcatenateParams {
   int axis = -1;
 };
+/// Rows of a table by their numbers. Weight: embeddings (rows, width).
+struct EmbeddingParams {
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  bool mask_zero = false;  ///< later layers are told to leave out where the number is 0
+};
 /// Sums of products along one axis of each of two inputs.
 struct DotParams {
   std::vector<int> axes;   ///< of the first and of the second input
@@ -210,7 +216,7 @@ using LayerParams =
                  ConcatenateParams, NestedParams, EinsumDenseParams, PermuteParams, RepeatVectorParams, MaskingParams,
                  RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
                  ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
-                 SliceParams>;
+                 SliceParams, EmbeddingParams>;
 
 /// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
 /// other classes.

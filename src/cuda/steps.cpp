@@ -136,6 +136,14 @@ PlanPtr plan(const ops::ReduceDesc& d, const ConstantsPtr&, const ops::PlanConte
   });
 }
 
+PlanPtr plan(const ops::GatherDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const auto table = constant_on_device(constants, 0, d.dtype, compute_type(d.dtype), context);
+  return make_plan([d, table, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Gather rows{d.dtype, d.index, args.srcs[0], table.get(), args.dst, d.indices, d.rows, d.width};
+    check(kernels::gather(rows, handle_of(stream)), device, "gather kernel");
+  });
+}
+
 PlanPtr plan(const ops::ConcatDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
   std::vector<std::size_t> bytes;
   for (const std::int64_t extent : d.extents) bytes.push_back(static_cast<std::size_t>(extent) * size_of(d.dtype));

@@ -9,7 +9,7 @@ namespace lamella::keras {
 namespace {
 
 /// Keys of any layer that say nothing about what it computes at inference.
-constexpr std::array<std::string_view, 34> kWithoutEffect{"name",
+constexpr std::array<std::string_view, 37> kWithoutEffect{"name",
                                                           "trainable",
                                                           "dtype",
                                                           "batch_input_shape",
@@ -23,6 +23,9 @@ constexpr std::array<std::string_view, 34> kWithoutEffect{"name",
                                                           "kernel_regularizer",
                                                           "bias_regularizer",
                                                           "kernel_constraint",
+                                                          "embeddings_initializer",
+                                                          "embeddings_regularizer",
+                                                          "embeddings_constraint",
                                                           "bias_constraint",
                                                           "quantization_config",
                                                           "lora_rank",

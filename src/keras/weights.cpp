@@ -31,6 +31,7 @@ std::string snake_case(std::string_view name) {
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) return expected_of(*dense, name).shape;
   if (std::holds_alternative<core::BatchNormalizationParams>(layer.params)) return {-1};
+  if (const auto* table = std::get_if<core::EmbeddingParams>(&layer.params)) return {table->rows, table->width};
   return {-2};  // anything
 }
 

@@ -99,6 +99,7 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  },
                  [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
                  [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::GatherDesc& d) { d.indices = times(d.indices, batch); },
                  [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizedDenseDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizeDequantizeDesc& d) { d.elements = times(d.elements, batch); },
@@ -138,6 +139,7 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           return width(d.dtype) * d.batch *
                                  (Amount(d.left) * d.length + Amount(d.right) * d.length + Amount(d.left) * d.right);
                         },
+                        [](const ops::GatherDesc& d) { return (width(d.index) + width(d.dtype) * 2 * d.width) * d.indices; },
                         [](const ops::QuantizedDenseDesc& d) {
                           const Amount rows = Amount(d.batch) * d.inputs + Amount(d.batch) * d.units;
                           const Amount numbers = Amount(d.units) * ((d.groups > 0 ? 2 * d.groups : 1) + (d.has_bias ? 1 : 0));
@@ -167,6 +169,7 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::SliceDesc&) { return Amount(0); },
                  [](const ops::TransposeDesc&) { return Amount(0); },
                  [](const ops::CastDesc&) { return Amount(0); },
+                 [](const ops::GatherDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
                  [](const ops::QuantizedDenseDesc& d) { return Amount(d.batch) * d.units * (Amount(2) * d.inputs + 2); },
                  [](const ops::QuantizeDequantizeDesc& d) { return Amount(4) * d.elements; },
@@ -186,6 +189,7 @@ std::string op_name(const ops::Desc& desc) {
                           return std::string(kNames[static_cast<int>(d.kind)]);
                         },
                         [](const ops::InnerProductsDesc&) { return std::string("inner_products"); },
+                        [](const ops::GatherDesc&) { return std::string("gather"); },
                         [](const ops::AffineDesc&) { return std::string("affine"); },
                         [](const ops::PReluDesc&) { return std::string("prelu"); },
                         [](const ops::CombineDesc& d) {

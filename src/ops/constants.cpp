@@ -52,6 +52,11 @@ struct Sizes {
     return sizes;
   }
   std::vector<std::int64_t> operator()(const QuantizeDequantizeDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const GatherDesc& d) const {
+    const auto table = core::checked_mul(d.rows, d.width);
+    LAMELLA_ASSERT(table, "a table of ", d.rows, " x ", d.width);
+    return {*table};
+  }
 };
 
 bool is_right(const Desc& desc, std::size_t i, DType dtype) {

@@ -148,6 +148,15 @@ struct InnerProductsDesc {
   std::int64_t length = 0;
   DType dtype = DType::float32;
 };
+/// dst[i, :] = table[src[i], :], numbers under 0 counted from the back; NaN where there is no such row. Constant: table (rows,
+/// width). `index`, the type of src, is int32, int64, float32 or float64; see ops::row_of().
+struct GatherDesc {
+  std::int64_t indices = 0;
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  DType index = DType::int32;
+  DType dtype = DType::float32;
+};
 /// dst[o, :] = the rows src_k[o, extents[k]] side by side. Any dtype.
 struct ConcatDesc {
   std::int64_t outer = 0;
@@ -167,8 +176,8 @@ struct CastDesc {
   DType to = DType::float32;
 };
 
-using Desc =
-    std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc, ReduceDesc,
-                 ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc, QuantizeDequantizeDesc>;
+using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
+                          ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc,
+                          QuantizeDequantizeDesc, GatherDesc>;
 
 }  // namespace lamella::ops

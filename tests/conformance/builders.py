@@ -94,6 +94,9 @@ def layer_cases():
         bias_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25), bias_regularizer=keras.regularizers.L2(0.25),
         activity_regularizer=keras.regularizers.L2(0.25), kernel_constraint=keras.constraints.NonNeg(),
         bias_constraint=keras.constraints.NonNeg())
+    yield "embedding", L.Embedding(7, 3)
+    yield "embedding_all", L.Embedding(7, 3, embeddings_initializer="ones", embeddings_regularizer=keras.regularizers.L2(0.25),
+                                       embeddings_constraint=keras.constraints.NonNeg(), mask_zero=True)
     yield "dot", L.Dot(axes=1)
     yield "dot_axes", L.Dot(axes=(1, 2), normalize=True)
     yield "time_distributed", L.TimeDistributed(L.Dense(2))

@@ -157,6 +157,15 @@ Cases layers() {
       {"group_normalization_all", group_normalization_all},
       {"einsum_dense", [] { return EinsumDense("ab,bc->ac", 5); }},
       {"einsum_dense_all", einsum_dense_all},
+      {"embedding", [] { return Embedding(7, 3); }},
+      {"embedding_all",
+       [] {
+         return Embedding(7, 3,
+                          {.embeddings_initializer = "ones",
+                           .embeddings_regularizer = kL2,
+                           .embeddings_constraint = kNonNeg,
+                           .mask_zero = true});
+       }},
       {"dot", [] { return Dot(1); }},
       {"dot_axes",
        [] {

@@ -54,6 +54,7 @@ struct ParsedActivation {
 [[nodiscard]] ParsedLayer parse_group_normalization(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_dot(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_time_distributed(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_embedding(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_input(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_merge(core::MergeKind kind, const Fields& f);
 

@@ -62,6 +62,7 @@ const std::map<std::string, LayerParser, std::less<>>& classes() {
       {"Concatenate", parse_concatenate},
       {"Dot", parse_dot},
       {"EinsumDense", parse_einsum_dense},
+      {"Embedding", parse_embedding},
       {"TimeDistributed", parse_time_distributed},
   };
   return table;

@@ -111,6 +111,7 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
     return normalized_shape({.axes = norm->axes}, name, sample);
   if (const auto* norm = std::get_if<core::GroupNormalizationParams>(&params))
     return {known_extent(name, sample, sample_axis(name, "axis", norm->axis, sample.size()))};
+  if (const auto* table = std::get_if<core::EmbeddingParams>(&params)) return {table->rows, table->width};
   if (const auto* einsum = std::get_if<core::EinsumDenseParams>(&params))
     return einsum_shape(layer, *einsum, weight, name, sample);
   const auto* batch = std::get_if<core::BatchNormalizationParams>(&params);

@@ -26,6 +26,18 @@ Config einsum_config(std::string_view equation, const OneOrMany<std::int64_t>& o
   return config;
 }
 
+Config embedding_config(std::int64_t input_dim, std::int64_t output_dim, const EmbeddingOptions& o) {
+  Config config = model::base_config(o);
+  config["input_dim"] = input_dim;
+  config["output_dim"] = output_dim;
+  config["embeddings_initializer"] = model::initializer_config("Embedding", o.embeddings_initializer);
+  config["embeddings_regularizer"] = model::object_or_null("Embedding", o.embeddings_regularizer);
+  config["activity_regularizer"] = Config();
+  config["embeddings_constraint"] = model::object_or_null("Embedding", o.embeddings_constraint);
+  config["mask_zero"] = o.mask_zero;
+  return config;
+}
+
 }  // namespace
 
 EinsumDense::EinsumDense(std::string_view equation, const OneOrMany<std::int64_t>& output_shape,
@@ -33,6 +45,10 @@ EinsumDense::EinsumDense(std::string_view equation, const OneOrMany<std::int64_t
     : Layer(model::make_layer("EinsumDense", options.name, einsum_config(equation, output_shape, options),
                               {{"kernel", options.kernel_initializer}, {"bias", options.bias_initializer}},
                               options.activation.layer ? options.activation.layer->state() : nullptr)) {}
+
+Embedding::Embedding(std::int64_t input_dim, std::int64_t output_dim, const EmbeddingOptions& options)
+    : Layer(model::make_layer("Embedding", options.name, embedding_config(input_dim, output_dim, options),
+                              {{"embeddings", options.embeddings_initializer}})) {}
 
 Dot::Dot(const OneOrMany<int>& axes, const DotOptions& options)
     : Layer(model::make_layer("Dot", options.name,

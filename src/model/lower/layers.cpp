@@ -56,6 +56,7 @@ MaskUse mask_use(const core::LayerSpec& spec) {
           const bool chooses = params.kind == core::MergeKind::maximum || params.kind == core::MergeKind::minimum;
           return chooses ? MaskUse::reads : MaskUse::keeps;
         }
+        if constexpr (std::is_same_v<P, core::EmbeddingParams>) return params.mask_zero ? MaskUse::keeps : MaskUse::drops;
         if constexpr (passes) return MaskUse::passes;
         return drops ? MaskUse::drops : MaskUse::keeps;
       },
@@ -66,7 +67,8 @@ MaskUse mask_use(const core::LayerSpec& spec) {
 
 std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
   const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
-  const bool masks = std::holds_alternative<core::MaskingParams>(spec.params);
+  const auto* embedding = std::get_if<core::EmbeddingParams>(&spec.params);
+  const bool masks = std::holds_alternative<core::MaskingParams>(spec.params) || (embedding != nullptr && embedding->mask_zero);
   if (from == srcs.end() && !masks) return lowered(spec, srcs);
   const std::string mask = masks ? spec.path : masked_.at(*from);
   const MaskUse use = spec.class_name == "Softmax" ? MaskUse::reads : mask_use(spec);
@@ -142,6 +144,7 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         // Keras casts what GroupNormalization made, not its input.
         if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
           return {cast(group_normalization(spec, params, of_floats(one)), compute(spec), path)};
+        if constexpr (std::is_same_v<P, core::EmbeddingParams>) return {embedding(spec, params, one())};
         if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, of_floats([&] { return srcs; }))};
         if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, as_called())};
       },

@@ -80,6 +80,7 @@ class Lowering {
   int einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src);
   /// The weight "bias" added where it stands along the last axes.
   int add_bias(const core::LayerSpec& spec, int src);
+  int embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src);
   int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
   int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
   int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);

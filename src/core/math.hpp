@@ -197,7 +197,8 @@ LAMELLA_HD float log1p(float x) {
   const float u = 1.F + x;
   const float lost = x < 1.F ? x - (u - 1.F) : 1.F - (u - x);
   const float result = log(u);
-  return u > 0.F && u < __builtin_inff() ? result + lost / u : result;
+  const float whole = u > 0.F && u < __builtin_inff() ? result + lost / u : result;
+  return x == 0.F ? x : whole;  // -0 stays -0
 #endif
 }
 LAMELLA_HD double log1p(double x) { return ::log1p(x); }

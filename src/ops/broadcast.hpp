@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <lamella/export.hpp>
 #include <lamella/shape.hpp>
 
 /// Constants that broadcast over an array as numpy does, in as few axes as tell them apart.
@@ -26,7 +27,8 @@ struct Broadcast {
 /// Whether `constant` has the rank of `sample` and in each axis its extent or 1.
 [[nodiscard]] bool broadcasts(const Shape& constant, const Shape& sample);
 
-/// How far apart neighbours along each axis of `sample` are in the constant: 0 where it is the same for all of them.
-[[nodiscard]] std::array<std::int64_t, Shape::kMaxRank> constant_strides(const Shape& constant, const Shape& sample);
+/// How far apart neighbours along each axis of `sample` are in the constant: 0 where it is the same for all of them. Exported for
+/// the CUDA plugin.
+[[nodiscard]] LAMELLA_API std::array<std::int64_t, Shape::kMaxRank> constant_strides(const Shape& constant, const Shape& sample);
 
 }  // namespace lamella::ops

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/kernels/kernel_support.hpp"
 
+#include <bit>
+#include <cmath>
 #include <numeric>
 
 namespace lamella::test {
@@ -243,10 +245,15 @@ std::vector<double> values_for(DType from) {
   }
 }
 
-/// By way of float, but where both are wider.
+/// By way of float, but where both are wider: once rounded, float64 is a float with its last bit set where it is inexact.
 double cast_truth(double x, DType from, DType to) {
   if (to == DType::float64 || from == to) return x;
-  return Buffer(std::vector<double>{static_cast<double>(static_cast<float>(x))}, to)[0];
+  auto narrow = static_cast<float>(x);
+  if (to != DType::float32 && std::isfinite(narrow) && static_cast<double>(narrow) != x) {
+    if (std::fabs(static_cast<double>(narrow)) > std::fabs(x)) narrow = std::nextafter(narrow, 0.F);
+    narrow = std::bit_cast<float>(std::bit_cast<std::uint32_t>(narrow) | 1U);
+  }
+  return Buffer(std::vector<double>{static_cast<double>(narrow)}, to)[0];
 }
 
 TEST(CastKernelTest, RoundsToNearestEvenFromAndToEveryType) {

@@ -28,6 +28,8 @@ def expected(dataset):
     """(name of the dtype, bytes) as lamella hands them out; None for what it does not read."""
     if dataset.dtype.names or dataset.dtype.subdtype:
         return None
+    if dataset.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER and dataset.id.get_storage_size() < dataset.nbytes:
+        return None  # elements without a value
     if dataset.dtype == bool:
         return "int8", dataset[()].astype("i1")
     kind = dataset.dtype.newbyteorder("=").str[1:]

@@ -214,6 +214,8 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
     name = config.value(quantization.empty() ? "name" : "source_name", std::string());
   }
   core::Policy policy = plain_policy(name, dtype, fields);
+  if (!quantization.empty() && !is_floating(policy.compute))
+    fields.fail_field(ErrorCode::dtype, "dtype", core::concat("is quantized from ", name, ", allowed floating types"));
   policy.quantization = std::move(quantization);
   return policy;
 }

@@ -262,7 +262,7 @@ void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string&
                                                        "': the file has weights of ", groups.size(), " layers only"));
     }
     const Group& group = groups[at++];
-    if (!keras3) slots = ordered_by_name(std::move(slots), group.names);
+    if (!keras3 && layer->nested) slots = ordered_by_name(std::move(slots), group.names);
     fill_layer(*layer, slots, file, group, where, work);
   }
   if (at != groups.size()) {

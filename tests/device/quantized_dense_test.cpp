@@ -92,24 +92,31 @@ struct Layer {
   }
 };
 
-double round_once(double x, DType dtype) { return rounded({x}, dtype)[0]; }
+double round_once(double x, DType dtype) {
+  const auto f = static_cast<float>(x);
+  if (dtype == DType::bfloat16) return static_cast<double>(static_cast<float>(bfloat16(f)));
+  if (dtype == DType::float16) return static_cast<double>(static_cast<float>(float16(f)));
+  return dtype == DType::float64 ? x : static_cast<double>(f);
+}
 
 /// Without rounding but that of the weights.
 void expect_product(const Layer& layer, const std::vector<double>& x, const std::vector<double>& y) {
   const QuantizedDenseDesc& d = layer.desc;
+  std::vector<double> weights(layer.q.begin(), layer.q.end());
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    const std::size_t i = k / static_cast<std::size_t>(d.units);
+    const std::size_t g = d.groups > 0 ? at(layer.group[i], d.units, static_cast<std::int64_t>(k) % d.units) : 0;
+    if (d.groups > 0) weights[k] = round_once((weights[k] - layer.zero[g]) * layer.scale[g], d.dtype);
+    if (d.has_input_scale) weights[k] = round_once(weights[k] / layer.input_scale[i], d.dtype);
+  }
   for (std::int64_t b = 0; b < d.batch; ++b) {
     for (std::int64_t u = 0; u < d.units; ++u) {
       double sum = 0;
       double sizes = 0;
       for (std::int64_t i = 0; i < d.inputs; ++i) {
-        double w = layer.q[at(i, d.units, u)];
-        if (d.groups > 0) {
-          const std::size_t g = at(layer.group[static_cast<std::size_t>(i)], d.units, u);
-          w = round_once((w - layer.zero[g]) * layer.scale[g], d.dtype);
-        }
-        if (d.has_input_scale) w = round_once(w / layer.input_scale[static_cast<std::size_t>(i)], d.dtype);
-        sum += x[at(b, d.inputs, i)] * w;
-        sizes += std::fabs(x[at(b, d.inputs, i)] * w);
+        const double product = x[at(b, d.inputs, i)] * weights[at(i, d.units, u)];
+        sum += product;
+        sizes += std::fabs(product);
       }
       if (d.groups == 0) {
         sum /= layer.scale[static_cast<std::size_t>(u)];
@@ -135,14 +142,15 @@ void expect_integers(const Layer& layer, const std::vector<double>& x, const std
       largest = std::isnan(v) || std::isnan(largest) ? std::nanf("") : std::max(largest, v);
     }
     const float factor = round(static_cast<float>(d.high) / round(largest + round(static_cast<float>(d.epsilon))));
+    std::vector<int> codes;
+    for (std::int64_t i = 0; i < d.inputs; ++i) {
+      const float v = std::nearbyint(round(static_cast<float>(x[at(b, d.inputs, i)]) * factor));
+      const float clipped = std::clamp(v, static_cast<float>(d.low), static_cast<float>(d.high));
+      codes.push_back(std::isnan(v) ? 0 : static_cast<int>(clipped));
+    }
     for (std::int64_t u = 0; u < d.units; ++u) {
       std::int64_t sum = 0;
-      for (std::int64_t i = 0; i < d.inputs; ++i) {
-        const float v = std::nearbyint(round(static_cast<float>(x[at(b, d.inputs, i)]) * factor));
-        const int code =
-            std::isnan(v) ? 0 : static_cast<int>(std::clamp(v, static_cast<float>(d.low), static_cast<float>(d.high)));
-        sum += code * layer.q[at(i, d.units, u)];
-      }
+      for (std::int64_t i = 0; i < d.inputs; ++i) sum += codes[static_cast<std::size_t>(i)] * layer.q[at(i, d.units, u)];
       const auto scale = static_cast<float>(layer.scale[static_cast<std::size_t>(u)]);
       float want = round(round(static_cast<float>(sum)) / round(scale * factor));
       if (d.has_bias) want = round(want + static_cast<float>(layer.bias[static_cast<std::size_t>(u)]));

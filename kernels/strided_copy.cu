@@ -5,28 +5,30 @@
 namespace lamella::kernels {
 namespace {
 
-struct Strides {
-  std::int64_t at[kMaxAxes] = {};
+/// One parameter of the kernel, as transpose has it: two by value would be copied to local memory.
+struct StridedWalk {
+  Extents extents;
+  std::int64_t strides[kMaxAxes] = {};
 };
 
 template <typename T>
 LAMELLA_KERNEL(kStridedThreads)
-strided_copy_kernel(const T* src, T* dst, Extents extents, Strides strides, std::int64_t rows, int columns_log2) {
-  const std::int64_t length = extents.last();
-  const std::int64_t stride = extents.axes == 0 ? 0 : strides.at[extents.axes - 1];
+strided_copy_kernel(const T* src, T* dst, StridedWalk walk, std::int64_t rows, int columns_log2) {
+  const std::int64_t length = walk.extents.last();
+  const std::int64_t stride = walk.extents.axes == 0 ? 0 : walk.strides[walk.extents.axes - 1];
   each_pack(length, rows, columns_log2, [&](std::int64_t column, std::int64_t row) {
-    dst[row * length + column] = src[row_offset(extents, strides.at, row) + column * stride];
+    dst[row * length + column] = src[row_offset(walk.extents, walk.strides, row) + column * stride];
   });
 }
 
 template <typename T>
 cudaError_t copy_as(const StridedCopy& args, const Extents& extents, cudaStream_t stream) {
-  Strides strides;
-  for (int axis = 0; axis < args.axes; ++axis) strides.at[axis] = args.strides[axis];
+  StridedWalk walk{extents};
+  for (int axis = 0; axis < args.axes; ++axis) walk.strides[axis] = args.strides[axis];
   const std::int64_t rows = extents.elements() / extents.last();
   const int log2 = columns_log2_of(extents.last());
   return launch({.grid = strided_grid(extents.last(), rows, log2), .threads = kStridedThreads, .stream = stream},
-                strided_copy_kernel<T>, static_cast<const T*>(args.src), static_cast<T*>(args.dst), extents, strides, rows, log2);
+                strided_copy_kernel<T>, static_cast<const T*>(args.src), static_cast<T*>(args.dst), walk, rows, log2);
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ class CpuOps final : public ops::OpSet {
 namespace lamella::ops {
 
 OpSet& cpu_ops() {
-  static cpu::CpuOps ops;
+  static cpu::CpuOps& ops = *new cpu::CpuOps;  // never destroyed: static objects may predict until the process is gone
   return ops;
 }
 

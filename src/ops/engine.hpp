@@ -57,7 +57,6 @@ struct PlanContext {
 template <typename D>
 class Engine {
  public:
-  virtual ~Engine() = default;
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
   /// Empty: accepts. Otherwise why not, as a sentence without its full stop.
   [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
@@ -65,6 +64,9 @@ class Engine {
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
   [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants,
                                                    const PlanContext& context) const = 0;
+
+ protected:
+  ~Engine() = default;  // engines are static objects; a trivial destructor lets static objects of the caller predict after them
 };
 
 struct Refusal {

@@ -17,7 +17,7 @@ struct Function {
 };
 
 const std::map<std::string, Function, std::less<>>& functions() {
-  static const std::map<std::string, Function, std::less<>> table{
+  static const auto& table = *new std::map<std::string, Function, std::less<>>{
       {"__operators__.add", {"Add", {"x", "y"}, {}}},
       {"__operators__.getitem", {"GetItem", {"tensor", "slice_spec"}, {}}},
       {"cast", {"Cast", {"x"}, {}}},
@@ -81,7 +81,7 @@ const std::map<std::string, Function, std::less<>>& functions() {
 
 /// Operations of TensorFlow's graph whose inputs are operands and nothing else.
 const std::map<std::string, const char*, std::less<>>& graph_operations() {
-  static const std::map<std::string, const char*, std::less<>> table{
+  static const auto& table = *new std::map<std::string, const char*, std::less<>>{
       {"Abs", "Absolute"},
       {"Add", "Add"},
       {"AddV2", "Add"},

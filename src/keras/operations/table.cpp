@@ -150,7 +150,7 @@ const std::map<std::string, Parser, std::less<>>& operations() {
   using A = ActivationKind;
   using M = core::MergeKind;
   using R = core::ReduceKind;
-  static const std::map<std::string, Parser, std::less<>> table{
+  static const auto& table = *new std::map<std::string, Parser, std::less<>>{
       {"Add", arithmetic<M::add>},
       {"Subtract", arithmetic<M::subtract>},
       {"Multiply", arithmetic<M::multiply>},

@@ -51,7 +51,8 @@ class LAMELLA_API Model {
 
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] Device device() const noexcept;
-  /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), in the model's order.
+  /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), or their keys where the model has
+  /// dicts of them; in the model's order.
   [[nodiscard]] const std::vector<std::string>& input_names() const noexcept;
   [[nodiscard]] const std::vector<std::string>& output_names() const noexcept;
   /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.

@@ -272,7 +272,8 @@ struct ModelSpec {
   std::vector<NodeSpec> nodes;   ///< inputs of a node stand before it
   std::vector<ValueRef> inputs;  ///< nodes of InputLayers, in the order of the model's inputs
   std::vector<ValueRef> outputs;
-  std::vector<std::string> output_names;  ///< names of the layers that make the outputs, or the keys of a dict; unique
+  std::vector<std::string> input_names;   ///< of the InputLayers, or the keys of a dict; unique
+  std::vector<std::string> output_names;  ///< of the layers that make the outputs, or the keys of a dict; unique
 };
 
 }  // namespace lamella::core

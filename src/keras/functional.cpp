@@ -3,24 +3,12 @@
 #include <algorithm>
 #include <set>
 
-#include "keras/tree.hpp"
+#include "keras/calls.hpp"
 
 namespace lamella::keras {
 namespace {
 
 constexpr std::size_t kMostLayers = 65'536;
-constexpr std::int64_t kMostCalls = 65'536;
-
-/// The `tensor`-th result of the `node`-th call of a layer, by name.
-struct Ref {
-  std::string layer;
-  std::int64_t node = 0;
-  std::int64_t tensor = 0;
-};
-
-struct Call {
-  std::vector<Ref> inputs;
-};
 
 struct Entry {
   std::shared_ptr<LayerTree> tree;
@@ -42,11 +30,11 @@ class FunctionalReader {
     read_layers();
     number_calls();
     resolve();
-    for (const Ref& ref : leaves("input_layers")) tree_->spec->inputs.push_back(value(boundary(ref)));
-    tree_->dict_inputs = config_.at("input_layers").is_object();
-    std::vector<std::string> names;
-    for (const Ref& ref : leaves("output_layers", &names)) tree_->spec->outputs.push_back(value(boundary(ref)));
-    name_outputs(names);
+    core::ModelSpec& spec = *tree_->spec;
+    read_ends("input_layers", spec.inputs, spec.input_names);
+    tree_->structure = structure_of(config_.at("input_layers"));
+    read_ends("output_layers", spec.outputs, spec.output_names);
+    if (spec.outputs.empty()) fail_model(ErrorCode::value, "has no outputs");
     check_inputs();
     return tree_;
   }
@@ -78,8 +66,9 @@ class FunctionalReader {
         read_operation_entry(object, path, name, entry);
       } else {
         entry.tree = read_any(object, path, reading_);
-        class_ = core::escaped(object.value("class_name", std::string()));
-        read_calls(object, name, entry);
+        CallsRead read = read_calls(object, name, entry.tree->nested.get(), reading_);
+        entry.calls = std::move(read.calls);
+        keras2_ = keras2_ || read.keras2;
       }
       tree_->layers.push_back(entry.tree);
       tree_->spec->layers.push_back(entry.tree->spec);
@@ -92,113 +81,10 @@ class FunctionalReader {
     entry.tree = std::move(operation.tree);
     for (const std::vector<Json>& inputs : operation.inputs) {
       Call& call = entry.calls.emplace_back();
-      for (const Json& input : inputs) call.inputs.push_back(ref_of(input, name));
+      for (const Json& input : inputs) call.inputs.push_back(ref_of(input, name, reading_));
     }
     const auto nodes = object.find("inbound_nodes");
     if (nodes != object.end() && nodes->is_array() && !nodes->empty() && nodes->front().is_array()) keras2_ = true;
-  }
-
-  void read_calls(const Json& object, const std::string& name, Entry& entry) {
-    const auto it = object.find("inbound_nodes");
-    if (it == object.end() || it->is_null()) return;
-    if (!it->is_array()) fail_layer(reading_, ErrorCode::json, name, "inbound_nodes is not a list");
-    for (const Json& node : *it) {
-      Call call;
-      if (node.is_object() && !node.contains("args")) {
-        keras2_ = true;
-        read_list_node(node, name, entry, call.inputs);
-      } else if (node.is_object()) {
-        if (node.contains("args")) collect(node.at("args"), name, call.inputs);
-        if (node.contains("kwargs") && node.at("kwargs").is_object()) check_kwargs(node.at("kwargs"), name);
-      } else if (node.is_array()) {
-        keras2_ = true;
-        read_list_node(node, name, entry, call.inputs);
-      } else {
-        fail_layer(reading_, ErrorCode::json, name, "an inbound node is neither an object nor a list");
-      }
-      entry.calls.push_back(std::move(call));
-    }
-  }
-
-  /// Keras 3: tensors stand anywhere in the arguments.
-  void collect(const Json& value, const std::string& name, std::vector<Ref>& into) const {
-    if (value.is_array()) {
-      for (const Json& inner : value) collect(inner, name, into);
-    } else if (value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__") {
-      const Json& config = value.contains("config") ? value.at("config") : value;
-      if (!config.is_object() || !config.contains("keras_history"))
-        fail_layer(reading_, ErrorCode::json, name, "a tensor has no keras_history");
-      into.push_back(ref_of(config.at("keras_history"), name));
-    } else if (value.is_object() && !value.contains("class_name")) {
-      for (const auto& item : value.items()) collect(item.value(), name, into);
-    } else if (!value.is_null()) {
-      fail_layer(reading_, ErrorCode::unsupported, name,
-                 core::concat("(", class_, ") is called with an argument that is not a tensor"));
-    }
-  }
-
-  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts where a model is called with such.
-  void read_list_node(const Json& node, const std::string& name, const Entry& entry, std::vector<Ref>& into) const {
-    if (node.is_array() && !node.empty() && node[0].is_string()) {
-      if (node.size() < 3) fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
-      into.push_back(ref_of(node, name));
-      if (node.size() > 3 && node[3].is_object()) check_kwargs(node[3], name);
-    } else if (node.is_object()) {
-      read_dict_node(node, name, entry, into);
-    } else if (node.is_array()) {
-      for (const Json& inner : node) read_list_node(inner, name, entry, into);
-    } else {
-      fail_layer(reading_, ErrorCode::json, name, "an inbound node is not [name, node, tensor]");
-    }
-  }
-
-  /// Keras 2 gives a dict to a model by its own keys where it has such, else by the names of its inputs.
-  void read_dict_node(const Json& node, const std::string& name, const Entry& entry, std::vector<Ref>& into) const {
-    const LayerTree& tree = *entry.tree;
-    std::vector<std::string> keys;
-    if (tree.nested && !tree.nested->dict_inputs) {
-      const core::ModelSpec& model = *tree.nested->spec;
-      for (const core::ValueRef& input : model.inputs)
-        keys.push_back(model.layers[static_cast<std::size_t>(model.nodes[static_cast<std::size_t>(input.node)].layer)]->name);
-    } else {
-      for (const auto& item : node.items()) keys.push_back(item.key());
-    }
-    for (const std::string& key : keys) {
-      if (!node.contains(key))
-        fail_layer(reading_, ErrorCode::missing, name, core::concat("is called without its input '", core::escaped(key), "'"));
-      read_list_node(node.at(key), name, entry, into);
-    }
-  }
-
-  /// null, or lists and dicts of nothing but null: the masks of several inputs.
-  static bool holds_nothing(const Json& value) {
-    return value.is_null() || (value.is_structured() && std::all_of(value.begin(), value.end(), holds_nothing));
-  }
-
-  void check_kwargs(const Json& kwargs, const std::string& name) const {
-    for (const auto& [key, value] : kwargs.items()) {
-      if (holds_nothing(value)) continue;
-      if (key == "training" && value.is_boolean()) {
-        if (!value.get<bool>()) continue;
-        fail_layer(reading_, ErrorCode::unsupported, name, "is called with training=True, which computes as in training");
-      }
-      fail_layer(reading_, ErrorCode::unsupported, name, core::concat("is called with the argument '", core::escaped(key), "'"));
-    }
-  }
-
-  Ref ref_of(const Json& item, const std::string& name) const {
-    if (!item.is_array() || item.size() < 3 || !item[0].is_string() || !item[1].is_number_integer() ||
-        !item[2].is_number_integer()) {
-      fail_layer(reading_, ErrorCode::json, name, "a reference is not [name, node, tensor]");
-    }
-    for (const int i : {1, 2}) {
-      const auto number = item[static_cast<std::size_t>(i)].get<std::int64_t>();
-      if (number < -1 || number > kMostCalls) {
-        fail_layer(reading_, ErrorCode::value, name,
-                   core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
-      }
-    }
-    return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};
   }
 
   /// Keras 2 counts a nested model's own node as 0, so calls begin at 1.
@@ -319,39 +205,31 @@ class FunctionalReader {
     return {nodes_.at({index_.at(ref.layer), static_cast<std::size_t>(ref.node)}), static_cast<int>(ref.tensor)};
   }
 
-  /// A leaf, a list of leaves, or a dict of them; a dict's keys become `names`.
-  std::vector<Ref> leaves(const char* key, std::vector<std::string>* names = nullptr) const {
+  /// The model's inputs or outputs: a leaf, or lists and dicts of them, which Keras flattens with keys in order. Each is called
+  /// by its key, else by the layer that makes it; a name that is taken gets a number.
+  void read_ends(const char* key, std::vector<core::ValueRef>& values, std::vector<std::string>& names) const {
     const auto it = config_.find(key);
     if (it == config_.end()) fail_model(ErrorCode::missing, core::concat("config has no '", key, "'"));
-    std::vector<Ref> result;
-    const auto walk = [&](const auto& self, const Json& value, const std::string& name) -> void {
-      if (value.is_array() && value.size() >= 3 && value[0].is_string() && value[1].is_number_integer()) {
-        result.push_back(ref_of(value, key));
-        if (names != nullptr) names->push_back(name);
-      } else if (value.is_array()) {
-        for (const Json& inner : value) self(self, inner, name);
-      } else if (value.is_object()) {
-        for (const auto& item : value.items()) self(self, item.value(), item.key());
+    std::set<std::string> taken;
+    std::map<std::string, int> next;  // number to try for a name that is taken
+    const auto walk = [&](const auto& self, const Json& item, const std::string& called) -> void {
+      if (is_ref(item)) {
+        values.push_back(value(boundary(ref_of(item, key, reading_))));
+        const auto node = static_cast<std::size_t>(values.back().node);
+        const std::string& layer = tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[node].layer)]->name;
+        const std::string& base = called.empty() ? layer : called;
+        std::string name = base;
+        for (int& n = next[base]; !taken.insert(name).second;) name = core::concat(base, "_", ++n);
+        names.push_back(name);
+      } else if (item.is_array()) {
+        for (const Json& inner : item) self(self, inner, called);
+      } else if (item.is_object()) {
+        for (const auto& inner : item.items()) self(self, inner.value(), inner.key());
       } else {
         fail_model(ErrorCode::json, core::concat("'", key, "' is not made of [name, node, tensor]"));
       }
     };
     walk(walk, *it, std::string());
-    return result;
-  }
-
-  void name_outputs(const std::vector<std::string>& keys) {
-    std::set<std::string> taken;
-    std::map<std::string, int> next;  // number to try for a name that is taken
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const core::ValueRef ref = tree_->spec->outputs[i];
-      const auto layer = static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer);
-      const std::string base = keys[i].empty() ? tree_->spec->layers[layer]->name : keys[i];
-      std::string name = base;
-      for (int& n = next[base]; !taken.insert(name).second;) name = core::concat(base, "_", ++n);
-      tree_->spec->output_names.push_back(name);
-    }
-    if (keys.empty()) fail_model(ErrorCode::value, "has no outputs");
   }
 
   void check_inputs() const {
@@ -381,7 +259,6 @@ class FunctionalReader {
   std::map<CallKey, int> nodes_;
   std::map<CallKey, std::vector<CallKey>> followers_;  ///< calls by what they wait for, once for each input
   std::map<CallKey, std::size_t> missing_;             ///< inputs that a call waits for
-  std::string class_;                                  ///< of the layer whose calls are being read
   bool keras2_ = false;
 };
 

@@ -100,6 +100,7 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
   const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
   fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+  find_input_shape(*tree, reading);
   return tree->spec;
 }
 
@@ -124,6 +125,7 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
   const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
   fill_legacy_weights(*tree, *file, file->has_group("model_weights") ? "model_weights" : "", where);
+  find_input_shape(*tree, reading);
   return tree->spec;
 }
 
@@ -325,6 +327,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     const auto tree = read_model(*config, "", reading);
     tree->spec->keras_version = version;
     fill_from(*tree, weights);
+    find_input_shape(*tree, reading);
     return tree->spec;
   });
 }

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::size_t kMostLayers = 65'536;
 constexpr int kDeepest = 32;
-constexpr std::int64_t kMostCalls = 65'536;
 constexpr std::size_t kShortPath = 128;
 
 /// The batch shape of a Sequential that has no InputLayer.
@@ -79,6 +78,7 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   if (!std::holds_alternative<core::InputParams>(spec.layers[0]->params))
     fail_layer(reading, ErrorCode::value, spec.layers[0]->path, "is not an InputLayer");
   spec.inputs = {{0, 0}};
+  spec.input_names = {spec.layers[0]->name};
   spec.outputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
   spec.output_names = {spec.layers.back()->name};
   if (tree->layers.back()->nested) {

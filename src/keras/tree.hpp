@@ -19,7 +19,8 @@ namespace lamella::keras {
 
 using Json = nlohmann::json;
 
-inline constexpr std::size_t kLongestPath = 1024;  ///< of a layer, which keeps its own
+inline constexpr std::size_t kLongestPath = 1024;   ///< of a layer, which keeps its own
+inline constexpr std::int64_t kMostCalls = 65'536;  ///< of layers, in a model
 
 struct ModelTree;
 
@@ -34,8 +35,11 @@ struct LayerTree {
   std::shared_ptr<ModelTree> nested;
 };
 
+/// What a model is called with: one tensor or a list of them, a dict of them, or lists and dicts inside each other.
+enum class InputStructure { listed, by_key, nested };
+
 struct ModelTree {
-  bool dict_inputs = false;  ///< the model is called with a dict of its own keys
+  InputStructure structure = InputStructure::listed;
   std::shared_ptr<core::ModelSpec> spec;
   std::vector<std::shared_ptr<LayerTree>> layers;
   std::int64_t calls = 0;  ///< of layers, those of nested models counted each time
@@ -114,6 +118,8 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
                                                          Reading& reading);
 /// A serialized Sequential or Functional object.
 [[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
+/// Gives a Sequential whose file does not say it the input shape that its weights imply: rows for its first Dense.
+void find_input_shape(ModelTree& tree, const Reading& reading);
 [[nodiscard]] bool is_model(const Json& object);
 [[nodiscard]] bool is_layer_class(const std::string& class_name);
 [[nodiscard]] core::Policy read_policy(const Json* dtype, const Fields& fields);

@@ -62,12 +62,12 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
       pool(std::move(pool_in)),
       budget(std::move(budget_in)),
       ops(ops_of(options.device)),
+      input_names(spec->input_names),
       output_names(spec->output_names) {
   for (const core::ValueRef& ref : spec->inputs) {
     const core::LayerSpec& layer =
         *spec->layers.at(static_cast<std::size_t>(spec->nodes.at(static_cast<std::size_t>(ref.node)).layer));
     const auto& params = std::get<core::InputParams>(layer.params);
-    input_names.push_back(layer.name);
     input_dtypes.push_back(model::input_dtype(params, options));
     std::vector<std::int64_t> sample;
     for (std::size_t i = 1; i < params.batch_shape.size(); ++i) sample.push_back(params.batch_shape[i].value_or(-1));

@@ -80,6 +80,12 @@ INSTANTIATE_TEST_SUITE_P(
                   without_input(c);
                   c["config"].erase("build_input_shape");
                 }},
+        Variant{"ShapeOfTheKernel", "dense",
+                [](Json& c) {
+                  without_input(c);
+                  c["config"].erase("build_input_shape");
+                  layer(c, 0).erase("build_config");
+                }},
         Variant{"NodesNull", "functional", [](Json& c) { layer(c, 0)["inbound_nodes"] = nullptr; }},
         Variant{"NodesMissing", "functional", [](Json& c) { layer(c, 0).erase("inbound_nodes"); }},
         Variant{"NameInTheConfigOnly", "functional", [](Json& c) { layer(c, 1).erase("name"); }},

@@ -45,6 +45,34 @@ std::string refused_config(ErrorCode code, const char* from, const Json& config)
 
 Json config_of(const char* from) { return Json::parse(member(fixture(from), "config.json")); }
 
+// --- what a model is called with
+// ------------------------------------------------------------------------------------------------
+
+std::string called(const char* name) { return std::string(LAMELLA_FIXTURES) + "/calls/keras3/" + name; }
+
+TEST(ReadingInputs, OfADictAreCalledByItsKeysAndEachIsReachable) {
+  using ::testing::ElementsAre;
+  for (const std::string& form : {std::string("%/model.keras"), std::string("h5_%/model.h5")}) {
+    const auto names = [&](const char* name) {
+      std::string path = form;
+      return Model::load(called(path.replace(path.find('%'), 1, name).c_str()), kCpu).input_names();
+    };
+    EXPECT_THAT(names("dict_of_one"), ElementsAre("k"));
+    EXPECT_THAT(names("dict_of_other_names"), ElementsAre("a", "b"));
+    EXPECT_THAT(names("dict_in_dict"), ElementsAre("k", "x", "y"));
+    EXPECT_THAT(names("keys_that_return"), ElementsAre("k", "a", "k_1"));
+  }
+}
+
+TEST(ReadingInputs, OfASequentialThatNothingDecidesAreAskedFor) {
+  Json config = config_of("flatten");
+  config["config"]["layers"].erase(0);
+  config["config"].erase("build_input_shape");
+  for (Json& layer : config["config"]["layers"]) layer.erase("build_config");
+  const std::string what = refused_config(ErrorCode::missing, "flatten", config);
+  EXPECT_THAT(what, AllOf(HasSubstr("the shape of the model's input"), HasSubstr("Flatten"), HasSubstr("keras.Input(shape)")));
+}
+
 // --- files of another kind ----------------------------------------------------------------------------------------------------
 
 struct Foreign {

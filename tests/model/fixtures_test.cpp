@@ -28,9 +28,26 @@ Json read_json(const std::string& path) {
 
 std::vector<Fixture> fixtures() {
   std::vector<Fixture> result;
-  for (const char* group : {"keras3", "keras3-more", "keras3-lookups", "keras3-early", "keras2", "keras2-more", "keras212",
-                            "layouts/keras3", "layouts/keras2", "layouts/keras212", "layouts/keras214", "operations/keras3",
-                            "operations/keras3-early", "operations/keras2", "operations/keras212"}) {
+  for (const char* group : {"keras3",
+                            "keras3-more",
+                            "keras3-lookups",
+                            "keras3-early",
+                            "keras2",
+                            "keras2-more",
+                            "keras212",
+                            "calls/keras3",
+                            "calls/keras3-early",
+                            "calls/keras2",
+                            "calls/keras212",
+                            "calls/keras214",
+                            "layouts/keras3",
+                            "layouts/keras2",
+                            "layouts/keras212",
+                            "layouts/keras214",
+                            "operations/keras3",
+                            "operations/keras3-early",
+                            "operations/keras2",
+                            "operations/keras212"}) {
     for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json"))
       result.push_back({group, entry});
   }

@@ -56,6 +56,9 @@ class SpecBuilder {
     return {static_cast<int>(spec_->nodes.size()) - 1, 0};
   }
   std::shared_ptr<const core::ModelSpec> build(std::vector<core::ValueRef> outputs) {
+    for (const core::ValueRef& input : spec_->inputs)
+      spec_->input_names.push_back(
+          spec_->layers[static_cast<std::size_t>(spec_->nodes[static_cast<std::size_t>(input.node)].layer)]->name);
     spec_->outputs = std::move(outputs);
     for (std::size_t i = 0; i < spec_->outputs.size(); ++i) spec_->output_names.push_back(core::concat("output_", i));
     return spec_;

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keras/calls.hpp"
+
+#include <algorithm>
+
+namespace lamella::keras {
+namespace {
+
+/// null, or lists and dicts of nothing but null: the masks of several inputs.
+bool holds_nothing(const Json& value) {
+  return value.is_null() || (value.is_structured() && std::all_of(value.begin(), value.end(), holds_nothing));
+}
+
+/// Reads the calls of one layer.
+class CallReader {
+ public:
+  CallReader(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading)
+      : name_(name), callee_(callee), reading_(reading), class_(core::escaped(object.value("class_name", std::string()))) {}
+
+  CallsRead read(const Json& nodes) {
+    if (!nodes.is_array()) fail_layer(reading_, ErrorCode::json, name_, "inbound_nodes is not a list");
+    for (const Json& node : nodes) {
+      refs_.clear();
+      if (node.is_object() && node.contains("args")) {
+        read_arguments(node.at("args"));
+        if (node.contains("kwargs") && node.at("kwargs").is_object()) check_kwargs(node.at("kwargs"));
+      } else if (node.is_object() || node.is_array()) {
+        result_.keras2 = true;
+        read_list_node(node);
+      } else {
+        fail_layer(reading_, ErrorCode::json, name_, "an inbound node is neither an object nor a list");
+      }
+      result_.calls.push_back({std::move(refs_)});
+    }
+    return std::move(result_);
+  }
+
+ private:
+  static bool is_dict(const Json& value) { return value.is_object() && !value.contains("class_name"); }
+
+  void read_arguments(const Json& args) {
+    if (callee_ != nullptr && args.is_array() && args.size() == 1 && is_dict(args[0])) {
+      for (const Json* value : in_order(args[0])) collect(*value);
+    } else {
+      collect(args);
+    }
+  }
+
+  /// Keras 3: tensors stand anywhere in the arguments.
+  void collect(const Json& value) {
+    if (value.is_array()) {
+      for (const Json& inner : value) collect(inner);
+    } else if (value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__") {
+      const Json& config = value.contains("config") ? value.at("config") : value;
+      if (!config.is_object() || !config.contains("keras_history"))
+        fail_layer(reading_, ErrorCode::json, name_, "a tensor has no keras_history");
+      refs_.push_back(ref_of(config.at("keras_history"), name_, reading_));
+    } else if (is_dict(value)) {
+      for (const auto& item : value.items()) collect(item.value());
+    } else if (!value.is_null()) {
+      fail_layer(reading_, ErrorCode::unsupported, name_,
+                 core::concat("(", class_, ") is called with an argument that is not a tensor"));
+    }
+  }
+
+  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts where a model is called with such.
+  void read_list_node(const Json& node) {
+    if (node.is_array() && !node.empty() && node[0].is_string()) {
+      if (node.size() < 3) fail_layer(reading_, ErrorCode::json, name_, "an inbound node is not [name, node, tensor]");
+      refs_.push_back(ref_of(node, name_, reading_));
+      if (node.size() > 3 && node[3].is_object()) check_kwargs(node[3]);
+    } else if (node.is_object()) {
+      for (const Json* value : in_order(node)) read_list_node(*value);
+    } else if (node.is_array()) {
+      for (const Json& inner : node) read_list_node(inner);
+    } else {
+      fail_layer(reading_, ErrorCode::json, name_, "an inbound node is not [name, node, tensor]");
+    }
+  }
+
+  /// The values of a dict that a layer is called with, in the order in which it takes them. A model takes them by the names of
+  /// its inputs, which are its own keys where it has such, and ignores others; but Keras 3 flattens a dict for a model of keys.
+  std::vector<const Json*> in_order(const Json& dict) const {
+    std::vector<const Json*> values;
+    const InputStructure structure = callee_ == nullptr ? InputStructure::nested : callee_->structure;
+    if (structure == InputStructure::listed || (structure == InputStructure::by_key && result_.keras2)) {
+      for (const std::string& name : callee_->spec->input_names) {
+        if (const auto found = dict.find(name); found != dict.end()) {
+          values.push_back(&*found);
+        } else if (!result_.keras2) {
+          fail_layer(reading_, ErrorCode::missing, name_,
+                     core::concat("is called without its input '", core::escaped(name), "'"));
+        }
+      }
+      if (values.size() == callee_->spec->input_names.size()) return values;
+      values.clear();
+    }
+    for (const auto& item : dict.items()) values.push_back(&item.value());
+    return values;
+  }
+
+  void check_kwargs(const Json& kwargs) const {
+    for (const auto& [key, value] : kwargs.items()) {
+      if (holds_nothing(value)) continue;
+      if (key == "training" && value.is_boolean()) {
+        if (!value.get<bool>()) continue;
+        fail_layer(reading_, ErrorCode::unsupported, name_, "is called with training=True, which computes as in training");
+      }
+      fail_layer(reading_, ErrorCode::unsupported, name_, core::concat("is called with the argument '", core::escaped(key), "'"));
+    }
+  }
+
+  const std::string& name_;
+  const ModelTree* callee_;
+  const Reading& reading_;
+  std::string class_;
+  std::vector<Ref> refs_;
+  CallsRead result_;
+};
+
+}  // namespace
+
+CallsRead read_calls(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading) {
+  const auto nodes = object.find("inbound_nodes");
+  if (nodes == object.end() || nodes->is_null()) return {};
+  return CallReader(object, name, callee, reading).read(*nodes);
+}
+
+bool is_ref(const Json& item) {
+  return item.is_array() && item.size() >= 3 && item[0].is_string() && item[1].is_number_integer();
+}
+
+Ref ref_of(const Json& item, const std::string& name, const Reading& reading) {
+  if (!is_ref(item) || !item[2].is_number_integer())
+    fail_layer(reading, ErrorCode::json, name, "a reference is not [name, node, tensor]");
+  for (const std::size_t i : {1U, 2U}) {
+    const auto number = item[i].get<std::int64_t>();
+    if (number < -1 || number > kMostCalls) {
+      fail_layer(reading, ErrorCode::value, name,
+                 core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
+    }
+  }
+  return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};
+}
+
+InputStructure structure_of(const Json& input_layers) {
+  if (is_ref(input_layers)) return InputStructure::listed;
+  if (!std::all_of(input_layers.begin(), input_layers.end(), is_ref)) return InputStructure::nested;
+  return input_layers.is_object() ? InputStructure::by_key : InputStructure::listed;
+}
+
+}  // namespace lamella::keras

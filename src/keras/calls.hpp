@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "keras/tree.hpp"
+
+/// How a Functional's layers are called: the `inbound_nodes` of a config.
+namespace lamella::keras {
+
+/// The `tensor`-th result of the `node`-th call of a layer, by name.
+struct Ref {
+  std::string layer;
+  std::int64_t node = 0;
+  std::int64_t tensor = 0;
+};
+
+struct Call {
+  std::vector<Ref> inputs;  ///< in the order in which the layer, or the model, takes them
+};
+
+struct CallsRead {
+  std::vector<Call> calls;
+  bool keras2 = false;  ///< written as Keras 2 writes calls
+};
+
+/// The calls of one entry of `layers`, called `name`; `callee` is set where that is a model.
+[[nodiscard]] CallsRead read_calls(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading);
+
+/// Whether `item` looks like [name, node, tensor].
+[[nodiscard]] bool is_ref(const Json& item);
+/// [name, node, tensor]; `name` is of what refers to it, for messages.
+[[nodiscard]] Ref ref_of(const Json& item, const std::string& name, const Reading& reading);
+/// What a model's `input_layers` are.
+[[nodiscard]] InputStructure structure_of(const Json& input_layers);
+
+}  // namespace lamella::keras

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The input of a Sequential that was saved before Keras knew its shape.
+#include "keras/tree.hpp"
+
+namespace lamella::keras {
+namespace {
+
+/// What the layers take: `shape`, or, where that is empty, anything that `undecided` takes.
+struct Taken {
+  std::vector<core::Extent> shape;
+  const core::LayerSpec* undecided = nullptr;
+};
+
+bool keeps_shape(const core::LayerParams& params) {
+  const auto* activation = std::get_if<core::ActivationParams>(&params);
+  return std::holds_alternative<core::IdentityParams>(params) ||
+         (activation != nullptr && activation->activation.kind != ActivationKind::Glu);
+}
+
+Taken taken_by(const core::ModelSpec& model) {
+  if (model.inputs.size() != 1) return {{}, model.layers.back().get()};
+  const auto& input = *model.layers[static_cast<std::size_t>(model.nodes[static_cast<std::size_t>(model.inputs[0].node)].layer)];
+  const auto& known = std::get<core::InputParams>(input.params).batch_shape;
+  if (!known.empty() || model.class_name != "Sequential") return {known, &input};
+  for (std::size_t i = 1; i < model.layers.size(); ++i) {
+    const core::LayerSpec& layer = *model.layers[i];
+    if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) return taken_by(*nested->model);
+    const auto* dense = std::get_if<core::DenseParams>(&layer.params);
+    if (dense != nullptr && !dense->quantization) return {{{}, layer.weights.at(0).value->shape()[0]}, nullptr};
+    if (!keeps_shape(layer.params)) return {{}, &layer};
+  }
+  return {{}, model.layers.back().get()};
+}
+
+}  // namespace
+
+void find_input_shape(ModelTree& tree, const Reading& reading) {
+  core::LayerSpec& first = *tree.layers.front()->spec;
+  auto* input = std::get_if<core::InputParams>(&first.params);
+  if (tree.spec->class_name != "Sequential" || input == nullptr || !input->batch_shape.empty()) return;
+  Taken taken = taken_by(*tree.spec);
+  if (taken.shape.empty()) {
+    fail_layer(
+        reading, ErrorCode::missing, taken.undecided->path,
+        core::concat("the file does not say the shape of the model's input, and ", core::escaped(taken.undecided->class_name),
+                     " does not tell it; begin the model with keras.Input(shape), or call it on data, and save it anew"));
+  }
+  input->batch_shape = std::move(taken.shape);
+}
+
+}  // namespace lamella::keras

@@ -233,12 +233,7 @@ std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string&
                     core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
                                  "', allowed Sequential, Functional; a subclassed model exists only as Python code"));
   }
-  if (object.contains("registered_name") && object.at("registered_name").is_string() &&
-      object.at("registered_name").get<std::string>().find('>') != std::string::npos) {
-    fail_layer(
-        reading, ErrorCode::unsupported, path,
-        core::concat("model class '", core::escaped(object.at("registered_name").get<std::string>()), "' is a custom class"));
-  }
+  expect_builtin(object, object.value("class_name", std::string()), path, reading);
   if (++reading.depth > kDeepest)
     fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
   if (!object.contains("config")) fail_layer(reading, ErrorCode::missing, path, "the model has no config");

@@ -73,6 +73,36 @@ TEST(ReadingInputs, OfASequentialThatNothingDecidesAreAskedFor) {
   EXPECT_THAT(what, AllOf(HasSubstr("the shape of the model's input"), HasSubstr("Flatten"), HasSubstr("keras.Input(shape)")));
 }
 
+// --- whose classes they are
+// -----------------------------------------------------------------------------------------------------
+
+TEST(ReadingClasses, ThatAreNotKerasOwnAreRefusedWithWhatToDo) {
+  const auto says = [](const char* whose) { return AllOf(HasSubstr(whose), HasSubstr("copy the weights over")); };
+  Json config = config_of("dense");
+  layer(config, 1)["registered_name"] = "lab>Doubler";
+  EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Doubler' is not Keras' own"));
+  config = config_of("dense");
+  layer(config, 1)["class_name"] = "lab>Doubler";  // .h5 has no module
+  layer(config, 1).erase("module");
+  EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Doubler' is not Keras' own"));
+  config = config_of("dense");
+  for (const char* module : {"lab.layers", "keras_hub.src.layers", "kerassy"}) {
+    layer(config, 1)["module"] = module;
+    EXPECT_THAT(refused_config(ErrorCode::unsafe, "dense", config), says(module));
+  }
+  config = config_of("dense");
+  config["registered_name"] = "lab>Net";
+  EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Net' is not Keras' own"));
+}
+
+TEST(ReadingClasses, OfKeras1AreCalledSo) {
+  Json config = config_of("dense");
+  Json& dense = layer(config, 1)["config"];
+  dense["output_dim"] = dense["units"];
+  dense.erase("units");
+  EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), AllOf(HasSubstr("Keras 1"), HasSubstr("save it anew")));
+}
+
 // --- files of another kind ----------------------------------------------------------------------------------------------------
 
 struct Foreign {

@@ -56,6 +56,10 @@ ParsedActivation read_activation(const Fields& fields, const std::string& path, 
 }
 
 ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& reading) {
+  if (f.has("output_dim") && !f.has("units")) {
+    f.fail_field(ErrorCode::unsupported, "output_dim",
+                 "is what Keras 1 calls units; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew");
+  }
   f.expect_only({"units", "activation", "use_bias"});
   core::DenseParams params;
   params.units = f.integer("units", 1, 2147483647);

@@ -86,18 +86,20 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
     fail_layer(reading, ErrorCode::unsafe, layer,
                core::concat("class ", class_name, " carries code; lamella never runs code from a file"));
   }
-  if (object.contains("registered_name") && object.at("registered_name").is_string()) {
-    const std::string registered = object.at("registered_name");
-    if (registered.find('>') != std::string::npos) {
-      fail_layer(reading, ErrorCode::unsupported, layer,
-                 core::concat("class '", core::escaped(registered), "' is a custom class"));
-    }
+  const auto text = [&](const char* key) {
+    return object.contains(key) && object.at(key).is_string() ? object.at(key).get<std::string>() : std::string();
+  };
+  constexpr const char* kInstead =
+      " is not Keras' own: a class of yours, or of another package, whose code the file does not hold; build the model of Keras' "
+      "layers and operations in its place, copy the weights over and save that";
+  for (const std::string& name : {text("registered_name"), class_name}) {  // Package>Name; .h5 has it for the class's name
+    if (name.find('>') == std::string::npos) continue;
+    fail_layer(reading, ErrorCode::unsupported, layer, core::concat("class '", core::escaped(name), "'", kInstead));
   }
-  if (!object.contains("module") || !object.at("module").is_string()) return;
-  const std::string module = object.at("module");
-  if (!keras_module(module)) {
+  const std::string module = text("module");
+  if (!module.empty() && !keras_module(module)) {
     fail_layer(reading, ErrorCode::unsafe, layer,
-               core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "' is not Keras' own"));
+               core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "'", kInstead));
   }
 }
 

@@ -253,7 +253,25 @@ LAMELLA_HD float gelu_erf(float x) {
   const float below = x < -15.F ? x * 0.F : parts.times(x * smooth);
   return x < 0.F ? below : x * (1.F - parts.times(smooth));
 }
-LAMELLA_HD double gelu_erf(double x) { return 0.5 * x * ::erfc(x * -0.70710678118654752440); }
+/// The same by erfc; far below 0, where that is subnormal, by the tail's asymptotic series in 1 / x^2.
+LAMELLA_HD double gelu_erf(double x) {
+  constexpr double kRoot = 0.70710678118654752440;  // sqrt(1 / 2)
+  constexpr double kRootLow = -4.8336466567264567e-17;
+  constexpr double kSlope = 1.1283791670955125739;     // 2 / sqrt(pi)
+  constexpr double kDensity = 0.39894228040143267794;  // 1 / sqrt(2 pi)
+  if (x > 10.) return x;                               // 1 - Phi(10) is below 1e-23
+  if (x < -36.) {
+    const double square = x * x;
+    const ExpParts<double> parts = exp_parts(-0.5 * square, -0.5 * fma(x, x, -square));
+    const double t = 1. / square;
+    const double series = polynomial(t, 1., -1., 3., -15., 105., -945., 10395., -135135.);
+    return x < -39. ? x * 0. : parts.times(-kDensity * series);
+  }
+  // The argument's rounding error, about x * 1e-16, changes erfc by 2 x times as much: to first order it is taken back.
+  const double y = x * -kRoot;
+  const double y_low = fma(x, -kRoot, -y) - x * kRootLow;
+  return 0.5 * x * (::erfc(y) - y_low * kSlope * ::exp(-y * y));
+}
 
 /// x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3): what 0.5 x (1 + tanh(u)) is without cancellation. An error in 2u becomes
 /// one of the result below 0, so 2u = x (a + b x^2) is carried in two parts.

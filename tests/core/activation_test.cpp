@@ -232,6 +232,27 @@ TEST(ActivationTest, IsRightWhereNaiveFormulasGiveZero) {
   EXPECT_EQ(value(ActivationKind::Squareplus, -0x1p-149F, {0}), 0.F);
 }
 
+TEST(ActivationTest, GeluIsRightInFloat64WhereItIsTiny) {
+  using Limits = std::numeric_limits<double>;
+  const auto gelu_of = [](double x) { return core::ActivationOp<ActivationKind::Gelu>::apply(x); };
+  const auto truth = [](double x) {  // erfc of the exact argument: the rounding of x / sqrt(2) is taken back
+    const long double root = 0.7071067811865475244008443621L;
+    const long double y = -static_cast<long double>(x) * root;
+    const long double y_low = std::fma(-static_cast<long double>(x), root, -y);
+    return 0.5L * static_cast<long double>(x) * (std::erfc(y) - y_low * 1.1283791670955125738961589L * std::exp(-y * y));
+  };
+  for (double x = -39; x < 12; x += 0.0078) {
+    const long double exact = truth(x);
+    const int exponent = exact == 0 ? Limits::min_exponent : std::ilogb(static_cast<double>(exact));
+    const long double ulp = std::max(std::ldexp(1.0L, exponent - 52), static_cast<long double>(Limits::denorm_min()));
+    ASSERT_LE(std::fabs(static_cast<long double>(gelu_of(x)) - exact), 6 * ulp) << "gelu(" << x << ") = " << gelu_of(x);
+  }
+  EXPECT_EQ(gelu_of(Limits::infinity()), Limits::infinity());
+  EXPECT_EQ(gelu_of(1e308), 1e308);
+  EXPECT_EQ(gelu_of(-1e308), 0.0);
+  EXPECT_TRUE(std::isnan(gelu_of(-Limits::infinity())) && std::isnan(gelu_of(Limits::quiet_NaN())));
+}
+
 class EachElementwise : public testing::TestWithParam<ActivationKind> {};
 
 TEST_P(EachElementwise, HasATruthToBeHeldAgainst) { EXPECT_EQ(truths().count(name(GetParam())), 1U) << name(GetParam()); }

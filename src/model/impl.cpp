@@ -5,7 +5,6 @@
 #include <bit>
 #include <charconv>
 #include <cstdlib>
-#include <exception>
 #include <thread>
 
 #include "core/backend.hpp"
@@ -136,7 +135,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
   return made;
 }
 
-Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), exceptions_(std::uncaught_exceptions()) {
+Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
   const bool is_cuda = impl.options.device.is_cuda();
   const std::uint64_t stream = native == nullptr ? 0 : core::cuda_backend().stream_id(impl.options.device.index(), native);
   {
@@ -161,7 +160,7 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl), excepti
 }
 
 Model::Impl::Lease::~Lease() {
-  if (std::uncaught_exceptions() > exceptions_ && !keep_on_error_) return;
+  if (tainted_) return;
   std::unique_ptr<model::Session> least;
   const std::lock_guard lock(impl_.mutex_);
   try {

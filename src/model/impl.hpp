@@ -63,15 +63,15 @@ struct Model::Impl {
     ~Lease();
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
-    /// Whether an exception leaves the session fit for use: nothing has run in it yet.
-    void keep_on_error(bool keep) noexcept { keep_on_error_ = keep; }
+    /// Before work begins: until it is absolved the session may hold half of it, and then it is not used again.
+    void taint() noexcept { tainted_ = true; }
+    void absolve() noexcept { tainted_ = false; }
     model::Session* operator->() const { return session_.get(); }
     model::Session& operator*() const { return *session_; }
 
    private:
     const Impl& impl_;
-    int exceptions_;
-    bool keep_on_error_ = false;
+    bool tainted_ = false;
     std::unique_ptr<model::Session> session_;
   };
 

@@ -203,6 +203,7 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
     if (begun[lane] < 0) return;
     const auto dsts = out.at(std::exchange(begun[lane], -1));
     (*lanes[lane])->end(dsts);
+    lanes[lane]->absolve();
   };
   std::size_t lane = 0;
   for (std::int64_t row = 0; row < in.rows; lane = one_chunk ? 0 : 1 - lane) {
@@ -210,14 +211,12 @@ void predict_by_chunks(const Impl& impl, const std::shared_ptr<const model::Grap
     finish(lane);
     if (stop.stop_requested()) {
       finish(1 - lane);
-      for (auto& session : lanes) {
-        if (session) session->keep_on_error(true);
-      }
       expect_no_stop(stop, row, in.rows);
     }
     if (!lanes[lane]) lanes[lane].emplace(impl);
     std::vector<const void*> srcs;
     for (std::size_t i = 0; i < in.data.size(); ++i) srcs.push_back(in.data[i] + static_cast<std::size_t>(row) * in.row_bytes[i]);
+    lanes[lane]->taint();
     (*lanes[lane])->begin(impl.program(graph, impl.bucket(batch)), srcs, batch);
     begun[lane] = row;
     row += batch;
@@ -244,7 +243,9 @@ void run_in_chunks(const Impl& impl, const std::shared_ptr<const model::Graph>& 
   }
   core::for_parts(chunks.count, chunks.at_once, chunks.nanoseconds, [&](std::int64_t i) {
     typename Impl::Lease session(impl);
+    session.taint();
     part(*session, i);
+    session.absolve();
   });
 }
 
@@ -327,7 +328,7 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   const bool captured = !wait && core::cuda_backend().is_captured(impl.options.device.index(), stream);
   if (impl.options.device.is_cuda() && !captured) core::cuda_backend().release_retired();
   std::optional<Impl::Lease> lease;  // none in a capture, which even the choice of a session may break
-  if (!captured) lease.emplace(impl, stream).keep_on_error(true);
+  if (!captured) lease.emplace(impl, stream);
   std::vector<Shape> own_shapes;
   if (captured) own_shapes.push_back(shape.slice(1, shape.rank()));
   const auto& shapes = lease ? (*lease)->shapes_of(shape) : std::as_const(own_shapes);
@@ -336,7 +337,7 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
                   lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
                   to_string(out.sample.prepended(rows)));
-  if (lease) lease->keep_on_error(false);
+  if (lease) lease->taint();
   const std::size_t src_row = rows == 0 ? 0 : src.bytes() / static_cast<std::size_t>(rows);
   const std::size_t dst_row = rows == 0 ? 0 : dst.bytes() / static_cast<std::size_t>(rows);
   const auto run = [&](model::Session& on, const std::shared_ptr<const model::Program>& program, std::int64_t row) {
@@ -346,6 +347,7 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
   };
   if (impl.options.device.is_cpu()) {
     run_in_chunks(impl, graph, rows, &**lease, run);
+    lease->absolve();
     return;
   }
   if (captured) {
@@ -356,6 +358,7 @@ void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* 
     run(**lease, impl.program(graph, std::min(rows - row, impl.options.max_batch)), row);
   }
   if (wait) (*lease)->synchronize();
+  lease->absolve();
 }
 
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {

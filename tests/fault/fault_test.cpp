@@ -147,6 +147,9 @@ INSTANTIATE_TEST_SUITE_P(Cpu, EngineUnderFaults,
                          [](const auto& item) { return std::string(item.param); });
 
 TEST(Faults, OfTheSystemInsideOneDnnAreRuledOutByAskingForMoreThanItTakes) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "mmap() is not watched here";
+#endif
   for (const DType dtype : {DType::float32, DType::bfloat16}) {
     for (const std::int64_t units : {1, 16, 33, 300}) {
       const Sequential net({Layer(Input({units + 7})), Dense(units, {.activation = "relu"}), Dense(7, {.activation = "gelu"})});

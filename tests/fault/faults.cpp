@@ -254,6 +254,7 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, con
   return real(thread, attributes, start, argument);
 }
 
+#ifndef __SANITIZE_THREAD__  // whose runtime maps memory before it can be called from code that it watches
 // oneDNN is to see it too. Its own calls do not fail: it would write where it has no memory. What they amount to is counted.
 __attribute__((visibility("default"))) void* mmap(void* at, std::size_t bytes, int protection, int flags, int file,
                                                   off_t offset) noexcept {
@@ -266,5 +267,6 @@ __attribute__((visibility("default"))) void* mmap(void* at, std::size_t bytes, i
   onednn_bytes = 0;
   return fails() ? failed(ENOMEM, MAP_FAILED) : real(at, bytes, protection, flags, file, offset);
 }
+#endif
 
 }  // extern "C"

@@ -2,8 +2,9 @@
 // What a GPU is to reach, as ratios inside one run: prints JSON with every measured cell and, for each goal, what was wanted, the
 // worst that was found and how many cells met it. Goals: `replay`, microseconds a layer of a small model's graph; `elementwise`,
 // the share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an
-// engine against the best of all. What there was no time for is counted as skipped. Exit status: 0 measured (met or not), 5 no
-// GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see that it works
+// engine against the best of all. What there was no time for is counted as skipped. Exit status: 0 measured (met or not), 1
+// something answered wrongly and was not timed, 5 no GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE]
+// [--small] small: tiny sizes, to see that it works
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -83,8 +84,12 @@ class Goals {
     }
     Json goals = Json::array();
     for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
-    return {
-        {"device", to_string(device_)}, {"gpu", describe(device_)}, {"seconds", elapsed()}, {"goals", goals}, {"cells", cells_}};
+    return {{"device", to_string(device_)},
+            {"gpu", describe(device_)},
+            {"seconds", elapsed()},
+            {"wrong", wrong_},
+            {"goals", goals},
+            {"cells", cells_}};
   }
 
  private:
@@ -108,6 +113,7 @@ class Goals {
   void add(const Goal& goal, double value, Json cell) {
     Json row{{"goal", goal.name}, {"value", value}, {"met", goal.met(value)}};
     row.update(cell);
+    std::fprintf(stderr, "%s\n", row.dump().c_str());  // a run that is cut short keeps what it had
     cells_.push_back(std::move(row));
   }
 
@@ -150,15 +156,23 @@ class Goals {
   }
 
   /// Runs it once into poisoned memory and compares the first and the last row with float64 plain loops.
-  void expect_right_rows(const std::string& what, const Subject& subject, const Model& reference, const Model& model) {
+  /// False, and among the wrong, when they differ: no time is taken of it, and the run goes on.
+  bool is_right(const std::string& what, const Subject& subject, const Model& reference, const Model& model) {
     const auto& [batch, width] = std::pair(subject.cell().batch, subject.cell().width);
     y_ = Tensor();
     y_ = poison_.to(device_);
     static_cast<void>(clock_->time(call_of(model, batch, width), 1));
-    for (const std::int64_t row : {std::int64_t{0}, batch - 1}) {
-      expect_right(what, row_of(y_, row, width), reference.predict(row_of(host_, row, width)), {0},
-                   tolerance(y_.dtype(), width, subject.cell().depth));
+    try {
+      for (const std::int64_t row : {std::int64_t{0}, batch - 1}) {
+        expect_right(what, row_of(y_, row, width), reference.predict(row_of(host_, row, width)), {0},
+                     tolerance(y_.dtype(), width, subject.cell().depth));
+      }
+    } catch (const WrongResult& error) {
+      std::fprintf(stderr, "goals: wrong: %s\n", error.what());
+      wrong_.push_back(error.what());
+      return false;
     }
+    return true;
   }
 
   void replay() {
@@ -194,7 +208,7 @@ class Goals {
                              .dtype = dtype,
                              .activation = std::string(activation)});
       const Model model = subject.compile({.device = device_}, threads());
-      expect_right_rows(std::string(activation), subject, subject.reference(threads()), model);
+      if (!is_right(std::string(activation), subject, subject.reference(threads()), model)) continue;
       const Timing timing =
           measure(*clock_, std::array{call_of(model, subject.cell().batch, subject.cell().width)}, settings_)[0];
       const double rate = static_cast<double>(bytes) / timing.median_us;
@@ -221,12 +235,13 @@ class Goals {
     for (const std::string& engine : engines) {
       Way way{engine, std::make_unique<Model>(subject.compile({.device = device_, .engine = engine}, threads()))};
       try {
-        expect_right_rows(engine + " " + activation, subject, reference, *way.model);
-        ways.push_back(std::move(way));
+        if (is_right(engine + " " + activation, subject, reference, *way.model)) ways.push_back(std::move(way));
       } catch (const ArgumentError&) {
         if (engine.empty()) throw;  // else it has refused
       }
     }
+    if (ways.size() < 2 || !ways[0].engine.empty())
+      return;  // the library's choice was wrong, or all that it could be compared with
     for (const std::int64_t batch : sizes_.batches) {
       if (begin(kAutomatic)) cell(subject.cell(), batch, ways);
     }
@@ -271,13 +286,15 @@ class Goals {
   Sizes sizes_;
   Settings settings_;
   Tensor host_, poison_, x_, y_;
+  Json wrong_ = Json::array();
   Json cells_ = Json::array();
   std::map<std::string, int> skipped_;
 };
 
 /// One cell a line: results are kept in git, and read there.
 void print(const Json& result) {
-  std::printf("{\"device\": %s, \"seconds\": %s,\n", result["device"].dump().c_str(), result["seconds"].dump().c_str());
+  std::printf("{\"device\": %s, \"seconds\": %s, \"wrong\": %s,\n", result["device"].dump().c_str(),
+              result["seconds"].dump().c_str(), result["wrong"].dump().c_str());
   for (const char* list : {"goals", "cells"}) {
     std::printf("\"%s\": [", list);
     for (std::size_t i = 0; i < result[list].size(); ++i)
@@ -325,6 +342,7 @@ int main(int argc, char** argv) {
     const Json result = Goals(Device::parse(device), driver, seconds, small).run();
     print(result);
     tell(result["goals"]);
+    return result["wrong"].empty() ? 0 : 1;
   } catch (const DeviceError& error) {
     std::fprintf(stderr, "goals: not measured: %s\n", error.what());
     return 5;

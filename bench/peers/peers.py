@@ -302,6 +302,7 @@ def main():
     context = context_of(options)
     for width in options.width:
         rows += compare(Model(width, options.depth, options.activation), options, context["why_no_cuda"])
+        options.out.write_text(document(context, rows), encoding="utf-8")  # a run that is cut short keeps what it had
     means = means_of(rows)
     context["geometric_means"] = means
     context["load_avg"].append(os.getloadavg()[0])

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# scripts/gpu-test and scripts/gpu-bench on a host without a GPU: nvidia-smi and compute-sanitizer are stand-ins, the device is the test
-# double. Shows that the scripts run to their end, count and report; nothing about a GPU. Usage: gpu_scripts.sh BUILD_FOLDER
+# scripts/gpu-harvest on a host without a GPU: nvidia-smi and compute-sanitizer are stand-ins, the device is the test double. Shows that each
+# stage runs, counts and reports, and that what is cut short keeps what came before; nothing about a GPU. Usage: gpu_scripts.sh BUILD_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-only='gpu.CombineTest|gpu.CastTest'
 passed=0
-fail() { echo "FAILED: $*" >&2; cat "$work/log" >&2; exit 1; }
-ok() { passed=$((passed + 1)); }
+fail() { echo "FAILED: $*" >&2; cat "$work/log" "$work/out/gpu-harvest.json" >&2; exit 1; }
 
-cat >"$work/nvidia-smi" <<'SMI'
+mkdir "$work/host" "$work/driver"
+cat >"$work/host/nvidia-smi" <<'SMI'
 #!/bin/sh
 case "$*" in
   *compute_cap*) echo 9.0 ;;
@@ -20,62 +19,97 @@ case "$*" in
 esac
 SMI
 # Finds every planted bug, and in real tests what FINDS says.
-cat >"$work/compute-sanitizer" <<'TOOL'
+cat >"$work/host/compute-sanitizer" <<'TOOL'
 #!/bin/sh
-case "$5" in
-  */planted) exit "${BLIND:-9}" ;;
+case "$*" in
+  */planted\ *) exit "${BLIND:-9}" ;;
   *) echo "========= a finding"; exit "${FINDS:-0}" ;;
 esac
 TOOL
-chmod +x "$work/nvidia-smi" "$work/compute-sanitizer"
+chmod +x "$work/host/nvidia-smi" "$work/host/compute-sanitizer"
 double=$build/lib/liblamella_cuda_fake.so
-host=("PATH=$work:$PATH" "LAMELLA_GPU_BUILD=$build" "LAMELLA_CUDA_PLUGIN=$double")
-value() { python3 -c 'import json, sys; print(eval(sys.argv[2], {"d": json.load(open(sys.argv[1]))}))' "$work/$1" "$2"; }
-test_gpu() {  # test_gpu STATUS VARIABLE=VALUE...: scripts/gpu-test ends with STATUS
-  local wanted=$1 status=0
+ln -s "$double" "$work/driver/libcuda.so.1"
+# The probe calls the runtime itself, so that of the tree stands for it where the device is the double.
+mkdir -p "$work/tree"
+ln -s "$build/lib" "$work/tree/lib"
+mkdir "$work/tree/bin"
+ln -s "$build"/bin/* "$work/tree/bin"
+ln -sfn "$build/bin/probe_fake" "$work/tree/bin/probe"
+
+harvest() {  # harvest STATUS VARIABLE=VALUE... -- ARGUMENT...: gpu-harvest ends with STATUS
+  local wanted=$1 status=0 variables=()
   shift
-  env "${host[@]}" "$@" scripts/gpu-test --only "$only" "$work/test.json" >"$work/log" 2>&1 || status=$?
-  [ "$status" -eq "$wanted" ] || fail "gpu-test $* ended with $status, not with $wanted"
+  while [ "$1" != -- ]; do variables+=("$1"); shift; done
+  shift
+  rm -rf "$work/out"
+  env "PATH=$work/host:$PATH" "LAMELLA_GPU_BUILD=$work/tree" "LAMELLA_CUDA_PLUGIN=$double" "LD_LIBRARY_PATH=$work/driver" "${variables[@]}" \
+    scripts/gpu-harvest --tests 'CombineTest|CastTest' "$@" "$work/out" >"$work/log" 2>&1 || status=$?
+  [ "$status" -eq "$wanted" ] || fail "gpu-harvest $* ended with $status, not with $wanted"
+}
+expect() {  # expect WHAT EXPRESSION: of `d`, the report, and `stage`, a dict of its stages
+  python3 - "$work/out/gpu-harvest.json" "$2" <<'CHECK' || fail "$1"
+import json, sys
+d = json.load(open(sys.argv[1]))
+sys.exit(0 if eval(sys.argv[2], {"d": d, "stage": {s["stage"]: s for s in d["stages"]}}) else 1)
+CHECK
+  passed=$((passed + 1))
 }
 
-test_gpu 0
-count=$(ctest --test-dir "$build" -N -L gpu -R "$only" | sed -n 's/^Total Tests: //p')
-[ "$count" -gt 1 ] && [ "$(value test.json 'd["tests"]')" = "100% tests passed, 0 tests failed out of $count" ] || fail "counts the tests"
-[ "$(value test.json 'd["sanitizers"]')" = "{'memcheck': 0, 'racecheck': 0, 'initcheck': 0, 'synccheck': 0}" ] || fail "runs the tools"
-[ "$(value test.json 'd["skipped"] == [] and d["machine"]["lamella"]["devices"][0] == "cuda:0"')" = True ] || fail "says where it ran"
-ok
-test_gpu 1 FINDS=9
-[ "$(value test.json 'd["sanitizers"]')" = "{'memcheck': 9, 'racecheck': 9, 'initcheck': 9, 'synccheck': 9}" ] || fail "a tool that finds something"
-grep -q 'a finding' "$work/log" || fail "shows what a tool found"
-ok
-test_gpu 0 BLIND=0
-[ "$(value test.json 'len(d["skipped"])')" = 4 ] && grep -q 'does not find its planted bug' "$work/log" || fail "a tool that does not look"
-ok
-test_gpu 0 LAMELLA_GPU_SECONDS=25
-[ "$(value test.json 'len(d["skipped"])')" = 4 ] && grep -q 'no time left' "$work/log" || fail "no time for the tools"
-ok
-test_gpu 3 LAMELLA_CUDA_PLUGIN=/nowhere.so
-grep -q '^scripts/gpu-test: .*nowhere.so' "$work/log" || fail "says why the GPU cannot be used"
-ok
-status=0
-env "PATH=$(dirname "$work")/none:$PATH" scripts/gpu-test >"$work/log" 2>&1 || status=$?
-if ! command -v nvidia-smi >/dev/null; then
-  [ "$status" -eq 3 ] && grep -q 'nvidia-smi finds no GPU' "$work/log" || fail "a host without a GPU"
-  ok
-fi
+echo 'echo "{\"kind\": \"bandwidth\"}" >"$1"' >"$work/ceilings"
+harvest 0 -- --small --seconds 400 --ceilings "$work/ceilings"
+expect "says where it ran" 'd["machine"]["lamella"]["devices"][0] == "cuda:0" and d["machine"]["gpu"].startswith("A GPU that is none")'
+expect "asks the driver" 'len(stage["probe"]["answers"]) > 20 and all("answer" in a for a in stage["probe"]["answers"])'
+count=$(ctest --test-dir "$build" -N -L gpu -R 'CombineTest|CastTest' | sed -n 's/^Total Tests: //p')
+expect "runs each test once" "stage['tests']['passed'] == stage['tests']['tests'] == $count > 1 and stage['tests']['bad'] == []"
+expect "runs the tools" 'stage["sanitizers"]["tools"] == {"memcheck": 0, "racecheck": 0, "initcheck": 0, "synccheck": 0}'
+expect "leaves nothing out without a word" 'all(s.get("skipped") or "failed" not in s for s in d["stages"]) and len(d["stages"]) == 10'
+for file in harvest.json goals.json accuracy.jsonl ceilings.jsonl host.json logs.tar.xz; do [ -s "$work/out/gpu-$file" ] || fail "writes gpu-$file"; done
+[ "$(find "$work/out" -type f | wc -l)" -le 8 ] && [ ! -d "$work/out/logs" ] || fail "at most eight files"
+python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert len(d["goals"]) == 4 and all(g["cells"] > 0 for g in d["goals"])' "$work/out/gpu-goals.json" || fail goals
+tar -tJf "$work/out/gpu-logs.tar.xz" | grep -q 'logs/tests-gpu_ops_test-0.log' || fail "keeps the logs"
+passed=$((passed + 3))
 
-# Times of the double mean nothing; that every part is asked for in its turn is what is tested.
-mkdir "$work/driver"
-ln -s "$double" "$work/driver/libcuda.so.1"
-env "${host[@]}" "LD_LIBRARY_PATH=$work/driver" scripts/gpu-bench --small "$work/results" >"$work/log" 2>&1 || fail "gpu-bench ended with $?"
-[ "$(value results/gpu-machine.json 'd["lamella"]["devices"][0]')" = cuda:0 ] || fail "gpu-bench says where it ran"
-[ "$(value results/gpu-host.json 'd["host_to_host"]["rows"] > 0')" = True ] || fail "predictions from host memory"
-[ "$(value results/gpu-goals.json '[g["cells"] > 0 for g in d["goals"]]')" = "[True, True, True, True]" ] || fail "goals"
-[ -s "$work/results/gpu-peers.json" ] || grep -q '^skipped: peers: python3 has no numpy' "$work/log" || fail "peers"
-ok
-status=0
-env "${host[@]}" LAMELLA_GPU_SECONDS=0 scripts/gpu-bench --small "$work/late" >"$work/log" 2>&1 || status=$?
-[ "$status" -eq 0 ] && [ "$(grep -c 'no time left' "$work/log")" -ge 2 ] || fail "no time for anything"
-[ "$(find "$work/late" -type f)" = "$work/late/gpu-machine.json" ] || fail "leaves halves behind"
-ok
+harvest 1 FINDS=9 -- --only sanitizers
+expect "a tool that finds something" 'stage["sanitizers"]["tools"]["memcheck"] == 9 and "failed" in stage["sanitizers"]'
+tar -xJOf "$work/out/gpu-logs.tar.xz" logs/sanitizer-memcheck.log | grep -q 'a finding' || fail "keeps what a tool found"
+harvest 0 BLIND=0 -- --only sanitizers
+expect "a tool that does not look" 'set(stage["sanitizers"]["tools"].values()) == {"does not find its planted bug here"}'
+harvest 0 -- --only goals,accuracy --seconds 1
+expect "no time left" 'stage["goals"]["skipped"] == stage["accuracy"]["skipped"] == "no time left"'
+
+# A test that fails, one that dies, and one that fails only in company.
+rm "$work/tree/bin"/gpu_*
+cat >"$work/tree/bin/gpu_made_up_test" <<'TEST'
+#!/bin/sh
+tests="Good Bad Dies After Shy"
+case "$*" in
+  *list_tests*) echo "CombineTest."; for t in $tests; do echo "  $t"; done; exit ;;
+  *=CombineTest.Shy) echo "[       OK ] CombineTest.Shy (0 ms)"; exit ;;
+  *=CombineTest.After) echo "[       OK ] CombineTest.After (0 ms)"; exit ;;
+  *=CombineTest.Dies) kill -9 $$ ;;
+  *=CombineTest.Bad) echo "[  FAILED  ] CombineTest.Bad (0 ms)"; exit 1 ;;
+esac
+[ "$GTEST_SHARD_INDEX" = 0 ] || exit 0
+echo "[       OK ] CombineTest.Good (0 ms)"
+echo "[  FAILED  ] CombineTest.Shy (0 ms)"
+echo "[  FAILED  ] CombineTest.Bad, where GetParam() = 3 (0 ms)"
+kill -9 $$
+TEST
+chmod +x "$work/tree/bin/gpu_made_up_test"
+harvest 1 -- --only tests
+expect "failures are told" 'stage["tests"]["bad"] == ["gpu_made_up_test CombineTest.Bad: FAILED", "gpu_made_up_test CombineTest.Dies: not run"]'
+expect "what passes alone is told" '[t.split(".")[1] for t in stage["tests"]["passed_only_alone"]] == ["After", "Shy"] and stage["tests"]["passed"] == 3'
+rm "$work/tree/bin/gpu_made_up_test"
+harvest 1 -- --only tests
+expect "no test at all is a failure" 'stage["tests"]["failed"] == "0 tests"'
+
+harvest 3 LAMELLA_CUDA_PLUGIN=/nowhere.so -- --only tests
+expect "says why the GPU cannot be used" '"failed" in stage["build"]'
+grep -q 'nowhere.so' "$work/log" || fail "in words"
+if ! command -v nvidia-smi >/dev/null; then
+  status=0
+  scripts/gpu-harvest "$work/none" >"$work/log" 2>&1 || status=$?
+  [ "$status" -eq 3 ] && grep -q 'nvidia-smi finds no GPU' "$work/log" && [ ! -e "$work/none" ] || fail "a host without a GPU"
+  passed=$((passed + 1))
+fi
 echo "$passed passed, 0 failed"

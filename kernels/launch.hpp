@@ -24,10 +24,12 @@
 #define LAMELLA_KERNEL(threads) __global__ void __launch_bounds__(threads, (threads) < 512 ? 512 / (threads) : 1)
 #define LAMELLA_DEVICE __device__ __forceinline__
 #define LAMELLA_UNROLL _Pragma("unroll")
+#define LAMELLA_NO_UNROLL _Pragma("unroll 1")
 #else
 #define LAMELLA_KERNEL(threads) void
 #define LAMELLA_DEVICE inline
 #define LAMELLA_UNROLL
+#define LAMELLA_NO_UNROLL
 #endif
 
 namespace lamella::kernels {

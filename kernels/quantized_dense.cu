@@ -78,6 +78,10 @@ struct Quantized {
   }
 };
 
+/// A thread's sums, in a column of its own: so that the activation is in the code once, not once a row.
+template <typename C>
+using SumsOfBlock = C[kQuantizedRows][kQuantizedThreads];
+
 /// A thread makes some rows of one unit.
 template <typename T, bool kInt4, bool kIntegers>
 LAMELLA_KERNEL(kQuantizedThreads)
@@ -92,18 +96,29 @@ quantized_dense_kernel(Quantized<T> g) {
       for (std::int64_t i = 0; i < g.inputs; ++i) {
         if constexpr (kIntegers) {
           const int w = g.template integer<kInt4>(i, u);
-          for (int r = 0; r < rows; ++r) sums[r] += static_cast<std::uint32_t>(g.codes[(b + r) * g.inputs + i] * w);
+          LAMELLA_UNROLL
+          for (int r = 0; r < kQuantizedRows; ++r) {
+            if (r < rows) sums[r] += static_cast<std::uint32_t>(g.codes[(b + r) * g.inputs + i] * w);
+          }
         } else {
           const C w = g.template weight<kInt4>(i, u);
-          for (int r = 0; r < rows; ++r) sums[r] = core::math::fma(widen<C>(g.src[(b + r) * g.inputs + i]), w, sums[r]);
+          LAMELLA_UNROLL
+          for (int r = 0; r < kQuantizedRows; ++r) {
+            if (r < rows) sums[r] = core::math::fma(widen<C>(g.src[(b + r) * g.inputs + i]), w, sums[r]);
+          }
         }
       }
+      auto& results = shared_memory<SumsOfBlock<Sum>>();
+      LAMELLA_UNROLL
+      for (int r = 0; r < kQuantizedRows; ++r) results[r][thread_index()] = sums[r];
+      LAMELLA_NO_UNROLL
       for (int r = 0; r < rows; ++r) {
+        const Sum sum = results[r][thread_index()];
         if constexpr (kIntegers) {
-          const C z = core::from_integer(static_cast<std::int32_t>(sums[r]), g.scale[u], g.factors[b + r], round);
+          const C z = core::from_integer(static_cast<std::int32_t>(sum), g.scale[u], g.factors[b + r], round);
           g.store(b + r, u, g.bias != nullptr ? round(z + g.bias[u]) : z);
         } else {
-          const C z = g.groups == 0 ? sums[r] / g.scale[u] : sums[r];
+          const C z = g.groups == 0 ? sum / g.scale[u] : sum;
           g.store(b + r, u, g.bias != nullptr ? z + g.bias[u] : z);
         }
       }
@@ -147,7 +162,7 @@ cudaError_t quantized_dense_as(const QuantizedDense& a, cudaStream_t stream) {
                        a.activation.kind,
                        Parameters<C>(a.activation)};
   const dim3 grid(blocks(tiles(a.units, kQuantizedThreads)), blocks(tiles(a.batch, kQuantizedRows), kMaxGridY));
-  const Launch how{.grid = grid, .threads = kQuantizedThreads, .stream = stream};
+  const Launch how{.grid = grid, .threads = kQuantizedThreads, .shared = sizeof(SumsOfBlock<C>), .stream = stream};
   if (a.int4) {
     return a.quantizes ? launch(how, quantized_dense_kernel<T, true, true>, g)
                        : launch(how, quantized_dense_kernel<T, true, false>, g);

@@ -29,6 +29,11 @@ struct Tiling {
     C src[kBatch][kInputs + 1];  // a column more: rows start in different banks
     C kernel[kInputs][kUnits];
   };
+  /// In the same memory, when all products are added: so that the activation is in the code once, not once a result.
+  template <typename C>
+  using Sums = C[kBatch][kUnits];
+  template <typename C>
+  static constexpr std::size_t kSharedBytes = sizeof(Shared<C>) > sizeof(Sums<C>) ? sizeof(Shared<C>) : sizeof(Sums<C>);
 };
 
 template <typename T>
@@ -100,6 +105,22 @@ LAMELLA_DEVICE void multiply(C (&sums)[Tiles::kRows][Tiles::kColumns], const typ
   }
 }
 
+/// Bias and activation, neighbours by neighbouring threads.
+template <typename Tiles, typename T, typename C>
+LAMELLA_DEVICE void finish(const Gemm<T>& g, const C (&sums)[Tiles::kBatch][Tiles::kUnits], std::int64_t batch0,
+                           std::int64_t units0) {
+  LAMELLA_NO_UNROLL
+  for (int n = 0; n < Tiles::kBatch * Tiles::kUnits / kTiledThreads; ++n) {
+    const int at = static_cast<int>(thread_index()) + n * kTiledThreads;
+    const std::int64_t b = batch0 + at / Tiles::kUnits;
+    const std::int64_t u = units0 + at % Tiles::kUnits;
+    if (b >= g.batch || u >= g.units) continue;
+    const C bias = g.bias != nullptr ? g.bias[u] : C(-0.0);  // x + -0 is x
+    const C sum = sums[at / Tiles::kUnits][at % Tiles::kUnits];
+    g.dst[b * g.units + u] = narrow<T>(activate(g.activation, sum + bias, g.parameters));
+  }
+}
+
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void block_of_results(const Gemm<T>& g, std::int64_t batch0, std::int64_t units0) {
   using C = ComputeOf<T>;
@@ -121,16 +142,15 @@ LAMELLA_DEVICE void block_of_results(const Gemm<T>& g, std::int64_t batch0, std:
     }
     barrier();
   }
+  auto& results = shared_memory<typename Tiles::template Sums<C>>();
   LAMELLA_UNROLL
-  for (int c = 0; c < Tiles::kColumns; ++c) {
-    const std::int64_t u = units0 + across + c * Tiles::kAcross;
-    if (u >= g.units) continue;
-    const C bias = g.bias != nullptr ? g.bias[u] : C(-0.0);  // x + -0 is x
-    for (int r = 0; r < Tiles::kRows; ++r) {
-      const std::int64_t b = batch0 + down + r * Tiles::kDown;
-      if (b < g.batch) g.dst[b * g.units + u] = narrow<T>(activate(g.activation, sums[r][c] + bias, g.parameters));
-    }
+  for (int r = 0; r < Tiles::kRows; ++r) {
+    LAMELLA_UNROLL
+    for (int c = 0; c < Tiles::kColumns; ++c) results[down + r * Tiles::kDown][across + c * Tiles::kAcross] = sums[r][c];
   }
+  barrier();
+  finish<Tiles>(g, results, batch0, units0);
+  barrier();
 }
 
 template <typename T, typename Tiles>
@@ -147,7 +167,7 @@ cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
   const dim3 grid(blocks(tiles(g.batch, Tiles::kBatch)), blocks(tiles(g.units, Tiles::kUnits), kMaxGridY));
   return launch({.grid = grid,
                  .threads = kTiledThreads,
-                 .shared = sizeof(typename Tiles::template Shared<ComputeOf<T>>),
+                 .shared = Tiles::template kSharedBytes<ComputeOf<T>>,
                  .barriers = true,
                  .stream = stream},
                 tiled_gemm_kernel<T, Tiles>, g);

@@ -35,9 +35,7 @@ awk -v most="$most" -v frame_most="$frame_most" '
   /Compiling entry function/ { name = $7; gsub("\047", "", name); kernels++ }
   /bytes stack frame/ {
     frame = $1 + 0
-    # To be cured: the power of float64 is called with a frame. No spills.
-    known = name ~ /(tiled_gemm|quantized_dense)_kernelId/ ? 128 : frame_most
-    if (frame > known || !/ 0 bytes spill stores, 0 bytes spill loads/) { print name ": " $0; bad = 1 }
+    if (frame > frame_most || !/ 0 bytes spill stores, 0 bytes spill loads/) { print name ": " $0; bad = 1 }
     if (frame > 0) framed++
   }
   /Used [0-9]+ registers/ {

@@ -18,6 +18,7 @@
 
 #include "core/visit_dtype.hpp"
 #include "kernels/kernels.hpp"
+#include "tests/kernels/allocation.hpp"
 
 namespace lamella::test {
 
@@ -69,12 +70,8 @@ inline bool is_rounded(double y, double truth, DType dtype, double error) {
 class Buffer {
  public:
   Buffer(std::int64_t elements, DType dtype, bool aligned = false)
-      : dtype_(dtype), elements_(static_cast<std::size_t>(elements)), bytes_(size() + kGuard * 2 + kAlignment, 0xFF) {
-    const auto address = reinterpret_cast<std::uintptr_t>(bytes_.data()) + kGuard;
-    offset_ = kGuard + (kAlignment - address % kAlignment) % kAlignment + (aligned ? 0 : size_of(dtype));
-  }
-  Buffer(const std::vector<double>& values, DType dtype, bool aligned = false)
-      : Buffer(static_cast<std::int64_t>(values.size()), dtype, aligned) {
+      : Buffer(static_cast<std::size_t>(elements), dtype, aligned, false) {}
+  Buffer(const std::vector<double>& values, DType dtype, bool aligned = false) : Buffer(values.size(), dtype, aligned, true) {
     for (std::size_t i = 0; i < values.size(); ++i) put(i, values[i]);
   }
 
@@ -117,6 +114,16 @@ class Buffer {
   static constexpr std::size_t kGuard = 64;
   static constexpr std::size_t kAlignment = 64;
 
+  Buffer(std::size_t elements, DType dtype, bool aligned, bool written)
+      : dtype_(dtype),
+        elements_(elements),
+        bytes_(size() + kGuard * 2 + kAlignment, 0xFF),
+        offset_(first(bytes_.data()) + (aligned ? 0 : size_of(dtype))),
+        allocation_(data(), size(), written) {}
+  static std::size_t first(const unsigned char* bytes) {
+    return kGuard + (kAlignment - (reinterpret_cast<std::uintptr_t>(bytes) + kGuard) % kAlignment) % kAlignment;
+  }
+
   template <typename T>
   static T read(const unsigned char* at) {
     T value;
@@ -141,7 +148,8 @@ class Buffer {
   DType dtype_;
   std::size_t elements_;
   std::vector<unsigned char> bytes_;
-  std::size_t offset_ = 0;
+  std::size_t offset_;
+  Allocation allocation_;
 };
 
 inline std::vector<double> random_values(std::int64_t n, unsigned seed, double width = 1.0) {

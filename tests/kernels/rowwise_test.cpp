@@ -30,7 +30,7 @@ std::vector<double> run(const Case& c, const std::vector<double>& x) {
   Buffer fresh(results(c), c.dtype);
   Buffer& dst = c.in_place ? src : fresh;
   kernels::Rowwise args{c.kind, c.dtype, src.data(), dst.data(), nullptr, c.outer, c.length, c.inner};
-  std::vector<unsigned char> workspace(kernels::rowwise_workspace(args), 0xFF);
+  Buffer workspace(static_cast<std::int64_t>(kernels::rowwise_workspace(args)), DType::uint8, true);
   args.workspace = workspace.data();
   EXPECT_EQ(kernels::rowwise(args, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
@@ -147,8 +147,9 @@ TEST_P(RowwiseTest, ReadsNothingBehindItsLastRow) {
       const auto bytes = static_cast<std::size_t>(outer) * 48;
       Buffer dst(outer * 2 * half, dtype, true);
       kernels::Rowwise args{GetParam(), dtype, memory.last(bytes), dst.data(), nullptr, outer, 2 * half, 1};
-      std::vector<unsigned char> workspace(kernels::rowwise_workspace(args), 0xFF);
+      Buffer workspace(static_cast<std::int64_t>(kernels::rowwise_workspace(args)), DType::uint8, true);
       args.workspace = workspace.data();
+      const Allocation rows(args.src, bytes, true);
       EXPECT_EQ(kernels::rowwise(args, nullptr), cudaSuccess);
     }
   }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "tests/kernels/kernel_support.hpp"
+#include "tests/ptx/program.hpp"
+#include "tests/ptx/runtime.hpp"
+
+namespace {
+
+using lamella::DType;
+using lamella::test::Buffer;
+
+TEST(PtxKernelsTest, EveryKernelIsMadeOfKnownInstructions) {
+  std::size_t kernels = 0;
+  for (const ptx::Module& module : ptx::runtime::modules()) {
+    for (const std::string& kernel : module.kernels()) {
+      EXPECT_NO_THROW({ EXPECT_FALSE(module.program(kernel).code.empty()); }) << kernel;
+      ++kernels;
+    }
+  }
+  EXPECT_GE(kernels, 500U);
+}
+
+TEST(PtxKernelsTest, AnAllocationThatIsOneElementShortIsFound) {
+  Buffer memory(lamella::test::random_values(33, 7), DType::float32);
+  ptx::runtime::memory().remove(memory.data());
+  ptx::runtime::memory().add(memory.data(), 32 * sizeof(float), "the short one");
+  ASSERT_EQ(
+      lamella::kernels::elementwise({lamella::ActivationKind::Tanh}, DType::float32, memory.data(), memory.data(), 33, nullptr),
+      cudaSuccess);
+  const std::vector<ptx::Finding> findings = ptx::runtime::take_findings();
+  ASSERT_EQ(findings.size(), 2U);  // the load and the store
+  EXPECT_EQ(findings[0].fault, ptx::Fault::bounds);
+  EXPECT_THAT(findings[0].what, testing::HasSubstr("128 bytes into the short one, which has 128"));
+}
+
+/// Faults planted into what nvcc made.
+class PtxPlantedTest : public testing::Test {
+ protected:
+  void TearDown() override { ptx::runtime::edit(nullptr); }
+
+  /// Each statement that starts like that becomes what `change` makes of it.
+  static void edit(const std::string& start, const std::function<std::string(const std::string&)>& change) {
+    ptx::runtime::edit([=](const std::string& text) {
+      std::string result;
+      std::size_t done = 0;
+      for (std::size_t at = text.find(start); at != std::string::npos; at = text.find(start, done)) {
+        const std::size_t end = text.find(';', at);
+        result += text.substr(done, at - done) + change(text.substr(at, end - at));
+        done = end;
+      }
+      return result + text.substr(done);
+    });
+  }
+  static std::vector<ptx::Finding> softmax(std::int64_t length) {
+    Buffer memory(lamella::test::random_values(length, 71), DType::float32);
+    const lamella::kernels::Rowwise args{
+        lamella::ActivationKind::Softmax, DType::float32, memory.data(), memory.data(), nullptr, 1, length, 1};
+    EXPECT_EQ(lamella::kernels::rowwise(args, nullptr), cudaSuccess);
+    return ptx::runtime::take_findings();
+  }
+};
+
+MATCHER_P(FaultIs, fault, "") { return arg.fault == fault; }
+
+TEST_F(PtxPlantedTest, BarriersTakenOutOfSoftmaxAreRaces) {
+  EXPECT_THAT(softmax(1100), testing::IsEmpty());
+  edit("bar.sync", [](const std::string&) { return ""; });
+  EXPECT_THAT(softmax(1100), testing::Contains(FaultIs(ptx::Fault::race)));
+}
+
+TEST_F(PtxPlantedTest, ShufflesOfHalfAWarpAreFound) {
+  edit("shfl.sync", [](const std::string& statement) { return statement.substr(0, statement.rfind(',')) + ", 65535"; });
+  EXPECT_THAT(softmax(60), testing::Contains(FaultIs(ptx::Fault::lanes)));
+}
+
+TEST_F(PtxPlantedTest, StoresThatAreFourBytesOffAreFound) {
+  edit("st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
+  const std::vector<ptx::Finding> findings = softmax(31);
+  ASSERT_THAT(findings, testing::Contains(FaultIs(ptx::Fault::bounds)));
+  EXPECT_THAT(findings[0].what, testing::HasSubstr("124 bytes into an allocation, which has 124"));
+}
+
+}  // namespace

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <ostream>
+
+#include "tests/ptx/warp.hpp"
+
+namespace ptx {
+
+std::string_view name(Fault fault) {
+  switch (fault) {
+    case Fault::bounds:
+      return "out of bounds";
+    case Fault::alignment:
+      return "misaligned";
+    case Fault::read_only:
+      return "written, but may only be read";
+    case Fault::undefined_register:
+      return "undefined register";
+    case Fault::undefined_memory:
+      return "undefined memory";
+    case Fault::divergent_barrier:
+      return "divergent barrier";
+    case Fault::race:
+      return "race";
+    case Fault::lanes:
+      return "lanes of a warp";
+    case Fault::no_end:
+      return "no end";
+  }
+  return "?";
+}
+
+std::ostream& operator<<(std::ostream& out, const Finding& finding) {
+  return out << name(finding.fault) << ", " << finding.times << " times, in " << finding.kernel << ", line " << finding.line
+             << ": " << finding.instruction << "\n  " << finding.what;
+}
+
+void Grid::report(Fault fault, const Instruction& at, const std::string& what) {
+  for (Finding& finding : findings) {
+    if (finding.fault != fault || finding.line != at.line) continue;
+    ++finding.times;
+    return;
+  }
+  findings.push_back({fault, program.name, at.line, std::string(at.text), what});
+}
+
+void MemoryMap::add(const void* begin, std::size_t bytes, std::string name, Access access, Contents contents) {
+  const auto address = reinterpret_cast<std::uintptr_t>(begin);
+  Range range{address, bytes, std::move(name), access, {}};
+  if (contents == Contents::undefined) range.written.assign(bytes, false);
+  ranges_[address] = std::move(range);
+}
+
+void MemoryMap::remove(const void* begin) { ranges_.erase(reinterpret_cast<std::uintptr_t>(begin)); }
+
+MemoryMap::Range* MemoryMap::before(std::uintptr_t address) {
+  const auto after = ranges_.upper_bound(address);
+  return after == ranges_.begin() ? nullptr : &std::prev(after)->second;
+}
+
+std::vector<Finding> launch(const Module& module, std::string_view kernel, const Launch& how, MemoryMap& memory) {
+  const Program& program = module.program(kernel);
+  const std::uint64_t threads = std::uint64_t{how.block[0]} * how.block[1] * how.block[2];
+  if (threads == 0 || threads > program.most_threads)
+    throw std::invalid_argument("a launch with a number of threads that the kernel does not take");
+  if (how.parameters.size() != program.parameter_bytes)
+    throw std::invalid_argument("a launch with " + std::to_string(how.parameters.size()) + " bytes of parameters, of " +
+                                std::to_string(program.parameter_bytes));
+  Grid grid{program, how, memory};
+  try {
+    Block block(grid);
+    for (unsigned z = 0; z < how.grid[2]; ++z) {
+      for (unsigned y = 0; y < how.grid[1]; ++y) {
+        for (unsigned x = 0; x < how.grid[0]; ++x) block.run({x, y, z});
+      }
+    }
+  } catch (const Stopped&) {
+  }
+  return grid.findings;
+}
+
+}  // namespace ptx

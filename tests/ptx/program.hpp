@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tests/ptx/ptx.hpp"
+
+/// A kernel as it is executed: a list of instructions whose operands are places in a warp's registers.
+namespace ptx {
+
+inline constexpr unsigned kLanes = 32;
+inline constexpr std::uint32_t kAllLanes = 0xFFFF'FFFFU;
+
+/// A register: 32 lanes side by side, or 32 bits for a predicate. Constants have registers too, which nobody writes.
+struct Slot {
+  std::uint32_t offset = 0;  ///< into the registers of a warp, in bytes
+  std::uint32_t index = 0;   ///< of the register, for what is known to be written
+  std::uint8_t width = 0;    ///< bytes of a lane; 0: a predicate
+};
+
+class Slots {
+ public:
+  void push(const Slot& slot) { at_.at(count_++) = slot; }
+  [[nodiscard]] std::size_t size() const { return count_; }
+  const Slot& operator[](std::size_t i) const { return at_[i]; }
+  [[nodiscard]] const Slot* begin() const { return at_.data(); }
+  [[nodiscard]] const Slot* end() const { return at_.data() + count_; }
+
+ private:
+  std::array<Slot, 8> at_{};
+  std::size_t count_ = 0;
+};
+
+enum class Space : std::uint8_t { generic, global, shared, local, parameter };
+
+/// What an instruction does to the order of instructions.
+enum class Flow : std::uint8_t {
+  plain,
+  branch,   ///< to targets[0]
+  table,    ///< to targets[from[0]]
+  end,      ///< of the thread
+  barrier,  ///< of the block
+  meeting,  ///< of the lanes that a mask names: from's last
+};
+
+class Warp;
+struct Instruction;
+using Execute = void (*)(Warp&, const Instruction&, std::uint32_t lanes);
+/// A lane's bits to a lane's bits.
+using Convert = std::uint64_t (*)(std::uint64_t);
+
+struct MemoryAccess {
+  Space space = Space::generic;
+  std::uint8_t bytes = 0;  ///< of an element
+  bool is_signed = false;
+  std::uint8_t elements = 1;
+};
+
+/// What an operand has to be: a predicate, a register of so many bytes, or of any.
+enum class Role : std::uint8_t { predicate = 0, any = 1, b16 = 2, b32 = 4, b64 = 8 };
+
+/// An opcode with its modifiers.
+struct Form {
+  Execute run = nullptr;
+  Flow flow = Flow::plain;
+  std::vector<Role> to = {};
+  std::vector<Role> from = {};
+  bool optional_to = false;  ///< the last of `to` may be absent
+  bool addresses = false;    ///< one operand is an address in brackets
+  MemoryAccess memory = {};
+  Convert convert = nullptr;
+};
+
+struct Instruction {
+  Execute run = nullptr;
+  Flow flow = Flow::plain;
+  bool guarded = false;
+  bool negated = false;
+  Slot guard;
+  Slots to;
+  Slots from;
+  Slot address;
+  std::int64_t displacement = 0;
+  MemoryAccess memory;
+  Convert convert = nullptr;
+  std::vector<std::uint32_t> targets;
+  int line = 0;
+  std::string_view text;
+};
+
+/// %tid.x and its kin.
+enum class Special : std::uint8_t {
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid
+};
+
+struct Program {
+  std::string name;
+  std::vector<Instruction> code;
+  std::vector<unsigned char> image;    ///< registers at the start: constants have their values
+  std::vector<std::uint32_t> written;  ///< by register, the lanes that are
+  std::vector<std::pair<Special, Slot>> specials;
+  std::size_t parameter_bytes = 0;
+  std::size_t shared_bytes = 0;    ///< static ones
+  std::size_t dynamic_shared = 0;  ///< where the launch's begin
+  std::size_t local_bytes = 0;
+  unsigned most_threads = 1024;
+  std::span<const std::pair<std::uintptr_t, std::size_t>> globals;  ///< the module's own variables
+};
+
+/// The form of an opcode; nothing for one that is not known.
+[[nodiscard]] const Form* form_of(std::string_view opcode);
+
+}  // namespace ptx

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <map>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// A test device that executes PTX, the text that nvcc emits for kernels: what the compiler made of the source runs, instruction
+/// by instruction, and every access is checked.
+///
+/// A grid runs block after block, a block warp after warp from barrier to barrier, a warp all of its lanes at once. Global memory
+/// is the host's: a pointer of the host is a pointer of the kernel. Nothing here is safe for threads, but a Module is, once
+/// parsed.
+namespace ptx {
+
+/// Text that is not understood: the message names the kernel, the line and the text.
+struct ParseError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+enum class Fault {
+  bounds,              ///< an address outside of every allocation, of shared, local or parameter memory
+  alignment,           ///< an address that is no multiple of the size of the access
+  read_only,           ///< a store to memory that may only be read
+  undefined_register,  ///< a register was read that nobody wrote
+  undefined_memory,    ///< memory was read that nobody wrote
+  divergent_barrier,   ///< threads of a block wait at different barriers, or do not come
+  race,                ///< shared memory was used by two threads, one of which wrote, without a barrier between them
+  lanes,               ///< a shuffle, vote or barrier of a warp whose mask is not that of the lanes that come
+  no_end,              ///< more instructions than the launch was allowed
+};
+[[nodiscard]] std::string_view name(Fault fault);
+
+/// What was found at one instruction; of many findings of one kind there the first, and their number.
+struct Finding {
+  Fault fault = Fault::bounds;
+  std::string kernel;
+  int line = 0;             ///< of the module's text, from 1
+  std::string instruction;  ///< as it stands there
+  std::string what;         ///< with block, thread and address
+  std::uint64_t times = 1;
+};
+std::ostream& operator<<(std::ostream& out, const Finding& finding);
+
+/// The allocations that a kernel may use. They belong to the caller and must outlive the launches.
+class MemoryMap {
+ public:
+  enum class Access { read, write };           ///< write: and read
+  enum class Contents { defined, undefined };  ///< undefined: bytes may be read once a kernel wrote them
+  struct Range {
+    std::uintptr_t begin = 0;
+    std::size_t bytes = 0;
+    std::string name;
+    Access access = Access::write;
+    std::vector<bool> written;  ///< by byte; empty where all are
+  };
+
+  void add(const void* begin, std::size_t bytes, std::string name, Access access = Access::write,
+           Contents contents = Contents::defined);
+  void remove(const void* begin);
+  /// The allocation that starts last at or before an address; null where none does.
+  [[nodiscard]] Range* before(std::uintptr_t address);
+
+ private:
+  std::map<std::uintptr_t, Range> ranges_;
+};
+
+/// What approximating instructions (ex2.approx, rcp.approx, ...) return.
+enum class Approximation {
+  rounded,     ///< the function of the real number, rounded once
+  documented,  ///< that, with as much error as the PTX manual allows, of a sign that hangs on the argument and the seed
+};
+
+struct Launch {
+  std::array<unsigned, 3> grid{1, 1, 1};
+  std::array<unsigned, 3> block{1, 1, 1};
+  std::size_t shared = 0;                     ///< bytes of dynamic shared memory
+  std::span<const unsigned char> parameters;  ///< laid out as the kernel declares them
+  Approximation approximation = Approximation::rounded;
+  unsigned seed = 0;                                    ///< of the errors of approximations
+  std::uint64_t instructions = std::uint64_t{1} << 34;  ///< of warps; more end the launch
+};
+
+struct Program;
+
+/// The place of a parameter among the bytes of all.
+struct Parameter {
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+};
+
+/// One PTX text. Kernels are read when they are first asked for.
+class Module {
+ public:
+  /// Reads declarations and finds the kernels. Throws ParseError.
+  [[nodiscard]] static Module parse(std::string text);
+
+  [[nodiscard]] std::vector<std::string> kernels() const;
+  [[nodiscard]] std::vector<Parameter> parameters(std::string_view kernel) const;
+  [[nodiscard]] std::string_view target() const;  ///< such as sm_90
+  /// The kernel, read; throws ParseError for what it does not know, std::out_of_range for a kernel that is not there.
+  [[nodiscard]] const Program& program(std::string_view kernel) const;
+
+  struct Impl;
+
+ private:
+  explicit Module(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+/// Runs a grid to its end, and returns what was wrong. A store that is out of bounds is left out, such a load gives 0xCC bytes;
+/// findings after which nothing sensible can follow end the launch.
+[[nodiscard]] std::vector<Finding> launch(const Module& module, std::string_view kernel, const Launch& how, MemoryMap& memory);
+
+}  // namespace ptx

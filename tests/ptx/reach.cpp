@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <charconv>
+
+#include "tests/ptx/warp.hpp"
+
+/// Where an access goes, and whether it may.
+namespace ptx {
+namespace {
+
+std::string hexadecimal(std::uint64_t value) {
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
+  return "0x" + std::string(digits.data(), end);
+}
+
+std::string access(std::size_t bytes, bool write) {
+  return (write ? "a store of " : "a load of ") + std::to_string(bytes) + " bytes ";
+}
+
+}  // namespace
+
+unsigned char* Warp::reach(const Instruction& in, unsigned lane, std::size_t bytes, bool write) {
+  const std::uint64_t address = bits(in.address, lane) + static_cast<std::uint64_t>(in.displacement);
+  if (address % bytes != 0) {
+    report(Fault::alignment, in, lane, access(bytes, write) + "at " + hexadecimal(address));
+    return nullptr;
+  }
+  switch (in.memory.space) {
+    case Space::shared:
+      return reach_shared(in, lane, in.address.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
+    case Space::local:
+      return reach_local(in, lane, in.address.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
+    case Space::parameter:
+      return reach_parameter(in, lane, address, bytes, write);
+    case Space::generic:
+      if (address - kSharedWindow < kWindow) return reach_shared(in, lane, address - kSharedWindow, bytes, write);
+      if (address - kLocalWindow < kWindow) return reach_local(in, lane, address - kLocalWindow, bytes, write);
+      break;
+    case Space::global:
+      break;
+  }
+  return reach_global(in, lane, address, bytes, write);
+}
+
+unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write) {
+  const auto within = [&](std::uint64_t begin, std::size_t size) {
+    return address - begin < size && bytes <= size - (address - begin);
+  };
+  if (last_range_ == nullptr || !within(last_range_->begin, last_range_->bytes)) {
+    MemoryMap::Range* const range = block.grid.memory.before(address);
+    if (range == nullptr || !within(range->begin, range->bytes)) {
+      for (const auto& [begin, size] : block.grid.program.globals) {
+        if (within(begin, size)) return reinterpret_cast<unsigned char*>(address);
+      }
+      const std::string near = range == nullptr ? "below all allocations"
+                                                : std::to_string(address - range->begin) + " bytes into " + range->name +
+                                                      ", which has " + std::to_string(range->bytes);
+      report(Fault::bounds, in, lane, access(bytes, write) + "at " + hexadecimal(address) + ", " + near);
+      return nullptr;
+    }
+    last_range_ = range;
+  }
+  MemoryMap::Range& range = *last_range_;
+  if (write && range.access == MemoryMap::Access::read) {
+    report(Fault::read_only, in, lane, access(bytes, write) + "to " + range.name);
+    return nullptr;
+  }
+  if (!range.written.empty()) {
+    const auto first = range.written.begin() + static_cast<std::ptrdiff_t>(address - range.begin);
+    const auto last = first + static_cast<std::ptrdiff_t>(bytes);
+    if (write) {
+      std::fill(first, last, true);
+    } else if (std::find(first, last, false) != last) {
+      report(Fault::undefined_memory, in, lane,
+             access(bytes, write) + "at byte " + std::to_string(address - range.begin) + " of " + range.name);
+    }
+  }
+  return reinterpret_cast<unsigned char*>(address);
+}
+
+unsigned char* Warp::reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write) {
+  SharedMemory& shared = block.shared;
+  if (offset > shared.size() || bytes > shared.size() - offset) {
+    report(
+        Fault::bounds, in, lane,
+        access(bytes, write) + "at " + hexadecimal(offset) + " of " + std::to_string(shared.size()) + " bytes of shared memory");
+    return nullptr;
+  }
+  const Moment now{index_ * kLanes + lane, block.epoch, epoch_};
+  const SharedMemory::Verdict verdict = write ? shared.write(offset, bytes, now) : shared.read(offset, bytes, now);
+  if (verdict == SharedMemory::Verdict::undefined)
+    report(Fault::undefined_memory, in, lane, access(bytes, write) + "at " + hexadecimal(offset) + " of shared memory");
+  if (verdict == SharedMemory::Verdict::race)
+    report(Fault::race, in, lane,
+           access(bytes, write) + "at " + hexadecimal(offset) + " of shared memory, which thread " +
+               std::to_string(shared.other()) + " used since the last barrier");
+  return shared.at(offset);
+}
+
+unsigned char* Warp::reach_local(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write) {
+  const std::size_t size = block.grid.program.local_bytes;
+  if (offset > size || bytes > size - offset) {
+    report(Fault::bounds, in, lane,
+           access(bytes, write) + "at " + hexadecimal(offset) + " of " + std::to_string(size) + " bytes of local memory");
+    return nullptr;
+  }
+  const std::size_t at = lane * size + offset;
+  const auto first = local_written_.begin() + static_cast<std::ptrdiff_t>(at);
+  const auto last = first + static_cast<std::ptrdiff_t>(bytes);
+  if (write) {
+    std::fill(first, last, true);
+  } else if (std::find(first, last, false) != last) {
+    report(Fault::undefined_memory, in, lane, access(bytes, write) + "at " + hexadecimal(offset) + " of local memory");
+  }
+  return local_.data() + at;
+}
+
+unsigned char* Warp::reach_parameter(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write) {
+  const auto parameters = block.grid.how.parameters;
+  if (write || offset > parameters.size() || bytes > parameters.size() - offset) {
+    report(
+        Fault::bounds, in, lane,
+        access(bytes, write) + "at " + hexadecimal(offset) + " of " + std::to_string(parameters.size()) + " bytes of parameters");
+    return nullptr;
+  }
+  return const_cast<unsigned char*>(parameters.data()) + offset;
+}
+
+}  // namespace ptx

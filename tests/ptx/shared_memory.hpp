@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ptx {
+
+/// When a thread does something, in terms of what orders it: two accesses of two threads are ordered by a barrier of the block
+/// between them, or, within a warp, by one of the warp.
+struct Moment {
+  unsigned thread = 0;
+  std::uint32_t block_epoch = 1;  ///< barriers of the block so far, and 1
+  std::uint32_t warp_epoch = 1;   ///< of the warp
+};
+
+/// The shared memory of a block, and for each byte who wrote and read it last.
+class SharedMemory {
+ public:
+  void reset(std::size_t bytes);
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  unsigned char* at(std::size_t offset) { return bytes_.data() + offset; }
+
+  enum class Verdict { fine, undefined, race };
+  [[nodiscard]] Verdict read(std::size_t offset, std::size_t bytes, const Moment& now);
+  [[nodiscard]] Verdict write(std::size_t offset, std::size_t bytes, const Moment& now);
+  /// The thread that the last race was with.
+  [[nodiscard]] unsigned other() const { return other_; }
+
+ private:
+  struct Use {
+    std::uint32_t block_epoch = 0;  ///< 0: not yet
+    std::uint32_t warp_epoch = 0;
+    std::uint16_t thread = 0;
+    std::uint8_t threads = 0;  ///< 1: that thread; 2: others of its warp too; 3: of other warps too
+  };
+  struct Byte {
+    Use write;
+    Use read;
+  };
+  [[nodiscard]] bool conflicts(const Use& use, const Moment& now);
+  static void note(Use& use, const Moment& now, bool joins);
+
+  std::vector<unsigned char> bytes_;
+  std::vector<Byte> uses_;
+  unsigned other_ = 0;
+};
+
+}  // namespace ptx

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/ptx/program.hpp"
+#include "tests/ptx/shared_memory.hpp"
+
+namespace ptx {
+
+/// Generic addresses of shared and local memory lie where no host has memory.
+inline constexpr std::uint64_t kSharedWindow = 0x7100'0000'0000'0000;
+inline constexpr std::uint64_t kLocalWindow = 0x7200'0000'0000'0000;
+inline constexpr std::uint64_t kWindow = std::uint64_t{1} << 32;
+
+/// Thrown when nothing sensible can follow; what was found is in the Grid.
+struct Stopped {};
+
+/// What all blocks of a launch share.
+struct Grid {
+  const Program& program;
+  const Launch& how;
+  MemoryMap& memory;
+  std::uint64_t instructions = 0;
+  std::vector<Finding> findings = {};
+
+  void report(Fault fault, const Instruction& at, const std::string& what);
+};
+
+class Block;
+
+/// 32 threads. Its lanes go on together as far as they stand at one instruction; of several groups the one that stands first in
+/// the text goes on, so that the others are caught up with. Lanes wait where a shuffle, a vote or a barrier wants others.
+class Warp {
+ public:
+  enum class State { at_barrier, ended };
+
+  explicit Warp(Block& owner) : block(owner) {}
+  void start(unsigned index, std::uint32_t lanes);
+  /// Until all lanes wait at one barrier of the block, or have ended.
+  State run();
+  /// Past the barrier.
+  void resume();
+  [[nodiscard]] const Instruction& waits_at() const;
+
+  template <typename T>
+  [[nodiscard]] T* lanes(const Slot& slot) {
+    return reinterpret_cast<T*>(registers_.data() + slot.offset);
+  }
+  [[nodiscard]] std::uint32_t& predicate(const Slot& slot) { return *lanes<std::uint32_t>(slot); }
+  /// A lane's bits, whatever the register's width.
+  [[nodiscard]] std::uint64_t bits(const Slot& slot, unsigned lane) const;
+  void set_bits(const Slot& slot, unsigned lane, std::uint64_t bits);
+
+  /// Where an access of a lane goes, checked; null where it may not. Reports why.
+  unsigned char* reach(const Instruction& in, unsigned lane, std::size_t bytes, bool write);
+  [[nodiscard]] std::string thread(unsigned lane) const;
+  void report(Fault fault, const Instruction& at, unsigned lane, const std::string& what) const;
+  /// Orders the warp's accesses before and after.
+  void order() { ++epoch_; }
+  [[nodiscard]] unsigned index() const { return index_; }
+  /// Lanes that were there from the start and have ended.
+  [[nodiscard]] std::uint32_t ended() const { return started_ & ~live_; }
+
+  Block& block;
+
+ private:
+  struct Group {
+    std::uint32_t pc;
+    std::uint32_t lanes;
+  };
+  void go_on(Group group);
+  void execute(const Instruction& in, std::uint32_t lanes);
+  void check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const;
+  Group take_ready();
+  [[nodiscard]] std::uint32_t next_ready() const;
+  void ready(std::uint32_t pc, std::uint32_t lanes);
+  /// The lanes of those that wait at pc, with these, that may go on; the others wait.
+  std::uint32_t meet(const Instruction& in, std::uint32_t pc, std::uint32_t lanes);
+  std::uint32_t take_waiting(std::uint32_t pc);
+  [[noreturn]] void stuck();
+  void jump(const Instruction& in, std::uint32_t lanes);
+  unsigned char* reach_global(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write);
+  unsigned char* reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
+  unsigned char* reach_local(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
+  unsigned char* reach_parameter(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
+
+  unsigned index_ = 0;
+  std::uint32_t started_ = 0;
+  std::uint32_t live_ = 0;
+  std::uint32_t epoch_ = 1;
+  std::vector<unsigned char> registers_;
+  std::vector<std::uint32_t> written_;
+  std::vector<unsigned char> local_;
+  std::vector<bool> local_written_;
+  std::vector<Group> ready_;
+  std::vector<Group> waiting_;
+  MemoryMap::Range* last_range_ = nullptr;
+};
+
+/// Blocks of a grid, one after another.
+class Block {
+ public:
+  explicit Block(Grid& of);
+  void run(std::array<unsigned, 3> index);
+
+  Grid& grid;
+  std::array<unsigned, 3> index{};
+  SharedMemory shared;
+  std::uint32_t epoch = 1;
+  unsigned threads = 0;
+
+ private:
+  bool step();
+  std::vector<Warp> warps_;
+  std::vector<bool> done_;
+};
+
+/// For each lane of a mask.
+template <typename F>
+void each_lane(std::uint32_t lanes, const F& f) {
+  for (; lanes != 0; lanes &= lanes - 1) f(static_cast<unsigned>(std::countr_zero(lanes)));
+}
+
+}  // namespace ptx

@@ -158,7 +158,7 @@ using SampleShape = std::vector<std::int64_t>;  // -1: None
 std::string shape_text(const SampleShape& sample) {
   std::string text = "(None";
   for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
-  return text + (sample.empty() ? ",)" : ")");
+  return text + ")";
 }
 
 /// The sample shapes of what each node makes; empty where lowering stops before it: running the model says why.

@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <lamella/models.hpp>
 #include <nlohmann/json.hpp>
 #include <sstream>
+
+#include "core/check.hpp"
 
 namespace lamella {
 namespace {
@@ -63,13 +67,15 @@ std::string without_commas(std::string text) {
   return text;
 }
 
-TEST(SummaryTest, SaysWhatKerasSaysOfEveryFixture) {
-  const std::string folder = std::string(LAMELLA_FIXTURES) + "/keras3/";
+class SummaryOf : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
+  const std::string folder = core::concat(LAMELLA_FIXTURES, "/", GetParam(), "/");
   std::ifstream file(folder + "summaries.json");
   const auto summaries = nlohmann::json::parse(file);
   int compared = 0;
   for (const auto& [path, keras] : summaries.items()) {
-    if (path.starts_with("lora")) continue;  // lamella has added LoRA's matrices to the kernel
+    if (path.find("lora") != std::string::npos) continue;  // lamella has added LoRA's matrices to the kernel
     const Parsed own = parsed(Model::load(folder + path, kCpu).summary());
     EXPECT_EQ(own.totals, keras.at("totals").get<Cells>()) << path;
     EXPECT_EQ(own.rows.size(), keras.at("rows").size()) << path;
@@ -78,19 +84,30 @@ TEST(SummaryTest, SaysWhatKerasSaysOfEveryFixture) {
       const auto found = own.rows.find(wanted[0]);
       ASSERT_NE(found, own.rows.end()) << path << ": " << wanted[0];
       EXPECT_EQ(found->second.size() > 3, wanted.size() > 3) << path << ": only one has 'Connected to'";
-      // Keras' shapes do not know that glu halves.
+      // Keras' shapes do not know that glu halves, nor what an EinsumDense makes of an extent that its author left open.
       const bool halved = path.starts_with("dense_glu") || wanted[0].find("_glu (") != std::string::npos;
-      if (!halved) {
+      if (!halved && wanted[0].find("(EinsumDense)") == std::string::npos) {
         EXPECT_EQ(found->second[1], wanted[1]) << path << ": " << wanted[0];
       }
       EXPECT_EQ(without_commas(found->second[2]), wanted[2]) << path << ": " << wanted[0];
+      if (path.starts_with("model_of_a_list")) continue;  // Keras shows the dict that it is called with, lamella what it takes
       EXPECT_EQ(Cells(found->second.begin() + 3, found->second.end()), Cells(wanted.begin() + 3, wanted.end()))
           << path << ": " << wanted[0];
     }
     ++compared;
   }
-  EXPECT_GT(compared, 80);
+  EXPECT_GT(compared, 8);
 }
+
+INSTANTIATE_TEST_SUITE_P(Groups, SummaryOf,
+                         ::testing::Values("keras3", "keras3-more", "keras3-lookups", "calls/keras3", "operations/keras3",
+                                           "quantized/3.15.1"),
+                         [](const auto& item) {
+                           std::string name = item.param;
+                           std::replace_if(
+                               name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+                           return name;
+                         });
 
 TEST(SummaryTest, KeepsItsColumnsForNamesInAnyScriptAndOfAnyLength) {
   Sequential net({Dense(2, {.name = "größe"}), Dense(3, {.name = std::string(100, 'x')}),

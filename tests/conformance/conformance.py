@@ -34,7 +34,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "fixtures"))
 from draw import Draw
-from writer import all_layers, flat, float32, name_of, randomize
+from writer import all_layers, flat, float32, input_names, name_of, packed, randomize, structure_of
 
 LARGEST = 1e3  # of an output, so that no float16 overflows on the way
 
@@ -64,7 +64,9 @@ def draw_input(rng, shape, dtype):
 
 
 def predict(model, xs):
-    return [as_compared(y) for y in flat(model.predict(xs if len(xs) > 1 else xs[0], verbose=0, batch_size=64))]
+    structure = structure_of(model)
+    given = packed(structure, iter(xs)) if isinstance(structure, (dict, list, tuple)) and len(xs) > 1 else xs[0]
+    return [as_compared(y) for y in flat(model.predict(given, verbose=0, batch_size=64))]
 
 
 class Case:
@@ -76,7 +78,7 @@ class Case:
         self.policy = draw.policy
         self.model = draw.model()
         randomize(self.model, rng)
-        self.quantization = draw.quantization()
+        self.quantization = draw.quantization
         if self.quantization:
             self.model.quantize(**self.quantization)
         inner = int(rng.integers(1, 6))
@@ -85,7 +87,7 @@ class Case:
         self.xs = [draw_input(rng, s, t.dtype) for s, t in zip(shapes, self.model.inputs)]
         self.depth = sum(1 for _ in all_layers(self.model))
         self.ys = predict(self.model, self.xs)
-        self.names = [name_of(t) for t in self.model.inputs], [name_of(t) for t in self.model.outputs]
+        self.names = input_names(self.model), [name_of(t) for t in self.model.outputs]
         self.sound = self.is_sound(rng)
         if draw.chance(0.5):
             draw.freeze(self.model)

@@ -19,6 +19,7 @@ class Draw:
         self.rng = rng
         self.policy = str(rng.choice(POLICIES)) if rng.random() < 0.3 else "float32"
         self.jumps = self.policy in ("float32", "float64")
+        self.quantization = self.quantize()
 
     def chance(self, p):
         return self.rng.random() < p
@@ -37,7 +38,12 @@ class Draw:
     def model(self):
         keras.config.set_dtype_policy("float32" if self.policy == "per_layer" else self.policy)
         try:
-            return self.integers() if self.chance(0.15) else self.pick((self.sequential, self.functional, self.functional))()
+            kind = self.rng.random()
+            if kind < 0.12:
+                return self.integers()
+            if kind < 0.2 and self.quantization is None:
+                return self.lookup()
+            return self.pick((self.sequential, self.functional, self.functional))()
         finally:
             keras.config.set_dtype_policy("float32")
 
@@ -51,7 +57,7 @@ class Draw:
             elif hasattr(getattr(layer, "activation", None), "weights") and self.chance(0.5):
                 layer.activation.trainable = self.chance(0.5)
 
-    def quantization(self):
+    def quantize(self):
         """Arguments of Model.quantize() for one model of ten, else nothing. Rounding to integers makes jumps of what comes before them: weights alone."""
         if not self.chance(0.1) or self.policy != "float32":
             return None
@@ -95,7 +101,13 @@ class Draw:
 
     def norm(self, shape):
         fixed = None not in shape
-        kind = self.rng.integers(4)
+        kind = self.rng.integers(7)
+        if kind == 4:
+            return L.UnitNormalization(axis=self.axes(len(shape)) if fixed and self.chance(0.4) else -1, **self.dtype())
+        if kind == 5:
+            return L.RMSNormalization(axis=self.axes(len(shape)) if fixed and self.chance(0.3) else -1, epsilon=self.pick((1e-3, 1e-2)), **self.dtype())
+        if kind == 6 and fixed:
+            return self.group_normalization(shape)
         if kind == 0:
             axis = int(self.rng.integers(1, len(shape) + 1)) if fixed and self.chance(0.3) else -1
             return L.BatchNormalization(axis=axis, center=self.chance(0.8), scale=self.chance(0.8), epsilon=self.pick((1e-3, 1e-2)))
@@ -108,6 +120,40 @@ class Draw:
             return self.spread_normalization(shape)
         d = shape[-1]
         return L.Normalization(mean=self.rng.normal(0, 1, d).tolist(), variance=self.rng.uniform(0.3, 3, d).tolist(), invert=self.chance(0.3))
+
+    def group_normalization(self, shape):
+        axis = int(self.rng.integers(1, len(shape) + 1))
+        groups = [g for g in range(1, shape[axis - 1] + 1) if shape[axis - 1] % g == 0]
+        return L.GroupNormalization(groups=self.pick((*groups, -1)), axis=axis if self.chance(0.5) else axis - len(shape) - 1,
+                                    center=self.chance(0.8), scale=self.chance(0.8), epsilon=self.pick((1e-3, 1e-2)))
+
+    def product(self, shape):
+        """EinsumDense or TimeDistributed."""
+        units = self.pick(UNITS)
+        activation = self.name() if self.chance(0.5) else None
+        if len(shape) > 1 and self.policy != "per_layer" and self.chance(0.5):  # TimeDistributed has one dtype with what it wraps
+            inner = self.dense(units) if self.chance(0.6) or None in shape else self.sequential(shape[1:])
+            return L.TimeDistributed(inner)
+        if self.quantization is not None:
+            return self.dense(units)
+        kinds = [("...x,xy->...y", (*shape[:-1], units), "y")]
+        if len(shape) == 1:
+            kinds += [("ab,bc->ac", (units,), "c"), ("ab,bcd->acd", (2, units), "d")]
+        if len(shape) == 2:
+            kinds += [("abc,cd->abd", (shape[0], units), "d"), ("abc,cde->abde", (shape[0], 3, units), "de")]
+            if None not in shape:
+                kinds.append(("abc,bd->adc", (units, shape[1]), "d"))
+        equation, output, bias = self.pick(kinds)
+        return L.EinsumDense(equation, output, activation=activation, bias_axes=bias if self.chance(0.7) else None, **self.dtype())
+
+    def move(self, shape):
+        """Layers that move or repeat, and a mask that changes nothing."""
+        rank = len(shape)
+        if rank == 1:
+            return L.RepeatVector(int(self.pick((1, 2, 3))))
+        if rank == 2 and shape[-1] and self.chance(0.3):
+            return keras.Sequential([L.Masking(), self.dense(shape[-1]), L.Reshape((-1, shape[-1]))])
+        return L.Permute([int(a) for a in self.rng.permutation(rank) + 1])
 
     def rescaling(self, shape):
         if None not in shape and self.chance(0.4):
@@ -134,6 +180,8 @@ class Draw:
                  lambda: L.ActivityRegularization(l2=0.01), L.Identity]
         if len(shape) == 2:
             kinds.append(lambda: L.SpatialDropout1D(0.2))
+        if len(shape) == 3:
+            kinds.append(lambda: L.SpatialDropout2D(0.2))
         return self.pick(kinds)()
 
     def reshape(self, shape):
@@ -151,8 +199,10 @@ class Draw:
     def layer(self, shape):
         """Any layer of one input that fits a sample of this shape."""
         kind = self.rng.random()
-        if kind < 0.45:
+        if kind < 0.38:
             return self.dense()
+        if kind < 0.45:
+            return self.move(shape) if self.chance(0.4) and (len(shape) == 1 or None not in shape) else self.product(shape)
         if kind < 0.65:
             return self.activation_layer(shape)
         if kind < 0.8:
@@ -209,6 +259,22 @@ class Draw:
         scaled = L.Rescaling(self.pick((0.001, 0.01)), offset=self.pick((0.0, 0.5)), **self.dtype())(met)
         return keras.Model(inputs, [*values[:1], met, L.Dense(3, activation="tanh", **self.dtype())(scaled)])
 
+    def lookup(self):
+        """Rows of a table; numbers of all signs, none outside of it."""
+        dtype = self.pick(("int8", "int16", "int32", "int64", "uint8", "float32"))
+        numbers = L.Input((self.pick((1, 2, 5)),), dtype=dtype, name="in_numbers")
+        x = L.Embedding(256, self.pick(UNITS), **self.dtype())(numbers)
+        x = self.step(x, 0)
+        return keras.Model(numbers, [self.dense()(x), self.layer(tuple(x.shape[1:]))(x)])
+
+    def pair(self, x):
+        """A model of two inputs, called with a dict by the names of its inputs or by its own keys."""
+        shape = tuple(x.shape[1:])
+        z, a = L.Input(shape, name="z"), L.Input(shape, name="a")
+        body = self.pick(MERGES)()([self.dense(4)(z), self.dense(4)(a)])
+        given = {"z": x, "a": self.dense(shape[-1])(x)}
+        return keras.Model([z, a] if self.chance(0.5) else {"z": z, "a": a}, body)(given)
+
     def nested(self, shape):
         if self.chance(0.5):
             return self.sequential(shape)
@@ -223,7 +289,11 @@ class Draw:
                  lambda: ops.maximum(x, 0.1), lambda: keras.activations.relu(x, negative_slope=0.1), lambda: ops.sigmoid(x), lambda: ops.tanh(x),
                  lambda: ops.softmax(x), lambda: ops.exp(ops.minimum(x, 2.0)), lambda: ops.log(ops.abs(x) + 1.0), lambda: ops.sqrt(ops.abs(x) + 1.0),
                  lambda: ops.stop_gradient(x), lambda: ops.mean(x, axis=-1, keepdims=True), lambda: ops.max(x, axis=-1, keepdims=True),
-                 lambda: ops.expand_dims(x, self.pick((1, -1)))]
+                 lambda: ops.expand_dims(x, self.pick((1, -1))), lambda: ops.sum(x, axis=-1, keepdims=True), lambda: ops.min(x, axis=-1, keepdims=True),
+                 lambda: ops.power(ops.abs(x) + 0.5, self.pick((2, 0.5, -1.0))), lambda: ops.squeeze(ops.expand_dims(x, 1), 1),
+                 lambda: ops.stack([x, x * number], axis=-1), lambda: ops.square(x), lambda: ops.minimum(x, 0.7)]
+        if len(x.shape) == 3:
+            kinds += [lambda: ops.transpose(x, (0, 2, 1)), lambda: x[:, -1:], lambda: ops.mean(x, axis=1, keepdims=True)]
         if last:
             array = self.rng.uniform(0.5, 2, last).astype("float32")
             cut = int(self.rng.integers(0, last))
@@ -240,6 +310,11 @@ class Draw:
         if kind < 0.7:  # two ways that meet
             units = self.pick(UNITS)
             return self.pick(MERGES)()([self.dense(units)(x), self.dense(units)(x)])
+        if kind < 0.72 and None not in shape and len(shape) < 3:
+            units = self.pick(UNITS)
+            return L.Dot(axes=-1, normalize=self.chance(0.4))([self.dense(units)(x), self.dense(units)(x)])
+        if kind < 0.74 and shape[-1]:
+            return self.pair(x)
         if kind < 0.78 and shape[-1]:  # a residual
             return L.Add()([x, self.dense(shape[-1])(x)])
         if kind < 0.86:
@@ -270,4 +345,8 @@ class Draw:
             outputs.append(self.layer(tuple(x.shape[1:]))(x))
         if self.chance(0.1):
             outputs.append(L.Activation("glu")(L.Dense(6)(x)))
-        return keras.Model(inputs if len(inputs) > 1 else first, outputs if len(outputs) > 1 else outputs[0])
+        if self.chance(0.3):
+            inputs = dict(zip(("in_a", "key"), inputs))  # a key is the name of the other input
+        elif len(inputs) == 1:
+            inputs = first
+        return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include <lamella/model.hpp>
@@ -95,6 +96,34 @@ TEST(OperationsTest, ANumberHasTheTypeOfTheTensorAndAnArrayItsOwn) {
 TEST(OperationsTest, ALimitThatIsNoNumberMakesAllResultsThat) {
   for (const float v : floats(alone(with(MergeKind::maximum, {std::nan("")}, {})).predict(numbers_of({1, 2, 3, 4}))))
     EXPECT_TRUE(std::isnan(v));
+}
+
+TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
+  const auto of_two = [](MergeKind kind) {
+    SpecBuilder builder;
+    const auto x = builder.input({4}, DType::int32);
+    return Model(builder.build({operation(builder, core::ArithmeticParams{kind, nullptr, false, {}}, {x, x})}), kCpu);
+  };
+  const Tensor x = Tensor::of<std::int32_t>(std::vector<std::int32_t>{2147483647, -5, 0, 65536}, {1, 4});
+  const Tensor sum = of_two(MergeKind::add).predict(x);
+  ASSERT_EQ(sum.dtype(), DType::int32);
+  const auto values = sum.span<std::int32_t>();
+  EXPECT_THAT((std::vector<std::int32_t>(values.begin(), values.end())), testing::ElementsAre(-2, -10, 0, 131072));
+  const std::vector<std::function<Model()>> refused{
+      [&] { return of_two(MergeKind::divide); }, [&] { return of_two(MergeKind::power); },
+      [] { return alone(with(MergeKind::add, {1}, {}), DType::int32); },
+      [] { return alone(with(MergeKind::maximum, {1}, {}), DType::int32); },
+      [] {
+        return alone(core::ReduceParams{core::ReduceKind::sum, {1}, false}, DType::int32);
+      }};
+  for (const auto& make : refused) {
+    try {
+      static_cast<void>(make());
+      ADD_FAILURE() << "was made";
+    } catch (const ArgumentError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("its input is int32; lamella takes floating values here"));
+    }
+  }
 }
 
 TEST(OperationsTest, WhatReachesAcrossSamplesIsRefused) {

@@ -73,9 +73,15 @@ int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticPara
   LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '", core::escaped(spec.path), "' takes ", wanted, " inputs, got ",
                   srcs.size());
   if (!params.constant) {
+    const auto kind = static_cast<ops::CombineKind>(params.kind);
+    const bool floats = std::all_of(srcs.begin(), srcs.end(), [&](int src) { return is_floating(at(src).dtype); });
+    const auto dtype_of = [&](DType own) {
+      if (floats) return compute(spec, srcs);
+      return is_floating(own) ? options_.dtype.value_or(own) : own;
+    };
     std::vector<int> values;
-    for (const int src : srcs) values.push_back(cast(src, compute(spec, srcs), spec.path));
-    return combined(spec.path, static_cast<ops::CombineKind>(params.kind), values, false);
+    for (const int src : srcs) values.push_back(cast(src, dtype_of(at(src).dtype), spec.path));
+    return floats ? combined(spec.path, kind, values, false) : met(spec, kind, values, false);
   }
   const DType dtype = options_.dtype.value_or(params.constant_dtype ? core::result_type(at(srcs[0]).dtype, *params.constant_dtype)
                                                                     : at(srcs[0]).dtype);

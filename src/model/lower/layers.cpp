@@ -123,8 +123,10 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::NormalizationParams>) return {normalization(spec, params, in_compute())};
         if constexpr (std::is_same_v<P, core::MergeParams>) return {merge(spec, params, srcs)};
         if constexpr (std::is_same_v<P, core::ConcatenateParams>) return {concatenate(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ArithmeticParams>)
-          return {arithmetic(spec, params, of_floats([&] { return srcs; }))};
+        if constexpr (std::is_same_v<P, core::ArithmeticParams>) {
+          const bool merges = !params.constant && params.kind != core::MergeKind::divide && params.kind != core::MergeKind::power;
+          return {arithmetic(spec, params, merges ? srcs : of_floats([&] { return srcs; }))};
+        }
         if constexpr (std::is_same_v<P, core::CastParams>) return {cast(one(), options_.dtype.value_or(params.dtype), path)};
         if constexpr (std::is_same_v<P, core::TransposeParams>) return {transpose(spec, params, one())};
         if constexpr (std::is_same_v<P, core::ExpandDimsParams>) return {expand_dims(spec, params, one())};

@@ -87,6 +87,8 @@ class Lowering {
   /// One step over values of one dtype, broadcast. `padded`: those of lower rank get axes behind the batch; else they are
   /// refused.
   int combined(const std::string& path, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
+  /// The same of any dtypes: from left to right, each pair in its result_type().
+  int met(const core::LayerSpec& spec, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
   int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
   /// Rows over `axes` of the sample, normalized; gamma and beta, where `constants` has them, stand along those axes.
   int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,

@@ -47,6 +47,25 @@ ops::CombineKind kind_of_bools(const core::LayerSpec& spec, ops::CombineKind kin
 
 }  // namespace
 
+int Lowering::met(const core::LayerSpec& spec, ops::CombineKind kind, const std::vector<int>& values, bool padded) {
+  // What is of one dtype up to some place is combined in it.
+  const auto fold = [&](std::vector<int> group) {
+    if (group.size() == 1) return group[0];
+    if (at(group[0]).dtype != DType::boolean) return combined(spec.path, kind, group, padded);
+    const ops::CombineKind of_bools = kind_of_bools(spec, kind);
+    for (int& value : group) value = cast(value, DType::uint8, spec.path);
+    return cast(combined(spec.path, of_bools, group, padded), DType::boolean, spec.path);
+  };
+  std::vector<int> group{values[0]};
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    const DType before = at(group[0]).dtype;
+    const DType dtype = core::result_type(before, at(values[i]).dtype);
+    if (dtype != before) group = {cast(fold(group), dtype, spec.path)};
+    group.push_back(cast(values[i], dtype, spec.path));
+  }
+  return fold(group);
+}
+
 int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
   const bool subtracts = params.kind == core::MergeKind::subtract;
   LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
@@ -60,22 +79,7 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
     same = same && at(values.back()).dtype == at(values.front()).dtype;
   }
   if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);
-  // Keras goes from left to right and promotes at each step: what is of one dtype up to some place is combined in it.
-  const auto fold = [&](std::vector<int> group) {
-    if (group.size() == 1) return group[0];
-    if (at(group[0]).dtype != DType::boolean) return combined(spec.path, average ? ops::CombineKind::add : kind, group);
-    const ops::CombineKind of_bools = kind_of_bools(spec, average ? ops::CombineKind::add : kind);
-    for (int& value : group) value = cast(value, DType::uint8, spec.path);
-    return cast(combined(spec.path, of_bools, group), DType::boolean, spec.path);
-  };
-  std::vector<int> group{values[0]};
-  for (std::size_t i = 1; i < values.size(); ++i) {
-    const DType before = at(group[0]).dtype;
-    const DType dtype = core::result_type(before, at(values[i]).dtype);
-    if (dtype != before) group = {cast(fold(group), dtype, spec.path)};
-    group.push_back(cast(values[i], dtype, spec.path));
-  }
-  const int result = fold(group);
+  const int result = met(spec, average ? ops::CombineKind::add : kind, values);
   if (!average) return result;
   // Divided as XLA divides by a number, which is by its reciprocal.
   const int sum = is_floating(at(result).dtype) ? result : cast(result, DType::float32, spec.path);

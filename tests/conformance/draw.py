@@ -254,7 +254,11 @@ class Draw:
         values = [self.pick(moves)(v) if self.chance(0.6) else v for v in values]
         merges = [m for m in MERGES if not (m is L.Subtract and "bool" in dtypes)]
         pair = self.rng.permutation(len(values))[:2].tolist() if len(values) > 1 else [0, 0]
-        met = self.pick([*merges, L.Concatenate])()([values[k] for k in pair])
+        if self.chance(0.3):
+            operators = [lambda a, b: a + b, lambda a, b: a * b, keras.ops.maximum, keras.ops.minimum, *([] if "bool" in dtypes else [lambda a, b: a - b])]
+            met = self.pick(operators)(*[values[k] for k in pair])
+        else:
+            met = self.pick([*merges, L.Concatenate])()([values[k] for k in pair])
         met = self.pick(moves[:4])(met) if met.shape[1:] == shape else met
         scaled = L.Rescaling(self.pick((0.001, 0.01)), offset=self.pick((0.0, 0.5)), **self.dtype())(met)
         return keras.Model(inputs, [*values[:1], met, L.Dense(3, activation="tanh", **self.dtype())(scaled)])
@@ -310,7 +314,7 @@ class Draw:
         if kind < 0.7:  # two ways that meet
             units = self.pick(UNITS)
             return self.pick(MERGES)()([self.dense(units)(x), self.dense(units)(x)])
-        if kind < 0.72 and None not in shape and len(shape) < 3:
+        if kind < 0.72 and None not in shape and len(shape) < 3 and self.jumps:  # products of 16-bit values cancel to all of their rounding
             units = self.pick(UNITS)
             return L.Dot(axes=-1, normalize=self.chance(0.4))([self.dense(units)(x), self.dense(units)(x)])
         if kind < 0.74 and shape[-1]:

@@ -22,8 +22,14 @@ class CallReader {
     for (const Json& node : nodes) {
       refs_.clear();
       if (node.is_object() && node.contains("args")) {
-        read_arguments(node.at("args"));
-        if (node.contains("kwargs") && node.at("kwargs").is_object()) check_kwargs(node.at("kwargs"));
+        Json kwargs = node.value("kwargs", Json());
+        if (node.at("args").empty() && kwargs.is_object() && kwargs.contains("inputs")) {  // layer(inputs=x)
+          read_arguments(Json::array({kwargs.at("inputs")}));
+          kwargs.erase("inputs");
+        } else {
+          read_arguments(node.at("args"));
+        }
+        if (kwargs.is_object()) check_kwargs(kwargs);
       } else if (node.is_object() || node.is_array()) {
         result_.keras2 = true;
         read_list_node(node);

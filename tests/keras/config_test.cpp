@@ -93,6 +93,15 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{"TrainingFalse", "functional", [](Json& c) { kwargs(c, 2)["training"] = false; }},
         Variant{"MaskNull", "functional", [](Json& c) { kwargs(c, 2)["mask"] = nullptr; }},
         Variant{"MaskOfNulls", "functional", [](Json& c) { kwargs(c, 2)["mask"] = Json::array({nullptr}); }},
+        Variant{"InputsByName", "merge_add",
+                [](Json& c) {
+                  for (Json& l : c["config"]["layers"]) {
+                    if (l["inbound_nodes"].empty()) continue;
+                    Json& node = l["inbound_nodes"][0];
+                    node["kwargs"]["inputs"] = node["args"][0];
+                    node["args"] = Json::array();
+                  }
+                }},
         Variant{"NestedArguments", "merge_add",
                 [](Json& c) {
                   for (Json& l : c["config"]["layers"]) {

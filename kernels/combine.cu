@@ -37,6 +37,8 @@ LAMELLA_DEVICE C combined(CombineKind kind, C a, C b) {
       return core::maximum(a, b);
     case CombineKind::minimum:
       return core::minimum(a, b);
+    case CombineKind::where:
+      return core::where(a, b);
     case CombineKind::divide:
       if constexpr (std::is_floating_point_v<C>) return a / b;
       break;

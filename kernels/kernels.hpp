@@ -180,7 +180,45 @@ struct Gather {
 };
 [[nodiscard]] cudaError_t gather(const Gather& args, cudaStream_t stream);
 
-enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
+/// dst[i] = how many of the ascending boundaries are at most src[i]; all of them for NaN.
+struct Bucket {
+  DType from = DType::float32;  ///< the type of src, or float64
+  const void* src = nullptr;
+  const float* boundaries = nullptr;
+  std::int64_t* dst = nullptr;
+  std::int64_t elements = 0;
+  std::int64_t length = 0;  ///< of boundaries
+};
+[[nodiscard]] cudaError_t bucket(const Bucket& args, cudaStream_t stream);
+
+/// dst[i] = values[k] where keys[k], which ascend, is src[i]; where none is, `otherwise`, plus the floor modulus of src[i] by
+/// `hashes` where that is not 0.
+struct Lookup {
+  const std::int64_t* src = nullptr;
+  const std::int64_t* keys = nullptr;
+  const std::int64_t* values = nullptr;
+  std::int64_t* dst = nullptr;
+  std::int64_t elements = 0;
+  std::int64_t length = 0;  ///< of keys and values
+  std::int64_t otherwise = 0;
+  std::int64_t hashes = 0;
+};
+[[nodiscard]] cudaError_t lookup(const Lookup& args, cudaStream_t stream);
+
+/// dst[o, k] = how many of src[o, length] are k; `binary`: 1 where there is one.
+struct Count {
+  DType dtype = DType::float32;
+  DType index = DType::int32;  ///< the type of src; or int64, float32, float64
+  const void* src = nullptr;
+  void* dst = nullptr;
+  std::int64_t outer = 0;
+  std::int64_t length = 1;
+  std::int64_t depth = 0;
+  bool binary = false;
+};
+[[nodiscard]] cudaError_t count(const Count& args, cudaStream_t stream);
+
+enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power, where };
 inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
 
 /// A source that is walked along dst's axes; stride 0 where it is broadcast.
@@ -189,8 +227,8 @@ struct CombineSource {
   std::int64_t strides[kMaxAxes] = {};
 };
 /// dst = the left fold of the sources in C (average: divided by their number at the end), rounded once. Maximum and minimum pass
-/// NaN on. Also of integers, which keep the low bits of their results, but their average. `workspace`: combine_workspace() bytes,
-/// aligned to 16.
+/// NaN on; where: a where b is not 0, elsewhere 0. Also of integers, which keep the low bits of their results, but their average.
+/// `workspace`: combine_workspace() bytes, aligned to 16.
 struct Combine {
   CombineKind kind = CombineKind::add;
   DType dtype = DType::float32;

@@ -7,6 +7,7 @@
 #include <lamella/device.hpp>
 #include <lamella/dtype.hpp>
 #include <lamella/error.hpp>
+#include <lamella/feature_layers.hpp>
 #include <lamella/initializer.hpp>
 #include <lamella/layer.hpp>
 #include <lamella/layers.hpp>

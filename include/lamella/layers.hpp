@@ -227,7 +227,7 @@ class LAMELLA_API RepeatVector : public Layer {
   explicit RepeatVector(std::int64_t n, const LayerOptions& options = {});
 };
 struct MaskingOptions {
-  double mask_value = 0.0;  ///< 0 runs; others are refused when a model is compiled
+  double mask_value = 0.0;
   std::string name = {};
   bool trainable = true;
   std::string dtype = "float32";

@@ -46,4 +46,10 @@ LAMELLA_HD T minimum(T a, T b) {
   return a < b || a != a ? a : b;
 }
 
+/// a where b is not 0: then even NaN goes.
+template <typename T>
+LAMELLA_HD T where(T a, T b) {
+  return b != T(0) ? a : T(0);
+}
+
 }  // namespace lamella::core

@@ -97,6 +97,7 @@ struct RepeatVectorParams {
 /// Steps whose features are all `value` become 0, and later layers are told to leave them out.
 struct MaskingParams {
   double value = 0.0;
+  bool selects = true;  ///< as from Keras 3.15 on, they become 0 whatever they are; before, they are multiplied by 0
 };
 /// Weights: [gamma], [beta], moving mean, moving variance; each of the extent of `axis`.
 struct BatchNormalizationParams {
@@ -195,6 +196,52 @@ struct ReduceParams {
   std::vector<int> axes;  ///< empty: all, which the batch is one of
   bool keepdims = false;
 };
+/// One number for each channel of (steps, channels): the mean of its steps or the largest.
+struct GlobalPoolingParams {
+  ReduceKind kind = ReduceKind::mean;  ///< or maximum
+  bool channels_first = false;         ///< (channels, steps)
+  bool keepdims = false;
+  bool selects = true;  ///< what a mask leaves out becomes 0, as in MaskingParams
+};
+/// Steps taken away from (steps, channels).
+struct CroppingParams {
+  std::int64_t before = 1;
+  std::int64_t after = 1;
+};
+/// Steps of zeros around (steps, channels).
+struct ZeroPaddingParams {
+  std::int64_t before = 1;
+  std::int64_t after = 1;
+  bool channels_first = false;  ///< (channels, steps)
+};
+/// How numbers 0 .. depth - 1 are given out; any others count for nothing.
+enum class Encoding {
+  integer,    ///< as they are
+  one_hot,    ///< a row of zeros and a one for each
+  multi_hot,  ///< one row for all along the last axis, ones where there is such a number
+  count,      ///< how many there are
+};
+struct CategoryEncodingParams {
+  std::int64_t depth = 1;
+  Encoding encoding = Encoding::multi_hot;
+  bool in_variable_dtype = true;  ///< as in Keras 3; else in the compute dtype
+};
+/// How many boundaries are at most x.
+struct DiscretizationParams {
+  std::shared_ptr<const Tensor> boundaries;  ///< float32, ascending
+  Encoding encoding = Encoding::integer;
+  DType integer = DType::int32;  ///< of Encoding::integer
+};
+/// From integers to their places in a vocabulary, or back.
+struct IntegerLookupParams {
+  std::shared_ptr<const Tensor> keys;    ///< int64, ascending
+  std::shared_ptr<const Tensor> values;  ///< int64, as many
+  std::int64_t otherwise = 0;            ///< of what is no key; `hashes` and this as in ops::LookupDesc
+  std::int64_t hashes = 0;
+  std::int64_t depth = 0;        ///< of the encodings
+  DType encoded = DType::int64;  ///< their dtype: float32 in Keras 2
+  Encoding encoding = Encoding::integer;
+};
 /// One part of x[a:b:c, i, newaxis, ...].
 struct SliceItem {
   enum class Kind { range, index, new_axis, ellipsis };
@@ -216,7 +263,8 @@ using LayerParams =
                  ConcatenateParams, NestedParams, EinsumDenseParams, PermuteParams, RepeatVectorParams, MaskingParams,
                  RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
                  ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
-                 SliceParams, EmbeddingParams>;
+                 SliceParams, EmbeddingParams, GlobalPoolingParams, CroppingParams, ZeroPaddingParams, CategoryEncodingParams,
+                 DiscretizationParams, IntegerLookupParams>;
 
 /// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
 /// other classes.

@@ -25,6 +25,8 @@ void visit_combination(ops::CombineKind kind, const F& f) {
       return f([](C a, C b) { return core::maximum(a, b); });
     case ops::CombineKind::minimum:
       return f([](C a, C b) { return core::minimum(a, b); });
+    case ops::CombineKind::where:
+      return f([](C a, C b) { return core::where(a, b); });
     case ops::CombineKind::divide:
       if constexpr (std::is_floating_point_v<C>) return f([](C a, C b) { return a / b; });
       break;

@@ -15,7 +15,7 @@ static_assert(kernels::kMaxAxes >= Shape::kMaxRank);
 
 /// The kinds of the kernels are those of the operations, in the same order.
 kernels::CombineKind kind_of(ops::CombineKind kind) { return static_cast<kernels::CombineKind>(kind); }
-static_assert(static_cast<int>(kernels::CombineKind::power) == static_cast<int>(ops::CombineKind::power));
+static_assert(static_cast<int>(kernels::CombineKind::where) == static_cast<int>(ops::CombineKind::where));
 kernels::ReduceKind kind_of(ops::ReduceKind kind) { return static_cast<kernels::ReduceKind>(kind); }
 static_assert(static_cast<int>(kernels::ReduceKind::minimum) == static_cast<int>(ops::ReduceKind::minimum));
 
@@ -141,6 +141,39 @@ PlanPtr plan(const ops::GatherDesc& d, const ConstantsPtr& constants, const ops:
   return make_plan([d, table, device = context.device_index](CudaStream& stream, const ops::Args& args) {
     const kernels::Gather rows{d.dtype, d.index, args.srcs[0], table.get(), args.dst, d.indices, d.rows, d.width};
     check(kernels::gather(rows, handle_of(stream)), device, "gather kernel");
+  });
+}
+
+PlanPtr plan(const ops::BucketDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const auto boundaries = constant_on_device(constants, 0, DType::float32, DType::float32, context);
+  return make_plan([d, boundaries, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Bucket bucket{
+        d.from,     args.srcs[0], static_cast<const float*>(boundaries.get()), static_cast<std::int64_t*>(args.dst),
+        d.elements, d.length};
+    check(kernels::bucket(bucket, handle_of(stream)), device, "bucket kernel");
+  });
+}
+
+PlanPtr plan(const ops::LookupDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
+  const auto keys = constant_on_device(constants, 0, DType::int64, DType::int64, context);
+  const auto values = constant_on_device(constants, 1, DType::int64, DType::int64, context);
+  return make_plan([d, keys, values, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Lookup lookup{static_cast<const std::int64_t*>(args.srcs[0]),
+                                 static_cast<const std::int64_t*>(keys.get()),
+                                 static_cast<const std::int64_t*>(values.get()),
+                                 static_cast<std::int64_t*>(args.dst),
+                                 d.elements,
+                                 d.length,
+                                 d.otherwise,
+                                 d.hashes};
+    check(kernels::lookup(lookup, handle_of(stream)), device, "lookup kernel");
+  });
+}
+
+PlanPtr plan(const ops::CountDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Count count{d.dtype, d.index, args.srcs[0], args.dst, d.outer, d.length, d.depth, d.binary};
+    check(kernels::count(count, handle_of(stream)), device, "count kernel");
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 
 #include "keras/tree.hpp"
@@ -89,6 +90,17 @@ class NestedLists {
 
 void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message) {
   throw LoadError(code, core::concat(core::escaped(reading.file, 4096), ": layer '", core::escaped(layer), "': ", message));
+}
+
+bool older_than(const Reading& reading, int major, int minor) {
+  const std::string& text = reading.keras_version;
+  int found_major = 0;
+  int found_minor = 0;
+  const char* const end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, found_major);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return false;
+  if (std::from_chars(first.ptr + 1, end, found_minor).ec != std::errc()) return false;
+  return found_major < major || (found_major == major && found_minor < minor);
 }
 
 Fields::Fields(const Json& config, const Reading& reading, std::string layer)

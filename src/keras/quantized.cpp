@@ -13,18 +13,6 @@ using core::QuantizationMode;
 
 constexpr std::int64_t kLargestGroup = 2147483647;
 
-/// The Keras that wrote the file is at least that old; a file without a version is new.
-bool before(const Reading& reading, int major, int minor) {
-  const std::string& text = reading.keras_version;
-  int found_major = 0;
-  int found_minor = 0;
-  const char* const end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, found_major);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return false;
-  if (std::from_chars(first.ptr + 1, end, found_minor).ec != std::errc()) return false;
-  return found_major < major || (found_major == major && found_minor < minor);
-}
-
 std::vector<std::string> parts_of(const std::string& mode) {
   std::vector<std::string> parts(1);
   for (const char c : mode) {
@@ -55,7 +43,7 @@ Quantization mode_of(const std::string& mode, const Fields& fields, const Readin
   const auto number = [&](std::size_t i) { return number_in(mode, parts[i], fields); };
   if (mode == "int8") return {.mode = QuantizationMode::int8, .bits = 8};
   if (mode == "float8") return {.mode = QuantizationMode::float8};
-  if (mode == "int4") return {.mode = QuantizationMode::int4, .bits = 4, .packed_axis = before(reading, 3, 14) ? 0 : 1};
+  if (mode == "int4") return {.mode = QuantizationMode::int4, .bits = 4, .packed_axis = older_than(reading, 3, 14) ? 0 : 1};
   if (mode == "int4/None") return {.mode = QuantizationMode::int4, .bits = 4};
   if (parts[0] == "int4" && parts.size() == 2) return {.mode = QuantizationMode::int4, .bits = 4, .group_size = number(1)};
   if ((parts[0] == "gptq" || parts[0] == "awq") && parts.size() == 3) {

@@ -94,6 +94,8 @@ class Fields {
   std::string layer_;
 };
 
+/// The Keras that wrote the file is older than that; a file without a version is new.
+[[nodiscard]] bool older_than(const Reading& reading, int major, int minor);
 [[noreturn]] void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message);
 
 /// An entry of a Functional's `layers` that is an operation of keras.ops, keras.activations or TensorFlow between layers.

@@ -100,6 +100,9 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
                  [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::GatherDesc& d) { d.indices = times(d.indices, batch); },
+                 [&](ops::BucketDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::LookupDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::CountDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizedDenseDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizeDequantizeDesc& d) { d.elements = times(d.elements, batch); },
@@ -140,6 +143,9 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                                  (Amount(d.left) * d.length + Amount(d.right) * d.length + Amount(d.left) * d.right);
                         },
                         [](const ops::GatherDesc& d) { return (width(d.index) + width(d.dtype) * 2 * d.width) * d.indices; },
+                        [](const ops::BucketDesc& d) { return (width(d.from) + width(DType::int64)) * d.elements; },
+                        [](const ops::LookupDesc& d) { return width(DType::int64) * 2 * d.elements; },
+                        [](const ops::CountDesc& d) { return (width(d.index) * d.length + width(d.dtype) * d.depth) * d.outer; },
                         [](const ops::QuantizedDenseDesc& d) {
                           const Amount rows = Amount(d.batch) * d.inputs + Amount(d.batch) * d.units;
                           const Amount numbers = Amount(d.units) * ((d.groups > 0 ? 2 * d.groups : 1) + (d.has_bias ? 1 : 0));
@@ -170,6 +176,9 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::TransposeDesc&) { return Amount(0); },
                  [](const ops::CastDesc&) { return Amount(0); },
                  [](const ops::GatherDesc&) { return Amount(0); },
+                 [](const ops::BucketDesc&) { return Amount(0); },
+                 [](const ops::LookupDesc&) { return Amount(0); },
+                 [](const ops::CountDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
                  [](const ops::QuantizedDenseDesc& d) { return Amount(d.batch) * d.units * (Amount(2) * d.inputs + 2); },
                  [](const ops::QuantizeDequantizeDesc& d) { return Amount(4) * d.elements; },
@@ -190,12 +199,15 @@ std::string op_name(const ops::Desc& desc) {
                         },
                         [](const ops::InnerProductsDesc&) { return std::string("inner_products"); },
                         [](const ops::GatherDesc&) { return std::string("gather"); },
+                        [](const ops::BucketDesc&) { return std::string("bucket"); },
+                        [](const ops::LookupDesc&) { return std::string("lookup"); },
+                        [](const ops::CountDesc& d) { return std::string(d.binary ? "one-hot" : "count"); },
                         [](const ops::AffineDesc&) { return std::string("affine"); },
                         [](const ops::PReluDesc&) { return std::string("prelu"); },
                         [](const ops::CombineDesc& d) {
                           if (d.srcs.size() == 1) return std::string("broadcast");
-                          constexpr const char* kNames[] = {"add",     "subtract", "multiply", "average",
-                                                            "maximum", "minimum",  "divide",   "power"};
+                          constexpr const char* kNames[] = {"add",     "subtract", "multiply", "average", "maximum",
+                                                            "minimum", "divide",   "power",    "where"};
                           return std::string(kNames[static_cast<int>(d.kind)]);
                         },
                         [](const ops::ReduceDesc& d) {

@@ -57,12 +57,16 @@ struct Sizes {
     LAMELLA_ASSERT(table, "a table of ", d.rows, " x ", d.width);
     return {*table};
   }
+  std::vector<std::int64_t> operator()(const BucketDesc& d) const { return {d.length}; }
+  std::vector<std::int64_t> operator()(const LookupDesc& d) const { return {d.length, d.length}; }
+  std::vector<std::int64_t> operator()(const CountDesc&) const { return {}; }
 };
 
 bool is_right(const Desc& desc, std::size_t i, DType dtype) {
   const auto* dense = std::get_if<QuantizedDenseDesc>(&desc);
   if (dense != nullptr && i == QuantizedConstants::weights) return dtype == DType::int8;
   if (dense != nullptr && dense->groups > 0 && i == QuantizedConstants::group) return dtype == DType::int32;
+  if (std::holds_alternative<LookupDesc>(desc)) return dtype == DType::int64;
   return is_floating(dtype);
 }
 

@@ -106,7 +106,17 @@ struct PReluDesc {
   Shape alpha;
   DType dtype = DType::float32;
 };
-enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power };
+enum class CombineKind {
+  add,
+  subtract,
+  multiply,
+  average,
+  maximum,
+  minimum,
+  divide,
+  power,
+  where,  ///< a where b is not 0, elsewhere 0
+};
 [[nodiscard]] constexpr bool of_integers(CombineKind kind) noexcept {
   return kind != CombineKind::average && kind != CombineKind::divide && kind != CombineKind::power;
 }
@@ -157,6 +167,31 @@ struct GatherDesc {
   DType index = DType::int32;
   DType dtype = DType::float32;
 };
+/// dst[i] = how many of the boundaries, which ascend, are at most src[i]; all of them for NaN. Constant: boundaries (length,), in
+/// float32. `from`, the type of src, is float32 or float64; dst is int64.
+struct BucketDesc {
+  std::int64_t elements = 0;
+  std::int64_t length = 0;
+  DType from = DType::float32;
+};
+/// dst[i] = values[k] where keys[k], which ascend, is src[i]; where none is, `otherwise`, plus the floor modulus of src[i] by
+/// `hashes` where that is not 0. All are int64. Constants: keys, values, (length,) each.
+struct LookupDesc {
+  std::int64_t elements = 0;
+  std::int64_t length = 0;
+  std::int64_t otherwise = 0;
+  std::int64_t hashes = 0;
+};
+/// dst[o, k] = how many of src[o, length] are the number k, of 0 .. depth - 1; `binary`: 1 where there is one. `index`, the type
+/// of src, is int32, int64, float32 or float64.
+struct CountDesc {
+  std::int64_t outer = 0;
+  std::int64_t length = 1;
+  std::int64_t depth = 0;
+  bool binary = false;
+  DType index = DType::int32;
+  DType dtype = DType::float32;
+};
 /// dst[o, :] = the rows src_k[o, extents[k]] side by side. Any dtype.
 struct ConcatDesc {
   std::int64_t outer = 0;
@@ -178,6 +213,6 @@ struct CastDesc {
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
                           ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc,
-                          QuantizeDequantizeDesc, GatherDesc>;
+                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc>;
 
 }  // namespace lamella::ops

@@ -94,6 +94,17 @@ def layer_cases():
         bias_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25), bias_regularizer=keras.regularizers.L2(0.25),
         activity_regularizer=keras.regularizers.L2(0.25), kernel_constraint=keras.constraints.NonNeg(),
         bias_constraint=keras.constraints.NonNeg())
+    for kind in (L.GlobalAveragePooling1D, L.GlobalMaxPooling1D):
+        yield keras.src.utils.naming.to_snake_case(kind.__name__), kind()
+        yield keras.src.utils.naming.to_snake_case(kind.__name__) + "_all", kind(data_format="channels_first", keepdims=True)
+    yield "cropping1d", L.Cropping1D()
+    yield "cropping1d_sides", L.Cropping1D((0, 2))
+    yield "zero_padding1d", L.ZeroPadding1D()
+    yield "zero_padding1d_sides", L.ZeroPadding1D((0, 2), data_format="channels_first")
+    yield "category_encoding", L.CategoryEncoding(7)
+    yield "category_encoding_count", L.CategoryEncoding(7, output_mode="count")
+    yield "discretization", L.Discretization([-1.0, 0.5])
+    yield "discretization_one_hot", L.Discretization([-1.0, 0.5], output_mode="one_hot")
     yield "embedding", L.Embedding(7, 3)
     yield "embedding_all", L.Embedding(7, 3, embeddings_initializer="ones", embeddings_regularizer=keras.regularizers.L2(0.25),
                                        embeddings_constraint=keras.constraints.NonNeg(), mask_zero=True)

@@ -43,6 +43,8 @@ class Draw:
                 return self.integers()
             if kind < 0.2 and self.quantization is None:
                 return self.lookup()
+            if kind < 0.28 and self.quantization is None:
+                return self.categories()
             return self.pick((self.sequential, self.functional, self.functional))()
         finally:
             keras.config.set_dtype_policy("float32")
@@ -209,7 +211,18 @@ class Draw:
             return self.norm(shape)
         if kind < 0.9:
             return self.identity(shape)
+        if len(shape) == 2 and None not in shape and self.chance(0.5):
+            return self.steps(shape)
         return self.reshape(shape)
+
+    def steps(self, shape):
+        order = self.pick(("channels_first", "channels_last"))
+        kinds = [lambda: L.GlobalAveragePooling1D(order, keepdims=self.chance(0.5), **self.dtype()), lambda: L.GlobalMaxPooling1D(order, keepdims=self.chance(0.5)),
+                 lambda: L.ZeroPadding1D((int(self.rng.integers(0, 3)), int(self.rng.integers(0, 3))), data_format=order)]
+        if shape[0] > 1:
+            before = int(self.rng.integers(0, shape[0]))
+            kinds.append(lambda: L.Cropping1D((before, int(self.rng.integers(0, shape[0] - before)))))
+        return self.pick(kinds)()
 
     # --- models ------------------------------------------------------------------------------------------------------------------------
 
@@ -278,6 +291,20 @@ class Draw:
         body = self.pick(MERGES)()([self.dense(4)(z), self.dense(4)(a)])
         given = {"z": x, "a": self.dense(shape[-1])(x)}
         return keras.Model([z, a] if self.chance(0.5) else {"z": z, "a": a}, body)(given)
+
+    def categories(self):
+        """Categories, bins and masked steps on their way into a Dense."""
+        ids, words = L.Input((self.pick((1, 3)),), dtype=self.pick(("uint8", "int32", "int64")), name="in_ids"), L.Input((6,), dtype="int32", name="in_words")
+        floats, more = L.Input((4,), name="in_floats"), L.Input((2,), dtype="uint8", name="in_more")
+        edges = sorted(float(v) for v in self.rng.normal(0, 1, self.pick((1, 3, 20))))
+        mode = lambda: self.pick(("multi_hot", "count"))
+        known = L.Concatenate()([L.ReLU(max_value=9)(words), L.ReLU(max_value=9)(more)])  # 0 .. 9, hardly ever 0 alone
+        steps = L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype())(known)
+        steps = L.Dropout(0.2)(steps) if self.chance(0.5) else steps
+        parts = [L.CategoryEncoding(self.pick((1, 7, 100)), output_mode=mode())(ids), L.Discretization(edges, output_mode=mode())(floats),
+                 L.GlobalAveragePooling1D()(steps), floats]
+        joined = L.Concatenate()([L.Dense(3, **self.dtype())(part) for part in parts])
+        return keras.Model([ids, words, floats, more], [L.Dense(2, activation="tanh")(joined), L.Discretization(edges)(floats)])
 
     def nested(self, shape):
         if self.chance(0.5):

@@ -168,40 +168,12 @@ TEST(CombineTest, FoldsFromTheLeftAndBroadcasts) {
   }
 }
 
-TEST(GatherTest, TakesRowsOfATableAndNeverReadsOutsideIt) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  const std::vector<double> numbers{0, 2, -1, -3, 3, -4, 1.9, -0.9, 1e20, -kInf, std::nan("")};
-  const std::vector<double> rows{0, 2, 2, 0, -1, -1, 1, 0, -1, -1, 0};  // -1: there is none
-  const auto table = rounded(random_values(3 * 5, 1), DType::float32);
-  for (const DType dtype : kFloating) {
-    const auto held = rounded(table, dtype);
-    for (const DType index : {DType::float32, DType::float64}) {
-      const ops::GatherDesc d{static_cast<std::int64_t>(numbers.size()), 3, 5, index, dtype};
-      const auto y = run(d, constants_of({table}), sources({numbers}, index), dtype, numbers.size() * 5);
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        const double row = rows[i / 5];
-        if (row < 0) {
-          EXPECT_TRUE(std::isnan(y[i])) << i;
-        } else {
-          EXPECT_EQ(y[i], held[static_cast<std::size_t>(row) * 5 + i % 5]) << i;
-        }
-      }
-    }
-  }
-}
-
-TEST(GatherTest, TakesIntegersOfBothWidths) {
-  const auto take = [](const auto& numbers, DType index) {
-    Bytes src(sizeof(numbers));
-    std::memcpy(src.data(), numbers, sizeof(numbers));
-    return run(ops::GatherDesc{4, 3, 1, index, DType::float32}, constants_of({{10, 20, 30}}), {src}, DType::float32, 4);
-  };
-  const std::int32_t narrow[] = {2, -2, 0, 2147483647};
-  const std::int64_t wide[] = {2, -2, 0, std::numeric_limits<std::int64_t>::min()};
-  for (const auto& y : {take(narrow, DType::int32), take(wide, DType::int64)}) {
-    EXPECT_THAT(std::vector<double>(y.begin(), y.begin() + 3), testing::ElementsAre(30, 20, 10));
-    EXPECT_TRUE(std::isnan(y[3]));
-  }
+TEST(CombineTest, TakesOneSourceWhereTheOtherIsNotZero) {
+  const auto y =
+      combined(ops::CombineKind::where, {2, 3}, {{2, 3}, {2, 1}}, {{1, std::nan(""), 3, 4, std::nan(""), -1}, {0, -0.5}});
+  EXPECT_THAT(std::vector<double>(y.begin(), y.begin() + 4), testing::ElementsAre(0, 0, 0, 4));
+  EXPECT_TRUE(std::isnan(y[4]));
+  EXPECT_EQ(y[5], -1);
 }
 
 TEST(CombineTest, RepeatsOneSource) {
@@ -362,8 +334,11 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
        {DType::int8, f, f, DType::int32}},
       {ops::QuantizeDequantizeDesc{7, 1, f}, {}},
       {ops::GatherDesc{2, 3, 5, DType::int32, f}, {15}},
+      {ops::BucketDesc{2, 3, f}, {3}},
+      {ops::LookupDesc{2, 3, 0, 0}, {3, 3}, {DType::int64, DType::int64}},
+      {ops::CountDesc{2, 3, 5, false, DType::int32, f}, {}},
   };
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 16) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 19) << "a new kind of operation wants its rows here";
   for (const Takes& takes : all) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

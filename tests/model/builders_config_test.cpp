@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <lamella/feature_layers.hpp>
 #include <lamella/models.hpp>
 #include <lamella/product_layers.hpp>
 #include <nlohmann/json.hpp>
@@ -157,6 +158,31 @@ Cases layers() {
       {"group_normalization_all", group_normalization_all},
       {"einsum_dense", [] { return EinsumDense("ab,bc->ac", 5); }},
       {"einsum_dense_all", einsum_dense_all},
+      {"global_average_pooling1d", [] { return GlobalAveragePooling1D(); }},
+      {"global_average_pooling1d_all",
+       [] { return GlobalAveragePooling1D({.data_format = "channels_first", .keepdims = true}); }},
+      {"global_max_pooling1d", [] { return GlobalMaxPooling1D(); }},
+      {"global_max_pooling1d_all", [] { return GlobalMaxPooling1D({.data_format = "channels_first", .keepdims = true}); }},
+      {"cropping1d", [] { return Cropping1D(); }},
+      {"cropping1d_sides",
+       [] {
+         return Cropping1D({0, 2});
+       }},
+      {"zero_padding1d", [] { return ZeroPadding1D(); }},
+      {"zero_padding1d_sides",
+       [] {
+         return ZeroPadding1D({0, 2}, {.data_format = "channels_first"});
+       }},
+      {"category_encoding", [] { return CategoryEncoding(7); }},
+      {"category_encoding_count", [] { return CategoryEncoding(7, {.output_mode = "count"}); }},
+      {"discretization",
+       [] {
+         return Discretization({-1.0, 0.5});
+       }},
+      {"discretization_one_hot",
+       [] {
+         return Discretization({-1.0, 0.5}, {.output_mode = "one_hot"});
+       }},
       {"embedding", [] { return Embedding(7, 3); }},
       {"embedding_all",
        [] {

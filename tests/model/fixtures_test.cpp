@@ -34,6 +34,7 @@ std::vector<Fixture> fixtures() {
                             "keras3-early",
                             "keras2",
                             "keras2-more",
+                            "keras2-lookups",
                             "keras212",
                             "calls/keras3",
                             "calls/keras3-early",

@@ -54,6 +54,13 @@ struct ParsedActivation {
 [[nodiscard]] ParsedLayer parse_group_normalization(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_dot(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_time_distributed(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_global_average_pooling(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_global_max_pooling(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_cropping(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_zero_padding(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_category_encoding(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_discretization(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_integer_lookup(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_embedding(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_input(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_merge(core::MergeKind kind, const Fields& f);

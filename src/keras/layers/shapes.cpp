@@ -6,16 +6,40 @@
 
 namespace lamella::keras {
 
-ParsedLayer parse_identity(const Fields&, const std::string&, Reading&) { return {core::IdentityParams{}, {}, {}, {}}; }
+namespace {
 
-ParsedLayer parse_flatten(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"data_format"});
+/// What a mask leaves out is chosen away from Keras 3.15 on, and multiplied by 0 before.
+bool selects(const Reading& reading) { return !reading.keras2 && !older_than(reading, 3, 15); }
+
+bool channels_first(const Fields& f) {
   const std::string format = f.string("data_format", "channels_last");
   if (format != "channels_last" && format != "channels_first") {
     f.fail_field(ErrorCode::value, "data_format",
                  core::concat("got '", core::escaped(format), "', allowed channels_last, channels_first"));
   }
-  return {core::FlattenParams{format == "channels_first"}, {}, {}, {}};
+  return format == "channels_first";
+}
+
+/// One number for both sides, or one each.
+std::pair<std::int64_t, std::int64_t> both_sides(const Fields& f, const char* key) {
+  const std::vector<int> sides = f.axes(key, {1, 1});
+  if (sides.empty() || sides.size() > 2 || sides.front() < 0 || sides.back() < 0)
+    f.fail_field(ErrorCode::value, key, "is not a number of steps, or two of them, from 0 on");
+  return {sides.front(), sides.back()};
+}
+
+ParsedLayer global_pooling(core::ReduceKind kind, const Fields& f, const Reading& reading) {
+  f.expect_only({"data_format", "keepdims"});
+  return {core::GlobalPoolingParams{kind, channels_first(f), f.boolean("keepdims", false), selects(reading)}, {}, {}, {}};
+}
+
+}  // namespace
+
+ParsedLayer parse_identity(const Fields&, const std::string&, Reading&) { return {core::IdentityParams{}, {}, {}, {}}; }
+
+ParsedLayer parse_flatten(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"data_format"});
+  return {core::FlattenParams{channels_first(f)}, {}, {}, {}};
 }
 
 ParsedLayer parse_reshape(const Fields& f, const std::string&, Reading&) {
@@ -48,9 +72,29 @@ ParsedLayer parse_repeat_vector(const Fields& f, const std::string&, Reading&) {
   return {core::RepeatVectorParams{f.integer("n", 0, 2147483647)}, {}, {}, {}};
 }
 
-ParsedLayer parse_masking(const Fields& f, const std::string&, Reading&) {
+ParsedLayer parse_masking(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"mask_value"});
-  return {core::MaskingParams{f.number("mask_value", 0.0)}, {}, {}, {}};
+  return {core::MaskingParams{f.number("mask_value", 0.0), selects(reading)}, {}, {}, {}};
+}
+
+ParsedLayer parse_global_average_pooling(const Fields& f, const std::string&, Reading& reading) {
+  return global_pooling(core::ReduceKind::mean, f, reading);
+}
+
+ParsedLayer parse_global_max_pooling(const Fields& f, const std::string&, Reading& reading) {
+  return global_pooling(core::ReduceKind::maximum, f, reading);
+}
+
+ParsedLayer parse_cropping(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"cropping"});
+  const auto [before, after] = both_sides(f, "cropping");
+  return {core::CroppingParams{before, after}, {}, {}, {}};
+}
+
+ParsedLayer parse_zero_padding(const Fields& f, const std::string&, Reading&) {
+  f.expect_only({"padding", "data_format"});
+  const auto [before, after] = both_sides(f, "padding");
+  return {core::ZeroPaddingParams{before, after, channels_first(f)}, {}, {}, {}};
 }
 
 ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {

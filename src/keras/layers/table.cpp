@@ -43,6 +43,10 @@ const std::map<std::string, LayerParser, std::less<>>& classes() {
       {"Permute", parse_permute},
       {"RepeatVector", parse_repeat_vector},
       {"Masking", parse_masking},
+      {"GlobalAveragePooling1D", parse_global_average_pooling},
+      {"GlobalMaxPooling1D", parse_global_max_pooling},
+      {"Cropping1D", parse_cropping},
+      {"ZeroPadding1D", parse_zero_padding},
       {"BatchNormalization", parse_batch_normalization},
       {"BatchNormalizationV1", parse_batch_normalization},    // TensorFlow 1.13 to 1.15
       {"BatchNormalizationV2", parse_batch_normalization},    // the same
@@ -63,6 +67,9 @@ const std::map<std::string, LayerParser, std::less<>>& classes() {
       {"Dot", parse_dot},
       {"EinsumDense", parse_einsum_dense},
       {"Embedding", parse_embedding},
+      {"CategoryEncoding", parse_category_encoding},
+      {"Discretization", parse_discretization},
+      {"IntegerLookup", parse_integer_lookup},
       {"TimeDistributed", parse_time_distributed},
   };
   return table;
@@ -75,6 +82,20 @@ bool keras_module(std::string_view module) {
   return false;
 }
 
+/// What to do instead of a layer that is not supported, after "is not supported"; empty when there is nothing to say.
+std::string_view instead_of(std::string_view class_name) {
+  constexpr std::string_view kStrings =
+      ", for it takes strings; let Keras make integers of them outside of the model, and save the model that takes those";
+  static const auto& table = *new std::map<std::string, std::string_view, std::less<>>{
+      {"StringLookup", kStrings},
+      {"TextVectorization", kStrings},
+      {"Hashing", "; let Keras hash outside of the model, and save the model that takes the numbers of the bins"},
+      {"HashedCrossing", "; let Keras hash outside of the model, and save the model that takes the numbers of the bins"},
+  };
+  const auto row = table.find(class_name);
+  return row == table.end() ? std::string_view() : row->second;
+}
+
 void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
   for (const char* name : {"mean", "variance"}) spec.weights.push_back({name, std::make_shared<const Tensor>(f.array(name))});
 }
@@ -83,8 +104,10 @@ void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
 
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
   if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
-    fail_layer(reading, ErrorCode::unsafe, layer,
-               core::concat("class ", class_name, " carries code; lamella never runs code from a file"));
+    fail_layer(
+        reading, ErrorCode::unsafe, layer,
+        core::concat("class ", class_name, " carries code; lamella never runs code from a file",
+                     class_name == "Lambda" ? ": write it as layers and operations, such as x * 2.0 or keras.ops.tanh(x)" : ""));
   }
   const auto text = [&](const char* key) {
     return object.contains(key) && object.at(key).is_string() ? object.at(key).get<std::string>() : std::string();
@@ -121,7 +144,8 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   }
   const auto row = classes().find(class_name);
   if (row == classes().end()) {
-    fail_layer(reading, ErrorCode::unsupported, path, core::concat("class ", core::escaped(class_name), " is not supported"));
+    fail_layer(reading, ErrorCode::unsupported, path,
+               core::concat("class ", core::escaped(class_name), " is not supported", instead_of(class_name)));
   }
   if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
   const Json& config = object.at("config");

@@ -39,9 +39,23 @@ namespace {
 enum class MaskUse {
   keeps,
   drops,
-  passes,  ///< to the layers inside
-  reads,   ///< computes something else with a mask than without
+  passes,   ///< to the layers inside
+  reads,    ///< computes something else with a mask than without, which lamella does not
+  applies,  ///< the same, and lamella does; the mask ends here
 };
+
+/// Layers that hand the mask of their one input on as it is, in every version of Keras.
+bool hands_on(const core::LayerSpec& spec) {
+  return std::visit(
+      [&](const auto& params) {
+        using P = std::decay_t<decltype(params)>;
+        if constexpr (std::is_same_v<P, core::IdentityParams>) return spec.class_name != "Identity";
+        return std::is_same_v<P, core::DenseParams> || std::is_same_v<P, core::ActivationParams> ||
+               std::is_same_v<P, core::PReluParams> || std::is_same_v<P, core::BatchNormalizationParams> ||
+               std::is_same_v<P, core::LayerNormalizationParams> || std::is_same_v<P, core::UnitNormalizationParams>;
+      },
+      spec.params);
+}
 
 MaskUse mask_use(const core::LayerSpec& spec) {
   return std::visit(
@@ -50,12 +64,15 @@ MaskUse mask_use(const core::LayerSpec& spec) {
         constexpr bool passes = std::is_same_v<P, core::NestedParams> || std::is_same_v<P, core::TimeDistributedParams>;
         constexpr bool drops = std::is_same_v<P, core::FlattenParams> || std::is_same_v<P, core::ReshapeParams> ||
                                std::is_same_v<P, core::RepeatVectorParams> || std::is_same_v<P, core::EinsumDenseParams> ||
-                               std::is_same_v<P, core::DotParams> || std::is_same_v<P, core::RmsNormalizationParams>;
+                               std::is_same_v<P, core::DotParams> || std::is_same_v<P, core::RmsNormalizationParams> ||
+                               std::is_same_v<P, core::CroppingParams> || std::is_same_v<P, core::ZeroPaddingParams>;
         if constexpr (std::is_same_v<P, core::GroupNormalizationParams>) return MaskUse::reads;
         if constexpr (std::is_same_v<P, core::MergeParams>) {
           const bool chooses = params.kind == core::MergeKind::maximum || params.kind == core::MergeKind::minimum;
           return chooses ? MaskUse::reads : MaskUse::keeps;
         }
+        if constexpr (std::is_same_v<P, core::GlobalPoolingParams>)
+          return params.kind == core::ReduceKind::mean ? MaskUse::applies : MaskUse::drops;
         if constexpr (std::is_same_v<P, core::EmbeddingParams>) return params.mask_zero ? MaskUse::keeps : MaskUse::drops;
         if constexpr (passes) return MaskUse::passes;
         return drops ? MaskUse::drops : MaskUse::keeps;
@@ -65,22 +82,47 @@ MaskUse mask_use(const core::LayerSpec& spec) {
 
 }  // namespace
 
+std::optional<Lowering::Mask> Lowering::own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs) {
+  if (srcs.size() != 1) return std::nullopt;
+  const auto* embedding = std::get_if<core::EmbeddingParams>(&spec.params);
+  if (embedding != nullptr && embedding->mask_zero) return Mask{spec.path, srcs[0]};
+  const auto* masking = std::get_if<core::MaskingParams>(&spec.params);
+  if (masking == nullptr) return std::nullopt;
+  return Mask{spec.path, autocast(srcs[0], spec), true, masking->value};
+}
+
+int Lowering::mask_value(const Mask& mask, DType dtype, const std::string& path) {
+  const int number = cast(cast(differences(path, mask.value, mask.of), DType::boolean, path), dtype, path);
+  const Shape sample = at(number).sample;
+  if (!mask.any) {
+    std::vector<std::int64_t> extents(sample.begin(), sample.end());
+    extents.push_back(1);
+    return reshaped(number, Shape(extents));
+  }
+  core::LayerSpec reduction;
+  reduction.path = path;
+  return reduce(reduction, {core::ReduceKind::maximum, {sample.rank()}, true}, number);
+}
+
 std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
   const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
-  const auto* embedding = std::get_if<core::EmbeddingParams>(&spec.params);
-  const bool masks = std::holds_alternative<core::MaskingParams>(spec.params) || (embedding != nullptr && embedding->mask_zero);
-  if (from == srcs.end() && !masks) return lowered(spec, srcs);
-  const std::string mask = masks ? spec.path : masked_.at(*from);
+  const std::optional<Mask> own = own_mask(spec, srcs);
+  if (from == srcs.end() && !own) return lowered(spec, srcs);
+  Mask mask = own ? *own : masked_.at(*from);
   const MaskUse use = spec.class_name == "Softmax" ? MaskUse::reads : mask_use(spec);
-  LAMELLA_EXPECTS(use != MaskUse::reads, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                  "): the mask that '", core::escaped(mask), "' makes reaches it and changes what Keras computes here");
+  const bool applied = use != MaskUse::applies || mask.of >= 0;
+  LAMELLA_EXPECTS(use != MaskUse::reads && applied, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
+                  "): the mask that '", core::escaped(mask.layer), "' makes reaches it and changes what Keras computes here");
   std::vector<int> results = lowered(spec, srcs);
   if (use == MaskUse::passes && !std::holds_alternative<core::TimeDistributedParams>(spec.params)) return results;
-  const bool stays = use != MaskUse::drops;
+  const bool stays = use != MaskUse::drops && use != MaskUse::applies;
+  if (!own && !hands_on(spec)) mask.of = -1;
   for (int& result : results) {
-    if (masked_.contains(result) == stays) continue;
-    if (std::find(srcs.begin(), srcs.end(), result) != srcs.end()) result = alias(result);
-    if (stays) masked_[result] = mask;
+    // What a layer that loses masks returns unchanged carries its mask on, in some versions of Keras.
+    const bool unchanged = std::find(srcs.begin(), srcs.end(), result) != srcs.end();
+    if (!stays && !unchanged) continue;
+    if (unchanged) result = alias(result);
+    masked_[result] = mask;
   }
   return results;
 }
@@ -147,6 +189,12 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
           return {cast(group_normalization(spec, params, of_floats(one)), compute(spec), path)};
         if constexpr (std::is_same_v<P, core::EmbeddingParams>) return {embedding(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::GlobalPoolingParams>) return {global_pooling(spec, params, of_floats(one))};
+        if constexpr (std::is_same_v<P, core::CroppingParams>) return {cropping(spec, params, as_called())};
+        if constexpr (std::is_same_v<P, core::ZeroPaddingParams>) return {zero_padding(spec, params, of_floats(in_compute))};
+        if constexpr (std::is_same_v<P, core::CategoryEncodingParams>) return {category_encoding(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::DiscretizationParams>) return {discretization(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::IntegerLookupParams>) return {integer_lookup(spec, params, one())};
         if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, of_floats([&] { return srcs; }))};
         if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, as_called())};
       },

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +73,8 @@ class Lowering {
   int normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src);
   int permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src);
   int repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src);
+  /// Not 0 where src is not `value`.
+  int differences(const std::string& path, double value, int src);
   int masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src);
   int rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src);
   int group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src);
@@ -81,6 +84,14 @@ class Lowering {
   /// The weight "bias" added where it stands along the last axes.
   int add_bias(const core::LayerSpec& spec, int src);
   int embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src);
+  int category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src);
+  int discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src);
+  int integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src);
+  /// Numbers 0 .. depth - 1, encoded in `dtype`.
+  int encoded(const core::LayerSpec& spec, core::Encoding encoding, std::int64_t depth, DType dtype, int src);
+  int global_pooling(const core::LayerSpec& spec, const core::GlobalPoolingParams& params, int src);
+  int cropping(const core::LayerSpec& spec, const core::CroppingParams& params, int src);
+  int zero_padding(const core::LayerSpec& spec, const core::ZeroPaddingParams& params, int src);
   int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
   int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
   int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
@@ -144,7 +155,22 @@ class Lowering {
   ConstantsPool* pool_;
   Graph graph_;
   std::map<std::pair<int, DType>, int> casts_;
-  std::map<int, std::string> masked_;  ///< values that may carry a mask, and the layer that it comes from
+  /// What Keras' mask of a value is made of: it is true where `of` is not `value`, or where any of it along its last axis is not.
+  struct Mask {
+    std::string layer;  ///< that it comes from
+    int of = -1;        ///< -1: lamella cannot tell what is left of it
+    bool any = false;
+    double value = 0;
+  };
+  std::map<int, Mask> masked_;  ///< of values that may carry one
+  /// The mask that `layer` attaches to its result, if any.
+  [[nodiscard]] std::optional<Mask> own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  /// 1 where the mask is true, else 0, an axis of extent 1 in place of the one along which it looks.
+  int mask_value(const Mask& mask, DType dtype, const std::string& path);
+  /// src where `mask` is not 0, elsewhere 0; or, as older versions of Keras do it, their product.
+  int masked(const std::string& path, int src, int mask, bool selects) {
+    return combined(path, selects ? ops::CombineKind::where : ops::CombineKind::multiply, {src, mask});
+  }
 };
 
 }  // namespace lamella::model

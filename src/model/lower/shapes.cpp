@@ -5,6 +5,7 @@
 
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
+#include "model/lower/weights.hpp"
 
 namespace lamella::model {
 
@@ -51,11 +52,25 @@ int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVecto
   return add_step(std::move(desc), {src}, result, at(src).dtype, spec.path);
 }
 
+int Lowering::differences(const std::string& path, double wanted, int src) {
+  if (wanted == 0.0) return src;
+  const Value from = at(src);
+  LAMELLA_EXPECTS(is_floating(from.dtype), unsupported, "layer '", core::escaped(path), "' mask_value: got ", wanted,
+                  " for an input of ", name(from.dtype), ", allowed 0; or floating values");
+  // Keras compares with the value as the input's type has it. A difference of two of its numbers is 0 only where they are equal.
+  const double value = rounded(std::vector<double>{wanted}, from.dtype)[0];
+  LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported, "layer '", core::escaped(path), "' mask_value: got ",
+                  wanted, ", which is infinite as ", name(from.dtype), "; allowed are finite numbers");
+  const Shape one = all_ones(from.sample);
+  return affine(path, src, {line_constant({1}, from.dtype), one}, {line_constant({-value}, from.dtype), one});
+}
+
 int Lowering::masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src) {
-  // Steps of nothing but zeros are zeros already.
-  LAMELLA_EXPECTS(params.value == 0.0 || std::isnan(params.value), unsupported, "layer '", core::escaped(spec.path),
-                  "' mask_value: got ", params.value, ", allowed 0");
-  return src;
+  LAMELLA_EXPECTS(at(src).sample.rank() > 0, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
+  // Steps of nothing but zeros are zeros already, and NaN is equal to nothing.
+  if (params.value == 0.0 || std::isnan(params.value)) return src;
+  const Mask mask{spec.path, src, true, params.value};
+  return masked(spec.path, src, mask_value(mask, at(src).dtype, spec.path), params.selects);
 }
 
 }  // namespace lamella::model

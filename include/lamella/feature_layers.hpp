@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Layers that make features: of steps in time, of categories and of bins; lamella/layers.hpp has the other layers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/layers.hpp>
+
+namespace lamella {
+
+struct GlobalPoolingOptions {
+  std::string data_format = "channels_last";  ///< (steps, channels), or "channels_first"
+  bool keepdims = false;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// The mean of all steps, of those that a mask leaves where there is one: NaN where it leaves none.
+class LAMELLA_API GlobalAveragePooling1D : public Layer {
+ public:
+  explicit GlobalAveragePooling1D(const GlobalPoolingOptions& options = {});
+};
+/// The largest of all steps.
+class LAMELLA_API GlobalMaxPooling1D : public Layer {
+ public:
+  explicit GlobalMaxPooling1D(const GlobalPoolingOptions& options = {});
+};
+
+/// (steps, channels) without its first and last steps: as many of both, or {first, last}.
+class LAMELLA_API Cropping1D : public Layer {
+ public:
+  explicit Cropping1D(const OneOrMany<std::int64_t>& cropping = {1, 1}, const LayerOptions& options = {});
+};
+struct ZeroPaddingOptions {
+  std::string data_format = "channels_last";  ///< (steps, channels), or "channels_first"
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Zeros before the first step and behind the last: as many steps of both, or {before, behind}.
+class LAMELLA_API ZeroPadding1D : public Layer {
+ public:
+  explicit ZeroPadding1D(const OneOrMany<std::int64_t>& padding = 1, const ZeroPaddingOptions& options = {});
+};
+
+struct CategoryEncodingOptions {
+  std::string output_mode = "multi_hot";  ///< or "one_hot", "count"
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// Numbers 0 .. num_tokens - 1 as rows of zeros and ones, or as counts. Other numbers count for nothing, as in Keras on JAX.
+class LAMELLA_API CategoryEncoding : public Layer {
+ public:
+  explicit CategoryEncoding(std::int64_t num_tokens, const CategoryEncodingOptions& options = {});
+};
+struct DiscretizationOptions {
+  std::string output_mode = "int";  ///< or "one_hot", "multi_hot", "count"
+  std::string name = {};
+  std::string dtype = "float32";
+};
+/// How many of the boundaries are at most x: an int32, or what CategoryEncoding makes of it. There is no adapt().
+class LAMELLA_API Discretization : public Layer {
+ public:
+  explicit Discretization(const std::vector<double>& bin_boundaries, const DiscretizationOptions& options = {});
+};
+
+}  // namespace lamella

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers of steps, categories and bins as Keras configs.
+#include <lamella/feature_layers.hpp>
+
+#include "model/builders/arguments.hpp"
+
+namespace lamella {
+namespace {
+
+using model::Config;
+
+Config pooling_config(const GlobalPoolingOptions& o) {
+  return model::with(o, {{"data_format", o.data_format}, {"keepdims", o.keepdims}});
+}
+
+/// Keras makes two of one number.
+Config both_sides(const OneOrMany<std::int64_t>& sides) {
+  if (sides.values.size() == 1 && !sides.list) return {sides.values[0], sides.values[0]};
+  return sides.values;
+}
+
+Config discretization_config(const std::vector<double>& bin_boundaries, const DiscretizationOptions& o) {
+  LAMELLA_EXPECTS(!bin_boundaries.empty(), argument,
+                  "[Discretization] bin_boundaries: got none, allowed 1..: there is no adapt()");
+  return {{"bin_boundaries", bin_boundaries}, {"num_bins", nullptr}, {"epsilon", 0.01},
+          {"output_mode", o.output_mode},     {"sparse", false},     {"dtype", o.dtype}};
+}
+
+}  // namespace
+
+GlobalAveragePooling1D::GlobalAveragePooling1D(const GlobalPoolingOptions& options)
+    : Layer(model::make_layer("GlobalAveragePooling1D", options.name, pooling_config(options))) {}
+GlobalMaxPooling1D::GlobalMaxPooling1D(const GlobalPoolingOptions& options)
+    : Layer(model::make_layer("GlobalMaxPooling1D", options.name, pooling_config(options))) {}
+
+Cropping1D::Cropping1D(const OneOrMany<std::int64_t>& cropping, const LayerOptions& options)
+    : Layer(model::make_layer("Cropping1D", options.name, model::with(options, {{"cropping", both_sides(cropping)}}))) {}
+ZeroPadding1D::ZeroPadding1D(const OneOrMany<std::int64_t>& padding, const ZeroPaddingOptions& options)
+    : Layer(model::make_layer("ZeroPadding1D", options.name,
+                              model::with(options, {{"padding", both_sides(padding)}, {"data_format", options.data_format}}))) {}
+
+CategoryEncoding::CategoryEncoding(std::int64_t num_tokens, const CategoryEncodingOptions& options)
+    : Layer(model::make_layer("CategoryEncoding", options.name,
+                              model::with(options, {{"num_tokens", num_tokens}, {"output_mode", options.output_mode}}))) {}
+Discretization::Discretization(const std::vector<double>& bin_boundaries, const DiscretizationOptions& options)
+    : Layer(model::make_layer("Discretization", options.name, discretization_config(bin_boundaries, options))) {}
+
+}  // namespace lamella

@@ -10,10 +10,13 @@
 namespace ptx {
 namespace {
 
+f64 ulp(f32 y) { return f64{std::nextafter(std::fabs(y), std::numeric_limits<f32>::infinity())} - std::fabs(f64{y}); }
+
 /// The exact value, and the bound of the error, for an argument.
 struct Power2 {
   static f64 of(f64 x) { return std::exp2(x); }
-  static f64 error(f64, f64 y) { return std::ldexp(std::fabs(y), -22); }
+  /// CUDA's own functions count on exact powers.
+  static f64 error(f64 x, f64 y) { return x == std::floor(x) ? 0 : 2 * ulp(static_cast<f32>(y)); }
 };
 struct Logarithm2 {
   static f64 of(f64 x) { return std::log2(x); }
@@ -53,12 +56,13 @@ bool upwards(u32 argument, unsigned seed) {
 }
 
 template <typename Op>
-f32 perturbed(f32 x, f64 exact, unsigned seed) {
+f32 approximated(f32 x, const Launch& how) {
+  const f64 exact = Op::of(x);
   const auto rounded = static_cast<f32>(exact);
-  if (!std::isfinite(rounded) || rounded == 0) return rounded;
-  const f64 spacing = f64{std::nextafter(std::fabs(rounded), std::numeric_limits<f32>::infinity())} - std::fabs(f64{rounded});
-  const f64 error = std::max(0.0, Op::error(x, exact) - spacing / 2);  // what rounding leaves of the bound
-  return static_cast<f32>(upwards(std::bit_cast<u32>(x), seed) ? exact + error : exact - error);
+  if (how.approximation_error == 0 || !std::isfinite(rounded) || rounded == 0) return rounded;
+  const f64 error =
+      std::max(0.0, Op::error(x, exact) * how.approximation_error - ulp(rounded) / 2);  // what rounding leaves of the bound
+  return static_cast<f32>(upwards(std::bit_cast<u32>(x), how.seed) ? exact + error : exact - error);
 }
 
 template <typename Op, bool kFlush>
@@ -67,9 +71,7 @@ void run(Warp& warp, const Instruction& in, u32 lanes) {
   const f32* const from = warp.lanes<f32>(in.from[0]);
   f32* const to = warp.lanes<f32>(in.to[0]);
   each_lane(lanes, [&](unsigned lane) {
-    const f32 x = kFlush ? flush(from[lane]) : from[lane];
-    const f64 exact = Op::of(x);
-    const f32 y = how.approximation == Approximation::rounded ? static_cast<f32>(exact) : perturbed<Op>(x, exact, how.seed);
+    const f32 y = approximated<Op>(kFlush ? flush(from[lane]) : from[lane], how);
     to[lane] = canonical(kFlush ? flush(y) : y);
   });
 }
@@ -91,7 +93,7 @@ void reciprocal_64(Warp& warp, const Instruction& in, u32 lanes) {
     const u64 bits = std::bit_cast<u64>(flush(1 / x));
     const bool special = std::isnan(x) || std::isinf(x) || x == 0;
     u64 half = u64{1} << 31;  // rounds to nearest
-    if (how.approximation == Approximation::documented) half = upwards(static_cast<u32>(high >> 32), how.seed) ? 0xFFFF'FFFFU : 0;
+    if (how.approximation_error > 0) half = upwards(static_cast<u32>(high >> 32), how.seed) ? 0xFFFF'FFFFU : 0;
     to[lane] = (special ? bits : bits + half) >> 32 << 32;
   });
 }

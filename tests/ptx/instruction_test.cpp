@@ -135,7 +135,7 @@ TEST(PtxInstructionTest, ApproximationsAreRoundedOnceOrAsFarOffAsDocumented) {
   std::vector<float> x;
   for (int i = 0; i < 256; ++i) x.push_back(-20.0F + 0.15F * static_cast<float>(i));
   Launch rough;
-  rough.approximation = Approximation::documented;
+  rough.approximation_error = 1;
   const std::vector<float> exact = evaluate<float>("ex2.approx.ftz.f32 $d, $a;", x);
   const std::vector<float> off = evaluate_as<float>(rough, "ex2.approx.ftz.f32 $d, $a;", x);
   int up = 0;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
-#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -28,8 +27,8 @@ class Findings : public testing::EmptyTestEventListener {
 };
 
 const bool listening = [] {
-  const char* const how = std::getenv("LAMELLA_PTX_APPROXIMATIONS");
-  if (how != nullptr && std::string_view(how) == "documented") ptx::runtime::approximate(ptx::Approximation::documented, 1);
+  const char* const error = std::getenv("LAMELLA_PTX_APPROXIMATION_ERROR");
+  if (error != nullptr) ptx::runtime::approximate(std::strtod(error, nullptr), 1);
   testing::UnitTest::GetInstance()->listeners().Append(new Findings);
   return true;
 }();

@@ -73,19 +73,15 @@ class MemoryMap {
   std::map<std::uintptr_t, Range> ranges_;
 };
 
-/// What approximating instructions (ex2.approx, rcp.approx, ...) return.
-enum class Approximation {
-  rounded,     ///< the function of the real number, rounded once
-  documented,  ///< that, with as much error as the PTX manual allows, of a sign that hangs on the argument and the seed
-};
-
 struct Launch {
   std::array<unsigned, 3> grid{1, 1, 1};
   std::array<unsigned, 3> block{1, 1, 1};
   std::size_t shared = 0;                     ///< bytes of dynamic shared memory
   std::span<const unsigned char> parameters;  ///< laid out as the kernel declares them
-  Approximation approximation = Approximation::rounded;
-  unsigned seed = 0;                                    ///< of the errors of approximations
+  /// Approximating instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once. This is the share of the
+  /// error that the PTX manual allows which they have besides, up or down by a hash of the argument and the seed.
+  double approximation_error = 0;
+  unsigned seed = 0;
   std::uint64_t instructions = std::uint64_t{1} << 34;  ///< of warps; more end the launch
 };
 

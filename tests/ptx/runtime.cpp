@@ -23,7 +23,7 @@ struct Kernel {
 
 struct World {
   MemoryMap memory;
-  Approximation approximation = Approximation::rounded;
+  double approximation_error = 0;
   unsigned seed = 0;
   std::vector<Finding> findings;
   std::set<std::string> launched;
@@ -67,7 +67,7 @@ cudaError_t run(const void* stub, dim3 grid, dim3 block, void** arguments, std::
                    .block = {block.x, block.y, block.z},
                    .shared = shared,
                    .parameters = parameters,
-                   .approximation = world().approximation,
+                   .approximation_error = world().approximation_error,
                    .seed = world().seed};
   std::vector<Finding> findings = launch(modules.front(), name, how, world().memory);
   std::move(findings.begin(), findings.end(), std::back_inserter(world().findings));
@@ -97,8 +97,8 @@ Configuration pushed;
 }  // namespace
 
 MemoryMap& memory() { return world().memory; }
-void approximate(Approximation how, unsigned seed) {
-  world().approximation = how;
+void approximate(double error, unsigned seed) {
+  world().approximation_error = error;
   world().seed = seed;
 }
 std::vector<Finding> take_findings() { return std::exchange(world().findings, {}); }

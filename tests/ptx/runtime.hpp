@@ -15,8 +15,8 @@
 namespace ptx::runtime {
 
 [[nodiscard]] MemoryMap& memory();
-/// How launches approximate.
-void approximate(Approximation how, unsigned seed);
+/// Of all launches from now on: Launch::approximation_error and seed.
+void approximate(double error, unsigned seed);
 /// What was found since this was last asked.
 [[nodiscard]] std::vector<Finding> take_findings();
 /// The kernels that have been launched.

@@ -22,12 +22,6 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
-std::string shown(const std::vector<std::int64_t>& sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += extent < 0 ? ", None" : core::concat(", ", extent);
-  return text + (sample.empty() ? ",)" : ")");
-}
-
 bool fits(std::span<const std::int64_t> sample, const std::vector<std::int64_t>& wanted) {
   return std::equal(sample.begin(), sample.end(), wanted.begin(), wanted.end(),
                     [](std::int64_t a, std::int64_t b) { return b < 0 || a == b; });
@@ -47,7 +41,7 @@ Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const st
     }
   }
   core::throw_argument(ErrorCode::shape, core::concat("[Model::predict] input '", core::escaped(input), "': expected shape ",
-                                                      shown(wanted), ", got ", to_string(x)));
+                                                      model::shape_text(wanted), ", got ", to_string(x)));
 }
 
 bool overlap(const TensorView& a, const TensorView& b) {

@@ -155,12 +155,6 @@ class Table {
 
 using SampleShape = std::vector<std::int64_t>;  // -1: None
 
-std::string shape_text(const SampleShape& sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
-  return text + ")";
-}
-
 /// The sample shapes of what each node makes; empty where lowering stops before it: running the model says why.
 std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec) {
   std::vector<std::vector<SampleShape>> shapes(spec.nodes.size());
@@ -265,6 +259,12 @@ std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
 }
 
 }  // namespace
+
+std::string shape_text(std::span<const std::int64_t> sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
+  return text + ")";
+}
 
 std::string summary_of(const core::ModelSpec& spec) {
   const bool chain = is_chain(spec);

@@ -299,10 +299,11 @@ class Draw:
         edges = sorted(float(v) for v in self.rng.normal(0, 1, self.pick((1, 3, 20))))
         mode = lambda: self.pick(("multi_hot", "count"))
         known = L.Concatenate()([L.ReLU(max_value=9)(words), L.ReLU(max_value=9)(more)])  # 0 .. 9, hardly ever 0 alone
-        steps = L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype())(known)
-        steps = L.Dropout(0.2)(steps) if self.chance(0.5) else steps
+        # A Functional of Keras 3 has the mask among its operations; a Sequential has it not.
+        steps = keras.Sequential([L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype()), *([L.Dropout(0.2)] if self.chance(0.5) else []),
+                                  L.GlobalAveragePooling1D()])
         parts = [L.CategoryEncoding(self.pick((1, 7, 100)), output_mode=mode())(ids), L.Discretization(edges, output_mode=mode())(floats),
-                 L.GlobalAveragePooling1D()(steps), floats]
+                 steps(known), floats]
         joined = L.Concatenate()([L.Dense(3, **self.dtype())(part) for part in parts])
         return keras.Model([ids, words, floats, more], [L.Dense(2, activation="tanh")(joined), L.Discretization(edges)(floats)])
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
 #include <cstdlib>
 
 #include <gtest/gtest.h>
@@ -23,6 +24,11 @@ namespace {
 class Findings : public testing::EmptyTestEventListener {
   void OnTestEnd(const testing::TestInfo&) override {
     for (const ptx::Finding& finding : ptx::runtime::take_findings()) ADD_FAILURE() << finding;
+  }
+  void OnTestProgramEnd(const testing::UnitTest&) override {
+    std::size_t kernels = 0;
+    for (const ptx::Module& module : ptx::runtime::modules()) kernels += module.kernels().size();
+    std::printf("%zu of %zu kernels were executed\n", ptx::runtime::launched().size(), kernels);
   }
 };
 

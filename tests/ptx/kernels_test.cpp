@@ -38,6 +38,43 @@ TEST(PtxKernelsTest, AnAllocationThatIsOneElementShortIsFound) {
   EXPECT_THAT(findings[0].what, testing::HasSubstr("128 bytes into the short one, which has 128"));
 }
 
+TEST(PtxKernelsTest, GatherCountsFromTheBackAndGivesNaNWhereThereIsNoRow) {
+  constexpr std::int64_t kRows = 7;
+  for (const DType dtype : lamella::test::kFloating) {
+    for (const DType index : {DType::int32, DType::int64, DType::float32, DType::float64}) {
+      for (const std::int64_t width : {1, 3, 130}) {
+        const std::vector<double> rows = lamella::test::random_values(kRows * width, 5, dtype);
+        Buffer table(rows, lamella::test::compute_of(dtype));
+        const std::vector<double> wanted = {0, 6, -1, -7, 7, -8, 3};
+        Buffer src(wanted, index);
+        Buffer dst(static_cast<std::int64_t>(wanted.size()) * width, dtype);
+        ASSERT_EQ(lamella::kernels::gather({.dtype = dtype,
+                                            .index = index,
+                                            .src = src.data(),
+                                            .table = table.data(),
+                                            .dst = dst.data(),
+                                            .indices = static_cast<std::int64_t>(wanted.size()),
+                                            .rows = kRows,
+                                            .width = width},
+                                           nullptr),
+                  cudaSuccess);
+        EXPECT_TRUE(dst.guarded());
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+          const auto row = static_cast<std::int64_t>(wanted[i] < 0 ? wanted[i] + kRows : wanted[i]);
+          for (std::int64_t k = 0; k < width; ++k) {
+            const double got = dst[i * static_cast<std::size_t>(width) + static_cast<std::size_t>(k)];
+            if (row < 0 || row >= kRows) {
+              ASSERT_TRUE(std::isnan(got)) << wanted[i];
+            } else {
+              ASSERT_EQ(got, rows[static_cast<std::size_t>(row * width + k)]) << wanted[i];
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 /// Faults planted into what nvcc made.
 class PtxPlantedTest : public testing::Test {
  protected:

@@ -49,14 +49,15 @@ void expect_floating(DType dtype) {
   LAMELLA_EXPECTS(is_floating(dtype), dtype, "[cuda] dtype: got ", name(dtype), ", allowed float32, float16, bfloat16, float64");
 }
 
-/// Dense engines refuse for themselves; what only moves or converts elements takes all types.
+/// Dense engines refuse for themselves; what only moves, converts or looks up elements says itself which types it takes.
 void check_type(const ops::Desc& desc) {
   std::visit(
       [](const auto& d) {
         using D = std::decay_t<decltype(d)>;
         constexpr bool any = std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::TransposeDesc> ||
                              std::is_same_v<D, ops::DenseDesc> || std::is_same_v<D, ops::SliceDesc> ||
-                             std::is_same_v<D, ops::CastDesc>;
+                             std::is_same_v<D, ops::CastDesc> || std::is_same_v<D, ops::BucketDesc> ||
+                             std::is_same_v<D, ops::LookupDesc>;
         if constexpr (std::is_same_v<D, ops::CombineDesc>) {
           if (!ops::of_integers(d.kind) || d.dtype == DType::boolean) expect_floating(d.dtype);
         } else if constexpr (std::is_same_v<D, ops::ActivationDesc>) {

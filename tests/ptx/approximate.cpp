@@ -5,8 +5,8 @@
 #include "tests/ptx/float_numbers.hpp"
 #include "tests/ptx/lanewise.hpp"
 
-/// Instructions that approximate: the exact value rounded once or, when the launch asks for it, as far from that as the PTX
-/// manual allows.
+/// Instructions that approximate: the exact value rounded once or, when the launch asks for it, as far from that as the
+/// bounds here allow, which are to be compared with the manual of the toolkit in use.
 namespace ptx {
 namespace {
 

@@ -79,7 +79,7 @@ struct Launch {
   std::size_t shared = 0;                     ///< bytes of dynamic shared memory
   std::span<const unsigned char> parameters;  ///< laid out as the kernel declares them
   /// Approximating instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once. This is the share of the
-  /// error that the PTX manual allows which they have besides, up or down by a hash of the argument and the seed.
+  /// largest error of theirs which they have besides, up or down by a hash of the argument and the seed.
   double approximation_error = 0;
   unsigned seed = 0;
   std::uint64_t instructions = std::uint64_t{1} << 34;  ///< of warps; more end the launch

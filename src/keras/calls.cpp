@@ -22,14 +22,7 @@ class CallReader {
     for (const Json& node : nodes) {
       refs_.clear();
       if (node.is_object() && node.contains("args")) {
-        Json kwargs = node.value("kwargs", Json());
-        if (node.at("args").empty() && kwargs.is_object() && kwargs.contains("inputs")) {  // layer(inputs=x)
-          read_arguments(Json::array({kwargs.at("inputs")}));
-          kwargs.erase("inputs");
-        } else {
-          read_arguments(node.at("args"));
-        }
-        if (kwargs.is_object()) check_kwargs(kwargs);
+        read_call(node);
       } else if (node.is_object() || node.is_array()) {
         result_.keras2 = true;
         read_list_node(node);
@@ -44,11 +37,28 @@ class CallReader {
  private:
   static bool is_dict(const Json& value) { return value.is_object() && !value.contains("class_name"); }
 
-  void read_arguments(const Json& args) {
-    if (callee_ != nullptr && args.is_array() && args.size() == 1 && is_dict(args[0])) {
-      for (const Json* value : in_order(args[0])) collect(*value);
+  /// Keras 3: arguments by place and by name. Nothing is copied: the end of a copy may take memory.
+  void read_call(const Json& node) {
+    const Json& args = node.at("args");
+    const auto kwargs = node.find("kwargs");
+    const bool has_names = kwargs != node.end() && kwargs->is_object();
+    const bool by_name = args.empty() && has_names && kwargs->contains("inputs");  // layer(inputs=x)
+    if (by_name) {
+      read_argument(kwargs->at("inputs"));
+    } else if (args.is_array() && args.size() == 1) {
+      read_argument(args[0]);
     } else {
       collect(args);
+    }
+    if (has_names) check_kwargs(*kwargs, by_name);
+  }
+
+  /// The one argument of a call.
+  void read_argument(const Json& value) {
+    if (callee_ != nullptr && is_dict(value)) {
+      for (const Json* inner : in_order(value)) collect(*inner);
+    } else {
+      collect(value);
     }
   }
 
@@ -105,9 +115,9 @@ class CallReader {
     return values;
   }
 
-  void check_kwargs(const Json& kwargs) const {
+  void check_kwargs(const Json& kwargs, bool names_inputs = false) const {
     for (const auto& [key, value] : kwargs.items()) {
-      if (holds_nothing(value)) continue;
+      if (holds_nothing(value) || (names_inputs && key == "inputs")) continue;
       if (key == "training" && value.is_boolean()) {
         if (!value.get<bool>()) continue;
         fail_layer(reading_, ErrorCode::unsupported, name_, "is called with training=True, which computes as in training");

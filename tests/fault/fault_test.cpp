@@ -112,7 +112,8 @@ INSTANTIATE_TEST_SUITE_P(Formats, LoadUnderFaults,
                                            "keras3/dense_batch_normalization/model.keras",
                                            "keras3/functional_in_functional/model.keras", "keras3/folder/model",
                                            "keras3/h5_prelu/model.h5", "keras3/h5_functional/model.h5",
-                                           "keras3/h5_nested_deeply/model.h5", "keras3/h5_policy_per_layer/model.h5"),
+                                           "keras3/h5_nested_deeply/model.h5", "keras3/h5_policy_per_layer/model.h5",
+                                           "operations/keras3/broadcast/model.keras"),
                          [](const auto& item) {
                            std::string name = item.param;
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';

@@ -58,7 +58,8 @@ void read_constant(const Json& operand, const OperationFields& f, core::Arithmet
                        operand.at("config").is_object() && operand.at("config").contains("value");
     if (!array) f.fail(ErrorCode::unsupported, "has an operand that is neither a tensor nor made of numbers");
     value = &operand.at("config").at("value");
-    params.constant_dtype = counted_dtype(operand.at("config").value("dtype", Json()), f);
+    const Json& config = operand.at("config");
+    if (config.contains("dtype")) params.constant_dtype = counted_dtype(config.at("dtype"), f);
   }
   const std::vector<std::int64_t> extents = extents_of(*value, f);
   std::vector<double> numbers;

@@ -6,13 +6,6 @@
 /// How a Functional's layers are called: the `inbound_nodes` of a config.
 namespace lamella::keras {
 
-/// The `tensor`-th result of the `node`-th call of a layer, by name.
-struct Ref {
-  std::string layer;
-  std::int64_t node = 0;
-  std::int64_t tensor = 0;
-};
-
 struct Call {
   std::vector<Ref> inputs;  ///< in the order in which the layer, or the model, takes them
 };

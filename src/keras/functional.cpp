@@ -63,7 +63,7 @@ class FunctionalReader {
       entry.functional = entry.model && object.value("class_name", std::string()) != "Sequential";
       const std::string path = path_.empty() ? name : path_ + "/" + name;
       if (is_operation(object)) {
-        read_operation_entry(object, path, name, entry);
+        read_operation_entry(object, path, entry);
       } else {
         entry.tree = read_any(object, path, reading_);
         CallsRead read = read_calls(object, name, entry.tree->nested.get(), reading_);
@@ -76,13 +76,10 @@ class FunctionalReader {
     }
   }
 
-  void read_operation_entry(const Json& object, const std::string& path, const std::string& name, Entry& entry) {
+  void read_operation_entry(const Json& object, const std::string& path, Entry& entry) {
     OperationTree operation = read_operation(object, path, reading_);
     entry.tree = std::move(operation.tree);
-    for (const std::vector<Json>& inputs : operation.inputs) {
-      Call& call = entry.calls.emplace_back();
-      for (const Json& input : inputs) call.inputs.push_back(ref_of(input, name, reading_));
-    }
+    for (std::vector<Ref>& inputs : operation.inputs) entry.calls.push_back({std::move(inputs)});
     const auto nodes = object.find("inbound_nodes");
     if (nodes != object.end() && nodes->is_array() && !nodes->empty() && nodes->front().is_array()) keras2_ = true;
   }

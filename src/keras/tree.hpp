@@ -98,10 +98,17 @@ class Fields {
 [[nodiscard]] bool older_than(const Reading& reading, int major, int minor);
 [[noreturn]] void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message);
 
+/// The `tensor`-th result of the `node`-th call of a layer, by name.
+struct Ref {
+  std::string layer;
+  std::int64_t node = 0;
+  std::int64_t tensor = 0;
+};
+
 /// An entry of a Functional's `layers` that is an operation of keras.ops, keras.activations or TensorFlow between layers.
 struct OperationTree {
   std::shared_ptr<LayerTree> tree;
-  std::vector<std::vector<Json>> inputs;  ///< of each call: the [layer, node, tensor] of its tensors, in order
+  std::vector<std::vector<Ref>> inputs;  ///< of each call: its tensors, in order
 };
 [[nodiscard]] bool is_operation(const Json& object);
 [[nodiscard]] OperationTree read_operation(const Json& object, const std::string& path, const Reading& reading);

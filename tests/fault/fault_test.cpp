@@ -106,19 +106,20 @@ TEST_P(LoadUnderFaults, LeaksNothingAndLeavesNothingHalfMade) {
   run({[&] { static_cast<void>(Model::load(path, one_thread())); }});
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, LoadUnderFaults,
-                         ::testing::Values("keras3/dense/model.keras", "keras3/functional/model.keras",
-                                           "keras3/graph/model.keras", "keras3/concatenate_dense/model.keras",
-                                           "keras3/dense_batch_normalization/model.keras",
-                                           "keras3/functional_in_functional/model.keras", "keras3/folder/model",
-                                           "keras3/h5_prelu/model.h5", "keras3/h5_functional/model.h5",
-                                           "keras3/h5_nested_deeply/model.h5", "keras3/h5_policy_per_layer/model.h5",
-                                           "operations/keras3/broadcast/model.keras"),
-                         [](const auto& item) {
-                           std::string name = item.param;
-                           for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Formats, LoadUnderFaults,
+    ::testing::Values("keras3/dense/model.keras", "keras3/functional/model.keras", "keras3/graph/model.keras",
+                      "keras3/concatenate_dense/model.keras", "keras3/dense_batch_normalization/model.keras",
+                      "keras3/functional_in_functional/model.keras", "keras3/folder/model", "keras3/h5_prelu/model.h5",
+                      "keras3/h5_functional/model.h5", "keras3/h5_nested_deeply/model.h5", "keras3/h5_policy_per_layer/model.h5",
+                      "operations/keras3/broadcast/model.keras", "operations/keras2/h5_operators_with_arrays/model.h5",
+                      "operations/keras2/h5_slices/model.h5", "calls/keras3/dict_in_dict/model.keras",
+                      "keras3-lookups/discretization/model.keras", "quantized/3.15.1/gptq_2bit_h5/model.h5"),
+    [](const auto& item) {
+      std::string name = item.param;
+      for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+      return name;
+    });
 
 TEST(Faults, OfPredictLeaveTheModelAsItWas) {
   const Model model = Model::load(fixture("keras3/dense_chain/model.keras"), one_thread());

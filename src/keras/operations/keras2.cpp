@@ -119,19 +119,24 @@ bool is_reference(const Json& value) {
 }
 
 /// [name, node, tensor], or ["_CONSTANT_VALUE", -1, the constant].
-Json operand_of(const Json& reference) {
-  if (reference[0] == Json("_CONSTANT_VALUE")) return reference[2];
-  return {{"class_name", "__keras_tensor__"},
-          {"config", {{"keras_history", Json::array({reference[0], reference[1], reference[2]})}}}};
+std::string operand_of(const Json& reference) {
+  if (reference[0] == Json("_CONSTANT_VALUE")) return text_of(reference[2]);
+  const std::string history = list_text({text_of(reference[0]), text_of(reference[1]), text_of(reference[2])});
+  return core::concat(R"({"class_name": "__keras_tensor__", "config": {"keras_history": )", history, "}}");
 }
 
 /// References become tensors, however deep they stand.
-Json converted(const Json& value) {
+std::string converted(const Json& value) {
   if (is_reference(value)) return operand_of(value);
-  if (!value.is_structured()) return value;
-  Json result = value;
-  for (Json& inner : result) inner = converted(inner);
-  return result;
+  if (value.is_array()) {
+    std::vector<std::string> texts;
+    for (const Json& inner : value) texts.push_back(converted(inner));
+    return list_text(texts);
+  }
+  if (!value.is_object()) return text_of(value);
+  std::vector<std::pair<std::string, std::string>> entries;
+  for (auto at = value.begin(); at != value.end(); ++at) entries.emplace_back(at.key(), converted(*at));
+  return dict_text(entries);
 }
 
 class Keras2Reader {
@@ -173,17 +178,17 @@ class Keras2Reader {
     }
     std::vector<OperationCall> calls;
     for (const Json* node : nodes_) {
-      OperationCall& call = calls.emplace_back();
-      call.operation = row->second;
-      std::vector<Json> tensors;
+      std::vector<std::string> tensors;
       if (is_reference(*node)) {
         tensors.push_back(operand_of(*node));
       } else {
         for (const Json& reference : *node) tensors.push_back(operand_of(reference));
       }
       // Constants by the number of the input that they are.
+      std::vector<std::string> operands;
       for (std::size_t i = 0, taken = 0; taken < tensors.size() || constant(i) != nullptr; ++i)
-        call.operands.push_back(constant(i) != nullptr ? *constant(i) : tensors[taken++]);
+        operands.push_back(constant(i) != nullptr ? text_of(*constant(i)) : tensors[taken++]);
+      calls.emplace_back(row->second, list_text(operands), "{}", path_);
     }
     return calls;
   }
@@ -199,38 +204,46 @@ class Keras2Reader {
   }
 
   [[nodiscard]] OperationCall call_of(const Json& node, const Function& function) const {
-    OperationCall call;
-    call.operation = function.operation;
-    const Json& last = is_reference(node) ? node : node.back();
-    const Json arguments = last.size() > 3 && last[3].is_object() ? converted(last[3]) : Json::object();
+    std::vector<std::string> operands;
     if (is_reference(node)) {
-      call.operands.push_back(operand_of(node));
+      operands.push_back(operand_of(node));
     } else {
-      Json list = Json::array();
+      std::vector<std::string> list;
       for (const Json& reference : node) list.push_back(operand_of(reference));
-      call.operands.push_back(std::move(list));
+      operands.push_back(list_text(list));
     }
-    for (std::size_t i = 1; i < function.operands.size(); ++i) {
-      const auto it = arguments.find(function.operands[i]);
-      if (it != arguments.end()) call.operands.push_back(*it);
+    const Json& last = is_reference(node) ? node : node.back();
+    const Json* const arguments = last.size() > 3 && last[3].is_object() ? &last[3] : nullptr;
+    for (std::size_t i = 1; arguments != nullptr && i < function.operands.size(); ++i) {
+      const auto it = arguments->find(function.operands[i]);
+      if (it != arguments->end()) operands.push_back(converted(*it));
     }
+    std::vector<std::pair<std::string, std::string>> parameters;
+    if (arguments != nullptr) parameters = parameters_of(*arguments, function);
+    OperationCall call(function.operation, list_text(operands), dict_text(parameters), path_);
+    adjust(call);
+    return call;
+  }
+
+  /// What is no operand, by Keras 3's names.
+  static std::vector<std::pair<std::string, std::string>> parameters_of(const Json& arguments, const Function& function) {
+    std::vector<std::pair<std::string, std::string>> parameters;
     for (const auto& [key, value] : arguments.items()) {
       const bool operand = std::find(function.operands.begin(), function.operands.end(), key) != function.operands.end();
       const bool plain = key == "name" || value.is_null() || (key == "conjugate" && value == Json(false));
       if (operand || plain) continue;
       const auto renamed = function.renamed.find(key);
-      call.parameters[renamed == function.renamed.end() ? key : renamed->second] = value;
+      parameters.emplace_back(renamed == function.renamed.end() ? key : renamed->second, converted(value));
     }
-    adjust(call);
-    return call;
+    return parameters;
   }
 
   /// Where the same operation does something else.
   static void adjust(OperationCall& call) {
-    Json& p = call.parameters;
-    if (call.operation == "Gelu" && !p.contains("approximate")) p["approximate"] = false;
+    Json& p = call.parameters();
+    if (call.operation() == "Gelu" && !p.contains("approximate")) p["approximate"] = false;
     // TensorFlow lets the lower limit count where limits cross.
-    const bool limits = call.operation == "Clip" && p.contains("x_min") && p.contains("x_max");
+    const bool limits = call.operation() == "Clip" && p.contains("x_min") && p.contains("x_max");
     if (limits && p["x_min"].is_number() && p["x_max"].is_number() && p["x_min"] > p["x_max"]) p["x_max"] = p["x_min"];
   }
 

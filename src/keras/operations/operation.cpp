@@ -3,6 +3,10 @@
 #include "keras/operations/operation.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "keras/json.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -12,24 +16,71 @@ bool of_tensorflow(const std::string& class_name) {
 }
 
 /// The tensors of a call, wherever they stand.
-void collect(const Json& value, std::vector<Json>& into) {
+void collect(const Json& value, std::vector<Ref>& into, const std::string& name, const Reading& reading) {
   if (is_tensor(value)) {
-    into.push_back(value.contains("config") ? value.at("config").value("keras_history", Json()) : Json());
+    const auto config = value.find("config");
+    const bool has_history = config != value.end() && config->is_object() && config->contains("keras_history");
+    if (!has_history) fail_layer(reading, ErrorCode::json, name, "a tensor has no keras_history");
+    into.push_back(ref_of(config->at("keras_history"), name, reading));
   } else if (value.is_structured()) {
-    for (const Json& inner : value) collect(inner, into);
+    for (const Json& inner : value) collect(inner, into, name, reading);
   }
 }
 
-/// The call with every tensor taken out: what two calls of one operation must have in common.
-Json pattern(const Json& value) {
-  if (is_tensor(value)) return "tensor";
-  if (!value.is_structured()) return value;
-  Json result = value;
-  for (Json& inner : result) inner = pattern(inner);
-  return result;
+/// Equal but for tensors, which may be others: what two calls of one operation must be.
+bool alike(const Json& a, const Json& b) {
+  if (is_tensor(a) || is_tensor(b)) return is_tensor(a) && is_tensor(b);
+  if (!a.is_structured() || !b.is_structured()) return a == b;
+  if (a.type() != b.type() || a.size() != b.size()) return false;
+  for (auto at_a = a.begin(), at_b = b.begin(); at_a != a.end(); ++at_a, ++at_b) {
+    if ((a.is_object() && at_a.key() != at_b.key()) || !alike(*at_a, *at_b)) return false;
+  }
+  return true;
+}
+
+void write(const Json& value, std::string& text) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    const auto number = value.get<double>();
+    text += std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
+  } else if (value.is_structured()) {
+    text += value.is_array() ? '[' : '{';
+    for (auto at = value.begin(); at != value.end(); ++at) {
+      if (at != value.begin()) text += ',';
+      if (value.is_object()) text += Json(at.key()).dump(-1, ' ', false, Json::error_handler_t::replace) + ':';
+      write(*at, text);
+    }
+    text += value.is_array() ? ']' : '}';
+  } else {
+    text += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
 }
 
 }  // namespace
+
+OperationCall::OperationCall(std::string operation, const std::string& operands, const std::string& parameters,
+                             const std::string& where)
+    : operation_(std::move(operation)), value_([&] {
+        const std::string text = core::concat("[", operands, ",", parameters, "]");
+        return parse_json(std::as_bytes(std::span(text)), where);
+      }()) {}
+
+std::string text_of(const Json& value) {
+  std::string text;
+  write(value, text);
+  return text;
+}
+
+std::string list_text(const std::vector<std::string>& texts) {
+  std::string list = "[";
+  for (const std::string& text : texts) list += (list.size() == 1 ? "" : ",") + text;
+  return list + "]";
+}
+
+std::string dict_text(const std::vector<std::pair<std::string, std::string>>& entries) {
+  std::string dict = "{";
+  for (const auto& [key, text] : entries) dict += core::concat(dict.size() == 1 ? "" : ",", text_of(Json(key)), ":", text);
+  return dict + "}";
+}
 
 bool is_tensor(const Json& value) {
   return value.is_object() && value.contains("class_name") && value.at("class_name") == Json("__keras_tensor__");
@@ -95,10 +146,10 @@ OperationTree read_operation(const Json& object, const std::string& path, const 
   spec.params = core::IdentityParams{};
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const OperationCall& call = calls[i];
-    const bool same = pattern(call.operands) == pattern(calls[0].operands) && call.parameters == calls[0].parameters;
+    const bool same = alike(call.operands(), calls[0].operands()) && call.parameters() == calls[0].parameters();
     if (!same) fail_layer(reading, ErrorCode::unsupported, path, "is called several times with different constants");
     if (i == 0) spec.params = operation_params(OperationFields(call, reading, path));
-    collect(call.operands, result.inputs.emplace_back());
+    collect(call.operands(), result.inputs.emplace_back(), spec.name, reading);
   }
   return result;
 }
@@ -109,22 +160,26 @@ std::vector<OperationCall> keras3_calls(const Json& object, const std::string& p
   if (nodes == object.end() || nodes->is_null()) return calls;
   if (!nodes->is_array()) fail_layer(reading, ErrorCode::json, path, "inbound_nodes is not a list");
   for (const Json& node : *nodes) {
-    OperationCall& call = calls.emplace_back();
-    call.operation = object.at("class_name");
+    const std::string operation = object.at("class_name");
     const bool listed = node.is_object() && node.contains("args") && list_of(node.at("args")) != nullptr;
     if (!listed) fail_layer(reading, ErrorCode::json, path, "an inbound node of an operation has no list 'args'");
-    call.operands = *list_of(node.at("args"));
-    call.parameters = object.at("config");
-    if (!node.contains("kwargs") || !node.at("kwargs").is_object()) continue;
-    for (const auto& [key, value] : node.at("kwargs").items()) {
+    std::vector<std::pair<std::string, std::string>> parameters;
+    const auto kwargs = node.find("kwargs");
+    const bool has_names = kwargs != node.end() && kwargs->is_object();
+    for (const auto& [key, value] : object.at("config").items()) {
+      const bool named = has_names && kwargs->contains(key) && !kwargs->at(key).is_null();
+      if (!named) parameters.emplace_back(key, text_of(value));
+    }
+    for (auto at = has_names ? kwargs->begin() : node.end(); has_names && at != kwargs->end(); ++at) {
       // The operands of a few operations are called by name.
-      if (is_tensor(value)) {
+      if (is_tensor(*at)) {
         fail_layer(
             reading, ErrorCode::unsupported, path,
-            core::concat("operation ", core::escaped(call.operation), " takes the tensor '", core::escaped(key), "' by name"));
+            core::concat("operation ", core::escaped(operation), " takes the tensor '", core::escaped(at.key()), "' by name"));
       }
-      if (!value.is_null()) call.parameters[key] = value;
+      if (!at->is_null()) parameters.emplace_back(at.key(), text_of(*at));
     }
+    calls.emplace_back(operation, text_of(*list_of(node.at("args"))), dict_text(parameters), path);
   }
   return calls;
 }

@@ -4,18 +4,36 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "keras/tree.hpp"
+#include "core/owned_json.hpp"
+#include "keras/calls.hpp"
 
 namespace lamella::keras {
 
-/// One call of an operation.
-struct OperationCall {
-  std::string operation;             ///< Keras 3's class: "Multiply"
-  Json operands = Json::array();     ///< in Keras 3's order; tensors are {"class_name": "__keras_tensor__", ...}
-  Json parameters = Json::object();  ///< what is no operand, by Keras 3's names
+/// One call of an operation. It is put together as text: copies of JSON values cannot be destroyed without memory.
+class OperationCall {
+ public:
+  /// `operation` is Keras 3's class: "Multiply". `operands`, a list, are in Keras 3's order; tensors are {"class_name":
+  /// "__keras_tensor__", ...}. `parameters`, a dict, is what is no operand, by Keras 3's names.
+  OperationCall(std::string operation, const std::string& operands, const std::string& parameters, const std::string& where);
+  [[nodiscard]] const std::string& operation() const noexcept { return operation_; }
+  [[nodiscard]] const Json& operands() const { return (*value_)[0]; }
+  [[nodiscard]] const Json& parameters() const { return (*value_)[1]; }
+  [[nodiscard]] Json& parameters() { return (*value_)[1]; }
+
+ private:
+  std::string operation_;
+  core::OwnedJson<Json> value_;
 };
+
+/// The text that parse_json() reads as this value.
+[[nodiscard]] std::string text_of(const Json& value);
+/// Texts side by side, as a list: [a, b].
+[[nodiscard]] std::string list_text(const std::vector<std::string>& texts);
+/// Keys and the texts of their values, as a dict.
+[[nodiscard]] std::string dict_text(const std::vector<std::pair<std::string, std::string>>& entries);
 
 /// The calls of an entry of `layers`. Throws LoadError (unsupported) for functions of TensorFlow that are not known.
 [[nodiscard]] std::vector<OperationCall> keras3_calls(const Json& object, const std::string& path, const Reading& reading);
@@ -29,11 +47,11 @@ struct OperationCall {
 class OperationFields : public Fields {
  public:
   OperationFields(const OperationCall& call, const Reading& reading, const std::string& path)
-      : Fields(call.parameters, reading, path), call_(call) {}
+      : Fields(call.parameters(), reading, path), call_(call) {}
 
-  [[nodiscard]] const std::string& operation() const { return call_.operation; }
-  [[nodiscard]] const Json& operand(std::size_t i) const { return call_.operands.at(i); }
-  [[nodiscard]] std::size_t operands() const { return call_.operands.size(); }
+  [[nodiscard]] const std::string& operation() const { return call_.operation(); }
+  [[nodiscard]] const Json& operand(std::size_t i) const { return call_.operands().at(i); }
+  [[nodiscard]] std::size_t operands() const { return call_.operands().size(); }
   /// Refuses any operands but `count` tensors.
   void expect_tensors(std::size_t count) const;
   /// Refuses any operands but one list of tensors.

@@ -7,13 +7,18 @@ namespace {
 
 constexpr std::int64_t kFar = std::int64_t{1} << 48U;
 
+std::int64_t place(const Json& value, const char* what, const OperationFields& f) {
+  const bool fits =
+      value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{kFar});
+  if (!fits || value.get<std::int64_t>() < -kFar)
+    f.fail(ErrorCode::unsupported, core::concat("has a ", what, " that is no integer within 2^48"));
+  return value.get<std::int64_t>();
+}
+
 std::optional<std::int64_t> bound(const Json& config, const char* key, const OperationFields& f) {
   const auto it = config.find(key);
   if (it == config.end() || it->is_null()) return std::nullopt;
-  const bool fits = it->is_number_integer() && !(it->is_number_unsigned() && it->get<std::uint64_t>() > std::uint64_t{kFar});
-  if (!fits || it->get<std::int64_t>() < -kFar)
-    f.fail(ErrorCode::unsupported, core::concat("has a ", key, " that is no integer within 2^48"));
-  return it->get<std::int64_t>();
+  return place(*it, key, f);
 }
 
 core::SliceItem item_of(const Json& value, const OperationFields& f) {
@@ -23,8 +28,8 @@ core::SliceItem item_of(const Json& value, const OperationFields& f) {
     item.kind = Kind::new_axis;
   } else if (value.is_number_integer()) {
     item.kind = Kind::index;
-    item.start = bound(Json{{"index", value}}, "index", f);
-  } else if (value.is_object() && value.value("class_name", Json()) == Json("__ellipsis__")) {
+    item.start = place(value, "index", f);
+  } else if (value.is_object() && value.contains("class_name") && value.at("class_name") == Json("__ellipsis__")) {
     item.kind = Kind::ellipsis;
   } else if (value.is_object() && !is_tensor(value)) {
     const Json& config = value.contains("config") && value.at("config").is_object() ? value.at("config") : value;

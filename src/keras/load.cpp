@@ -151,7 +151,7 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
       tree->weights.push_back(w.name);
       const auto* dense = std::get_if<core::DenseParams>(&spec.params);
       const bool by_nature = dense == nullptr ? !w.name.starts_with("moving_") && !normalization : is_trained(*dense, w.name);
-      tree->trainable.push_back(trainable && by_nature);
+      tree->trainable.push_back(by_nature);
     }
     if (normalization) {
       tree->weights.emplace_back("count");

@@ -28,7 +28,7 @@ struct ModelTree;
 struct LayerTree {
   std::shared_ptr<core::LayerSpec> spec;
   std::vector<std::string> weights;  ///< names in the order in which Keras stores them; "count" is stored and not used
-  std::vector<bool> trainable;       ///< beside `weights`; legacy files store trainable ones first
+  std::vector<bool> trainable;       ///< beside `weights`: whether each is where the layer is not frozen
   bool frozen = false;               ///< the layer itself, or the nested model, has trainable=False
   std::shared_ptr<LayerTree> inner;  ///< see core::inner_layer
   std::string inner_key;             ///< the config's: "activation", "layer"

@@ -60,8 +60,13 @@ Slots keras2_slots(LayerTree& layer, std::set<const LayerTree*>& visited) {
 /// Keras 3: each weight knows whether it is trainable; only the outermost layer is asked whether it is.
 void keras3_walk(LayerTree& layer, bool frozen, Slots& into, std::set<const LayerTree*>& visited) {
   if (!visited.insert(&layer).second) return;
-  for (std::size_t i = 0; i < layer.weights.size(); ++i)
-    (layer.trainable[i] && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
+  // A layer lists what is trainable by its nature first, even where it is frozen.
+  for (const bool by_nature : {true, false}) {
+    for (std::size_t i = 0; i < layer.weights.size(); ++i) {
+      if (layer.trainable[i] != by_nature) continue;
+      (by_nature && !layer.frozen && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
+    }
+  }
   if (layer.inner) keras3_walk(*layer.inner, frozen, into, visited);
   if (layer.nested) {
     for (const auto& inner : layer.nested->layers) keras3_walk(*inner, frozen, into, visited);

@@ -2,6 +2,7 @@
 // Searches in sorted tables, and counts of numbers.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "cpu/plans.hpp"
 #include "cpu/threads.hpp"
@@ -29,6 +30,8 @@ std::int64_t place(I number, std::int64_t depth) {
   return static_cast<I>(at) == number && at < depth ? at : -1;
 }
 
+constexpr std::int64_t kExact = std::int64_t{1} << 24U;  ///< float32 has every integer up to it
+
 template <typename T, typename I>
 PlanPtr count(const ops::CountDesc& d, const Team& team) {
   return make_plan([d, team](const ops::Args& args) {
@@ -37,13 +40,15 @@ PlanPtr count(const ops::CountDesc& d, const Team& team) {
         const I* const src = static_cast<const I*>(args.srcs[0]) + o * d.length;
         T* const dst = static_cast<T*>(args.dst) + o * d.depth;
         std::fill_n(dst, d.depth, convert<T>(ComputeOf<T>(0)));
-        if (d.binary || d.length == 1) {
+        const bool ones = d.binary || d.length == 1;
+        if (ones || (std::is_same_v<T, ComputeOf<T>> && d.length < kExact)) {
           for (std::int64_t i = 0; i < d.length; ++i) {
-            if (const std::int64_t at = place(src[i], d.depth); at >= 0) dst[at] = convert<T>(ComputeOf<T>(1));
+            const std::int64_t at = place(src[i], d.depth);
+            if (at >= 0) dst[at] = convert<T>(ones ? ComputeOf<T>(1) : static_cast<ComputeOf<T>>(dst[at]) + ComputeOf<T>(1));
           }
           continue;
         }
-        // A 16-bit sum would stop growing: what is met for the first time is counted to the end.
+        // This sum would stop growing: what is met for the first time is counted to the end.
         for (std::int64_t i = 0; i < d.length; ++i) {
           const std::int64_t at = place(src[i], d.depth);
           if (at < 0 || static_cast<ComputeOf<T>>(dst[at]) != ComputeOf<T>(0)) continue;

@@ -120,7 +120,8 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
     fail_layer(reading, ErrorCode::unsupported, layer, core::concat("class '", core::escaped(name), "'", kInstead));
   }
   const std::string module = text("module");
-  if (!module.empty() && !keras_module(module)) {
+  const bool says_module = object.contains("module") && object.at("module").is_string();  // and even "" is one
+  if (says_module && !keras_module(module)) {
     fail_layer(reading, ErrorCode::unsafe, layer,
                core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "'", kInstead));
   }

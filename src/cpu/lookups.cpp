@@ -11,6 +11,13 @@
 namespace lamella::cpu {
 namespace {
 
+/// For so many searches in a sorted table.
+template <typename D>
+Team team_for(const D& search, const ops::PlanContext& context) {
+  const double steps = std::log2(2.0 + static_cast<double>(search.length));
+  return worth(context.threads, 4.0 * steps * static_cast<double>(search.elements));
+}
+
 template <typename T>
 PlanPtr bucket(const ops::BucketDesc& d, const Team& team, std::shared_ptr<const float> boundaries) {
   return make_plan([d, team, boundaries = std::move(boundaries)](const ops::Args& args) {
@@ -62,8 +69,7 @@ PlanPtr count(const ops::CountDesc& d, const Team& team) {
 }  // namespace
 
 PlanPtr plan(const ops::BucketDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
-  const Team team =
-      worth(context.threads, 4.0 * std::log2(2.0 + static_cast<double>(desc.length)) * static_cast<double>(desc.elements));
+  const Team team = team_for(desc, context);
   auto boundaries = constant_as<float>(constants, 0);
   if (desc.from == DType::float64) return bucket<double>(desc, team, std::move(boundaries));
   LAMELLA_EXPECTS(desc.from == DType::float32, dtype, "[cpu] buckets of ", name(desc.from), ", allowed float32, float64");
@@ -71,8 +77,7 @@ PlanPtr plan(const ops::BucketDesc& desc, const ConstantsPtr& constants, const o
 }
 
 PlanPtr plan(const ops::LookupDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
-  const Team team =
-      worth(context.threads, 4.0 * std::log2(2.0 + static_cast<double>(desc.length)) * static_cast<double>(desc.elements));
+  const Team team = team_for(desc, context);
   return make_plan([d = desc, team, constants](const ops::Args& args) {
     const auto* const src = static_cast<const std::int64_t*>(args.srcs[0]);
     const auto* const keys = static_cast<const std::int64_t*>((*constants)[0].data());

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of .ci/run, what finds most first. Prints what each took and counted, and closes with the sums.
+
+A slow machine that reaches LAMELLA_CI_SECONDS (default 3480) leaves stages out, and says which; only the release build's tests must end.
+"""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FAKE = ROOT / "build/release/lib/liblamella_cuda_fake.so"
+NVCC = shutil.which("nvcc") is not None
+ON_FAKE = {"LAMELLA_DEVICE": "cuda:0", "LAMELLA_CUDA_PLUGIN": str(FAKE)}
+# valgrind has no AVX-512, so what runs in it are the loops for AVX2; its long double, the truth of one test, has 64 bits.
+AVX2 = """
+check="valgrind -q --error-exitcode=9"
+$check build/release/bin/ops_test --gtest_brief=1 --gtest_filter=-ActivationTest.ComputesEveryKindInEveryTypeAndLength &&
+$check build/release/bin/dense_test --gtest_brief=1 --gtest_filter='*/small*:*/reference*'
+"""
+INSTRUCTIONS = "bench/instructions build/release/bin/instructions || [ $? -eq 3 ]"  # 3: no baseline for this compiler
+# Name, command for bash, when it exists.
+STAGES = {
+    "lint": ("scripts/lint", True),
+    "release": ("scripts/test release", True),
+    "install": ("tests/install/run.sh", True),
+    "conformance": ("scripts/conformance --count 200", True),
+    "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
+    "asan": ("scripts/test asan", True),
+    "tsan": ("scripts/test tsan", True),
+    "malformed": ("scripts/malformed", True),
+    "gpu-scripts": ("tests/repository/gpu_scripts.sh build/release", NVCC),
+    "registers": ("tests/kernels/registers.sh", NVCC),
+    "peers": ("build/venv-conformance/bin/python tests/bench/peers_test.py $PWD/build/release/bin", True),
+    "instructions": (INSTRUCTIONS, True),
+    "one-row": ("tests/repository/one_row.sh", True),
+    "soak": ("scripts/soak --predicts 1000000", True),
+    "fuzz": ("scripts/fuzz --target parsers --runs 100000 --max-len 8192 --jobs 2", True),
+    "fuzz-layers": ("scripts/fuzz --target layers --runs 10000 --max-len 256 --jobs 2", True),
+    "fuzz-api": ("scripts/fuzz --target api --runs 2000 --jobs 2", True),
+    "avx2": (AVX2, True),
+    "against-base": ("bench/against-base", True),
+}
+# What a build or a passed test says is only of use while one looks on.
+QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
+CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)
+PLAIN = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
+
+
+def run(command, seconds, environment):
+    """Output, exit status, and whether the clock ended it."""
+    process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, text=True, errors="replace", start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    late = threading.Event()
+
+    def end():
+        late.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if not QUIET.match(line):
+            print(line, end="", flush=True)
+    status = process.wait()
+    timer.cancel()
+    return "".join(lines), status, late.is_set()
+
+
+def count(output, status, late):
+    """What the test runner counted, passed and failed; without a count the stage is one test."""
+    good = bad = 0
+    ctest = CTEST.findall(output)
+    if ctest:
+        bad, total = map(int, ctest[-1])
+        good = total - bad - len(re.findall(r"^\s*\d+ - .*\(Skipped\)", output, re.M))
+    elif late:  # CTest was stopped before it counted
+        good = len(re.findall(r"^ *\d+/\d+ Test .* Passed ", output, re.M))
+        bad = len(re.findall(r"^ *\d+/\d+ Test .*\*\*\*(?:Failed|Exception|Timeout|Not Run)", output, re.M))
+    plain = PLAIN.findall(output)
+    if plain:
+        good, bad = good + int(plain[-1][0]), bad + int(plain[-1][1])
+    if not late and status != 0 and bad == 0:
+        bad = 1
+    if not late and status == 0 and good + bad == 0:
+        good = 1
+    return good, bad
+
+
+def main():
+    unknown = [name for name in sys.argv[1:] if name not in STAGES]
+    if unknown:
+        sys.exit(f".ci/run: no stage is called {unknown[0]}; there are: {', '.join(STAGES)}")
+    begin, passed, failed, summary = time.monotonic(), 0, 0, []
+    seconds = float(os.environ.get("LAMELLA_CI_SECONDS", 3480))
+    environment = os.environ | {"CUDAARCHS": "75-real;90-real;120",  # the oldest, the one that is measured, the newest; releases have all
+                                # so that bench/against-base finds what both commits have in common
+                                "CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
+    for name in sys.argv[1:] or [name for name, (_, exists) in STAGES.items() if exists]:
+        left = 100_000 if name == "release" else seconds - (time.monotonic() - begin)
+        if left < 60:
+            summary.append(f"{name}: NOT RUN, no time left")
+            continue
+        print(f"== {name}", flush=True)
+        started = time.monotonic()
+        result = run(STAGES[name][0], left, environment | (ON_FAKE if name.endswith("fake-cuda") else {}))
+        good, bad = count(*result)
+        passed, failed = passed + good, failed + bad
+        note = f"{time.monotonic() - started:.0f} s" + (", NOT FINISHED, no time left" if result[2] else "")
+        summary.append(f"{name}: {good} passed, {bad} failed, {note}")
+        print(f"== {name}: {note}, exit {result[1]}", flush=True)
+    print("\n" + "\n".join(summary))
+    print(f"{passed} passed, {failed} failed")
+    return 0 if failed == 0 and passed > 0 else 1
+
+
+sys.exit(main())

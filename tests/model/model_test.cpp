@@ -10,31 +10,20 @@
 #include <stop_token>
 #include <thread>
 
+#include "model/model_support.hpp"
 #include "model/spec_builder.hpp"
 
 namespace lamella {
 namespace {
 
-using test::SpecBuilder;
 using ::testing::HasSubstr;
+using namespace test;
 
 const Options kCpu{.device = Device::cpu(), .threads = 1};
-
-Tensor random_input(const Shape& shape, unsigned seed = 3) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  Tensor x(shape);
-  for (float& v : x.span<float>()) v = normal(random);
-  return x;
-}
 
 std::vector<float> values(const Tensor& tensor) {
   const auto span = tensor.span<float>();
   return {span.begin(), span.end()};
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.bytes() == b.bytes() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
 }
 
 /// x . kernel + bias in double.
@@ -318,25 +307,6 @@ TEST(ModelTest, AnOutputThatIsTheInputIsCopied) {
   EXPECT_EQ(values(outputs[1]), values(input));
 }
 
-TEST(ModelTest, TakesTheNumberOfThreadsFromTheEnvironmentUnlessItIsGiven) {
-  SpecBuilder builder;
-  const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});
-  const char* const before = std::getenv("LAMELLA_THREADS");
-  const std::string kept = before == nullptr ? "" : before;
-  const Tensor x = random_input({5, 3});
-  const Tensor wanted = Model(spec, kCpu).predict(x);
-  for (const char* good : {"1", "3", "1024"}) {
-    ASSERT_EQ(setenv("LAMELLA_THREADS", good, 1), 0);
-    EXPECT_TRUE(same_bits(Model(spec, {.device = Device::cpu()}).predict(x), wanted)) << good;
-  }
-  for (const char* bad : {"0", "-1", "1025", "many", "2 ", "2.0", "99999999999"}) {
-    ASSERT_EQ(setenv("LAMELLA_THREADS", bad, 1), 0);
-    EXPECT_THROW(Model(spec, {.device = Device::cpu()}), ArgumentError) << bad;
-    EXPECT_NO_THROW(Model(spec, kCpu)) << bad;
-  }
-  ASSERT_EQ(kept.empty() ? unsetenv("LAMELLA_THREADS") : setenv("LAMELLA_THREADS", kept.c_str(), 1), 0);
-}
-
 TEST(ModelTest, OpenExtentsAreFilledByTheInput) {
   SpecBuilder builder;
   const auto x = builder.input({std::nullopt, 4});
@@ -389,16 +359,6 @@ TEST(ModelTest, ManyThreadsGetTheBitsThatOneGets) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(wrong, ::testing::Each(0));
-}
-
-TEST(ModelTest, RefusesOptionsThatCannotBe) {
-  SpecBuilder builder;
-  const auto x = builder.input({4});
-  const auto spec = builder.build({builder.dense(x, 4, 3)});
-  EXPECT_THROW(Model(spec, {.device = Device::cpu(), .engine = "warp_drive"}), ArgumentError);
-  EXPECT_THROW(Model(spec, {.device = Device::cpu(), .threads = -1}), ArgumentError);
-  EXPECT_THROW(Model(spec, {.device = Device::cpu(), .max_batch = 0}), ArgumentError);
-  EXPECT_THROW(Model(spec, {.device = Device::cpu(), .dtype = DType::int8}), ArgumentError);
 }
 
 TEST(ModelTest, HalfPrecisionStaysNearFloat) {

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A file that must not load.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <lamella/model.hpp>
+#include <string>
+#include <vector>
+
+namespace lamella::test {
+
+/// With this code, each of these words in the message and, when it is a LoadError, the file.
+inline void expect_refused(const std::string& path, ErrorCode code, const std::vector<std::string>& words) {
+  try {
+    static_cast<void>(Model::load(path, {.device = Device::cpu()}));
+    FAIL() << "was loaded";
+  } catch (const Error& error) {
+    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    // What is found out when the shapes are put together is named by its layer alone.
+    if (dynamic_cast<const LoadError*>(&error) != nullptr) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(path));
+    }
+    for (const std::string& word : words) EXPECT_THAT(error.what(), ::testing::HasSubstr(word));
+  } catch (const std::exception& error) {
+    FAIL() << "threw something else: " << error.what();
+  }
+}
+
+}  // namespace lamella::test

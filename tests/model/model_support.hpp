@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What tests of models share.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <lamella/error.hpp>
+#include <lamella/tensor.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace lamella::test {
+
+/// float32 of a standard normal distribution, the same for each seed.
+inline Tensor random_input(const Shape& shape, unsigned seed = 3) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, 1.0F);
+  Tensor x(shape);
+  for (float& v : x.span<float>()) v = normal(random);
+  return x;
+}
+
+inline bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() && (a.bytes() == 0 || std::memcmp(a.data(), b.data(), a.bytes()) == 0);
+}
+
+inline bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
+}
+
+/// f() throws an ArgumentError with this code and these words.
+template <typename F>
+void expect_error(ErrorCode code, const std::string& words, const F& f) {
+  try {
+    f();
+    ADD_FAILURE() << "nothing was thrown; wanted: " << words;
+  } catch (const ArgumentError& error) {
+    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(words));
+  }
+}
+
+}  // namespace lamella::test

@@ -190,7 +190,13 @@ def module(name):
 def quote():
     """Tables of results that are made up."""
     sys.dont_write_bytecode = True
+    sys.path.insert(0, str(ROOT / "bench"))
     tables = module("quote")
+
+    def of(*rows, **context):
+        """What quote reads of a result with these rows."""
+        data = {"context": context, "benchmarks": list(rows)}
+        return tables.keep.kept(data) | {"benchmarks": tables.keep.rows(data)}
 
     def row(**fields):
         made = {"name": "model/x", "level": "model", "device": "cpu", "engine": "automatic", "fusion": "automatic", "graph": None, "cache": "warm",
@@ -202,26 +208,25 @@ def quote():
         return made
 
     noisy = row(batch=64, error_message="refused as noisy: spread 30 %, the limit is 10 %")
-    text = tables.timed({"benchmarks": [row(), noisy, row(batch=16)]}, "model")
+    text = tables.timed(of(row(), noisy, row(batch=16)), "model")
     expect(text.count("| cpu |") == 1 and "of 2 rows: 1 because their times spread" in text and "1 more cells" in text, text)
-    text = tables.growth({"benchmarks": [row(sweep="batch", batch=b, real_time=t) for b, t in ((1, 2.0), (4, 3.0), (16, 9.0), (64, 40.0))]})
+    text = tables.growth(of(*(row(sweep="batch", batch=b, real_time=t) for b, t in ((1, 2.0), (4, 3.0), (16, 9.0), (64, 40.0)))))
     expect("batch: flat from 1 to 4; 16 takes more than twice as long as 1" in text and text.count("| batch |") == 4, text)
-    text = tables.growth({"benchmarks": [row(sweep="depth", depth=d, real_time=2.0) for d in (1, 2)]})
+    text = tables.growth(of(*(row(sweep="depth", depth=d, real_time=2.0) for d in (1, 2))))
     expect("depth: flat from 1 to 2, the largest measured" in text, text)
-    text = tables.growth({"benchmarks": [row(sweep="width", error_message="refused as noisy: other programs had 30 %")]})
+    text = tables.growth(of(row(sweep="width", error_message="refused as noisy: other programs had 30 %")))
     expect("flat" not in text and "1 because other programs" in text, text)
-    text = tables.absent({"benchmarks": [row(error_message=f"not measured: one call would take about {t} s, the limit is 0.5 s") for t in (1, 2, 3)]
-                          + [row(error_message=f"refused: engine 'small' cannot do this: {why}") for why in "ab"]
-                          + [row(device="cuda:0", error_message="not measured: no GPU")] * 5})
+    text = tables.absent(of(*[row(error_message=f"not measured: one call would take about {t} s, the limit is 0.5 s") for t in (1, 2, 3)],
+                            *[row(error_message=f"refused: engine 'small' cannot do this: {why}") for why in "ab"],
+                            *[row(device="cuda:0", error_message="not measured: no GPU")] * 5))
     expect(text.count("\n") == 5 and "| cpu | 3 | one call would take longer than 0.5 s |" in text and "| cuda:0 | 5 | no GPU |" in text, text)
 
     def peer(name, **fields):
         return row(name=f"peer/{name}", peer=name, lamella_us=1.0, ratio=2.0, **fields)
 
-    data = {"context": {"geometric_means": {"a": {"ratio": 2.0, "cells": 2, "lowest": 1.5}}},
-            "benchmarks": [peer("a"), peer("b", error_message="refused as noisy: rounds differ by 40%"), peer("a", batch=64)]
-            + [dict(peer("c", error_message="not measured: why"), ratio=None)] * 3}
-    text = tables.peers(data)
+    text = tables.peers(of(peer("a"), peer("b", error_message="refused as noisy: rounds differ by 40%"), peer("a", batch=64),
+                           *[dict(peer("c", error_message="not measured: why"), ratio=None)] * 3,
+                           geometric_means={"a": {"ratio": 2.0, "cells": 2, "lowest": 1.5}}))
     expect(text.count("| a |") == 3 and "| b |" not in text and text.count("- c: not measured: why") == 1 and "rounds differ too much" in text, text)
     with tempfile.TemporaryDirectory() as folder:
         tables.ROOT = pathlib.Path(folder)
@@ -235,6 +240,27 @@ def quote():
         expect("| `bench/results/x.json` | 3 | goals: replay, fused |" in tables.gpu("*.json"), "goals were measured")
     text = tables.load({"model.h5": {"bytes": 4e8, "load_ms": 80.0, "read_and_copy_ms": 100.0, "ratio": 0.8, "peak_over_file": 1.02}})
     expect("| model.h5 | 400 | 80 | 100 | 0.80 | 1.02 |" in text, text)
+
+
+def keep():
+    """A kept result has each measured row, counts the others, draws and compares as before, and stays as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, kept, again = (pathlib.Path(folder, name) for name in ("result.json", "kept.json", "again.json"))
+        data = json.loads(made(folder, "result.json", *SMALL).read_text())
+        data["benchmarks"].append(dict(data["benchmarks"][0], name="gone", real_time=0.0, error_occurred=True, error_message="not measured: why"))
+        result.write_text(json.dumps(data))
+        for source, target in ((result, kept), (kept, again)):
+            done = script("keep.py", source, target)
+            expect(done.returncode == 0, done.stdout, done.stderr)
+        expect(again.read_text() == kept.read_text() and kept.stat().st_size < result.stat().st_size / 2, "smaller, and the same again")
+        brief = json.loads(kept.read_text())
+        expect(brief["absent"] == [{"peer": "", "device": data["benchmarks"][0]["device"], "why": "why", "rows": 1}], brief["absent"])
+        measured = {row["name"]: row for row in data["benchmarks"] if not row.get("error_message", "").startswith(("not measured", "refused: "))}
+        expect({row["name"] for row in brief["benchmarks"]} == set(measured), "every measured row")
+        for row in brief["benchmarks"]:
+            expect(abs(row["real_time"] / measured[row["name"]]["real_time"] - 1) < 1e-3, row)
+        done = script("compare", result, kept)
+        expect(done.returncode == 0 and "0 slower, 0 faster" in done.stdout, done.stdout, done.stderr)
 
 
 def against_base():

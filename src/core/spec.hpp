@@ -59,6 +59,7 @@ struct DenseParams {
   std::shared_ptr<const LayerSpec>
       activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
   std::optional<Quantization> quantization = {};
+  std::optional<double> lora_alpha = {};  ///< the rank unless it is given
 };
 /// Activation, ReLU, LeakyReLU, ELU, Softmax, ThresholdedReLU.
 struct ActivationParams {
@@ -77,7 +78,9 @@ struct EinsumDenseParams {
   std::shared_ptr<const LayerSpec> activation_layer;  ///< as in DenseParams
 };
 /// Weight: alpha, of the input's shape without the batch, 1 where shared.
-struct PReluParams {};
+struct PReluParams {
+  bool starts_at_zero = false;  ///< alpha_initializer is Zeros
+};
 /// No effect at inference: Dropout and the noise layers, ActivityRegularization, Identity.
 struct IdentityParams {};
 struct FlattenParams {
@@ -143,6 +146,7 @@ struct RescalingParams {
 struct NormalizationParams {
   std::vector<int> axes{-1};
   bool invert = false;
+  bool given = false;  ///< mean and variance are in the config: Keras counts them as no weights
 };
 enum class MergeKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 struct MergeParams {
@@ -295,6 +299,7 @@ struct LayerSpec {
   std::string class_name;   ///< Keras' class: "Dense"
   std::string config_json;  ///< the `config` object as Keras writes it, for get_config(); "{}" when none
   std::string path;         ///< where it stands, for messages: "outer/inner/dense_3"
+  bool trainable = true;    ///< false: frozen, with all that is inside
   Policy policy;
   LayerParams params;
   std::vector<Weight> weights;  ///< in Keras' order (see each params struct)

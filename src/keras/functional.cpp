@@ -8,8 +8,6 @@
 namespace lamella::keras {
 namespace {
 
-constexpr std::size_t kMostLayers = 65'536;
-
 struct Entry {
   std::shared_ptr<LayerTree> tree;
   std::vector<Call> calls;

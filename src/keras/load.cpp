@@ -8,11 +8,11 @@
 #include <set>
 
 #include "core/owned_json.hpp"
-#include "keras/archive.hpp"
 #include "keras/foreign.hpp"
 #include "keras/json.hpp"
 #include "keras/quantized.hpp"
 #include "keras/weights.hpp"
+#include "keras/zip/archive.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -139,21 +139,17 @@ std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
   if (tree) return tree;
   tree = std::make_shared<LayerTree>();
   tree->spec = std::make_shared<core::LayerSpec>(spec);
-  const core::OwnedJson owned(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
-  const Json& config = *owned;
-  const bool trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
-  tree->frozen = !trainable;
-  const bool given = config.is_object() && config.contains("mean") && !config.at("mean").is_null();
-  const bool normalization = std::holds_alternative<core::NormalizationParams>(spec.params);
-  if (!(normalization && given)) {
+  const auto* const normalization = std::get_if<core::NormalizationParams>(&spec.params);
+  if (normalization == nullptr || !normalization->given) {
     tree->spec->weights.clear();
     for (const core::Weight& w : spec.weights) {
       tree->weights.push_back(w.name);
       const auto* dense = std::get_if<core::DenseParams>(&spec.params);
-      const bool by_nature = dense == nullptr ? !w.name.starts_with("moving_") && !normalization : is_trained(*dense, w.name);
+      const bool by_nature =
+          dense == nullptr ? !w.name.starts_with("moving_") && normalization == nullptr : is_trained(*dense, w.name);
       tree->trainable.push_back(by_nature);
     }
-    if (normalization) {
+    if (normalization != nullptr) {
       tree->weights.emplace_back("count");
       tree->trainable.push_back(false);
     }

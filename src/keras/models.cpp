@@ -8,7 +8,6 @@
 namespace lamella::keras {
 namespace {
 
-constexpr std::size_t kMostLayers = 65'536;
 constexpr int kDeepest = 32;
 constexpr std::size_t kShortPath = 128;
 
@@ -184,8 +183,8 @@ std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string&
     tree->spec->name = path.substr(path.rfind('/') + 1);
     tree->spec->class_name = object.value("class_name", std::string());
     const Json& config = object.at("config");
-    tree->frozen = config.is_object() && config.contains("trainable") && config.at("trainable") == Json(false);
-    tree->spec->config_json = tree->frozen ? R"({"trainable": false})" : "{}";
+    tree->spec->trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
+    tree->spec->config_json = tree->spec->trainable ? "{}" : R"({"trainable": false})";
     tree->spec->path = path;
     tree->spec->params = core::NestedParams{tree->nested->spec};
   } else {

@@ -5,14 +5,10 @@
 #include <memory>
 #include <string>
 
-#include "core/owned_json.hpp"
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 #include "keras/tree.hpp"
 
 namespace lamella::keras {
-
-/// The config that a spec keeps as text.
-[[nodiscard]] core::OwnedJson<Json> config_of(const core::LayerSpec& spec);
 
 /// A view of the dataset's bytes, which it keeps alive.
 [[nodiscard]] Tensor tensor_of(H5Dataset dataset);

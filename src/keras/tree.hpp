@@ -20,6 +20,7 @@ namespace lamella::keras {
 using Json = nlohmann::json;
 
 inline constexpr std::size_t kLongestPath = 1024;   ///< of a layer, which keeps its own
+inline constexpr std::size_t kMostLayers = 65'536;  ///< of a model
 inline constexpr std::int64_t kMostCalls = 65'536;  ///< of layers, in a model
 
 struct ModelTree;
@@ -29,7 +30,6 @@ struct LayerTree {
   std::shared_ptr<core::LayerSpec> spec;
   std::vector<std::string> weights;  ///< names in the order in which Keras stores them; "count" is stored and not used
   std::vector<bool> trainable;       ///< beside `weights`: whether each is where the layer is not frozen
-  bool frozen = false;               ///< the layer itself, or the nested model, has trainable=False
   std::shared_ptr<LayerTree> inner;  ///< see core::inner_layer
   std::string inner_key;             ///< the config's: "activation", "layer"
   std::shared_ptr<ModelTree> nested;

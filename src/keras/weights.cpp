@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "keras/json.hpp"
 #include "keras/quantized.hpp"
 #include "keras/slots.hpp"
 
@@ -36,10 +35,6 @@ std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::stri
 }
 
 }  // namespace
-
-core::OwnedJson<Json> config_of(const core::LayerSpec& spec) {
-  return core::OwnedJson(parse_json(std::as_bytes(std::span(spec.config_json)), spec.path));
-}
 
 Tensor tensor_of(H5Dataset dataset) {
   // The bytes are read-only by convention: weights are handed out as const only.
@@ -76,12 +71,8 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
 /// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
 /// file. Where that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
 void replace_unsaved_prelu(LayerTree& layer) {
-  if (!layer.inner || layer.inner->spec->class_name != "PReLU") return;
-  const core::OwnedJson config = config_of(*layer.inner->spec);
-  if (!config->is_object() || !config->contains("alpha_initializer")) return;
-  const Json& initializer = config->at("alpha_initializer");
-  const Json& name = initializer.is_object() && initializer.contains("class_name") ? initializer.at("class_name") : initializer;
-  if (name != Json("Zeros") && name != Json("zeros")) return;
+  const auto* prelu = layer.inner ? std::get_if<core::PReluParams>(&layer.inner->spec->params) : nullptr;
+  if (prelu == nullptr || !prelu->starts_at_zero) return;
   const bool replaced = std::visit(
       [](auto& params) {
         if constexpr (requires { params.activation_layer; }) {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 #include "keras/tree.hpp"
 
 namespace lamella::keras {

@@ -46,12 +46,12 @@ Slots keras2_slots(LayerTree& layer, std::set<const LayerTree*>& visited) {
   Slots slots = own(layer);
   if (layer.inner) {
     Slots inner = keras2_slots(*layer.inner, visited);
-    layer.frozen ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
+    !layer.spec->trainable ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
   }
   if (layer.nested) {
     for (const auto& inner : layer.nested->layers) slots.append(keras2_slots(*inner, visited));
   }
-  if (!layer.frozen) return slots;
+  if (layer.spec->trainable) return slots;
   Slots frozen;
   frozen.freeze(std::move(slots));
   return frozen;
@@ -64,7 +64,7 @@ void keras3_walk(LayerTree& layer, bool frozen, Slots& into, std::set<const Laye
   for (const bool by_nature : {true, false}) {
     for (std::size_t i = 0; i < layer.weights.size(); ++i) {
       if (layer.trainable[i] != by_nature) continue;
-      (by_nature && !layer.frozen && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
+      (by_nature && layer.spec->trainable && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
     }
   }
   if (layer.inner) keras3_walk(*layer.inner, frozen, into, visited);
@@ -78,7 +78,7 @@ std::vector<Slot> slots_of(LayerTree& layer, bool keras3) {
   std::set<const LayerTree*> visited;
   Slots slots;
   if (keras3) {
-    keras3_walk(layer, layer.frozen, slots, visited);
+    keras3_walk(layer, !layer.spec->trainable, slots, visited);
   } else {
     slots = keras2_slots(layer, visited);
   }
@@ -98,16 +98,6 @@ std::vector<std::string> strings(const H5File& file, const std::string& path, co
     }
     result.insert(result.end(), chunk->begin(), chunk->end());
   }
-}
-
-/// Keras' lora_alpha; the rank unless it is given.
-double lora_alpha(const LayerTree& layer, double rank, const std::string& where) {
-  const core::OwnedJson owned = config_of(*layer.spec);
-  const Json& config = *owned;
-  if (!config.is_object() || !config.contains("lora_alpha") || config.at("lora_alpha").is_null()) return rank;
-  if (config.at("lora_alpha").is_number()) return config.at("lora_alpha").get<double>();
-  throw LoadError(ErrorCode::json, core::concat(where, ": layer '", core::escaped(layer.spec->path), "' lora_alpha: got a ",
-                                                config.at("lora_alpha").type_name(), ", allowed a number or null"));
 }
 
 /// kernel + scale * A . B, row by row in float64, rounded once.
@@ -169,7 +159,7 @@ H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b
                  const std::string& where, LoraWork& work) {
   const std::string place = core::concat(where, ": layer '", core::escaped(layer.spec->path), "'");
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
-  const double alpha = lora_alpha(layer, rank, where);
+  const double alpha = std::get<core::DenseParams>(layer.spec->params).lora_alpha.value_or(rank);
   const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
                     a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
                     is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);

@@ -153,9 +153,8 @@ class Replacement {
 }  // namespace
 
 bool model::has_given_statistics(const core::LayerSpec& layer) {
-  if (!std::holds_alternative<core::NormalizationParams>(layer.params)) return false;
-  const core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
-  return config->is_object() && config->contains("mean") && !config->at("mean").is_null();
+  const auto* normalization = std::get_if<core::NormalizationParams>(&layer.params);
+  return normalization != nullptr && normalization->given;
 }
 
 std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,

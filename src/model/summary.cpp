@@ -5,8 +5,6 @@
 #include <cstdio>
 #include <set>
 
-#include "core/owned_json.hpp"
-#include "keras/json.hpp"
 #include "keras/quantized.hpp"
 #include "model/impl.hpp"
 
@@ -24,16 +22,11 @@ struct Count {
   std::int64_t fixed_bytes = 0;
 };
 
-bool trainable(const core::LayerSpec& layer) {
-  const core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
-  return !config->is_object() || !config->contains("trainable") || config->at("trainable") != nlohmann::json(false);
-}
-
 void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen) {
   if (!seen.insert(&layer).second) return;
   if (has_given_statistics(layer)) return;
   const bool normalization = std::holds_alternative<core::NormalizationParams>(layer.params);
-  const bool learns = !layer.weights.empty() && !normalization && trainable(layer);
+  const bool learns = !layer.weights.empty() && !normalization && layer.trainable;
   for (const core::Weight& w : layer.weights) {
     if (!seen.insert(w.value.get()).second) continue;  // shared layers count once
     if (normalization && w.name == "mean") {           // Keras has an int32 'count' beside it, which inference does without

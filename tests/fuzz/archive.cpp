@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The zip reader: whatever the directory says, each member is read or refused.
-#include "keras/archive.hpp"
+#include "keras/zip/archive.hpp"
 
 #include "fuzz.hpp"
-#include "keras/crc32.hpp"
+#include "keras/zip/crc32.hpp"
 
 using namespace lamella;
 

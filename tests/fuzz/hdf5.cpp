@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HDF5 reader: every group, dataset and attribute that can be reached. The mutator mends checksums, so that what lies behind
 // them is reached too.
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
 #include <array>
 #include <vector>
 
 #include "fuzz.hpp"
-#include "keras/hdf5_checksum.hpp"
+#include "keras/hdf5/checksum.hpp"
 
 using namespace lamella;
 

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "fuzz.hpp"
-#include "keras/crc32.hpp"
+#include "keras/zip/crc32.hpp"
 
 using namespace lamella;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/archive.hpp"
+#include "keras/zip/archive.hpp"
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 #include <functional>
 #include <random>
 
-#include "keras/crc32.hpp"
+#include "keras/zip/crc32.hpp"
 
 namespace lamella::keras {
 namespace {

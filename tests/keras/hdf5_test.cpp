@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
 #include <gmock/gmock.h>
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
 namespace lamella {
 namespace {

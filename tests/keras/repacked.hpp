@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "keras/archive.hpp"
+#include "keras/zip/archive.hpp"
 #include "keras/bytes.hpp"
-#include "keras/crc32.hpp"
+#include "keras/zip/crc32.hpp"
 
 namespace lamella::test {
 

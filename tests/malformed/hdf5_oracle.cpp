@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
 namespace lamella::keras {
 namespace {

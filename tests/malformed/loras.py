@@ -34,7 +34,7 @@ def every(pack, tiny):
             pack.case(family, file_of(tiny, arrays, libver, **changes), codes, words)
 
         for alpha in ("2", [2], {"alpha": 2}, True):
-            refuse("112 lora_alpha of another type", (BIAS, A, B, KERNEL), ("E_JSON",), ("layer 'dense'", "lora_alpha"), lora_alpha=alpha)
+            refuse("112 lora_alpha of another type", (BIAS, A, B, KERNEL), ("E_VALUE",), ("layer 'dense'", "lora_alpha"), lora_alpha=alpha)
         fit = ("E_SHAPE",), ("layer 'dense'", "LoRA")
         for a in (A[:3], A[:, :1], A[:, 0], A.reshape(4, 2, 1), A.T.copy(), np.float32(1), np.zeros((4, 0), "f4"), np.ones((4, 3), "f4")):
             refuse("112 LoRA of other shapes", (BIAS, a, B, KERNEL), *fit)

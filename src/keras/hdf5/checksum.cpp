@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_checksum.hpp"
+#include "keras/hdf5/checksum.hpp"
 
 #include <algorithm>
 #include <bit>

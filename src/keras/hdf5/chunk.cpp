@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_chunk.hpp"
+#include "keras/hdf5/chunk.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 
-#include "keras/hdf5_type.hpp"
+#include "keras/hdf5/type.hpp"
 
 namespace lamella::keras::hdf5 {
 

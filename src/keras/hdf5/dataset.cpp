@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 
-#include "keras/hdf5_type.hpp"
+#include "keras/hdf5/type.hpp"
 
 namespace lamella::keras::hdf5 {
 

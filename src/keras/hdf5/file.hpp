@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "keras/bytes.hpp"
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
 namespace lamella::keras::hdf5 {
 

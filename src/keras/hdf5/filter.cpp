@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_checksum.hpp"
-#include "keras/hdf5_chunk.hpp"
-#include "keras/inflate.hpp"
+#include "keras/hdf5/checksum.hpp"
+#include "keras/hdf5/chunk.hpp"
+#include "keras/zip/inflate.hpp"
 
 namespace lamella::keras::hdf5 {
 

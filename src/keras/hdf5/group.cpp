@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_heap.hpp"
+#include "keras/hdf5/heap.hpp"
 
 namespace lamella::keras::hdf5 {
 

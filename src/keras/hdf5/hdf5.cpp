@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5.hpp"
+#include "keras/hdf5/hdf5.hpp"
 
-#include "keras/hdf5_heap.hpp"
-#include "keras/hdf5_type.hpp"
+#include "keras/hdf5/heap.hpp"
+#include "keras/hdf5/type.hpp"
 
 namespace lamella::keras {
 

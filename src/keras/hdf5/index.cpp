@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "keras/hdf5_chunk.hpp"
+#include "keras/hdf5/chunk.hpp"
 
 namespace lamella::keras::hdf5 {
 

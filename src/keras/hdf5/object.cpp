@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_file.hpp"
+#include "keras/hdf5/file.hpp"
 
 #include <deque>
 

@@ -3,8 +3,8 @@
 #include <array>
 #include <bit>
 
-#include "keras/hdf5_checksum.hpp"
-#include "keras/hdf5_file.hpp"
+#include "keras/hdf5/checksum.hpp"
+#include "keras/hdf5/file.hpp"
 
 namespace lamella::keras::hdf5 {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/hdf5_type.hpp"
+#include "keras/hdf5/type.hpp"
 
 #include <algorithm>
 #include <array>

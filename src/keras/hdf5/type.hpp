@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "keras/hdf5_file.hpp"
+#include "keras/hdf5/file.hpp"
 
 namespace lamella::keras::hdf5 {
 

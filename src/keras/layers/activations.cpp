@@ -43,6 +43,12 @@ ParsedLayer plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
   return {core::ActivationParams{spec, std::move(axes)}, {}, {}, {}};
 }
 
+/// Whether an initializer is Zeros: a name, or an object with one.
+bool is_zeros(const Json& initializer) {
+  const Json& name = initializer.is_object() && initializer.contains("class_name") ? initializer.at("class_name") : initializer;
+  return name.is_string() && (name.get_ref<const std::string&>() == "Zeros" || name.get_ref<const std::string&>() == "zeros");
+}
+
 }  // namespace
 
 ParsedActivation read_activation(const Fields& fields, const std::string& path, Reading& reading) {
@@ -65,6 +71,7 @@ ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& readi
   params.units = f.integer("units", 1, 2147483647);
   params.use_bias = f.boolean("use_bias", true);
   params.quantization = read_quantization(f, reading);
+  if (f.has("lora_alpha")) params.lora_alpha = f.number("lora_alpha", 0);
   const ParsedActivation activation = read_activation(f, path, reading);
   params.activation = activation.spec;
   if (activation.layer) params.activation_layer = activation.layer->spec;
@@ -119,7 +126,7 @@ ParsedLayer parse_softmax(const Fields& f, const std::string&, Reading&) {
 
 ParsedLayer parse_prelu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"shared_axes"});
-  return {core::PReluParams{}, {{"alpha", true}}, {}, {}};
+  return {core::PReluParams{f.has("alpha_initializer") && is_zeros(f.at("alpha_initializer"))}, {{"alpha", true}}, {}, {}};
 }
 
 }  // namespace lamella::keras

@@ -69,7 +69,8 @@ ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
 
 ParsedLayer parse_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "mean", "variance", "invert"});
-  core::NormalizationParams params{f.has("axis") ? f.axes("axis", {}) : std::vector<int>{}, f.boolean("invert", false)};
+  core::NormalizationParams params{f.has("axis") ? f.axes("axis", {}) : std::vector<int>{}, f.boolean("invert", false),
+                                   f.has("mean")};
   if (f.has("mean") != f.has("variance")) f.fail_field(ErrorCode::value, "mean, variance", "only one of them is given");
   WeightNames weights;
   if (!f.has("mean")) weights = {{"mean", false}, {"variance", false}, {"count", false}};

@@ -180,12 +180,13 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   spec.params = std::move(parsed.params);
   tree->inner = std::move(parsed.inner);
   tree->inner_key = std::move(parsed.inner_key);
-  tree->frozen = !fields.boolean("trainable", true);
+  spec.trainable = fields.boolean("trainable", true);
   for (auto& [name, by_nature] : parsed.weights) {
     tree->weights.push_back(name);
     tree->trainable.push_back(by_nature);
   }
-  if (std::holds_alternative<core::NormalizationParams>(spec.params) && tree->weights.empty()) add_given_statistics(fields, spec);
+  const auto* normalization = std::get_if<core::NormalizationParams>(&spec.params);
+  if (normalization != nullptr && normalization->given) add_given_statistics(fields, spec);
   return tree;
 }
 

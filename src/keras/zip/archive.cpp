@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/archive.hpp"
+#include "keras/zip/archive.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <set>
 
-#include "keras/crc32.hpp"
-#include "keras/inflate.hpp"
+#include "keras/zip/crc32.hpp"
+#include "keras/zip/inflate.hpp"
 
 namespace lamella::keras {
 

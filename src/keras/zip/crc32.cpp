@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/crc32.hpp"
+#include "keras/zip/crc32.hpp"
 
 #include <zlib.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keras/inflate.hpp"
+#include "keras/zip/inflate.hpp"
 
 #include <zlib.h>
 

@@ -39,6 +39,7 @@ STAGES = {
     "registers": ("tests/kernels/registers.sh", NVCC),
     "peers": ("build/venv-conformance/bin/python tests/bench/peers_test.py $PWD/build/release/bin", True),
     "instructions": (INSTRUCTIONS, True),
+    "one-batch": ("tests/repository/one_batch.sh", True),
     "one-row": ("tests/repository/one_row.sh", True),
     "soak": ("scripts/soak --predicts 1000000", True),
     "fuzz": ("scripts/fuzz --target parsers --runs 100000 --max-len 8192 --jobs 2", True),

@@ -9,12 +9,8 @@
 namespace lamella::model {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
-
 /// More than any machine has. Plans may add and multiply sizes of arrays below it by small numbers.
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 56U;
-
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 /// Hands out ranges of one arena: the first gap that is large enough, lowest address first.
 class Arena {

@@ -22,6 +22,10 @@ struct ProgramStep {
   int dst = -1;           ///< slot
 };
 
+/// Buffers begin at multiples of it.
+inline constexpr std::size_t kAlignment = 256;
+[[nodiscard]] constexpr std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
 /// Where the memory of a slot comes from.
 struct Slot {
   enum class Kind { input, output, arena } kind = Kind::arena;

@@ -8,8 +8,6 @@
 namespace lamella::model {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
-
 /// Calls f(slot, offset) for the slots of one kind, each at an aligned offset of one block of memory; the block's size.
 template <typename F>
 std::size_t laid_out(const Program& program, Slot::Kind kind, const F& f) {
@@ -17,7 +15,7 @@ std::size_t laid_out(const Program& program, Slot::Kind kind, const F& f) {
   for (const Slot& slot : program.slots) {
     if (slot.kind != kind) continue;
     f(slot, at);
-    at += (slot.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    at += aligned(slot.bytes);
   }
   return at;
 }

@@ -232,17 +232,17 @@ void sparsemax(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
 }
 
 template <typename C, typename F>
-struct Generic {
+struct GenericRows {
   static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) { F::run(dst, src, length, inner); }
 };
 template <typename C, typename F>
-struct Avx2 {
+struct Avx2Rows {
   LAMELLA_TARGET_AVX2 static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
     F::run(dst, src, length, inner);
   }
 };
 template <typename C, typename F>
-struct Avx512 {
+struct Avx512Rows {
   LAMELLA_TARGET_AVX512 static void run(C* dst, const C* src, std::int64_t length, std::int64_t inner) {
     F::run(dst, src, length, inner);
   }
@@ -266,13 +266,13 @@ template <typename C, typename F>
 RowFn<C> best() {
   switch (best_isa()) {
     case Isa::avx512:
-      return &Avx512<C, F>::run;
+      return &Avx512Rows<C, F>::run;
     case Isa::avx2:
-      return &Avx2<C, F>::run;
+      return &Avx2Rows<C, F>::run;
     case Isa::generic:
       break;
   }
-  return &Generic<C, F>::run;
+  return &GenericRows<C, F>::run;
 }
 
 }  // namespace

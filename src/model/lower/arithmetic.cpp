@@ -61,11 +61,6 @@ std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, 
   }
 }
 
-/// `number` as the dtype holds it.
-double rounded(double number, DType dtype) {
-  return numbers(Tensor::of<double>(std::vector<double>{number}, Shape{1}).to(dtype))[0];
-}
-
 }  // namespace
 
 int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {

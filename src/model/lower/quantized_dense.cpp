@@ -91,8 +91,8 @@ Tensor groups_of_inputs(const core::LayerSpec& spec, const Tensor& g_idx, std::i
   return result;
 }
 
-/// x rounded to a dtype.
-double rounded(double x, DType dtype) {
+/// x rounded to a floating dtype.
+double rounded_float(double x, DType dtype) {
   double result = x;
   core::visit_dtype(dtype, [&](auto type) {
     using T = decltype(type);
@@ -204,14 +204,14 @@ int Lowering::quantized_dense(const core::LayerSpec& spec, const core::DensePara
 int Lowering::float8_dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
   const Value from = at(src);
   const DType dtype = compute(spec);
-  const auto scale_of = [&](const char* name) { return rounded(numbers(*weight(spec, name)).at(0), dtype); };
+  const auto scale_of = [&](const char* name) { return rounded_float(numbers(*weight(spec, name)).at(0), dtype); };
   const ops::QuantizeDequantizeDesc desc{from.sample.elements(), static_cast<float>(scale_of("inputs_scale")), dtype};
   const int x = add_step(desc, {src}, from.sample, dtype, spec.path);
   const auto& kernel = weight(spec, "kernel");
   const double scale = scale_of("kernel_scale");
   const auto through = [&] {
     std::vector<double> values = numbers(kernel->to(dtype));
-    for (double& v : values) v = core::through_e4m3(v, scale, [&](double z) { return rounded(z, dtype); });
+    for (double& v : values) v = core::through_e4m3(v, scale, [&](double z) { return rounded_float(z, dtype); });
     return Tensor::of<double>(values, kernel->shape()).to(dtype);
   };
   ConstantsPool::Values constants{computed(

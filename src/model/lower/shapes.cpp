@@ -58,7 +58,7 @@ int Lowering::differences(const std::string& path, double wanted, int src) {
   LAMELLA_EXPECTS(is_floating(from.dtype), unsupported, "layer '", core::escaped(path), "' mask_value: got ", wanted,
                   " for an input of ", name(from.dtype), ", allowed 0; or floating values");
   // Keras compares with the value as the input's type has it. A difference of two of its numbers is 0 only where they are equal.
-  const double value = rounded(std::vector<double>{wanted}, from.dtype)[0];
+  const double value = rounded(wanted, from.dtype);
   LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported, "layer '", core::escaped(path), "' mask_value: got ",
                   wanted, ", which is infinite as ", name(from.dtype), "; allowed are finite numbers");
   const Shape one = all_ones(from.sample);

@@ -23,6 +23,9 @@ namespace lamella::model {
   return numbers(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(dtype));
 }
 
+/// `number` as the dtype holds it.
+[[nodiscard]] inline double rounded(double number, DType dtype) { return rounded(std::vector<double>{number}, dtype)[0]; }
+
 [[nodiscard]] inline const std::shared_ptr<const Tensor>& weight(const core::LayerSpec& spec, std::string_view name) {
   for (const core::Weight& w : spec.weights) {
     if (w.name == name) return w.value;

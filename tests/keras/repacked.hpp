@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "keras/zip/archive.hpp"
 #include "keras/bytes.hpp"
+#include "keras/zip/archive.hpp"
 #include "keras/zip/crc32.hpp"
 
 namespace lamella::test {

@@ -118,7 +118,7 @@ class LAMELLA_API Model {
   [[nodiscard]] Model with_weights(const std::string& path) const;
 
  private:
-  void run_into(const TensorView& src, const MutableTensorView& dst, void* stream, bool wait) const;
+  void run_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
 
   struct Impl;
   std::shared_ptr<const Impl> impl_;

@@ -29,10 +29,6 @@ class MemoryBudget {
     const std::lock_guard lock(mutex_);
     used_ -= bytes;
   }
-  [[nodiscard]] std::size_t used() const {
-    const std::lock_guard lock(mutex_);
-    return used_;
-  }
 
  private:
   mutable Mutex mutex_;
@@ -50,6 +46,7 @@ class MemoryBudget {
 
 /// `memory`, which also keeps `charge`.
 [[nodiscard]] inline std::shared_ptr<void> charged(std::shared_ptr<void> memory, std::shared_ptr<void> charge) {
+  if (!charge) return memory;
   void* const data = memory.get();
   auto both = std::make_shared<std::pair<std::shared_ptr<void>, std::shared_ptr<void>>>(std::move(charge), std::move(memory));
   return {std::move(both), data};

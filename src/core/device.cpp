@@ -52,8 +52,7 @@ std::string why_no_cuda() { return core::why_no_cuda_backend(); }
 
 std::string describe(Device device) {
   device = resolve(device);
-  if (device.is_cpu()) return "this machine's processors";
-  core::Backend& backend = core::cuda_backend();
+  core::Backend& backend = core::backend(device);
   std::string text = backend.describe(device.index());
   const char* before = "; ";
   for (const std::string& library : backend.libraries()) {
@@ -66,15 +65,13 @@ std::string describe(Device device) {
 Device resolve(Device device) {
   if (device.kind() == Device::Kind::automatic) {
     for (const Device& one : available_devices()) {
-      if (one.is_cpu() || core::cuda_backend().why_unusable(one.index()).empty()) return one;
+      if (core::backend(one).why_unusable(one.index()).empty()) return one;
     }
   }
-  if (device.is_cuda()) {
-    const int count = core::cuda_backend().device_count();
-    if (device.index() >= count) {
-      throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count,
-                                                        " CUDA devices, the first is cuda:0"));
-    }
+  const int count = core::backend(device).device_count();
+  if (device.index() >= count) {
+    throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count,
+                                                      " CUDA devices, the first is cuda:0"));
   }
   return device;
 }

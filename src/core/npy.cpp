@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/backend.hpp"
 #include "core/check.hpp"
 #include "core/output_file.hpp"
 
@@ -292,7 +293,7 @@ Tensor load_npy(const std::string& path) {
 }
 
 void save_npy(const std::string& path, const TensorView& tensor) {
-  LAMELLA_EXPECTS(tensor.device().is_cpu(), device, "[save_npy] the elements lie on ", to_string(tensor.device()),
+  LAMELLA_EXPECTS(core::is_host(tensor.device()), device, "[save_npy] the elements lie on ", to_string(tensor.device()),
                   "; to(Device::cpu()) brings them here");
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
   expect_path(path);

@@ -28,8 +28,7 @@ std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
   LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", name(dtype), " does not fit into 64 bits of bytes");
   const Device where = resolve(device);
-  if (where.is_cpu()) return core::allocate_host(*bytes);
-  return core::cuda_backend().allocate(where.index(), *bytes);
+  return core::backend(where).allocate(where.index(), *bytes);
 }
 
 template <typename To, typename From>
@@ -64,7 +63,7 @@ void TensorView::expect_elements(std::size_t found) const {
 
 void TensorView::expect_host(DType wanted) const {
   LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", name(wanted), ", the elements are ", name(dtype_));
-  LAMELLA_EXPECTS(device_.is_cpu(), device, "[TensorView::span] the elements lie on ", to_string(device_),
+  LAMELLA_EXPECTS(core::is_host(device_), device, "[TensorView::span] the elements lie on ", to_string(device_),
                   "; to(Device::cpu()) brings them here");
 }
 
@@ -89,23 +88,13 @@ Tensor::~Tensor() = default;
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
   Tensor result(shape, dtype, device);
-  if (result.bytes() == 0) return result;
-  if (result.device().is_cpu()) {
-    std::memset(result.data(), 0, result.bytes());
-  } else {
-    core::cuda_backend().fill(result.device().index(), result.data(), 0, result.bytes());
-  }
+  if (result.bytes() != 0) core::backend(result.device()).fill(result.device().index(), result.data(), 0, result.bytes());
   return result;
 }
 
 Tensor Tensor::copy_of(const TensorView& view) {
   Tensor result(view.shape(), view.dtype(), view.device());
-  if (view.bytes() == 0) return result;
-  if (view.device().is_cpu()) {
-    std::memcpy(result.data(), view.data(), view.bytes());
-  } else {
-    core::cuda_backend().copy(view.device().index(), result.data(), view.data(), view.bytes());
-  }
+  if (view.bytes() != 0) core::backend(result.device()).copy(result.device().index(), result.data(), view.data(), view.bytes());
   return result;
 }
 
@@ -119,17 +108,13 @@ Tensor Tensor::adopt(void* data, const Shape& shape, DType dtype, Device device,
 Tensor Tensor::to(Device device) const {
   Tensor result(shape(), dtype(), device);
   if (bytes() == 0) return result;
-  if (result.device().is_cpu() && this->device().is_cpu()) {
-    std::memcpy(result.data(), data(), bytes());
-  } else {
-    const Device at = result.device().is_cuda() ? result.device() : this->device();
-    core::cuda_backend().copy(at.index(), result.data(), data(), bytes());
-  }
+  const Device at = core::is_host(result.device()) ? this->device() : result.device();
+  core::backend(at).copy(at.index(), result.data(), data(), bytes());
   return result;
 }
 
 Tensor Tensor::to(DType wanted) const {
-  LAMELLA_EXPECTS(device().is_cpu(), device, "[Tensor::to] conversion needs host memory, the elements lie on ",
+  LAMELLA_EXPECTS(core::is_host(device()), device, "[Tensor::to] conversion needs host memory, the elements lie on ",
                   to_string(device()));
   if (wanted == dtype()) return clone();
   const core::FloatEnvironment environment;  // rounding does not depend on the caller's

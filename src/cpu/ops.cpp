@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cpu/ops.hpp"
+
 #include <algorithm>
 
 #include "cpu/dense/engines.hpp"
@@ -61,13 +63,7 @@ class CpuOps final : public ops::OpSet {
 };
 
 }  // namespace
+
+std::unique_ptr<ops::OpSet> make_ops() { return std::make_unique<CpuOps>(); }
+
 }  // namespace lamella::cpu
-
-namespace lamella::ops {
-
-OpSet& cpu_ops() {
-  static cpu::CpuOps& ops = *new cpu::CpuOps;  // never destroyed: static objects may predict until the process is gone
-  return ops;
-}
-
-}  // namespace lamella::ops

@@ -32,7 +32,10 @@ std::string version_text(std::size_t version, std::size_t major) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(int devices) : devices_(static_cast<std::size_t>(devices)), ops_(make_ops(*this)) {}
+CudaBackend::CudaBackend(int devices)
+    : Backend({.captures = true, .default_stream = cudaStreamLegacy}),
+      devices_(static_cast<std::size_t>(devices)),
+      ops_(make_ops(*this)) {}
 CudaBackend::~CudaBackend() { cuda::release_retired(); }
 
 CudaDevice& CudaBackend::device(int index) {
@@ -115,20 +118,20 @@ bool CudaBackend::is_captured(int index, void* native) {
 }
 
 namespace {
-thread_local int beside_captures_depth = 0;
+thread_local int relaxed_depth = 0;
 }
-bool is_beside_captures() noexcept { return beside_captures_depth > 0; }
+bool is_capture_relaxed() noexcept { return relaxed_depth > 0; }
 
-void CudaBackend::beside_captures(const std::function<void()>& work) {
+void CudaBackend::with_relaxed_capture(const std::function<void()>& work) {
   /// This thread's mode, changed for as long as the object lives.
   class Relaxed {
    public:
     Relaxed() {
       check(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode");
-      ++beside_captures_depth;
+      ++relaxed_depth;
     }
     ~Relaxed() {
-      --beside_captures_depth;
+      --relaxed_depth;
       check_quietly(cudaThreadExchangeStreamCaptureMode(&mode_), 0, "cudaThreadExchangeStreamCaptureMode");
     }
     Relaxed(const Relaxed&) = delete;

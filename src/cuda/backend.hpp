@@ -12,8 +12,8 @@
 
 namespace lamella::cuda {
 
-/// Whether this thread is inside Backend::beside_captures().
-[[nodiscard]] bool is_beside_captures() noexcept;
+/// Whether this thread is inside Backend::with_relaxed_capture().
+[[nodiscard]] bool is_capture_relaxed() noexcept;
 
 /// See core::Backend.
 class CudaBackend final : public core::Backend {
@@ -27,7 +27,7 @@ class CudaBackend final : public core::Backend {
   [[nodiscard]] std::string describe(int index) const override;
   [[nodiscard]] std::vector<std::string> libraries() const override;
   [[nodiscard]] std::shared_ptr<void> allocate(int index, std::size_t bytes) override {
-    if (!is_beside_captures()) cuda::release_retired();
+    if (!is_capture_relaxed()) cuda::release_retired();
     return device(index).memory.allocate(bytes);
   }
   [[nodiscard]] std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) override {
@@ -40,7 +40,7 @@ class CudaBackend final : public core::Backend {
   [[nodiscard]] std::uint64_t stream_id(int index, void* native) override;
   void release_retired() noexcept override { cuda::release_retired(); }
   [[nodiscard]] bool is_captured(int index, void* native) override;
-  void beside_captures(const std::function<void()>& work) override;
+  void with_relaxed_capture(const std::function<void()>& work) override;
   [[nodiscard]] ops::OpSet& ops() override { return *ops_; }
 
   /// Made on first use. Throws DeviceError: there is no such device, or it cannot be used.

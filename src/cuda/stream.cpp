@@ -91,7 +91,7 @@ bool CudaStream::is_idle() noexcept {
   return idle;
 }
 
-void CudaStream::follow(void* native) {
+void CudaStream::switch_to(void* native) {
   const auto next = native == nullptr ? own_ : static_cast<cudaStream_t>(native);
   const unsigned long long id = native == nullptr ? 0 : id_of(next, device_.index);
   if (id == id_) return;
@@ -115,15 +115,21 @@ void CudaStream::mark() {
   check(status, device_.index, "cudaEventRecord");
 }
 
-void CudaStream::enqueue(const std::function<void()>& work) {
-  const DeviceGuard guard(device_.index);
+void CudaStream::begin_work() { working_.emplace(device_.index); }
+
+void CudaStream::end_work() {
   try {
-    work();
+    mark();
   } catch (...) {
-    wait_for_current();  // for the part that was enqueued
+    working_.reset();
     throw;
   }
-  mark();
+  working_.reset();
+}
+
+void CudaStream::abandon_work() noexcept {
+  wait_for_current();  // for the part that was enqueued
+  working_.reset();
 }
 
 void CudaStream::begin_range(const char* name) { static_cast<void>(nvtxRangePushA(name)); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <cublasLt.h>
@@ -25,8 +26,10 @@ class CudaStream final : public core::Stream {
   [[nodiscard]] void* native() const noexcept override { return current_; }
   [[nodiscard]] std::uint64_t id() const noexcept override { return id_; }
   [[nodiscard]] bool is_idle() noexcept override;
-  void follow(void* native) override;
-  void enqueue(const std::function<void()>& work) override;
+  void switch_to(void* native) override;
+  void begin_work() override;
+  void end_work() override;
+  void abandon_work() noexcept override;
   void begin_range(const char* name) override;
   void end_range() override;
   void synchronize() override;
@@ -48,6 +51,7 @@ class CudaStream final : public core::Stream {
   void wait_for_current() noexcept;
 
   CudaDevice& device_;
+  std::optional<DeviceGuard> working_;  ///< between begin_work() and its end
   cudaStream_t own_ = nullptr;
   cudaStream_t current_ = nullptr;
   unsigned long long id_ = 0;    ///< of current_, when that is not own_: the handle alone may be another stream's by now

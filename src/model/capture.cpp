@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // predict_into() on a stream that the caller is capturing: its work becomes part of the caller's graph.
-#include <algorithm>
-
 #include "model/impl.hpp"
 
 namespace lamella {
 
-void Model::Impl::capture_into(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t rows, const RowBytes& bytes,
-                               void* stream, const Run& run) const {
-  if (rows == 0) return;
-  const std::int64_t part = std::min(rows, options.max_batch);
-  const std::int64_t rest = rows % part;
-  core::cuda_backend().beside_captures([&] {
+void Model::Impl::capture(const model::Call& call) const {
+  const model::Chunks batches = model::batches_of(call.rows, options.max_batch);
+  if (batches.count == 0) return;
+  backend.with_relaxed_capture([&] {
     // The graph may run at any time from now on, beside any other call: it has a session of its own, and keeps it.
-    const auto session = std::make_shared<model::Session>(model::SessionOptions{options.device, 2, false, false, budget});
-    const auto ready = [&](std::int64_t batch) {
-      auto made = program(graph_of, batch);
-      session->rehearse(made, bytes.input * static_cast<std::size_t>(batch), bytes.output * static_cast<std::size_t>(batch));
+    const auto session = std::make_shared<model::Session>(
+        model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget});
+    const auto ready = [&](std::int64_t rows) {
+      auto made = program(call.graph, rows);
+      session->warm_up(made, call.arrays);
       return made;
     };
-    const auto whole = ready(part);
-    const auto last = rest == 0 ? whole : ready(rest);
-    session->join_capture(stream, session);
-    for (std::int64_t row = 0; row < rows; row += part) run(*session, rows - row < part ? last : whole, row);
+    const std::int64_t last_rows = batches.last_rows(call.rows);
+    const auto whole = ready(batches.rows);
+    const auto last = last_rows == batches.rows ? whole : ready(last_rows);
+    session->join_capture(call.stream, session);
+    for (std::int64_t i = 0; i < batches.count; ++i)
+      session->run(i == batches.count - 1 ? last : whole, call.arrays, i * batches.rows, call.stream);
   });
 }
 

@@ -2,7 +2,6 @@
 #include "model/impl.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <cstdlib>
 #include <thread>
@@ -16,8 +15,6 @@ constexpr std::size_t kGraphs = 16;
 constexpr std::size_t kIdleSessions = 64;
 constexpr std::size_t kStreams = 8;  ///< sessions that work on as many streams of callers; more take turns
 
-ops::OpSet& ops_of(Device device) { return device.is_cpu() ? ops::cpu_ops() : core::cuda_backend().ops(); }
-
 Options resolved(Options options) {
   options.device = resolve(options.device);
   options.threads = model::thread_count(options.threads);
@@ -26,7 +23,7 @@ Options resolved(Options options) {
   LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", name(*options.dtype),
                   ", allowed float32, bfloat16, float16, float64");
   if (!options.engine.empty()) {
-    const auto names = ops_of(options.device).engines();
+    const auto names = core::backend(options.device).ops().engines();
     std::string list;
     for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
     LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '",
@@ -37,7 +34,7 @@ Options resolved(Options options) {
 
 }  // namespace
 
-std::vector<std::string> engine_names(Device device) { return ops_of(resolve(device)).engines(); }
+std::vector<std::string> engine_names(Device device) { return core::backend(resolve(device)).ops().engines(); }
 
 int model::thread_count(int option) {
   constexpr int kMost = 1024;
@@ -59,8 +56,8 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
     : spec(std::move(spec_in)),
       options(resolved(options_in)),
       pool(std::move(pool_in)),
-      budget(std::move(budget_in)),
-      ops(ops_of(options.device)),
+      backend(core::backend(options.device)),
+      budget(backend.traits.is_host ? nullptr : std::move(budget_in)),
       input_names(spec->input_names),
       output_names(spec->output_names) {
   for (const core::ValueRef& ref : spec->inputs) {
@@ -104,14 +101,6 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   return made;
 }
 
-std::int64_t Model::Impl::bucket(std::int64_t rows) const {
-  constexpr std::int64_t kStep = 32;
-  constexpr std::int64_t kLargest = 256;
-  if (!options.device.is_cuda() || !options.graphs || rows > kLargest || rows <= 1) return rows;
-  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rows)));
-  return std::min(rows <= kStep ? power : (rows + kStep - 1) / kStep * kStep, options.max_batch);
-}
-
 std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr<const model::Graph>& graph_of,
                                                            std::int64_t batch, int threads) const {
   const auto find = [&]() -> std::shared_ptr<const model::Program> {
@@ -127,7 +116,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     if (auto known = find()) return known;
   }
   const ops::PlanContext context{threads, options.device.index(), budget};
-  auto made = model::compile(*graph_of, batch, ops, context, options.engine);
+  auto made = model::compile(*graph_of, batch, backend.ops(), context, options.engine);
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;
   programs_.push_front({graph_of, made});
@@ -136,14 +125,13 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
 }
 
 Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
-  const bool is_cuda = impl.options.device.is_cuda();
-  const std::uint64_t stream = native == nullptr ? 0 : core::cuda_backend().stream_id(impl.options.device.index(), native);
+  const std::uint64_t stream = native == nullptr ? 0 : impl.backend.stream_id(impl.options.device.index(), native);
   {
     const std::lock_guard lock(impl.mutex_);
     auto& idle = impl.sessions_;
     auto best = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& one) { return one->last_stream() == stream; });
     // Of another stream: one whose work is done, the oldest first; or any, before there are too many.
-    if (best == idle.rend() && is_cuda) {
+    if (best == idle.rend()) {
       const auto done = std::find_if(idle.begin(), idle.end(), [](const auto& one) { return one->is_idle(); });
       if (done != idle.end()) best = std::make_reverse_iterator(std::next(done));
       if (done == idle.end() && idle.size() >= kStreams) best = std::prev(idle.rend());
@@ -154,8 +142,9 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
     }
   }
   if (!session_) {
-    session_ = std::make_unique<model::Session>(model::SessionOptions{
-        impl.options.device, impl.options.cached_programs, impl.options.graphs, impl.options.profile && is_cuda, impl.budget});
+    session_ = std::make_unique<model::Session>(model::SessionOptions{impl.backend, impl.options.device.index(),
+                                                                      impl.options.cached_programs, impl.options.graphs,
+                                                                      impl.options.profile, impl.budget});
   }
 }
 

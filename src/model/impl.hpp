@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -13,10 +12,23 @@
 #include <lamella/model.hpp>
 
 #include "core/mutex.hpp"
-#include "model/chunks.hpp"
+#include "model/call.hpp"
+#include "model/rows.hpp"
 #include "model/session.hpp"
 
 namespace lamella {
+namespace model {
+
+/// What explain() shows: `batch` rows, gone through in chunks by a program.
+struct Explained {
+  std::int64_t batch = 0;
+  Chunks chunks;
+  std::shared_ptr<const Graph> graph;
+  std::shared_ptr<const Program> program;
+  Device device;
+};
+
+}  // namespace model
 
 /// What a Model and its copies share. Everything but the caches is fixed after construction.
 struct Model::Impl {
@@ -26,8 +38,8 @@ struct Model::Impl {
   std::shared_ptr<const core::ModelSpec> spec;
   Options options;  ///< device resolved, threads at least 1
   std::shared_ptr<model::ConstantsPool> pool;
-  std::shared_ptr<core::MemoryBudget> budget;
-  ops::OpSet& ops;
+  core::Backend& backend;
+  std::shared_ptr<core::MemoryBudget> budget;  ///< null where Options::memory_limit counts nothing
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< of a sample, -1 where Keras has None
@@ -40,23 +52,26 @@ struct Model::Impl {
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
                                                 int threads = 1) const;
 
-  /// The rows of the program that predict() runs for so many rows of host memory. On CUDA small batches are padded to one of few
-  /// sizes: less time goes into planning and capturing than the padding costs.
-  [[nodiscard]] std::int64_t bucket(std::int64_t rows) const;
+  /// The arguments of predict(), in the model's shapes and dtypes, and memory for its results. Throws ArgumentError.
+  [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
 
-  /// Of one row of memory.
-  struct RowBytes {
-    std::size_t input = 0;
-    std::size_t output = 0;
-  };
-  using Run = std::function<void(model::Session&, const std::shared_ptr<const model::Program>&, std::int64_t first_row)>;
-  /// Puts the work of predict_into() for `rows` rows into the graph that is being captured on `stream`, a cudaStream_t of the
-  /// caller's; `run` runs a part of them. Throws what predict_into() does; the capture is the caller's to end.
-  void capture_into(const std::shared_ptr<const model::Graph>& graph, std::int64_t rows, const RowBytes& bytes, void* stream,
-                    const Run& run) const;
+  class Lease;
+  /// Runs a call, however its rows are divided (rows.cpp, as the next five). `own`: a session that the caller has for it, or
+  /// null.
+  void run(const model::Call& call, Lease* own) const;
+  /// What later calls of these numbers of rows would do first.
+  void prepare(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
+  /// What explain() shows for a call of `rows` rows.
+  [[nodiscard]] model::Explained explained(const std::shared_ptr<const model::Graph>& graph, std::int64_t rows) const;
+  [[nodiscard]] model::Chunks chunks(const model::Graph& graph, std::int64_t rows) const;
+  /// The batch size of the program that predict() runs for `rows` staged rows: where the device has graphs, small batches are
+  /// padded to one of few sizes, which costs less than planning and capturing each.
+  [[nodiscard]] std::int64_t padded(std::int64_t rows) const;
+  /// Puts the work of a call into the graph that is being captured on its stream. Throws what predict_into() does; the capture is
+  /// the caller's to end.
+  void capture(const model::Call& call) const;
 
-  /// A session of this thread's for as long as this object lives. Left by an exception, the session is not used again, but for
-  /// keep_on_error().
+  /// A session of this thread's for as long as this object lives. A session that is tainted then is not used again.
   class Lease {
    public:
     /// Prefers a session that worked on `native` last, then one whose work is done: they need not wait for another stream.
@@ -77,6 +92,8 @@ struct Model::Impl {
   };
 
  private:
+  void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
+
   struct Cached {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
@@ -95,14 +112,6 @@ namespace model {
 [[nodiscard]] std::string shape_text(std::span<const std::int64_t> sample);
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
-/// What explain() shows: `batch` rows, gone through in chunks by a program.
-struct Explained {
-  std::int64_t batch = 0;
-  Chunks chunks;
-  std::shared_ptr<const Graph> graph;
-  std::shared_ptr<const Program> program;
-  Device device;
-};
 /// For people, or as JSON.
 [[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
 [[nodiscard]] std::string explain_json(const Explained& explained);

@@ -11,23 +11,29 @@ constexpr std::size_t kGraphs = 8;  ///< of one program in one session: callers 
 constexpr std::size_t kSeen = 8;    ///< runs within which pointers have to come again to be captured
 constexpr int kFailures = 8;        ///< captures that others disturbed, before no more is tried
 
-std::shared_ptr<void> allocate(const SessionOptions& options, std::size_t bytes) {
-  if (options.device.is_cpu()) return core::allocate_host(bytes);
-  auto charge = core::charge(options.budget, bytes, "buffers");
-  return core::charged(core::cuda_backend().allocate(options.device.index(), bytes), std::move(charge));
-}
-
 }  // namespace
+
+Session::Session(SessionOptions options)
+    : options_(std::move(options)),
+      stream_(options_.backend.create_stream(options_.device)),
+      staging_(options_.backend, options_.device, options_.budget) {
+  options_.graphs = options_.graphs && !options_.profile && options_.backend.traits.captures;
+}
 
 Session::~Session() {
   stream_.reset();  // waits: until then plans, weights and buffers are in use
 }
 
+std::shared_ptr<void> Session::allocate(std::size_t bytes) const {
+  auto charge = core::charge(options_.budget, bytes, "buffers");
+  return core::charged(options_.backend.allocate(options_.device, bytes), std::move(charge));
+}
+
 void Session::reserve_arena(std::size_t bytes) {
   if (bytes <= arena_bytes_) return;
-  auto larger = allocate(options_, bytes);  // before anything is let go: a failure leaves the session as it was
-  if (stream_) stream_->synchronize();      // work under way uses the old arena
-  for (Bound& bound : bound_) {
+  auto larger = allocate(bytes);  // before anything is released: a failure leaves the session as it was
+  stream_->synchronize();         // work under way uses the old arena
+  for (BoundProgram& bound : bound_) {
     bound.captured.clear();
     bound.seen.clear();
   }
@@ -35,15 +41,14 @@ void Session::reserve_arena(std::size_t bytes) {
   arena_bytes_ = bytes;
 }
 
-Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
-  const auto known = std::find_if(bound_.begin(), bound_.end(), [&](const Bound& b) { return b.program == program; });
+Session::BoundProgram& Session::bind(const std::shared_ptr<const Program>& program) {
+  const auto known = std::find_if(bound_.begin(), bound_.end(), [&](const BoundProgram& b) { return b.program == program; });
   if (known != bound_.end()) {
     bound_.splice(bound_.begin(), bound_, known);
     return bound_.front();
   }
   reserve_arena(program->arena_bytes);
-  if (options_.device.is_cuda() && !stream_) stream_ = core::cuda_backend().create_stream(options_.device.index());
-  Bound bound;
+  BoundProgram bound;
   bound.program = program;
   std::size_t sources = 0;
   for (const ProgramStep& step : program->steps) {
@@ -65,13 +70,13 @@ Session::Bound& Session::bind(const std::shared_ptr<const Program>& program) {
   }
   bound_.push_front(std::move(bound));
   if (bound_.size() > options_.max_programs) {
-    if (stream_) stream_->synchronize();  // work under way uses the plans that go
+    stream_->synchronize();  // work under way uses the plans that go
     bound_.pop_back();
   }
   return bound_.front();
 }
 
-void Session::point(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
+void Session::bind_pointers(BoundProgram& bound, const Arrays& arrays, std::int64_t first) {
   const Program& program = *bound.program;
   auto* const arena = static_cast<std::byte*>(arena_.get());
   std::size_t source = 0;
@@ -79,61 +84,55 @@ void Session::point(Bound& bound, std::span<const void* const> inputs, std::span
     const ProgramStep& step = program.steps[i];
     for (const int slot_index : step.srcs) {
       const Slot& slot = program.slots[static_cast<std::size_t>(slot_index)];
-      bound.srcs[source++] = slot.kind == Slot::Kind::input    ? inputs[slot.at]
-                             : slot.kind == Slot::Kind::output ? outputs[slot.at]
+      bound.srcs[source++] = slot.kind == Slot::Kind::input    ? arrays.inputs[slot.at].at(first)
+                             : slot.kind == Slot::Kind::output ? arrays.outputs[slot.at].at(first)
                                                                : static_cast<const void*>(arena + slot.at);
     }
     const Slot& slot = program.slots[static_cast<std::size_t>(step.dst)];
-    bound.args[i].dst = slot.kind == Slot::Kind::output ? outputs[slot.at] : static_cast<void*>(arena + slot.at);
+    bound.args[i].dst = slot.kind == Slot::Kind::output ? arrays.outputs[slot.at].at(first) : static_cast<void*>(arena + slot.at);
     bound.args[i].workspace = arena == nullptr ? nullptr : static_cast<void*>(arena + program.workspace_at);
   }
 }
 
-void Session::Bound::execute() const {
+void Session::BoundProgram::execute_in_ranges() const {
   for (std::size_t i = 0; i < args.size(); ++i) {
-    const ops::Plan& plan = *program->steps[i].choice.plan;
-    if (ranges.empty()) {
-      plan.execute(args[i]);
-      continue;
-    }
     args[i].stream->begin_range(ranges[i].c_str());
-    plan.execute(args[i]);
+    program->steps[i].choice.plan->execute(args[i]);
     args[i].stream->end_range();
   }
 }
 
-void Session::run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs,
-                  std::span<void* const> outputs, void* native) {
-  Bound& bound = bind(program);
-  if (stream_) {
-    enqueue(bound, inputs, outputs, native);
-    return;
-  }
-  point(bound, inputs, outputs);
-  bound.execute();
-}
-
-void Session::enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native) {
-  core::Graph* const graph = graph_for(bound, inputs, outputs);
-  stream_->follow(native);
+void Session::run(const std::shared_ptr<const Program>& program, const Arrays& arrays, std::int64_t first, void* native) {
+  BoundProgram& bound = bind(program);
+  const bool may_replay = options_.graphs && !bound.cannot_capture && !bound.args.empty();
+  core::Graph* const graph = may_replay ? graph_for(bound, arrays, first) : nullptr;
+  stream_->switch_to(native);
   if (graph != nullptr) {
     stream_->launch(*graph);
     return;
   }
-  point(bound, inputs, outputs);
-  stream_->enqueue([&bound] { bound.execute(); });
-  if (!options_.graphs || options_.profile || bound.cannot_capture || bound.args.empty()) return;
+  bind_pointers(bound, arrays, first);
+  core::Enqueueing enqueueing(*stream_);
+  if (bound.ranges.empty())
+    bound.execute();
+  else
+    bound.execute_in_ranges();
+  enqueueing.done();
+  if (may_replay && !bound.cannot_capture) note_pointers(bound);
+}
+
+void Session::note_pointers(BoundProgram& bound) {
   if (bound.seen.size() < kSeen)
     bound.seen.push_front(pointers_);
   else
-    bound.seen.splice(bound.seen.begin(), bound.seen, std::prev(bound.seen.end()));  // its memory goes on
+    bound.seen.splice(bound.seen.begin(), bound.seen, std::prev(bound.seen.end()));  // its memory is used again
   bound.seen.front() = pointers_;
 }
 
-core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
-  if (!options_.graphs || options_.profile || bound.cannot_capture || bound.args.empty()) return nullptr;
-  pointers_.assign(inputs.begin(), inputs.end());
-  pointers_.insert(pointers_.end(), outputs.begin(), outputs.end());
+core::Graph* Session::graph_for(BoundProgram& bound, const Arrays& arrays, std::int64_t first) {
+  pointers_.clear();
+  for (const Source& input : arrays.inputs) pointers_.push_back(input.at(first));
+  for (const Target& output : arrays.outputs) pointers_.push_back(output.at(first));
   const auto known =
       std::find_if(bound.captured.begin(), bound.captured.end(), [&](const Captured& c) { return c.pointers == pointers_; });
   if (known != bound.captured.end()) {
@@ -143,7 +142,7 @@ core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> input
   // A capture pays when the pointers come again; and the first run readies the libraries.
   const auto before = std::find(bound.seen.begin(), bound.seen.end(), pointers_);
   if (before == bound.seen.end()) return nullptr;
-  auto graph = capture(bound, inputs, outputs);
+  auto graph = capture(bound, arrays, first);
   if (!graph) return nullptr;
   bound.seen.erase(before);
   if (bound.captured.size() == kGraphs) {
@@ -155,9 +154,9 @@ core::Graph* Session::graph_for(Bound& bound, std::span<const void* const> input
 }
 
 /// Null when there is a reason to run step by step, this time or for ever.
-std::unique_ptr<core::Graph> Session::capture(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs) {
-  stream_->follow(nullptr);
-  point(bound, inputs, outputs);
+std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first) {
+  stream_->switch_to(nullptr);
+  bind_pointers(bound, arrays, first);
   core::NotCaptured not_captured;
   auto graph = stream_->capture([&bound] { bound.execute(); }, not_captured);
   bound.failures = graph ? 0 : bound.failures + 1;
@@ -168,17 +167,21 @@ std::unique_ptr<core::Graph> Session::capture(Bound& bound, std::span<const void
   return graph;
 }
 
-void Session::rehearse(const std::shared_ptr<const Program>& program, std::size_t input_bytes, std::size_t output_bytes) {
-  rehearsal_.assign({allocate(options_, input_bytes), allocate(options_, output_bytes)});  // until the work is known to be done
-  const void* const src = rehearsal_[0].get();
-  void* const dst = rehearsal_[1].get();
-  run(program, std::span(&src, 1), std::span(&dst, 1));
+void Session::warm_up(const std::shared_ptr<const Program>& program, const Arrays& arrays) {
+  const auto rows = static_cast<std::size_t>(program->batch);
+  std::vector<Source> inputs;
+  std::vector<Target> outputs;
+  for (const Source& input : arrays.inputs) {
+    warm_up_.push_back(allocate(input.row_bytes * rows));
+    inputs.push_back({static_cast<const std::byte*>(warm_up_.back().get()), input.row_bytes});
+  }
+  for (const Target& output : arrays.outputs) {
+    warm_up_.push_back(allocate(output.row_bytes * rows));
+    outputs.push_back({static_cast<std::byte*>(warm_up_.back().get()), output.row_bytes});
+  }
+  run(program, {inputs, outputs});
   synchronize();
-  rehearsal_.clear();
-}
-
-void Session::synchronize() {
-  if (stream_) stream_->synchronize();
+  warm_up_.clear();
 }
 
 }  // namespace lamella::model

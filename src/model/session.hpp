@@ -11,12 +11,14 @@
 #include "core/backend.hpp"
 #include "core/budget.hpp"
 #include "model/program.hpp"
+#include "model/rows.hpp"
 
 namespace lamella::model {
 
 /// How a session works, from the model's Options.
 struct SessionOptions {
-  Device device;
+  core::Backend& backend;
+  int device = 0;  ///< its index
   std::size_t max_programs = 32;
   bool graphs = true;
   bool profile = false;
@@ -26,37 +28,33 @@ struct SessionOptions {
 /// The memory and library state that running programs needs. Belongs to one thread at a time; Model lends them from a pool.
 class Session {
  public:
-  explicit Session(SessionOptions options) : options_(std::move(options)) {}
+  explicit Session(SessionOptions options);
   ~Session();  ///< waits for work that is under way
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Runs a program on memory of the device: one pointer an input, one an output, in the graph's order. On the CPU the result is
-  /// complete on return. On CUDA the work is enqueued, on `native` (a cudaStream_t of the caller's) or, null, on the session's
-  /// own stream; a program that meets pointers again that it met lately is captured as a graph and replayed. Allocates when it
-  /// sees a program for the first time, and when it captures.
-  void run(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::span<void* const> outputs,
-           void* native = nullptr);
-  /// Waits for what run() enqueued. CUDA only.
-  void synchronize();
+  /// Enqueues a program on rows of the device's memory, from row `first` on: on `native`, a stream of the caller's, or, null, on
+  /// the session's own. A device that works inline has then done it. A program that meets pointers again that it met lately is
+  /// captured as a graph and replayed, where the device has graphs. Allocates when it sees a program for the first time, and when
+  /// it captures.
+  void run(const std::shared_ptr<const Program>& program, const Arrays& arrays, std::int64_t first = 0, void* native = nullptr);
+  /// Waits for what run() enqueued.
+  void synchronize() { stream_->synchronize(); }
 
-  /// Runs a program once on memory of its own, of so many bytes, and waits: the libraries are ready then, and run() allocates
-  /// nothing for it. CUDA only.
-  void rehearse(const std::shared_ptr<const Program>& program, std::size_t input_bytes, std::size_t output_bytes);
-  /// From now on run() puts its work into the graph that is being captured on `native`, a cudaStream_t of the caller's, and only
-  /// run() is legal, on programs that were rehearsed, and on `native`. The graph keeps `self`, which is this. CUDA only.
+  /// Runs a program once on memory of its own, as large as rows of `arrays`, and waits: the libraries are ready then, and run()
+  /// allocates nothing for it.
+  void warm_up(const std::shared_ptr<const Program>& program, const Arrays& arrays);
+  /// From now on run() puts its work into the graph that is being captured on `native`, a stream of the caller's, and only run()
+  /// is legal, on programs that were warmed up, and on `native`. The graph keeps `self`, which is this.
   void join_capture(void* native, const std::shared_ptr<Session>& self) { stream_->join_capture(native, self); }
 
-  /// The same on host memory of the caller, for CUDA: begin() copies `rows` rows to the device and enqueues the
-  /// program, end() waits and copies as many rows of the outputs. A program of more rows computes zeros in the rest. `inputs` may
-  /// go when begin() returns. Between the two no other call of this session is legal.
-  void begin(const std::shared_ptr<const Program>& program, std::span<const void* const> inputs, std::int64_t rows);
-  void end(std::span<void* const> outputs);
+  [[nodiscard]] core::Stream& stream() noexcept { return *stream_; }
+  [[nodiscard]] Staging& staging() noexcept { return staging_; }
 
   /// Backend::stream_id of the caller's stream that run() enqueued on last; 0: the session's own, or none.
-  [[nodiscard]] std::uint64_t last_stream() const noexcept { return stream_ ? stream_->id() : 0; }
+  [[nodiscard]] std::uint64_t last_stream() const noexcept { return stream_->id(); }
   /// Whether nothing would wait when run() enqueued on another stream.
-  [[nodiscard]] bool is_idle() const noexcept { return !stream_ || stream_->is_idle(); }
+  [[nodiscard]] bool is_idle() const noexcept { return stream_->is_idle(); }
 
   /// The sample shape of a one-input model's batch, in memory that lasts: asking allocates once.
   const std::vector<Shape>& shapes_of(const Shape& batch) {
@@ -72,46 +70,39 @@ class Session {
     std::unique_ptr<core::Graph> graph;
   };
   /// A program with this session's memory filled in; inputs and outputs change from run to run.
-  struct Bound {
+  struct BoundProgram {
     std::shared_ptr<const Program> program;
     std::vector<std::unique_ptr<ops::PlanState>> states;
-    std::vector<const void*> srcs;  ///< of all steps, one behind the other
+    std::vector<const void*> srcs;  ///< of all steps, one after another
     std::vector<ops::Args> args;
     std::list<std::vector<const void*>> seen;  ///< pointers of the last runs that were no graph, latest first
     std::list<Captured> captured;              ///< most recently used first
     int failures = 0;                          ///< to capture, in succession
     bool cannot_capture = false;
     std::vector<std::string> ranges;  ///< names of the steps in profiles; empty: no ranges
-    void execute() const;
+    void execute() const {
+      for (std::size_t i = 0; i < args.size(); ++i) program->steps[i].choice.plan->execute(args[i]);
+    }
+    void execute_in_ranges() const;
   };
-  /// Memory on both sides of a copy: pinned on the host, and on the device.
-  struct Staging {
-    std::shared_ptr<void> host;
-    std::shared_ptr<void> device;
-    std::size_t bytes = 0;
-    void reserve(const SessionOptions& options, std::size_t wanted);
-  };
-
-  Bound& bind(const std::shared_ptr<const Program>& program);
+  [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes) const;
+  BoundProgram& bind(const std::shared_ptr<const Program>& program);
   void reserve_arena(std::size_t bytes);
-  void point(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
-  void enqueue(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs, void* native);
+  void bind_pointers(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
+  void note_pointers(BoundProgram& bound);
   /// A graph for these pointers when they are the same as before.
-  core::Graph* graph_for(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
-  std::unique_ptr<core::Graph> capture(Bound& bound, std::span<const void* const> inputs, std::span<void* const> outputs);
+  core::Graph* graph_for(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
+  std::unique_ptr<core::Graph> capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
 
   SessionOptions options_;
-  std::unique_ptr<core::Stream> stream_;  ///< CUDA, from the first run on
+  std::unique_ptr<core::Stream> stream_;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
-  std::vector<std::shared_ptr<void>> rehearsal_;
-  Staging staged_inputs_;
-  Staging staged_outputs_;
-  std::shared_ptr<const Program> begun_;
-  std::int64_t begun_rows_ = 0;
+  std::vector<std::shared_ptr<void>> warm_up_;  ///< memory of warm_up(), until its work is known to be done
+  Staging staging_;
   std::vector<Shape> samples_;
-  std::vector<const void*> pointers_;  ///< of the run under way: graph_for's and enqueue's
-  std::list<Bound> bound_;             ///< most recently used first
+  std::vector<const void*> pointers_;  ///< of the run under way, for graph_for() and note_pointers()
+  std::list<BoundProgram> bound_;      ///< most recently used first
 };
 
 }  // namespace lamella::model

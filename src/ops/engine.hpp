@@ -31,7 +31,7 @@ struct Args {
   std::span<const void* const> srcs;
   void* dst = nullptr;
   void* workspace = nullptr;       ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
-  core::Stream* stream = nullptr;  ///< null on the CPU
+  core::Stream* stream = nullptr;  ///< of the plan's device
   PlanState* state = nullptr;      ///< what Plan::make_state() gave, or null when it gave null
 };
 
@@ -128,8 +128,5 @@ class OpSet {
   [[nodiscard]] virtual Choice plan_checked(const Desc& desc, const std::shared_ptr<const Constants>& constants,
                                             const PlanContext& context, std::string_view forced) = 0;
 };
-
-/// The CPU's operations; defined in src/cpu.
-[[nodiscard]] OpSet& cpu_ops();
 
 }  // namespace lamella::ops

@@ -36,12 +36,15 @@ TEST_P(EachCpuEngine, LeavesTheCallersSettingsAlone) {
   EXPECT_EQ(omp_get_max_threads(), 5);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EachCpuEngine, testing::ValuesIn(ops::cpu_ops().engines()),
+INSTANTIATE_TEST_SUITE_P(All, EachCpuEngine, testing::ValuesIn(core::cpu_backend().ops().engines()),
                          [](const auto& parameter) { return parameter.param; });
 
 std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch = 64, int threads = 1) {
   const DenseDesc d{batch, 64, 64, true, activation(kind), DType::float32, Math::exact, fusion};
-  return ops::cpu_ops().plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {threads, 0}, {}).engine;
+  return core::cpu_backend()
+      .ops()
+      .plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {threads, 0}, {})
+      .engine;
 }
 
 TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
@@ -64,7 +67,7 @@ TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {
                                testing::HasSubstr("onednn_postop: oneDNN has no 'selu'"), testing::HasSubstr("[E_VALUE]")));
   }
   const DenseDesc integers{1, 1, 1, false, {}, DType::int8};
-  EXPECT_THROW((void)ops::cpu_ops().plan(integers, constants_of({{1.0}}), {1, 0}, {}), ArgumentError);
+  EXPECT_THROW((void)core::cpu_backend().ops().plan(integers, constants_of({{1.0}}), {1, 0}, {}), ArgumentError);
 }
 
 TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {

@@ -85,23 +85,13 @@ inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std:
 class OnDevice {
  public:
   explicit OnDevice(Bytes& host) : host_(host), memory_(allocate(host.whole().size())) {
-    if (!host.whole().empty() && device().is_cuda()) {
-      core::cuda_backend().copy(device().index(), memory_.get(), host.whole().data(), host.whole().size());
-    } else {
-      std::copy(host.whole().begin(), host.whole().end(), static_cast<unsigned char*>(memory_.get()));
-    }
+    core::backend(device()).copy(device().index(), memory_.get(), host.whole().data(), host.whole().size());
   }
   [[nodiscard]] void* data() const { return static_cast<unsigned char*>(memory_.get()) + host_.offset(); }
   void copy_back() const {
-    if (device().is_cuda()) {
-      core::cuda_backend().copy(device().index(), host_.whole().data(), memory_.get(), host_.whole().size());
-    } else {
-      std::copy_n(static_cast<unsigned char*>(memory_.get()), host_.whole().size(), host_.whole().begin());
-    }
+    core::backend(device()).copy(device().index(), host_.whole().data(), memory_.get(), host_.whole().size());
   }
-  static std::shared_ptr<void> allocate(std::size_t bytes) {
-    return device().is_cuda() ? core::cuda_backend().allocate(device().index(), bytes) : core::allocate_host(bytes);
-  }
+  static std::shared_ptr<void> allocate(std::size_t bytes) { return core::backend(device()).allocate(device().index(), bytes); }
 
  private:
   Bytes& host_;
@@ -122,14 +112,11 @@ inline std::vector<double> run(const ops::Desc& desc, const std::shared_ptr<cons
   std::vector<const void*> pointers;
   for (Bytes& src : srcs) pointers.push_back(device_srcs.emplace_back(src).data());
   const auto state = choice.plan->make_state();
-  const auto stream = device().is_cuda() ? core::cuda_backend().create_stream(device().index()) : nullptr;
-  const auto execute = [&] { choice.plan->execute({pointers, device_dst.data(), workspace.data(), stream.get(), state.get()}); };
-  if (stream) {
-    stream->enqueue(execute);
-    stream->synchronize();
-  } else {
-    execute();
-  }
+  const auto stream = core::backend(device()).create_stream(device().index());
+  core::Enqueueing enqueueing(*stream);
+  choice.plan->execute({pointers, device_dst.data(), workspace.data(), stream.get(), state.get()});
+  enqueueing.done();
+  stream->synchronize();
   device_dst.copy_back();
   const auto* const end = static_cast<unsigned char*>(dst.data()) + results * size_of(dtype);
   if (std::any_of(end, end + guard, [](unsigned char byte) { return byte != 0xFF; }))

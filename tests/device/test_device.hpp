@@ -14,12 +14,12 @@ namespace lamella::test {
 /// The device of this program: tests of every device are compiled once and linked with on_cpu.cpp or on_cuda.cpp.
 [[nodiscard]] Device device();
 
-[[nodiscard]] inline ops::OpSet& device_ops() { return device().is_cuda() ? core::cuda_backend().ops() : ops::cpu_ops(); }
+[[nodiscard]] inline ops::OpSet& device_ops() { return core::backend(device()).ops(); }
 
 [[nodiscard]] inline ops::PlanContext context(int threads = 2) {
   ops::PlanContext context;
   context.threads = threads;
-  context.device_index = device().is_cuda() ? device().index() : 0;
+  context.device_index = device().index();
   return context;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/chunks.hpp"
+#include "model/rows.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

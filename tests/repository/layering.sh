@@ -22,8 +22,10 @@ allow ops ops core
 allow keras keras core
 allow cpu cpu ops core
 allow cuda cuda kernels ops core
-allow model model keras cpu cuda ops core
+allow model model keras ops core
 allow cli cli
+found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
+[ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
 found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI))' include || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
 

@@ -162,7 +162,7 @@ struct Product::Impl {
     answer.why_none = "cuBLASLt offers no algorithm for this product";
     const bool refused =
         status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INVALID_VALUE;
-    if (!refused && is_beside_captures() && status != CUBLAS_STATUS_SUCCESS) {
+    if (!refused && is_capture_relaxed() && status != CUBLAS_STATUS_SUCCESS) {
       // Versions of cuBLAS do not answer while a stream is captured; what is chosen now would be chosen for ever.
       throw DeviceError(ErrorCode::device,
                         core::concat("[cuda:", device, "] cuBLASLt cannot plan while a stream is captured (",

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "core/backend.hpp"
+#include "core/budget.hpp"
+#include "model/graph.hpp"
+#include "model/program.hpp"
+
+/// How the rows of a call are divided: into chunks on a device that works inline, into batches on others, through pinned memory
+/// where host memory is not the device's.
+namespace lamella::model {
+
+/// The first row of an array, and how far apart rows are.
+struct Source {
+  const std::byte* data = nullptr;
+  std::size_t row_bytes = 0;
+  [[nodiscard]] const void* at(std::int64_t row) const { return data + static_cast<std::size_t>(row) * row_bytes; }
+};
+struct Target {
+  std::byte* data = nullptr;
+  std::size_t row_bytes = 0;
+  [[nodiscard]] void* at(std::int64_t row) const { return data + static_cast<std::size_t>(row) * row_bytes; }
+};
+
+/// The arrays of a call, one an input and one an output, in the graph's order.
+struct Arrays {
+  std::span<const Source> inputs;
+  std::span<const Target> outputs;
+};
+
+/// One call of predict() or predict_into(). Refers to what its caller keeps.
+struct Call {
+  const std::shared_ptr<const Graph>& graph;
+  Arrays arrays;
+  std::int64_t rows = 0;
+  bool is_host = false;                   ///< the arrays are host memory, else the model's device's
+  const std::stop_token* stop = nullptr;  ///< asked between parts of the rows, never within one; null: there is none
+  void* stream = nullptr;                 ///< the caller's, and then nothing is waited for; null: the session's own
+};
+
+/// How many rows are gone through: a chunk at a time through the whole model, so that what one layer writes is still in the cache
+/// when the next one reads it, and several chunks side by side, so that threads meet once a call and not once a layer.
+struct Chunks {
+  std::int64_t rows = 0;  ///< of a chunk; the last one may have fewer
+  std::int64_t count = 0;
+  int at_once = 1;         ///< chunks in work at the same time, each by one thread
+  int threads = 1;         ///< threads inside one chunk: more than 1 only when there is one chunk at a time
+  double nanoseconds = 0;  ///< roughly what all chunks take on one thread; 0 where one has all rows
+
+  [[nodiscard]] std::int64_t last_rows(std::int64_t of) const { return of - (count - 1) * rows; }
+};
+
+/// For a device that works inline. Depends on its arguments alone, so that the same call is cut the same way. `most_rows`: of a
+/// chunk, from Options.
+[[nodiscard]] Chunks chunks_of(const Graph& graph, std::int64_t rows, int threads, std::int64_t most_rows);
+/// For other devices: batches of `most_rows`, one after another.
+[[nodiscard]] Chunks batches_of(std::int64_t rows, std::int64_t most_rows);
+
+/// Pinned host memory and device memory through which the rows of host arrays go to a device and back. Belongs to a session.
+class Staging {
+ public:
+  Staging(core::Backend& backend, int device, std::shared_ptr<core::MemoryBudget> budget)
+      : backend_(backend), device_(device), budget_(std::move(budget)) {}
+
+  /// Enqueues the copy of `rows` rows, from `first` on, to the device, and zeros for the rest of the program's rows; the host
+  /// arrays may go when it returns. The arrays on the device that the program is to run on, valid until the next call.
+  Arrays upload(core::Stream& stream, const Program& program, const Arrays& host, std::int64_t first, std::int64_t rows);
+  /// Enqueues the copy of all outputs to pinned memory.
+  void download(core::Stream& stream, const Program& program);
+  /// When that is done: copies `rows` rows of the outputs to where they belong.
+  void collect(const Program& program, const Arrays& host, std::int64_t first, std::int64_t rows) const;
+
+ private:
+  struct Side {
+    std::shared_ptr<void> pinned;
+    std::shared_ptr<void> device;
+    std::size_t bytes = 0;
+  };
+  void reserve(Side& side, std::size_t bytes);
+
+  core::Backend& backend_;
+  int device_;
+  std::shared_ptr<core::MemoryBudget> budget_;
+  Side in_;
+  Side out_;
+  std::vector<Source> inputs_;
+  std::vector<Target> outputs_;
+};
+
+}  // namespace lamella::model

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/impl.hpp"
+#include "model/open_shapes.hpp"
 
 namespace lamella::model {
 namespace {

@@ -108,8 +108,6 @@ namespace model {
 
 /// True for a Normalization whose mean and variance stand in its config: Keras has no weights there.
 [[nodiscard]] bool has_given_statistics(const core::LayerSpec& layer);
-/// The shape of a value as Keras writes it: "(None, 3)"; -1 is None too.
-[[nodiscard]] std::string shape_text(std::span<const std::int64_t> sample);
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
 /// For people, or as JSON.

@@ -11,6 +11,7 @@
 #include "keras/load.hpp"
 #include "model/call.hpp"
 #include "model/impl.hpp"
+#include "model/open_shapes.hpp"
 
 namespace lamella {
 Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
@@ -49,16 +50,11 @@ std::size_t checked(int index, std::size_t count, const char* what) {
   return static_cast<std::size_t>(index);
 }
 
-/// What an output is with every open extent of the inputs replaced by `fill`.
+/// What an output is for inputs of these shapes.
 template <typename Impl>
-model::Value output_of(const Impl& impl, std::size_t output, std::int64_t fill) {
+model::Value output_of(const Impl& impl, std::size_t output, const std::vector<Shape>& shapes) {
   const auto value = [&](const model::Graph& graph) { return graph.values[static_cast<std::size_t>(graph.outputs[output])]; };
-  if (const auto shapes = impl.fixed_shapes()) return value(*impl.graph(*shapes));
-  std::vector<Shape> shapes;
-  for (auto sample : impl.input_shapes) {
-    std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
-    shapes.emplace_back(sample);
-  }
+  if (impl.fixed_shapes()) return value(*impl.graph(shapes));
   return value(model::lower(*impl.spec, shapes, impl.options, *impl.pool));
 }
 
@@ -71,14 +67,9 @@ std::vector<std::int64_t> Model::input_shape(int index) const {
 std::vector<std::int64_t> Model::output_shape(int index) const {
   const core::FloatEnvironment environment;
   const std::size_t i = checked(index, impl_->output_names.size(), "output_shape");
-  // Two ways to fill the open extents: where the results differ, the output's extent is open too.
-  const Shape one = output_of(*impl_, i, 2).sample;
-  const Shape other = output_of(*impl_, i, 4).sample;
-  std::vector<std::int64_t> result(one.begin(), one.end());
-  for (int axis = 0; axis < one.rank(); ++axis) {
-    if (one[axis] != other[axis]) result[static_cast<std::size_t>(axis)] = -1;
-  }
-  return result;
+  using Lists = std::vector<std::vector<Shape>>;
+  const auto infer = [&](const std::vector<Shape>& shapes) { return Lists{{output_of(*impl_, i, shapes).sample}}; };
+  return model::infer_open_shapes(impl_->input_shapes, infer).front().front();
 }
 
 DType Model::input_dtype(int index) const {
@@ -87,7 +78,8 @@ DType Model::input_dtype(int index) const {
 
 DType Model::output_dtype(int index) const {
   const core::FloatEnvironment environment;
-  return output_of(*impl_, checked(index, impl_->output_names.size(), "output_dtype"), 2).dtype;
+  const std::size_t i = checked(index, impl_->output_names.size(), "output_dtype");
+  return output_of(*impl_, i, model::filled(impl_->input_shapes)).dtype;
 }
 
 // Each of the four calls checks its arguments and hands the arrays to Impl::run(): docs/architecture.md counts the frames.

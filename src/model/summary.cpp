@@ -7,6 +7,7 @@
 
 #include "keras/quantized.hpp"
 #include "model/impl.hpp"
+#include "model/open_shapes.hpp"
 
 namespace lamella {
 namespace model {
@@ -146,41 +147,16 @@ class Table {
   int rows_ = 0;
 };
 
-using SampleShape = std::vector<std::int64_t>;  // -1: None
-
 /// The sample shapes of what each node makes; empty where lowering stops before it: running the model says why.
 std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec) {
-  std::vector<std::vector<SampleShape>> shapes(spec.nodes.size());
-  bool open = false;
-  for (const std::int64_t fill : {2, 4}) {  // two ways to fill what is None: where the results differ, the extent is None too
-    std::vector<Shape> inputs;
-    for (const core::ValueRef& ref : spec.inputs) {
-      const auto& layer = *spec.layers.at(static_cast<std::size_t>(spec.nodes.at(static_cast<std::size_t>(ref.node)).layer));
-      std::vector<std::int64_t> sample;
-      const auto& batch_shape = std::get<core::InputParams>(layer.params).batch_shape;
-      for (std::size_t i = 1; i < batch_shape.size(); ++i) {
-        open = open || !batch_shape[i];
-        sample.push_back(batch_shape[i].value_or(fill));
-      }
-      inputs.emplace_back(sample);
-    }
-    const std::vector<std::vector<Shape>> found = node_shapes(spec, inputs);
-    for (std::size_t n = 0; n < found.size(); ++n) {
-      if (fill == 2) shapes[n].resize(found[n].size());
-      for (std::size_t i = 0; i < std::min(found[n].size(), shapes[n].size()); ++i) {
-        const auto extents = found[n][i].extents();
-        SampleShape& known = shapes[n][i];
-        if (fill == 2) {
-          known.assign(extents.begin(), extents.end());
-        } else {
-          for (std::size_t axis = 0; axis < std::min(known.size(), extents.size()); ++axis)
-            known[axis] = known[axis] == extents[axis] ? known[axis] : -1;
-        }
-      }
-    }
-    if (!open) break;
+  std::vector<SampleShape> inputs;
+  for (const core::ValueRef& ref : spec.inputs) {
+    const auto& layer = *spec.layers.at(static_cast<std::size_t>(spec.nodes.at(static_cast<std::size_t>(ref.node)).layer));
+    const auto& batch_shape = std::get<core::InputParams>(layer.params).batch_shape;
+    SampleShape& sample = inputs.emplace_back();
+    for (std::size_t i = 1; i < batch_shape.size(); ++i) sample.push_back(batch_shape[i].value_or(-1));
   }
-  return shapes;
+  return infer_open_shapes(inputs, [&](const std::vector<Shape>& closed) { return node_shapes(spec, closed); });
 }
 
 /// True when each node takes what the one before it makes: Keras' table has no "Connected to" then.
@@ -252,12 +228,6 @@ std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
 }
 
 }  // namespace
-
-std::string shape_text(std::span<const std::int64_t> sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
-  return text + ")";
-}
 
 std::string summary_of(const core::ModelSpec& spec) {
   const bool chain = is_chain(spec);

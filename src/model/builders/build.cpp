@@ -5,6 +5,7 @@
 #include "core/random.hpp"
 #include "model/builders/state.hpp"
 #include "model/graph.hpp"
+#include "model/open_shapes.hpp"
 
 namespace lamella::model {
 namespace {
@@ -147,24 +148,6 @@ core::ModelSpec alone(std::shared_ptr<const core::LayerSpec> layer, const std::v
   return spec;
 }
 
-/// The outputs with every None of the inputs replaced by `fill`.
-std::vector<ValueInfo> lowered(const core::ModelSpec& spec, const std::vector<ValueInfo>& inputs, std::int64_t fill) {
-  std::vector<Shape> shapes;
-  for (const ValueInfo& value : inputs) {
-    std::vector<std::int64_t> sample = value.sample;
-    std::replace(sample.begin(), sample.end(), std::int64_t{-1}, fill);
-    shapes.emplace_back(sample);
-  }
-  ConstantsPool pool;
-  const Graph graph = lower(spec, shapes, {}, pool);
-  std::vector<ValueInfo> result;
-  for (const int output : graph.outputs) {
-    const Value& value = graph.values[static_cast<std::size_t>(output)];
-    result.push_back({{value.sample.begin(), value.sample.end()}, std::string(name(value.dtype))});
-  }
-  return result;
-}
-
 void expect_nested_inputs(const Layout& layout, const std::string& name, const std::vector<ValueInfo>& inputs) {
   LAMELLA_EXPECTS(inputs.size() == layout.inputs.values.size(), argument, "layer '", core::escaped(name), "' takes ",
                   layout.inputs.values.size(), " inputs, got ", inputs.size());
@@ -173,36 +156,35 @@ void expect_nested_inputs(const Layout& layout, const std::string& name, const s
     const auto& found = inputs[i].sample;
     const bool fits = std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
                                  [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
-    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(name), "': input ", i, " has shape ", shown_shape(found),
-                    ", the model takes ", shown_shape(wanted));
+    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(name), "': input ", i, " has shape ", shape_text(found),
+                    ", the model takes ", shape_text(wanted));
   }
 }
 
 std::vector<ValueInfo> inferred(const LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs) {
   if (layer.network) expect_nested_inputs(*layer.network->layout, name, inputs);
   const core::ModelSpec spec = alone(layer_spec_of(layer, name), inputs, output_count(layer));
-  const bool open = std::any_of(inputs.begin(), inputs.end(), [](const ValueInfo& v) {
-    return std::find(v.sample.begin(), v.sample.end(), -1) != v.sample.end();
-  });
-  std::vector<ValueInfo> result = lowered(spec, inputs, 2);
-  if (!open) return result;
-  // Filled in two ways: where the results differ, the extent is open too.
-  const std::vector<ValueInfo> other = lowered(spec, inputs, 4);
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    for (std::size_t axis = 0; axis < result[i].sample.size(); ++axis) {
-      if (result[i].sample[axis] != other[i].sample[axis]) result[i].sample[axis] = -1;
+  std::vector<SampleShape> samples;
+  for (const ValueInfo& value : inputs) samples.push_back(value.sample);
+  std::vector<std::string> dtypes;
+  auto shapes = infer_open_shapes(samples, [&](const std::vector<Shape>& closed) {
+    ConstantsPool pool;
+    const Graph graph = lower(spec, closed, {}, pool);
+    dtypes.clear();
+    std::vector<Shape> outputs;
+    for (const int output : graph.outputs) {
+      const Value& value = graph.values[static_cast<std::size_t>(output)];
+      outputs.push_back(value.sample);
+      dtypes.emplace_back(lamella::name(value.dtype));
     }
-  }
+    return std::vector<std::vector<Shape>>{std::move(outputs)};
+  });
+  std::vector<ValueInfo> result;
+  for (std::size_t i = 0; i < dtypes.size(); ++i) result.push_back({std::move(shapes.front()[i]), std::move(dtypes[i])});
   return result;
 }
 
 }  // namespace
-
-std::string shown_shape(const std::vector<std::int64_t>& sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += extent < 0 ? ", None" : core::concat(", ", extent);
-  return text + (sample.empty() ? ",)" : ")");
-}
 
 bool is_input(const LayerState& layer) { return layer.class_name == "InputLayer"; }
 

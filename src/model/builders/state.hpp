@@ -106,8 +106,6 @@ struct Layout {
 [[nodiscard]] bool is_built(const LayerState& layer);
 /// What an InputLayer makes.
 [[nodiscard]] ValueInfo input_value(const LayerState& input);
-/// "(None, 784)".
-[[nodiscard]] std::string shown_shape(const std::vector<std::int64_t>& sample);
 
 /// The graph between inputs and outputs in Keras' order. Throws ArgumentError.
 [[nodiscard]] Layout layout_of(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs);

@@ -12,7 +12,7 @@ if(TARGET lamella_cli)
   set_target_properties(lamella_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
   install(TARGETS lamella_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(DIRECTORY include/lamella DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
+install(DIRECTORY include/lamella DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h" PATTERN "*.def")
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lamella)
 install(EXPORT lamellaTargets NAMESPACE lamella:: DESTINATION ${package_dir})

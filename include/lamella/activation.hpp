@@ -51,7 +51,7 @@ struct ActivationSpec {
 /// The parameters of a kind, at most three.
 [[nodiscard]] LAMELLA_API std::span<const ActivationParameter> parameters_of(ActivationKind kind) noexcept;
 
-/// Where a parameter stands in ActivationSpec::parameters, or -1.
+/// Index of a parameter in ActivationSpec::parameters, or -1.
 [[nodiscard]] LAMELLA_API int parameter_index(ActivationKind kind, std::string_view parameter) noexcept;
 
 /// Largest distance from the exact value of an element-wise kind in float32, in units in the last place; 0 for row-wise kinds.

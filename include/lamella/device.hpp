@@ -9,7 +9,7 @@
 
 namespace lamella {
 
-/// Where memory lies and work runs: the CPU, one CUDA device, or `automatic`, which a Model resolves once when it is made.
+/// Where memory resides and work runs: the CPU, one CUDA device, or `automatic`, which a Model resolves once when it is made.
 class LAMELLA_API Device {
  public:
   enum class Kind { automatic, cpu, cuda };
@@ -41,11 +41,11 @@ class LAMELLA_API Device {
 [[nodiscard]] LAMELLA_API std::vector<Device> available_devices();
 /// Why no CUDA device can be used, as one sentence; empty when one can.
 [[nodiscard]] LAMELLA_API std::string why_no_cuda();
-/// What logs and results should say of a device. A GPU: its name, compute capability, memory and multiprocessors, then the
+/// A device as logs and result files describe it. For a GPU: name, compute capability, memory and multiprocessors, then the
 /// versions of driver, runtime and libraries, "; " before the first and ", " between them. Throws DeviceError when it cannot be
 /// used.
 [[nodiscard]] LAMELLA_API std::string describe(Device device);
-/// What a Device::automatic() stands for on this machine: the first CUDA device that works, else the CPU.
+/// What Device::automatic() means on this machine: the first CUDA device that works, else the CPU.
 [[nodiscard]] LAMELLA_API Device resolve(Device device);
 
 }  // namespace lamella

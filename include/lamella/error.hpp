@@ -17,8 +17,8 @@ enum class ErrorCode {
   json,           ///< a JSON member is not JSON, or not as its layer needs it
   hdf5,           ///< an HDF5 container is damaged
   unsafe,         ///< the file asks for code to be run, or reaches outside itself
-  unsupported,    ///< legal in Keras, not available in lamella
-  limit,          ///< a size in a file exceeds what lamella is willing to believe
+  unsupported,    ///< valid in Keras, not available in lamella
+  limit,          ///< a size in a file exceeds lamella's limits
   missing,        ///< something that must be there is not
   shape,          ///< a shape does not fit
   dtype,          ///< a data type does not fit
@@ -27,15 +27,15 @@ enum class ErrorCode {
   device,         ///< a device is absent or refused a call
   device_lost,    ///< a device failed for good; only a new process recovers it
   out_of_memory,  ///< host or device memory ran out
-  cancelled,      ///< the caller asked for an end before the work was done
+  cancelled,      ///< the caller requested a stop before the work was done
   internal,       ///< lamella broke its own rules; please report it
 };
 
 /// "E_SHAPE" and so on; never null, static storage.
 [[nodiscard]] LAMELLA_API std::string_view name(ErrorCode code) noexcept;
 
-/// Text as it may reach a terminal or stand in a log: control bytes, bytes that are no UTF-8, marks that turn text around and
-/// what takes no room as \xNN. Names of layers come from files.
+/// Text made safe for a terminal or a log: control bytes, invalid UTF-8, marks that reverse text and zero-width characters
+/// become \xNN. Layer names come from files.
 [[nodiscard]] LAMELLA_API std::string printable(std::string_view text);
 
 /// Base of every exception that leaves the library (besides std::bad_alloc).
@@ -53,7 +53,7 @@ class LAMELLA_API Error : public std::runtime_error {
   ErrorCode code_;
 };
 
-/// The caller broke a rule: a wrong shape at predict, an unknown activation name, a closed session.
+/// The caller broke a rule: a wrong shape at predict, an unknown activation name.
 class LAMELLA_API ArgumentError : public Error {
  public:
   using Error::Error;

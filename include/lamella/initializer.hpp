@@ -14,8 +14,8 @@
 
 namespace lamella {
 
-/// How the first values of a weight are drawn, in Keras' words. Plain data: a class reads the fields of its own Keras config and
-/// no others. Distributions are Keras'; the bits of a seed are lamella's own, as every Keras backend has its own too.
+/// How a weight's initial values are drawn, in Keras' words. Plain data: a class reads the fields of its own Keras config and
+/// no others. Distributions are Keras'; the same seed gives other numbers than in Keras.
 struct LAMELLA_API Initializer {
   std::string class_name = "GlorotUniform";       ///< always Keras' class name
   double value = 0.0;                             ///< Constant
@@ -28,7 +28,7 @@ struct LAMELLA_API Initializer {
   std::string mode = "fan_in";                    ///< VarianceScaling: fan_in, fan_out, fan_avg
   std::string distribution = "truncated_normal";  ///< VarianceScaling: truncated_normal (or normal), untruncated_normal, uniform
   std::optional<std::uint64_t> seed;              ///< unset: the seed given to initialize()
-  std::optional<std::vector<int>> input_axes;     ///< VarianceScaling and its kin: the axes whose product is fan_in
+  std::optional<std::vector<int>> input_axes;     ///< VarianceScaling and its relatives: the axes whose product is fan_in
   std::optional<std::vector<int>> output_axes;    ///< the same for fan_out
 
   Initializer() = default;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What every layer can do; lamella/layers.hpp has the layers.
+/// What all layers have in common; lamella/layers.hpp has the layers.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct CallState;
 
 class Layer;
 
-/// Where Keras takes one of something or a list of them. {} is none.
+/// An argument for which Keras takes one value or a list of them. {} is none.
 template <typename T>
 struct OneOrMany {
   std::vector<T> values;
@@ -33,7 +33,7 @@ struct OneOrMany {
   OneOrMany(std::vector<T> many) : values(std::move(many)), list(true) {}  // NOLINT(google-explicit-constructor)
 };
 
-/// A value between layers: what Input() made, or what a call of a layer gave. To move one is to copy it.
+/// A symbolic tensor: the result of Input() or of calling a layer. Moving copies.
 class LAMELLA_API KerasTensor {
  public:
   /// Throws ArgumentError: argument (no call), value (the layer has no such output).
@@ -50,13 +50,13 @@ class LAMELLA_API KerasTensor {
   int output_ = 0;
 };
 
-/// How weights are drawn.
+/// How weights are initialised.
 struct BuildOptions {
   std::optional<std::uint64_t> seed = std::nullopt;  ///< of all initializers without one of their own; unset: the model's, or 0
 };
 
-/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one. To move one is to
-/// copy it. Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
+/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one. Moving
+/// copies. Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
 class LAMELLA_API Layer {
  public:
   /// Throws ArgumentError (argument) when `state` is null.

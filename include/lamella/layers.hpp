@@ -15,7 +15,7 @@
 
 namespace lamella {
 
-/// What stands behind `activation=`: a name of keras.activations, or a layer such as PReLU. Throws ArgumentError (argument) for
+/// The value of `activation=`: a name of keras.activations, or a layer such as PReLU. Throws ArgumentError (argument) for
 /// null.
 struct LAMELLA_API ActivationArgument {
   std::string name = "linear";
@@ -144,7 +144,7 @@ class LAMELLA_API ThresholdedReLU : public Layer {
   explicit ThresholdedReLU(const ThresholdedReLUOptions& options = {});
 };
 
-// Without effect at inference.
+// No effect at inference.
 
 struct DropoutOptions {
   std::vector<std::int64_t> noise_shape = {};  ///< batch first, -1 where Keras has None; empty: not given
@@ -210,7 +210,7 @@ class LAMELLA_API Flatten : public Layer {
  public:
   explicit Flatten(const FlattenOptions& options = {});
 };
-/// To samples of another shape; one extent may be -1.
+/// Gives each sample another shape; one extent may be -1.
 class LAMELLA_API Reshape : public Layer {
  public:
   explicit Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options = {});
@@ -301,7 +301,7 @@ struct UnitNormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// To Euclidean length 1.
+/// Scales to Euclidean length 1.
 class LAMELLA_API UnitNormalization : public Layer {
  public:
   explicit UnitNormalization(const UnitNormalizationOptions& options = {});
@@ -355,7 +355,7 @@ class LAMELLA_API Normalization : public Layer {
   explicit Normalization(const NormalizationOptions& options);
 };
 
-// Of several values: Add()({a, b}).
+// Merges of several values: Add()({a, b}).
 
 class LAMELLA_API Add : public Layer {
  public:

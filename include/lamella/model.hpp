@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,7 +22,7 @@ namespace core {
 struct ModelSpec;
 }
 
-/// What a layer looks like from outside.
+/// Description of one layer.
 struct LayerInfo {
   std::string name;
   std::string class_name;
@@ -36,13 +37,15 @@ struct ExplainOptions {
   bool json = false;  ///< JSON text instead of a table
 };
 
-/// A Keras model made ready to run on one device. Immutable: const calls may come from any number of threads at once. Copies
-/// share everything. To move one is to copy it: no Model is without its model.
+/// A Keras model, ready to run on one device. Immutable: any number of threads may call const functions at once. Copies share
+/// everything; moving copies, so that no Model is ever empty.
 class LAMELLA_API Model {
  public:
   /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
   /// Throws LoadError for the file, ArgumentError for the options, DeviceError for the device.
   [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
+  /// The same from the bytes of such a file, which are copied. Messages begin with "(memory)".
+  [[nodiscard]] static Model load(std::span<const std::byte> file, const Options& options = {});
   /// From a spec. Throws ArgumentError for the options and when `spec` is null, DeviceError for the device.
   Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options);
   Model(const Model&) noexcept;
@@ -63,9 +66,9 @@ class LAMELLA_API Model {
   [[nodiscard]] DType output_dtype(int index = 0) const;
 
   /// The output for x of shape (rows, ...), any number of rows, on the host. Any dtype is converted to the input's, as
-  /// Tensor::to(dtype) does. The result has the dtype of the model's output. Many rows are gone through in parts (of
-  /// Options::max_batch rows, on the CPU of fewer); when `stop` asks for it, no further part is begun. Throws ArgumentError
-  /// (shape, argument), Error (cancelled).
+  /// Tensor::to(dtype) does. The result has the dtype of the model's output. Large inputs run in batches (of Options::max_batch
+  /// rows, on the CPU of fewer); if `stop` is requested, no further batch starts. Throws ArgumentError (shape, argument), Error
+  /// (cancelled).
   [[nodiscard]] Tensor predict(const TensorView& x, const std::stop_token& stop = {}) const;
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.
@@ -73,31 +76,34 @@ class LAMELLA_API Model {
   /// Several inputs by name.
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs,
                                             const std::stop_token& stop = {}) const;
-  /// Does ahead what the first calls with these numbers of rows (1..) would do: engines are chosen and weights packed; on CUDA
-  /// also buffers are allocated, the libraries are readied, and what predict() runs is captured as CUDA graphs, so that later
+  /// Does in advance what the first calls with these numbers of rows (1..) would do: chooses engines and packs weights; on CUDA
+  /// also allocates buffers, initialises the libraries, and captures what predict() runs as CUDA graphs, so that later
   /// predict() calls of one thread allocate and capture nothing. Later captures: the second predict_into() with the same
   /// pointers, and predict() by more threads at once than before. Throws ArgumentError (value; unsupported: the model leaves its
   /// input shape open), DeviceError, Error (out_of_memory).
   void prepare(std::span<const std::int64_t> batches) const;
 
-  /// Into the caller's memory: one input, one output, dtypes and device exactly the model's, no conversion, no allocation once a
-  /// program for this number of rows exists and a session for each thread at work is free. Rows beyond Options::max_batch are run
-  /// in parts. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: src and dst overlap),
-  /// DeviceError.
+  /// Writes into the caller's memory. Dtypes and device are exactly the model's: nothing is converted, and nothing is allocated
+  /// once a program for this number of rows exists and each working thread has a session. More than Options::max_batch rows run
+  /// in batches. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: an output shares memory with
+  /// an input or another output), DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
+  /// Several inputs and outputs in the model's order.
+  void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
-  /// after what is enqueued there already and returns at once; nothing is waited for, and nothing copied. src and dst must live
-  /// until the work is done. Calls with the same pointers replay a CUDA graph. The stream may be destroyed, and this Model too:
-  /// both wait for the work, or outlive it. Errors of the work itself show at the caller's next synchronisation.
-  /// A stream that is being captured takes the work into the caller's graph. The graph has memory of its own and keeps it until
-  /// the last executable graph made of it is gone; it may be launched beside any other call, but not beside itself. This call
-  /// allocates and waits for a rehearsal on memory of its own; prepare() before, or a call with as many rows, does its planning.
+  /// after the work already enqueued there, and returns at once without waiting or copying. src and dst must live until the work
+  /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work
+  /// completes. Errors of the work itself show at the caller's next synchronisation.
+  /// If the stream is being captured, the work becomes part of the caller's graph. That graph owns its memory, and keeps it until
+  /// the last executable graph made from it is destroyed; it may run beside any other call, but not beside itself. Such a call
+  /// allocates, and waits for a warm-up on memory of its own; prepare(), or an earlier call with as many rows, does the planning.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
+  void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
 
   /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.
   [[nodiscard]] std::string summary() const;
-  /// What will run: for each step the layers it came from, the engine, what was fused, who refused and why, bytes, flops,
-  /// workspace.
+  /// What will run: for each step the layers it came from, the engine, what was fused, which engines refused and why, bytes,
+  /// flops, workspace.
   [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
   /// The number of elements of all weights.
   [[nodiscard]] std::int64_t count_params() const;
@@ -118,8 +124,6 @@ class LAMELLA_API Model {
   [[nodiscard]] Model with_weights(const std::string& path) const;
 
  private:
-  void run_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
-
   struct Impl;
   std::shared_ptr<const Impl> impl_;
 };

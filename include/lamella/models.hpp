@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Models made in C++: Keras' Sequential and Functional. compile() makes the Model that runs.
+/// Models built in C++: Keras' Sequential and Functional. compile() makes the Model that runs.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +21,15 @@ struct ModelOptions {
   std::uint64_t seed = 0;  ///< of the weights that this model draws; a model inside another has its own
 };
 
-/// What Sequential and Functional share. Both are layers too, and may stand in other models.
+/// What Sequential and Functional share. Both are layers too, and may be part of other models.
 class LAMELLA_API Network : public Layer {
  public:
-  /// The model, ready to run, with the weights as they are now: made of get_config() by what reads files.
+  /// A Model with the current weights, made from get_config() by the code that reads files.
   /// Throws ArgumentError (argument) before build(), and as Model does.
   [[nodiscard]] Model compile(const Options& options = {}) const;
   /// Keras' summary table. Throws ArgumentError (argument) before build().
   [[nodiscard]] std::string summary() const;
-  /// In Keras' order; a Sequential's without its InputLayer.
+  /// In Keras' order; for a Sequential, without its InputLayer.
   [[nodiscard]] std::vector<Layer> layers() const;
   /// By its name in this model. Throws ArgumentError (value) that lists the names when there is none.
   [[nodiscard]] Layer get_layer(std::string_view name) const;
@@ -38,7 +38,7 @@ class LAMELLA_API Network : public Layer {
   using Layer::Layer;
 };
 
-/// Layers one behind the other. Built at once when the first is an Input, else by build().
+/// A linear stack of layers. Built at once when the first is an Input, else by build().
 class LAMELLA_API Sequential : public Network {
  public:
   Sequential() : Sequential(std::vector<Layer>{}) {}

@@ -13,7 +13,7 @@
 
 namespace lamella {
 
-/// How products are computed. Exact is the default everywhere; less is asked for by name.
+/// How float32 products are computed. Exact is the default; anything less is requested by name.
 enum class Math {
   exact,  ///< float32 operands are multiplied and added as float32
   tf32,   ///< float32 operands may be rounded to TensorFloat-32 (CUDA only; the CPU computes exactly)
@@ -27,7 +27,7 @@ enum class Fusion {
   library,    ///< bias and activation inside the vendor's product, where its formula is Keras' formula
 };
 
-/// What may change the bits of a result. On every grade sums have a fixed order and no atomics take part.
+/// What may change the bits of a result. At every level sums have a fixed order, without atomics.
 enum class Determinism {
   fast,             ///< nothing is promised beyond the error bounds
   run_to_run,       ///< the same call gives the same bits on the same machine, run after run
@@ -51,7 +51,7 @@ struct Options {
   Determinism determinism = Determinism::run_to_run;
   std::string engine = {};  ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
   int threads = 0;  ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core. Fewer where the system makes no more
-  std::int64_t max_batch = 4096;     ///< rows that are run at once; more are split. The CPU takes fewer where that is faster
+  std::int64_t max_batch = 4096;     ///< rows that run at once; larger inputs are split. The CPU takes fewer where that is faster
   std::size_t cached_programs = 32;  ///< programs (one per batch size) kept per model; the least recently used goes first
   /// Bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only.
   std::size_t memory_limit = 0;

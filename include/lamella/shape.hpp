@@ -41,7 +41,7 @@ class LAMELLA_API Shape {
   [[nodiscard]] Shape with(int axis, std::int64_t extent) const;
   /// Axes [first, last) of this shape.
   [[nodiscard]] Shape slice(int first, int last) const;
-  /// This shape behind a new outermost extent.
+  /// This shape with a new outermost extent.
   [[nodiscard]] Shape prepended(std::int64_t extent) const;
 
   LAMELLA_API friend bool operator==(const Shape& a, const Shape& b) noexcept;

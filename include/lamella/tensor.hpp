@@ -13,7 +13,7 @@
 
 namespace lamella {
 
-/// Borrowed, read-only, contiguous row-major memory on one device. Never owns: who made it keeps the memory alive.
+/// Borrowed, read-only, contiguous row-major memory on one device. Does not own it: the memory must outlive the view.
 class LAMELLA_API TensorView {
  public:
   TensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
@@ -73,7 +73,7 @@ class LAMELLA_API MutableTensorView : public TensorView {
   void* mutable_data_ = nullptr;
 };
 
-/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is spelt
+/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is written
 /// clone() or to(). A moved-from Tensor is as a default-constructed one.
 class LAMELLA_API Tensor {
  public:
@@ -92,9 +92,9 @@ class LAMELLA_API Tensor {
   [[nodiscard]] static Tensor of(std::span<const T> data, const Shape& shape) {
     return copy_of(TensorView(data, shape));
   }
-  /// A copy of what a view shows, on the same device.
+  /// A copy of a view's elements, on the same device.
   [[nodiscard]] static Tensor copy_of(const TensorView& view);
-  /// Memory that belongs to someone else: `owner` is kept until the Tensor is destroyed. No copy.
+  /// Wraps existing memory without copying it, and holds `owner` until the Tensor is destroyed.
   [[nodiscard]] static Tensor adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner);
 
   [[nodiscard]] const Shape& shape() const noexcept { return view_.shape(); }
@@ -122,7 +122,7 @@ class LAMELLA_API Tensor {
   /// A copy on `device`. Returns when it is complete; `*this` may be destroyed at once.
   [[nodiscard]] Tensor to(Device device) const;
   /// A converted copy of host memory. To a floating type values round to nearest even. To an integer, as Keras does on JAX:
-  /// floating values are cut off towards zero and clamped, NaN becomes 0; integers keep their low bits. As bool, everything but
+  /// floating values are truncated towards zero and clamped, NaN becomes 0; integers keep their low bits. As bool, everything but
   /// zero is true. Throws ArgumentError (device) when not on the CPU.
   [[nodiscard]] Tensor to(DType dtype) const;
   /// The same memory under another shape; `*this` is left empty. Throws ArgumentError (shape), and then changes nothing.

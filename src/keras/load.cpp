@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <set>
 
@@ -80,6 +81,7 @@ std::shared_ptr<const H5File> archived_weights(const Members& members) {
 
 std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std::optional<OwnedBytes> bytes,
                                                     HardSigmoid hard_sigmoid) {
+  const bool folder = !bytes.has_value();
   const Members members(path, std::move(bytes));
   std::string version;
   if (members.contains("metadata.json")) {
@@ -90,8 +92,7 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
       version = metadata->at("keras_version").get<std::string>();
     }
   }
-  if (const std::string foreign = is_directory(path) && !members.contains("config.json") ? foreign_folder(path) : "";
-      !foreign.empty())
+  if (const std::string foreign = folder && !members.contains("config.json") ? foreign_folder(path) : ""; !foreign.empty())
     fail(ErrorCode::archive, core::escaped(path, 4096), foreign);
   if (!members.contains("config.json"))
     throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
@@ -253,29 +254,29 @@ auto with_load_errors(const std::string& path, const F& f) {
 
 enum class Container { archive, hdf5, text };
 
-/// What a file is by its content; it is not read before that is known. Text is read where `text` says so.
-std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text) {
+/// What a file is by its content. Text is allowed where `text` says so. Throws LoadError (archive) that says what it is instead.
+Container container_of(const FileBytes::Glance& glance, std::uint64_t size, bool text, const std::string& path) {
   constexpr std::size_t kHead = 4096;
-  std::optional<Container> found;
-  const auto look = [&](const FileBytes::Glance& glance, std::uint64_t size) {
-    const std::string head = glance(0, kHead);
-    const Bytes bytes = std::as_bytes(std::span(head));
-    // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
-    if (Archive::looks_like(bytes)) {
-      found = Container::archive;
-    } else if (H5File::looks_like(bytes)) {
-      found = Container::hdf5;
-    } else if (text && head.starts_with('{')) {
-      found = Container::text;
-    }
-    for (std::uint64_t at = kHead; !found && at < size && at <= size / 2; at *= 2) {  // behind a large user block
-      const std::string there = glance(at, 8);
-      if (H5File::looks_like(std::as_bytes(std::span(there)))) found = Container::hdf5;
-    }
-    if (!found) fail(ErrorCode::archive, core::escaped(path, 4096), foreign_file(bytes, size));
-  };
-  OwnedBytes bytes = FileBytes(path, look).contents();
-  return {*found, std::move(bytes)};
+  const std::string head = glance(0, kHead);
+  const Bytes bytes = std::as_bytes(std::span(head));
+  // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
+  if (Archive::looks_like(bytes)) return Container::archive;
+  if (H5File::looks_like(bytes)) return Container::hdf5;
+  if (text && head.starts_with('{')) return Container::text;
+  for (std::uint64_t at = kHead; at < size && at <= size / 2; at *= 2) {  // behind a large user block
+    const std::string there = glance(at, 8);
+    if (H5File::looks_like(std::as_bytes(std::span(there)))) return Container::hdf5;
+  }
+  fail(ErrorCode::archive, core::escaped(path, 4096), foreign_file(bytes, size));
+}
+
+/// It is not read before it is known what it is.
+std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text) {
+  Container found{};
+  OwnedBytes bytes = FileBytes(path, [&](const FileBytes::Glance& glance, std::uint64_t size) {
+                       found = container_of(glance, size, text, path);
+                     }).contents();
+  return {found, std::move(bytes)};
 }
 
 void fill_from(ModelTree& tree, const std::string& path) {
@@ -309,6 +310,20 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardS
     if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid);
     const auto [container, bytes] = read_container(path, false);
     return container == Container::archive ? load_archive(path, bytes, hard_sigmoid) : load_legacy(path, bytes, hard_sigmoid);
+  });
+}
+
+std::shared_ptr<const core::ModelSpec> load_model(Bytes file, HardSigmoid hard_sigmoid) {
+  const std::string path = "(memory)";  // where a path would be, in messages
+  return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
+    const auto glance = [&](std::uint64_t at, std::size_t most) {
+      return std::string(as_text(at < file.size() ? file.subspan(at, std::min(most, file.size() - at)) : Bytes{}));
+    };
+    const Container container = container_of(glance, file.size(), false, path);
+    const Buffer copy(file.size());
+    std::memcpy(copy.data, file.data(), file.size());
+    return container == Container::archive ? load_archive(path, copy.freeze(), hard_sigmoid)
+                                           : load_legacy(path, copy.freeze(), hard_sigmoid);
   });
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <lamella/options.hpp>
@@ -14,6 +16,9 @@ namespace lamella::keras {
 /// extension. Throws LoadError; nothing half-built remains.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
                                                                 HardSigmoid hard_sigmoid = HardSigmoid::as_written);
+
+/// The same from the bytes of such a file, which are copied.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(std::span<const std::byte> file, HardSigmoid hard_sigmoid);
 
 /// The same from a model's to_json() text and a file of weights, as load_weights() takes it.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& architecture, const std::string& weights,

@@ -2,6 +2,7 @@
 #include "model/call.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "model/impl.hpp"
@@ -81,6 +82,77 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
         {static_cast<std::byte*>(tensor.data()), static_cast<std::size_t>(value.sample.elements()) * size_of(value.dtype)});
   }
   return host;
+}
+
+void* Model::Impl::stream_of_caller(void* stream) const {
+  void* const callers_default = backend.traits.default_stream;
+  LAMELLA_EXPECTS(callers_default != nullptr, device, "[Model::predict_into] a stream was given, the model is on ",
+                  to_string(options.device), "; the CPU has none");
+  return stream != nullptr ? stream : callers_default;
+}
+
+void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const {
+  LAMELLA_EXPECTS(srcs.size() == input_names.size() && dsts.size() == output_names.size(), argument,
+                  "[Model::predict_into] the model has ", input_names.size(), " inputs (", model::listed(input_names), ") and ",
+                  output_names.size(), " outputs (", model::listed(output_names), "), got ", srcs.size(), " and ", dsts.size());
+  const auto expect_here = [&](const TensorView& array, const char* kind, const std::string& name, const char* what) {
+    LAMELLA_EXPECTS(array.device() == options.device, device, "[Model::predict_into] ", kind, " '", core::escaped(name),
+                    "' lies on ", to_string(array.device()), ", the model on ", to_string(options.device),
+                    "; all must be on one: Tensor::to(device) copies");
+    backend.expect_device_memory(options.device.index(), array.data(), what);
+  };
+  for (std::size_t i = 0; i < srcs.size(); ++i) {
+    expect_here(srcs[i], "input", input_names[i], "[Model::predict_into] an input");
+    LAMELLA_EXPECTS(srcs[i].dtype() == input_dtypes[i], dtype, "[Model::predict_into] input '", core::escaped(input_names[i]),
+                    "' is ", lamella::name(srcs[i].dtype()), ", the model takes ", lamella::name(input_dtypes[i]),
+                    "; Tensor::to(dtype) converts");
+  }
+  for (std::size_t i = 0; i < dsts.size(); ++i) {
+    expect_here(dsts[i], "output", output_names[i], "[Model::predict_into] an output");
+    const auto shared_with = [&](const TensorView& other) { return model::overlap(dsts[i], other); };
+    LAMELLA_EXPECTS(std::none_of(srcs.begin(), srcs.end(), shared_with), argument, "[Model::predict_into] output '",
+                    core::escaped(output_names[i]),
+                    "' and an input share memory: rows would be overwritten before they are read");
+    LAMELLA_EXPECTS(std::none_of(dsts.begin(), dsts.begin() + static_cast<std::ptrdiff_t>(i), shared_with), argument,
+                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' and another one share memory");
+  }
+}
+
+void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
+  const core::FloatEnvironment environment;
+  expect_arrays(srcs, dsts);
+  const bool captured = stream != nullptr && backend.is_captured(options.device.index(), stream);
+  std::optional<Lease> lease;  // none in a capture, which even the choice of a session may break
+  if (!captured) lease.emplace(*this, stream);
+  model::CallerArrays own;
+  model::CallerArrays& arrays = lease ? (*lease)->caller_arrays() : own;
+  std::int64_t rows = 0;
+  arrays.samples.clear();
+  arrays.sources.clear();
+  arrays.targets.clear();
+  const auto row_bytes = [&](const TensorView& all) { return rows == 0 ? 0 : all.bytes() / static_cast<std::size_t>(rows); };
+  for (std::size_t i = 0; i < srcs.size(); ++i) {
+    const Shape shape = model::accepted(srcs[i].shape(), input_shapes[i], input_names[i]);
+    LAMELLA_EXPECTS(i == 0 || shape[0] == rows, shape, "[Model::predict_into] input '", core::escaped(input_names[i]), "' has ",
+                    shape[0], " rows, input '", core::escaped(input_names[0]), "' has ", rows);
+    rows = shape[0];
+    arrays.samples.push_back(shape.slice(1, shape.rank()));
+    arrays.sources.push_back({static_cast<const std::byte*>(srcs[i].data()), row_bytes(srcs[i])});
+  }
+  const auto lowered = graph(arrays.samples);
+  for (std::size_t i = 0; i < dsts.size(); ++i) {
+    const model::Value& out = lowered->values[static_cast<std::size_t>(lowered->outputs[i])];
+    LAMELLA_EXPECTS(dsts[i].dtype() == out.dtype && dsts[i].shape() == out.sample.prepended(rows), shape,
+                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' is ", lamella::name(dsts[i].dtype()),
+                    " ", to_string(dsts[i].shape()), ", the result is ", lamella::name(out.dtype), " ",
+                    to_string(out.sample.prepended(rows)));
+    arrays.targets.push_back({static_cast<std::byte*>(dsts[i].data()), row_bytes(dsts[i])});
+  }
+  const model::Call call{.graph = lowered, .arrays = {arrays.sources, arrays.targets}, .rows = rows, .stream = stream};
+  if (captured)
+    capture(call);
+  else
+    run(call, &*lease);
 }
 
 }  // namespace lamella

@@ -55,6 +55,11 @@ struct Model::Impl {
   /// The arguments of predict(), in the model's shapes and dtypes, and memory for its results. Throws ArgumentError.
   [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
 
+  /// The two calls of predict_into(): with arguments of the caller's, and, where `stream` is not null, on it.
+  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
+  /// `stream`, or the caller's default stream for null. Throws ArgumentError (device) where the device has no streams.
+  [[nodiscard]] void* stream_of_caller(void* stream) const;
+
   class Lease;
   /// Runs a call, however its rows are divided (rows.cpp, as the next five). `own`: a session that the caller has for it, or
   /// null.
@@ -92,6 +97,7 @@ struct Model::Impl {
   };
 
  private:
+  void expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
 
   struct Cached {

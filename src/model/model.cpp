@@ -24,9 +24,10 @@ Model::Model(const Model&) noexcept = default;
 Model& Model::operator=(const Model&) noexcept = default;
 Model::~Model() = default;
 
-Model Model::load(const std::string& path, const Options& options) {
-  const core::FloatEnvironment environment;
-  auto spec = keras::load_model(path, options.hard_sigmoid);
+namespace {
+
+/// What a file holds, ready to run. `path` begins messages.
+Model made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path) {
   try {
     return {std::move(spec), options};
   } catch (const ArgumentError& error) {
@@ -35,6 +36,18 @@ Model Model::load(const std::string& path, const Options& options) {
     if (!what.starts_with("layer '")) throw;
     throw LoadError(error.code(), core::concat(core::escaped(path, 4096), ": ", what));
   }
+}
+
+}  // namespace
+
+Model Model::load(const std::string& path, const Options& options) {
+  const core::FloatEnvironment environment;
+  return made_of(keras::load_model(path, options.hard_sigmoid), options, path);
+}
+
+Model Model::load(std::span<const std::byte> file, const Options& options) {
+  const core::FloatEnvironment environment;
+  return made_of(keras::load_model(file, options.hard_sigmoid), options, "(memory)");
 }
 
 const std::string& Model::name() const noexcept { return impl_->spec->name; }
@@ -114,51 +127,20 @@ std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inpu
   return predict(ordered, stop);
 }
 
-void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const { run_into(src, dst, nullptr); }
-
-void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
-  void* const callers_default = impl_->backend.traits.default_stream;
-  LAMELLA_EXPECTS(callers_default != nullptr, device, "[Model::predict_into] a stream was given, the model is on ",
-                  to_string(impl_->options.device), "; the CPU has none");
-  run_into(src, dst, stream != nullptr ? stream : callers_default);
+void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const {
+  impl_->run_into({&src, 1}, {&dst, 1}, nullptr);
 }
 
-void Model::run_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
-  const core::FloatEnvironment environment;
-  const Impl& impl = *impl_;
-  const Device device = impl.options.device;
-  LAMELLA_EXPECTS(impl.input_names.size() == 1 && impl.output_names.size() == 1, argument, "[Model::predict_into] the model has ",
-                  impl.input_names.size(), " inputs and ", impl.output_names.size(), " outputs; predict_into takes one and one");
-  LAMELLA_EXPECTS(src.device() == device && dst.device() == device, device, "[Model::predict_into] src lies on ",
-                  to_string(src.device()), ", dst on ", to_string(dst.device()), ", the model on ", to_string(device),
-                  "; all must be on one: Tensor::to(device) copies");
-  LAMELLA_EXPECTS(src.dtype() == impl.input_dtypes[0], dtype, "[Model::predict_into] src is ", lamella::name(src.dtype()),
-                  ", the model takes ", lamella::name(impl.input_dtypes[0]), "; Tensor::to(dtype) converts");
-  LAMELLA_EXPECTS(!model::overlap(src, dst), argument,
-                  "[Model::predict_into] src and dst share memory: rows would be overwritten before they are read");
-  impl.backend.expect_device_memory(device.index(), src.data(), "[Model::predict_into] src");
-  impl.backend.expect_device_memory(device.index(), dst.data(), "[Model::predict_into] dst");
-  const Shape shape = model::accepted(src.shape(), impl.input_shapes[0], impl.input_names[0]);
-  const std::int64_t rows = shape[0];
-  const bool captured = stream != nullptr && impl.backend.is_captured(device.index(), stream);
-  std::optional<Impl::Lease> lease;  // none in a capture, which even the choice of a session may break
-  if (!captured) lease.emplace(impl, stream);
-  std::vector<Shape> own_shapes;
-  if (captured) own_shapes.push_back(shape.slice(1, shape.rank()));
-  const auto graph = impl.graph(lease ? (*lease)->shapes_of(shape) : own_shapes);
-  const model::Value& out = graph->values[static_cast<std::size_t>(graph->outputs[0])];
-  LAMELLA_EXPECTS(dst.dtype() == out.dtype && dst.shape() == out.sample.prepended(rows), shape, "[Model::predict_into] dst is ",
-                  lamella::name(dst.dtype()), " ", to_string(dst.shape()), ", the result is ", lamella::name(out.dtype), " ",
-                  to_string(out.sample.prepended(rows)));
-  const auto row_bytes = [&](const TensorView& all) { return rows == 0 ? 0 : all.bytes() / static_cast<std::size_t>(rows); };
-  const model::Source source{static_cast<const std::byte*>(src.data()), row_bytes(src)};
-  const model::Target target{static_cast<std::byte*>(dst.data()), row_bytes(dst)};
-  const model::Call call{
-      .graph = graph, .arrays = {std::span(&source, 1), std::span(&target, 1)}, .rows = rows, .stream = stream};
-  if (captured)
-    impl.capture(call);
-  else
-    impl.run(call, &*lease);
+void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const {
+  impl_->run_into(srcs, dsts, nullptr);
+}
+
+void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
+  impl_->run_into({&src, 1}, {&dst, 1}, impl_->stream_of_caller(stream));
+}
+
+void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
+  impl_->run_into(srcs, dsts, impl_->stream_of_caller(stream));
 }
 
 void Model::prepare(std::span<const std::int64_t> batches) const {

@@ -35,6 +35,13 @@ struct Arrays {
   std::span<const Target> outputs;
 };
 
+/// Arguments of predict_into(). Filled anew for each call, it allocates for the first.
+struct CallerArrays {
+  std::vector<Shape> samples;  ///< shapes of the inputs' samples
+  std::vector<Source> sources;
+  std::vector<Target> targets;
+};
+
 /// One call of predict() or predict_into(). Refers to what its caller keeps.
 struct Call {
   const std::shared_ptr<const Graph>& graph;

@@ -56,12 +56,8 @@ class Session {
   /// Whether nothing would wait when run() enqueued on another stream.
   [[nodiscard]] bool is_idle() const noexcept { return stream_->is_idle(); }
 
-  /// The sample shape of a one-input model's batch, in memory that lasts: asking allocates once.
-  const std::vector<Shape>& shapes_of(const Shape& batch) {
-    samples_.resize(1);
-    samples_[0] = batch.slice(1, batch.rank());
-    return samples_;
-  }
+  /// For the arguments of the call that the session is lent for.
+  [[nodiscard]] CallerArrays& caller_arrays() noexcept { return caller_arrays_; }
 
  private:
   /// A graph and the pointers that are part of it.
@@ -100,7 +96,7 @@ class Session {
   std::size_t arena_bytes_ = 0;
   std::vector<std::shared_ptr<void>> warm_up_;  ///< memory of warm_up(), until its work is known to be done
   Staging staging_;
-  std::vector<Shape> samples_;
+  CallerArrays caller_arrays_;
   std::vector<const void*> pointers_;  ///< of the run under way, for graph_for() and note_pointers()
   std::list<BoundProgram> bound_;      ///< most recently used first
 };

@@ -160,10 +160,10 @@ TEST_F(CudaDeviceTest, TellsHostMemoryFromDeviceMemory) {
   Tensor dst({3, 5}, DType::float32, Device::cuda(0));
   const TensorView lie(host.data(), host.shape(), DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([&] { model.predict_into(lie, dst); }, ErrorCode::device),
-              HasSubstr("src is said to lie on cuda:0, but it is host memory"));
+              HasSubstr("an input is said to lie on cuda:0, but it is host memory"));
   const TensorView other(elsewhere.data(), host.shape(), DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([&] { model.predict_into(other, dst); }, ErrorCode::device), HasSubstr("but it is memory of cuda:1"));
-  EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("src lies on cpu"));
+  EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("lies on cpu"));
   EXPECT_THAT(message_of([&] { static_cast<void>(model.predict(elsewhere)); }, ErrorCode::device),
               HasSubstr("host memory is expected"));
 }

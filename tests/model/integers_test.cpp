@@ -58,7 +58,7 @@ TEST(IntegerModelTest, PredictIntoTakesTheInputsOwnTypeOnly) {
     FAIL() << "took float32";
   } catch (const ArgumentError& error) {
     EXPECT_EQ(error.code(), ErrorCode::dtype);
-    EXPECT_THAT(error.what(), testing::HasSubstr("src is float32, the model takes int32; Tensor::to(dtype) converts"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("is float32, the model takes int32; Tensor::to(dtype) converts"));
   }
 }
 

@@ -228,7 +228,7 @@ TEST(ModelTest, SaysWhichInputsAndOutputsThereAre) {
   EXPECT_EQ(model.predict(std::map<std::string, TensorView>{{model.input_names()[1], x}, {model.input_names()[0], x}}).size(),
             2U);
   Tensor y({5, 2});
-  EXPECT_THAT(message([&] { return model.predict_into(x, y), 0; }), HasSubstr("takes one and one"));
+  EXPECT_THAT(message([&] { return model.predict_into(x, y), 0; }), HasSubstr("got 1 and 1"));
   for (const int index : {-1, 2}) {
     EXPECT_THAT(message([&] { return model.input_shape(index); }), HasSubstr("allowed 0..1"));
     EXPECT_THAT(message([&] { return model.output_shape(index); }), HasSubstr("allowed 0..1"));

@@ -23,6 +23,7 @@ allow keras keras core
 allow cpu cpu ops core
 allow cuda cuda kernels ops core
 allow model model keras ops core
+allow c c core
 allow cli cli
 found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
@@ -36,4 +37,8 @@ done < <(find src include kernels -name '*.[ch]pp' -print0 2>/dev/null | xargs -
 for header in include/lamella/*.hpp; do
   "$cxx" -std=c++20 -Iinclude "-I$generated" -fsyntax-only -w -x c++ "$header" || fail "$header does not compile alone"
 done
+"$cxx" -std=c++17 -pedantic-errors -Iinclude -fsyntax-only -x c++ include/lamella/lamella.h || fail "lamella.h is no C++17"
+if command -v cc >/dev/null; then
+  cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude -fsyntax-only examples/predict.c || fail "lamella.h is no C99"
+fi
 exit $bad

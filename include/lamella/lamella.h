@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lamella's C interface, C99: Keras models of Dense and activation layers, from any language that can call C.
+ *
+ * Rules that hold for every function:
+ * - A function that can fail returns lamella_error*: NULL is success. The caller owns it: lamella_error_free().
+ * - Out-parameters are written on success only.
+ * - Nothing throws, nothing is printed, and no state is kept for a thread. A NULL handle or pointer where one is needed is an error, not a
+ *   crash. Free functions take NULL.
+ * - Strings are UTF-8 and end in NUL. Those that a function returns belong to the object they came from and live as long as it, unless
+ *   it says otherwise.
+ * - A lamella_model is immutable: any number of threads may use one at once. Whoever frees it waits until their calls are over.
+ */
+#ifndef LAMELLA_LAMELLA_H
+#define LAMELLA_LAMELLA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define LAMELLA_C_API __attribute__((visibility("default")))
+#else
+#define LAMELLA_C_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows when a program that was compiled against an older header could break. */
+#define LAMELLA_ABI_VERSION 1
+/* The version of the library that runs: to be compared with LAMELLA_ABI_VERSION. */
+LAMELLA_C_API int32_t lamella_abi_version(void);
+/* "0.1.0" */
+LAMELLA_C_API const char* lamella_version(void);
+
+/* ---- Errors ---- */
+
+typedef struct lamella_error lamella_error;
+/* What kind of thing went wrong: "E_SHAPE" and so on, as in lamella/error.hpp; of NULL, "". */
+LAMELLA_C_API const char* lamella_error_code(const lamella_error* error);
+/* One line: where, what was found, what is allowed, and the code in brackets; of NULL, "". */
+LAMELLA_C_API const char* lamella_error_message(const lamella_error* error);
+LAMELLA_C_API void lamella_error_free(lamella_error* error);
+/* For text that a function gives away. */
+LAMELLA_C_API void lamella_string_free(char* text);
+
+/* ---- Tensors ---- */
+
+/* Element types, numbered for good. */
+#define LAMELLA_FLOAT32 0
+#define LAMELLA_FLOAT16 1
+#define LAMELLA_BFLOAT16 2
+#define LAMELLA_FLOAT64 3
+#define LAMELLA_INT8 4
+#define LAMELLA_INT16 5
+#define LAMELLA_INT32 6
+#define LAMELLA_INT64 7
+#define LAMELLA_UINT8 8
+#define LAMELLA_UINT16 9
+#define LAMELLA_UINT32 10
+#define LAMELLA_UINT64 11
+#define LAMELLA_BOOL 12
+
+/* Kinds of devices, with DLPack's numbers. */
+#define LAMELLA_CPU 1
+#define LAMELLA_CUDA 2
+
+#define LAMELLA_MAX_RANK 16
+
+/* An array of the caller's; or, from lamella_model_input() and _output(), what an array must be. */
+typedef struct lamella_tensor {
+  size_t struct_size;     /* sizeof(lamella_tensor), so that it can grow */
+  void* data;             /* never written where it is an input */
+  int32_t dtype;          /* LAMELLA_FLOAT32 ... */
+  int32_t ndim;           /* 1 to LAMELLA_MAX_RANK: the batch is the first axis */
+  const int64_t* shape;   /* ndim extents */
+  const int64_t* strides; /* ndim steps, counted in elements; NULL: C order, without gaps */
+  int32_t device_type;    /* LAMELLA_CPU, LAMELLA_CUDA */
+  int32_t device_index;
+} lamella_tensor;
+
+/* ---- Options ---- */
+
+typedef struct lamella_options lamella_options;
+/* The defaults of lamella/options.hpp. The caller owns them. */
+LAMELLA_C_API lamella_error* lamella_options_create(lamella_options** options);
+/*
+ * Sets one field of lamella::Options by its name, as text:
+ *   device             "automatic", "cpu", "cuda", "cuda:N"
+ *   dtype              "float32", "bfloat16", "float16", "float64"; "" for the layers' own policies
+ *   math               "exact", "tf32"
+ *   fusion             "automatic", "none", "epilogue", "library"
+ *   determinism        "fast", "run_to_run", "batch_invariant"
+ *   hard_sigmoid       "as_written", "keras2", "keras3"
+ *   engine             a Dense engine; "" for the best
+ *   threads, max_batch, cached_programs, memory_limit     whole numbers
+ *   graphs, profile    "true", "false"
+ */
+LAMELLA_C_API lamella_error* lamella_options_set(lamella_options* options, const char* name, const char* value);
+LAMELLA_C_API void lamella_options_free(lamella_options* options);
+
+/* ---- Models ---- */
+
+typedef struct lamella_model lamella_model;
+/* Reads a .keras archive, its unpacked directory, or a legacy .h5 file. `options` may be NULL. The caller owns the model. */
+LAMELLA_C_API lamella_error* lamella_model_load(const char* path, const lamella_options* options, lamella_model** model);
+/* The same from `size` bytes of such a file in memory, which are copied. */
+LAMELLA_C_API lamella_error* lamella_model_load_bytes(const void* bytes, size_t size, const lamella_options* options, lamella_model** model);
+/* A new model with another activation in one Dense or Activation layer; the weights are shared. */
+LAMELLA_C_API lamella_error* lamella_model_with_activation(const lamella_model* model, const char* layer, const char* activation,
+                                                           lamella_model** changed);
+/* A new model with the weights of a weights file. */
+LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
+/* On CUDA it may be freed while work that it enqueued is under way. */
+LAMELLA_C_API void lamella_model_free(lamella_model* model);
+
+/* Where it runs. */
+LAMELLA_C_API lamella_error* lamella_model_device(const lamella_model* model, int32_t* device_type, int32_t* device_index);
+/* How many there are; 0 for NULL. */
+LAMELLA_C_API int32_t lamella_model_input_count(const lamella_model* model);
+LAMELLA_C_API int32_t lamella_model_output_count(const lamella_model* model);
+/* NULL when there is no such input or output. */
+LAMELLA_C_API const char* lamella_model_input_name(const lamella_model* model, int32_t index);
+LAMELLA_C_API const char* lamella_model_output_name(const lamella_model* model, int32_t index);
+/*
+ * What an input or output looks like: `data` and `strides` are NULL, `shape` has -1 for the batch and where Keras has None; it
+ * belongs to the model. `what->struct_size` must be set.
+ */
+LAMELLA_C_API lamella_error* lamella_model_input(const lamella_model* model, int32_t index, lamella_tensor* what);
+LAMELLA_C_API lamella_error* lamella_model_output(const lamella_model* model, int32_t index, lamella_tensor* what);
+
+/*
+ * Computes into the caller's arrays, every input and every output in the model's order. dtypes are the model's.
+ * Arrays on the model's device, without strides, are read and written in place: nothing is copied, and after the first call with
+ * as many rows nothing is allocated. Host arrays with strides are copied; so are the host arrays of a model that runs on CUDA.
+ * Returns when the outputs are complete. Inputs and outputs must not share memory.
+ */
+LAMELLA_C_API lamella_error* lamella_model_predict(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
+                                                   const lamella_tensor* outputs, size_t output_count);
+/*
+ * The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default stream). Returns at
+ * once; arrays are CUDA memory without strides and must live until the work is done.
+ */
+LAMELLA_C_API lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
+                                                   const lamella_tensor* outputs, size_t output_count, void* stream);
+/* Does ahead what the first calls with these numbers of rows would do: plans, packs weights, and on CUDA captures graphs. */
+LAMELLA_C_API lamella_error* lamella_model_prepare(const lamella_model* model, const int64_t* batches, size_t count);
+
+/* The number of elements of all weights; 0 for NULL. */
+LAMELLA_C_API int64_t lamella_model_count_params(const lamella_model* model);
+/* Keras' summary table. The caller owns the text: lamella_string_free(). */
+LAMELLA_C_API lamella_error* lamella_model_summary(const lamella_model* model, char** text);
+/* What runs at this batch size, as a table or, with `json` other than 0, as JSON. The caller owns the text. */
+LAMELLA_C_API lamella_error* lamella_model_explain(const lamella_model* model, int64_t batch, int32_t json, char** text);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

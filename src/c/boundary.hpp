@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lamella/lamella.h>
+#include <lamella/model.hpp>
+
+#include "core/check.hpp"
+
+/// What the functions of the C interface share: exceptions become errors, handles become objects.
+
+struct lamella_error {
+  const char* code = "";    ///< static
+  char* message = nullptr;  ///< of malloc(); null in the one error that is never freed
+};
+
+struct lamella_options {
+  lamella::Options options;
+};
+
+struct lamella_model {
+  /// What an input or output looks like.
+  struct Port {
+    std::string name;
+    lamella::DType dtype = lamella::DType::float32;
+    std::vector<std::int64_t> shape;  ///< the batch first, -1 where an extent is open
+  };
+  lamella::Model model;
+  std::vector<Port> inputs;
+  std::vector<Port> outputs;
+};
+
+namespace lamella::c {
+
+/// The error that the exception under way becomes. Never null: where memory is out, one that needs none.
+[[nodiscard]] lamella_error* caught() noexcept;
+
+/// Calls f(): null, or the error that it threw.
+template <typename F>
+[[nodiscard]] lamella_error* guarded(const F& f) noexcept {
+  try {
+    f();
+    return nullptr;
+  } catch (...) {
+    return caught();
+  }
+}
+
+/// Throws ArgumentError (argument) when a pointer is null.
+inline void expect(const void* pointer, const char* function, const char* argument) {
+  LAMELLA_EXPECTS(pointer != nullptr, argument, "[", function, "] ", argument, ": got NULL");
+}
+
+/// Which array of a call: for messages, which are put together only when they are needed.
+struct Where {
+  const char* function;
+  const char* kind;  ///< "input", "output"
+  std::string_view name;
+
+  [[nodiscard]] std::string text() const { return core::concat("[", function, "] ", kind, " '", core::escaped(name), "'"); }
+};
+
+/// The number of a dtype in lamella.h.
+[[nodiscard]] std::int32_t number_of(DType dtype) noexcept;
+
+/// A caller's array, checked.
+struct Array {
+  void* data = nullptr;
+  Shape shape;
+  DType dtype = DType::float32;
+  Device device;
+  std::vector<std::int64_t> strides;  ///< in elements; empty: C order, without gaps
+};
+/// Throws ArgumentError that names the array.
+[[nodiscard]] Array array_of(const lamella_tensor& tensor, const Where& where);
+/// Copies between an array with strides and elements in C order.
+void gather(const Array& from, void* to);
+void scatter(const void* from, const Array& to);
+
+}  // namespace lamella::c

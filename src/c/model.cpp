@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "c/boundary.hpp"
+
+namespace lamella::c {
+namespace {
+
+std::vector<std::int64_t> with_batch(const std::vector<std::int64_t>& sample) {
+  std::vector<std::int64_t> shape{-1};
+  shape.insert(shape.end(), sample.begin(), sample.end());
+  return shape;
+}
+
+lamella_model* handle(Model model) {
+  auto result = std::make_unique<lamella_model>(lamella_model{std::move(model), {}, {}});
+  const Model& made = result->model;
+  for (std::size_t i = 0; i < made.input_names().size(); ++i) {
+    const int index = static_cast<int>(i);
+    result->inputs.push_back({made.input_names()[i], made.input_dtype(index), with_batch(made.input_shape(index))});
+  }
+  for (std::size_t i = 0; i < made.output_names().size(); ++i) {
+    const int index = static_cast<int>(i);
+    result->outputs.push_back({made.output_names()[i], made.output_dtype(index), with_batch(made.output_shape(index))});
+  }
+  return result.release();
+}
+
+Options options_of(const lamella_options* options) { return options == nullptr ? Options{} : options->options; }
+
+/// Text that the caller owns.
+char* given(const std::string& text) {
+  char* const copy = ::strdup(text.c_str());
+  if (copy == nullptr) throw std::bad_alloc();
+  return copy;
+}
+
+const char* name_at(const std::vector<lamella_model::Port>& ports, std::int32_t index) {
+  return index >= 0 && static_cast<std::size_t>(index) < ports.size() ? ports[static_cast<std::size_t>(index)].name.c_str()
+                                                                      : nullptr;
+}
+
+void describe(const std::vector<lamella_model::Port>& ports, const Model& model, std::int32_t index, lamella_tensor* what,
+              const char* function) {
+  expect(what, function, "what");
+  LAMELLA_EXPECTS(what->struct_size >= sizeof(lamella_tensor), argument, "[", function, "] struct_size: got ", what->struct_size,
+                  ", allowed ", sizeof(lamella_tensor), "..");
+  LAMELLA_EXPECTS(name_at(ports, index) != nullptr, value, "[", function, "] index: got ", index, ", allowed 0..",
+                  static_cast<std::int64_t>(ports.size()) - 1);
+  const lamella_model::Port& port = ports[static_cast<std::size_t>(index)];
+  const bool cuda = model.device().is_cuda();
+  *what = {what->struct_size,
+           nullptr,
+           number_of(port.dtype),
+           static_cast<std::int32_t>(port.shape.size()),
+           port.shape.data(),
+           nullptr,
+           cuda ? LAMELLA_CUDA : LAMELLA_CPU,
+           cuda ? model.device().index() : 0};
+}
+
+struct Arrays {
+  std::vector<Array> inputs;
+  std::vector<Array> outputs;
+
+  template <typename F>
+  [[nodiscard]] bool all(const F& f) const {
+    return std::all_of(inputs.begin(), inputs.end(), f) && std::all_of(outputs.begin(), outputs.end(), f);
+  }
+};
+
+/// The arrays of a call, in number and dtype as the model has them.
+Arrays arrays_of(const lamella_model& model, const lamella_tensor* inputs, std::size_t input_count, const lamella_tensor* outputs,
+                 std::size_t output_count, const char* function) {
+  const auto checked = [&](const lamella_tensor* tensors, std::size_t count, const std::vector<lamella_model::Port>& ports,
+                           const char* kind) {
+    LAMELLA_EXPECTS(count == ports.size(), argument, "[", function, "] the model has ", ports.size(), " ", kind, "s, got ",
+                    count);
+    expect(tensors, function, kind);
+    std::vector<Array> arrays;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Where where{function, kind, ports[i].name};
+      arrays.push_back(array_of(tensors[i], where));
+      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, where.text(), ": got ", lamella::name(arrays[i].dtype),
+                      ", the model has ", lamella::name(ports[i].dtype));
+    }
+    return arrays;
+  };
+  return {checked(inputs, input_count, model.inputs, "input"), checked(outputs, output_count, model.outputs, "output")};
+}
+
+struct Views {
+  std::vector<TensorView> inputs;
+  std::vector<MutableTensorView> outputs;
+};
+
+Views views_of(const Arrays& arrays) {
+  Views views;
+  for (const Array& array : arrays.inputs) views.inputs.emplace_back(array.data, array.shape, array.dtype, array.device);
+  for (const Array& array : arrays.outputs) views.outputs.emplace_back(array.data, array.shape, array.dtype, array.device);
+  return views;
+}
+
+/// Through copies: host arrays of a model that runs elsewhere, or arrays with strides.
+void predict_copied(const lamella_model& model, const Arrays& arrays) {
+  std::vector<Tensor> plain;
+  std::vector<TensorView> inputs;
+  for (const Array& array : arrays.inputs) {
+    if (array.strides.empty()) {
+      inputs.emplace_back(array.data, array.shape, array.dtype);
+      continue;
+    }
+    gather(array, plain.emplace_back(array.shape, array.dtype).data());
+    inputs.push_back(plain.back().view());
+  }
+  const std::vector<Tensor> results = model.model.predict(inputs);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    LAMELLA_EXPECTS(arrays.outputs[i].shape == results[i].shape(), shape, "[lamella_model_predict] output '",
+                    core::escaped(model.outputs[i].name), "': got ", to_string(arrays.outputs[i].shape), ", the result is ",
+                    to_string(results[i].shape()));
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!arrays.outputs[i].strides.empty()) {
+      scatter(results[i].data(), arrays.outputs[i]);
+    } else if (results[i].bytes() != 0) {
+      std::memcpy(arrays.outputs[i].data, results[i].data(), results[i].bytes());
+    }
+  }
+}
+
+void predict(const lamella_model& model, const Arrays& arrays) {
+  const Device device = model.model.device();
+  if (arrays.all([&](const Array& array) { return array.device == device && array.strides.empty(); })) {
+    const Views views = views_of(arrays);
+    return model.model.predict_into(views.inputs, views.outputs);
+  }
+  LAMELLA_EXPECTS(arrays.all([](const Array& array) { return array.device.is_cpu(); }), device,
+                  "[lamella_model_predict] arrays lie on several devices, or have strides and lie on one that is not the CPU; "
+                  "allowed: all on the CPU, or all without strides on ",
+                  to_string(device));
+  predict_copied(model, arrays);
+}
+
+}  // namespace
+}  // namespace lamella::c
+
+using lamella::c::expect;
+using lamella::c::guarded;
+
+lamella_error* lamella_model_load(const char* path, const lamella_options* options, lamella_model** model) {
+  return guarded([&] {
+    expect(path, "lamella_model_load", "path");
+    expect(model, "lamella_model_load", "model");
+    *model = lamella::c::handle(lamella::Model::load(path, lamella::c::options_of(options)));
+  });
+}
+
+lamella_error* lamella_model_load_bytes(const void* bytes, size_t size, const lamella_options* options, lamella_model** model) {
+  return guarded([&] {
+    expect(bytes, "lamella_model_load_bytes", "bytes");
+    expect(model, "lamella_model_load_bytes", "model");
+    const std::span file(static_cast<const std::byte*>(bytes), size);
+    *model = lamella::c::handle(lamella::Model::load(file, lamella::c::options_of(options)));
+  });
+}
+
+lamella_error* lamella_model_with_activation(const lamella_model* model, const char* layer, const char* activation,
+                                             lamella_model** changed) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_with_activation";
+    expect(model, kName, "model");
+    expect(layer, kName, "layer");
+    expect(activation, kName, "activation");
+    expect(changed, kName, "changed");
+    *changed = lamella::c::handle(model->model.with_activation(layer, activation));
+  });
+}
+
+lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed) {
+  return guarded([&] {
+    expect(model, "lamella_model_with_weights", "model");
+    expect(path, "lamella_model_with_weights", "path");
+    expect(changed, "lamella_model_with_weights", "changed");
+    *changed = lamella::c::handle(model->model.with_weights(path));
+  });
+}
+
+void lamella_model_free(lamella_model* model) { delete model; }
+
+lamella_error* lamella_model_device(const lamella_model* model, int32_t* device_type, int32_t* device_index) {
+  return guarded([&] {
+    expect(model, "lamella_model_device", "model");
+    expect(device_type, "lamella_model_device", "device_type");
+    expect(device_index, "lamella_model_device", "device_index");
+    const lamella::Device device = model->model.device();
+    *device_type = device.is_cuda() ? LAMELLA_CUDA : LAMELLA_CPU;
+    *device_index = device.index();
+  });
+}
+
+int32_t lamella_model_input_count(const lamella_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->inputs.size());
+}
+
+int32_t lamella_model_output_count(const lamella_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->outputs.size());
+}
+
+const char* lamella_model_input_name(const lamella_model* model, int32_t index) {
+  return model == nullptr ? nullptr : lamella::c::name_at(model->inputs, index);
+}
+
+const char* lamella_model_output_name(const lamella_model* model, int32_t index) {
+  return model == nullptr ? nullptr : lamella::c::name_at(model->outputs, index);
+}
+
+lamella_error* lamella_model_input(const lamella_model* model, int32_t index, lamella_tensor* what) {
+  return guarded([&] {
+    expect(model, "lamella_model_input", "model");
+    lamella::c::describe(model->inputs, model->model, index, what, "lamella_model_input");
+  });
+}
+
+lamella_error* lamella_model_output(const lamella_model* model, int32_t index, lamella_tensor* what) {
+  return guarded([&] {
+    expect(model, "lamella_model_output", "model");
+    lamella::c::describe(model->outputs, model->model, index, what, "lamella_model_output");
+  });
+}
+
+lamella_error* lamella_model_predict(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
+                                     const lamella_tensor* outputs, size_t output_count) {
+  return guarded([&] {
+    expect(model, "lamella_model_predict", "model");
+    lamella::c::predict(*model,
+                        lamella::c::arrays_of(*model, inputs, input_count, outputs, output_count, "lamella_model_predict"));
+  });
+}
+
+lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
+                                     const lamella_tensor* outputs, size_t output_count, void* stream) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_enqueue";
+    expect(model, kName, "model");
+    const auto arrays = lamella::c::arrays_of(*model, inputs, input_count, outputs, output_count, kName);
+    LAMELLA_EXPECTS(arrays.all([](const auto& array) { return array.strides.empty(); }), argument, "[", kName,
+                    "] an array has strides; allowed is C order, without gaps");
+    const auto views = lamella::c::views_of(arrays);
+    model->model.predict_into(views.inputs, views.outputs, stream);
+  });
+}
+
+lamella_error* lamella_model_prepare(const lamella_model* model, const int64_t* batches, size_t count) {
+  return guarded([&] {
+    expect(model, "lamella_model_prepare", "model");
+    if (count != 0) expect(batches, "lamella_model_prepare", "batches");
+    model->model.prepare({batches, count});
+  });
+}
+
+int64_t lamella_model_count_params(const lamella_model* model) { return model == nullptr ? 0 : model->model.count_params(); }
+
+lamella_error* lamella_model_summary(const lamella_model* model, char** text) {
+  return guarded([&] {
+    expect(model, "lamella_model_summary", "model");
+    expect(text, "lamella_model_summary", "text");
+    *text = lamella::c::given(model->model.summary());
+  });
+}
+
+lamella_error* lamella_model_explain(const lamella_model* model, int64_t batch, int32_t json, char** text) {
+  return guarded([&] {
+    expect(model, "lamella_model_explain", "model");
+    expect(text, "lamella_model_explain", "text");
+    *text = lamella::c::given(model->model.explain({.batch = batch, .json = json != 0}));
+  });
+}

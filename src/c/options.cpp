@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include <lamella/version.hpp>
+
+#include "c/boundary.hpp"
+
+namespace lamella::c {
+namespace {
+
+constexpr const char* kSet = "lamella_options_set";
+
+/// One of the words, or ArgumentError that lists them.
+template <typename T, std::size_t N>
+T one_of(std::string_view option, std::string_view value, const std::pair<std::string_view, T> (&words)[N]) {
+  std::string allowed;
+  for (const auto& [word, meaning] : words) {
+    if (word == value) return meaning;
+    allowed += core::concat(allowed.empty() ? "" : ", ", word);
+  }
+  core::throw_argument(ErrorCode::value,
+                       core::concat("[", kSet, "] ", option, ": got '", core::escaped(value), "', allowed ", allowed));
+}
+
+template <typename T>
+T whole_number(std::string_view option, std::string_view value) {
+  T number{};
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  LAMELLA_EXPECTS(error == std::errc{} && end == value.data() + value.size(), value, "[", kSet, "] ", option, ": got '",
+                  core::escaped(value), "', allowed a whole number");
+  return number;
+}
+
+bool truth(std::string_view option, std::string_view value) {
+  return one_of<bool>(option, value, {{"true", true}, {"false", false}});
+}
+
+using Setter = void (*)(Options& options, std::string_view option, std::string_view value);
+
+constexpr std::pair<std::string_view, Setter> kSetters[] = {
+    {"device", [](Options& o, std::string_view, std::string_view v) { o.device = Device::parse(v); }},
+    {"dtype", [](Options& o, std::string_view,
+                 std::string_view v) { o.dtype = v.empty() ? std::nullopt : std::optional(lamella::dtype_of(v)); }},
+    {"math",
+     [](Options& o, std::string_view n, std::string_view v) {
+       o.math = one_of<Math>(n, v, {{"exact", Math::exact}, {"tf32", Math::tf32}});
+     }},
+    {"fusion",
+     [](Options& o, std::string_view n, std::string_view v) {
+       o.fusion = one_of<Fusion>(n, v,
+                                 {{"automatic", Fusion::automatic},
+                                  {"none", Fusion::none},
+                                  {"epilogue", Fusion::epilogue},
+                                  {"library", Fusion::library}});
+     }},
+    {"determinism",
+     [](Options& o, std::string_view n, std::string_view v) {
+       o.determinism = one_of<Determinism>(n, v,
+                                           {{"fast", Determinism::fast},
+                                            {"run_to_run", Determinism::run_to_run},
+                                            {"batch_invariant", Determinism::batch_invariant}});
+     }},
+    {"hard_sigmoid",
+     [](Options& o, std::string_view n, std::string_view v) {
+       o.hard_sigmoid = one_of<HardSigmoid>(
+           n, v, {{"as_written", HardSigmoid::as_written}, {"keras2", HardSigmoid::keras2}, {"keras3", HardSigmoid::keras3}});
+     }},
+    {"engine", [](Options& o, std::string_view, std::string_view v) { o.engine = std::string(v); }},
+    {"threads", [](Options& o, std::string_view n, std::string_view v) { o.threads = whole_number<int>(n, v); }},
+    {"max_batch", [](Options& o, std::string_view n, std::string_view v) { o.max_batch = whole_number<std::int64_t>(n, v); }},
+    {"cached_programs",
+     [](Options& o, std::string_view n, std::string_view v) { o.cached_programs = whole_number<std::size_t>(n, v); }},
+    {"memory_limit",
+     [](Options& o, std::string_view n, std::string_view v) { o.memory_limit = whole_number<std::size_t>(n, v); }},
+    {"graphs", [](Options& o, std::string_view n, std::string_view v) { o.graphs = truth(n, v); }},
+    {"profile", [](Options& o, std::string_view n, std::string_view v) { o.profile = truth(n, v); }},
+};
+
+void set(Options& options, std::string_view option, std::string_view value) {
+  std::string allowed;
+  for (const auto& [name, setter] : kSetters) {
+    if (name == option) return setter(options, option, value);
+    allowed += core::concat(allowed.empty() ? "" : ", ", name);
+  }
+  core::throw_argument(ErrorCode::value,
+                       core::concat("[", kSet, "] no option is called '", core::escaped(option), "'; there are: ", allowed));
+}
+
+}  // namespace
+}  // namespace lamella::c
+
+int32_t lamella_abi_version(void) { return LAMELLA_ABI_VERSION; }
+
+const char* lamella_version(void) { return lamella::version().data(); }
+
+lamella_error* lamella_options_create(lamella_options** options) {
+  return lamella::c::guarded([&] {
+    lamella::c::expect(options, "lamella_options_create", "options");
+    *options = new lamella_options;
+  });
+}
+
+lamella_error* lamella_options_set(lamella_options* options, const char* name, const char* value) {
+  return lamella::c::guarded([&] {
+    for (const auto& [pointer, argument] :
+         {std::pair<const void*, const char*>(options, "options"), {name, "name"}, {value, "value"}})
+      lamella::c::expect(pointer, lamella::c::kSet, argument);
+    lamella::c::set(options->options, name, value);
+  });
+}
+
+void lamella_options_free(lamella_options* options) { delete options; }

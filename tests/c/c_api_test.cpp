@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C interface: the same answers as in C++, and every function with arguments that it must refuse.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <lamella/lamella.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <lamella/model.hpp>
+#include <lamella/npy.hpp>
+#include <lamella/version.hpp>
+#include <vector>
+
+namespace lamella {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kFixtures = std::string(LAMELLA_FIXTURES) + "/keras3/";
+
+/// Fails the test with the message of an error, which it frees.
+void ok(lamella_error* error) {
+  EXPECT_EQ(error, nullptr) << lamella_error_message(error);
+  lamella_error_free(error);
+}
+
+void refused(lamella_error* error, const char* code, const char* words) {
+  ASSERT_NE(error, nullptr) << "wanted: " << words;
+  EXPECT_STREQ(lamella_error_code(error), code);
+  EXPECT_THAT(lamella_error_message(error), HasSubstr(words));
+  EXPECT_THAT(lamella_error_message(error), HasSubstr(code));
+  lamella_error_free(error);
+}
+
+struct Freed {
+  void operator()(lamella_model* model) const { lamella_model_free(model); }
+  void operator()(lamella_options* options) const { lamella_options_free(options); }
+};
+using ModelHandle = std::unique_ptr<lamella_model, Freed>;
+
+ModelHandle loaded(const std::string& fixture) {
+  lamella_options* options = nullptr;
+  ok(lamella_options_create(&options));
+  ok(lamella_options_set(options, "device", "cpu"));
+  lamella_model* model = nullptr;
+  ok(lamella_model_load((kFixtures + fixture + "/model.keras").c_str(), options, &model));
+  lamella_options_free(options);
+  return ModelHandle(model);
+}
+
+/// A tensor of lamella.h on memory of C++.
+struct Described {
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides;
+  lamella_tensor tensor{};
+
+  explicit Described(Tensor& of) : shape(of.shape().begin(), of.shape().end()) {
+    tensor = {sizeof(lamella_tensor), of.data(), LAMELLA_FLOAT32, of.shape().rank(), shape.data(), nullptr, LAMELLA_CPU, 0};
+  }
+  Described(const Described&) = delete;
+  Described& operator=(const Described&) = delete;
+  ~Described() = default;
+};
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
+}
+
+TEST(CApiTest, TellsItsVersions) {
+  EXPECT_EQ(lamella_abi_version(), LAMELLA_ABI_VERSION);
+  EXPECT_EQ(lamella_version(), version());
+}
+
+TEST(CApiTest, PredictsAsCppDoes) {
+  const ModelHandle model = loaded("dense");
+  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  const Tensor wanted = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()}).predict(x);
+  Tensor y(wanted.shape());
+  const Described in(x);
+  const Described out(y);
+  ok(lamella_model_predict(model.get(), &in.tensor, 1, &out.tensor, 1));
+  EXPECT_TRUE(same_bits(y, wanted));
+}
+
+TEST(CApiTest, ReadsAModelFromMemory) {
+  std::ifstream file(kFixtures + "dense/model.keras", std::ios::binary);
+  std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  lamella_model* model = nullptr;
+  ok(lamella_model_load_bytes(bytes.data(), bytes.size(), nullptr, &model));
+  const ModelHandle held(model);
+  std::fill(bytes.begin(), bytes.end(), '\0');  // it was copied
+  EXPECT_EQ(lamella_model_count_params(model), lamella_model_count_params(loaded("dense").get()));
+  refused(lamella_model_load_bytes("PK\3\4 and no more", 16, nullptr, &model), "E_ARCHIVE", "");
+}
+
+TEST(CApiTest, TakesSeveralInputsAndOutputs) {
+  const ModelHandle model = loaded("graph");
+  ASSERT_EQ(lamella_model_input_count(model.get()), 2);
+  ASSERT_EQ(lamella_model_output_count(model.get()), 2);
+  EXPECT_STREQ(lamella_model_input_name(model.get(), 0), "a");
+  EXPECT_STREQ(lamella_model_output_name(model.get(), 0), "out");
+  EXPECT_EQ(lamella_model_input_name(model.get(), 2), nullptr);
+  EXPECT_EQ(lamella_model_output_name(model.get(), -1), nullptr);
+  Tensor a = load_npy(kFixtures + "graph/x_a.npy");
+  Tensor b = load_npy(kFixtures + "graph/x_b.npy");
+  const Model cpp = Model::load(kFixtures + "graph/model.keras", {.device = Device::cpu()});
+  const std::vector<Tensor> wanted = cpp.predict(std::array<TensorView, 2>{a, b});
+  Tensor y(wanted[0].shape());
+  Tensor z(wanted[1].shape());
+  const Described in_a(a);
+  const Described in_b(b);
+  const Described out_y(y);
+  const Described out_z(z);
+  const std::array inputs{in_a.tensor, in_b.tensor};
+  const std::array outputs{out_y.tensor, out_z.tensor};
+  ok(lamella_model_predict(model.get(), inputs.data(), 2, outputs.data(), 2));
+  EXPECT_TRUE(same_bits(y, wanted[0]));
+  EXPECT_TRUE(same_bits(z, wanted[1]));
+  refused(lamella_model_predict(model.get(), inputs.data(), 1, outputs.data(), 2), "E_ARGUMENT", "has 2 inputs, got 1");
+  refused(lamella_model_predict(model.get(), nullptr, 2, outputs.data(), 2), "E_ARGUMENT", "input: got NULL");
+}
+
+TEST(CApiTest, FollowsStridesOfInputsAndOutputs) {
+  const ModelHandle model = loaded("dense");
+  const Tensor x = load_npy(kFixtures + "dense/x.npy");
+  const std::int64_t rows = x.shape()[0];
+  const std::int64_t columns = x.shape()[1];
+  const Tensor wanted = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()}).predict(x);
+  const std::int64_t units = wanted.shape()[1];
+  // Fortran order, and the rows from the last to the first.
+  Tensor turned(Shape{columns, rows});
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < columns; ++c)
+      turned.span<float>()[static_cast<std::size_t>(c * rows + (rows - 1 - r))] =
+          x.span<float>()[static_cast<std::size_t>(r * columns + c)];
+  }
+  Tensor wide = Tensor::zeros(Shape{rows, 2 * units});
+  Described in(turned);
+  in.shape = {rows, columns};
+  in.strides = {-1, rows};
+  in.tensor.shape = in.shape.data();
+  in.tensor.strides = in.strides.data();
+  in.tensor.data = turned.span<float>().data() + rows - 1;
+  Described out(wide);
+  out.shape = {rows, units};
+  out.strides = {2 * units, 2};
+  out.tensor.shape = out.shape.data();
+  out.tensor.strides = out.strides.data();
+  ok(lamella_model_predict(model.get(), &in.tensor, 1, &out.tensor, 1));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t u = 0; u < units; ++u) {
+      EXPECT_EQ(wide.span<float>()[static_cast<std::size_t>((r * units + u) * 2)],
+                wanted.span<float>()[static_cast<std::size_t>(r * units + u)]);
+      EXPECT_EQ(wide.span<float>()[static_cast<std::size_t>((r * units + u) * 2 + 1)], 0.0F) << "between the elements";
+    }
+  }
+  in.strides[1] = INT64_MAX / 2;
+  refused(lamella_model_predict(model.get(), &in.tensor, 1, &out.tensor, 1), "E_OVERFLOW", "strides reach");
+}
+
+TEST(CApiTest, DescribesInputsAndOutputs) {
+  const ModelHandle model = loaded("dense");
+  lamella_tensor what{sizeof(lamella_tensor), &what, -1, -1, nullptr, nullptr, -1, -1};
+  ok(lamella_model_input(model.get(), 0, &what));
+  EXPECT_EQ(what.data, nullptr);
+  EXPECT_EQ(what.dtype, LAMELLA_FLOAT32);
+  ASSERT_EQ(what.ndim, 2);
+  EXPECT_EQ(what.shape[0], -1);
+  EXPECT_EQ(what.shape[1], 7);
+  EXPECT_EQ(what.strides, nullptr);
+  EXPECT_EQ(what.device_type, LAMELLA_CPU);
+  ok(lamella_model_output(model.get(), 0, &what));
+  EXPECT_EQ(what.shape[1], 5);
+  refused(lamella_model_input(model.get(), 1, &what), "E_VALUE", "index: got 1, allowed 0..0");
+  refused(lamella_model_output(model.get(), -1, &what), "E_VALUE", "index: got -1");
+  what.struct_size = 8;
+  refused(lamella_model_output(model.get(), 0, &what), "E_ARGUMENT", "struct_size: got 8");
+  refused(lamella_model_input(model.get(), 0, nullptr), "E_ARGUMENT", "what: got NULL");
+  std::int32_t type = 0;
+  std::int32_t index = -1;
+  ok(lamella_model_device(model.get(), &type, &index));
+  EXPECT_EQ(type, LAMELLA_CPU);
+  EXPECT_EQ(index, 0);
+}
+
+TEST(CApiTest, ChangesModelsWithoutTouchingTheFirst) {
+  const ModelHandle model = loaded("dense");
+  lamella_model* changed = nullptr;
+  ok(lamella_model_with_activation(model.get(), "dense", "tanh", &changed));
+  const ModelHandle held(changed);
+  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
+  for (const auto& [handle, wanted] :
+       {std::pair{model.get(), cpp.predict(x)}, {changed, cpp.with_activation("dense", "tanh").predict(x)}}) {
+    Tensor y(wanted.shape());
+    const Described in(x);
+    const Described out(y);
+    ok(lamella_model_predict(handle, &in.tensor, 1, &out.tensor, 1));
+    EXPECT_TRUE(same_bits(y, wanted));
+  }
+  lamella_model* again = nullptr;
+  ok(lamella_model_with_weights(changed, (kFixtures + "dense/model.keras").c_str(), &again));
+  lamella_model_free(again);
+  refused(lamella_model_with_activation(model.get(), "nobody", "tanh", &changed), "E_VALUE", "no layer is called 'nobody'");
+  refused(lamella_model_with_weights(model.get(), "no/such.h5", &changed), "E_IO", "no/such.h5");
+}
+
+TEST(CApiTest, GivesTextAway) {
+  const ModelHandle model = loaded("dense");
+  char* text = nullptr;
+  ok(lamella_model_summary(model.get(), &text));
+  EXPECT_THAT(text, HasSubstr("Total params"));
+  lamella_string_free(text);
+  for (const int json : {0, 1}) {
+    ok(lamella_model_explain(model.get(), 8, json, &text));
+    EXPECT_EQ(text[0] == '{', json == 1) << text;
+    lamella_string_free(text);
+  }
+  refused(lamella_model_explain(model.get(), -1, 0, &text), "E_VALUE", "batch: got -1");
+}
+
+TEST(CApiTest, PreparesBatches) {
+  const ModelHandle model = loaded("dense");
+  const std::array<std::int64_t, 2> batches{1, 64};
+  ok(lamella_model_prepare(model.get(), batches.data(), batches.size()));
+  ok(lamella_model_prepare(model.get(), nullptr, 0));
+  const std::int64_t none = 0;
+  refused(lamella_model_prepare(model.get(), &none, 1), "E_VALUE", "got 0 rows");
+}
+
+TEST(CApiTest, SetsEveryOption) {
+  lamella_options* options = nullptr;
+  ok(lamella_options_create(&options));
+  for (const auto& [name, value] : std::vector<std::pair<const char*, const char*>>{{"device", "cpu"},
+                                                                                    {"dtype", "float64"},
+                                                                                    {"dtype", ""},
+                                                                                    {"math", "tf32"},
+                                                                                    {"fusion", "none"},
+                                                                                    {"determinism", "fast"},
+                                                                                    {"hard_sigmoid", "keras2"},
+                                                                                    {"engine", "small"},
+                                                                                    {"threads", "1"},
+                                                                                    {"max_batch", "128"},
+                                                                                    {"cached_programs", "2"},
+                                                                                    {"memory_limit", "1000000"},
+                                                                                    {"graphs", "false"},
+                                                                                    {"profile", "true"},
+                                                                                    {"profile", "false"},
+                                                                                    {"fusion", "automatic"}})
+    ok(lamella_options_set(options, name, value));
+  lamella_model* model = nullptr;
+  ok(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &model));
+  char* text = nullptr;
+  ok(lamella_model_explain(model, 1, 0, &text));
+  EXPECT_THAT(text, HasSubstr("small"));
+  lamella_string_free(text);
+  lamella_model_free(model);
+  refused(lamella_options_set(options, "fusion", "some"), "E_VALUE",
+          "fusion: got 'some', allowed automatic, none, epilogue, library");
+  refused(lamella_options_set(options, "threads", "4x"), "E_VALUE", "threads: got '4x', allowed a whole number");
+  refused(lamella_options_set(options, "speed", "fast"), "E_VALUE", "no option is called 'speed'; there are: device, dtype");
+  refused(lamella_options_set(options, "dtype", "float8"), "E_DTYPE", "float8");
+  ok(lamella_options_set(options, "engine", "warp_drive"));
+  refused(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &model), "E_VALUE", "warp_drive");
+  lamella_options_free(options);
+}
+
+TEST(CApiTest, RefusesArraysThatDoNotFit) {
+  const ModelHandle model = loaded("dense");
+  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  Tensor y(Shape{x.shape()[0], 5});
+  const Described in(x);
+  const Described out(y);
+  const auto predict = [&](lamella_tensor a, lamella_tensor b) { return lamella_model_predict(model.get(), &a, 1, &b, 1); };
+  const auto changed = [](lamella_tensor tensor, const auto& change) {
+    change(tensor);
+    return tensor;
+  };
+  const std::int64_t wrong[] = {x.shape()[0], 4};
+  refused(predict(changed(in.tensor, [](auto& t) { t.struct_size = 0; }), out.tensor), "E_ARGUMENT",
+          "input 'input_layer': struct_size: got 0");
+  refused(predict(changed(in.tensor, [](auto& t) { t.dtype = 99; }), out.tensor), "E_DTYPE", "dtype: got 99, allowed 0..12");
+  refused(predict(changed(in.tensor, [](auto& t) { t.dtype = LAMELLA_INT32; }), out.tensor), "E_DTYPE",
+          "got int32, the model has float32");
+  refused(predict(changed(in.tensor, [](auto& t) { t.ndim = 17; }), out.tensor), "E_SHAPE", "ndim: got 17, allowed 1..16");
+  refused(predict(changed(in.tensor, [](auto& t) { t.shape = nullptr; }), out.tensor), "E_ARGUMENT", "shape: got NULL");
+  refused(predict(changed(in.tensor, [](auto& t) { t.data = nullptr; }), out.tensor), "E_ARGUMENT", "data: got NULL");
+  refused(predict(changed(in.tensor, [](auto& t) { t.device_type = 7; }), out.tensor), "E_DEVICE", "device_type: got 7");
+  refused(predict(changed(in.tensor, [](auto& t) { t.device_type = LAMELLA_CUDA; }), out.tensor), "E_DEVICE", "several devices");
+  refused(predict(changed(in.tensor, [&](auto& t) { t.shape = wrong; }), out.tensor), "E_SHAPE", "expected shape");
+  refused(predict(in.tensor, changed(out.tensor, [&](auto& t) { t.shape = wrong; })), "E_SHAPE", "the result is float32");
+  refused(predict(in.tensor, changed(out.tensor, [&](auto& t) { t.data = x.data(); })), "E_ARGUMENT", "share memory");
+  refused(lamella_model_enqueue(model.get(), &in.tensor, 1, &out.tensor, 1, nullptr), "E_DEVICE", "the CPU has none");
+}
+
+TEST(CApiTest, RefusesNullAndFreesIt) {
+  lamella_model* model = nullptr;
+  lamella_options* options = nullptr;
+  char* text = nullptr;
+  std::int32_t number = 0;
+  lamella_tensor tensor{sizeof(lamella_tensor), nullptr, 0, 1, nullptr, nullptr, LAMELLA_CPU, 0};
+  refused(lamella_options_create(nullptr), "E_ARGUMENT", "options: got NULL");
+  refused(lamella_options_set(nullptr, "device", "cpu"), "E_ARGUMENT", "options: got NULL");
+  refused(lamella_model_load(nullptr, nullptr, &model), "E_ARGUMENT", "path: got NULL");
+  refused(lamella_model_load("x", nullptr, nullptr), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_load_bytes(nullptr, 0, nullptr, &model), "E_ARGUMENT", "bytes: got NULL");
+  refused(lamella_model_with_activation(nullptr, "a", "b", &model), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_with_weights(nullptr, "a", &model), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_device(nullptr, &number, &number), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_input(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_output(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_predict(nullptr, &tensor, 1, &tensor, 1), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_enqueue(nullptr, &tensor, 1, &tensor, 1, nullptr), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_prepare(nullptr, nullptr, 0), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_summary(nullptr, &text), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_explain(nullptr, 1, 0, &text), "E_ARGUMENT", "model: got NULL");
+  EXPECT_EQ(lamella_model_input_count(nullptr), 0);
+  EXPECT_EQ(lamella_model_output_count(nullptr), 0);
+  EXPECT_EQ(lamella_model_input_name(nullptr, 0), nullptr);
+  EXPECT_EQ(lamella_model_output_name(nullptr, 0), nullptr);
+  EXPECT_EQ(lamella_model_count_params(nullptr), 0);
+  EXPECT_STREQ(lamella_error_code(nullptr), "");
+  EXPECT_STREQ(lamella_error_message(nullptr), "");
+  lamella_error_free(nullptr);
+  lamella_options_free(options);
+  lamella_model_free(model);
+  lamella_string_free(text);
+}
+
+}  // namespace
+}  // namespace lamella

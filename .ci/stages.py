@@ -28,7 +28,8 @@ INSTRUCTIONS = "bench/instructions build/release/bin/instructions || [ $? -eq 3 
 # Name, command for bash, when it exists.
 STAGES = {
     "lint": ("scripts/lint", True),
-    "release": ("scripts/test release", True),
+    "release": ("rm -f build/launched && LAMELLA_PTX_LAUNCHED=$PWD/build/launched scripts/test release", True),
+    "launched": ("tests/ptx/launched.sh build/release build/launched", NVCC),
     "install": ("tests/install/run.sh", True),
     "conformance": ("scripts/conformance --count 200", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),

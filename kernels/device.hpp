@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "kernels/launch.hpp"
 
@@ -10,8 +9,6 @@
 namespace lamella::kernels {
 
 inline constexpr unsigned kWarp = 32;
-
-#ifdef __CUDACC__
 
 LAMELLA_DEVICE unsigned thread_index() { return threadIdx.x; }
 LAMELLA_DEVICE unsigned block_threads() { return blockDim.x; }
@@ -36,40 +33,5 @@ LAMELLA_DEVICE T& shared_memory() {
   extern __shared__ __align__(16) unsigned char lamella_shared_memory[];
   return *reinterpret_cast<T*>(lamella_shared_memory);
 }
-
-#else
-
-inline unsigned thread_index() { return host_grid::here.thread; }
-inline unsigned block_threads() { return host_grid::here.threads; }
-inline std::int64_t block_x() { return host_grid::here.block.x; }
-inline std::int64_t block_y() { return host_grid::here.block.y; }
-inline std::int64_t grid_x() { return host_grid::here.grid.x; }
-inline std::int64_t grid_y() { return host_grid::here.grid.y; }
-
-inline void barrier() { host_grid::barrier(); }
-inline void warp_barrier() { host_grid::warp_barrier(); }
-
-template <typename T>
-T shuffle_xor(T x, unsigned mask) {
-  static_assert(sizeof(T) <= sizeof(std::uint64_t));
-  std::uint64_t bits = 0;
-  std::memcpy(&bits, &x, sizeof(T));
-  bits = host_grid::gather("shuffle_xor", bits)[(thread_index() % kWarp) ^ mask];
-  std::memcpy(&x, &bits, sizeof(T));
-  return x;
-}
-inline bool warp_any(bool vote) {
-  bool any = false;
-  for (const std::uint64_t each : host_grid::gather("warp_any", vote ? 1U : 0U)) any = any || each != 0;
-  return any;
-}
-
-template <typename T>
-T& shared_memory() {
-  if (sizeof(T) > host_grid::here.shared_bytes) throw std::logic_error("more shared memory used than launched with");
-  return *static_cast<T*>(host_grid::here.shared);
-}
-
-#endif
 
 }  // namespace lamella::kernels

@@ -31,10 +31,7 @@ cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream) {
   if (elements == 0) return cudaSuccess;
   return visit_floating(args.dtype, [&](auto t) {
     using T = typename decltype(t)::type;
-    const Launch how{.grid = dim3(blocks(tiles(elements, WarpGroup::kGroups))),
-                     .threads = WarpGroup::kThreads,
-                     .barriers = true,
-                     .stream = stream};
+    const Launch how{.grid = dim3(blocks(tiles(elements, WarpGroup::kGroups))), .threads = WarpGroup::kThreads, .stream = stream};
     return launch(how, inner_products_kernel<T>, static_cast<const T*>(args.left), static_cast<const T*>(args.right),
                   static_cast<T*>(args.dst), elements, args.left_rows, args.right_rows, args.length);
   });

@@ -139,7 +139,6 @@ cudaError_t quantized_dense_as(const QuantizedDense& a, cudaStream_t stream) {
     const cudaError_t status = launch({.grid = dim3(blocks(a.batch)),
                                        .threads = kQuantizedThreads,
                                        .shared = sizeof(BlockGroup<kQuantizedThreads>::Shared),
-                                       .barriers = true,
                                        .stream = stream},
                                       quantize_rows_kernel<T>, static_cast<const T*>(a.src), codes, factors, a.batch, a.inputs,
                                       a.low, a.high, static_cast<C>(a.epsilon));

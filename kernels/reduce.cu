@@ -49,7 +49,6 @@ cudaError_t launch_reduction(const T* src, T* dst, const RowShape& shape, double
   const Launch how{.grid = dim3(blocks(tiles(shape.rows, Group::kGroups))),
                    .threads = Group::kThreads,
                    .shared = std::is_empty_v<typename Group::Shared> ? 0 : sizeof(typename Group::Shared),
-                   .barriers = true,
                    .stream = stream};
   return launch(how, reduce_rows_kernel<Op, T, Group>, src, dst, shape, divisor);
 }

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#ifdef __CUDACC__
 #include <cub/block/block_reduce.cuh>
 #include <cub/warp/warp_reduce.cuh>
-#endif
 
 #include "kernels/device.hpp"
 
-/// One number from one of each thread of a warp or a block: by CUB on the device, by twins under a host compiler. All threads
-/// take part and all get the result. Sums are trees of one shape, so they have the same bits in every run; the two trees are not
-/// the same.
+/// One number from one of each thread of a warp or a block: by CUB. All threads take part and all get the result. Sums are trees
+/// of one shape, so they have the same bits in every run; the two trees are not the same.
 namespace lamella::kernels {
-
-#ifdef __CUDACC__
 
 /// An operation of ours as CUB wants it.
 template <typename Op>
@@ -53,33 +48,5 @@ LAMELLA_DEVICE T block_reduce(T x, T /*neutral*/, BlockReduceMemory<kThreads>& m
   barrier();  // before the next reduction writes
   return x;
 }
-
-#else
-
-template <typename Op, typename T>
-T warp_reduce(T x) {
-  for (unsigned mask = kWarp / 2; mask > 0; mask /= 2) x = Op::of(x, shuffle_xor(x, mask));
-  return x;
-}
-
-template <unsigned kThreads>
-struct BlockReduceMemory {
-  double partial[kThreads / kWarp];
-};
-
-template <unsigned kThreads, typename Op, typename T>
-T block_reduce(T x, T neutral, BlockReduceMemory<kThreads>& memory) {
-  static_assert(sizeof(T) <= sizeof(double));
-  T* const partial = reinterpret_cast<T*>(memory.partial);
-  x = warp_reduce<Op>(x);
-  if (thread_index() % kWarp == 0) partial[thread_index() / kWarp] = x;
-  barrier();
-  const unsigned lane = thread_index() % kWarp;
-  const T all = warp_reduce<Op>(lane < kThreads / kWarp ? partial[lane] : neutral);
-  barrier();  // before the next reduction writes
-  return all;
-}
-
-#endif
 
 }  // namespace lamella::kernels

@@ -77,7 +77,6 @@ cudaError_t launch_rows_as(const F& f, const T* src, T* dst, const RowShape& sha
   const Launch how{.grid = dim3(blocks(tiles(shape.rows, Group::kGroups))),
                    .threads = Group::kThreads,
                    .shared = std::is_empty_v<typename Group::Shared> ? 0 : sizeof(typename Group::Shared),
-                   .barriers = true,
                    .stream = stream};
   return launch(how, rows_kernel<F, T, Group, kItems>, f, src, dst, shape);
 }

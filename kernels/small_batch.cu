@@ -110,7 +110,6 @@ cudaError_t launch_small(Small<T> g, cudaStream_t stream) {
   return launch({.grid = dim3(blocks(tiles(packs, std::int64_t{1} << g.across_log2))),
                  .threads = kSmallBatchThreads,
                  .shared = sizeof(SmallShared<T, kRows>),
-                 .barriers = true,
                  .stream = stream},
                 small_batch_kernel<T, kRows>, g);
 }

@@ -165,11 +165,7 @@ tiled_gemm_kernel(Gemm<T> g) {
 template <typename Tiles, typename T>
 cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
   const dim3 grid(blocks(tiles(g.batch, Tiles::kBatch)), blocks(tiles(g.units, Tiles::kUnits), kMaxGridY));
-  return launch({.grid = grid,
-                 .threads = kTiledThreads,
-                 .shared = Tiles::template kSharedBytes<ComputeOf<T>>,
-                 .barriers = true,
-                 .stream = stream},
+  return launch({.grid = grid, .threads = kTiledThreads, .shared = Tiles::template kSharedBytes<ComputeOf<T>>, .stream = stream},
                 tiled_gemm_kernel<T, Tiles>, g);
 }
 

@@ -167,8 +167,7 @@ cudaError_t turn_tiles(const void* src, void* dst, const Planes& planes, cudaStr
   const int last = extents.axes - 1;
   std::int64_t count = tiles(extents.at[planes.along], kTile) * tiles(extents.at[last], kTile);
   for (int axis = 0; axis < last; ++axis) count *= axis == planes.along ? 1 : extents.at[axis];
-  const Launch how{
-      .grid = dim3(blocks(count)), .threads = kTileThreads, .shared = sizeof(TileShared<T>), .barriers = true, .stream = stream};
+  const Launch how{.grid = dim3(blocks(count)), .threads = kTileThreads, .shared = sizeof(TileShared<T>), .stream = stream};
   return launch(how, turn_tiles_kernel<T>, static_cast<const T*>(src), static_cast<T*>(dst), planes, count);
 }
 

@@ -173,6 +173,7 @@ void Session::warm_up(const std::shared_ptr<const Program>& program, const Array
   std::vector<Target> outputs;
   for (const Source& input : arrays.inputs) {
     warm_up_.push_back(allocate(input.row_bytes * rows));
+    options_.backend.fill(options_.device, warm_up_.back().get(), 0, input.row_bytes * rows);
     inputs.push_back({static_cast<const std::byte*>(warm_up_.back().get()), input.row_bytes});
   }
   for (const Target& output : arrays.outputs) {

@@ -84,11 +84,12 @@ TEST_F(CudaDriverRulesTest, TheDefaultStreamsOfTwoThreadsAreTwo) {
 TEST_F(CudaDriverRulesTest, AStreamForEachRequestNeedsNoSessionForEach) {
   const Model model(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
-  Tensor y = result();
+  std::vector<Tensor> results;
   std::vector<cudaStream_t> streams;
   for (int i = 0; i < 20; ++i) {
     streams.push_back(new_stream());
-    model.predict_into(x, y, streams.back());
+    results.push_back(result());
+    model.predict_into(x, results.back(), streams.back());
     if (i % 2 == 0) {
       ASSERT_EQ(cudaStreamSynchronize(streams.back()), cudaSuccess);
     }

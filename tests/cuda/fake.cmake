@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The CUDA device, compiled unchanged, on the test double in tests/fake_cuda.
 add_subdirectory(fake_cuda)
-add_subdirectory(kernels)
 
 get_property(cuda_sources GLOBAL PROPERTY LAMELLA_CUDA_SOURCES)
 set(fake_cudnn)
@@ -14,7 +13,7 @@ list(FILTER cuda_sources EXCLUDE REGEX "/plugin.cpp$")
 add_library(lamella_cuda_on_fake STATIC ${cuda_sources} ${fake_cudnn} ${CMAKE_CURRENT_SOURCE_DIR}/cuda/fake_backend.cpp)
 lamella_target(lamella_cuda_on_fake)
 target_include_directories(lamella_cuda_on_fake PRIVATE ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(lamella_cuda_on_fake PUBLIC lamella_kernels_host lamella_fake_cuda)
+target_link_libraries(lamella_cuda_on_fake PUBLIC lamella_kernels_ptx lamella_fake_cuda)
 
 function(lamella_fake_test name)
   lamella_test(fake_${name} ${CMAKE_CURRENT_SOURCE_DIR}/cuda/fake_environment.cpp PREFIX "fake." LABELS fake DEVICE cuda ${ARGN})
@@ -48,7 +47,7 @@ if(LAMELLA_WITH_CUDA)
   add_library(lamella_cuda_fake MODULE ${cuda_sources_on_fake} ${CMAKE_CURRENT_SOURCE_DIR}/fake_cuda/driver.cpp)
   lamella_target(lamella_cuda_fake)
   target_include_directories(lamella_cuda_fake PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(lamella_cuda_fake PRIVATE lamella_kernels_host lamella_fake_cuda lamella)
+  target_link_libraries(lamella_cuda_fake PRIVATE lamella_kernels_ptx lamella_fake_cuda lamella)
   add_test(NAME fake.Command.VerifiesAModelOnThePlugin
     COMMAND lamella_cli verify ${PROJECT_SOURCE_DIR}/examples/models/mlp.keras --input ${PROJECT_SOURCE_DIR}/examples/models/mlp_input.npy
       --expected ${PROJECT_SOURCE_DIR}/examples/models/mlp_expected.npy --device cuda:0)

@@ -40,19 +40,6 @@ std::string name_of(const Allocation& allocation) {
 
 std::size_t rounded(std::size_t bytes) { return round_up(bytes, kGranule); }
 
-std::uint64_t fingerprint(const Allocation& allocation) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  std::size_t i = 0;
-  for (; i + 8 <= allocation.bytes; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes_at(allocation.base + i), 8);
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15U;
-    hash ^= hash >> 32;
-  }
-  for (; i < allocation.bytes; ++i) hash = (hash ^ *bytes_at(allocation.base + i)) * 0x100000001b3U;
-  return hash;
-}
-
 Arena::Arena(std::size_t memory) : size_(round_up(2 * memory + (std::size_t{64} << 20), kPage)), memory_(memory) {
   void* const region = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (region == MAP_FAILED) throw std::bad_alloc();

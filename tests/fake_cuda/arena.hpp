@@ -84,7 +84,5 @@ class Allocations {
 };
 
 std::size_t rounded(std::size_t bytes);  ///< what an allocation takes from the memory of a device
-/// Of the bytes of an allocation whose arena is open.
-std::uint64_t fingerprint(const Allocation& allocation);
 
 }  // namespace fake_cuda::inside

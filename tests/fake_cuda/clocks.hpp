@@ -42,7 +42,7 @@ class History {
   std::map<int, Stamp> reads_;  ///< the latest of each lane
 };
 
-enum class How { read, write, unknown };
+enum class How { read, write };
 
 struct Allocation;
 using AllocationPtr = std::shared_ptr<Allocation>;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -61,6 +60,7 @@ void reset(const Options& options) {
   w.lost = -1;
   w.allocations.clear();
   w.arenas.clear();
+  w.memory.assign(static_cast<std::size_t>(options.devices), {});
   for (int device = 0; device < options.devices; ++device) w.arenas.push_back(std::make_unique<Arena>(w.options.memory));
   w.host.clear();
   w.lanes = 0;
@@ -179,36 +179,17 @@ void set_last_error(cudaError_t error) {
 }
 
 cudaError_t launch(cudaStream_t stream, const std::vector<const void*>& reads, const std::vector<const void*>& writes,
-                   std::function<void()> fn) {
+                   std::function<void()> fn, const void* kernel) {
   return call("kernel", Kind::plain, [&] {
-    Work work{.name = "kernel", .run = std::move(fn)};
-    add_uses(work.uses, reads, How::read, "kernel");
+    Work work{.name = "kernel"};
     add_uses(work.uses, writes, How::write, "kernel");
-    return enqueue_kernel(stream, std::move(work));
+    work.run = [fn = std::move(fn), written = work.uses] {
+      fn();
+      for (const Use& use : written) is_written(reinterpret_cast<void*>(use.allocation->base), use.allocation->bytes);
+    };
+    add_uses(work.uses, reads, How::read, "kernel");
+    return enqueue_kernel(stream, std::move(work), kernel);
   });
-}
-
-void touches(std::initializer_list<const void*> pointers) {
-  for (const void* const pointer : pointers) argument(&pointer, sizeof pointer);
-}
-
-void argument(const void* bytes, std::size_t size) {
-  World& w = world();
-  const std::lock_guard lock(w.mutex);
-  for (std::size_t i = 0; i + sizeof(void*) <= size; i += sizeof(void*)) {
-    const void* pointer = nullptr;
-    std::memcpy(&pointer, static_cast<const unsigned char*>(bytes) + i, sizeof pointer);
-    auto& touched = thread().touched;
-    if (auto allocation = w.allocations.find(pointer)) {
-      if (std::find(touched.begin(), touched.end(), allocation) == touched.end()) touched.push_back(std::move(allocation));
-      continue;
-    }
-    if (size > sizeof(void*)) continue;  // the padding of a structure may hold what looks like a pointer
-    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
-    for (const auto& arena : w.arenas) {
-      if (arena->holds(address)) misuse("a kernel is given a pointer to device memory that is not allocated");
-    }
-  }
 }
 
 Access::Access() {
@@ -222,27 +203,3 @@ Access::~Access() {
 }
 
 }  // namespace fake_cuda
-
-namespace lamella::kernels {
-
-cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid, const void* kernel) {
-  using namespace fake_cuda::inside;
-  std::vector<AllocationPtr> touched;
-  {
-    const std::lock_guard lock(world().mutex);
-    touched = std::exchange(thread().touched, {});
-  }
-  return call("kernel", Kind::plain, [&] {
-    Work work{.name = "kernel", .run = std::move(run_grid)};
-    for (auto& allocation : touched) work.uses.push_back({std::move(allocation), How::unknown});
-    if (const auto on = find_stream(stream); on && kernel != nullptr && world().loaded.emplace(thread().device, kernel).second) {
-      // Its first launch loads it, which a capture may forbid.
-      if (on->capture) static_cast<void>(check_unsafe("the first launch of a kernel"));
-    }
-    return enqueue_kernel(stream, std::move(work));
-  });
-}
-
-void touch_argument(const void* bytes, std::size_t size) { fake_cuda::argument(bytes, size); }
-
-}  // namespace lamella::kernels

@@ -35,7 +35,15 @@ cublasStatus_t enqueue_gemm(const char* name, const Gemm& g, void* workspace, cu
   if (g.bias != nullptr) fits = fits && inside_one(g.bias, static_cast<std::size_t>(g.m) * size_of(g.bias_type), name);
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
 
-  Work work{.name = name, .run = [g] { run_gemm(g); }};
+  Work work{.name = name, .run = [g] {
+              run_gemm(g);
+              const auto [lines, length] = g.d.by_rows ? std::pair(g.m, g.n) : std::pair(g.n, g.m);
+              const std::size_t element = size_of(g.d.type);
+              for (std::int64_t i = 0; i < lines; ++i) {
+                is_written(static_cast<unsigned char*>(g.d.data) + static_cast<std::size_t>(i * g.d.ld) * element,
+                           static_cast<std::size_t>(length) * element);
+              }
+            }};
   add_uses(work.uses, {g.a.data, g.b.data, g.bias, g.beta != 0 ? g.c.data : nullptr}, How::read, name);
   add_uses(work.uses, {g.d.data, workspace}, How::write, name);
   return blas_status(enqueue_kernel(stream, std::move(work)));

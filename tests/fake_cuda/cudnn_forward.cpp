@@ -121,7 +121,10 @@ cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha,
     if (alpha == nullptr || beta == nullptr || x.tensor->type != y.tensor->type) return CUDNN_STATUS_BAD_PARAM;
     if (!(broadcast ? spreads(*x.tensor, *y.tensor) : x.tensor->extents == y.tensor->extents)) return CUDNN_STATUS_BAD_PARAM;
     const Blend blend = blend_of(alpha, beta, y.tensor->type);
-    Work work{.name = name, .run = [=, from = *x.tensor, to = *y.tensor] { run({&from, x.data}, {&to, y.data}, blend); }};
+    Work work{.name = name, .run = [=, from = *x.tensor, to = *y.tensor] {
+                run({&from, x.data}, {&to, y.data}, blend);
+                is_written(y.data, to.bytes());
+              }};
     add_uses(work.uses, {x.data, blend.beta != 0 ? y.data : nullptr}, How::read, name);
     add_uses(work.uses, {y.data}, How::write, name);
     const cudaError_t error = enqueue_kernel(found.stream, std::move(work));  // not our runtime's last error

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 /// A test double of the CUDA runtime, cuBLASLt and cuDNN, linked in their place; this is how a test drives it.
 ///
 /// What it does unlike a polite simulator:
+/// - Kernels are what nvcc compiled: tests/ptx executes their PTX. What it finds is recorded as a misuse, and the device is lost.
 /// - Device memory is PROT_NONE for the host: code that dereferences a device pointer outside device work dies by SIGSEGV.
 /// - New and freed memory is 0xFF (NaN in every floating type). 256 bytes on both sides of an allocation are checked when it is
 ///   freed; freeing without having waited for the users of the memory is a misuse.
@@ -94,7 +94,7 @@ struct Live {
 
 /// Calls counted so far: every function of the double but names, strings, versions, cuCtxGetCurrent and
 /// cudaGetLastError/cudaPeekAtLastError.
-/// submit() and launch() count as one call, "kernel".
+/// A launch counts as one call, "kernel".
 [[nodiscard]] std::uint64_t calls();
 /// The names of the last calls (up to 4096), oldest first: "cudaMalloc", "cublasLtMatmul", "kernel", ...
 [[nodiscard]] std::vector<std::string> call_log();
@@ -139,14 +139,10 @@ void set_last_error(cudaError_t error);
 // ---- device work ----
 
 /// Enqueues `fn` as a kernel on `stream`; it may touch device memory. `reads` and `writes`: any pointer into each allocation
-/// concerned. In a capture it becomes a node, and runs at every replay.
+/// concerned; the latter count as written to their ends. In a capture it becomes a node, and runs at every replay. `kernel` tells
+/// kernels apart; null: one that is loaded.
 cudaError_t launch(cudaStream_t stream, const std::vector<const void*>& reads, const std::vector<const void*>& writes,
-                   std::function<void()> fn);
-/// Says which allocations the next submit() of this thread touches, without saying how. Whether each is written is found out by
-/// comparing its bytes before and after.
-void touches(std::initializer_list<const void*> pointers);
-/// The same for one kernel argument of any trivially copyable type: every aligned word in it that points to device memory counts.
-void argument(const void* bytes, std::size_t size);
+                   std::function<void()> fn, const void* kernel = nullptr);
 
 /// Lets the calling thread touch device memory while it lives: for tests that build data in place or look at it.
 class Access {
@@ -158,13 +154,3 @@ class Access {
 };
 
 }  // namespace fake_cuda
-
-namespace lamella::kernels {
-
-/// What kernels/launch.hpp calls under the host compiler. `run_grid` may run more than once (graph replay), or never.
-/// Arguments are made known before, on the same thread, by fake_cuda::argument() or by touch_argument(), which is the same
-/// function.
-cudaError_t submit(cudaStream_t stream, std::function<void()> run_grid, const void* kernel = nullptr);
-void touch_argument(const void* bytes, std::size_t size);
-
-}  // namespace lamella::kernels

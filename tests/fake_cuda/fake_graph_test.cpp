@@ -41,7 +41,7 @@ TEST_F(FakeGraphs, KeepWhatTheyAreGivenUntilTheLastIsGoneAndHasRun) {
                 &object, &gone, [](void* count) { ++*static_cast<int*>(count); }, 1, cudaUserObjectNoDestructorSync),
             cudaSuccess);
   ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
-  ASSERT_EQ(lamella::kernels::submit(s, [&, data] { ++*data, ++ran; }), cudaSuccess);
+  ASSERT_EQ(launch(s, {}, {data}, [&, data] { ++*data, ++ran; }), cudaSuccess);
   cudaStreamCaptureStatus status{};
   cudaGraph_t early = nullptr;
   ASSERT_EQ(cudaStreamGetCaptureInfo(s, &status, nullptr, &early), cudaSuccess);
@@ -86,7 +86,7 @@ TEST_F(FakeGraphs, ReplayWhatWasCaptured) {
   int ran = 0;
   ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
   ASSERT_EQ(cudaMemsetAsync(data, 0, sizeof(int), s), cudaSuccess);
-  ASSERT_EQ(lamella::kernels::submit(s, [&, data] { ++*data, ++ran; }), cudaSuccess);
+  ASSERT_EQ(launch(s, {}, {data}, [&, data] { ++*data, ++ran; }), cudaSuccess);
   cudaStreamCaptureStatus status{};
   ASSERT_EQ(cudaStreamIsCapturing(s, &status), cudaSuccess);
   EXPECT_EQ(status, cudaStreamCaptureStatusActive);
@@ -298,8 +298,8 @@ TEST_F(FakeGraphs, AKernelIsLaunchedBeforeItIsCaptured) {
   const cudaStream_t s = stream();
   for (const bool loaded : {false, true}) {
     ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
-    EXPECT_EQ(lamella::kernels::submit(
-                  s, [] {}, &kernel),
+    EXPECT_EQ(launch(
+                  s, {}, {}, [] {}, &kernel),
               loaded ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
     end(s, loaded ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
   }

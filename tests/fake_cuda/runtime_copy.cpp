@@ -16,7 +16,10 @@ struct Copy {
   std::size_t height = 1;
 
   void run() const {
-    for (std::size_t row = 0; row < height; ++row) std::memcpy(dst + row * dst_pitch, src + row * src_pitch, width);
+    for (std::size_t row = 0; row < height; ++row) {
+      std::memcpy(dst + row * dst_pitch, src + row * src_pitch, width);
+      is_written(dst + row * dst_pitch, width);
+    }
   }
 };
 
@@ -112,7 +115,10 @@ cudaError_t copy_now(const Copy& copy, cudaMemcpyKind kind) {
 cudaError_t fill(const char* name, void* pointer, int value, std::size_t bytes, cudaStream_t handle) {
   if (bytes == 0) return cudaSuccess;
   if (!inside_one(pointer, bytes, name)) return cudaErrorInvalidValue;
-  Work work{.name = name, .run = [=] { std::memset(pointer, value, bytes); }};
+  Work work{.name = name, .run = [=] {
+              std::memset(pointer, value, bytes);
+              is_written(pointer, bytes);
+            }};
   add_uses(work.uses, {pointer}, How::write, name);
   return enqueue_kernel(handle, std::move(work));
 }

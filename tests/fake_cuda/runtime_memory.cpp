@@ -48,17 +48,17 @@ cudaError_t allocate_pinned(void** pointer, std::size_t bytes, const char* name)
   *pointer = nullptr;
   if (const auto error = check_unsafe(name)) return error;
   if (bytes == 0) return cudaSuccess;
-  void* const memory = ::operator new(bytes, kPage, std::nothrow);
-  if (memory == nullptr) return cudaErrorMemoryAllocation;
-  std::memset(memory, 0xFF, bytes);
+  *pointer = ::operator new(bytes, kPage, std::nothrow);
+  if (*pointer == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*pointer, 0xFF, bytes);
   auto made = std::make_shared<Allocation>();
   made->number = world().allocations.next_number();
-  made->base = reinterpret_cast<std::uintptr_t>(memory);
+  made->base = reinterpret_cast<std::uintptr_t>(*pointer);
   made->bytes = bytes;
   made->device = thread().device;
   made->pinned = true;
   world().allocations.add(made);
-  *pointer = memory;
+  for (ptx::MemoryMap& memory : world().memory) memory.add(*pointer, bytes, name_of(*made));
   return cudaSuccess;
 }
 
@@ -93,6 +93,9 @@ AllocationPtr allocate(int device, std::size_t bytes, const std::shared_ptr<Pool
   made->stream_ordered = pool != nullptr;
   made->pool = pool;
   w.allocations.add(made);
+  w.memory.at(static_cast<std::size_t>(device))
+      .add(reinterpret_cast<void*>(made->base), bytes, name_of(*made), ptx::MemoryMap::Access::write,
+           ptx::MemoryMap::Contents::undefined);
   return made;
 }
 
@@ -101,6 +104,7 @@ void release(Allocation& allocation) {
   allocation.freed = true;
   const auto keep = w.allocations.at(reinterpret_cast<void*>(allocation.base));
   w.allocations.remove(keep);
+  for (ptx::MemoryMap& memory : w.memory) memory.remove(reinterpret_cast<void*>(allocation.base));
   if (allocation.pinned) {
     ::operator delete(reinterpret_cast<void*>(allocation.base), kPage);
     return;
@@ -110,6 +114,10 @@ void release(Allocation& allocation) {
     misuse("overrun: something wrote just before or after " + name_of(allocation));
   }
   unreserve(arena, rounded(allocation.bytes), allocation.pool.get());
+}
+
+void is_written(const void* begin, std::size_t bytes) {
+  for (ptx::MemoryMap& memory : world().memory) memory.written(begin, bytes);
 }
 
 AllocationPtr find_to_free(const void* pointer, bool pinned, const char* name) {

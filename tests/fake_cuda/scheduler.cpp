@@ -30,7 +30,8 @@ bool may_run(const Stream& stream) {
          std::all_of(stream.queue.front().after.begin(), stream.queue.front().after.end(), [](const auto& t) { return t->done; });
 }
 
-void record(const Use& use, const Op& op, bool write) {
+void record(const Use& use, const Op& op) {
+  const bool write = use.how == How::write;
   if (const auto problem = use.allocation->history.add(op.stamp, op.token->clock, write); !problem.empty()) {
     misuse("race on " + name_of(*use.allocation) + ": " + problem);
   }
@@ -57,17 +58,12 @@ class Window {
 };
 
 void run_on_device(const Op& op) {
-  std::vector<std::uint64_t> before;
   for (const Use& use : op.work.uses) {
-    if (use.how != How::unknown) record(use, op, use.how == How::write);
+    record(use, op);
     if (use.allocation->freed) misuse("use after free: " + op.stamp.what + " uses " + name_of(*use.allocation));
-    before.push_back(use.how == How::unknown && !use.allocation->freed ? fingerprint(*use.allocation) : 0);
   }
   if (op.work.run) op.work.run();
-  for (std::size_t i = 0; i < before.size(); ++i) {
-    const Use& use = op.work.uses[i];
-    if (use.how == How::unknown && !use.allocation->freed) record(use, op, fingerprint(*use.allocation) != before[i]);
-  }
+  for (const Use& use : std::exchange(world().used, {})) record(use, op);
 }
 
 void execute(const Op& op, Window& window) {
@@ -165,7 +161,7 @@ cudaError_t enqueue(const StreamPtr& stream, Work work, const std::vector<TokenP
   return cudaSuccess;
 }
 
-cudaError_t enqueue_kernel(cudaStream_t handle, Work work) {
+cudaError_t enqueue_kernel(cudaStream_t handle, Work work, const void* kernel) {
   const auto stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
   const int device = thread().device;
@@ -174,6 +170,8 @@ cudaError_t enqueue_kernel(cudaStream_t handle, Work work) {
            std::to_string(device) + " is current");
     return cudaErrorInvalidResourceHandle;
   }
+  if (kernel != nullptr && world().loaded.emplace(device, kernel).second && stream->capture)
+    static_cast<void>(check_unsafe("the first launch of a kernel"));  // loads it, which a capture may forbid
   for (const Use& use : work.uses) {
     if (!use.allocation->pinned && use.allocation->device != device) {
       misuse(work.name + " on device " + std::to_string(device) + " uses " + name_of(*use.allocation) + " of device " +

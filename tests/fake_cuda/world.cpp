@@ -23,6 +23,7 @@ World& world() {
     auto* const made = new World;  // never destroyed: calls may come from static destructors
     made->process = getpid();
     made->arenas.push_back(std::make_unique<Arena>(made->options.memory));
+    made->memory.resize(1);
     made->legacy.resize(1);
     made->default_pools.resize(1);
     return made;
@@ -122,7 +123,11 @@ void Entry::decide(const char* name, Kind kind) {
 
 cudaError_t call(const char* name, Kind kind, const std::function<cudaError_t()>& body) {
   const Entry entry(name, kind);
-  if (entry.outcome == Outcome::proceed) return set_error(body());
+  if (entry.outcome == Outcome::proceed) {
+    const cudaError_t error = body();
+    const bool broken = kind == Kind::synchronize && world().lost == thread().device;  // by what it has waited for
+    return set_error(broken ? cudaErrorIllegalAddress : error);
+  }
   if (entry.outcome == Outcome::fail && kind == Kind::release) static_cast<void>(body());
   return set_error(entry.error);
 }

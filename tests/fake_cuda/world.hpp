@@ -19,6 +19,7 @@
 #include "arena.hpp"
 #include "clocks.hpp"
 #include "fake_cuda.hpp"
+#include "tests/ptx/ptx.hpp"
 
 /// The state behind fake_cuda.hpp. All of it is guarded by World::mutex, which Entry holds for the length of a call.
 namespace fake_cuda::inside {
@@ -185,6 +186,8 @@ struct World {
 
   std::vector<std::unique_ptr<Arena>> arenas;  ///< by device
   Allocations allocations;
+  std::vector<ptx::MemoryMap> memory;  ///< by device, what its kernels may use of them
+  std::vector<Use> used;               ///< what the running work has found out that it uses
   Clock host;
   int lanes = 0;
   std::vector<StreamPtr> queues;                             ///< every stream that may hold ops
@@ -213,7 +216,6 @@ struct Thread {
   std::vector<std::pair<int, bool>> below = {};  ///< under what cuCtxPushCurrent has made current
   cudaError_t last_error = cudaSuccess;
   cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
-  std::vector<AllocationPtr> touched = {};
 };
 Thread& thread();
 bool& in_host_function();
@@ -253,8 +255,8 @@ std::string name_of(const Stream& stream);
 
 /// Appends work to a stream, or to the capture that it is in. `after`: more to wait for, besides what its stream implies.
 cudaError_t enqueue(const StreamPtr& stream, Work work, const std::vector<TokenPtr>& after = {}, TokenPtr* token = nullptr);
-/// The same for a kernel: the stream must be of the current device.
-cudaError_t enqueue_kernel(cudaStream_t stream, Work work);
+/// The same for a kernel: the stream must be of the current device. `kernel` as in launch().
+cudaError_t enqueue_kernel(cudaStream_t stream, Work work, const void* kernel = nullptr);
 
 void run_until(const TokenPtr& token);  ///< null: nothing to do
 void run_all();
@@ -283,6 +285,8 @@ void leave_capture(Stream& stream);
 AllocationPtr allocate(int device, std::size_t bytes, const std::shared_ptr<Pool>& pool);
 /// Gives memory back, after a look at its red zones.
 void release(Allocation& allocation);
+/// Tells the devices that run kernels of bytes that others have written.
+void is_written(const void* begin, std::size_t bytes);
 /// The live allocation that starts at `pointer` and may be freed by `name`; null: a misuse, recorded.
 AllocationPtr find_to_free(const void* pointer, bool pinned, const char* name);
 std::shared_ptr<Pool> default_pool(int device, cudaMemPool_t* handle = nullptr);

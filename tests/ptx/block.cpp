@@ -11,8 +11,8 @@ Block::Block(Grid& of) : grid(of), threads(of.how.block[0] * of.how.block[1] * o
 
 void Block::run(std::array<unsigned, 3> which) {
   index = which;
-  epoch = 1;
-  shared.reset(grid.how.shared > 0 ? grid.program.dynamic_shared + grid.how.shared : grid.program.shared_bytes);
+  ++epoch;
+  shared.reset(grid.how.shared > 0 ? grid.program.dynamic_shared + grid.how.shared : grid.program.shared_bytes, epoch);
   for (unsigned warp = 0; warp < warps_.size(); ++warp) {
     const unsigned left = threads - warp * kLanes;
     warps_[warp].start(warp, left >= kLanes ? kAllLanes : (1U << left) - 1);

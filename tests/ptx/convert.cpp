@@ -84,30 +84,36 @@ u64 saturated(u64 bits) {
 
 template <int kSignificand, int kExponent>
 struct Of16 {
-  static constexpr Half format{kSignificand, kExponent};
   template <typename S>
   static u64 narrowed(u64 bits) {
-    return encode(format, value_of<S>(bits));
+    return encode<kSignificand, kExponent>(value_of<S>(bits));
   }
   template <typename D>
   static u64 widened(u64 bits) {
-    return bits_of(canonical(static_cast<D>(decode(format, static_cast<u16>(bits)))));
+    return bits_of(canonical(static_cast<D>(decode<kSignificand, kExponent>(static_cast<u16>(bits)))));
   }
 };
 
+/// A lane's bits to a lane's bits.
+template <u64 (*kConvert)(u64)>
 void run(Warp& warp, const Instruction& in, u32 lanes) {
-  each_lane(lanes, [&](unsigned lane) { warp.set_bits(in.to[0], lane, in.convert(warp.bits(in.from[0], lane))); });
+  std::array<u64, kLanes> values = warp.bits(in.from[0]);
+  each_lane(lanes, [&](unsigned lane) { values[lane] = kConvert(values[lane]); });
+  warp.set_bits(in.to[0], lanes, values);
 }
-Form conversion(Convert convert) { return {.run = &run, .to = {Role::any}, .from = {Role::any}, .convert = convert}; }
+template <u64 (*kConvert)(u64)>
+Form conversion() {
+  return {.run = &run<kConvert>, .to = {Role::any}, .from = {Role::any}};
+}
 
 template <typename D, typename S>
 void from_integer(Table& table) {
   const std::string types = type_name<D>() + type_name<S>();
   if constexpr (std::is_floating_point_v<D>) {
-    table["cvt.rn" + types] = conversion(&plain<D, S>);
+    table["cvt.rn" + types] = conversion<&plain<D, S>>();
   } else {
-    table["cvt" + types] = conversion(&plain<D, S>);
-    table["cvt.sat" + types] = conversion(&clamped<D, S>);
+    table["cvt" + types] = conversion<&plain<D, S>>();
+    table["cvt.sat" + types] = conversion<&clamped<D, S>>();
   }
 }
 template <typename D>
@@ -124,10 +130,10 @@ void from_integers(Table& table) {
 template <typename D, typename S>
 void from_floating(Table& table) {
   const std::string types = type_name<D>() + type_name<S>();
-  table["cvt.rni" + types] = conversion(&to_integer<D, S, To::nearest>);
-  table["cvt.rzi" + types] = conversion(&to_integer<D, S, To::zero>);
-  table["cvt.rmi" + types] = conversion(&to_integer<D, S, To::below>);
-  table["cvt.rpi" + types] = conversion(&to_integer<D, S, To::above>);
+  table["cvt.rni" + types] = conversion<&to_integer<D, S, To::nearest>>();
+  table["cvt.rzi" + types] = conversion<&to_integer<D, S, To::zero>>();
+  table["cvt.rmi" + types] = conversion<&to_integer<D, S, To::below>>();
+  table["cvt.rpi" + types] = conversion<&to_integer<D, S, To::above>>();
 }
 template <typename D>
 void to_integers(Table& table) {
@@ -138,18 +144,18 @@ void to_integers(Table& table) {
 template <typename T>
 void within(Table& table) {
   const std::string types = type_name<T>() + type_name<T>();
-  table["cvt.rni" + types] = conversion(&to_integral<T, To::nearest>);
-  table["cvt.rzi" + types] = conversion(&to_integral<T, To::zero>);
-  table["cvt.rmi" + types] = conversion(&to_integral<T, To::below>);
-  table["cvt.rpi" + types] = conversion(&to_integral<T, To::above>);
-  table["cvt.sat" + types] = conversion(&saturated<T>);
+  table["cvt.rni" + types] = conversion<&to_integral<T, To::nearest>>();
+  table["cvt.rzi" + types] = conversion<&to_integral<T, To::zero>>();
+  table["cvt.rmi" + types] = conversion<&to_integral<T, To::below>>();
+  table["cvt.rpi" + types] = conversion<&to_integral<T, To::above>>();
+  table["cvt.sat" + types] = conversion<&saturated<T>>();
 }
 template <typename Format>
 void of_16(Table& table, const std::string& type) {
-  table["cvt.rn" + type + ".f32"] = conversion(&Format::template narrowed<f32>);
-  table["cvt.rn" + type + ".f64"] = conversion(&Format::template narrowed<f64>);
-  table["cvt.f32" + type] = conversion(&Format::template widened<f32>);
-  table["cvt.f64" + type] = conversion(&Format::template widened<f64>);
+  table["cvt.rn" + type + ".f32"] = conversion<&Format::template narrowed<f32>>();
+  table["cvt.rn" + type + ".f64"] = conversion<&Format::template narrowed<f64>>();
+  table["cvt.f32" + type] = conversion<&Format::template widened<f32>>();
+  table["cvt.f64" + type] = conversion<&Format::template widened<f64>>();
 }
 
 }  // namespace
@@ -167,8 +173,8 @@ void convert_forms(Table& table) {
   from_integers<f64>(table);
   within<f32>(table);
   within<f64>(table);
-  table["cvt.f64.f32"] = conversion(&floating<f64, f32>);
-  table["cvt.rn.f32.f64"] = conversion(&floating<f32, f64>);
+  table["cvt.f64.f32"] = conversion<&floating<f64, f32>>();
+  table["cvt.rn.f32.f64"] = conversion<&floating<f32, f64>>();
   of_16<Of16<10, 5>>(table, ".f16");
   of_16<Of16<7, 8>>(table, ".bf16");
 }

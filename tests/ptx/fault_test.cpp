@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <cstdint>
 #include <numeric>
 
@@ -117,6 +118,29 @@ TEST(PtxFaultTest, ARegisterThatNobodyWrote) {
 
 TEST(PtxFaultTest, SharedMemoryThatNobodyWrote) {
   EXPECT_THAT(plant("setp.eq.s32 %p1, %r6, 0;", "setp.eq.s32 %p1, %r1, 0;"), ElementsAre(FaultIs(Fault::undefined_memory)));
+}
+
+TEST(PtxFaultTest, WhatOnlyTheBlockBeforeWrote) {
+  const std::vector<Finding> shared = plant("setp.eq.s32 %p1, %r6, 0;", "or.b32 %r13, %r6, %r2; setp.eq.s32 %p1, %r13, 0;");
+  ASSERT_THAT(shared, ElementsAre(FaultIs(Fault::undefined_memory)));
+  EXPECT_EQ(shared[0].times, 2U);  // blocks
+  const std::vector<Finding> registers =
+      plant("bar.sync 0;", "bar.sync 0; setp.eq.u32 %p3, %r2, 0; @%p3 mov.u32 %r13, 1; add.s32 %r14, %r13, 0;");
+  ASSERT_THAT(registers, ElementsAre(FaultIs(Fault::undefined_register)));
+  EXPECT_EQ(registers[0].times, 4U);  // warps
+}
+
+TEST(PtxFaultTest, MemoryThatOthersWriteIsDefinedToTheByte) {
+  alignas(64) std::array<unsigned char, 300> bytes{};
+  MemoryMap memory;
+  memory.add(bytes.data() + 5, 200, "bytes", MemoryMap::Access::write, MemoryMap::Contents::undefined);
+  memory.written(bytes.data() + 30, 150);
+  memory.written(bytes.data() + 200, 6);  // beyond its end: not of this allocation
+  const MemoryMap::Range* const range = memory.before(reinterpret_cast<std::uintptr_t>(bytes.data() + 5));
+  for (std::size_t i = 5; i < 205; ++i)
+    EXPECT_EQ(range->is_written(reinterpret_cast<std::uintptr_t>(bytes.data() + i), 1), i >= 30 && i < 180) << i;
+  memory.written(bytes.data() + 5, 200);
+  EXPECT_THAT(range->written, IsEmpty());
 }
 
 TEST(PtxFaultTest, GlobalMemoryThatNobodyWrote) {

@@ -21,11 +21,22 @@ struct Half {
   int significand;
   int exponent;
 };
-inline constexpr Half kFloat16{10, 5};
-inline constexpr Half kBFloat16{7, 8};
 
 /// Rounded once, to nearest even.
-inline std::uint16_t encode(Half format, double x) {
+template <int kSignificand, int kExponent>
+std::uint16_t encode(float x) {
+  constexpr int kBias = (1 << (kExponent - 1)) - 1;
+  constexpr int kDropped = 52 - kSignificand;
+  if (std::isnan(x)) return 0x7FFF;
+  // Exact: with the format's bias the exponent of a float64 is the format's own, also below its normal numbers.
+  const double low = std::fmin(std::fabs(double{x}), std::ldexp(1.0, kBias + 1)) * std::ldexp(1.0, kBias - 1023);
+  auto bits = std::bit_cast<std::uint64_t>(low);
+  bits += (std::uint64_t{1} << (kDropped - 1)) - 1 + (bits >> kDropped & 1);
+  return static_cast<std::uint16_t>(bits >> kDropped | (std::signbit(x) ? 0x8000U : 0U));
+}
+template <int kSignificand, int kExponent>
+std::uint16_t encode(double x) {
+  constexpr Half format{kSignificand, kExponent};
   const std::uint32_t sign = std::signbit(x) ? 0x8000 : 0;
   const std::uint32_t infinity = ((1U << format.exponent) - 1) << format.significand;
   if (std::isnan(x)) return 0x7FFF;
@@ -36,18 +47,12 @@ inline std::uint16_t encode(Half format, double x) {
   const auto units = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(std::fabs(x), format.significand - exponent)));
   return static_cast<std::uint16_t>(sign | (units + (static_cast<std::uint32_t>(exponent - lowest) << format.significand)));
 }
-inline double decode(Half format, std::uint16_t bits) {
-  const std::uint32_t field = bits >> format.significand & ((1U << format.exponent) - 1);
-  const std::uint32_t fraction = bits & ((1U << format.significand) - 1);
-  const int lowest = 2 - (1 << (format.exponent - 1));
-  double x = 0;
-  if (field == (1U << format.exponent) - 1) {
-    x = fraction != 0 ? std::nan("") : HUGE_VAL;
-  } else if (field == 0) {
-    x = std::ldexp(fraction, lowest - format.significand);
-  } else {
-    x = std::ldexp(fraction + (1U << format.significand), lowest + static_cast<int>(field) - 1 - format.significand);
-  }
+template <int kSignificand, int kExponent>
+double decode(std::uint16_t bits) {
+  constexpr int kBias = (1 << (kExponent - 1)) - 1;
+  const std::uint64_t magnitude = bits & 0x7FFFU;
+  double x = std::bit_cast<double>(magnitude << (52 - kSignificand)) * std::ldexp(1.0, 1023 - kBias);
+  if (magnitude >> kSignificand == (1U << kExponent) - 1) x = magnitude << (64 - kSignificand) == 0 ? HUGE_VAL : std::nan("");
   return (bits & 0x8000) != 0 ? -x : x;
 }
 

@@ -27,8 +27,8 @@ class Findings : public testing::EmptyTestEventListener {
   }
   void OnTestProgramEnd(const testing::UnitTest&) override {
     std::size_t kernels = 0;
-    for (const ptx::Module& module : ptx::runtime::modules()) kernels += module.kernels().size();
-    std::printf("%zu of %zu kernels were executed\n", ptx::runtime::launched().size(), kernels);
+    for (const ptx::Module& module : ptx::registry::modules()) kernels += module.kernels().size();
+    std::printf("%zu of %zu kernels were executed\n", ptx::registry::launched().size(), kernels);
   }
 };
 

@@ -16,7 +16,7 @@ using lamella::test::Buffer;
 
 TEST(PtxKernelsTest, EveryKernelIsMadeOfKnownInstructions) {
   std::size_t kernels = 0;
-  for (const ptx::Module& module : ptx::runtime::modules()) {
+  for (const ptx::Module& module : ptx::registry::modules()) {
     for (const std::string& kernel : module.kernels()) {
       EXPECT_NO_THROW({ EXPECT_FALSE(module.program(kernel).code.empty()); }) << kernel;
       ++kernels;
@@ -78,11 +78,11 @@ TEST(PtxKernelsTest, GatherCountsFromTheBackAndGivesNaNWhereThereIsNoRow) {
 /// Faults planted into what nvcc made.
 class PtxPlantedTest : public testing::Test {
  protected:
-  void TearDown() override { ptx::runtime::edit(nullptr); }
+  void TearDown() override { ptx::registry::edit(nullptr); }
 
   /// Each statement that starts like that becomes what `change` makes of it.
   static void edit(const std::string& start, const std::function<std::string(const std::string&)>& change) {
-    ptx::runtime::edit([=](const std::string& text) {
+    ptx::registry::edit([=](const std::string& text) {
       std::string result;
       std::size_t done = 0;
       for (std::size_t at = text.find(start); at != std::string::npos; at = text.find(start, done)) {

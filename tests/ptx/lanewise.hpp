@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -67,13 +69,13 @@ struct Lanewise<Op, R(Parameters...)> {
       to = (to & ~lanes) | (result & lanes);
     } else {
       R* const to = warp.lanes<R>(in.to[0]);
-      if (lanes == kAllLanes) {
-        for (unsigned lane = 0; lane < kLanes; ++lane) to[lane] = of(lane);
-      } else {
-        each_lane(lanes, [&](unsigned lane) { to[lane] = of(lane); });
-      }
+      if (std::popcount(lanes) <= kFew) return each_lane(lanes, [&](unsigned lane) { to[lane] = of(lane); });
+      std::array<R, kLanes> result;  // of all lanes: that is fewer instructions of the host's, and nobody reads what is too much
+      for (unsigned lane = 0; lane < kLanes; ++lane) result[lane] = of(lane);
+      for (unsigned lane = 0; lane < kLanes; ++lane) to[lane] = (lanes >> lane & 1U) != 0 ? result[lane] : to[lane];
     }
   }
+  static constexpr int kFew = 4;
   static void run(Warp& warp, const Instruction& in, u32 lanes) {
     all(warp, in, lanes, std::index_sequence_for<Parameters...>());
   }

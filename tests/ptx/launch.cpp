@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cxxabi.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <ostream>
 
 #include "tests/ptx/warp.hpp"
@@ -30,9 +33,21 @@ std::string_view name(Fault fault) {
   return "?";
 }
 
+std::string readable(const std::string& kernel) {
+  int status = 0;
+  char* const demangled = abi::__cxa_demangle(kernel.c_str(), nullptr, nullptr, &status);
+  if (demangled == nullptr) return kernel;
+  std::string name = demangled;
+  std::free(demangled);
+  for (const std::string_view of : {"lamella::", "kernels::", "(anonymous namespace)::", "void "}) {
+    for (std::size_t at = name.find(of); at != std::string::npos; at = name.find(of)) name.erase(at, of.size());
+  }
+  return name.substr(0, name.find('('));
+}
+
 std::ostream& operator<<(std::ostream& out, const Finding& finding) {
-  return out << name(finding.fault) << ", " << finding.times << " times, in " << finding.kernel << ", line " << finding.line
-             << ": " << finding.instruction << "\n  " << finding.what;
+  return out << name(finding.fault) << ", " << finding.times << " times, in " << readable(finding.kernel) << ", line "
+             << finding.line << ": " << finding.instruction << "\n  " << finding.what;
 }
 
 void Grid::report(Fault fault, const Instruction& at, const std::string& what) {
@@ -46,12 +61,32 @@ void Grid::report(Fault fault, const Instruction& at, const std::string& what) {
 
 void MemoryMap::add(const void* begin, std::size_t bytes, std::string name, Access access, Contents contents) {
   const auto address = reinterpret_cast<std::uintptr_t>(begin);
-  Range range{address, bytes, std::move(name), access, {}};
-  if (contents == Contents::undefined) range.written.assign(bytes, false);
+  Range range{.begin = address, .bytes = bytes, .name = std::move(name), .access = access};
+  if (contents == Contents::undefined) range.written.assign((address + bytes) / 64 - address / 64 + 1, 0);
   ranges_[address] = std::move(range);
 }
 
 void MemoryMap::remove(const void* begin) { ranges_.erase(reinterpret_cast<std::uintptr_t>(begin)); }
+
+void MemoryMap::written(const void* begin, std::size_t bytes) {
+  const auto address = reinterpret_cast<std::uintptr_t>(begin);
+  Range* const range = before(address);
+  if (range == nullptr || range->written.empty() || !range->holds(address, bytes)) return;
+  if (address == range->begin && bytes == range->bytes) return range->written.clear();
+  std::size_t at = 0;
+  for (; at < bytes && (address + at) % 64 != 0; ++at) range->write(address + at, 1);
+  for (; at + 64 <= bytes; at += 64) range->write(address + at, 64);
+  for (; at < bytes; ++at) range->write(address + at, 1);
+}
+
+std::vector<MemoryMap::Used> MemoryMap::take_used() {
+  std::vector<Used> used;
+  for (auto& [begin, range] : ranges_) {
+    if (range.was_read || range.was_written) used.push_back({reinterpret_cast<const void*>(begin), range.was_written});
+    range.was_read = range.was_written = false;
+  }
+  return used;
+}
 
 MemoryMap::Range* MemoryMap::before(std::uintptr_t address) {
   const auto after = ranges_.upper_bound(address);
@@ -66,7 +101,7 @@ std::vector<Finding> launch(const Module& module, std::string_view kernel, const
   if (how.parameters.size() != program.parameter_bytes)
     throw std::invalid_argument("a launch with " + std::to_string(how.parameters.size()) + " bytes of parameters, of " +
                                 std::to_string(program.parameter_bytes));
-  Grid grid{program, how, memory};
+  Grid grid{program, how, memory, std::vector<MemoryMap::Range*>(program.code.size())};
   try {
     Block block(grid);
     for (unsigned z = 0; z < how.grid[2]; ++z) {

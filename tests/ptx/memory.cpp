@@ -7,67 +7,64 @@
 namespace ptx {
 namespace {
 
+template <typename T>
+T read(const unsigned char* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(T));
+  return value;
+}
+
+template <typename T>
 void load(Warp& warp, const Instruction& in, u32 lanes) {
-  const std::size_t bytes = in.memory.bytes;
-  each_lane(lanes, [&](unsigned lane) {
-    const unsigned char* at = warp.reach(in, lane, bytes * in.memory.elements, false);
-    for (const Slot& to : in.to) {
-      u64 value = 0xCCCC'CCCC'CCCC'CCCCU >> (64 - 8 * bytes);
-      if (at != nullptr) {
-        value = 0;
-        std::memcpy(&value, at, bytes);
-        at += bytes;
-      }
-      if (in.memory.is_signed && bytes < 8 && (value >> (8 * bytes - 1) & 1) != 0) value |= ~u64{0} << (8 * bytes);
-      warp.set_bits(to, lane, value);
+  Warp::Places places;
+  const u32 good = warp.reach(in, lanes, sizeof(T) * in.memory.elements, false, places);
+  std::size_t offset = 0;
+  for (const Slot& to : in.to) {
+    if (to.width == sizeof(T)) {
+      T* const all = warp.lanes<T>(to);
+      each_lane(good, [&](unsigned lane) { all[lane] = read<T>(places[lane] + offset); });
+    } else {
+      each_lane(good, [&](unsigned lane) { warp.set_bits(to, lane, static_cast<u64>(read<T>(places[lane] + offset))); });
     }
-  });
+    each_lane(lanes & ~good, [&](unsigned lane) { warp.set_bits(to, lane, 0xCCCC'CCCC'CCCC'CCCCU >> (64 - 8 * sizeof(T))); });
+    offset += sizeof(T);
+  }
 }
 
+template <typename T>
 void store(Warp& warp, const Instruction& in, u32 lanes) {
-  const std::size_t bytes = in.memory.bytes;
-  each_lane(lanes, [&](unsigned lane) {
-    unsigned char* at = warp.reach(in, lane, bytes * in.memory.elements, true);
-    if (at == nullptr) return;
-    for (const Slot& from : in.from) {
-      const u64 value = warp.bits(from, lane);
-      std::memcpy(at, &value, bytes);
-      at += bytes;
-    }
-  });
+  Warp::Places places;
+  const u32 good = warp.reach(in, lanes, sizeof(T) * in.memory.elements, true, places);
+  std::size_t offset = 0;
+  for (const Slot& from : in.from) {
+    each_lane(good, [&](unsigned lane) {
+      const T value = from.width == sizeof(T) ? warp.lanes<T>(from)[lane] : static_cast<T>(warp.bits(from, lane));
+      std::memcpy(places[lane] + offset, &value, sizeof(T));
+    });
+    offset += sizeof(T);
+  }
 }
 
-struct Type {
-  const char* name;
-  u8 bytes;
-  bool is_signed;
-};
+template <typename T>
+void type(Table& table, const std::string& name, Space space, const std::string& space_name, const std::string& vector,
+          u8 elements) {
+  const std::vector<Role> values(elements, Role::any);
+  const MemoryAccess access{space, sizeof(T), elements};
+  for (const char* how : {"", ".nc"}) {
+    if (*how != '\0' && space != Space::global) continue;
+    table["ld" + space_name + how + vector + "." + name] = {.run = &load<T>, .to = values, .addresses = true, .memory = access};
+  }
+  table["st" + space_name + vector + "." + name] = {.run = &store<T>, .from = values, .addresses = true, .memory = access};
+}
 
 void forms(Table& table, const std::string& space_name, Space space, const std::string& vector, u8 elements) {
-  for (const Type& type : {Type{"b8", 1, false},
-                           {"u8", 1, false},
-                           {"s8", 1, true},
-                           {"b16", 2, false},
-                           {"u16", 2, false},
-                           {"s16", 2, true},
-                           {"b32", 4, false},
-                           {"u32", 4, false},
-                           {"s32", 4, true},
-                           {"f32", 4, false},
-                           {"b64", 8, false},
-                           {"u64", 8, false},
-                           {"s64", 8, true},
-                           {"f64", 8, false}}) {
-    const std::string suffix = space_name + vector + "." + type.name;
-    const MemoryAccess access{space, type.bytes, type.is_signed, elements};
-    const std::vector<Role> values(elements, Role::any);
-    for (const char* how : {"", ".nc"}) {
-      if (*how != '\0' && space != Space::global) continue;
-      table["ld" + space_name + how + vector + "." + type.name] = {
-          .run = &load, .to = values, .addresses = true, .memory = access};
-    }
-    table["st" + suffix] = {.run = &store, .from = values, .addresses = true, .memory = access};
-  }
+  for (const char* name : {"b8", "u8"}) type<u8>(table, name, space, space_name, vector, elements);
+  for (const char* name : {"b16", "u16"}) type<u16>(table, name, space, space_name, vector, elements);
+  for (const char* name : {"b32", "u32", "f32"}) type<u32>(table, name, space, space_name, vector, elements);
+  for (const char* name : {"b64", "u64", "s64", "f64"}) type<u64>(table, name, space, space_name, vector, elements);
+  type<s8>(table, "s8", space, space_name, vector, elements);
+  type<s16>(table, "s16", space, space_name, vector, elements);
+  type<s32>(table, "s32", space, space_name, vector, elements);
 }
 
 }  // namespace

@@ -28,8 +28,11 @@ class Statements {
         pass(skipped);
         continue;
       }
+      if (depth > 0) pass(inside());
+      if (at_ >= text_.size()) break;
+      if (blank() > 0) continue;
       const char c = text_[at_];
-      function = function || starts(".entry") || starts(".func");
+      function = function || (depth == 0 && (starts(".entry") || starts(".func")));
       if (c == '{' && depth++ == 0) brace = at_ - begin;
       pass(1);
       if ((c == '}' && --depth == 0 && function) || (c == ';' && depth == 0)) break;
@@ -52,8 +55,17 @@ class Statements {
     if (starts("\"")) return up_to("\"", 1);
     return at_ < text_.size() && std::strchr(" \t\r\n", text_[at_]) != nullptr ? 1 : 0;
   }
+  /// How many characters from here mean nothing within braces.
+  [[nodiscard]] std::size_t inside() const {
+    const char* at = text_.data() + at_;
+    const char* const end = text_.data() + text_.size();
+    while (at < end && *at != '{' && *at != '}' && *at != '"' && *at != '/') ++at;
+    return static_cast<std::size_t>(at - text_.data()) - at_;
+  }
   void pass(std::size_t characters) {
-    for (; characters > 0; --characters, ++at_) line_ += text_[at_] == '\n' ? 1 : 0;
+    const auto from = text_.begin() + static_cast<std::ptrdiff_t>(at_);
+    line_ += static_cast<int>(std::count(from, from + static_cast<std::ptrdiff_t>(characters), '\n'));
+    at_ += characters;
   }
 
   std::string_view text_;

@@ -53,13 +53,10 @@ enum class Flow : std::uint8_t {
 class Warp;
 struct Instruction;
 using Execute = void (*)(Warp&, const Instruction&, std::uint32_t lanes);
-/// A lane's bits to a lane's bits.
-using Convert = std::uint64_t (*)(std::uint64_t);
 
 struct MemoryAccess {
   Space space = Space::generic;
   std::uint8_t bytes = 0;  ///< of an element
-  bool is_signed = false;
   std::uint8_t elements = 1;
 };
 
@@ -75,7 +72,6 @@ struct Form {
   bool optional_to = false;  ///< the last of `to` may be absent
   bool addresses = false;    ///< one operand is an address in brackets
   MemoryAccess memory = {};
-  Convert convert = nullptr;
 };
 
 struct Instruction {
@@ -89,7 +85,6 @@ struct Instruction {
   Slot address;
   std::int64_t displacement = 0;
   MemoryAccess memory;
-  Convert convert = nullptr;
   std::vector<std::uint32_t> targets;
   int line = 0;
   std::string_view text;

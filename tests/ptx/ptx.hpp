@@ -49,6 +49,8 @@ struct Finding {
   std::uint64_t times = 1;
 };
 std::ostream& operator<<(std::ostream& out, const Finding& finding);
+/// The name of a kernel as it is in the source, without its namespaces; of one that is none of C++'s, itself.
+[[nodiscard]] std::string readable(const std::string& kernel);
 
 /// The allocations that a kernel may use. They belong to the caller and must outlive the launches.
 class MemoryMap {
@@ -60,12 +62,37 @@ class MemoryMap {
     std::size_t bytes = 0;
     std::string name;
     Access access = Access::write;
-    std::vector<bool> written;  ///< by byte; empty where all are
+    bool was_read = false;                    ///< by kernels, as was_written
+    bool was_written = false;                 ///< since take_used()
+    std::vector<std::uint64_t> written = {};  ///< a bit for a byte, from a multiple of 64 bytes on; empty where all are
+
+    [[nodiscard]] bool holds(std::uintptr_t address, std::size_t size) const {
+      return address - begin < bytes && size <= bytes - (address - begin);
+    }
+    /// Of at most 64 bytes at a multiple of their number.
+    [[nodiscard]] bool is_written(std::uintptr_t address, std::size_t size) const {
+      return (written[word(address)] | ~mask(address, size)) == ~std::uint64_t{0};
+    }
+    void write(std::uintptr_t address, std::size_t size) { written[word(address)] |= mask(address, size); }
+
+   private:
+    [[nodiscard]] std::size_t word(std::uintptr_t address) const { return address / 64 - begin / 64; }
+    static std::uint64_t mask(std::uintptr_t address, std::size_t size) {
+      return (~std::uint64_t{0} >> (64 - size)) << (address % 64);
+    }
   };
 
   void add(const void* begin, std::size_t bytes, std::string name, Access access = Access::write,
            Contents contents = Contents::defined);
   void remove(const void* begin);
+  /// Bytes of one allocation are written by others than kernels.
+  void written(const void* begin, std::size_t bytes);
+  struct Used {
+    const void* begin;
+    bool written;
+  };
+  /// The allocations that kernels have used since this was last asked.
+  [[nodiscard]] std::vector<Used> take_used();
   /// The allocation that starts last at or before an address; null where none does.
   [[nodiscard]] Range* before(std::uintptr_t address);
 
@@ -76,8 +103,8 @@ class MemoryMap {
 struct Launch {
   std::array<unsigned, 3> grid{1, 1, 1};
   std::array<unsigned, 3> block{1, 1, 1};
-  std::size_t shared = 0;                     ///< bytes of dynamic shared memory
-  std::span<const unsigned char> parameters;  ///< laid out as the kernel declares them
+  std::size_t shared = 0;                          ///< bytes of dynamic shared memory
+  std::span<const unsigned char> parameters = {};  ///< laid out as the kernel declares them
   /// Approximating instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once. This is the share of the
   /// largest error of theirs which they have besides, up or down by a hash of the argument and the seed.
   double approximation_error = 0;

@@ -20,8 +20,45 @@ std::string access(std::size_t bytes, bool write) {
 
 }  // namespace
 
-unsigned char* Warp::reach(const Instruction& in, unsigned lane, std::size_t bytes, bool write) {
-  const std::uint64_t address = bits(in.address, lane) + static_cast<std::uint64_t>(in.displacement);
+std::uint32_t Warp::reach(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, Places& places) {
+  Bits addresses = bits(in.address);
+  for (std::uint64_t& address : addresses) address += static_cast<std::uint64_t>(in.displacement);
+  places = std::bit_cast<Places>(addresses);
+  if (reach_together(in, lanes, bytes, write, places)) return lanes;
+  std::uint32_t good = 0;
+  each_lane(lanes, [&](unsigned lane) {
+    places[lane] = reach_alone(in, lane, addresses[lane], bytes, write);
+    good |= std::uint32_t{places[lane] != nullptr} << lane;
+  });
+  return good;
+}
+
+/// Whether they may all go to the allocation that the instruction used before.
+bool Warp::reach_together(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, const Places& places) const {
+  if (in.memory.space != Space::global && in.memory.space != Space::generic) return false;
+  MemoryMap::Range* const range = block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())];
+  if (range == nullptr || range->bytes < bytes || (write && range->access == MemoryMap::Access::read)) return false;
+  const std::uint64_t most = range->bytes - bytes;
+  const auto addresses = std::bit_cast<Bits>(places);
+  std::uint32_t wrong = 0;
+  for (unsigned lane = 0; lane < kLanes; ++lane) {
+    const std::uint64_t address = addresses[lane];
+    wrong |= std::uint32_t{address - range->begin > most || (address & (bytes - 1)) != 0} << lane;
+  }
+  if ((wrong & lanes) != 0) return false;
+  if (range->written.empty()) return true;
+  bool defined = true;
+  each_lane(lanes, [&](unsigned lane) {
+    if (write) {
+      range->write(addresses[lane], bytes);
+    } else {
+      defined = defined && range->is_written(addresses[lane], bytes);
+    }
+  });
+  return defined;
+}
+
+unsigned char* Warp::reach_alone(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write) {
   if (address % bytes != 0) {
     report(Fault::alignment, in, lane, access(bytes, write) + "at " + hexadecimal(address));
     return nullptr;
@@ -44,34 +81,28 @@ unsigned char* Warp::reach(const Instruction& in, unsigned lane, std::size_t byt
 }
 
 unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write) {
-  const auto within = [&](std::uint64_t begin, std::size_t size) {
-    return address - begin < size && bytes <= size - (address - begin);
-  };
-  if (last_range_ == nullptr || !within(last_range_->begin, last_range_->bytes)) {
-    MemoryMap::Range* const range = block.grid.memory.before(address);
-    if (range == nullptr || !within(range->begin, range->bytes)) {
-      for (const auto& [begin, size] : block.grid.program.globals) {
-        if (within(begin, size)) return reinterpret_cast<unsigned char*>(address);
-      }
-      const std::string near = range == nullptr ? "below all allocations"
-                                                : std::to_string(address - range->begin) + " bytes into " + range->name +
-                                                      ", which has " + std::to_string(range->bytes);
-      report(Fault::bounds, in, lane, access(bytes, write) + "at " + hexadecimal(address) + ", " + near);
-      return nullptr;
+  MemoryMap::Range* const found = block.grid.memory.before(address);
+  if (found == nullptr || !found->holds(address, bytes)) {
+    for (const auto& [begin, size] : block.grid.program.globals) {
+      if (address - begin < size && bytes <= size - (address - begin)) return reinterpret_cast<unsigned char*>(address);
     }
-    last_range_ = range;
+    const std::string near = found == nullptr ? "below all allocations"
+                                              : std::to_string(address - found->begin) + " bytes into " + found->name +
+                                                    ", which has " + std::to_string(found->bytes);
+    report(Fault::bounds, in, lane, access(bytes, write) + "at " + hexadecimal(address) + ", " + near);
+    return nullptr;
   }
-  MemoryMap::Range& range = *last_range_;
+  MemoryMap::Range& range = *found;
+  block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())] = found;
+  (write ? range.was_written : range.was_read) = true;
   if (write && range.access == MemoryMap::Access::read) {
     report(Fault::read_only, in, lane, access(bytes, write) + "to " + range.name);
     return nullptr;
   }
   if (!range.written.empty()) {
-    const auto first = range.written.begin() + static_cast<std::ptrdiff_t>(address - range.begin);
-    const auto last = first + static_cast<std::ptrdiff_t>(bytes);
     if (write) {
-      std::fill(first, last, true);
-    } else if (std::find(first, last, false) != last) {
+      range.write(address, bytes);
+    } else if (!range.is_written(address, bytes)) {
       report(Fault::undefined_memory, in, lane,
              access(bytes, write) + "at byte " + std::to_string(address - range.begin) + " of " + range.name);
     }

@@ -100,7 +100,6 @@ void Reader::instruction(Body& body, bool called) {
   in.run = form->run;
   in.flow = form->flow;
   in.memory = form->memory;
-  in.convert = form->convert;
   if (in.memory.space == Space::parameter && given.place != nullptr) in.memory.space = given.place->space;
   bind(body, *form, given.all, in);
   cursor.expect(";");

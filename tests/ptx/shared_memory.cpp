@@ -5,9 +5,10 @@
 
 namespace ptx {
 
-void SharedMemory::reset(std::size_t bytes) {
+void SharedMemory::reset(std::size_t bytes, std::uint32_t epoch) {
   bytes_.assign(bytes, 0xCC);
-  uses_.assign(bytes, Byte{});
+  uses_.resize(bytes);
+  first_epoch_ = epoch;
 }
 
 /// Whether a use is by another thread, and nothing orders it before now.
@@ -15,44 +16,44 @@ bool SharedMemory::conflicts(const Use& use, const Moment& now) {
   if (use.block_epoch != now.block_epoch) return false;
   const bool same_warp = use.thread / kLanes == now.thread / kLanes;
   if (use.threads == 1 && use.thread == now.thread) return false;
-  if (use.threads < 3 && same_warp && use.warp_epoch != now.warp_epoch) return false;
+  if (use.threads < 3 && same_warp && use.warp_epoch != (now.warp_epoch & 0xFFFFFU)) return false;
   other_ = use.thread;
   return true;
 }
 
 void SharedMemory::note(Use& use, const Moment& now, bool joins) {
-  std::uint8_t threads = 1;
+  std::uint32_t threads = 1;
   if (joins && use.block_epoch == now.block_epoch) {
     const bool same_warp = use.thread / kLanes == now.thread / kLanes;
     if (!same_warp || use.threads == 3) {
       threads = 3;
-    } else if (use.warp_epoch == now.warp_epoch && (use.thread != now.thread || use.threads == 2)) {
+    } else if (use.warp_epoch == (now.warp_epoch & 0xFFFFFU) && (use.thread != now.thread || use.threads == 2)) {
       threads = 2;
     }
   }
-  use = {now.block_epoch, now.warp_epoch, static_cast<std::uint16_t>(now.thread), threads};
+  use = {now.block_epoch, now.warp_epoch & 0xFFFFFU, now.thread & 0x3FFU, threads & 3U};
 }
 
-SharedMemory::Verdict SharedMemory::read(std::size_t offset, std::size_t bytes, const Moment& now) {
+SharedMemory::Verdict SharedMemory::use(Byte& byte, const Moment& now, bool write) {
   Verdict verdict = Verdict::fine;
-  for (std::size_t i = offset; i < offset + bytes; ++i) {
-    Byte& byte = uses_[i];
-    if (byte.write.block_epoch == 0) {
-      verdict = Verdict::undefined;
-    } else if (conflicts(byte.write, now)) {
-      verdict = Verdict::race;
-    }
-    note(byte.read, now, true);
+  if (!write && byte.write.block_epoch < first_epoch_) {
+    verdict = Verdict::undefined;
+  } else if (conflicts(byte.write, now) || (write && conflicts(byte.read, now))) {
+    verdict = Verdict::race;
   }
+  note(write ? byte.write : byte.read, now, !write);
   return verdict;
 }
 
-SharedMemory::Verdict SharedMemory::write(std::size_t offset, std::size_t bytes, const Moment& now) {
-  Verdict verdict = Verdict::fine;
-  for (std::size_t i = offset; i < offset + bytes; ++i) {
-    Byte& byte = uses_[i];
-    if (conflicts(byte.write, now) || conflicts(byte.read, now)) verdict = Verdict::race;
-    note(byte.write, now, false);
+SharedMemory::Verdict SharedMemory::use(std::size_t offset, std::size_t bytes, const Moment& now, bool write) {
+  const Byte before = uses_[offset];
+  Verdict verdict = use(uses_[offset], now, write);
+  for (std::size_t i = offset + 1; i < offset + bytes; ++i) {
+    if (uses_[i] == before) {  // as most are
+      uses_[i] = uses_[offset];
+    } else if (const Verdict other = use(uses_[i], now, write); other != Verdict::fine) {
+      verdict = other;
+    }
   }
   return verdict;
 }

@@ -21,31 +21,38 @@ void Warp::start(unsigned index, std::uint32_t lanes) {
   index_ = index;
   started_ = live_ = lanes;
   epoch_ = 1;
-  registers_ = program.image;
+  if (registers_.empty()) registers_ = program.image;  // what is left of another block is unwritten, and constants nobody writes
   written_ = program.written;
   local_.assign(program.local_bytes * kLanes, 0xCC);
   local_written_.assign(local_.size(), false);
   ready_ = {{0, lanes}};
   waiting_.clear();
-  for (const auto& [which, slot] : program.specials) {
-    for (unsigned lane = 0; lane < kLanes; ++lane) {
-      const auto& how = block.grid.how;
-      const unsigned thread = index * kLanes + lane;
-      const std::array<unsigned, 14> values = {thread % how.block[0],
-                                               thread / how.block[0] % how.block[1],
-                                               thread / how.block[0] / how.block[1],
-                                               how.block[0],
-                                               how.block[1],
-                                               how.block[2],
-                                               block.index[0],
-                                               block.index[1],
-                                               block.index[2],
-                                               how.grid[0],
-                                               how.grid[1],
-                                               how.grid[2],
-                                               lane,
-                                               index};
-      this->lanes<std::uint32_t>(slot)[lane] = values[static_cast<std::size_t>(which)];
+  for (const auto& [which, slot] : program.specials) set_special(which, this->lanes<std::uint32_t>(slot));
+}
+
+void Warp::set_special(Special which, std::uint32_t* lanes) const {
+  const auto& how = block.grid.how;
+  const auto& [width, height, depth] = how.block;
+  const std::array<unsigned, 14> of_all = {
+      0,           0,           0,           width, height, depth, block.index[0], block.index[1], block.index[2],
+      how.grid[0], how.grid[1], how.grid[2], 0,     index_};
+  for (unsigned lane = 0; lane < kLanes; ++lane) {
+    const unsigned thread = index_ * kLanes + lane;
+    switch (which) {
+      case Special::tid_x:
+        lanes[lane] = thread % width;
+        break;
+      case Special::tid_y:
+        lanes[lane] = thread / width % height;
+        break;
+      case Special::tid_z:
+        lanes[lane] = thread / width / height;
+        break;
+      case Special::laneid:
+        lanes[lane] = lane;
+        break;
+      default:
+        lanes[lane] = of_all[static_cast<std::size_t>(which)];
     }
   }
 }
@@ -199,10 +206,8 @@ std::uint32_t Warp::meet(const Instruction& in, std::uint32_t pc, std::uint32_t 
   return done;
 }
 
-void Warp::check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const {
-  const std::uint32_t missing = lanes & ~written_[slot.index];
-  if (missing != 0)
-    report(Fault::undefined_register, in, static_cast<unsigned>(std::countr_zero(missing)), "reads a register that nobody wrote");
+void Warp::report_undefined(const Instruction& in, std::uint32_t lanes) const {
+  report(Fault::undefined_register, in, static_cast<unsigned>(std::countr_zero(lanes)), "reads a register that nobody wrote");
 }
 
 void Warp::execute(const Instruction& in, std::uint32_t lanes) {
@@ -226,6 +231,34 @@ std::uint64_t Warp::bits(const Slot& slot, unsigned lane) const {
 
 void Warp::set_bits(const Slot& slot, unsigned lane, std::uint64_t bits) {
   std::memcpy(registers_.data() + slot.offset + lane * slot.width, &bits, slot.width);
+}
+
+Warp::Bits Warp::bits(const Slot& slot) {
+  Bits all;
+  const auto widen = [&](auto* from) {
+    for (unsigned lane = 0; lane < kLanes; ++lane) all[lane] = from[lane];
+  };
+  if (slot.width == 2) {
+    widen(lanes<std::uint16_t>(slot));
+  } else if (slot.width == 4) {
+    widen(lanes<std::uint32_t>(slot));
+  } else {
+    widen(lanes<std::uint64_t>(slot));
+  }
+  return all;
+}
+
+void Warp::set_bits(const Slot& slot, std::uint32_t lanes, const Bits& bits) {
+  const auto narrow = [&](auto* to) {
+    each_lane(lanes, [&](unsigned lane) { to[lane] = static_cast<std::remove_reference_t<decltype(*to)>>(bits[lane]); });
+  };
+  if (slot.width == 2) {
+    narrow(this->lanes<std::uint16_t>(slot));
+  } else if (slot.width == 4) {
+    narrow(this->lanes<std::uint32_t>(slot));
+  } else {
+    narrow(this->lanes<std::uint64_t>(slot));
+  }
 }
 
 std::string Warp::thread(unsigned lane) const {

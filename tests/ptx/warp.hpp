@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +26,7 @@ struct Grid {
   const Program& program;
   const Launch& how;
   MemoryMap& memory;
+  std::vector<MemoryMap::Range*> ranges;  ///< that an instruction used last
   std::uint64_t instructions = 0;
   std::vector<Finding> findings = {};
 
@@ -55,9 +57,14 @@ class Warp {
   /// A lane's bits, whatever the register's width.
   [[nodiscard]] std::uint64_t bits(const Slot& slot, unsigned lane) const;
   void set_bits(const Slot& slot, unsigned lane, std::uint64_t bits);
+  /// The same of all lanes of a register.
+  using Bits = std::array<std::uint64_t, kLanes>;
+  [[nodiscard]] Bits bits(const Slot& slot);
+  void set_bits(const Slot& slot, std::uint32_t lanes, const Bits& bits);
 
-  /// Where an access of a lane goes, checked; null where it may not. Reports why.
-  unsigned char* reach(const Instruction& in, unsigned lane, std::size_t bytes, bool write);
+  /// Where accesses of the lanes go, checked; the answer is the lanes that may. Reports why the others may not.
+  using Places = std::array<unsigned char*, kLanes>;
+  std::uint32_t reach(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, Places& places);
   [[nodiscard]] std::string thread(unsigned lane) const;
   void report(Fault fault, const Instruction& at, unsigned lane, const std::string& what) const;
   /// Orders the warp's accesses before and after.
@@ -75,7 +82,13 @@ class Warp {
   };
   void go_on(Group group);
   void execute(const Instruction& in, std::uint32_t lanes);
-  void check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const;
+  void check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const {
+    const std::uint32_t missing = lanes & ~written_[slot.index];
+    if (missing != 0) [[unlikely]]
+      report_undefined(in, missing);
+  }
+  void report_undefined(const Instruction& in, std::uint32_t lanes) const;
+  void set_special(Special which, std::uint32_t* lanes) const;
   Group take_ready();
   [[nodiscard]] std::uint32_t next_ready() const;
   void ready(std::uint32_t pc, std::uint32_t lanes);
@@ -84,6 +97,8 @@ class Warp {
   std::uint32_t take_waiting(std::uint32_t pc);
   [[noreturn]] void stuck();
   void jump(const Instruction& in, std::uint32_t lanes);
+  bool reach_together(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, const Places& places) const;
+  unsigned char* reach_alone(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write);
   unsigned char* reach_global(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write);
   unsigned char* reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
   unsigned char* reach_local(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
@@ -99,7 +114,6 @@ class Warp {
   std::vector<bool> local_written_;
   std::vector<Group> ready_;
   std::vector<Group> waiting_;
-  MemoryMap::Range* last_range_ = nullptr;
 };
 
 /// Blocks of a grid, one after another.

@@ -27,6 +27,8 @@ allow c c core
 allow cli cli
 found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
+found=$(grep -rnE '^#include "' kernels | grep -vE '#include "(kernels|ops|core)/' || true)
+[ -z "$found" ] || fail "includes that kernels may not have:"$'\n'"$found"
 found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI))' include || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
 

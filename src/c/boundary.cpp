@@ -101,7 +101,8 @@ Array array_of(const lamella_tensor& tensor, const Where& where) {
   LAMELLA_EXPECTS(tensor.ndim >= 1 && tensor.ndim <= LAMELLA_MAX_RANK, shape, where.text(), ": ndim: got ", tensor.ndim,
                   ", allowed 1..", LAMELLA_MAX_RANK);
   LAMELLA_EXPECTS(tensor.shape != nullptr, argument, where.text(), ": shape: got NULL");
-  LAMELLA_EXPECTS(tensor.device_type == LAMELLA_CPU || tensor.device_type == LAMELLA_CUDA, device, where.text(), ": device_type: got ", tensor.device_type, ", allowed 1 (CPU), 2 (CUDA)");
+  LAMELLA_EXPECTS(tensor.device_type == LAMELLA_CPU || tensor.device_type == LAMELLA_CUDA, device, where.text(),
+                  ": device_type: got ", tensor.device_type, ", allowed 1 (CPU), 2 (CUDA)");
   Array array;
   array.data = tensor.data;
   array.shape = Shape(std::span(tensor.shape, static_cast<std::size_t>(tensor.ndim)));

@@ -10,6 +10,8 @@
 #include <lamella/activation.hpp>
 #include <lamella/dtype.hpp>
 
+#include "ops/hash.hpp"
+
 /// Device code, as functions of device pointers and a stream.
 ///
 /// Each enqueues its work on `stream` of the current device and returns what the launch returned; nothing waits, nothing is
@@ -204,6 +206,15 @@ struct Lookup {
   std::int64_t hashes = 0;
 };
 [[nodiscard]] cudaError_t lookup(const Lookup& args, cudaStream_t stream);
+
+/// dst[i] = the bin of src[i].
+struct Hash {
+  const std::int64_t* src = nullptr;
+  std::int64_t* dst = nullptr;
+  std::int64_t elements = 0;
+  ops::HashRule rule;
+};
+[[nodiscard]] cudaError_t hash(const Hash& args, cudaStream_t stream);
 
 /// dst[o, k] = how many of src[o, length] are k; `binary`: 1 where there is one.
 struct Count {

@@ -32,6 +32,11 @@ lookup_kernel(Lookup l) {
                [&](std::int64_t at) { l.dst[at] = ops::found(l.src[at], l.keys, l.values, l.length, l.otherwise, l.hashes); });
 }
 
+LAMELLA_KERNEL(kLookupThreads)
+hash_kernel(Hash h) {
+  each_element(h.elements, [&](std::int64_t at) { h.dst[at] = ops::bin_of(h.src[at], h.rule); });
+}
+
 template <typename I>
 LAMELLA_DEVICE bool is(I number, std::int64_t wanted) {
   if constexpr (std::is_floating_point_v<I>) {
@@ -73,6 +78,10 @@ cudaError_t bucket(const Bucket& args, cudaStream_t stream) {
   if (args.elements == 0) return cudaSuccess;
   if (args.from == DType::float32) return bucket_as<float>(args, stream);
   return args.from == DType::float64 ? bucket_as<double>(args, stream) : cudaErrorInvalidValue;
+}
+
+cudaError_t hash(const Hash& args, cudaStream_t stream) {
+  return args.elements == 0 ? cudaSuccess : launch(launch_for(args.elements, stream), hash_kernel, args);
 }
 
 cudaError_t lookup(const Lookup& args, cudaStream_t stream) {

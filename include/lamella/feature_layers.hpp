@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,6 +67,38 @@ struct DiscretizationOptions {
 class LAMELLA_API Discretization : public Layer {
  public:
   explicit Discretization(const std::vector<double>& bin_boundaries, const DiscretizationOptions& options = {});
+};
+
+struct IntegerLookupOptions {
+  std::optional<std::int64_t> max_tokens = std::nullopt;
+  std::int64_t num_oov_indices = 1;
+  std::optional<std::int64_t> mask_token = std::nullopt;
+  std::int64_t oov_token = -1;
+  bool invert = false;
+  std::string output_mode = "int";  ///< or "one_hot", "multi_hot", "count"
+  bool pad_to_max_tokens = false;
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = "float32";
+};
+/// The place of a number in the vocabulary: an int64, or what CategoryEncoding makes of it; back again with `invert`. Numbers
+/// that are not there share the `num_oov_indices` places before it. There is no adapt().
+class LAMELLA_API IntegerLookup : public Layer {
+ public:
+  explicit IntegerLookup(const std::vector<std::int64_t>& vocabulary, const IntegerLookupOptions& options = {});
+};
+struct HashingOptions {
+  std::optional<std::int64_t> mask_value = std::nullopt;  ///< this number alone is in bin 0
+  std::vector<std::uint64_t> salt = {};                   ///< one or two numbers: SipHash in place of FarmHash
+  std::string output_mode = "int";                        ///< or "one_hot", "multi_hot", "count"
+  std::string name = {};
+  bool trainable = true;
+  std::string dtype = {};  ///< int64 for "int", else float32
+};
+/// One of `num_bins` for each number, by a hash of its decimal text.
+class LAMELLA_API Hashing : public Layer {
+ public:
+  explicit Hashing(std::int64_t num_bins, const HashingOptions& options = {});
 };
 
 }  // namespace lamella

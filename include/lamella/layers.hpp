@@ -184,6 +184,14 @@ class LAMELLA_API SpatialDropout1D : public Layer {
  public:
   explicit SpatialDropout1D(double rate, const SpatialDropoutOptions& options = {});
 };
+class LAMELLA_API SpatialDropout2D : public Layer {
+ public:
+  explicit SpatialDropout2D(double rate, const SpatialDropoutOptions& options = {});
+};
+class LAMELLA_API SpatialDropout3D : public Layer {
+ public:
+  explicit SpatialDropout3D(double rate, const SpatialDropoutOptions& options = {});
+};
 struct ActivityRegularizationOptions {
   double l1 = 0.0;
   double l2 = 0.0;

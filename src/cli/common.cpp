@@ -98,6 +98,21 @@ Model load_model(const std::string& path, const std::string& weights, const Opti
   return first == '{' ? load_architecture(path, weights, options) : Model::load(path, options).with_weights(weights);
 }
 
+Model load_model_for(const std::vector<std::string>& inputs, const std::string& path, const std::string& weights,
+                     const Options& options) {
+  try {
+    return load_model(path, weights, options);
+  } catch (const LoadError& error) {
+    if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1) throw;
+  }
+  const std::string& input = inputs[0];
+  const bool is_file = std::ifstream(input).good();
+  const Tensor x = load_npy(is_file ? input : input.substr(input.find('=') + 1));
+  const auto extents = x.shape().extents();
+  if (extents.empty()) return load_model(path, weights, options);  // which says what is missing
+  return load_with_shape(path, {extents.begin() + 1, extents.end()}, options);
+}
+
 std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (argument.starts_with(name + "=")) return {name, argument.substr(name.size() + 1)};

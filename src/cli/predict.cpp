@@ -39,7 +39,7 @@ Registered add_predict(CLI::App& root) {
       ->check(CLI::PositiveNumber);
   state->run.add_to(*app);
   return {app, [state] {
-            const Model model = load_model(state->model, state->weights, state->run.options());
+            const Model model = load_model_for(state->inputs, state->model, state->weights, state->run.options());
             std::vector<std::string> files = files_for(state->outputs, model.output_names(), "--output");
             for (std::string& file : files) file = destination(file);
             const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), state->batch_size);

@@ -64,6 +64,9 @@ struct RunOptions {
 
 /// A model, with other weights where `weights` is not empty; a file of JSON has none of its own. Throws as Model::load does.
 [[nodiscard]] Model load_model(const std::string& path, const std::string& weights, const Options& options);
+/// The same of a model that is called on these inputs: one of a Sequential that was never called says no shape, and takes theirs.
+[[nodiscard]] Model load_model_for(const std::vector<std::string>& inputs, const std::string& path, const std::string& weights,
+                                   const Options& options);
 /// "name=file" or "file", to (name, file) with an empty name.
 [[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
 /// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.

@@ -91,7 +91,7 @@ Registered add_verify(CLI::App& root) {
   app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(tolerance());
   state->run.add_to(*app);
   return {app, [state] {
-            const Model model = Model::load(state->model, state->run.options());
+            const Model model = load_model_for(state->inputs, state->model, "", state->run.options());
             const std::vector<std::string> files = files_for(state->expected, model.output_names(), "--expected");
             const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), 4096);
             bool same = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -135,6 +136,7 @@ struct GroupNormalizationParams {
   double epsilon = 1e-3;
   bool center = true;
   bool scale = true;
+  bool reads_masks = false;  ///< as in Keras 2
 };
 /// x * scale + offset, float64 numbers of any shapes, which broadcast as numpy does.
 struct RescalingParams {
@@ -199,6 +201,19 @@ struct ReduceParams {
   ReduceKind kind = ReduceKind::sum;
   std::vector<int> axes;  ///< empty: all, which the batch is one of
   bool keepdims = false;
+  bool of_bools = false;  ///< whether all (minimum) or any (maximum) are true
+};
+/// Whether each element is another number than this one.
+struct NotEqualParams {
+  double number = 0.0;
+};
+/// Of two inputs, taken as bools: whether both are true, or one is.
+struct LogicalParams {
+  bool both = false;
+};
+/// A bool of the input's shape.
+struct FillParams {
+  bool value = false;
 };
 /// One number for each channel of (steps, channels): the mean of its steps or the largest.
 struct GlobalPoolingParams {
@@ -230,21 +245,36 @@ struct CategoryEncodingParams {
   Encoding encoding = Encoding::multi_hot;
   bool in_variable_dtype = true;  ///< as in Keras 3; else in the compute dtype
 };
-/// How many boundaries are at most x.
+/// How many boundaries are at most x. Weight, where there are no boundaries: summary (2, any), of which Keras 2 makes them.
 struct DiscretizationParams {
   std::shared_ptr<const Tensor> boundaries;  ///< float32, ascending
+  std::int64_t bins = 0;                     ///< about as many are to be made of a summary
   Encoding encoding = Encoding::integer;
   DType integer = DType::int32;  ///< of Encoding::integer
 };
 /// From integers to their places in a vocabulary, or back.
 struct IntegerLookupParams {
-  std::shared_ptr<const Tensor> keys;    ///< int64, ascending
+  std::shared_ptr<const Tensor> keys;    ///< int64, ascending; null where the vocabulary stands beside the weights, not yet read
   std::shared_ptr<const Tensor> values;  ///< int64, as many
   std::int64_t otherwise = 0;            ///< of what is no key; `hashes` and this as in ops::LookupDesc
   std::int64_t hashes = 0;
   std::int64_t depth = 0;        ///< of the encodings
   DType encoded = DType::int64;  ///< their dtype: float32 in Keras 2
   Encoding encoding = Encoding::integer;
+  // The rest is for whoever makes the table of a vocabulary.
+  std::optional<std::int64_t> mask_token = {};
+  std::optional<std::int64_t> oov_token = {};
+  std::int64_t oov_indices = 1;
+  std::int64_t padded_to = 0;  ///< the depth at least
+  bool invert = false;
+};
+/// Bins of numbers, by hashes of their decimal text.
+struct HashingParams {
+  std::int64_t bins = 1;
+  std::optional<std::int64_t> mask = {};  ///< this number has bin 0 to itself
+  std::optional<std::array<std::uint64_t, 2>> salt = {};
+  Encoding encoding = Encoding::integer;
+  bool in_variable_dtype = true;  ///< as in CategoryEncodingParams
 };
 /// One part of x[a:b:c, i, newaxis, ...].
 struct SliceItem {
@@ -268,7 +298,7 @@ using LayerParams =
                  RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
                  ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
                  SliceParams, EmbeddingParams, GlobalPoolingParams, CroppingParams, ZeroPaddingParams, CategoryEncodingParams,
-                 DiscretizationParams, IntegerLookupParams>;
+                 DiscretizationParams, IntegerLookupParams, NotEqualParams, LogicalParams, FillParams, HashingParams>;
 
 /// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
 /// other classes.
@@ -315,6 +345,8 @@ struct ValueRef {
 struct NodeSpec {
   int layer = 0;
   std::vector<ValueRef> inputs;
+  std::vector<int> masks = {};  ///< the last inputs are no inputs but the masks of these
+  bool says_masks = false;      ///< the file says which of its inputs have a mask: those in `masks`
 };
 
 struct ModelSpec {

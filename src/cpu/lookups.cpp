@@ -89,6 +89,17 @@ PlanPtr plan(const ops::LookupDesc& desc, const ConstantsPtr& constants, const o
   });
 }
 
+PlanPtr plan(const ops::HashDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
+  const Team team = worth(context.threads, 60.0 * static_cast<double>(desc.elements));
+  return make_plan([d = desc, team](const ops::Args& args) {
+    const auto* const src = static_cast<const std::int64_t*>(args.srcs[0]);
+    auto* const dst = static_cast<std::int64_t*>(args.dst);
+    parallel(d.elements, team, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) dst[i] = ops::bin_of(src[i], d.rule);
+    });
+  });
+}
+
 PlanPtr plan(const ops::CountDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   const double each = 0.3 * static_cast<double>(desc.depth) + 2.0 * static_cast<double>(desc.length);
   const Team team = worth(context.threads, each * static_cast<double>(desc.outer));

@@ -57,7 +57,7 @@ void check_type(const ops::Desc& desc) {
         constexpr bool any = std::is_same_v<D, ops::ConcatDesc> || std::is_same_v<D, ops::TransposeDesc> ||
                              std::is_same_v<D, ops::DenseDesc> || std::is_same_v<D, ops::SliceDesc> ||
                              std::is_same_v<D, ops::CastDesc> || std::is_same_v<D, ops::BucketDesc> ||
-                             std::is_same_v<D, ops::LookupDesc>;
+                             std::is_same_v<D, ops::LookupDesc> || std::is_same_v<D, ops::HashDesc>;
         if constexpr (std::is_same_v<D, ops::CombineDesc>) {
           if (!ops::of_integers(d.kind) || d.dtype == DType::boolean) expect_floating(d.dtype);
         } else if constexpr (std::is_same_v<D, ops::ActivationDesc>) {

@@ -170,6 +170,14 @@ PlanPtr plan(const ops::LookupDesc& d, const ConstantsPtr& constants, const ops:
   });
 }
 
+PlanPtr plan(const ops::HashDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
+  return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+    const kernels::Hash hash{static_cast<const std::int64_t*>(args.srcs[0]), static_cast<std::int64_t*>(args.dst), d.elements,
+                             d.rule};
+    check(kernels::hash(hash, handle_of(stream)), device, "hash kernel");
+  });
+}
+
 PlanPtr plan(const ops::CountDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
   return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
     const kernels::Count count{d.dtype, d.index, args.srcs[0], args.dst, d.outer, d.length, d.depth, d.binary};

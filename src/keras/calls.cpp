@@ -21,6 +21,8 @@ class CallReader {
     if (!nodes.is_array()) fail_layer(reading_, ErrorCode::json, name_, "inbound_nodes is not a list");
     for (const Json& node : nodes) {
       refs_.clear();
+      masks_.clear();
+      says_masks_ = false;
       if (node.is_object() && node.contains("args")) {
         read_call(node);
       } else if (node.is_object() || node.is_array()) {
@@ -29,7 +31,7 @@ class CallReader {
       } else {
         fail_layer(reading_, ErrorCode::json, name_, "an inbound node is neither an object nor a list");
       }
-      result_.calls.push_back({std::move(refs_)});
+      result_.calls.push_back({std::move(refs_), std::move(masks_), says_masks_});
     }
     return std::move(result_);
   }
@@ -50,7 +52,33 @@ class CallReader {
     } else {
       collect(args);
     }
-    if (has_names) check_kwargs(*kwargs, by_name);
+    if (!has_names) return;
+    check_kwargs(*kwargs, by_name);
+    const auto mask = kwargs->find("mask");
+    says_masks_ = mask != kwargs->end();
+    if (says_masks_) read_masks(*mask);
+  }
+
+  static bool is_tensor(const Json& value) {
+    return value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__";
+  }
+
+  /// A mask, or a list of one for each tensor and null for those without.
+  static bool holds_masks(const Json& value) {
+    const auto mask = [](const Json& one) { return one.is_null() || is_tensor(one); };
+    return mask(value) || (value.is_array() && std::all_of(value.begin(), value.end(), mask));
+  }
+
+  void read_masks(const Json& value) {
+    const std::size_t inputs = refs_.size();
+    const std::size_t count = value.is_array() ? value.size() : 1;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Json& mask = value.is_array() ? value[i] : value;
+      if (!is_tensor(mask)) continue;
+      if (i >= inputs) fail_layer(reading_, ErrorCode::value, name_, "is called with more masks than tensors");
+      collect(mask);
+      masks_.push_back(static_cast<int>(i));
+    }
   }
 
   /// The one argument of a call.
@@ -66,7 +94,7 @@ class CallReader {
   void collect(const Json& value) {
     if (value.is_array()) {
       for (const Json& inner : value) collect(inner);
-    } else if (value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__") {
+    } else if (is_tensor(value)) {
       const Json& config = value.contains("config") ? value.at("config") : value;
       if (!config.is_object() || !config.contains("keras_history"))
         fail_layer(reading_, ErrorCode::json, name_, "a tensor has no keras_history");
@@ -118,6 +146,7 @@ class CallReader {
   void check_kwargs(const Json& kwargs, bool names_inputs = false) const {
     for (const auto& [key, value] : kwargs.items()) {
       if (holds_nothing(value) || (names_inputs && key == "inputs")) continue;
+      if (key == "mask" && !result_.keras2 && holds_masks(value)) continue;
       if (key == "training" && value.is_boolean()) {
         if (!value.get<bool>()) continue;
         fail_layer(reading_, ErrorCode::unsupported, name_, "is called with training=True, which computes as in training");
@@ -131,6 +160,8 @@ class CallReader {
   const Reading& reading_;
   std::string class_;
   std::vector<Ref> refs_;
+  std::vector<int> masks_;
+  bool says_masks_ = false;
   CallsRead result_;
 };
 

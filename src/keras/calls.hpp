@@ -7,7 +7,9 @@
 namespace lamella::keras {
 
 struct Call {
-  std::vector<Ref> inputs;  ///< in the order in which the layer, or the model, takes them
+  std::vector<Ref> inputs;      ///< in the order in which the layer, or the model, takes them
+  std::vector<int> masks = {};  ///< as in core::NodeSpec, and so is the next
+  bool says_masks = false;
 };
 
 struct CallsRead {

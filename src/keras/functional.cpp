@@ -135,10 +135,11 @@ class FunctionalReader {
   void check_call(CallKey key) const {
     const Entry& entry = entries_[key.first];
     const std::vector<Ref>& inputs = entry.calls[key.second].inputs;
-    if (inputs.empty()) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
-    if (entry.tree->nested && inputs.size() != entry.tree->nested->spec->inputs.size()) {
+    const std::size_t given = inputs.size() - entry.calls[key.second].masks.size();
+    if (given == 0) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
+    if (entry.tree->nested && given != entry.tree->nested->spec->inputs.size()) {
       fail_layer(reading_, ErrorCode::shape, entry.tree->spec->path,
-                 core::concat("is called with ", inputs.size(), " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
+                 core::concat("is called with ", given, " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
     }
     for (const Ref& ref : inputs) expect_ref(ref, entry.tree->spec->path);
   }
@@ -176,7 +177,13 @@ class FunctionalReader {
 
   void add_node(CallKey call, std::vector<core::ValueRef> inputs) {
     nodes_[call] = static_cast<int>(tree_->spec->nodes.size());
-    tree_->spec->nodes.push_back({static_cast<int>(call.first), std::move(inputs)});
+    core::NodeSpec& node = tree_->spec->nodes.emplace_back();
+    node.layer = static_cast<int>(call.first);
+    node.inputs = std::move(inputs);
+    const std::vector<Call>& calls = entries_[call.first].calls;
+    if (call.second >= calls.size()) return;  // an InputLayer
+    node.masks = calls[call.second].masks;
+    node.says_masks = calls[call.second].says_masks;
   }
 
   void expect_ref(const Ref& ref, const std::string& from) const {

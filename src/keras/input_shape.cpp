@@ -34,16 +34,22 @@ Taken taken_by(const core::ModelSpec& model) {
 
 }  // namespace
 
-void find_input_shape(ModelTree& tree, const Reading& reading) {
+void find_input_shape(ModelTree& tree, const Reading& reading, const std::optional<std::vector<std::int64_t>>& sample) {
   core::LayerSpec& first = *tree.layers.front()->spec;
   auto* input = std::get_if<core::InputParams>(&first.params);
   if (tree.spec->class_name != "Sequential" || input == nullptr || !input->batch_shape.empty()) return;
   Taken taken = taken_by(*tree.spec);
+  if (taken.shape.empty() && sample) {
+    taken.shape.emplace_back();
+    for (const std::int64_t extent : *sample) taken.shape.push_back(extent == -1 ? core::Extent() : core::Extent(extent));
+  }
   if (taken.shape.empty()) {
     fail_layer(
         reading, ErrorCode::missing, taken.undecided->path,
         core::concat("the file does not say the shape of the model's input, and ", core::escaped(taken.undecided->class_name),
-                     " does not tell it; begin the model with keras.Input(shape), or call it on data, and save it anew"));
+                     " does not tell it; give it to lamella::load_with_shape(), let `lamella predict` take it from its input, or "
+                     "begin the "
+                     "model with keras.Input(shape) and save it anew"));
   }
   input->batch_shape = std::move(taken.shape);
 }

@@ -18,6 +18,8 @@
 namespace lamella::keras {
 namespace {
 
+using Sample = std::optional<std::vector<std::int64_t>>;
+
 bool is_directory(const std::string& path) {
   struct stat status {};
   return path.find('\0') == std::string::npos && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
@@ -79,8 +81,17 @@ std::shared_ptr<const H5File> archived_weights(const Members& members) {
   return std::make_shared<const H5File>(members.member(kName), members.where(kName), members.bytes());
 }
 
+/// The archive's weights, and its assets beside them.
+WeightSource source_of(const Members& members) {
+  WeightSource source = source_of(archived_weights(members), members.where("model.weights.h5"));
+  source.asset = [&members](const std::string& name) {
+    return members.contains(name) ? std::optional(members.member(name)) : std::nullopt;
+  };
+  return source;
+}
+
 std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std::optional<OwnedBytes> bytes,
-                                                    HardSigmoid hard_sigmoid) {
+                                                    HardSigmoid hard_sigmoid, const Sample& sample) {
   const bool folder = !bytes.has_value();
   const Members members(path, std::move(bytes));
   std::string version;
@@ -98,14 +109,16 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
     throw LoadError(ErrorCode::missing, core::concat(members.where("config.json"), ": is not there"));
   const core::OwnedJson config(parse_json(members.member("config.json").bytes, members.where("config.json")));
   Reading reading = reading_of(core::concat(path, "!config.json"), version, hard_sigmoid);
+  reading.has_assets = true;
   const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
-  fill_weights(*tree, source_of(archived_weights(members), members.where("model.weights.h5")));
-  find_input_shape(*tree, reading);
+  fill_weights(*tree, source_of(members));
+  find_input_shape(*tree, reading, sample);
   return tree->spec;
 }
 
-std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, OwnedBytes bytes, HardSigmoid hard_sigmoid) {
+std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, OwnedBytes bytes, HardSigmoid hard_sigmoid,
+                                                   const Sample& sample) {
   const std::string where = core::escaped(path, 4096);
   const auto file = std::make_shared<const H5File>(std::move(bytes), where);
   const auto config_text = file->string_attribute("/", "model_config");
@@ -126,7 +139,7 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
   const auto tree = read_model(*config, "", reading);
   tree->spec->keras_version = version;
   fill_legacy_weights(*tree, *file, file->has_group("model_weights") ? "model_weights" : "", where);
-  find_input_shape(*tree, reading);
+  find_input_shape(*tree, reading, sample);
   return tree->spec;
 }
 
@@ -283,13 +296,13 @@ void fill_from(ModelTree& tree, const std::string& path) {
   const std::string where = core::escaped(path, 4096);
   if (is_directory(path)) {
     const Members members(path, std::nullopt);
-    return fill_weights(tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+    return fill_weights(tree, source_of(members));
   }
   const auto [container, bytes] = read_container(path, true);
   if (container == Container::text) return fill_weights(tree, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
   if (container == Container::archive) {
     const Members members(path, bytes);
-    return fill_weights(tree, source_of(archived_weights(members), members.where("model.weights.h5")));
+    return fill_weights(tree, source_of(members));
   }
   const auto file = std::make_shared<const H5File>(bytes, where);
   const bool whole = file->has_group("model_weights");
@@ -305,11 +318,12 @@ bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version) {
   return hard_sigmoid == HardSigmoid::keras2 || (hard_sigmoid == HardSigmoid::as_written && written_by_it);
 }
 
-std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardSigmoid hard_sigmoid) {
+std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardSigmoid hard_sigmoid, const Sample& sample) {
   return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
-    if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid);
+    if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid, sample);
     const auto [container, bytes] = read_container(path, false);
-    return container == Container::archive ? load_archive(path, bytes, hard_sigmoid) : load_legacy(path, bytes, hard_sigmoid);
+    return container == Container::archive ? load_archive(path, bytes, hard_sigmoid, sample)
+                                           : load_legacy(path, bytes, hard_sigmoid, sample);
   });
 }
 
@@ -322,8 +336,8 @@ std::shared_ptr<const core::ModelSpec> load_model(Bytes file, HardSigmoid hard_s
     const Container container = container_of(glance, file.size(), false, path);
     const Buffer copy(file.size());
     std::memcpy(copy.data, file.data(), file.size());
-    return container == Container::archive ? load_archive(path, copy.freeze(), hard_sigmoid)
-                                           : load_legacy(path, copy.freeze(), hard_sigmoid);
+    return container == Container::archive ? load_archive(path, copy.freeze(), hard_sigmoid, std::nullopt)
+                                           : load_legacy(path, copy.freeze(), hard_sigmoid, std::nullopt);
   });
 }
 
@@ -335,6 +349,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     std::string version;
     if (config->is_object()) version = config->value("keras_version", std::string());
     Reading reading = reading_of(architecture, version, hard_sigmoid);
+    reading.has_assets = true;
     const auto tree = read_model(*config, "", reading);
     tree->spec->keras_version = version;
     fill_from(*tree, weights);

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <lamella/options.hpp>
 
@@ -14,8 +17,10 @@ namespace lamella::keras {
 
 /// Reads a whole model: a .keras archive (or the directory of one), or a legacy HDF5 file. The content decides, not the
 /// extension. Throws LoadError; nothing half-built remains.
+/// `sample`: the shape of the input's samples, -1 for None, where the file of a Sequential does not say it.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
-                                                                HardSigmoid hard_sigmoid = HardSigmoid::as_written);
+                                                                HardSigmoid hard_sigmoid = HardSigmoid::as_written,
+                                                                const std::optional<std::vector<std::int64_t>>& sample = {});
 
 /// The same from the bytes of such a file, which are copied.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(std::span<const std::byte> file, HardSigmoid hard_sigmoid);

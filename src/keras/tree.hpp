@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -51,6 +52,7 @@ struct Reading {
   std::string keras_version;  ///< of the Keras that wrote it; empty when unknown
   bool keras2 = false;        ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
+  bool has_assets = false;                                    ///< files may stand beside the config: vocabularies
   std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
   int depth = 0;
   int inside = 0;                ///< layers inside each other, as activations or wrapped
@@ -127,8 +129,14 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
                                                          Reading& reading);
 /// A serialized Sequential or Functional object.
 [[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
-/// Gives a Sequential whose file does not say it the input shape that its weights imply: rows for its first Dense.
-void find_input_shape(ModelTree& tree, const Reading& reading);
+/// Gives a Sequential whose file does not say it the input shape that its weights imply: rows for its first Dense; or `sample`,
+/// -1 for None, behind the batch.
+void find_input_shape(ModelTree& tree, const Reading& reading, const std::optional<std::vector<std::int64_t>>& sample = {});
+/// Gives an IntegerLookup the table of its vocabulary, which may begin with the special tokens. `fail` throws.
+using FailVocabulary = std::function<void(ErrorCode, const std::string&)>;
+void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int64_t> vocabulary, const FailVocabulary& fail);
+/// A file with an integer on each line.
+[[nodiscard]] std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail);
 [[nodiscard]] bool is_model(const Json& object);
 [[nodiscard]] bool is_layer_class(const std::string& class_name);
 [[nodiscard]] core::Policy read_policy(const Json* dtype, const Fields& fields);

@@ -30,6 +30,7 @@ std::string snake_case(std::string_view name) {
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) return expected_of(*dense, name).shape;
   if (std::holds_alternative<core::BatchNormalizationParams>(layer.params)) return {-1};
+  if (std::holds_alternative<core::DiscretizationParams>(layer.params)) return {2, -1};
   if (const auto* table = std::get_if<core::EmbeddingParams>(&layer.params)) return {table->rows, table->width};
   return {-2};  // anything
 }
@@ -179,6 +180,7 @@ class Filler {
       if (!source_.has_group(vars) || source_.children(vars).empty()) replace_unsaved_prelu(layer);
     }
     if (layer.inner) fill(*layer.inner, inner);
+    fill_vocabulary(*layer.spec, path);
     if (layer.weights.empty()) return;
     const std::string vars = path + "/vars";
     const std::string where = core::concat(source_.where, ":/", core::escaped(vars));
@@ -198,6 +200,21 @@ class Filler {
       store(layer, layer.weights[i], source_.dataset(at), core::concat(source_.where, ":/", core::escaped(at)));
     }
   }
+  void fill_vocabulary(core::LayerSpec& spec, const std::string& path) const {
+    auto* lookup = std::get_if<core::IntegerLookupParams>(&spec.params);
+    if (lookup == nullptr || lookup->keys) return;
+    std::string name = "assets/" + path + "/vocabulary.txt";
+    std::replace(name.begin(), name.end(), '\\', '/');
+    const auto fail = [&](ErrorCode code, const std::string& what) {
+      throw LoadError(code, core::concat(source_.where, ": layer '", core::escaped(spec.path), "' vocabulary ", what));
+    };
+    const std::optional<OwnedBytes> text = source_.asset ? source_.asset(name) : std::nullopt;
+    if (!text) fail(ErrorCode::missing, core::concat("is in neither the config nor '", core::escaped(name), "'"));
+    const std::vector<std::int64_t> words = read_vocabulary(text->bytes, fail);
+    if (words.empty()) fail(ErrorCode::value, core::concat("'", core::escaped(name), "' is empty"));
+    set_vocabulary(*lookup, words, fail);
+  }
+
   static std::string listed(const LayerTree& layer) {
     std::string text;
     for (const std::string& name : layer.weights) text += (text.empty() ? "" : ", ") + name;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "keras/hdf5/hdf5.hpp"
@@ -15,6 +16,8 @@ struct WeightSource {
   std::function<std::vector<std::string>(const std::string& group)> children;
   std::function<H5Dataset(const std::string& path)> dataset;
   std::string where;  ///< begins messages
+  std::function<std::optional<OwnedBytes>(const std::string& path)> asset =
+      {};  ///< a file beside the weights; null where none can be
 };
 
 /// Fills in all weights from the Keras 3 layout (/layers/dense/vars/0). Throws LoadError when some are missing, left over, or

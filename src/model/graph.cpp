@@ -103,6 +103,7 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
                  [&](ops::BucketDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::LookupDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::CountDesc& d) { d.outer = times(d.outer, batch); },
+                 [&](ops::HashDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizedDenseDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::QuantizeDequantizeDesc& d) { d.elements = times(d.elements, batch); },
@@ -145,6 +146,7 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                         [](const ops::GatherDesc& d) { return (width(d.index) + width(d.dtype) * 2 * d.width) * d.indices; },
                         [](const ops::BucketDesc& d) { return (width(d.from) + width(DType::int64)) * d.elements; },
                         [](const ops::LookupDesc& d) { return width(DType::int64) * 2 * d.elements; },
+                        [](const ops::HashDesc& d) { return width(DType::int64) * 2 * d.elements; },
                         [](const ops::CountDesc& d) { return (width(d.index) * d.length + width(d.dtype) * d.depth) * d.outer; },
                         [](const ops::QuantizedDenseDesc& d) {
                           const Amount rows = Amount(d.batch) * d.inputs + Amount(d.batch) * d.units;
@@ -178,6 +180,7 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::GatherDesc&) { return Amount(0); },
                  [](const ops::BucketDesc&) { return Amount(0); },
                  [](const ops::LookupDesc&) { return Amount(0); },
+                 [](const ops::HashDesc&) { return Amount(0); },
                  [](const ops::CountDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
                  [](const ops::QuantizedDenseDesc& d) { return Amount(d.batch) * d.units * (Amount(2) * d.inputs + 2); },
@@ -201,6 +204,7 @@ std::string op_name(const ops::Desc& desc) {
                         [](const ops::GatherDesc&) { return std::string("gather"); },
                         [](const ops::BucketDesc&) { return std::string("bucket"); },
                         [](const ops::LookupDesc&) { return std::string("lookup"); },
+                        [](const ops::HashDesc&) { return std::string("hash"); },
                         [](const ops::CountDesc& d) { return std::string(d.binary ? "one-hot" : "count"); },
                         [](const ops::AffineDesc&) { return std::string("affine"); },
                         [](const ops::PReluDesc&) { return std::string("prelu"); },

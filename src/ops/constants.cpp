@@ -60,6 +60,7 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const BucketDesc& d) const { return {d.length}; }
   std::vector<std::int64_t> operator()(const LookupDesc& d) const { return {d.length, d.length}; }
   std::vector<std::int64_t> operator()(const CountDesc&) const { return {}; }
+  std::vector<std::int64_t> operator()(const HashDesc&) const { return {}; }
 };
 
 bool is_right(const Desc& desc, std::size_t i, DType dtype) {

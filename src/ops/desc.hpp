@@ -10,6 +10,8 @@
 #include <lamella/options.hpp>
 #include <lamella/shape.hpp>
 
+#include "ops/hash.hpp"
+
 /// One operation to be done, every field named. Sizes count elements; any of them may be 0. All arrays are contiguous row-major.
 /// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store. It is a
 /// floating type but where integers are named.
@@ -182,6 +184,11 @@ struct LookupDesc {
   std::int64_t otherwise = 0;
   std::int64_t hashes = 0;
 };
+/// dst[i] = the bin of src[i] (ops/hash.hpp). All are int64.
+struct HashDesc {
+  std::int64_t elements = 0;
+  HashRule rule;
+};
 /// dst[o, k] = how many of src[o, length] are the number k, of 0 .. depth - 1; `binary`: 1 where there is one. `index`, the type
 /// of src, is int32, int64, float32 or float64.
 struct CountDesc {
@@ -213,6 +220,6 @@ struct CastDesc {
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
                           ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc,
-                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc>;
+                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc, HashDesc>;
 
 }  // namespace lamella::ops

@@ -64,6 +64,16 @@ class CommandTest : public ::testing::Test {
   std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("command_test_" + std::to_string(::getpid()));
 };
 
+TEST_F(CommandTest, PredictGivesAModelThatWasNeverCalledTheShapeOfItsInput) {
+  const std::string folder = std::string(LAMELLA_FIXTURES) + "/features/unbuilt/unbuilt_image/";
+  const auto inputs = {folder + "x.npy", "rescaling_1_input=" + folder + "x.npy"};
+  for (const std::string& input : inputs) {
+    const Result result = command({"verify", folder + "model.keras", "--input", input, "--expected", folder + "y.npy"});
+    EXPECT_EQ(result.code, kOk) << result.err;
+  }
+  expect_refused({"summary", folder + "model.keras"}, kFile, "lamella predict");
+}
+
 TEST_F(CommandTest, PredictWritesTheSameForEveryBatchSize) {
   const std::string model = fixture("graph/model.keras");
   const std::vector<std::string> words{"predict",  model,

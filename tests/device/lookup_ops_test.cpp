@@ -104,6 +104,26 @@ TEST(LookupTest, FindsKeysAndHashesTheRest) {
   EXPECT_THAT(found(2, 3), testing::ElementsAre(30, 4, 50, 2, 60, 10, 20, 4, 40, 2));
 }
 
+TEST(HashTest, BinsAreThoseOfTensorFlow) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const std::vector<std::int64_t> numbers{
+      0, -1, 12, -123, 1234, 1234567, -1234567, 12345678, 1234567890123456, -1234567890123456, kMost, -kMost - 1};
+  const auto bins = [&](const ops::HashRule& rule) {
+    return run(ops::HashDesc{static_cast<std::int64_t>(numbers.size()), rule}, constants_of({}), {bytes_of(numbers)},
+               DType::int64, numbers.size());
+  };
+  EXPECT_THAT(bins({.bins = 1000003}), testing::ElementsAre(537292, 285648, 477529, 991494, 755216, 22860, 454908, 470335, 857634,
+                                                            438067, 121738, 400334));
+  EXPECT_THAT(
+      bins({.bins = 1000003, .keyed = true, .key0 = 133, .key1 = 137}),
+      testing::ElementsAre(876599, 432051, 378240, 861878, 754843, 456820, 84090, 100339, 608427, 104572, 462284, 247356));
+  const auto masked = bins({.bins = 2, .first = 1, .masks = true, .mask = -123});
+  EXPECT_EQ(masked[3], 0);
+  EXPECT_EQ(std::count(masked.begin(), masked.end(), 0), 1);
+  const auto unsigned_bins = bins({.bins = 1000003, .is_unsigned = true});
+  EXPECT_THAT((std::vector<double>{unsigned_bins[1], unsigned_bins[11]}), testing::ElementsAre(373187, 635702));
+}
+
 TEST(CountTest, CountsEachNumberAndNothingElse) {
   const std::vector<double> numbers{0, 2, 2, 2, -1, 5, 3, 1e18};
   for (const DType dtype : kFloating) {

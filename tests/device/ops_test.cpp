@@ -337,8 +337,9 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::BucketDesc{2, 3, f}, {3}},
       {ops::LookupDesc{2, 3, 0, 0}, {3, 3}, {DType::int64, DType::int64}},
       {ops::CountDesc{2, 3, 5, false, DType::int32, f}, {}},
+      {ops::HashDesc{2, {.bins = 3}}, {}},
   };
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 19) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 20) << "a new kind of operation wants its rows here";
   for (const Takes& takes : all) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

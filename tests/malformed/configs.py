@@ -185,7 +185,7 @@ def classes(pack, tiny):
         item = {**layer(name, dense_config()), "module": module}
         refuse("064 code as an object", layer("Dense", dense_config(activation=item)), ("E_UNSAFE", "E_UNSUPPORTED", "E_VALUE"), HERE + ("layer 'dense",))
     for name, codes in (("TorchModuleWrapper", ("E_UNSAFE",)), ("TFSMLayer", ("E_UNSAFE",)), ("StringLookup", ("E_UNSUPPORTED",)), ("Conv2D", ("E_UNSUPPORTED",)),
-                        ("Hashing", ("E_UNSUPPORTED",)), ("LSTM", ("E_UNSUPPORTED",)), ("dense", ("E_UNSUPPORTED",)), ("", ("E_UNSUPPORTED",))):
+                        ("HashedCrossing", ("E_UNSUPPORTED",)), ("LSTM", ("E_UNSUPPORTED",)), ("dense", ("E_UNSUPPORTED",)), ("", ("E_UNSUPPORTED",))):
         refuse("065 other classes", layer(name, {"name": "dense", "vocabulary": "/etc/passwd", "filepath": "/etc"}), codes, DENSE)
     for registered in ("pkg>Dense", "Custom>MyDense", ">"):
         refuse("066 registered class", {**layer("Dense", dense_config()), "registered_name": registered}, ("E_UNSUPPORTED",), DENSE)

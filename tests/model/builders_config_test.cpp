@@ -129,6 +129,8 @@ Cases layers() {
       {"gaussian_dropout", [] { return GaussianDropout(0.25, {.seed = 3}); }},
       {"gaussian_noise", [] { return GaussianNoise(0.25); }},
       {"spatial_dropout", [] { return SpatialDropout1D(0.25, {.seed = 3}); }},
+      {"spatial_dropout2d", [] { return SpatialDropout2D(0.25, {.seed = 3}); }},
+      {"spatial_dropout3d", [] { return SpatialDropout3D(0.25); }},
       {"activity_regularization", [] { return ActivityRegularization({.l1 = 0.5, .l2 = 0.25}); }},
       {"identity", [] { return Identity(); }},
       {"flatten", [] { return Flatten(); }},

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <lamella/feature_layers.hpp>
 #include <lamella/models.hpp>
 #include <lamella/npy.hpp>
 #include <lamella/product_layers.hpp>
@@ -125,6 +126,32 @@ Network dot_vectors() {
   return Functional({a, b}, {Dot(1)({a, b}), Dot(-1, {.normalize = true})({a, b})});
 }
 
+/// The same of integers.
+Network integer_branches(const std::vector<std::int64_t>& shape, const std::vector<Layer>& layers) {
+  const auto x = Input(shape, {.dtype = "int64"});
+  std::vector<KerasTensor> outputs;
+  for (const Layer& layer : layers) outputs.push_back(layer(x));
+  return Functional({x}, outputs);
+}
+
+Network integer_lookups() {
+  const std::vector<std::int64_t> words{9, 3, 7, std::int64_t{1} << 40, 12, -5};
+  return integer_branches({4}, {IntegerLookup(words), IntegerLookup(words, {.mask_token = 0}),
+                                IntegerLookup(words, {.num_oov_indices = 3, .mask_token = 0}),
+                                IntegerLookup({9, 3, 7}, {.max_tokens = 4}), IntegerLookup(words, {.oov_token = -9})});
+}
+
+Network hashings() {
+  std::vector<Layer> layers;
+  for (const std::int64_t bins : {1, 2, 10}) {
+    layers.emplace_back(Hashing(bins));
+    layers.emplace_back(Hashing(bins, {.salt = {5}}));
+    layers.emplace_back(Hashing(bins, {.mask_value = 7}));
+    layers.emplace_back(Hashing(bins, {.mask_value = 3, .salt = {1, std::uint64_t{1} << 62U}}));
+  }
+  return integer_branches({4}, layers);
+}
+
 struct Case {
   std::string name;
   std::function<Network()> build;
@@ -227,11 +254,23 @@ std::vector<Case> cases() {
        }},
       {"einsum_dense_rank3", einsum_dense_rank3},
       {"dot_vectors", dot_vectors},
+      {"learnt_lookup", integer_lookups},
+      {"learnt_lookup_inverse",
+       [] {
+         const std::vector<std::int64_t> words{9, 3, 7, std::int64_t{1} << 40, 12, -5};
+         return integer_branches(
+             {4}, {IntegerLookup(words, {.invert = true}), IntegerLookup(words, {.mask_token = 0, .invert = true})});
+       }},
+      {"hashing_bins", hashings},
+      {"hashing_one_hot",
+       [] {
+         return Sequential({Input({1}, {.dtype = "int64"}), Hashing(5, {.output_mode = "one_hot"})});
+       }},
   };
 }
 
 Json entry_of(const std::string& name) {
-  for (const std::string group : {"keras3", "keras3-more"}) {
+  for (const std::string group : {"keras3", "keras3-more", "features/keras3-tensorflow"}) {
     std::ifstream file(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json");
     for (Json entry : Json::parse(file)) {
       if (entry.at("case") != name) continue;

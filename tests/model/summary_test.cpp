@@ -100,8 +100,8 @@ TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, SummaryOf,
-                         ::testing::Values("keras3", "keras3-more", "keras3-lookups", "calls/keras3", "operations/keras3",
-                                           "quantized/3.15.1"),
+                         ::testing::Values("keras3", "keras3-more", "keras3-lookups", "features/keras3", "calls/keras3",
+                                           "operations/keras3", "quantized/3.15.1"),
                          [](const auto& item) {
                            std::string name = item.param;
                            std::replace_if(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that turn numbers into other numbers or into vectors.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -27,25 +28,30 @@ std::optional<std::int64_t> token(const Fields& f, const char* key) {
   return f.has(key) ? std::optional(f.integer(key, kLeast, kMost)) : std::nullopt;
 }
 
-/// The vocabulary without the special tokens that may stand before it.
-std::vector<std::int64_t> vocabulary_of(const Fields& f, const std::vector<std::optional<std::int64_t>>& special) {
-  if (!f.has("vocabulary")) {
-    f.fail_field(ErrorCode::unsupported, "vocabulary",
-                 "is not in the config, for the layer was adapted: make it anew with vocabulary=layer.get_vocabulary()");
-  }
+/// What the config says.
+std::vector<std::int64_t> vocabulary_of(const Fields& f) {
   const Json& list = f.at("vocabulary");
   if (!list.is_array() || list.empty()) f.fail_field(ErrorCode::value, "vocabulary", "is no list of integers");
-  std::vector<std::optional<std::int64_t>> all;
+  std::vector<std::int64_t> all;
   for (const Json& entry : list) {
     const bool fits = entry.is_number_integer() &&
                       !(entry.is_number_unsigned() && entry.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost));
     if (!fits) f.fail_field(ErrorCode::value, "vocabulary", core::concat("has the entry ", all.size(), ", which is no int64"));
-    all.emplace_back(entry.get<std::int64_t>());
+    all.push_back(entry.get<std::int64_t>());
   }
-  const bool found = all.size() >= special.size() && std::equal(special.begin(), special.end(), all.begin());
-  std::vector<std::int64_t> tokens;
-  for (std::size_t i = found ? special.size() : 0; i < all.size(); ++i) tokens.push_back(*all[i]);
-  return tokens;
+  return all;
+}
+
+/// The vocabulary behind the special tokens, where it begins with exactly these.
+std::span<const std::int64_t> words_of(std::span<const std::int64_t> vocabulary, const core::IntegerLookupParams& params,
+                                       bool masked) {
+  const std::size_t first = masked ? 1 : 0;
+  const std::size_t special = first + static_cast<std::size_t>(params.oov_indices);
+  if (vocabulary.size() < special || (masked && vocabulary[0] != *params.mask_token)) return vocabulary;
+  for (std::size_t i = first; i < special; ++i) {
+    if (!params.oov_token || vocabulary[i] != *params.oov_token) return vocabulary;
+  }
+  return vocabulary.subspan(special);
 }
 
 std::shared_ptr<const Tensor> column(const std::vector<std::pair<std::int64_t, std::int64_t>>& table, bool second) {
@@ -55,6 +61,59 @@ std::shared_ptr<const Tensor> column(const std::vector<std::pair<std::int64_t, s
 }
 
 }  // namespace
+
+void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int64_t> vocabulary, const FailVocabulary& fail) {
+  const bool integer = params.encoding == core::Encoding::integer;
+  const bool masked = params.mask_token && integer;
+  const std::int64_t first_unknown = masked ? 1 : 0;
+  std::vector<std::pair<std::int64_t, std::int64_t>> table;
+  std::int64_t next = first_unknown + params.oov_indices;
+  for (const std::int64_t word : words_of(vocabulary, params, masked)) {
+    table.emplace_back(word, next++);
+    if (params.invert) std::swap(table.back().first, table.back().second);
+  }
+  if (params.padded_to != 0 && params.padded_to < next)
+    fail(ErrorCode::value, core::concat("is of ", next, " with the special tokens, max_tokens are ", params.padded_to));
+  params.depth = std::max(params.padded_to, next);
+  if (params.invert) {
+    if (params.mask_token) table.emplace_back(0, *params.mask_token);
+    params.otherwise = *params.oov_token;
+  } else {
+    // What is masked counts for nothing in an encoding. Keras fails where nothing stands for an unknown number: here it becomes
+    // one that no table has.
+    if (params.mask_token) table.emplace_back(*params.mask_token, integer ? 0 : kMost);
+    params.otherwise = params.oov_indices == 0 ? kLeast : first_unknown;
+    params.hashes = params.oov_indices > 1 ? params.oov_indices : 0;
+  }
+  std::sort(table.begin(), table.end());
+  for (std::size_t i = 1; i < table.size(); ++i) {
+    if (table[i - 1].first == table[i].first)
+      fail(ErrorCode::value, core::concat("has ", table[i].first, " twice, or it is the mask_token"));
+  }
+  params.keys = column(table, false);
+  params.values = column(table, true);
+}
+
+std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail) {
+  constexpr std::size_t kMostWords = std::size_t{1} << 24U;
+  const auto* at = reinterpret_cast<const char*>(text.data());
+  const auto* const end = at + text.size();
+  std::vector<std::int64_t> words;
+  while (at != end) {
+    const char* const stop = std::find(at, end, '\n');
+    const char* const last = stop != at && stop[-1] == '\r' ? stop - 1 : stop;  // written on Windows
+    std::int64_t word = 0;
+    const auto [read, error] = std::from_chars(at, last, word);
+    const bool empty_end = at == last && std::all_of(stop, end, [](char c) { return c == '\n' || c == '\r'; });
+    if (empty_end) break;
+    if (error != std::errc() || read != last)
+      fail(ErrorCode::value, core::concat("has the line ", words.size() + 1, ", which is no int64"));
+    if (words.size() == kMostWords) fail(ErrorCode::limit, core::concat("has more than ", kMostWords, " lines"));
+    words.push_back(word);
+    at = stop == end ? end : stop + 1;
+  }
+  return words;
+}
 
 ParsedLayer parse_category_encoding(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"num_tokens", "output_mode", "sparse"});
@@ -66,8 +125,10 @@ ParsedLayer parse_category_encoding(const Fields& f, const std::string&, Reading
 ParsedLayer parse_discretization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"bin_boundaries", "num_bins", "epsilon", "output_mode", "sparse"});
   if (!f.has("bin_boundaries")) {
-    f.fail_field(ErrorCode::unsupported, "bin_boundaries",
-                 "is not in the config, for the layer was adapted: make it anew with bin_boundaries=layer.bin_boundaries");
+    if (!reading.keras2 || !f.has("num_bins"))
+      f.fail_field(ErrorCode::missing, "bin_boundaries", "are not in the config: the layer was never adapted");
+    core::DiscretizationParams learnt{nullptr, f.integer("num_bins", 1, 2147483647), encoding_of(f, "int", true), DType::int64};
+    return {std::move(learnt), {{"summary", false}}, {}, {}};
   }
   Tensor boundaries = f.array("bin_boundaries").to(DType::float32);
   const auto numbers = boundaries.span<float>();
@@ -78,7 +139,7 @@ ParsedLayer parse_discretization(const Fields& f, const std::string&, Reading& r
     if (!(i == 0 ? numbers[i] == numbers[i] : numbers[i - 1] <= numbers[i]))
       f.fail_field(ErrorCode::unsupported, "bin_boundaries", core::concat("does not ascend at entry ", i));
   }
-  core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), encoding_of(f, "int", true)};
+  core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), 0, encoding_of(f, "int", true)};
   params.integer = reading.keras2 ? DType::int64 : DType::int32;
   return {std::move(params), {}, {}, {}};
 }
@@ -90,45 +151,48 @@ ParsedLayer parse_integer_lookup(const Fields& f, const std::string&, Reading& r
   core::IntegerLookupParams params;
   params.encoding = encoding_of(f, "int", true);
   params.encoded = reading.keras2 ? DType::float32 : DType::int64;
-  const bool integer = params.encoding == core::Encoding::integer;
   if (f.string("vocabulary_dtype", "int64") != "int64")
     f.fail_field(ErrorCode::unsupported, "vocabulary_dtype",
                  core::concat("got ", f.string("vocabulary_dtype", ""), ", allowed int64"));
   if (f.string("oov_method", "floormod") != "floormod" || f.has("salt"))
     f.fail_field(ErrorCode::unsupported, "oov_method, salt", "ask for a hash of strings, allowed floormod without salt");
-  const std::int64_t unknown = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;
-  const std::optional<std::int64_t> mask = token(f, "mask_token");
-  const std::int64_t first_unknown = mask && integer ? 1 : 0;
-  std::vector<std::optional<std::int64_t>> special(static_cast<std::size_t>(first_unknown), mask);
-  const std::optional<std::int64_t> unknown_token = token(f, "oov_token");
-  special.insert(special.end(), static_cast<std::size_t>(std::min<std::int64_t>(unknown, 1 << 20)), unknown_token);
-  const bool invert = f.boolean("invert", false);
-  std::vector<std::pair<std::int64_t, std::int64_t>> table;
-  std::int64_t next = first_unknown + unknown;
-  for (const std::int64_t entry : vocabulary_of(f, special)) {
-    table.emplace_back(entry, next++);
-    if (invert) std::swap(table.back().first, table.back().second);
+  params.oov_indices = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;
+  params.mask_token = token(f, "mask_token");
+  params.oov_token = token(f, "oov_token");
+  params.padded_to = f.boolean("pad_to_max_tokens", false) ? f.integer("max_tokens", 1, kMost) : 0;
+  params.invert = f.boolean("invert", false);
+  if (params.invert && !params.oov_token) f.fail_field(ErrorCode::missing, "oov_token", "is not there, and invert needs it");
+  if (f.has("vocabulary")) {
+    set_vocabulary(params, vocabulary_of(f),
+                   [&](ErrorCode code, const std::string& what) { f.fail_field(code, "vocabulary", what); });
+  } else if (!reading.has_assets) {
+    f.fail_field(
+        ErrorCode::unsupported, "vocabulary",
+        "is not in the file, which cannot hold that of an adapted layer: save the model as .keras, or make the layer anew "
+        "with vocabulary=layer.get_vocabulary()");
   }
-  params.depth = f.boolean("pad_to_max_tokens", false) ? f.integer("max_tokens", next, kMost) : next;
-  if (invert) {
-    if (mask) table.emplace_back(0, *mask);
-    if (!unknown_token) f.fail_field(ErrorCode::missing, "oov_token", "is not there, and invert needs it");
-    params.otherwise = *unknown_token;
-  } else {
-    // What is masked counts for nothing in an encoding. Keras fails where nothing stands for an unknown number: here it becomes
-    // one that no table has.
-    if (mask) table.emplace_back(*mask, integer ? 0 : kMost);
-    params.otherwise = unknown == 0 ? kLeast : first_unknown;
-    params.hashes = unknown > 1 ? unknown : 0;
-  }
-  std::sort(table.begin(), table.end());
-  for (std::size_t i = 1; i < table.size(); ++i) {
-    if (table[i - 1].first == table[i].first)
-      f.fail_field(ErrorCode::value, "vocabulary", core::concat("has ", table[i].first, " twice, or it is the mask_token"));
-  }
-  params.keys = column(table, false);
-  params.values = column(table, true);
   return {std::move(params), {}, {}, {}};
+}
+
+ParsedLayer parse_hashing(const Fields& f, const std::string&, Reading& reading) {
+  f.expect_only({"num_bins", "mask_value", "salt", "output_mode", "sparse"});
+  core::HashingParams params{f.integer("num_bins", 1, kMost)};
+  if (f.has("mask_value") && f.at("mask_value").is_string())
+    f.fail_field(ErrorCode::unsupported, "mask_value", "is a string; lamella hashes integers");
+  params.mask = token(f, "mask_value");
+  if (f.has("salt")) {
+    const Json& salt = f.at("salt");
+    const bool pair = salt.is_array() && salt.size() == 2 && salt[0].is_number_integer() && salt[1].is_number_integer();
+    if (!pair && !salt.is_number_integer()) f.fail_field(ErrorCode::value, "salt", "is neither an integer nor two of them");
+    const auto key = [&](std::size_t i) {
+      const Json& one = pair ? salt[i] : salt;
+      return one.is_number_unsigned() ? one.get<std::uint64_t>() : static_cast<std::uint64_t>(one.get<std::int64_t>());
+    };
+    params.salt = std::array{key(0), key(1)};
+  }
+  params.encoding = encoding_of(f, "int", true);
+  params.in_variable_dtype = !reading.keras2;
+  return {params, {}, {}, {}};
 }
 
 ParsedLayer parse_embedding(const Fields& f, const std::string&, Reading&) {

@@ -42,14 +42,14 @@ ParsedLayer parse_unit_normalization(const Fields& f, const std::string&, Readin
   return {core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12}, {}, {}, {}};
 }
 
-ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Reading&) {
+ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"groups", "axis", "epsilon", "center", "scale"});
   const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
   if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
-  const core::GroupNormalizationParams params{groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true),
-                                              f.boolean("scale", true)};
+  const core::GroupNormalizationParams params{
+      groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true), reading.keras2};
   WeightNames weights;
   if (params.scale) weights.emplace_back("gamma", true);
   if (params.center) weights.emplace_back("beta", true);

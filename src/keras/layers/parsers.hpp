@@ -61,6 +61,7 @@ struct ParsedActivation {
 [[nodiscard]] ParsedLayer parse_category_encoding(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_discretization(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_integer_lookup(const Fields& f, const std::string& path, Reading& reading);
+[[nodiscard]] ParsedLayer parse_hashing(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_embedding(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_input(const Fields& f, const std::string& path, Reading& reading);
 [[nodiscard]] ParsedLayer parse_merge(core::MergeKind kind, const Fields& f);

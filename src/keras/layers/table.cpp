@@ -70,6 +70,7 @@ const std::map<std::string, LayerParser, std::less<>>& classes() {
       {"CategoryEncoding", parse_category_encoding},
       {"Discretization", parse_discretization},
       {"IntegerLookup", parse_integer_lookup},
+      {"Hashing", parse_hashing},
       {"TimeDistributed", parse_time_distributed},
   };
   return table;
@@ -89,7 +90,6 @@ std::string_view instead_of(std::string_view class_name) {
   static const auto& table = *new std::map<std::string, std::string_view, std::less<>>{
       {"StringLookup", kStrings},
       {"TextVectorization", kStrings},
-      {"Hashing", "; let Keras hash outside of the model, and save the model that takes the numbers of the bins"},
       {"HashedCrossing", "; let Keras hash outside of the model, and save the model that takes the numbers of the bins"},
   };
   const auto row = table.find(class_name);

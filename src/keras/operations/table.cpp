@@ -146,6 +146,39 @@ core::LayerParams reduce(const OperationFields& f) {
   return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false)};
 }
 
+/// Of a layer's mask: whether all along an axis are true, or any.
+template <core::ReduceKind K>
+core::LayerParams reduce_bools(const OperationFields& f) {
+  f.expect_only({"axis", "keepdims"});
+  f.expect_tensors(1);
+  if (f.has("axis") && f.axes("axis", {}).empty()) f.fail(ErrorCode::value, "has an empty list of axes");
+  return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false), true};
+}
+
+core::LayerParams not_equal(const OperationFields& f) {
+  f.expect_only({});
+  const bool fits = f.operands() == 2 && is_tensor(f.operand(0)) && (f.operand(1).is_number() || f.operand(1).is_boolean());
+  if (!fits) f.fail(ErrorCode::unsupported, "is supported between a tensor and a number only");
+  const Json& number = f.operand(1);
+  if (number.is_boolean()) return core::NotEqualParams{number.get<bool>() ? 1.0 : 0.0};
+  return core::NotEqualParams{number.get<double>()};
+}
+
+template <bool Both>
+core::LayerParams logical(const OperationFields& f) {
+  f.expect_only({});
+  f.expect_tensors(2);
+  return core::LogicalParams{Both};
+}
+
+template <bool Value>
+core::LayerParams fill(const OperationFields& f) {
+  f.expect_only({"dtype"});
+  f.expect_tensors(1);
+  if (f.string("dtype", "") != "bool") f.fail(ErrorCode::unsupported, "is supported with dtype='bool' only");
+  return core::FillParams{Value};
+}
+
 const std::map<std::string, Parser, std::less<>>& operations() {
   using A = ActivationKind;
   using M = core::MergeKind;
@@ -219,6 +252,13 @@ const std::map<std::string, Parser, std::less<>>& operations() {
       {"Prod", reduce<R::product>},
       {"Max", reduce<R::maximum>},
       {"Min", reduce<R::minimum>},
+      {"NotEqual", not_equal},
+      {"Any", reduce_bools<R::maximum>},
+      {"All", reduce_bools<R::minimum>},
+      {"LogicalAnd", logical<true>},
+      {"LogicalOr", logical<false>},
+      {"ZerosLike", fill<false>},
+      {"OnesLike", fill<true>},
   };
   return table;
 }

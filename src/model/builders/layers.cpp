@@ -114,6 +114,17 @@ std::shared_ptr<model::LayerState> plain(const char* class_name, const LayerOpti
   return make_layer(class_name, options.name, base_config(options));
 }
 
+/// Here Keras' own constructors take no `trainable`, and their configs hold a name as the dtype.
+Config spatial_config(const char* where, double rate, const SpatialDropoutOptions& options) {
+  return {{"rate", rate_of(where, "rate", rate)}, {"seed", or_null(options.seed)}, {"dtype", options.dtype}};
+}
+
+Config image_config(const char* where, double rate, const SpatialDropoutOptions& options) {
+  Config config = spatial_config(where, rate, options);
+  config["data_format"] = "channels_last";
+  return config;
+}
+
 }  // namespace
 
 KerasTensor Input(const std::vector<std::int64_t>& shape, const InputOptions& options) {
@@ -165,11 +176,12 @@ GaussianDropout::GaussianDropout(double rate, const NoiseOptions& options)
 GaussianNoise::GaussianNoise(double stddev, const NoiseOptions& options)
     : Layer(make_layer("GaussianNoise", options.name, noise_config("GaussianNoise", "stddev", stddev, options))) {}
 
-// Here Keras' own constructor takes no `trainable`, and its config holds a name as the dtype.
 SpatialDropout1D::SpatialDropout1D(double rate, const SpatialDropoutOptions& options)
-    : Layer(make_layer(
-          "SpatialDropout1D", options.name,
-          {{"rate", rate_of("SpatialDropout1D", "rate", rate)}, {"seed", or_null(options.seed)}, {"dtype", options.dtype}})) {}
+    : Layer(make_layer("SpatialDropout1D", options.name, spatial_config("SpatialDropout1D", rate, options))) {}
+SpatialDropout2D::SpatialDropout2D(double rate, const SpatialDropoutOptions& options)
+    : Layer(make_layer("SpatialDropout2D", options.name, image_config("SpatialDropout2D", rate, options))) {}
+SpatialDropout3D::SpatialDropout3D(double rate, const SpatialDropoutOptions& options)
+    : Layer(make_layer("SpatialDropout3D", options.name, image_config("SpatialDropout3D", rate, options))) {}
 
 ActivityRegularization::ActivityRegularization(const ActivityRegularizationOptions& options)
     : Layer(make_layer("ActivityRegularization", options.name, with(options, {{"l1", options.l1}, {"l2", options.l2}}))) {}

@@ -151,4 +151,29 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
   return add_step(desc, {src}, sample, from.dtype, spec.path, {stored});
 }
 
+int Lowering::not_equal(const core::LayerSpec& spec, const core::NotEqualParams& params, int src) {
+  return cast(differences(spec.path, params.number, src), DType::boolean, spec.path);
+}
+
+int Lowering::logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs) {
+  LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '", core::escaped(spec.path), "' takes 2 inputs, got ", srcs.size());
+  std::vector<int> bools;
+  for (const int src : srcs) bools.push_back(cast(src, DType::boolean, spec.path));
+  return met(spec, params.both ? ops::CombineKind::minimum : ops::CombineKind::maximum, bools, false);
+}
+
+int Lowering::fill(const core::LayerSpec& spec, const core::FillParams& params, int src) {
+  const int finite = cast(cast(src, DType::boolean, spec.path), DType::float32, spec.path);
+  const Shape one = all_ones(at(finite).sample);
+  const double value = params.value ? 1 : 0;
+  const int filled =
+      affine(spec.path, finite, {line_constant({0}, DType::float32), one}, {line_constant({value}, DType::float32), one});
+  return cast(filled, DType::boolean, spec.path);
+}
+
+int Lowering::reduce_bools(const core::LayerSpec& spec, const core::ReduceParams& params, int src) {
+  const int truth = cast(cast(src, DType::boolean, spec.path), DType::float32, spec.path);
+  return cast(reduce(spec, params, truth), DType::boolean, spec.path);
+}
+
 }  // namespace lamella::model

@@ -58,6 +58,7 @@ bool hands_on(const core::LayerSpec& spec) {
 }
 
 MaskUse mask_use(const core::LayerSpec& spec) {
+  if (spec.class_name == "Softmax" && !spec.policy.follows_inputs) return MaskUse::reads;
   return std::visit(
       [](const auto& params) {
         using P = std::decay_t<decltype(params)>;
@@ -65,8 +66,10 @@ MaskUse mask_use(const core::LayerSpec& spec) {
         constexpr bool drops = std::is_same_v<P, core::FlattenParams> || std::is_same_v<P, core::ReshapeParams> ||
                                std::is_same_v<P, core::RepeatVectorParams> || std::is_same_v<P, core::EinsumDenseParams> ||
                                std::is_same_v<P, core::DotParams> || std::is_same_v<P, core::RmsNormalizationParams> ||
-                               std::is_same_v<P, core::CroppingParams> || std::is_same_v<P, core::ZeroPaddingParams>;
-        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>) return MaskUse::reads;
+                               std::is_same_v<P, core::CroppingParams> || std::is_same_v<P, core::ZeroPaddingParams> ||
+                               std::is_same_v<P, core::NotEqualParams> || std::is_same_v<P, core::FillParams>;
+        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
+          return params.reads_masks ? MaskUse::reads : MaskUse::keeps;
         if constexpr (std::is_same_v<P, core::MergeParams>) {
           const bool chooses = params.kind == core::MergeKind::maximum || params.kind == core::MergeKind::minimum;
           return chooses ? MaskUse::reads : MaskUse::keeps;
@@ -104,12 +107,42 @@ int Lowering::mask_value(const Mask& mask, DType dtype, const std::string& path)
   return reduce(reduction, {core::ReduceKind::maximum, {sample.rank()}, true}, number);
 }
 
+std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs) {
+  const core::LayerSpec& layer_spec = *spec.layers.at(static_cast<std::size_t>(node.layer));
+  const std::size_t inputs = srcs.size() - node.masks.size();
+  const std::vector<int> masks(srcs.begin() + static_cast<std::ptrdiff_t>(inputs), srcs.end());
+  srcs.resize(inputs);
+  const MaskUse use = mask_use(layer_spec);
+  const bool takes = use != MaskUse::keeps && use != MaskUse::drops;
+  LAMELLA_EXPECTS(takes || masks.empty() || std::holds_alternative<core::BatchNormalizationParams>(layer_spec.params),
+                  unsupported, "layer '", core::escaped(layer_spec.path), "' (", layer_spec.class_name,
+                  ") is called with the argument 'mask'");
+  for (std::size_t i = 0; takes && i < inputs; ++i) {
+    const auto carried = masked_.find(srcs[i]);
+    const auto named =
+        static_cast<std::size_t>(std::find(node.masks.begin(), node.masks.end(), static_cast<int>(i)) - node.masks.begin());
+    if (named < masks.size()) {
+      const auto& maker = spec.nodes.at(static_cast<std::size_t>(node.inputs[inputs + named].node));
+      srcs[i] = alias(srcs[i]);
+      masked_[srcs[i]] = Mask{spec.layers.at(static_cast<std::size_t>(maker.layer))->path, masks[named]};
+    } else if (node.says_masks && depth_ == 1 && carried != masked_.end() && !carried->second.unsaid) {
+      srcs[i] = alias(srcs[i]);  // Keras found that it has lost its mask
+    }
+  }
+  std::vector<int> results = layer(layer_spec, srcs);
+  if (!std::holds_alternative<core::NestedParams>(layer_spec.params)) return results;
+  for (const int result : results) {
+    if (const auto mask = masked_.find(result); mask != masked_.end()) mask->second.unsaid = true;
+  }
+  return results;
+}
+
 std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
   const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
   const std::optional<Mask> own = own_mask(spec, srcs);
   if (from == srcs.end() && !own) return lowered(spec, srcs);
   Mask mask = own ? *own : masked_.at(*from);
-  const MaskUse use = spec.class_name == "Softmax" ? MaskUse::reads : mask_use(spec);
+  const MaskUse use = mask_use(spec);
   const bool applied = use != MaskUse::applies || mask.of >= 0;
   LAMELLA_EXPECTS(use != MaskUse::reads && applied, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
                   "): the mask that '", core::escaped(mask.layer), "' makes reaches it and changes what Keras computes here");
@@ -122,6 +155,7 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
     const bool unchanged = std::find(srcs.begin(), srcs.end(), result) != srcs.end();
     if (!stays && !unchanged) continue;
     if (unchanged) result = alias(result);
+    mask.unsaid = mask.unsaid || !stays;
     masked_[result] = mask;
   }
   return results;
@@ -174,7 +208,13 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::ExpandDimsParams>) return {expand_dims(spec, params, one())};
         if constexpr (std::is_same_v<P, core::SqueezeParams>) return {squeeze(spec, params, one())};
         if constexpr (std::is_same_v<P, core::StackParams>) return {stack(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ReduceParams>) return {reduce(spec, params, of_floats(in_compute))};
+        if constexpr (std::is_same_v<P, core::ReduceParams>) {
+          if (params.of_bools) return {reduce_bools(spec, params, one())};
+          return {reduce(spec, params, of_floats(in_compute))};
+        }
+        if constexpr (std::is_same_v<P, core::NotEqualParams>) return {not_equal(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::LogicalParams>) return {logical(spec, params, srcs)};
+        if constexpr (std::is_same_v<P, core::FillParams>) return {fill(spec, params, one())};
         if constexpr (std::is_same_v<P, core::SliceParams>) return {slice(spec, params, one())};
         if constexpr (std::is_same_v<P, core::NestedParams>) return model(*params.model, srcs);
         if constexpr (std::is_same_v<P, core::EinsumDenseParams>) return {einsum_dense(spec, params, in_compute())};
@@ -195,6 +235,7 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
         if constexpr (std::is_same_v<P, core::CategoryEncodingParams>) return {category_encoding(spec, params, one())};
         if constexpr (std::is_same_v<P, core::DiscretizationParams>) return {discretization(spec, params, one())};
         if constexpr (std::is_same_v<P, core::IntegerLookupParams>) return {integer_lookup(spec, params, one())};
+        if constexpr (std::is_same_v<P, core::HashingParams>) return {hashing(spec, params, one())};
         if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, of_floats([&] { return srcs; }))};
         if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, as_called())};
       },

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that turn integers into vectors.
+#include <algorithm>
+#include <cmath>
+#include <span>
+
 #include "model/lower/lowering.hpp"
 #include "model/lower/weights.hpp"
 
@@ -55,25 +59,102 @@ int Lowering::category_encoding(const core::LayerSpec& spec, const core::Categor
   return encoded(spec, params.encoding, params.depth, dtype, cast(src, taken, spec.path));
 }
 
+namespace {
+
+/// What numpy.interp(x, xs, ys) gives for an x that is not below xs[0].
+double interpolated(double x, std::span<const double> xs, std::span<const float> ys) {
+  const auto after = static_cast<std::size_t>(std::upper_bound(xs.begin(), xs.end(), x) - xs.begin());
+  if (after == 0) return static_cast<double>(ys[0]);
+  const std::size_t at = after - 1;
+  const double y = static_cast<double>(ys[at]);
+  if (after == xs.size() || xs[at] == x) return y;
+  const double slope = (static_cast<double>(ys[after]) - y) / (xs[after] - xs[at]);
+  return slope * (x - xs[at]) + y;
+}
+
+/// The boundaries that Keras 2 makes of what it learnt, to the bit: numbers and how many stand behind each, in equal parts.
+std::vector<float> boundaries_of(const Tensor& summary, std::int64_t bins) {
+  const auto count = static_cast<std::size_t>(summary.shape()[1]);
+  const auto all = summary.span<float>();
+  const auto numbers = all.subspan(0, count);
+  std::vector<float> boundaries(numbers.begin(), numbers.end());
+  const double part = 1.0 / static_cast<double>(bins);
+  if (static_cast<double>(count) * part >= 1) {
+    std::vector<double> reached;
+    float total = 0;
+    for (const float weight : all.subspan(count)) reached.push_back(static_cast<double>(total += weight));
+    for (double& share : reached) share = static_cast<double>(static_cast<float>(share) / total);
+    boundaries.clear();
+    const auto parts = static_cast<std::int64_t>(std::ceil(1.0 / part));
+    for (std::int64_t i = 0; i < parts; ++i)
+      boundaries.push_back(static_cast<float>(interpolated(part + static_cast<double>(i) * part, reached, numbers)));
+  }
+  if (!boundaries.empty()) boundaries.pop_back();
+  return boundaries;
+}
+
+}  // namespace
+
+std::shared_ptr<const Tensor> Lowering::learnt_boundaries(const core::LayerSpec& spec, std::int64_t bins) {
+  const auto& summary = weight(spec, "summary");
+  LAMELLA_EXPECTS(summary && summary->dtype() == DType::float32 && summary->shape().rank() == 2 && summary->shape()[0] == 2,
+                  shape, "layer '", core::escaped(spec.path), "' summary: allowed float32 of shape (2, any)");
+  const std::vector<float> boundaries = boundaries_of(*summary, bins);
+  LAMELLA_EXPECTS(!boundaries.empty(), missing, "layer '", core::escaped(spec.path), "': was never adapted");
+  for (std::size_t i = 0; i < boundaries.size(); ++i) {
+    LAMELLA_EXPECTS(i == 0 ? !std::isnan(boundaries[0]) : boundaries[i - 1] <= boundaries[i], value, "layer '",
+                    core::escaped(spec.path), "' summary: its boundaries do not ascend at entry ", i);
+  }
+  return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{static_cast<std::int64_t>(boundaries.size())}));
+}
+
 int Lowering::discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src) {
   // Keras compares in float32, whatever the layer's policy.
   const DType wide = at(src).dtype == DType::float64 && options_.dtype == DType::float64 ? DType::float64 : DType::float32;
   const int x = cast(src, wide, spec.path);
   const Shape sample = at(x).sample;
-  const std::int64_t length = params.boundaries->shape().elements();
+  const auto boundaries = params.boundaries ? params.boundaries : learnt_boundaries(spec, params.bins);
+  const std::int64_t length = boundaries->shape().elements();
   const ops::BucketDesc desc{sample.elements(), length, wide};
-  const int bins = add_step(desc, {x}, sample, DType::int64, spec.path, {params.boundaries});
+  const int bins = add_step(desc, {x}, sample, DType::int64, spec.path, {boundaries});
   const DType dtype = params.encoding == core::Encoding::integer ? params.integer : compute(spec);
   return encoded(spec, params.encoding, length + 1, dtype, bins);
 }
 
 int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src) {
+  LAMELLA_EXPECTS(params.keys, missing, "layer '", core::escaped(spec.path),
+                  "': its vocabulary stands in the .keras file that it was saved in; load weights from that");
   const int x = cast(src, DType::int64, spec.path);
   const Shape sample = at(x).sample;
   const ops::LookupDesc desc{sample.elements(), params.keys->shape().elements(), params.otherwise, params.hashes};
   const int places = add_step(desc, {x}, sample, DType::int64, spec.path, {params.keys, params.values});
   const DType dtype = params.encoding == core::Encoding::integer ? DType::int64 : params.encoded;
   return encoded(spec, params.encoding, params.depth, dtype, places);
+}
+
+int Lowering::hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src) {
+  const DType given = at(src).dtype;
+  LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '", core::escaped(spec.path), "': its input is bool");
+  const bool masks = params.mask && params.bins > 1;
+  ops::HashRule rule{
+      .bins = masks ? params.bins - 1 : params.bins, .first = masks ? 1 : 0, .is_unsigned = given == DType::uint64};
+  rule.masks = masks && !is_floating(given);
+  if (rule.masks) rule.mask = *params.mask;
+  rule.keyed = params.salt.has_value();
+  if (rule.keyed) {
+    rule.key0 = (*params.salt)[0];
+    rule.key1 = (*params.salt)[1];
+  }
+  const int x = cast(src, DType::int64, spec.path);
+  const Shape sample = at(x).sample;
+  int bins = add_step(ops::HashDesc{sample.elements(), rule}, {x}, sample, DType::int64, spec.path);
+  if (masks && is_floating(given)) {  // compared before fractions are cut off
+    const int other = differences(spec.path, static_cast<double>(*params.mask), src);
+    const int unmasked = cast(cast(other, DType::boolean, spec.path), DType::int64, spec.path);
+    bins = combined(spec.path, ops::CombineKind::where, {bins, unmasked});
+  }
+  const bool variable = params.in_variable_dtype && (!options_.dtype || !is_floating(spec.policy.variable));
+  return encoded(spec, params.encoding, params.bins, variable ? spec.policy.variable : compute(spec), bins);
 }
 
 }  // namespace lamella::model

@@ -81,6 +81,7 @@ std::vector<int> Lowering::model(const core::ModelSpec& spec, const std::vector<
 }
 
 void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs, std::vector<std::vector<int>>& results) {
+  ++depth_;
   results.resize(spec.nodes.size());
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
     results[static_cast<std::size_t>(spec.inputs[i].node)] = {inputs.at(i)};
@@ -92,15 +93,16 @@ void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs
     for (const core::ValueRef& ref : node.inputs) {
       srcs.push_back(results.at(static_cast<std::size_t>(ref.node)).at(static_cast<std::size_t>(ref.output)));
     }
-    const core::LayerSpec& called = *spec.layers.at(static_cast<std::size_t>(node.layer));
     try {
-      results[n] = layer(called, srcs);
+      results[n] = called(spec, node, std::move(srcs));
     } catch (const ArgumentError& error) {  // from deeper down, as of a shape that cannot be
       const std::string_view what = core::without_code(error.what());
       if (what.starts_with("layer '")) throw;
-      throw ArgumentError(error.code(), core::concat("layer '", core::escaped(called.path), "': ", what));
+      const std::string& path = spec.layers.at(static_cast<std::size_t>(node.layer))->path;
+      throw ArgumentError(error.code(), core::concat("layer '", core::escaped(path), "': ", what));
     }
   }
+  --depth_;
 }
 
 Graph Lowering::finish(const std::vector<int>& outputs) {

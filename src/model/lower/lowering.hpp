@@ -47,6 +47,8 @@ class Lowering {
 
   /// The values that a layer makes of others, and which of them carry a mask.
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  /// One node: the masks that its call names take the place of those that its values carry.
+  std::vector<int> called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs);
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
   /// The product of a Dense; `constants` are kernel and bias.
@@ -86,6 +88,9 @@ class Lowering {
   int embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src);
   int category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src);
   int discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src);
+  int hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src);
+  /// Of a Discretization that Keras 2 adapted.
+  std::shared_ptr<const Tensor> learnt_boundaries(const core::LayerSpec& spec, std::int64_t bins);
   int integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src);
   /// Numbers 0 .. depth - 1, encoded in `dtype`.
   int encoded(const core::LayerSpec& spec, core::Encoding encoding, std::int64_t depth, DType dtype, int src);
@@ -117,6 +122,10 @@ class Lowering {
   int stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs);
   int reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   int slice(const core::LayerSpec& spec, const core::SliceParams& params, int src);
+  int not_equal(const core::LayerSpec& spec, const core::NotEqualParams& params, int src);
+  int logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs);
+  int fill(const core::LayerSpec& spec, const core::FillParams& params, int src);
+  int reduce_bools(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   /// A constant of an element-wise step, and the shape by which it broadcasts over a sample: of its rank, with its extents or 1.
   struct Spread {
     std::shared_ptr<const Tensor> value;
@@ -161,8 +170,10 @@ class Lowering {
     int of = -1;        ///< -1: lamella cannot tell what is left of it
     bool any = false;
     double value = 0;
+    bool unsaid = false;  ///< it is there although a file does not name it: out of a nested model, or of what does nothing
   };
   std::map<int, Mask> masked_;  ///< of values that may carry one
+  int depth_ = 0;               ///< of nested models
   /// The mask that `layer` attaches to its result, if any.
   [[nodiscard]] std::optional<Mask> own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
   /// 1 where the mask is true, else 0, an axis of extent 1 in place of the one along which it looks.

@@ -24,8 +24,9 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
   const DType dtype = at(x).dtype;
   const int steps = mask_value(known->second, dtype, spec.path);
   const Shape shape = params.channels_first ? Shape{1, at(steps).sample[0]} : Shape{at(steps).sample[0], 1};
-  LAMELLA_EXPECTS(at(steps).sample.elements() == at(x).sample[axis - 1], shape, "layer '", core::escaped(spec.path),
-                  "': its mask has ", at(steps).sample.elements(), " steps, its input ", at(x).sample[axis - 1]);
+  LAMELLA_EXPECTS(at(steps).sample.rank() == 2 && at(steps).sample[0] == at(x).sample[axis - 1], shape, "layer '",
+                  core::escaped(spec.path), "': its mask is of ", to_string(at(steps).sample),
+                  " (without the batch), its input of ", at(x).sample[axis - 1], " steps");
   const int mask = reshaped(steps, shape);
   const core::ReduceParams sum{core::ReduceKind::sum, {axis}, true};
   const int total = reduce(spec, sum, masked(spec.path, x, mask, params.selects));

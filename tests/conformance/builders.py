@@ -70,6 +70,8 @@ def layer_cases():
     yield "gaussian_dropout", L.GaussianDropout(0.25, seed=3)
     yield "gaussian_noise", L.GaussianNoise(0.25)
     yield "spatial_dropout", L.SpatialDropout1D(0.25, seed=3)
+    yield "spatial_dropout2d", L.SpatialDropout2D(0.25, seed=3)
+    yield "spatial_dropout3d", L.SpatialDropout3D(0.25)
     yield "activity_regularization", L.ActivityRegularization(0.5, 0.25)
     yield "identity", L.Identity()
     yield "flatten", L.Flatten()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws a random model that a Keras user could have written."""
 import keras
+import numpy as np
 from keras import layers as L
 
 SMOOTH = ("celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu "
@@ -10,6 +11,59 @@ UNITS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 33, 40)
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64", "per_layer")
 MERGES = (L.Add, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Subtract)
 INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+
+
+class Quantization:
+    """What Model.quantize() does, or, where that wants a dataset, what it does to each Dense, with numbers drawn in its place."""
+
+    def __init__(self, mode, file=None, **arguments):
+        self.mode, self.arguments = mode, arguments
+        self.file = file  # the one kind of file that holds it whole, if only one does
+
+    def __str__(self):
+        return f"{self.mode} {', '.join(f'{k}={v}' for k, v in self.arguments.items())}"
+
+    def apply(self, model, rng):
+        Q = keras.quantizers
+        if self.mode == "int8":
+            model.quantize(config=Q.Int8QuantizationConfig(activation_quantizer=None))
+        elif self.mode == "int4":
+            model.quantize(config=Q.Int4QuantizationConfig(**self.arguments))
+        elif self.mode == "float8":
+            model.quantize("float8")
+            for layer in (d for d in self.dense(model) if d.quantization_mode == "float8"):
+                layer.inputs_scale.assign(rng.uniform(0.005, 0.05))
+                layer.kernel_scale.assign(rng.uniform(0.002, 0.01))
+        else:
+            for layer in self.dense(model):
+                self.fill(layer, rng)
+
+    @staticmethod
+    def dense(model):
+        for layer in model.layers:
+            if hasattr(layer, "layers"):
+                yield from Quantization.dense(layer)
+            elif type(layer) is L.Dense:
+                yield layer
+
+    def fill(self, layer, rng):
+        """The variables that Keras makes, as a calibration leaves them."""
+        if layer.quantization_mode is not None:  # it is met a second time
+            return
+        given = self.arguments
+        bits, group, inputs = given.get("weight_bits", 4), given["group_size"], layer.kernel.shape[0]
+        make = keras.quantizers.GPTQConfig if self.mode == "gptq" else keras.quantizers.AWQConfig
+        layer.quantize(self.mode, config=make(dataset=None, tokenizer=None, **given))
+        groups = np.arange(inputs) // (inputs if group == -1 else group)
+        layer.quantized_kernel.assign(rng.integers(0, 256 if bits == 4 else 2**bits, layer.quantized_kernel.shape).astype("uint8"))
+        layer.kernel_scale.assign(rng.uniform(0.2, 1, layer.kernel_scale.shape).astype("float32") / (2**bits * np.sqrt(inputs)))
+        zero = np.full(layer.kernel_zero.shape, 2 ** (bits - 1)) if given.get("symmetric") else rng.integers(0, 2**bits, layer.kernel_zero.shape)
+        layer.kernel_zero.assign(zero.astype("uint8"))
+        layer.g_idx.assign(rng.permutation(groups) if given.get("activation_order") else groups)
+        if self.mode == "awq":
+            layer.awq_scales.assign(rng.uniform(0.5, 2, inputs))
+        del layer._kernel
+        setattr(layer, f"is_{self.mode}_calibrated", True)
 
 
 class Draw:
@@ -60,12 +114,15 @@ class Draw:
                 layer.activation.trainable = self.chance(0.5)
 
     def quantize(self):
-        """Arguments of Model.quantize() for one model of ten, else nothing. Rounding to integers makes jumps of what comes before them: weights alone."""
-        if not self.chance(0.1) or self.policy != "float32":
+        """One model of eight is quantized. Rounding to integers makes jumps of what comes before them: weights alone. A .keras of gptq and awq has
+        lost the zero points, but of those that are symmetric; Keras reads the .h5 of float8 in another order than it writes it."""
+        if not self.chance(0.125) or self.policy != "float32":
             return None
-        Q = keras.quantizers
-        return self.pick(({"config": Q.Int8QuantizationConfig(activation_quantizer=None)}, {"config": Q.Int4QuantizationConfig(block_size=-1)},
-                          {"config": Q.Int4QuantizationConfig(block_size=int(self.pick((1, 3, 8, 128))))}))
+        group = int(self.pick((1, 3, 8, 128)))
+        return self.pick((Quantization("int8"), Quantization("int4", block_size=-1), Quantization("int4", block_size=group),
+                          Quantization("gptq", "h5", weight_bits=self.pick((2, 3, 4, 8)), group_size=self.pick((-1, group)), activation_order=self.chance(0.3)),
+                          Quantization("gptq", weight_bits=self.pick((2, 4, 8)), group_size=group, symmetric=True),
+                          Quantization("awq", "h5", group_size=self.pick((-1, group))), Quantization("float8", "keras")))
 
     # --- single layers -----------------------------------------------------------------------------------------------------------------
 
@@ -184,6 +241,8 @@ class Draw:
             kinds.append(lambda: L.SpatialDropout1D(0.2))
         if len(shape) == 3:
             kinds.append(lambda: L.SpatialDropout2D(0.2))
+        if len(shape) == 4:
+            kinds.append(lambda: L.SpatialDropout3D(0.2))
         return self.pick(kinds)()
 
     def reshape(self, shape):
@@ -227,7 +286,7 @@ class Draw:
     # --- models ------------------------------------------------------------------------------------------------------------------------
 
     def shape(self):
-        rank = self.pick((1, 1, 1, 1, 2, 2, 3))
+        rank = self.pick((1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4))
         shape = [int(self.rng.integers(1, 6)) for _ in range(rank - 1)] + [self.pick((*UNITS, 127))]
         if rank == 2 and self.chance(0.2):
             shape[0] = None
@@ -300,12 +359,24 @@ class Draw:
         mode = lambda: self.pick(("multi_hot", "count"))
         known = L.Concatenate()([L.ReLU(max_value=9)(words), L.ReLU(max_value=9)(more)])  # 0 .. 9, hardly ever 0 alone
         # A Functional of Keras 3 has the mask among its operations; a Sequential has it not.
-        steps = keras.Sequential([L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype()), *([L.Dropout(0.2)] if self.chance(0.5) else []),
-                                  L.GlobalAveragePooling1D()])
+        table = L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype())
+        mean = L.GlobalAveragePooling1D()
+        steps = keras.Sequential([table, *([L.Dropout(0.2)] if self.chance(0.5) else []), mean]) if self.chance(0.5) else lambda x: mean(self.masked(table(x)))
         parts = [L.CategoryEncoding(self.pick((1, 7, 100)), output_mode=mode())(ids), L.Discretization(edges, output_mode=mode())(floats),
                  steps(known), floats]
+        if self.chance(0.5):
+            padded = L.ZeroPadding1D((self.pick((0, 1)), 2))(L.Reshape((2, 2))(floats))
+            parts.append(L.GlobalAveragePooling1D()(self.masked(L.Masking()(padded))))
         joined = L.Concatenate()([L.Dense(3, **self.dtype())(part) for part in parts])
         return keras.Model([ids, words, floats, more], [L.Dense(2, activation="tanh")(joined), L.Discretization(edges)(floats)])
+
+    def masked(self, x):
+        """x behind layers that hand its mask on, or lose it."""
+        kinds = [L.Dropout(0.2), L.Dense(3, activation="tanh"), L.LayerNormalization(), L.Identity(), L.TimeDistributed(L.Dense(2)), L.RMSNormalization(epsilon=1e-2),
+                 L.BatchNormalization(), L.EinsumDense("abc,cd->abd", (None, 2)), lambda y: L.Add()([y, L.Dense(y.shape[-1])(y)]), lambda y: L.Concatenate()([y, L.Dense(2)(y)])]
+        for _ in range(self.pick((0, 1, 2))):
+            x = self.pick(kinds)(x)
+        return x
 
     def nested(self, shape):
         if self.chance(0.5):

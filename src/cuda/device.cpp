@@ -28,7 +28,7 @@ CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(s
   }
   check(status, device, "cudaFuncGetAttributes");
 }
-CudaDevice::~CudaDevice() { static_cast<void>(settle(index)); }
+CudaDevice::~CudaDevice() { static_cast<void>(drain(index)); }
 
 std::shared_ptr<cublasLtContext> take_cublaslt(CudaDevice& device) {
   return device.cublaslt.take([&device] {

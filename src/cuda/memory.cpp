@@ -28,17 +28,17 @@ bool wants_exact(int device) {
 }  // namespace
 
 /// Memory that could not be given back, because somebody failed to wait for what uses it: kept until waiting succeeds.
-struct DeviceMemory::Unsettled {
+struct DeviceMemory::DeferredFrees {
   using Free = cudaError_t (*)(void*);
 
-  explicit Unsettled(int device_index) : device(device_index) {}
-  ~Unsettled() { give_back_kept(); }
-  Unsettled(const Unsettled&) = delete;
-  Unsettled& operator=(const Unsettled&) = delete;
+  explicit DeferredFrees(int device_index) : device(device_index) {}
+  ~DeferredFrees() { give_back_kept(); }
+  DeferredFrees(const DeferredFrees&) = delete;
+  DeferredFrees& operator=(const DeferredFrees&) = delete;
 
   /// True when memory may be given back now; else it is kept, to be given back by `free`.
   [[nodiscard]] bool may_go(void* memory, Free free) noexcept {
-    if (settle(device)) {
+    if (drain(device)) {
       give_back_kept();
       return true;
     }
@@ -58,7 +58,7 @@ struct DeviceMemory::Unsettled {
   }
   void give_back_kept() noexcept {
     const std::lock_guard lock(mutex);
-    if (kept.empty() || is_lost(device) || !settle(device)) return;
+    if (kept.empty() || is_lost(device) || !drain(device)) return;
     const DeviceGuard guard(device, std::nothrow);
     for (const auto& [memory, free] : kept) check_quietly(free(memory), device, "giving memory back");
     kept.clear();
@@ -72,7 +72,7 @@ struct DeviceMemory::Unsettled {
 /// A pool and the stream that its allocations are ordered by. Users of the memory are ordered by waiting: allocate() returns when
 /// the memory is there, and who frees has waited for what used it.
 struct DeviceMemory::Pool {
-  Pool(int device_index, std::shared_ptr<Unsettled> keeper) : device(device_index), unsettled(std::move(keeper)) {
+  Pool(int device_index, std::shared_ptr<DeferredFrees> keeper) : device(device_index), deferred(std::move(keeper)) {
     cudaMemPoolProps props{};
     props.allocType = cudaMemAllocationTypePinned;
     props.handleTypes = cudaMemHandleTypeNone;
@@ -91,7 +91,7 @@ struct DeviceMemory::Pool {
   ~Pool() {
     if (is_lost(device)) return;
     const DeviceGuard guard(device, std::nothrow);
-    unsettled->give_back_kept();
+    deferred->give_back_kept();
     destroy_when_done(stream, device);
     if (!is_lost(device)) check_quietly(cudaMemPoolDestroy(pool), device, "cudaMemPoolDestroy");
   }
@@ -125,18 +125,18 @@ struct DeviceMemory::Pool {
     if (is_lost(device)) return;
     const DeviceGuard guard(device, std::nothrow);
     const auto at_once = [](void* kept) { return cudaFree(kept); };
-    if (!unsettled->may_go(memory, at_once) || is_lost(device)) return;
+    if (!deferred->may_go(memory, at_once) || is_lost(device)) return;
     check_quietly(cudaFreeAsync(memory, stream), device, "cudaFreeAsync");
   }
 
   int device;
-  std::shared_ptr<Unsettled> unsettled;
+  std::shared_ptr<DeferredFrees> deferred;
   cudaMemPool_t pool = nullptr;
   cudaStream_t stream = nullptr;
 };
 
 DeviceMemory::DeviceMemory(int device)
-    : device_(device), is_exact_(wants_exact(device)), unsettled_(std::make_shared<Unsettled>(device)) {}
+    : device_(device), is_exact_(wants_exact(device)), deferred_(std::make_shared<DeferredFrees>(device)) {}
 DeviceMemory::~DeviceMemory() = default;
 
 std::shared_ptr<void> DeviceMemory::allocate(std::size_t bytes) {
@@ -149,7 +149,7 @@ std::shared_ptr<void> DeviceMemory::from_pool(std::size_t bytes) {
   std::shared_ptr<Pool> pool;
   {
     const std::lock_guard lock(mutex_);
-    if (!pool_) pool_ = std::make_shared<Pool>(device_, unsettled_);
+    if (!pool_) pool_ = std::make_shared<Pool>(device_, deferred_);
     pool = pool_;
   }
   void* memory = pool->take(bytes);
@@ -165,7 +165,7 @@ std::shared_ptr<void> DeviceMemory::exact(std::size_t bytes) {
     throw_out_of_memory(bytes);
   }
   check(status, device_, "cudaMalloc");
-  return {memory, [unsettled = unsettled_](void* p) { unsettled->give_back(p, [](void* kept) { return cudaFree(kept); }); }};
+  return {memory, [deferred = deferred_](void* p) { deferred->give_back(p, [](void* kept) { return cudaFree(kept); }); }};
 }
 
 void DeviceMemory::throw_out_of_memory(std::size_t bytes) const {
@@ -189,7 +189,7 @@ std::shared_ptr<void> DeviceMemory::allocate_pinned(std::size_t bytes) const {
                 core::concat("[cuda:", device_, "] cannot allocate ", bytes, " bytes of pinned host memory"));
   }
   check(status, device_, "cudaHostAlloc");
-  return {memory, [unsettled = unsettled_](void* p) { unsettled->give_back(p, [](void* kept) { return cudaFreeHost(kept); }); }};
+  return {memory, [deferred = deferred_](void* p) { deferred->give_back(p, [](void* kept) { return cudaFreeHost(kept); }); }};
 }
 
 }  // namespace lamella::cuda

@@ -28,7 +28,7 @@ class DeviceMemory {
  private:
   static constexpr std::size_t kKept = std::size_t{256} << 20U;
 
-  struct Unsettled;
+  struct DeferredFrees;
   struct Pool;
   [[nodiscard]] std::shared_ptr<void> from_pool(std::size_t bytes);
   [[nodiscard]] std::shared_ptr<void> exact(std::size_t bytes);
@@ -36,7 +36,7 @@ class DeviceMemory {
 
   int device_;
   bool is_exact_;
-  std::shared_ptr<Unsettled> unsettled_;
+  std::shared_ptr<DeferredFrees> deferred_;
   std::mutex mutex_;
   std::shared_ptr<Pool> pool_;  ///< made on first use
 };

@@ -24,8 +24,8 @@ struct Pending {
 /// What went wrong on a device. A loss is kept for ever: only a new process gets the device back.
 struct Trouble {
   std::atomic<bool> lost{false};
-  std::atomic<bool> unsettled{false};
-  std::mutex settling;
+  std::atomic<bool> undrained{false};
+  std::mutex draining;
   std::mutex mutex;
   std::string reason;
   std::vector<Pending> pending;
@@ -144,7 +144,7 @@ bool wait_twice(int device, const Wait& wait) noexcept {
 
 void wait_later(const Pending& pending, int device) noexcept {
   Trouble& trouble = trouble_of(device);
-  trouble.unsettled.store(true, std::memory_order_release);
+  trouble.undrained.store(true, std::memory_order_release);
   try {
     const std::lock_guard lock(trouble.mutex);
     trouble.pending.push_back(pending);
@@ -186,11 +186,11 @@ void wait_for_callers(cudaStream_t stream, unsigned long long id, int device) no
   finish({.stream = stream, .callers_id = id}, device);
 }
 
-bool settle(int device) noexcept {
+bool drain(int device) noexcept {
   Trouble& trouble = trouble_of(device);
-  if (!trouble.unsettled.load(std::memory_order_acquire)) return true;
+  if (!trouble.undrained.load(std::memory_order_acquire)) return true;
   const DeviceGuard guard(device, std::nothrow);
-  const std::lock_guard alone(trouble.settling);
+  const std::lock_guard alone(trouble.draining);
   std::vector<Pending> pending;
   {
     const std::lock_guard lock(trouble.mutex);
@@ -204,7 +204,7 @@ bool settle(int device) noexcept {
   });
   const std::lock_guard lock(trouble.mutex);
   if (pending.empty() && trouble.pending.empty() && !trouble.untracked) {
-    trouble.unsettled.store(false, std::memory_order_release);
+    trouble.undrained.store(false, std::memory_order_release);
     return true;
   }
   try {
@@ -219,7 +219,7 @@ void restore_devices() noexcept {
   for (std::size_t device = 0; device < kMostDevices; ++device) {
     Trouble& trouble = trouble_of(static_cast<int>(device));
     trouble.lost.store(false);
-    trouble.unsettled.store(false);
+    trouble.undrained.store(false);
     trouble.pending.clear();
     trouble.untracked = false;
   }

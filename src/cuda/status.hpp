@@ -18,13 +18,13 @@ void check(cudaError_t status, int device, const char* call);
 void check_quietly(cudaError_t status, int device, const char* call) noexcept;
 
 /// Waits for the work of a stream or an event, then destroys it, in a destructor. When even a second attempt to wait fails, the
-/// device is unsettled: memory that the work may use is not given back until settle() has waited for it.
+/// device may still be at work: memory that the work may use is not given back until drain() has waited for it.
 void destroy_when_done(cudaStream_t stream, int device) noexcept;
 void destroy_when_done(cudaEvent_t event, int device) noexcept;
 /// Waits likewise for a stream of the caller's, after an error; `id` is its cudaStreamGetId.
 void wait_for_callers(cudaStream_t stream, unsigned long long id, int device) noexcept;
 /// Whether everything that somebody failed to wait for is done by now: else memory may not be given back.
-[[nodiscard]] bool settle(int device) noexcept;
+[[nodiscard]] bool drain(int device) noexcept;
 
 /// Throws DeviceError (device_lost) with the first reason when the device is lost.
 void expect_alive(int device);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole models: graphs, streams, engines, memory limits, threads.
+#include <cuda_runtime_api.h>
+
 #include <atomic>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -88,6 +90,25 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   const int replays = kEffort == 1 ? 500 : 100'000;
   for (int i = 0; i < replays; ++i) model.predict_into(x, y);
   EXPECT_EQ(fake_cuda::live(), before);
+}
+
+TEST_F(CudaModelTest, WhatACallersGraphKeptComesBackWithTheNextCallThatAllocatesNothing) {
+  const Model model(small_spec(), on_cuda());
+  const Tensor x = random_rows(2, 7).to(Device::cuda(0));
+  Tensor y({2, 5}, DType::float32, Device::cuda(0));
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  for (int i = 0; i < 3; ++i) model.predict_into(x, y);
+  const auto before = fake_cuda::live();
+  cudaGraph_t graph = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  model.predict_into(x, y, stream);
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_GT(fake_cuda::live().device_bytes, before.device_bytes);
+  model.predict_into(x, y);
+  EXPECT_EQ(fake_cuda::live(), before);
+  ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
 TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {

@@ -91,7 +91,7 @@ LAMELLA_C_API lamella_error* lamella_options_create(lamella_options** options);
  *   dtype              "float32", "bfloat16", "float16", "float64"; "" for the layers' own policies
  *   math               "exact", "tf32"
  *   fusion             "automatic", "none", "epilogue", "library"
- *   determinism        "fast", "run_to_run", "batch_invariant"
+ *   determinism        "run_to_run", "batch_invariant"
  *   hard_sigmoid       "as_written", "keras2", "keras3"
  *   engine             a Dense engine; "" for the best
  *   threads, max_batch, cached_programs, memory_limit     whole numbers

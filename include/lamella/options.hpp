@@ -29,7 +29,6 @@ enum class Fusion {
 
 /// What may change the bits of a result. At every level sums have a fixed order, without atomics.
 enum class Determinism {
-  fast,             ///< nothing is promised beyond the error bounds
   run_to_run,       ///< the same call gives the same bits on the same machine, run after run
   batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its place in it or its neighbours. Slower
 };

@@ -57,10 +57,8 @@ constexpr std::pair<std::string_view, Setter> kSetters[] = {
      }},
     {"determinism",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.determinism = one_of<Determinism>(n, v,
-                                           {{"fast", Determinism::fast},
-                                            {"run_to_run", Determinism::run_to_run},
-                                            {"batch_invariant", Determinism::batch_invariant}});
+       o.determinism = one_of<Determinism>(
+           n, v, {{"run_to_run", Determinism::run_to_run}, {"batch_invariant", Determinism::batch_invariant}});
      }},
     {"hard_sigmoid",
      [](Options& o, std::string_view n, std::string_view v) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/float_environment.hpp"
 #include "model/impl.hpp"
 #include "model/open_shapes.hpp"
 

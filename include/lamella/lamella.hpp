@@ -13,6 +13,7 @@
 #include <lamella/layers.hpp>
 #include <lamella/model.hpp>
 #include <lamella/models.hpp>
+#include <lamella/normalization_layers.hpp>
 #include <lamella/npy.hpp>
 #include <lamella/options.hpp>
 #include <lamella/product_layers.hpp>

@@ -19,7 +19,7 @@ inner_products_kernel(const T* left, const T* right, T* dst, std::int64_t elemen
     const T* b = right + (row / left_rows * right_rows + at % right_rows) * length;
     C sum = 0;
     for (std::int64_t k = WarpGroup::rank(); k < length; k += WarpGroup::kSize) sum += widen<C>(a[k]) * widen<C>(b[k]);
-    sum = WarpGroup::template reduce<Sum>(sum, C(0));
+    sum = WarpGroup::template reduce<Sum>(sum);
     if (WarpGroup::rank() == 0) dst[at] = narrow<T>(sum);
   }
 }

@@ -21,14 +21,14 @@ struct NormalizedRow {
     if (kind == NormalizationKind::standard || kind == NormalizationKind::deviation) {
       double sum = 0;
       items.each([&](C x, std::int64_t) { sum += static_cast<double>(x); });
-      mean = Group::template reduce<Sum>(sum, 0.0) / length;
+      mean = Group::template reduce<Sum>(sum) / length;
     }
     double squares = 0;
     items.each([&](C x, std::int64_t) {
       const double difference = static_cast<double>(x) - mean;
       squares += difference * difference;
     });
-    squares = Group::template reduce<Sum>(squares, 0.0);
+    squares = Group::template reduce<Sum>(squares);
     double factor = 1.0 / ::sqrt(kind == NormalizationKind::unit ? squares : squares / length + epsilon);
     if (kind == NormalizationKind::unit && factor > 1.0 / epsilon) factor = 1.0 / epsilon;
     const double center = kind == NormalizationKind::standard ? mean : 0.0;

@@ -33,7 +33,7 @@ quantize_rows_kernel(const T* src, std::int8_t* codes, ComputeOf<T>* factors, st
       const Bits bits = __builtin_bit_cast(Bits, widen<C>(x[i])) & (~Bits{0} >> 1U);
       most = bits > most ? bits : most;
     }
-    most = BlockGroup<kQuantizedThreads>::reduce<Largest>(most, Bits{0});
+    most = BlockGroup<kQuantizedThreads>::reduce<Largest>(most);
     const C factor = core::row_factor(__builtin_bit_cast(C, most), high, epsilon, round);
     for (std::int64_t i = thread_index(); i < inputs; i += kQuantizedThreads)
       codes[b * inputs + i] = static_cast<std::int8_t>(core::to_integer(widen<C>(x[i]), factor, low, high, round));

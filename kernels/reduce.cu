@@ -39,7 +39,7 @@ reduce_rows_kernel(const T* src, T* dst, RowShape shape, double divisor) {
     Row<T, ComputeOf<T>, Group, 0> items(src + shape.start(row), shape);
     double all = Op::kNeutral;
     items.each([&](ComputeOf<T> x, std::int64_t) { all = Op::of(all, static_cast<double>(x)); });
-    all = Group::template reduce<Op>(all, Op::kNeutral);
+    all = Group::template reduce<Op>(all);
     if (Group::rank() == 0) dst[row] = narrow<T>(static_cast<ComputeOf<T>>(all / divisor));
   }
 }

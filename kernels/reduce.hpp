@@ -36,7 +36,7 @@ struct BlockReduceMemory {
 };
 
 template <unsigned kThreads, typename Op, typename T>
-LAMELLA_DEVICE T block_reduce(T x, T /*neutral*/, BlockReduceMemory<kThreads>& memory) {
+LAMELLA_DEVICE T block_reduce(T x, BlockReduceMemory<kThreads>& memory) {
   using Reduce = typename BlockReduceMemory<kThreads>::template Reduce<T>;
   using Storage = typename Reduce::TempStorage;
   static_assert(sizeof(T) <= sizeof(double) && sizeof(Storage) <= sizeof(memory.partial) && alignof(Storage) <= 16);

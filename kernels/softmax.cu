@@ -46,14 +46,14 @@ struct SoftmaxRow {
     constexpr bool kKept = Op::kOfExponential && Items::kCached;
     C shift = -kInfinity<C>;
     items.each([&](C x, std::int64_t) { shift = Largest::of(shift, x); });
-    shift = Group::template reduce<Largest>(shift, -kInfinity<C>);
+    shift = Group::template reduce<Largest>(shift);
     C total = 0;
     items.each([&](C& x, std::int64_t) {
       const C exponential = core::math::exp(x - shift);
       total += exponential;
       if constexpr (kKept) x = exponential;
     });
-    const C scale = Op::scale(Group::template reduce<Sum>(total, C(0)));
+    const C scale = Op::scale(Group::template reduce<Sum>(total));
     items.each([&](C x, std::int64_t i) {
       if constexpr (kKept) {
         dst[i * shape.stride] = narrow<T>(Op::of_exponential(x, scale));

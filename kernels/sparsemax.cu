@@ -20,8 +20,8 @@ struct SparsemaxRow {
       shift = Largest::of(shift, static_cast<double>(x));
       if (x != x) odd = 1;
     });
-    shift = Group::template reduce<Largest>(shift, -kInfinity<double>);
-    odd = Group::template reduce<Largest>(odd, 0);
+    shift = Group::template reduce<Largest>(shift);
+    odd = Group::template reduce<Largest>(odd);
     if (odd != 0 || !(shift > -kInfinity<double> && shift < kInfinity<double>)) {
       items.each([&](C, std::int64_t i) { dst[i * shape.stride] = narrow<T>(kNaN<C>); });
       return;
@@ -50,8 +50,8 @@ struct SparsemaxRow {
         sum += x;
         count += 1;
       });
-      sum = Group::template reduce<Sum>(sum, 0.0);
-      count = Group::template reduce<Sum>(count, 0.0);
+      sum = Group::template reduce<Sum>(sum);
+      count = Group::template reduce<Sum>(count);
       if (count >= before) return tau;
       before = count;
       tau = (sum - 1) / count;
@@ -62,7 +62,7 @@ struct SparsemaxRow {
   LAMELLA_DEVICE static double keras_threshold(Items& items, const T* src, const RowShape& shape, double support) {
     double count = 0;
     items.each([&](C x, std::int64_t) { count += static_cast<double>(x) > support ? 1 : 0; });
-    count = Group::template reduce<Sum>(count, 0.0);
+    count = Group::template reduce<Sum>(count);
     double sum = 0;
     items.each([&](C x, std::int64_t) {
       if (!(static_cast<double>(x) > support)) return;
@@ -76,7 +76,7 @@ struct SparsemaxRow {
       // Equal elements share their places: each has the mean of them.
       sum += static_cast<double>(x) * (count - static_cast<double>(above) - 0.5 * static_cast<double>(equal - 1));
     });
-    return (Group::template reduce<Sum>(sum, 0.0) - 1) / count;
+    return (Group::template reduce<Sum>(sum) - 1) / count;
   }
 };
 

@@ -52,19 +52,6 @@ class CompiledKernelTest : public testing::Test {
   static cudaError_t softmax(const float* src, float* dst, std::int64_t n, cudaStream_t on) {
     return kernels::rowwise({ActivationKind::Softmax, DType::float32, src, dst, nullptr, 1, n, 1}, on);
   }
-  /// Each statement that starts like that becomes what `change` makes of it.
-  static void plant(const std::string& start, const std::function<std::string(const std::string&)>& change) {
-    ptx::registry::edit([=](const std::string& text) {
-      std::string result;
-      std::size_t done = 0;
-      for (std::size_t at = text.find(start); at != std::string::npos; at = text.find(start, done)) {
-        const std::size_t end = text.find(';', at);
-        result += text.substr(done, at - done) + change(text.substr(at, end - at));
-        done = end;
-      }
-      return result + text.substr(done);
-    });
-  }
 };
 
 TEST_F(CompiledKernelTest, GivesTheResultsWhenTheStreamHasCome) {
@@ -81,7 +68,8 @@ TEST_F(CompiledKernelTest, GivesTheResultsWhenTheStreamHasCome) {
 }
 
 TEST_F(CompiledKernelTest, AStoreBesideItsMemoryLosesTheDevice) {
-  plant("st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
+  ptx::registry::edit_statements(
+      "st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
   float* const data = device(std::vector<float>(31, 1.0F));
   ASSERT_EQ(softmax(data, data, 31, nullptr), cudaSuccess);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);
@@ -110,7 +98,7 @@ TEST_F(CompiledKernelTest, MemoryOfAnotherDeviceIsOutOfReach) {
 TEST_F(CompiledKernelTest, ABarrierThatIsMissingIsARace) {
   const std::vector<float> values(1100, 1.0F);
   for (const bool planted : {false, true}) {
-    if (planted) plant("bar.sync", [](const std::string&) { return ""; });
+    if (planted) ptx::registry::edit_statements("bar.sync", [](const std::string&) { return ""; });
     float* const data = device(values);
     ASSERT_EQ(softmax(data, data, 1100, nullptr), cudaSuccess);
     EXPECT_EQ(cudaDeviceSynchronize(), planted ? cudaErrorIllegalAddress : cudaSuccess);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <sstream>
 
 #include "tests/ptx/registry.hpp"
@@ -46,17 +44,6 @@ cudaError_t launch_grid(const void* stub, dim3 grid, dim3 block, void** argument
   });
 }
 
-/// Exceptions do not pass through functions of C: what is thrown here is a fault of the double.
-template <typename F>
-cudaError_t guarded(const F& f) {
-  try {
-    return f();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    std::abort();
-  }
-}
-
 }  // namespace
 }  // namespace fake_cuda::inside
 
@@ -65,11 +52,11 @@ extern "C" {
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,  // NOLINT: its name is nvcc's
                                std::size_t shared, cudaStream_t stream) {
   using namespace fake_cuda::inside;
-  return guarded([&] { return launch_grid(kernel, grid, block, arguments, shared, stream); });
+  return ptx::registry::guarded([&] { return launch_grid(kernel, grid, block, arguments, shared, stream); });
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* stub, void** arguments) {
   using namespace fake_cuda::inside;
-  return guarded(
+  return ptx::registry::guarded(
       [&] { return launch_grid(stub, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, config->stream); });
 }
 }

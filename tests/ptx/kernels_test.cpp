@@ -80,19 +80,6 @@ class PtxPlantedTest : public testing::Test {
  protected:
   void TearDown() override { ptx::registry::edit(nullptr); }
 
-  /// Each statement that starts like that becomes what `change` makes of it.
-  static void edit(const std::string& start, const std::function<std::string(const std::string&)>& change) {
-    ptx::registry::edit([=](const std::string& text) {
-      std::string result;
-      std::size_t done = 0;
-      for (std::size_t at = text.find(start); at != std::string::npos; at = text.find(start, done)) {
-        const std::size_t end = text.find(';', at);
-        result += text.substr(done, at - done) + change(text.substr(at, end - at));
-        done = end;
-      }
-      return result + text.substr(done);
-    });
-  }
   static std::vector<ptx::Finding> softmax(std::int64_t length) {
     Buffer memory(lamella::test::random_values(length, 71), DType::float32);
     const lamella::kernels::Rowwise args{
@@ -106,17 +93,19 @@ MATCHER_P(FaultIs, fault, "") { return arg.fault == fault; }
 
 TEST_F(PtxPlantedTest, BarriersTakenOutOfSoftmaxAreRaces) {
   EXPECT_THAT(softmax(1100), testing::IsEmpty());
-  edit("bar.sync", [](const std::string&) { return ""; });
+  ptx::registry::edit_statements("bar.sync", [](const std::string&) { return ""; });
   EXPECT_THAT(softmax(1100), testing::Contains(FaultIs(ptx::Fault::race)));
 }
 
 TEST_F(PtxPlantedTest, ShufflesOfHalfAWarpAreFound) {
-  edit("shfl.sync", [](const std::string& statement) { return statement.substr(0, statement.rfind(',')) + ", 65535"; });
+  ptx::registry::edit_statements(
+      "shfl.sync", [](const std::string& statement) { return statement.substr(0, statement.rfind(',')) + ", 65535"; });
   EXPECT_THAT(softmax(60), testing::Contains(FaultIs(ptx::Fault::lanes)));
 }
 
 TEST_F(PtxPlantedTest, StoresThatAreFourBytesOffAreFound) {
-  edit("st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
+  ptx::registry::edit_statements(
+      "st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
   const std::vector<ptx::Finding> findings = softmax(31);
   ASSERT_THAT(findings, testing::Contains(FaultIs(ptx::Fault::bounds)));
   EXPECT_THAT(findings[0].what, testing::HasSubstr("124 bytes into an allocation, which has 124"));

@@ -94,6 +94,19 @@ void edit(std::function<std::string(std::string)> change) {
   state().modules.clear();
 }
 
+void edit_statements(const std::string& start, const std::function<std::string(const std::string&)>& change) {
+  edit([=](const std::string& text) {
+    std::string result;
+    std::size_t done = 0;
+    for (std::size_t at = text.find(start); at != std::string::npos; at = text.find(start, done)) {
+      const std::size_t end = text.find(';', at);
+      result += text.substr(done, at - done) + change(text.substr(at, end - at));
+      done = end;
+    }
+    return result + text.substr(done);
+  });
+}
+
 const std::vector<Module>& modules() {
   if (state().modules.empty()) {
     for (std::size_t i = 0; i < state().fat_binaries.size(); ++i) {

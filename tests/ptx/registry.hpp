@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <set>
@@ -29,7 +32,20 @@ struct Kernel {
 [[nodiscard]] const std::set<std::string>& launched();
 /// Every text passes through `change` before it is read, from now on; what has been read is read again. For planting faults.
 void edit(std::function<std::string(std::string)> change);
+/// The same for each statement that starts like that.
+void edit_statements(const std::string& start, const std::function<std::string(const std::string&)>& change);
 /// All modules of the program, in the order of their registration.
 [[nodiscard]] const std::vector<Module>& modules();
+
+/// Exceptions do not pass through functions of C: what is thrown here is a fault of the device that launches.
+template <typename F>
+auto guarded(const F& f) {
+  try {
+    return f();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    std::abort();
+  }
+}
 
 }  // namespace ptx::registry

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/ptx/runtime.hpp"
 
-#include <cstdio>
-#include <cstdlib>
 #include <iterator>
 #include <utility>
 
@@ -38,17 +36,6 @@ cudaError_t run(const void* stub, dim3 grid, dim3 block, void** arguments, std::
   return cudaSuccess;
 }
 
-/// Exceptions do not pass through functions of C: what is thrown here is a fault of this device.
-template <typename F>
-cudaError_t guarded(const F& f) {
-  try {
-    return f();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    std::abort();
-  }
-}
-
 }  // namespace
 
 MemoryMap& memory() { return state().memory; }
@@ -64,10 +51,10 @@ extern "C" {
 
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments,  // NOLINT: its name is nvcc's
                                std::size_t shared, cudaStream_t) {
-  return ptx::runtime::guarded([&] { return ptx::runtime::run(kernel, grid, block, arguments, shared); });
+  return ptx::registry::guarded([&] { return ptx::runtime::run(kernel, grid, block, arguments, shared); });
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* stub, void** arguments) {
-  return ptx::runtime::guarded(
+  return ptx::registry::guarded(
       [&] { return ptx::runtime::run(stub, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes); });
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) { return cudaSuccess; }

@@ -67,12 +67,14 @@ expect "leaves nothing out without a word" 'all(s.get("skipped") or "failed" not
 for file in harvest.json goals.json accuracy.jsonl ceilings.jsonl host.json logs.tar.xz; do [ -s "$work/out/gpu-$file" ] || fail "writes gpu-$file"; done
 [ "$(find "$work/out" -type f | wc -l)" -le 8 ] && [ ! -d "$work/out/logs" ] || fail "at most eight files"
 python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert len(d["goals"]) == 4 and all(g["cells"] > 0 for g in d["goals"])' "$work/out/gpu-goals.json" || fail goals
-tar -tJf "$work/out/gpu-logs.tar.xz" | grep -q 'logs/tests-gpu_ops_test-0.log' || fail "keeps the logs"
+logs=$(tar -tJf "$work/out/gpu-logs.tar.xz")
+grep -q 'logs/tests-gpu_ops_test-0.log' <<<"$logs" || fail "keeps the logs: $logs"
 passed=$((passed + 3))
 
 harvest 1 FINDS=9 -- --only sanitizers
 expect "a tool that finds something" 'stage["sanitizers"]["tools"]["memcheck"] == 9 and "failed" in stage["sanitizers"]'
-tar -xJOf "$work/out/gpu-logs.tar.xz" logs/sanitizer-memcheck.log | grep -q 'a finding' || fail "keeps what a tool found"
+found=$(tar -xJOf "$work/out/gpu-logs.tar.xz" logs/sanitizer-memcheck.log)
+grep -q 'a finding' <<<"$found" || fail "keeps what a tool found"
 harvest 0 BLIND=0 -- --only sanitizers
 expect "a tool that does not look" 'set(stage["sanitizers"]["tools"].values()) == {"does not find its planted bug here"}'
 harvest 0 -- --only goals,accuracy --seconds 1

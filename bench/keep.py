@@ -55,15 +55,20 @@ def text(data):
     return f'{{"context": {json.dumps(data["context"], indent=1)},\n"absent": [\n{absent}\n],\n"benchmarks": [\n{rows}\n]}}\n'
 
 
+def whole(data):
+    """What is kept of a result, each row with every field, None where it was not written."""
+    brief = kept(data)
+    return brief | {"benchmarks": [dict.fromkeys(FIELDS) | row for row in brief["benchmarks"]]}
+
+
 def rows(data):
-    """The rows of a result, kept or not, that were measured; each has every field, None where it was not written."""
-    return [dict.fromkeys(FIELDS) | row for row in kept(data)["benchmarks"]]
+    """The rows of a result, kept or not, that were measured."""
+    return whole(data)["benchmarks"]
 
 
 def read(path):
-    """A result with its rows as rows() gives them."""
-    data = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    return kept(data) | {"benchmarks": rows(data)}
+    """The same of a file."""
+    return whole(json.loads(pathlib.Path(path).read_text(encoding="utf-8")))
 
 
 def main():

@@ -195,8 +195,7 @@ def quote():
 
     def of(*rows, **context):
         """What quote reads of a result with these rows."""
-        data = {"context": context, "benchmarks": list(rows)}
-        return tables.keep.kept(data) | {"benchmarks": tables.keep.rows(data)}
+        return tables.keep.whole({"context": context, "benchmarks": list(rows)})
 
     def row(**fields):
         made = {"name": "model/x", "level": "model", "device": "cpu", "engine": "automatic", "fusion": "automatic", "graph": None, "cache": "warm",

@@ -283,6 +283,12 @@ Container container_of(const FileBytes::Glance& glance, std::uint64_t size, bool
   fail(ErrorCode::archive, core::escaped(path, 4096), foreign_file(bytes, size));
 }
 
+std::shared_ptr<const core::ModelSpec> load_contents(Container container, const std::string& path, const OwnedBytes& bytes,
+                                                     HardSigmoid hard_sigmoid, const Sample& sample) {
+  return container == Container::archive ? load_archive(path, bytes, hard_sigmoid, sample)
+                                         : load_legacy(path, bytes, hard_sigmoid, sample);
+}
+
 /// It is not read before it is known what it is.
 std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text) {
   Container found{};
@@ -322,8 +328,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardS
   return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
     if (is_directory(path)) return load_archive(path, std::nullopt, hard_sigmoid, sample);
     const auto [container, bytes] = read_container(path, false);
-    return container == Container::archive ? load_archive(path, bytes, hard_sigmoid, sample)
-                                           : load_legacy(path, bytes, hard_sigmoid, sample);
+    return load_contents(container, path, bytes, hard_sigmoid, sample);
   });
 }
 
@@ -336,8 +341,7 @@ std::shared_ptr<const core::ModelSpec> load_model(Bytes file, HardSigmoid hard_s
     const Container container = container_of(glance, file.size(), false, path);
     const Buffer copy(file.size());
     std::memcpy(copy.data, file.data(), file.size());
-    return container == Container::archive ? load_archive(path, copy.freeze(), hard_sigmoid, std::nullopt)
-                                           : load_legacy(path, copy.freeze(), hard_sigmoid, std::nullopt);
+    return load_contents(container, path, copy.freeze(), hard_sigmoid, std::nullopt);
   });
 }
 

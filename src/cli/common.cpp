@@ -104,13 +104,13 @@ Model load_model_for(const std::vector<std::string>& inputs, const std::string& 
     return load_model(path, weights, options);
   } catch (const LoadError& error) {
     if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1) throw;
+    const std::string& input = inputs[0];
+    const bool is_file = std::ifstream(input).good();
+    const Tensor x = load_npy(is_file ? input : input.substr(input.find('=') + 1));
+    const auto extents = x.shape().extents();
+    if (extents.empty()) throw;
+    return load_with_shape(path, {extents.begin() + 1, extents.end()}, options);
   }
-  const std::string& input = inputs[0];
-  const bool is_file = std::ifstream(input).good();
-  const Tensor x = load_npy(is_file ? input : input.substr(input.find('=') + 1));
-  const auto extents = x.shape().extents();
-  if (extents.empty()) return load_model(path, weights, options);  // which says what is missing
-  return load_with_shape(path, {extents.begin() + 1, extents.end()}, options);
 }
 
 std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {

@@ -16,21 +16,8 @@ namespace lamella::cpu {
 
 enum class Isa { generic, avx2, avx512 };
 
-/// The best instruction set of this machine.
-inline Isa best_isa() {
-#if defined(__x86_64__)
-  static const Isa isa = [] {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      return Isa::avx512;
-    }
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Isa::avx2 : Isa::generic;
-  }();
-  return isa;
-#else
-  return Isa::generic;
-#endif
-}
+/// The best instruction set of this machine that LAMELLA_MAX_CPU_ISA (generic, avx2 or avx512) allows; read once. Throws
+/// ArgumentError (value) for any other word.
+[[nodiscard]] Isa best_isa();
 
 }  // namespace lamella::cpu

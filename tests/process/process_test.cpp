@@ -54,6 +54,14 @@ std::string outcome(const std::vector<std::string>& words, std::chrono::seconds 
   return WIFEXITED(status) ? "exit " + std::to_string(WEXITSTATUS(status)) : "signal " + std::to_string(WTERMSIG(status));
 }
 
+TEST(ProcessInstructionSet, IsTheOneAllowed) {
+  for (const char* allowed : {"", "generic", "avx2", "avx512"}) {
+    const std::string variable = std::string("LAMELLA_MAX_CPU_ISA=") + allowed;
+    EXPECT_EQ(outcome({"instruction_set"}, std::chrono::seconds(60), {variable}), "exit 0") << variable;
+  }
+  EXPECT_EQ(outcome({"instruction_set"}, std::chrono::seconds(60), {"LAMELLA_MAX_CPU_ISA=AVX2"}), "exit 1");
+}
+
 TEST(ProcessEnd, StaticObjectsPredictWhenEverythingElseIsGone) {
   for (const char* engine : {"", "onednn_epilogue"}) {
     EXPECT_EQ(outcome({"static", engine}, std::chrono::seconds(60)), "exit 0") << engine;

@@ -170,6 +170,16 @@ int stack(const std::string& bytes) {
   return ::unlink(file.c_str()) == 0 ? joined : kWrong;
 }
 
+/// Whether a machine that may use so much predicts, and as another engine does.
+int instruction_set() {
+  try {
+    const Tensor x = input(300);
+    return right(large("", 2).predict(x), large("reference", 2).predict(x)) ? 0 : kWrong;
+  } catch (const lamella::ArgumentError&) {
+    return 1;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -181,5 +191,6 @@ int main(int argc, char** argv) {
   if (mode == "fork") return forks(std::atoi(first.c_str()));
   if (mode == "memory") return memory(first, second);
   if (mode == "stack") return stack(first);
+  if (mode == "instruction_set") return instruction_set();
   return kWrong;
 }

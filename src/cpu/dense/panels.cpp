@@ -22,8 +22,9 @@ struct Strip {
   std::int64_t dst_stride;
   const float* src;
   std::int64_t src_stride;
-  const float* panel;  ///< its first column, and the first input to be added
-  const float* bias;   ///< what the sums begin with
+  const float* panel;   ///< its first column, and the first input to be added
+  std::int64_t stride;  ///< floats from one strip to the next, where there are strips
+  const float* bias;    ///< what the sums begin with
   std::int64_t inputs;
   bool resume;  ///< the sums go on from what is in dst
 };
@@ -41,7 +42,7 @@ LAMELLA_HD void store(float* to, const V& value, std::int64_t width) {
 
 /// Row `row` to row + kRows, columns `column` to column + kVectors * kWidth, of which `width` exist unless kWhole: sums in
 /// registers.
-template <int kWidth, int kVectors, int kRows, bool kWhole>
+template <int kWidth, int kVectors, int kRows, bool kWhole, bool kStrips>
 LAMELLA_HD void tile(const Strip& s, std::int64_t row, std::int64_t column, std::int64_t width) {
   using V = typename VectorOf<kWidth>::type;
   float* dst = s.dst + row * s.dst_stride + column;
@@ -59,11 +60,14 @@ LAMELLA_HD void tile(const Strip& s, std::int64_t row, std::int64_t column, std:
       }
     }
   }
-  const float* panel = s.panel + column;
-  for (std::int64_t k = 0; k < s.inputs; ++k, panel += kPanel) {
+  const float* panel = kStrips ? s.panel + column / kStrip * s.stride + column % kStrip : s.panel + column;
+  for (std::int64_t k = 0; k < s.inputs; ++k, panel += kStrips ? kStrip : kPanel) {
     V w[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) load<true>(w[v], panel + v * kWidth, width);
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t at = v * kWidth;
+      load<true>(w[v], kStrips ? panel + at / kStrip * s.stride + at % kStrip : panel + at, width);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const float x = src[r * s.src_stride + k];
@@ -79,7 +83,7 @@ LAMELLA_HD void tile(const Strip& s, std::int64_t row, std::int64_t column, std:
 }
 
 /// All rows in tiles of at most kRows, as equal as can be: a tile of few rows waits for its own sums.
-template <int kWidth, int kVectors, int kRows, bool kWhole>
+template <int kWidth, int kVectors, int kRows, bool kWhole, bool kStrips>
 LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t column, std::int64_t width) {
   const std::int64_t tiles = (rows + kRows - 1) / kRows;
   const std::int64_t least = rows / tiles;
@@ -88,22 +92,22 @@ LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t co
     const std::int64_t n = least + (t < larger ? 1 : 0);
     switch (n) {
       case 1:
-        tile<kWidth, kVectors, 1, kWhole>(s, row, column, width);
+        tile<kWidth, kVectors, 1, kWhole, kStrips>(s, row, column, width);
         break;
       case 2:
-        tile<kWidth, kVectors, 2, kWhole>(s, row, column, width);
+        if constexpr (kRows >= 2) tile<kWidth, kVectors, 2, kWhole, kStrips>(s, row, column, width);
         break;
       case 3:
-        tile<kWidth, kVectors, 3, kWhole>(s, row, column, width);
+        if constexpr (kRows >= 3) tile<kWidth, kVectors, 3, kWhole, kStrips>(s, row, column, width);
         break;
       case 4:
-        tile<kWidth, kVectors, 4, kWhole>(s, row, column, width);
+        if constexpr (kRows >= 4) tile<kWidth, kVectors, 4, kWhole, kStrips>(s, row, column, width);
         break;
       case 5:
-        if constexpr (kRows >= 5) tile<kWidth, kVectors, 5, kWhole>(s, row, column, width);
+        if constexpr (kRows >= 5) tile<kWidth, kVectors, 5, kWhole, kStrips>(s, row, column, width);
         break;
       default:
-        if constexpr (kRows >= 6) tile<kWidth, kVectors, 6, kWhole>(s, row, column, width);
+        if constexpr (kRows >= 6) tile<kWidth, kVectors, 6, kWhole, kStrips>(s, row, column, width);
         break;
     }
     row += n;
@@ -112,35 +116,41 @@ LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t co
 
 /// kVectors vectors of columns at a time; what is left by ones. With many rows the panel is gone through in slices that stay in
 /// the first cache; the order of summation is the same.
-template <int kWidth, int kVectors, int kRows>
+template <int kWidth, int kVectors, int kRows, int kSlice, bool kStrips = false>
 LAMELLA_HD void panel_product(const PanelArgs& args) {
   constexpr std::int64_t kStep = kWidth * kVectors;
-  constexpr std::int64_t kSlice = 128;
   const std::int64_t slice = args.rows > 2 * kRows ? kSlice : args.inputs;
   std::int64_t done = 0;
   do {
     const std::int64_t inputs = std::min(slice, args.inputs - done);
-    const Strip strip{args.dst,  args.dst_stride, args.src + done,        args.src_stride, args.panel + done * kPanel,
-                      args.bias, inputs,          args.resume || done > 0};
+    const float* const panel = args.panel + done * (kStrips ? kStrip : kPanel);
+    const Strip s{args.dst,   args.dst_stride, args.src + done, args.src_stride,        panel,
+                  args.strip, args.bias,       inputs,          args.resume || done > 0};
     std::int64_t c = 0;
-    for (; c + kStep <= args.width; c += kStep) rows_of_tiles<kWidth, kVectors, kRows, true>(strip, args.rows, c, kStep);
-    for (; c + kWidth <= args.width; c += kWidth) rows_of_tiles<kWidth, 1, kRows, true>(strip, args.rows, c, kWidth);
-    if (c < args.width) rows_of_tiles<kWidth, 1, kRows, false>(strip, args.rows, c, args.width - c);
+    for (; c + kStep <= args.width; c += kStep) rows_of_tiles<kWidth, kVectors, kRows, true, kStrips>(s, args.rows, c, kStep);
+    for (; c + kWidth <= args.width; c += kWidth) rows_of_tiles<kWidth, 1, kRows, true, kStrips>(s, args.rows, c, kWidth);
+    if (c < args.width) rows_of_tiles<kWidth, 1, kRows, false, kStrips>(s, args.rows, c, args.width - c);
     done += inputs;
   } while (done < args.inputs);
 }
 
-void generic(const PanelArgs& args) { panel_product<4, 2, 4>(args); }
-LAMELLA_TARGET_AVX2 void avx2(const PanelArgs& args) {
+void generic(const PanelArgs& args) { panel_product<4, 2, 4, 128>(args); }
+template <bool kStrips>
+LAMELLA_TARGET_AVX2 void avx2_as(const PanelArgs& args) {
   if (args.rows == 1) {
-    panel_product<8, 8, 1>(args);
+    panel_product<8, 8, 1, 256, kStrips>(args);
+  } else if (args.rows <= 3) {
+    panel_product<8, 4, 3, 256, kStrips>(args);
   } else {
-    panel_product<8, 2, 6>(args);
+    panel_product<8, 2, 6, 256, kStrips>(args);
   }
 }
-LAMELLA_TARGET_AVX512 void avx512(const PanelArgs& args) { panel_product<16, 4, 6>(args); }
+void avx2(const PanelArgs& args) { args.strip == 0 ? avx2_as<false>(args) : avx2_as<true>(args); }
+LAMELLA_TARGET_AVX512 void avx512(const PanelArgs& args) { panel_product<16, 4, 6, 128>(args); }
 
 }  // namespace
+
+std::int64_t strip_stride(std::int64_t inputs) { return best_isa() == Isa::avx2 ? inputs * kStrip : 0; }
 
 PanelFn panel_function() {
   switch (best_isa()) {
@@ -159,15 +169,16 @@ std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType 
     const std::int64_t panels = (units + kPanel - 1) / kPanel;
     const auto memory = core::allocate_host(static_cast<std::size_t>(panels * inputs * kPanel) * sizeof(float));
     const Tensor& kernel = (*constants)[0];
+    const std::int64_t together = strip_stride(inputs) == 0 ? kPanel : kStrip;
     visit_floating(dtype, [&](auto rounded) {
       visit_floating(kernel.dtype(), [&](auto stored) {
         const auto* from = static_cast<const decltype(stored)*>(kernel.data());
         auto* to = static_cast<float*>(memory.get());
-        for (std::int64_t p = 0; p < panels; ++p) {
-          const std::int64_t width = std::min(kPanel, units - p * kPanel);
-          for (std::int64_t k = 0; k < inputs; ++k, to += kPanel) {
-            for (std::int64_t c = 0; c < kPanel; ++c) {
-              to[c] = c < width ? convert<float>(convert<decltype(rounded)>(from[k * units + p * kPanel + c])) : 0.0F;
+        for (std::int64_t first = 0; first < panels * kPanel; first += together) {
+          for (std::int64_t k = 0; k < inputs; ++k, to += together) {
+            for (std::int64_t c = 0; c < together; ++c) {
+              const std::int64_t u = first + c;
+              to[c] = u < units ? convert<float>(convert<decltype(rounded)>(from[k * units + u])) : 0.0F;
             }
           }
         }

@@ -9,9 +9,11 @@
 
 namespace lamella::cpu {
 
-/// Columns side by side in one panel. A packed kernel is panel after panel, each [inputs][kPanel], the last one padded with
-/// zeros.
+/// Columns of a panel. A packed kernel is panel after panel, the last one padded with zeros.
 inline constexpr std::int64_t kPanel = 64;
+/// Columns of a strip. Where loops take one strip at a time, a panel is [kPanel / kStrip][inputs][kStrip], so that what they read
+/// lies together; else it is [inputs][kPanel].
+inline constexpr std::int64_t kStrip = 16;
 
 /// The kernel of a Dense layer in panels of float, rounded to `dtype` first. Shared by all plans of the layer.
 [[nodiscard]] std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs,
@@ -32,11 +34,15 @@ struct PanelArgs {
   std::int64_t rows;  ///< at least 1
   std::int64_t inputs;
   std::int64_t width;
-  bool resume = false;  ///< sums go on from what is in dst, and `bias` is not read
+  std::int64_t strip = 0;  ///< floats from one strip to the next; 0: the panel is [inputs][kPanel]
+  bool resume = false;     ///< sums go on from what is in dst, and `bias` is not read
 };
 /// Each result is one chain of multiply-adds, the bias first and then in the order of the inputs: it depends on nothing but its
 /// row and its column.
 using PanelFn = void (*)(const PanelArgs& args);
+
+/// Floats from one strip to the next in packed_panels(): PanelArgs::strip.
+[[nodiscard]] std::int64_t strip_stride(std::int64_t inputs);
 
 /// The function for this machine.
 [[nodiscard]] PanelFn panel_function();

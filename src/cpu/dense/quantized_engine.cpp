@@ -201,7 +201,7 @@ class NumberPlan final : public Panels {
       const std::int64_t inputs = std::min(kSlice, desc_.inputs - done);
       for (std::int64_t i = 0; i < inputs; ++i) dequantize(numbers + i * kPanel, done + i, p);
       multiply_({sums + range.first_row * desc_.units + p * kPanel, desc_.units, src + range.first_row * desc_.inputs + done,
-                 desc_.inputs, numbers, kNothing, range.last_row - range.first_row, inputs, width(p), done > 0});
+                 desc_.inputs, numbers, kNothing, range.last_row - range.first_row, inputs, width(p), 0, done > 0});
       done += inputs;
     } while (done < desc_.inputs);
   }

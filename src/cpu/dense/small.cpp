@@ -4,13 +4,14 @@
 #include "cpu/activation/epilogue.hpp"
 #include "cpu/dense/engines.hpp"
 #include "cpu/dense/panels.hpp"
+#include "cpu/simd.hpp"
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kRowBlock = 72;         ///< rows that go through a panel together, at most
-constexpr double kMaximumWork = 2.5e6;         ///< multiply-adds up to which no library call is worth its price
+constexpr std::int64_t kRowBlock = 72;  ///< rows that go through a panel together, at most
+constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price, see refuses_panels()
 constexpr double kMaximumBfloat16Work = 40e3;  ///< the same, where oneDNN has instructions that this engine has not
 constexpr std::int64_t kFewRows =
     128;  ///< with fewer, columns are divided among threads, not rows: each reads its part of the kernel
@@ -42,7 +43,7 @@ struct Small {
   void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
     for (std::int64_t p = first; p < last; ++p) {
       product({dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, bias.get() + p * kPanel,
-               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel)});
+               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel), strip_stride(desc.inputs)});
     }
     if (fused && desc.activation.kind != ActivationKind::Linear) pass(epilogue, dst, nullptr, rows, first, last);
   }
@@ -115,14 +116,15 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
 
 bool has_bfloat16_instructions() {
 #if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512bf16") != 0;
+  static const bool has = best_isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16") != 0;
   return has;
 #else
   return false;
 #endif
 }
 
-/// Why panels are not the way to do it, or empty. Several threads are this engine's business whatever the size.
+/// Why panels are not the way to do it, or empty. Several threads are this engine's business whatever the size, and so is AVX2:
+/// oneDNN packs the kernel for it at every call.
 std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
   const bool free = d.determinism != Determinism::batch_invariant;
@@ -130,7 +132,7 @@ std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& cont
     return core::concat(work_of(d), " multiply-adds are more than ", kMaximumBfloat16Work,
                         ", and oneDNN has this processor's bfloat16 instructions for them");
   }
-  if (free && context.threads == 1 && d.batch > kVectorRows && work_of(d) > kMaximumWork) {
+  if (free && best_isa() != Isa::avx2 && context.threads == 1 && d.batch > kVectorRows && work_of(d) > kMaximumWork) {
     return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork, " on one thread");
   }
   return {};

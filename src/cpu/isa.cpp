@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+
+#include "core/check.hpp"
+#include "cpu/simd.hpp"
+
+namespace lamella::cpu {
+namespace {
+
+Isa isa_of_machine() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return Isa::avx512;
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::generic;
+}
+
+Isa isa_allowed() {
+  const char* const text = std::getenv("LAMELLA_MAX_CPU_ISA");
+  if (text == nullptr || *text == '\0') return Isa::avx512;
+  const std::string_view allowed(text);
+  if (allowed == "avx512") return Isa::avx512;
+  if (allowed == "avx2") return Isa::avx2;
+  LAMELLA_EXPECTS(allowed == "generic", value, "LAMELLA_MAX_CPU_ISA: got '", core::escaped(allowed),
+                  "', allowed generic, avx2, avx512");
+  return Isa::generic;
+}
+
+}  // namespace
+
+Isa best_isa() {
+  static const Isa isa = std::min(isa_of_machine(), isa_allowed());
+  return isa;
+}
+
+}  // namespace lamella::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <span>
 #include <string>
 
@@ -20,5 +21,12 @@ namespace lamella {
 /// replaces; other links to that keep the old content. A symlink is followed; a FIFO, a device and a descriptor (/dev/stdout,
 /// /dev/fd/3) are written into. Throws Error (io), ArgumentError (device).
 LAMELLA_API void save_npy(const std::string& path, const TensorView& tensor);
+
+/// Reads a numpy archive (numpy.savez, numpy.savez_compressed): its arrays by name, without ".npy". Throws LoadError, also for
+/// members that are no npy files, and for names that differ by case alone.
+[[nodiscard]] LAMELLA_API std::map<std::string, Tensor> load_npz(const std::string& path);
+/// Writes host memory as numpy.savez does, uncompressed, each array as save_npy() would; the same arrays give the same bytes.
+/// Throws Error (io), ArgumentError (device; value: a name that cannot stand in an archive).
+LAMELLA_API void save_npz(const std::string& path, const std::map<std::string, TensorView>& arrays);
 
 }  // namespace lamella

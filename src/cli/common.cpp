@@ -9,7 +9,6 @@
 #include <cstring>
 #include <fstream>
 #include <lamella/architecture.hpp>
-#include <lamella/npy.hpp>
 
 #include "cli/verbs.hpp"
 
@@ -44,12 +43,6 @@ class Progress {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_ = begin_;
 };
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
 
 }  // namespace
 
@@ -106,49 +99,11 @@ Model load_model_for(const std::vector<std::string>& inputs, const std::string& 
     if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1) throw;
     const std::string& input = inputs[0];
     const bool is_file = std::ifstream(input).good();
-    const Tensor x = load_npy(is_file ? input : input.substr(input.find('=') + 1));
+    const Tensor x = load_array(is_file ? input : input.substr(input.find('=') + 1), "", "--input");
     const auto extents = x.shape().extents();
     if (extents.empty()) throw;
     return load_with_shape(path, {extents.begin() + 1, extents.end()}, options);
   }
-}
-
-std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    if (argument.starts_with(name + "=")) return {name, argument.substr(name.size() + 1)};
-  }
-  return {"", argument};
-}
-
-std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                   const char* option) {
-  std::map<std::string, std::string> given;
-  for (const std::string& argument : arguments) {
-    auto [name, file] = named_file(argument, names);
-    if (name.empty()) {
-      if (names.size() != 1) {
-        throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument +
-                                                     "'; the model has several, name them: NAME=FILE with NAME one of " +
-                                                     listed(names));
-      }
-      name = names[0];
-    }
-    if (!given.emplace(name, file).second)
-      throw ArgumentError(ErrorCode::argument, std::string(option) + ": '" + name + "' is given twice");
-  }
-  std::vector<std::string> files;
-  for (const std::string& name : names) {
-    if (!given.contains(name))
-      throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
-    files.push_back(given[name]);
-  }
-  return files;
-}
-
-std::vector<Tensor> load_inputs(const Model& model, const std::vector<std::string>& arguments) {
-  std::vector<Tensor> inputs;
-  for (const std::string& file : files_for(arguments, model.input_names(), "--input")) inputs.push_back(load_npy(file));
-  return inputs;
 }
 
 std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size) {

@@ -72,8 +72,22 @@ struct RunOptions {
 /// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.
 [[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
                                                  const char* option);
-/// Reads npy files in the order of the model's inputs.
-[[nodiscard]] std::vector<Tensor> load_inputs(const Model& model, const std::vector<std::string>& arguments);
+/// The array of an npy file, the only one of an npz archive, or the one of that name. `option` begins messages.
+[[nodiscard]] Tensor load_array(const std::string& file, const std::string& name, const char* option);
+/// Arrays in the order of `names`, of an npy or npz file for each, or of one npz that has them all.
+[[nodiscard]] std::vector<Tensor> load_arrays(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
+                                              const char* option);
+/// Where --output puts arrays of these names: an npy or npz file for each ("-" is standard output), or one npz for all.
+class OutputFiles {
+ public:
+  /// Throws ArgumentError as files_for() does, and for a file that promises another format.
+  OutputFiles(const std::vector<std::string>& arguments, std::vector<std::string> names);
+  void save(const std::vector<Tensor>& arrays) const;
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<std::string> files_;
+};
 /// Runs in parts, with a progress bar on a terminal when it takes long.
 [[nodiscard]] std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size);
 

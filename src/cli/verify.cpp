@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <lamella/npy.hpp>
 #include <memory>
 
 #include "cli/verbs.hpp"
@@ -85,19 +84,19 @@ Registered add_verify(CLI::App& root) {
   auto state = std::make_shared<State>();
   CLI::App* app = root.add_subcommand("verify", "Compare a model's outputs with expected ones; exit code 1 when they differ");
   app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
-  app->add_option("--input", state->inputs, "X.npy, or NAME=X.npy once for every input")->required();
-  app->add_option("--expected", state->expected, "Y.npy, or NAME=Y.npy once for every output")->required();
+  app->add_option("--input", state->inputs, "X.npy; for several inputs NAME=X.npy each, or one X.npz")->required();
+  app->add_option("--expected", state->expected, "Y.npy; for several outputs NAME=Y.npy each, or one Y.npz")->required();
   app->add_option("--rtol", state->rtol, "allowed relative difference")->capture_default_str()->check(tolerance());
   app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(tolerance());
   state->run.add_to(*app);
   return {app, [state] {
             const Model model = load_model_for(state->inputs, state->model, "", state->run.options());
-            const std::vector<std::string> files = files_for(state->expected, model.output_names(), "--expected");
-            const std::vector<Tensor> outputs = predict_all(model, load_inputs(model, state->inputs), 4096);
+            const std::vector<Tensor> expected = load_arrays(state->expected, model.output_names(), "--expected");
+            const std::vector<Tensor> outputs =
+                predict_all(model, load_arrays(state->inputs, model.input_names(), "--input"), 4096);
             bool same = true;
-            for (std::size_t i = 0; i < files.size(); ++i) {
-              same = agrees(model.output_names()[i], outputs[i], load_npy(files[i]), state->rtol, state->atol) && same;
-            }
+            for (std::size_t i = 0; i < outputs.size(); ++i)
+              same = agrees(model.output_names()[i], outputs[i], expected[i], state->rtol, state->atol) && same;
             return same ? kOk : kDiffers;
           }};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <lamella/npy.hpp>
+#include "core/npy.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <lamella/npy.hpp>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -214,7 +215,9 @@ void expect_path(const std::string& path) {
   if (path.find('\0') != std::string::npos) fail(ErrorCode::io, path, "the path holds a NUL byte");
 }
 
-std::string header_of(const TensorView& tensor) {
+}  // namespace
+
+std::string core::npy_header(const TensorView& tensor) {
   const auto letters =
       std::find_if(kLetters.begin(), kLetters.end(), [&](const Letters& l) { return l.dtype == tensor.dtype(); });
   LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no ", name(tensor.dtype()));
@@ -226,8 +229,6 @@ std::string header_of(const TensorView& tensor) {
   const auto length = static_cast<std::uint16_t>(header.size());
   return std::string(kMagic) + '\x01' + '\0' + static_cast<char>(length & 0xFFU) + static_cast<char>(length >> 8U) + header;
 }
-
-}  // namespace
 
 Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -297,7 +298,7 @@ void save_npy(const std::string& path, const TensorView& tensor) {
                   "; to(Device::cpu()) brings them here");
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
   expect_path(path);
-  const std::string header = header_of(tensor);
+  const std::string header = core::npy_header(tensor);
   core::OutputFile file(path);
   file.write(header.data(), header.size());
   file.write(tensor.data(), tensor.bytes());

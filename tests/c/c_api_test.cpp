@@ -21,6 +21,8 @@ using ::testing::HasSubstr;
 
 const std::string kFixtures = std::string(LAMELLA_FIXTURES) + "/keras3/";
 
+Tensor array_of(const std::string& file, const std::string& name) { return std::move(load_npz(file).at(name)); }
+
 /// Fails the test with the message of an error, which it frees.
 void ok(lamella_error* error) {
   EXPECT_EQ(error, nullptr) << lamella_error_message(error);
@@ -76,7 +78,7 @@ TEST(CApiTest, TellsItsVersions) {
 
 TEST(CApiTest, PredictsAsCppDoes) {
   const ModelHandle model = loaded("dense");
-  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   const Tensor wanted = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()}).predict(x);
   Tensor y(wanted.shape());
   const Described in(x);
@@ -104,8 +106,8 @@ TEST(CApiTest, TakesSeveralInputsAndOutputs) {
   EXPECT_STREQ(lamella_model_output_name(model.get(), 0), "out");
   EXPECT_EQ(lamella_model_input_name(model.get(), 2), nullptr);
   EXPECT_EQ(lamella_model_output_name(model.get(), -1), nullptr);
-  Tensor a = load_npy(kFixtures + "graph/x_a.npy");
-  Tensor b = load_npy(kFixtures + "graph/x_b.npy");
+  Tensor a = array_of(kFixtures + "graph/arrays.npz", "x_a");
+  Tensor b = array_of(kFixtures + "graph/arrays.npz", "x_b");
   const Model cpp = Model::load(kFixtures + "graph/model.keras", {.device = Device::cpu()});
   const std::vector<Tensor> wanted = cpp.predict(std::array<TensorView, 2>{a, b});
   Tensor y(wanted[0].shape());
@@ -125,7 +127,7 @@ TEST(CApiTest, TakesSeveralInputsAndOutputs) {
 
 TEST(CApiTest, FollowsStridesOfInputsAndOutputs) {
   const ModelHandle model = loaded("dense");
-  const Tensor x = load_npy(kFixtures + "dense/x.npy");
+  const Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   const std::int64_t rows = x.shape()[0];
   const std::int64_t columns = x.shape()[1];
   const Tensor wanted = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()}).predict(x);
@@ -191,7 +193,7 @@ TEST(CApiTest, ChangesModelsWithoutTouchingTheFirst) {
   lamella_model* changed = nullptr;
   ok(lamella_model_with_activation(model.get(), "dense", "tanh", &changed));
   const ModelHandle held(changed);
-  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
   for (const auto& [handle, wanted] :
        {std::pair{model.get(), cpp.predict(x)}, {changed, cpp.with_activation("dense", "tanh").predict(x)}}) {
@@ -270,7 +272,7 @@ TEST(CApiTest, SetsEveryOption) {
 
 TEST(CApiTest, RefusesArraysThatDoNotFit) {
   const ModelHandle model = loaded("dense");
-  Tensor x = load_npy(kFixtures + "dense/x.npy");
+  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   Tensor y(Shape{x.shape()[0], 5});
   const Described in(x);
   const Described out(y);

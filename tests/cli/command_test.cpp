@@ -54,8 +54,17 @@ class CommandTest : public ::testing::Test {
   }
   [[nodiscard]] std::string file(const std::string& name) const { return (folder_ / name).string(); }
   static std::string fixture(const std::string& name) { return std::string(LAMELLA_FIXTURES) + "/keras3/" + name; }
-  static std::vector<std::string> verify_dense(const std::string& expected) {
-    return {"verify", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--expected", expected};
+  static Tensor fixture_array(const std::string& name, const std::string& array) {
+    return std::move(load_npz(fixture(name + "/arrays.npz")).at(array));
+  }
+  /// An array of a fixture as an npy file of its own.
+  [[nodiscard]] std::string extracted(const std::string& name, const std::string& array) const {
+    const std::string path = file("fixture_" + name + "_" + array + ".npy");
+    save_npy(path, fixture_array(name, array));
+    return path;
+  }
+  [[nodiscard]] std::vector<std::string> verify_dense(const std::string& expected) const {
+    return {"verify", fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--expected", expected};
   }
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
@@ -66,9 +75,12 @@ class CommandTest : public ::testing::Test {
 
 TEST_F(CommandTest, PredictGivesAModelThatWasNeverCalledTheShapeOfItsInput) {
   const std::string folder = std::string(LAMELLA_FIXTURES) + "/features/unbuilt/unbuilt_image/";
-  const auto inputs = {folder + "x.npy", "rescaling_1_input=" + folder + "x.npy"};
-  for (const std::string& input : inputs) {
-    const Result result = command({"verify", folder + "model.keras", "--input", input, "--expected", folder + "y.npy"});
+  const auto arrays = load_npz(folder + "arrays.npz");
+  save_npy(file("x.npy"), arrays.at("x"));
+  save_npz(file("x.npz"), {{"any", arrays.at("x")}});
+  save_npy(file("y.npy"), arrays.at("y"));
+  for (const std::string& input : {file("x.npy"), "rescaling_1_input=" + file("x.npy"), file("x.npz")}) {
+    const Result result = command({"verify", folder + "model.keras", "--input", input, "--expected", file("y.npy")});
     EXPECT_EQ(result.code, kOk) << result.err;
   }
   expect_refused({"summary", folder + "model.keras"}, kFile, "lamella predict");
@@ -77,8 +89,8 @@ TEST_F(CommandTest, PredictGivesAModelThatWasNeverCalledTheShapeOfItsInput) {
 TEST_F(CommandTest, PredictWritesTheSameForEveryBatchSize) {
   const std::string model = fixture("graph/model.keras");
   const std::vector<std::string> words{"predict",  model,
-                                       "--input",  "a=" + fixture("graph/x_a.npy"),
-                                       "--input",  "b=" + fixture("graph/x_b.npy"),
+                                       "--input",  "a=" + extracted("graph", "x_a"),
+                                       "--input",  "b=" + extracted("graph", "x_b"),
                                        "--output", "inner=" + file("inner.npy"),
                                        "--output", "out=" + file("whole.npy")};
   const Result whole = command(words);
@@ -95,15 +107,15 @@ TEST_F(CommandTest, PredictWritesTheSameForEveryBatchSize) {
     EXPECT_TRUE(std::equal(found.span<float>().begin(), found.span<float>().end(), y.span<float>().begin())) << size;
   }
   const Result same =
-      command({"verify", model, "--input", "b=" + fixture("graph/x_b.npy"), "--input", "a=" + fixture("graph/x_a.npy"),
-               "--expected", "out=" + fixture("graph/y_0.npy"), "--expected", "inner=" + fixture("graph/y_1.npy")});
+      command({"verify", model, "--input", "b=" + extracted("graph", "x_b"), "--input", "a=" + extracted("graph", "x_a"),
+               "--expected", "out=" + extracted("graph", "y_0"), "--expected", "inner=" + extracted("graph", "y_1")});
   EXPECT_EQ(same.code, kOk) << same.out << same.err;
 }
 
 TEST_F(CommandTest, PredictAsksForEachInputOnceAndByName) {
   const std::string model = fixture("graph/model.keras");
-  const std::string a = "a=" + fixture("graph/x_a.npy");
-  const std::string b = "b=" + fixture("graph/x_b.npy");
+  const std::string a = "a=" + extracted("graph", "x_a");
+  const std::string b = "b=" + extracted("graph", "x_b");
   const auto refused = [&](std::vector<std::string> words, const auto&... says) {
     words.insert(words.begin(), {"predict", model});
     words.insert(words.end(), {"--output", "out=" + file("y.npy"), "--output", "inner=" + file("z.npy")});
@@ -111,20 +123,20 @@ TEST_F(CommandTest, PredictAsksForEachInputOnceAndByName) {
   };
   refused({"--input", a}, "--input", "'b'");
   refused({"--input", a, "--input", a, "--input", b}, "'a' is given twice");
-  refused({"--input", fixture("graph/x_a.npy")}, "the model has several", "a, b");
-  refused({"--input", "a=" + fixture("graph/x_b.npy"), "--input", b}, "input 'a'", "[E_SHAPE]");
+  refused({"--input", extracted("graph", "x_a")}, "the model has several", "a, b");
+  refused({"--input", "a=" + extracted("graph", "x_b"), "--input", b}, "input 'a'", "[E_SHAPE]");
   EXPECT_FALSE(std::filesystem::exists(file("y.npy")));
 }
 
 TEST_F(CommandTest, PredictComputesAsTheOptionsSay) {
   const auto predict = [&](std::vector<std::string> options) {
-    std::vector<std::string> words{"predict",    fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output",
+    std::vector<std::string> words{"predict",    fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--output",
                                    file("y.npy")};
     words.insert(words.end(), options.begin(), options.end());
     return command(words);
   };
   EXPECT_EQ(predict({"--dtype", "bfloat16", "--threads", "2", "--engine", "reference", "--device", "cpu"}).code, kOk);
-  EXPECT_EQ(load_npy(file("y.npy")).shape(), load_npy(fixture("dense/y.npy")).shape());
+  EXPECT_EQ(load_npy(file("y.npy")).shape(), fixture_array("dense", "y").shape());
   EXPECT_EQ(predict({"--engine", "no_such"}).code, kInput);
   EXPECT_EQ(predict({"--dtype", "int12"}).code, kInput);
   EXPECT_EQ(predict({"--device", "tpu"}).code, kInput);
@@ -133,14 +145,14 @@ TEST_F(CommandTest, PredictComputesAsTheOptionsSay) {
 }
 
 TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
-  const Tensor y = load_npy(fixture("dense/y.npy"));
+  const Tensor y = fixture_array("dense", "y");
   const auto changed = [&](std::size_t at, float value) {
     Tensor other = Tensor::copy_of(y);
     other.span<float>()[at] = value;
     save_npy(file("other.npy"), other);
     return command(verify_dense(file("other.npy")));
   };
-  const Result same = command(verify_dense(fixture("dense/y.npy")));
+  const Result same = command(verify_dense(extracted("dense", "y")));
   EXPECT_EQ(same.code, kOk);
   EXPECT_THAT(same.out, HasSubstr("values agree"));
   const std::size_t last = y.span<float>().size() - 1;
@@ -170,7 +182,7 @@ TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
 }
 
 TEST_F(CommandTest, NaNIsRightWhereNaNIsExpected) {
-  Tensor x = load_npy(fixture("dense/x.npy"));
+  Tensor x = fixture_array("dense", "x");
   for (float& value : x.span<float>()) value = std::nanf("");
   save_npy(file("x.npy"), x);
   std::vector<std::string> words{"predict", fixture("dense/model.keras"), "--input", file("x.npy"), "--output", file("y.npy")};
@@ -187,7 +199,7 @@ TEST_F(CommandTest, NaNIsRightWhereNaNIsExpected) {
 TEST_F(CommandTest, InputsWithoutRowsOrWithoutRank) {
   save_npy(file("none.npy"), Tensor::zeros({0, 7}));
   save_npy(file("scalar.npy"), Tensor::zeros({}));
-  ASSERT_EQ(load_npy(fixture("dense/x.npy")).shape()[1], 7);
+  ASSERT_EQ(fixture_array("dense", "x").shape()[1], 7);
   const auto predict = [&](const char* input) {
     return command(
         {"predict", fixture("dense/model.keras"), "--input", file(input), "--output", file("y.npy"), "--batch-size", "2"});
@@ -203,7 +215,7 @@ TEST_F(CommandTest, FilesThatAreNotThereOrNotWhatTheyShouldBe) {
   expect_refused({"summary", file("text.npy")}, kFile, "text.npy");
   expect_refused(verify_dense(file("text.npy")), kFile, "text.npy");
   expect_refused(
-      {"predict", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output", file("no/such/folder/y.npy")},
+      {"predict", fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--output", file("no/such/folder/y.npy")},
       kFile, "no/such/folder/y.npy");
 }
 
@@ -265,8 +277,8 @@ std::string nasty_model(const std::filesystem::path& folder) {
 TEST_F(CommandTest, NeverPrintsControlBytesWhateverNamesHold) {
   ASSERT_TRUE(hides_something(kNasty));
   const std::string model = nasty_model(folder());
-  const std::string x = fixture("folder/x.npy");
-  const std::string y = fixture("folder/y.npy");
+  const std::string x = extracted("folder", "x");
+  const std::string y = extracted("folder", "y");
   save_npy(file("wide.npy"), Tensor::zeros({2, 99}));
   save_npy(file("other.npy"), Tensor::zeros(load_npy(y).shape()));
   const std::vector<std::vector<std::string>> commands{
@@ -313,10 +325,10 @@ TEST_F(CommandTest, NeverPrintsControlBytesWhateverNamesHold) {
 
 TEST_F(CommandTest, WritesOutputsInPlaceOrNotAtAll) {
   const auto predict = [&](const std::string& output) {
-    return std::vector<std::string>{"predict", fixture("dense/model.keras"), "--input", fixture("dense/x.npy"), "--output",
+    return std::vector<std::string>{"predict", fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--output",
                                     output};
   };
-  for (const char* name : {"y.csv", "y.tsv", "y.npz"}) {
+  for (const char* name : {"y.csv", "y.tsv"}) {
     expect_refused(predict(file(name)), kInput, "--output", name, "npy");
     EXPECT_FALSE(std::filesystem::exists(file(name)));
   }
@@ -327,10 +339,38 @@ TEST_F(CommandTest, WritesOutputsInPlaceOrNotAtAll) {
   EXPECT_EQ(command(predict("/dev/fd/2")).err, wanted);
 }
 
+TEST_F(CommandTest, OneArchiveHoldsAllInputsOrOutputs) {
+  const std::string model = fixture("graph/model.keras");
+  const Tensor a = fixture_array("graph", "x_a");
+  const Tensor b = fixture_array("graph", "x_b");
+  save_npz(file("x.npz"), {{"a", a}, {"b", b}, {"unused", Tensor::zeros({1})}});
+  save_npz(file("y.npz"), {{"out", fixture_array("graph", "y_0")}, {"inner", fixture_array("graph", "y_1")}});
+  ASSERT_EQ(command({"predict", model, "--input", file("x.npz"), "--output", file("found.npz")}).code, kOk);
+  EXPECT_THAT(load_npz(file("found.npz")), ::testing::UnorderedElementsAre(::testing::Key("out"), ::testing::Key("inner")));
+  EXPECT_EQ(command({"verify", model, "--input", file("x.npz"), "--expected", file("found.npz")}).code, kOk);
+  EXPECT_EQ(command({"verify", model, "--input", file("x.npz"), "--expected", file("y.npz")}).code, kOk);
+  // One for each: an archive of several arrays gives the one of that name.
+  const std::vector<std::string> mixed{"predict",  model,
+                                       "--input",  "a=" + file("x.npz"),
+                                       "--input",  "b=" + extracted("graph", "x_b"),
+                                       "--output", "out=" + file("out.npz"),
+                                       "--output", "inner=" + file("inner.npy")};
+  ASSERT_EQ(command(mixed).code, kOk);
+  EXPECT_EQ(command({"verify", model, "--input", file("x.npz"), "--expected", "out=" + file("out.npz"), "--expected",
+                     "inner=" + file("inner.npy")})
+                .code,
+            kOk);
+  save_npz(file("short.npz"), {{"a", a}});
+  expect_refused({"predict", model, "--input", file("short.npz"), "--output", file("z.npz")}, kInput, "--input", "no array 'b'",
+                 "it has a");
+  expect_refused({"predict", model, "--input", file("x.npz"), "--output", file("no/z.npz")}, kFile, "no/z.npz");
+  EXPECT_FALSE(std::filesystem::exists(file("z.npz")));
+}
+
 TEST_F(CommandTest, VerifyTakesFiniteTolerancesOnly) {
   for (const char* option : {"--rtol", "--atol"}) {
     for (const char* value : {"nan", "-nan", "inf", "-1", "1e999", "x", "", "0.1x"}) {
-      auto words = verify_dense(fixture("dense/y.npy"));
+      auto words = verify_dense(extracted("dense", "y"));
       words.insert(words.end(), {option, value});
       expect_refused(words, kUsage, option);
     }

@@ -32,9 +32,11 @@ def seeds():
         if len(data) <= LARGEST:
             yield "hdf5", f"{path.parent.name}-{path.stem}", data
             yield "model", f"{path.parent.name}-{path.stem}", data
-    for path in sorted(TESTS.glob("fixtures/*/*/*.npy"))[::10]:
-        if path.stat().st_size <= 2048:
-            yield "npy", f"{path.parent.name}-{path.stem}", path.read_bytes()
+    for path in sorted(TESTS.glob("fixtures/*/*/*.npz"))[::5]:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if archive.getinfo(name).file_size <= 2048:
+                    yield "npy", f"{path.parent.name}-{name}", archive.read(name)
     for number in range(64):
         yield "api", str(number), bytes((number * 37 + i * i * 11) % 251 for i in range(200))
         luck = random.Random(number)

@@ -307,9 +307,10 @@ TEST_P(EachBuilt, WithTheFilesWeightsGivesTheFilesBits) {
   EXPECT_EQ(built.count_params(), loaded.count_params());
   std::vector<Tensor> inputs;
   std::vector<TensorView> views;
+  auto arrays = load_npz(folder + entry.at("arrays").get<std::string>());
   for (const std::string& name : loaded.input_names()) {
-    const Json& files = entry.at("inputs");
-    inputs.push_back(load_npy(folder + (files.size() == 1 ? *files.begin() : files.at(name)).get<std::string>()));
+    const Json& keys = entry.at("inputs");
+    inputs.push_back(std::move(arrays.at((keys.size() == 1 ? *keys.begin() : keys.at(name)).get<std::string>())));
   }
   for (const Tensor& input : inputs) views.emplace_back(input);
   const std::vector<Tensor> wanted = loaded.predict(views);

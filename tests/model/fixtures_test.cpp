@@ -142,7 +142,8 @@ TEST_P(EachFixture, GivesKerasNumbers) {
     model = model.with_weights(folder + entry.at("weights_file").get<std::string>());
   std::vector<Tensor> inputs;
   std::map<std::string, TensorView> views;
-  for (const auto& item : entry.at("inputs").items()) inputs.push_back(load_npy(folder + item.value().get<std::string>()));
+  std::map<std::string, Tensor> arrays = load_npz(folder + entry.at("arrays").get<std::string>());
+  for (const auto& item : entry.at("inputs").items()) inputs.push_back(std::move(arrays.at(item.value().get<std::string>())));
   std::size_t next = 0;
   for (const auto& item : entry.at("inputs").items()) {
     const std::string name = entry.at("inputs").size() == 1 ? model.input_names().at(0) : item.key();
@@ -153,7 +154,7 @@ TEST_P(EachFixture, GivesKerasNumbers) {
   ASSERT_EQ(outputs.size(), wanted.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     SCOPED_TRACE("output " + std::to_string(i) + " " + model.output_names()[i]);
-    Tensor expected = load_npy(folder + wanted[i].get<std::string>());
+    Tensor& expected = arrays.at(wanted[i].get<std::string>());
     if (entry.at("case") == "softmax_extremes" && model.output_names()[i] == "a_sparsemax") {
       forget_rows_lost_to_rounding(inputs[0], outputs[i], expected);
     }

@@ -28,8 +28,9 @@ TEST(UnbuiltTest, TakesTheShapeThatItIsGivenAndComputesWhatKerasDoes) {
       EXPECT_EQ(error.code(), ErrorCode::missing);
       EXPECT_THAT(error.what(), HasSubstr("load_with_shape()"));
     }
-    const Tensor x = load_npy(folder + entry.at("inputs").begin()->get<std::string>());
-    const Tensor wanted = load_npy(folder + entry.at("outputs").at(0).get<std::string>());
+    const auto arrays = load_npz(folder + entry.at("arrays").get<std::string>());
+    const Tensor& x = arrays.at("x");
+    const Tensor& wanted = arrays.at("y");
     const auto extents = x.shape().extents();
     const Tensor y = load_with_shape(path, {extents.begin() + 1, extents.end()}, options).predict(x);
     ASSERT_EQ(to_string(y.shape()), to_string(wanted.shape()));

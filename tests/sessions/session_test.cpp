@@ -29,8 +29,9 @@ constexpr std::int64_t kInputs = 7;
 constexpr std::int64_t kOutputs = 3;
 
 struct Truth {
-  Tensor x = load_npy(kModel + "x.npy");
-  Tensor y = load_npy(kModel + "y.npy");
+  std::map<std::string, Tensor> arrays = load_npz(kModel + "arrays.npz");
+  const Tensor& x = arrays.at("x");
+  const Tensor& y = arrays.at("y");
 };
 
 const Truth& truth() {

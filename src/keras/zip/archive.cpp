@@ -6,22 +6,13 @@
 #include <set>
 
 #include "keras/zip/crc32.hpp"
+#include "keras/zip/format.hpp"
 #include "keras/zip/inflate.hpp"
 
 namespace lamella::keras {
 
 namespace {
 
-constexpr std::uint32_t kLocalMagic = 0x04034b50;
-constexpr std::uint32_t kCentralMagic = 0x02014b50;
-constexpr std::uint32_t kDescriptorMagic = 0x08074b50;
-constexpr std::uint32_t kEndMagic = 0x06054b50;
-constexpr std::uint32_t kEnd64Magic = 0x06064b50;
-constexpr std::uint32_t kLocator64Magic = 0x07064b50;
-constexpr std::uint64_t kEndSize = 22;
-constexpr std::uint64_t kLocator64Size = 20;
-constexpr std::uint64_t kEnd64Size = 56;
-constexpr std::uint64_t kCentralSize = 46;
 constexpr std::uint64_t kMaxComment = 0xFFFF;
 
 constexpr std::uint16_t kEncrypted = 1U << 0U;
@@ -30,14 +21,9 @@ constexpr std::uint16_t kPatched = 1U << 5U;
 constexpr std::uint16_t kStrongEncryption = 1U << 6U;
 constexpr std::uint16_t kMaskedHeaders = 1U << 13U;
 
-constexpr std::uint16_t kStore = 0;
-constexpr std::uint16_t kDeflate = 8;
-
 constexpr std::uint32_t kFileType = 0170000;  // of the mode that Unix keeps in the upper half
 constexpr std::uint32_t kSymbolicLink = 0120000;
-constexpr std::uint32_t kUnix = 3;
 
-constexpr std::uint64_t kMaxEntries = 65535;
 constexpr std::uint64_t kMaxName = 1024;
 constexpr std::uint64_t kAlwaysAllowed = std::uint64_t{64} << 20U;  // of unpacked bytes, whatever the ratio
 constexpr std::uint64_t kMaxRatio = 20;
@@ -59,15 +45,7 @@ bool climbs(std::string_view name) {
 }
 
 void check_name(std::string_view name, const std::string& where) {
-  const auto refuse = [&](ErrorCode code, std::string_view why) {
-    fail(code, where, "member '", core::escaped(name), "': the name ", why);
-  };
-  if (name.size() > kMaxName) refuse(ErrorCode::limit, "is longer than 1024 bytes");
-  if (name.empty()) refuse(ErrorCode::archive, "is empty");
-  if (name.find('\0') != std::string_view::npos) refuse(ErrorCode::unsafe, "holds a NUL byte");
-  if (name.find('\\') != std::string_view::npos) refuse(ErrorCode::unsafe, "holds a backslash");
-  if (name.front() == '/' || (name.size() > 1 && name[1] == ':')) refuse(ErrorCode::unsafe, "is absolute");
-  if (climbs(name)) refuse(ErrorCode::unsafe, "leaves the archive by '..'");
+  if (const auto bad = bad_name(name)) fail(bad->code, where, "member '", core::escaped(name), "': the name ", bad->why);
 }
 
 std::uint64_t unpacked_limit(std::uint64_t packed) {
@@ -75,6 +53,16 @@ std::uint64_t unpacked_limit(std::uint64_t packed) {
 }
 
 }  // namespace
+
+std::optional<BadName> bad_name(std::string_view name) {
+  if (name.size() > kMaxName) return BadName{ErrorCode::limit, "is longer than 1024 bytes"};
+  if (name.empty()) return BadName{ErrorCode::archive, "is empty"};
+  if (name.find('\0') != std::string_view::npos) return BadName{ErrorCode::unsafe, "holds a NUL byte"};
+  if (name.find('\\') != std::string_view::npos) return BadName{ErrorCode::unsafe, "holds a backslash"};
+  if (name.front() == '/' || (name.size() > 1 && name[1] == ':')) return BadName{ErrorCode::unsafe, "is absolute"};
+  if (climbs(name)) return BadName{ErrorCode::unsafe, "leaves the archive by '..'"};
+  return std::nullopt;
+}
 
 bool Archive::looks_like(Bytes bytes) noexcept {
   const std::string_view head = as_text(bytes.first(std::min<std::size_t>(bytes.size(), 4)));
@@ -89,14 +77,14 @@ Archive::Archive(OwnedBytes file, std::string where) : file_(std::move(file)), w
 
 Archive::Directory Archive::find_directory() const {
   const Bytes bytes = file_.bytes;
-  if (bytes.size() < kEndSize) fail(ErrorCode::archive, where_, "no zip archive: ", bytes.size(), " bytes are too few");
+  if (bytes.size() < zip::kEndSize) fail(ErrorCode::archive, where_, "no zip archive: ", bytes.size(), " bytes are too few");
   std::optional<std::uint64_t> found;
-  const std::uint64_t last = bytes.size() - kEndSize;
+  const std::uint64_t last = bytes.size() - zip::kEndSize;
   for (std::uint64_t at = last + 1; at-- > (last > kMaxComment ? last - kMaxComment : 0);) {
     if (bytes[at] != std::byte{'P'}) continue;
     ByteReader reader(bytes.subspan(at), ErrorCode::archive, where_, "end record");
-    if (reader.u32() != kEndMagic) continue;
-    reader.skip(kEndSize - 6);
+    if (reader.u32() != zip::kEndMagic) continue;
+    reader.skip(zip::kEndSize - 6);
     if (reader.u16() != last - at) continue;  // the comment must reach the end of the file
     if (found) fail(ErrorCode::archive, where_, "two end records, at bytes ", at, " and ", *found);
     found = at;
@@ -116,8 +104,8 @@ Archive::Directory Archive::find_directory() const {
   if (disk != 0 || first_disk != 0 || entries_here != directory.entries)
     fail(ErrorCode::archive, where_, "spread over several disks");
   read_zip64(directory, *found);
-  if (directory.entries > kMaxEntries) {
-    fail(ErrorCode::limit, where_, directory.entries, " members, allowed are ", kMaxEntries);
+  if (directory.entries > zip::kMaxEntries) {
+    fail(ErrorCode::limit, where_, directory.entries, " members, allowed are ", zip::kMaxEntries);
   }
   const auto end = core::checked_add(directory.begin, directory.size);
   if (!end) fail(ErrorCode::overflow, where_, "directory of ", directory.size, " bytes at byte ", directory.begin);
@@ -129,13 +117,13 @@ Archive::Directory Archive::find_directory() const {
 
 void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   const bool needed = directory.entries == 0xFFFF || directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF;
-  if (end_record < kLocator64Size + kEnd64Size) {
+  if (end_record < zip::kLocator64Size + zip::kEnd64Size) {
     if (needed) fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
     return;
   }
-  ByteReader locator(file_.bytes.subspan(end_record - kLocator64Size, kLocator64Size), ErrorCode::archive, where_,
+  ByteReader locator(file_.bytes.subspan(end_record - zip::kLocator64Size, zip::kLocator64Size), ErrorCode::archive, where_,
                      "zip64 locator");
-  if (locator.u32() != kLocator64Magic) {
+  if (locator.u32() != zip::kLocator64Magic) {
     if (directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF) {
       fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
     }
@@ -144,13 +132,14 @@ void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   const std::uint32_t disk = locator.u32();
   const std::uint64_t at = locator.u64();
   if (disk != 0 || locator.u32() > 1) fail(ErrorCode::archive, where_, "spread over several disks");
-  if (at != end_record - kLocator64Size - kEnd64Size) {
+  if (at != end_record - zip::kLocator64Size - zip::kEnd64Size) {
     fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive, where_,
          "the zip64 end record is said to begin at byte ", at, ", expected right before its locator");
   }
-  ByteReader record(file_.bytes.subspan(at, kEnd64Size), ErrorCode::archive, where_, "zip64 end record");
-  if (record.u32() != kEnd64Magic) fail(ErrorCode::archive, where_, "no zip64 end record at byte ", at);
-  if (record.u64() != kEnd64Size - 12) fail(ErrorCode::archive, where_, "the zip64 end record has another size than 56 bytes");
+  ByteReader record(file_.bytes.subspan(at, zip::kEnd64Size), ErrorCode::archive, where_, "zip64 end record");
+  if (record.u32() != zip::kEnd64Magic) fail(ErrorCode::archive, where_, "no zip64 end record at byte ", at);
+  if (record.u64() != zip::kEnd64Size - 12)
+    fail(ErrorCode::archive, where_, "the zip64 end record has another size than 56 bytes");
   record.skip(4);
   const bool one_disk = record.u32() == 0 && record.u32() == 0;
   Directory wide = directory;
@@ -206,7 +195,7 @@ Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const 
   }
   reader.skip(comment_size);
   if (disk != 0) fail(ErrorCode::archive, place, "lies on another disk");
-  if (((attributes >> 16U) & kFileType) == kSymbolicLink && (made_by >> 8U) == kUnix)
+  if (((attributes >> 16U) & kFileType) == kSymbolicLink && (made_by >> 8U) == zip::kUnix)
     fail(ErrorCode::unsafe, place, "is a symbolic link");
   return entry;
 }
@@ -217,10 +206,10 @@ void Archive::check_entry(const std::string& place, const Entry& entry) const {
   }
   if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) fail(ErrorCode::unsupported, place, "is encrypted");
   if ((entry.flags & kPatched) != 0) fail(ErrorCode::unsupported, place, "holds patch data");
-  if (entry.method != kStore && entry.method != kDeflate) {
+  if (entry.method != zip::kStore && entry.method != zip::kDeflate) {
     fail(ErrorCode::unsupported, place, "compression method ", entry.method, ", allowed are 0 (stored) and 8 (deflate)");
   }
-  if (entry.method == kStore && entry.packed != entry.size) {
+  if (entry.method == zip::kStore && entry.packed != entry.size) {
     fail(ErrorCode::archive, place, "stored, yet its sizes ", entry.packed, " and ", entry.size, " differ");
   }
   if (entry.packed > file_.bytes.size()) fail(ErrorCode::archive, place, entry.packed, " bytes are more than the file has");
@@ -231,7 +220,7 @@ void Archive::check_entry(const std::string& place, const Entry& entry) const {
 }
 
 void Archive::read_directory(const Directory& directory) {
-  if (directory.entries > directory.size / kCentralSize) {
+  if (directory.entries > directory.size / zip::kCentralSize) {
     fail(ErrorCode::archive, where_, directory.entries, " members cannot stand in a directory of ", directory.size, " bytes");
   }
   ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_, "directory");
@@ -239,7 +228,7 @@ void Archive::read_directory(const Directory& directory) {
   std::uint64_t unpacked = 0;
   const std::uint64_t allowed = 4 * unpacked_limit(file_.bytes.size());
   for (std::uint64_t i = 0; i < directory.entries; ++i) {
-    if (reader.u32() != kCentralMagic)
+    if (reader.u32() != zip::kCentralMagic)
       fail(ErrorCode::archive, where_, "no directory entry for member ", i, " of ", directory.entries);
     std::string name;
     Entry entry = read_entry(reader, name);
@@ -261,7 +250,7 @@ void Archive::check_local(const std::string& name, Entry& entry, const Directory
   if (entry.header > directory.begin)
     fail(ErrorCode::archive, place, "begins at byte ", entry.header, ", behind the members' end");
   ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place, "local header");
-  if (reader.u32() != kLocalMagic) fail(ErrorCode::archive, place, "no local header at byte ", entry.header);
+  if (reader.u32() != zip::kLocalMagic) fail(ErrorCode::archive, place, "no local header at byte ", entry.header);
   reader.skip(2);
   const std::uint16_t flags = reader.u16();
   const std::uint16_t method = reader.u16();
@@ -299,7 +288,7 @@ void Archive::check_local(const std::string& name, Entry& entry, const Directory
   if (!later) return;
   const auto number = [&] { return wide ? reader.u64() : std::uint64_t{reader.u32()}; };
   std::uint32_t first = reader.u32();
-  if (first == kDescriptorMagic) first = reader.u32();
+  if (first == zip::kDescriptorMagic) first = reader.u32();
   if (first != entry.crc) differs("the CRC behind the data");
   if (number() != entry.packed || number() != entry.size) differs("the sizes behind the data");
   entry.end = entry.header + reader.at();
@@ -333,7 +322,7 @@ OwnedBytes Archive::member(std::string_view name) const {
   const Entry& entry = found->second;
   const std::string place = place_of(name);
   OwnedBytes result{file_.owner, file_.bytes.subspan(entry.data, entry.packed)};
-  if (entry.method == kDeflate) {
+  if (entry.method == zip::kDeflate) {
     const Buffer unpacked(entry.size);
     const std::size_t got = inflate_into(result.bytes, {unpacked.data, unpacked.size}, Wrapping::none, ErrorCode::archive, place);
     if (got != entry.size) fail(ErrorCode::archive, place, "unpacks to ", got, " bytes, the directory says ", entry.size);

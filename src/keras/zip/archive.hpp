@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,13 @@
 #include "keras/bytes.hpp"
 
 namespace lamella::keras {
+
+/// Why a member may not be called that.
+struct BadName {
+  ErrorCode code;
+  std::string_view why;
+};
+[[nodiscard]] std::optional<BadName> bad_name(std::string_view name);
 
 /// A zip archive, read strictly: what two readers could understand differently is refused.
 class Archive {

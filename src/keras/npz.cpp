@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <lamella/npy.hpp>
+
+#include "core/backend.hpp"
+#include "core/npy.hpp"
+#include "keras/zip/archive.hpp"
+#include "keras/zip/writer.hpp"
+
+namespace lamella {
+namespace {
+
+constexpr std::string_view kEnding = ".npy";
+
+}  // namespace
+
+std::map<std::string, Tensor> load_npz(const std::string& path) {
+  const std::string where = core::escaped(path, 4096);
+  const keras::Archive archive(keras::FileBytes(path).contents(), where);
+  std::map<std::string, Tensor> arrays;
+  for (const std::string& member : archive.names()) {
+    const std::string place = core::concat(where, "!", member);
+    if (!member.ends_with(kEnding))
+      throw LoadError(ErrorCode::value,
+                      core::concat(core::escaped(place, 4096), ": no npy file; an npz archive has nothing else"));
+    arrays.emplace(member.substr(0, member.size() - kEnding.size()), parse_npy(archive.member(member).bytes, place));
+  }
+  return arrays;
+}
+
+void save_npz(const std::string& path, const std::map<std::string, TensorView>& arrays) {
+  for (const auto& [name, array] : arrays) {
+    const auto bad = keras::bad_name(name + std::string(kEnding));
+    LAMELLA_EXPECTS(!bad, value, "[save_npz] array '", core::escaped(name), "': the name ", bad->why);
+    LAMELLA_EXPECTS(core::is_host(array.device()), device, "[save_npz] the elements of '", core::escaped(name), "' lie on ",
+                    to_string(array.device()), "; to(Device::cpu()) brings them here");
+  }
+  keras::ArchiveWriter archive(path);
+  for (const auto& [name, array] : arrays) {
+    const Tensor wide = array.dtype() == DType::bfloat16 ? Tensor::copy_of(array).to(DType::float32) : Tensor();
+    const TensorView view = array.dtype() == DType::bfloat16 ? TensorView(wide) : array;
+    const std::string header = core::npy_header(view);
+    const keras::Bytes parts[] = {std::as_bytes(std::span(header)), {static_cast<const std::byte*>(view.data()), view.bytes()}};
+    archive.add(name + std::string(kEnding), parts);
+  }
+  archive.finish();
+}
+
+}  // namespace lamella

@@ -90,7 +90,7 @@ def count(output, status, late):
         bad = len(re.findall(r"^ *\d+/\d+ Test .*\*\*\*(?:Failed|Exception|Timeout|Not Run)", output, re.M))
     plain = PLAIN.findall(output)
     if plain:
-        good, bad = good + int(plain[-1][0]), bad + int(plain[-1][1])
+        good, bad = map(int, plain[-1])
     if not late and status != 0 and bad == 0:
         bad = 1
     if not late and status == 0 and good + bad == 0:

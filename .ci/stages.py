@@ -32,6 +32,7 @@ STAGES = {
     "release": ("rm -f build/launched && LAMELLA_PTX_LAUNCHED=$PWD/build/launched scripts/test release", True),
     "launched": ("tests/ptx/launched.sh build/release build/launched", NVCC),
     "install": ("tests/install/run.sh", True),
+    "python": ("scripts/test-python", True),
     "conformance": ("scripts/conformance --count 200", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
     "asan": ("scripts/test asan", True),

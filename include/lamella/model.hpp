@@ -90,6 +90,9 @@ class LAMELLA_API Model {
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
   /// Several inputs and outputs in the model's order.
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
+  /// The same until `stop` is requested: then no further batch starts, and dsts hold the rows of some. Throws Error (cancelled)
+  /// besides.
+  void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, const std::stop_token& stop) const;
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
   /// after the work already enqueued there, and returns at once without waiting or copying. src and dst must live until the work
   /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work

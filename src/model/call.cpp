@@ -119,7 +119,8 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
   }
 }
 
-void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
+void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream,
+                           const std::stop_token* stop) const {
   const core::FloatEnvironment environment;
   expect_arrays(srcs, dsts);
   const bool captured = stream != nullptr && backend.is_captured(options.device.index(), stream);
@@ -149,7 +150,8 @@ void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const Mut
                     to_string(out.sample.prepended(rows)));
     arrays.targets.push_back({static_cast<std::byte*>(dsts[i].data()), row_bytes(dsts[i])});
   }
-  const model::Call call{.graph = lowered, .arrays = {arrays.sources, arrays.targets}, .rows = rows, .stream = stream};
+  const model::Call call{
+      .graph = lowered, .arrays = {arrays.sources, arrays.targets}, .rows = rows, .stop = stop, .stream = stream};
   if (captured)
     capture(call);
   else

@@ -56,7 +56,8 @@ struct Model::Impl {
   [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
 
   /// The two calls of predict_into(): with arguments of the caller's, and, where `stream` is not null, on it.
-  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
+  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream,
+                const std::stop_token* stop = nullptr) const;
   /// `stream`, or the caller's default stream for null. Throws ArgumentError (device) where the device has no streams.
   [[nodiscard]] void* stream_of_caller(void* stream) const;
 

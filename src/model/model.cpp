@@ -135,6 +135,11 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
   impl_->run_into(srcs, dsts, nullptr);
 }
 
+void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts,
+                         const std::stop_token& stop) const {
+  impl_->run_into(srcs, dsts, nullptr, &stop);
+}
+
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
   impl_->run_into({&src, 1}, {&dst, 1}, impl_->stream_of_caller(stream));
 }

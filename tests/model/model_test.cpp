@@ -133,9 +133,15 @@ TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
     const Model model(spec, {.device = Device::cpu(), .threads = threads});
     const Tensor few = random_input({5, 64});
     const Tensor before = model.predict(few);
-    const auto cancelled = [&](const Tensor& x, const std::stop_token& stop) {
+    const auto cancelled = [&](const Tensor& x, const std::stop_token& stop, bool into = false) {
+      Tensor y({into ? x.shape()[0] : 0, 64});
+      const TensorView src = x;
+      const MutableTensorView dst = y;
       try {
-        static_cast<void>(model.predict(x, stop));
+        if (into)
+          model.predict_into({&src, 1}, {&dst, 1}, stop);
+        else
+          static_cast<void>(model.predict(x, stop));
         ADD_FAILURE() << "ended with an answer";
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::cancelled);
@@ -145,12 +151,14 @@ TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
     std::stop_source asked;
     asked.request_stop();
     cancelled(few, asked.get_token());
+    cancelled(few, asked.get_token(), true);
     std::stop_source later;
     const std::jthread stopper([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       later.request_stop();
     });
     cancelled(random_input({200'000, 64}), later.get_token());
+    cancelled(random_input({200'000, 64}), later.get_token(), true);
     EXPECT_TRUE(same_bits(model.predict(few, std::stop_source().get_token()), before));
   }
 }

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs Keras models made of Dense and Activation layers, straight from the .keras or .h5 file, without Keras.
+
+>>> import lamella
+>>> lamella.load("mlp.keras", device="cpu").output_shapes
+[(None, 10)]
+"""
+from __future__ import annotations
+
+from . import _core
+from ._errors import ArgumentError, DeviceError, Error, FileError, LoadError, OutOfMemoryError
+from ._model import Layer, Model, from_keras, load
+from ._verify import Difference, Verification
+
+__version__: str = _core.version
+__all__ = ["ArgumentError", "DeviceError", "Difference", "Error", "FileError", "Layer", "LoadError", "Model", "OutOfMemoryError", "Verification",
+           "describe", "devices", "from_keras", "load", "why_no_cuda"]
+
+
+def devices() -> list[str]:
+    """The devices that this process can use, best first; the CPU is always among them.
+
+    >>> "cpu" in lamella.devices()
+    True
+    """
+    return _core.available_devices()
+
+
+def why_no_cuda() -> str:
+    """Why no CUDA device can be used, as one sentence; empty when one can."""
+    return _core.why_no_cuda()
+
+
+def describe(device: str) -> str:
+    """A device in words, with versions of its driver and libraries. Raises DeviceError where it cannot be used."""
+    return _core.describe(device)

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Model class and the functions that make one."""
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from json import loads
+from typing import Any
+
+import numpy as np
+
+from . import _arrays, _core, _foreign, _keras, _verify
+from ._errors import ArgumentError
+
+Array = np.ndarray[Any, Any]
+Source = str | bytes | bytearray | memoryview | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a model. The weights are read-only views of the model's memory."""
+
+    name: str
+    class_name: str
+    path: str
+    """Where it is: "outer/inner/dense" inside nested models."""
+    config: dict[str, Any]
+    weights: dict[str, Array]
+
+
+class Model(_core.Model):
+    """A Keras model, ready to run on one device. Any number of threads may use one at once; none holds the GIL while it computes.
+
+    >>> m = lamella.load("mlp.keras", device="cpu")
+    >>> m
+    <lamella.Model 'digits_like' on cpu: pixels float32 (None, 784) -> digit float32 (None, 10)>
+    >>> m.predict(np.zeros((3, 784), "float32")).shape
+    (3, 10)
+    """
+
+    def __init__(self, source: Source, **options: Any) -> None:
+        """As lamella.load()."""
+        self._options = options
+        self._changes: list[tuple[str, str]] = []
+        self._file: bytes | str
+        self._stat: os.stat_result | None = None
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self._file = bytes(source)
+        else:
+            path = os.fsdecode(source)
+            self._file = os.path.abspath(path)
+            if os.path.exists(path):
+                self._stat = os.stat(path)
+        super().__init__(self._file if isinstance(self._file, bytes) else path, options)
+        self._know()
+
+    def _know(self) -> None:
+        self._inputs: list[_arrays.Info] = self._input_infos()
+        self._outputs: list[_arrays.Info] = self._output_infos()
+
+    def _results(self, results: list[Any]) -> Any:
+        return results[0] if len(results) == 1 else results
+
+    def __call__(self, x: Any, out: Any = None) -> Any:
+        """The output for x, in one pass, with as little as possible around it.
+
+        A C-contiguous NumPy array of the input's dtype is read where it is; anything else is first brought into that form, as in
+        predict(). Arrays of other libraries come and go through DLPack without a copy: torch in, torch out; the same for JAX and
+        CuPy. On a GPU the work is enqueued on the current stream of torch or CuPy, and nothing waits. Several inputs are a list or
+        a dict by name; several outputs are a list in the order of output_names. `out` is as in predict().
+
+        >>> m(x).dtype
+        dtype('float32')
+        """
+        if out is None:
+            y = self._call_at_once(x)
+            if y is not None:
+                return y
+            library = _foreign.library_of(x)
+            if library:
+                return self._results(_foreign.call(self, x, library))
+        return self.predict(x, out=out)
+
+    def predict(self, x: Any, batch_size: int | None = None, out: Any = None) -> Any:
+        """The outputs for x as NumPy arrays: one, or a list in the order of output_names.
+
+        x is an array, a list of numbers, a pandas DataFrame, or for several inputs a list, a dict by name or a DataFrame with a
+        column for each. Any float, integer or bool dtype is converted to the input's. bfloat16 results, which NumPy lacks, are float32.
+
+        batch_size: rows handed over at once; None leaves it to lamella, which is faster.
+        out: C-contiguous NumPy array, or a list of them, of the results' shape and dtype, to write to and return.
+
+        Ctrl-C ends it between batches: KeyboardInterrupt; `out` then holds some of the rows.
+
+        >>> y = np.empty((2, 10), "float32")
+        >>> m.predict(x[:2], out=y) is y
+        True
+        >>> m.predict(x, batch_size=2).shape == m.predict(x).shape
+        True
+        """
+        arrays = _arrays.host_arrays(x, self._inputs)
+        outs = None if out is None else list(out) if isinstance(out, (list, tuple)) else [out]
+        if batch_size is None:
+            return self._results(self._run(arrays, outs))
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ArgumentError(f"batch_size: got {batch_size!r}, allowed 1.. or None [E_VALUE]", "E_VALUE")
+        rows = arrays[0].shape[0] if arrays[0].ndim else 0
+        starts = range(0, rows, int(batch_size)) if all(a.ndim and a.shape[0] == rows for a in arrays) else range(0)
+        if len(starts) < 2:
+            return self._results(self._run(arrays, outs))
+        if outs is not None:
+            for array, name in zip(outs, self.output_names):
+                if not isinstance(array, np.ndarray) or not array.ndim or array.shape[0] != rows:
+                    raise ArgumentError(f"out: the array for output {name!r} has not {rows} rows [E_SHAPE]", "E_SHAPE")
+        parts = []
+        for start in starts:
+            rows_of = slice(start, start + int(batch_size))
+            parts.append(self._run([a[rows_of] for a in arrays], None if outs is None else [o[rows_of] for o in outs]))
+        return self._results(outs if outs is not None else [np.concatenate(each) for each in zip(*parts)])
+
+    def prepare(self, batches: Sequence[int]) -> None:
+        """Does in advance what the first calls with these numbers of rows would do: chooses engines, packs weights.
+
+        >>> m.prepare([1, 32])
+        """
+        self._prepare(list(batches))
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs, or their keys where the model has a dict of them.
+
+        >>> m.input_names, m.input_shapes, m.input_dtypes
+        (['pixels'], [(None, 784)], ['float32'])
+        """
+        return [name for name, _, _ in self._inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers that make the outputs, or the outputs' keys."""
+        return [name for name, _, _ in self._outputs]
+
+    @property
+    def input_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shapes of the inputs; the batch comes first, and is None."""
+        return [(None, *(None if n < 0 else n for n in sample)) for _, sample, _ in self._inputs]
+
+    @property
+    def output_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shapes of the outputs; the batch comes first, and is None."""
+        return [(None, *(None if n < 0 else n for n in sample)) for _, sample, _ in self._outputs]
+
+    @property
+    def input_dtypes(self) -> list[str]:
+        """Keras' names of the inputs' dtypes."""
+        return [dtype for _, _, dtype in self._inputs]
+
+    @property
+    def output_dtypes(self) -> list[str]:
+        """Keras' names of the outputs' dtypes."""
+        return [dtype for _, _, dtype in self._outputs]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, those of nested models too.
+
+        >>> [layer.class_name for layer in m.layers][:2]
+        ['InputLayer', 'Dense']
+        """
+        return [Layer(name, class_name, path, loads(config or "{}"), weights) for name, class_name, path, config, weights in self._layers()]
+
+    @property
+    def weights(self) -> list[Array]:
+        """All weights in the order of Keras' get_weights(), as read-only views of the model's memory; bfloat16 as float32 copies."""
+        weights: list[Any] = self._weights()
+        return weights
+
+    def set_activation(self, layer: str, activation: str) -> None:
+        """Replaces the activation of one Dense or Activation layer, by its name or path. Calls under way are not disturbed.
+
+        >>> changed = lamella.load("mlp.keras")
+        >>> changed.set_activation(changed.layers[1].name, "relu")
+        """
+        self._set_activation(layer, activation)
+        self._know()
+        self._changes.append((layer, activation))
+
+    def summary(self) -> str:
+        """Keras' summary table, as text.
+
+        >>> "Total params" in m.summary()
+        True
+        """
+        return self._summary()
+
+    def explain(self, batch: int = 32, json: bool = False) -> Any:
+        """What runs: the engine of each step, what was fused, who refused and why. Text, or with json=True a dict.
+
+        >>> isinstance(m.explain(json=True), dict)
+        True
+        """
+        text = self._explain(batch, json)
+        return loads(text) if json else text
+
+    def verify(self, keras_model: Any, x: Any, rtol: float = 1e-5, atol: float = 2e-6) -> _verify.Verification:
+        """Compares predict(x) with what a live Keras model answers: |got - expected| <= atol + rtol |expected|; integers exactly.
+
+        The result is true when all agree, and its text says where the worst element is.
+        """
+        return _verify.verify(self, keras_model, x, rtol, atol)
+
+    def __repr__(self) -> str:
+        def listed(infos: Sequence[_arrays.Info]) -> str:
+            return ", ".join(f"{name} {dtype} ({', '.join(['None', *('None' if n < 0 else str(n) for n in sample)])}{'' if sample else ','})"
+                             for name, sample, dtype in infos)
+
+        return f"<lamella.Model {self.name!r} on {self.device}: {listed(self._inputs)} -> {listed(self._outputs)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    def __copy__(self) -> Model:
+        """Shares everything but later changes."""
+        copy = Model.__new__(Model)
+        _core.Model.__init__(copy, self)
+        copy.__dict__.update(self.__dict__, _changes=list(self._changes))
+        return copy
+
+    def __deepcopy__(self, memo: Any) -> Model:
+        return self.__copy__()
+
+    def __reduce__(self) -> Any:
+        """Pickles the file's bytes, so that another machine can load them."""
+        return _restored, (self._bytes(), self._options, self._changes)
+
+    def _bytes(self) -> bytes:
+        if isinstance(self._file, bytes):
+            return self._file
+        if os.path.isdir(self._file):
+            raise ArgumentError(f"{self._file}: a model loaded from a folder cannot be pickled; save it as a .keras file [E_UNSUPPORTED]",
+                                "E_UNSUPPORTED")
+        with open(self._file, "rb") as file:
+            now = os.fstat(file.fileno())
+            if self._stat is None or any(getattr(now, part) != getattr(self._stat, part) for part in ("st_ino", "st_size", "st_mtime_ns")):
+                raise ArgumentError(f"{self._file}: changed since the model was loaded, which so cannot be pickled; load its bytes instead "
+                                    "[E_IO]", "E_IO")
+            return file.read()
+
+
+def _restored(file: bytes, options: Mapping[str, Any], changes: Sequence[tuple[str, str]]) -> Model:
+    model = Model(file, **options)
+    for layer, activation in changes:
+        model.set_activation(layer, activation)
+    return model
+
+
+def load(source: Source, **options: Any) -> Model:
+    """Reads a .keras archive, its unpacked folder, or a legacy .h5 file, from a path or from bytes; nothing in it is executed.
+
+    device: "auto" (the default: the first GPU that works, else the CPU), "cpu" or "cuda:N".
+    dtype: what every layer computes in: "float32", "bfloat16", "float16" or "float64"; None: as the file says.
+    threads: CPU threads a call may use; 0: LAMELLA_THREADS, else one per core.
+    math, fusion, determinism, engine, max_batch, cached_programs, memory_limit, graphs, profile, hard_sigmoid: as in docs/python.md.
+
+    Raises LoadError (FileError where it cannot be read), ArgumentError for an option, DeviceError.
+
+    >>> lamella.load(open("mlp.keras", "rb").read(), device="cpu", threads=1).device
+    'cpu'
+    """
+    return Model(source, **options)
+
+
+def from_keras(model: Any, **options: Any) -> Model:
+    """A live Keras 3 model of any backend, through the bytes of its .keras file; later changes of the Keras model are not seen.
+
+    Options as in load(). Raises LoadError for a layer that lamella does not have.
+    """
+    return Model(_keras.saved(model), **options)

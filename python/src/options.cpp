@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <nanobind/stl/string.h>
+
+#include "binding.hpp"
+
+namespace lamella::python {
+namespace {
+
+[[noreturn]] void refuse(std::string_view option, const std::string& found, const std::string& allowed) {
+  throw ArgumentError(ErrorCode::value, std::string(option) + ": got " + found + ", allowed " + allowed);
+}
+
+std::string shown(nb::handle value) { return printable(nb::cast<std::string>(nb::repr(value))); }
+
+/// One of the words, or ArgumentError that lists them.
+template <typename T, std::size_t N>
+void set(T& field, std::string_view option, nb::handle value, const std::pair<const char*, T> (&words)[N]) {
+  std::string allowed;
+  for (const auto& [word, meaning] : words) {
+    if (nb::isinstance<nb::str>(value) && nb::cast<std::string>(value) == word) {
+      field = meaning;
+      return;
+    }
+    allowed += (allowed.empty() ? "'" : ", '") + std::string(word) + "'";
+  }
+  refuse(option, shown(value), allowed);
+}
+
+template <typename T>
+void set_number(T& field, std::string_view option, nb::handle value) {
+  if (PyBool_Check(value.ptr()) != 0 || !nb::try_cast<T>(value, field))
+    refuse(option, shown(value), "a whole number of its range");
+}
+
+void set_text(std::string& field, std::string_view option, nb::handle value) {
+  if (!nb::try_cast<std::string>(value, field)) refuse(option, shown(value), "a str");
+}
+
+void set_truth(bool& field, std::string_view option, nb::handle value) {
+  if (!nb::try_cast<bool>(value, field)) refuse(option, shown(value), "True, False");
+}
+
+bool set_choice(Options& o, std::string_view name, nb::handle value) {
+  if (name == "math")
+    set(o.math, name, value, {{"exact", Math::exact}, {"tf32", Math::tf32}});
+  else if (name == "fusion")
+    set(o.fusion, name, value,
+        {{"automatic", Fusion::automatic}, {"none", Fusion::none}, {"epilogue", Fusion::epilogue}, {"library", Fusion::library}});
+  else if (name == "determinism")
+    set(o.determinism, name, value, {{"run_to_run", Determinism::run_to_run}, {"batch_invariant", Determinism::batch_invariant}});
+  else if (name == "hard_sigmoid")
+    set(o.hard_sigmoid, name, value,
+        {{"as_written", HardSigmoid::as_written}, {"keras2", HardSigmoid::keras2}, {"keras3", HardSigmoid::keras3}});
+  else
+    return false;
+  return true;
+}
+
+bool set_value(Options& o, std::string_view name, nb::handle value) {
+  std::string text;
+  if (name == "device") {
+    set_text(text, name, value);
+    o.device = Device::parse(text);
+  } else if (name == "dtype") {
+    if (value.is_none()) return true;
+    set_text(text, name, value);
+    o.dtype = dtype_of(text);
+  } else if (name == "engine") {
+    set_text(o.engine, name, value);
+  } else if (name == "threads") {
+    set_number(o.threads, name, value);
+  } else if (name == "max_batch") {
+    set_number(o.max_batch, name, value);
+  } else if (name == "cached_programs") {
+    set_number(o.cached_programs, name, value);
+  } else if (name == "memory_limit") {
+    set_number(o.memory_limit, name, value);
+  } else if (name == "graphs") {
+    set_truth(o.graphs, name, value);
+  } else if (name == "profile") {
+    set_truth(o.profile, name, value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Options options_from(const nb::dict& keywords) {
+  Options options;
+  for (const auto& [key, value] : keywords) {
+    const auto name = nb::cast<std::string>(key);
+    if (set_choice(options, name, value) || set_value(options, name, value)) continue;
+    throw nb::type_error(("no option is called '" + printable(name) +
+                          "'; there are: device, dtype, threads, math, fusion, determinism, engine, max_batch, "
+                          "cached_programs, memory_limit, graphs, profile, hard_sigmoid")
+                             .c_str());
+  }
+  return options;
+}
+
+}  // namespace lamella::python

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import pathlib
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import keras
+import numpy as np
+import pytest
+
+import lamella
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MLP = ROOT / "examples/models/mlp.keras"
+
+
+@pytest.fixture
+def mlp():
+    return lamella.load(MLP, device="cpu")
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(3).standard_normal((20, 784)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def two_in_two_out():
+    """A Keras model of inputs "wide" (3,) and "deep" (1,), and outputs of 2 and 5 units."""
+    keras.utils.set_random_seed(1)
+    wide, deep = keras.Input((3,), name="wide"), keras.Input((1,), name="deep")
+    both = keras.layers.Concatenate()([wide, deep])
+    return keras.Model([wide, deep], [keras.layers.Dense(2, activation="tanh")(both), keras.layers.Dense(5, activation="gelu")(both)])
+
+
+@pytest.fixture(scope="session")
+def large_file():
+    """The bytes of a model whose 40000 rows take seconds."""
+    keras.utils.set_random_seed(2)
+    net = keras.Sequential([keras.Input((256,)), *[keras.layers.Dense(1024, activation="tanh") for _ in range(6)], keras.layers.Dense(1)])
+    from lamella._keras import saved
+    return saved(net)

@@ -361,4 +361,14 @@ struct ModelSpec {
   std::vector<std::string> output_names;  ///< of the layers that make the outputs, or the keys of a dict; unique
 };
 
+/// The layer inside another, see inner_layer(), and the model that a layer is; null where there is none.
+[[nodiscard]] inline const LayerSpec* layer_inside(const LayerSpec& layer) {
+  const auto* const place = inner_layer(layer.params);
+  return place == nullptr ? nullptr : place->get();
+}
+[[nodiscard]] inline const ModelSpec* nested_model(const LayerSpec& layer) {
+  const auto* const nested = std::get_if<NestedParams>(&layer.params);
+  return nested == nullptr ? nullptr : nested->model.get();
+}
+
 }  // namespace lamella::core

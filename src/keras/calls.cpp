@@ -11,11 +11,28 @@ bool holds_nothing(const Json& value) {
   return value.is_null() || (value.is_structured() && std::all_of(value.begin(), value.end(), holds_nothing));
 }
 
+/// What a model is called with: one tensor or a list of them, a dict of them, or lists and dicts inside each other.
+enum class InputStructure { listed, by_key, nested };
+
+/// What the config of a model says about it.
+InputStructure structure_of(const Json& model) {
+  const auto config = model.find("config");
+  if (config == model.end() || !config->is_object()) return InputStructure::listed;
+  const auto inputs = config->find("input_layers");
+  if (inputs == config->end() || is_ref(*inputs)) return InputStructure::listed;
+  if (!std::all_of(inputs->begin(), inputs->end(), is_ref)) return InputStructure::nested;
+  return inputs->is_object() ? InputStructure::by_key : InputStructure::listed;
+}
+
 /// Reads the calls of one layer.
 class CallReader {
  public:
-  CallReader(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading)
-      : name_(name), callee_(callee), reading_(reading), class_(core::escaped(object.value("class_name", std::string()))) {}
+  CallReader(const Json& object, const std::string& name, const core::ModelSpec* callee, const Reading& reading)
+      : name_(name),
+        callee_(callee),
+        structure_(callee == nullptr ? InputStructure::nested : structure_of(object)),
+        reading_(reading),
+        class_(core::escaped(object.value("class_name", std::string()))) {}
 
   CallsRead read(const Json& nodes) {
     if (!nodes.is_array()) fail_layer(reading_, ErrorCode::json, name_, "inbound_nodes is not a list");
@@ -126,9 +143,8 @@ class CallReader {
   /// its inputs, which are its own keys where it has such, and ignores others; but Keras 3 flattens a dict for a model of keys.
   std::vector<const Json*> in_order(const Json& dict) const {
     std::vector<const Json*> values;
-    const InputStructure structure = callee_ == nullptr ? InputStructure::nested : callee_->structure;
-    if (structure == InputStructure::listed || (structure == InputStructure::by_key && result_.keras2)) {
-      for (const std::string& name : callee_->spec->input_names) {
+    if (structure_ == InputStructure::listed || (structure_ == InputStructure::by_key && result_.keras2)) {
+      for (const std::string& name : callee_->input_names) {
         if (const auto found = dict.find(name); found != dict.end()) {
           values.push_back(&*found);
         } else if (!result_.keras2) {
@@ -136,7 +152,7 @@ class CallReader {
                      core::concat("is called without its input '", core::escaped(name), "'"));
         }
       }
-      if (values.size() == callee_->spec->input_names.size()) return values;
+      if (values.size() == callee_->input_names.size()) return values;
       values.clear();
     }
     for (const auto& item : dict.items()) values.push_back(&item.value());
@@ -156,7 +172,8 @@ class CallReader {
   }
 
   const std::string& name_;
-  const ModelTree* callee_;
+  const core::ModelSpec* callee_;
+  InputStructure structure_;
   const Reading& reading_;
   std::string class_;
   std::vector<Ref> refs_;
@@ -167,7 +184,7 @@ class CallReader {
 
 }  // namespace
 
-CallsRead read_calls(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading) {
+CallsRead read_calls(const Json& object, const std::string& name, const core::ModelSpec* callee, const Reading& reading) {
   const auto nodes = object.find("inbound_nodes");
   if (nodes == object.end() || nodes->is_null()) return {};
   return CallReader(object, name, callee, reading).read(*nodes);
@@ -188,12 +205,6 @@ Ref ref_of(const Json& item, const std::string& name, const Reading& reading) {
     }
   }
   return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};
-}
-
-InputStructure structure_of(const Json& input_layers) {
-  if (is_ref(input_layers)) return InputStructure::listed;
-  if (!std::all_of(input_layers.begin(), input_layers.end(), is_ref)) return InputStructure::nested;
-  return input_layers.is_object() ? InputStructure::by_key : InputStructure::listed;
 }
 
 }  // namespace lamella::keras

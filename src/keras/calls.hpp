@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
 
 /// How a Functional's layers are called: the `inbound_nodes` of a config.
 namespace lamella::keras {
@@ -18,13 +18,12 @@ struct CallsRead {
 };
 
 /// The calls of one entry of `layers`, called `name`; `callee` is set where that is a model.
-[[nodiscard]] CallsRead read_calls(const Json& object, const std::string& name, const ModelTree* callee, const Reading& reading);
+[[nodiscard]] CallsRead read_calls(const Json& object, const std::string& name, const core::ModelSpec* callee,
+                                   const Reading& reading);
 
 /// Whether `item` looks like [name, node, tensor].
 [[nodiscard]] bool is_ref(const Json& item);
 /// [name, node, tensor]; `name` is of what refers to it, for messages.
 [[nodiscard]] Ref ref_of(const Json& item, const std::string& name, const Reading& reading);
-/// What a model's `input_layers` are.
-[[nodiscard]] InputStructure structure_of(const Json& input_layers);
 
 }  // namespace lamella::keras

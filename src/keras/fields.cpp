@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
 
 namespace lamella::keras {
 namespace {

@@ -9,7 +9,7 @@ namespace lamella::keras {
 namespace {
 
 struct Entry {
-  std::shared_ptr<LayerTree> tree;
+  std::shared_ptr<const core::LayerSpec> layer;
   std::vector<Call> calls;
   bool functional = false;  ///< a nested Functional
   bool model = false;       ///< any nested model
@@ -21,26 +21,24 @@ class FunctionalReader {
   FunctionalReader(const Json& config, std::string path, Reading& reading)
       : config_(config), path_(std::move(path)), reading_(reading) {}
 
-  std::shared_ptr<ModelTree> read(const std::string& name) {
-    tree_->spec = std::make_shared<core::ModelSpec>();
-    tree_->spec->name = name;
-    tree_->spec->class_name = "Functional";
+  std::shared_ptr<const core::ModelSpec> read(const std::string& name) {
+    spec_->name = name;
+    spec_->class_name = "Functional";
+    spec_->keras_version = reading_.keras_version;
     read_layers();
     number_calls();
     resolve();
-    core::ModelSpec& spec = *tree_->spec;
-    read_ends("input_layers", spec.inputs, spec.input_names);
-    tree_->structure = structure_of(config_.at("input_layers"));
-    read_ends("output_layers", spec.outputs, spec.output_names);
-    if (spec.outputs.empty()) fail_model(ErrorCode::value, "has no outputs");
+    read_ends("input_layers", spec_->inputs, spec_->input_names);
+    read_ends("output_layers", spec_->outputs, spec_->output_names);
+    if (spec_->outputs.empty()) fail_model(ErrorCode::value, "has no outputs");
     check_inputs();
-    return tree_;
+    return spec_;
   }
 
  private:
   [[noreturn]] void fail_model(ErrorCode code, const std::string& message) const {
-    throw LoadError(
-        code, core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(tree_->spec->name), "': ", message));
+    throw LoadError(code,
+                    core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(spec_->name), "': ", message));
   }
 
   void read_layers() {
@@ -63,20 +61,19 @@ class FunctionalReader {
       if (is_operation(object)) {
         read_operation_entry(object, path, entry);
       } else {
-        entry.tree = read_any(object, path, reading_);
-        CallsRead read = read_calls(object, name, entry.tree->nested.get(), reading_);
+        entry.layer = read_any(object, path, reading_);
+        CallsRead read = read_calls(object, name, core::nested_model(*entry.layer), reading_);
         entry.calls = std::move(read.calls);
         keras2_ = keras2_ || read.keras2;
       }
-      tree_->layers.push_back(entry.tree);
-      tree_->spec->layers.push_back(entry.tree->spec);
+      spec_->layers.push_back(entry.layer);
       entries_.push_back(std::move(entry));
     }
   }
 
   void read_operation_entry(const Json& object, const std::string& path, Entry& entry) {
-    OperationTree operation = read_operation(object, path, reading_);
-    entry.tree = std::move(operation.tree);
+    Operation operation = read_operation(object, path, reading_);
+    entry.layer = std::move(operation.layer);
     for (std::vector<Ref>& inputs : operation.inputs) entry.calls.push_back({std::move(inputs)});
     const auto nodes = object.find("inbound_nodes");
     if (nodes != object.end() && nodes->is_array() && !nodes->empty() && nodes->front().is_array()) keras2_ = true;
@@ -110,11 +107,11 @@ class FunctionalReader {
   /// Puts calls into an order in which their inputs stand before them: as written where that is one.
   void resolve() {
     for (std::size_t l = 0; l < entries_.size(); ++l) {
-      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) add_node({l, 0}, {});
+      if (std::holds_alternative<core::InputParams>(entries_[l].layer->params)) add_node({l, 0}, {});
     }
     std::vector<CallKey> waiting;
     for (std::size_t l = 0; l < entries_.size(); ++l) {
-      if (std::holds_alternative<core::InputParams>(entries_[l].tree->spec->params)) continue;
+      if (std::holds_alternative<core::InputParams>(entries_[l].layer->params)) continue;
       for (std::size_t c = 0; c < entries_[l].calls.size(); ++c) {
         check_call({l, c});
         if (await_inputs({l, c})) {
@@ -126,7 +123,7 @@ class FunctionalReader {
     }
     for (const CallKey& call : waiting) {
       if (!nodes_.contains(call)) {
-        fail_layer(reading_, ErrorCode::value, entries_[call.first].tree->spec->path,
+        fail_layer(reading_, ErrorCode::value, entries_[call.first].layer->path,
                    "its inputs can never be computed: the graph has a cycle");
       }
     }
@@ -136,12 +133,12 @@ class FunctionalReader {
     const Entry& entry = entries_[key.first];
     const std::vector<Ref>& inputs = entry.calls[key.second].inputs;
     const std::size_t given = inputs.size() - entry.calls[key.second].masks.size();
-    if (given == 0) fail_layer(reading_, ErrorCode::value, entry.tree->spec->path, "is called without inputs");
-    if (entry.tree->nested && given != entry.tree->nested->spec->inputs.size()) {
-      fail_layer(reading_, ErrorCode::shape, entry.tree->spec->path,
-                 core::concat("is called with ", given, " inputs, it takes ", entry.tree->nested->spec->inputs.size()));
+    if (given == 0) fail_layer(reading_, ErrorCode::value, entry.layer->path, "is called without inputs");
+    if (const auto* model = core::nested_model(*entry.layer); model != nullptr && given != model->inputs.size()) {
+      fail_layer(reading_, ErrorCode::shape, entry.layer->path,
+                 core::concat("is called with ", given, " inputs, it takes ", model->inputs.size()));
     }
-    for (const Ref& ref : inputs) expect_ref(ref, entry.tree->spec->path);
+    for (const Ref& ref : inputs) expect_ref(ref, entry.layer->path);
   }
 
   CallKey key_of(const Ref& ref) const { return {index_.at(ref.layer), static_cast<std::size_t>(ref.node)}; }
@@ -176,8 +173,8 @@ class FunctionalReader {
   }
 
   void add_node(CallKey call, std::vector<core::ValueRef> inputs) {
-    nodes_[call] = static_cast<int>(tree_->spec->nodes.size());
-    core::NodeSpec& node = tree_->spec->nodes.emplace_back();
+    nodes_[call] = static_cast<int>(spec_->nodes.size());
+    core::NodeSpec& node = spec_->nodes.emplace_back();
     node.layer = static_cast<int>(call.first);
     node.inputs = std::move(inputs);
     const std::vector<Call>& calls = entries_[call.first].calls;
@@ -192,9 +189,10 @@ class FunctionalReader {
       fail_layer(reading_, ErrorCode::missing, from,
                  core::concat("refers to layer '", core::escaped(ref.layer), "', which is not there"));
     const Entry& entry = entries_[it->second];
-    const bool input = std::holds_alternative<core::InputParams>(entry.tree->spec->params);
+    const bool input = std::holds_alternative<core::InputParams>(entry.layer->params);
     const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
-    const auto tensors = static_cast<std::int64_t>(entry.tree->nested ? entry.tree->nested->spec->outputs.size() : 1);
+    const core::ModelSpec* const model = core::nested_model(*entry.layer);
+    const auto tensors = static_cast<std::int64_t>(model == nullptr ? 1 : model->outputs.size());
     if (ref.node < 0 || ref.node >= calls || ref.tensor < 0 || ref.tensor >= tensors) {
       fail_layer(reading_, ErrorCode::value, from,
                  core::concat("refers to call ", ref.node, ", result ", ref.tensor, " of layer '", core::escaped(ref.layer),
@@ -203,7 +201,7 @@ class FunctionalReader {
   }
 
   core::ValueRef value(const Ref& ref) const {
-    expect_ref(ref, tree_->spec->name);
+    expect_ref(ref, spec_->name);
     return {nodes_.at({index_.at(ref.layer), static_cast<std::size_t>(ref.node)}), static_cast<int>(ref.tensor)};
   }
 
@@ -218,7 +216,7 @@ class FunctionalReader {
       if (is_ref(item)) {
         values.push_back(value(boundary(ref_of(item, key, reading_))));
         const auto node = static_cast<std::size_t>(values.back().node);
-        const std::string& layer = tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[node].layer)]->name;
+        const std::string& layer = spec_->layers[static_cast<std::size_t>(spec_->nodes[node].layer)]->name;
         const std::string& base = called.empty() ? layer : called;
         std::string name = base;
         for (int& n = next[base]; !taken.insert(name).second;) name = core::concat(base, "_", ++n);
@@ -236,16 +234,15 @@ class FunctionalReader {
 
   void check_inputs() const {
     std::set<int> given;
-    for (const core::ValueRef& ref : tree_->spec->inputs) {
-      const auto& layer =
-          *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[static_cast<std::size_t>(ref.node)].layer)];
+    for (const core::ValueRef& ref : spec_->inputs) {
+      const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[static_cast<std::size_t>(ref.node)].layer)];
       if (!std::holds_alternative<core::InputParams>(layer.params)) {
         fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input of the model and is no InputLayer");
       }
       if (!given.insert(ref.node).second) fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input twice");
     }
-    for (std::size_t n = 0; n < tree_->spec->nodes.size(); ++n) {
-      const auto& layer = *tree_->spec->layers[static_cast<std::size_t>(tree_->spec->nodes[n].layer)];
+    for (std::size_t n = 0; n < spec_->nodes.size(); ++n) {
+      const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[n].layer)];
       if (std::holds_alternative<core::InputParams>(layer.params) && !given.contains(static_cast<int>(n))) {
         fail_layer(reading_, ErrorCode::value, layer.path, "is an InputLayer and not among the model's inputs");
       }
@@ -255,7 +252,7 @@ class FunctionalReader {
   const Json& config_;
   std::string path_;
   Reading& reading_;
-  std::shared_ptr<ModelTree> tree_ = std::make_shared<ModelTree>();
+  std::shared_ptr<core::ModelSpec> spec_ = std::make_shared<core::ModelSpec>();
   std::vector<Entry> entries_;
   std::map<std::string, std::size_t> index_;
   std::map<CallKey, int> nodes_;
@@ -266,8 +263,8 @@ class FunctionalReader {
 
 }  // namespace
 
-std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path,
-                                           Reading& reading) {
+std::shared_ptr<const core::ModelSpec> read_functional(const Json& config, const std::string& name, const std::string& path,
+                                                       Reading& reading) {
   return FunctionalReader(config, path, reading).read(name);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The input of a Sequential that was saved before Keras knew its shape.
-#include "keras/tree.hpp"
+#include "core/layer_changes.hpp"
+#include "keras/reading.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -34,11 +35,12 @@ Taken taken_by(const core::ModelSpec& model) {
 
 }  // namespace
 
-void find_input_shape(ModelTree& tree, const Reading& reading, const std::optional<std::vector<std::int64_t>>& sample) {
-  core::LayerSpec& first = *tree.layers.front()->spec;
-  auto* input = std::get_if<core::InputParams>(&first.params);
-  if (tree.spec->class_name != "Sequential" || input == nullptr || !input->batch_shape.empty()) return;
-  Taken taken = taken_by(*tree.spec);
+std::shared_ptr<const core::ModelSpec> with_input_shape(std::shared_ptr<const core::ModelSpec> model, const Reading& reading,
+                                                        const std::optional<std::vector<std::int64_t>>& sample) {
+  const core::LayerSpec& first = *model->layers.front();
+  const auto* input = std::get_if<core::InputParams>(&first.params);
+  if (model->class_name != "Sequential" || input == nullptr || !input->batch_shape.empty()) return model;
+  Taken taken = taken_by(*model);
   if (taken.shape.empty() && sample) {
     taken.shape.emplace_back();
     for (const std::int64_t extent : *sample) taken.shape.push_back(extent == -1 ? core::Extent() : core::Extent(extent));
@@ -51,7 +53,9 @@ void find_input_shape(ModelTree& tree, const Reading& reading, const std::option
                      "begin the "
                      "model with keras.Input(shape) and save it anew"));
   }
-  input->batch_shape = std::move(taken.shape);
+  core::LayerChanges changes;
+  std::get<core::InputParams>(changes.copy_of(first).params).batch_shape = std::move(taken.shape);
+  return std::move(changes).apply_to(*model);
 }
 
 }  // namespace lamella::keras

@@ -110,11 +110,8 @@ std::shared_ptr<const core::ModelSpec> load_archive(const std::string& path, std
   const core::OwnedJson config(parse_json(members.member("config.json").bytes, members.where("config.json")));
   Reading reading = reading_of(core::concat(path, "!config.json"), version, hard_sigmoid);
   reading.has_assets = true;
-  const auto tree = read_model(*config, "", reading);
-  tree->spec->keras_version = version;
-  fill_weights(*tree, source_of(members));
-  find_input_shape(*tree, reading, sample);
-  return tree->spec;
+  const auto model = read_model(*config, "", reading);
+  return with_input_shape(with_weights(*model, source_of(members)), reading, sample);
 }
 
 std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, OwnedBytes bytes, HardSigmoid hard_sigmoid,
@@ -136,59 +133,9 @@ std::shared_ptr<const core::ModelSpec> load_legacy(const std::string& path, Owne
   }
   const core::OwnedJson config(parse_json(std::as_bytes(std::span(*config_text)), where + ":/@model_config"));
   Reading reading = reading_of(path + ":/@model_config", version, hard_sigmoid);
-  const auto tree = read_model(*config, "", reading);
-  tree->spec->keras_version = version;
-  fill_legacy_weights(*tree, *file, file->has_group("model_weights") ? "model_weights" : "", where);
-  find_input_shape(*tree, reading, sample);
-  return tree->spec;
-}
-
-/// A spec taken apart again, its weights to be filled anew.
-std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec,
-                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known);
-
-std::shared_ptr<LayerTree> tree_of(const core::LayerSpec& spec,
-                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
-  auto& tree = known[&spec];
-  if (tree) return tree;
-  tree = std::make_shared<LayerTree>();
-  tree->spec = std::make_shared<core::LayerSpec>(spec);
-  const auto* const normalization = std::get_if<core::NormalizationParams>(&spec.params);
-  if (normalization == nullptr || !normalization->given) {
-    tree->spec->weights.clear();
-    for (const core::Weight& w : spec.weights) {
-      tree->weights.push_back(w.name);
-      const auto* dense = std::get_if<core::DenseParams>(&spec.params);
-      const bool by_nature =
-          dense == nullptr ? !w.name.starts_with("moving_") && normalization == nullptr : is_trained(*dense, w.name);
-      tree->trainable.push_back(by_nature);
-    }
-    if (normalization != nullptr) {
-      tree->weights.emplace_back("count");
-      tree->trainable.push_back(false);
-    }
-  }
-  if (auto* inner = core::inner_layer(tree->spec->params); inner != nullptr && *inner) {
-    tree->inner = tree_of(**inner, known);
-    tree->inner_key = std::holds_alternative<core::TimeDistributedParams>(spec.params) ? "layer" : "activation";
-    *inner = tree->inner->spec;
-  }
-  if (auto* nested = std::get_if<core::NestedParams>(&tree->spec->params)) {
-    tree->nested = tree_of(*nested->model, known);
-    nested->model = tree->nested->spec;
-  }
-  return tree;
-}
-
-std::shared_ptr<ModelTree> tree_of(const core::ModelSpec& spec,
-                                   std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>>& known) {
-  auto tree = std::make_shared<ModelTree>();
-  tree->spec = std::make_shared<core::ModelSpec>(spec);
-  for (auto& layer : tree->spec->layers) {
-    tree->layers.push_back(tree_of(*layer, known));
-    layer = tree->layers.back()->spec;
-  }
-  return tree;
+  const auto model = read_model(*config, "", reading);
+  const std::string root = file->has_group("model_weights") ? "model_weights" : "";
+  return with_input_shape(with_legacy_weights(*model, *file, root, where), reading, sample);
 }
 
 /// NAME.weights.json and its shards, which must lie beside it.
@@ -298,23 +245,24 @@ std::pair<Container, OwnedBytes> read_container(const std::string& path, bool te
   return {found, std::move(bytes)};
 }
 
-void fill_from(ModelTree& tree, const std::string& path) {
+/// `model` with the weights of a file or folder of any kind.
+std::shared_ptr<const core::ModelSpec> with_weights_of(const core::ModelSpec& model, const std::string& path) {
   const std::string where = core::escaped(path, 4096);
   if (is_directory(path)) {
     const Members members(path, std::nullopt);
-    return fill_weights(tree, source_of(members));
+    return with_weights(model, source_of(members));
   }
   const auto [container, bytes] = read_container(path, true);
-  if (container == Container::text) return fill_weights(tree, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
+  if (container == Container::text) return with_weights(model, sharded(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
   if (container == Container::archive) {
     const Members members(path, bytes);
-    return fill_weights(tree, source_of(members));
+    return with_weights(model, source_of(members));
   }
   const auto file = std::make_shared<const H5File>(bytes, where);
   const bool whole = file->has_group("model_weights");
   const bool legacy = whole || file->has_attribute("/", "layer_names") || file->has_attribute("/", "layer_names0");
-  if (legacy) return fill_legacy_weights(tree, *file, whole ? "model_weights" : "", where);
-  fill_weights(tree, source_of(file, where));
+  if (legacy) return with_legacy_weights(model, *file, whole ? "model_weights" : "", where);
+  return with_weights(model, source_of(file, where));
 }
 
 }  // namespace
@@ -354,21 +302,13 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     if (config->is_object()) version = config->value("keras_version", std::string());
     Reading reading = reading_of(architecture, version, hard_sigmoid);
     reading.has_assets = true;
-    const auto tree = read_model(*config, "", reading);
-    tree->spec->keras_version = version;
-    fill_from(*tree, weights);
-    find_input_shape(*tree, reading);
-    return tree->spec;
+    const auto model = read_model(*config, "", reading);
+    return with_input_shape(with_weights_of(*model, weights), reading);
   });
 }
 
 std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path) {
-  return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> {
-    std::map<const core::LayerSpec*, std::shared_ptr<LayerTree>> known;
-    const auto tree = tree_of(model, known);
-    fill_from(*tree, path);
-    return tree->spec;
-  });
+  return with_load_errors(path, [&]() -> std::shared_ptr<const core::ModelSpec> { return with_weights_of(model, path); });
 }
 
 }  // namespace lamella::keras

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -28,13 +28,13 @@ std::vector<core::Extent> found_shape(const Json& config, const Json& first, con
   return {};
 }
 
-std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string& name, const std::string& path,
-                                           Reading& reading) {
-  auto tree = std::make_shared<ModelTree>();
-  tree->spec = std::make_shared<core::ModelSpec>();
-  core::ModelSpec& spec = *tree->spec;
+std::shared_ptr<const core::ModelSpec> read_sequential(const Json& config, const std::string& name, const std::string& path,
+                                                       Reading& reading) {
+  auto model = std::make_shared<core::ModelSpec>();
+  core::ModelSpec& spec = *model;
   spec.name = name;
   spec.class_name = "Sequential";
+  spec.keras_version = reading.keras_version;
   const Json empty = Json::object();
   const Json& fields_of = config.is_object() ? config : empty;
   const Fields fields(fields_of, reading, path.empty() ? name : path);
@@ -43,17 +43,16 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   if (layers.size() > kMostLayers)
     fields.fail_field(ErrorCode::limit, "layers", core::concat("has ", layers.size(), " entries, allowed 0..", kMostLayers));
   std::set<std::string> names;
-  const auto append = [&](const std::shared_ptr<LayerTree>& layer) {
-    if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->spec->params)) {
-      fail_layer(reading, ErrorCode::value, layer->spec->path, "is an InputLayer behind the first place of a Sequential");
+  const auto append = [&](const std::shared_ptr<const core::LayerSpec>& layer) {
+    if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->params)) {
+      fail_layer(reading, ErrorCode::value, layer->path, "is an InputLayer behind the first place of a Sequential");
     }
-    if (!tree->layers.empty() && tree->layers.back()->nested && tree->layers.back()->nested->spec->outputs.size() != 1) {
-      fail_layer(reading, ErrorCode::value, layer->spec->path, "stands behind a model of several outputs in a Sequential");
+    const core::ModelSpec* const before = spec.layers.empty() ? nullptr : core::nested_model(*spec.layers.back());
+    if (before != nullptr && before->outputs.size() != 1) {
+      fail_layer(reading, ErrorCode::value, layer->path, "stands behind a model of several outputs in a Sequential");
     }
-    if (!names.insert(layer->spec->name).second)
-      fail_layer(reading, ErrorCode::value, layer->spec->path, "another layer has the same name");
-    tree->layers.push_back(layer);
-    spec.layers.push_back(layer->spec);
+    if (!names.insert(layer->name).second) fail_layer(reading, ErrorCode::value, layer->path, "another layer has the same name");
+    spec.layers.push_back(layer);
     const int node = static_cast<int>(spec.nodes.size());
     spec.nodes.push_back({node, node == 0 ? std::vector<core::ValueRef>{} : std::vector<core::ValueRef>{{node - 1, 0}}});
   };
@@ -62,13 +61,12 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
     std::string layer_name = object.value("name", std::string());
     if (object.contains("config") && object.at("config").is_object()) layer_name = object.at("config").value("name", layer_name);
     if (spec.nodes.empty() && object.value("class_name", std::string()) != "InputLayer") {
-      auto input = std::make_shared<LayerTree>();
-      input->spec = std::make_shared<core::LayerSpec>();
-      input->spec->name = layer_name + "_input";
-      input->spec->class_name = "InputLayer";
-      input->spec->config_json = "{}";
-      input->spec->path = path.empty() ? input->spec->name : path + "/" + input->spec->name;
-      input->spec->params = core::InputParams{found_shape(config, object, fields), DType::float32};
+      auto input = std::make_shared<core::LayerSpec>();
+      input->name = layer_name + "_input";
+      input->class_name = "InputLayer";
+      input->config_json = "{}";
+      input->path = path.empty() ? input->name : path + "/" + input->name;
+      input->params = core::InputParams{found_shape(config, object, fields), DType::float32};
       append(input);
     }
     append(read_any(object, path.empty() ? layer_name : path + "/" + layer_name, reading));
@@ -80,36 +78,37 @@ std::shared_ptr<ModelTree> read_sequential(const Json& config, const std::string
   spec.input_names = {spec.layers[0]->name};
   spec.outputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
   spec.output_names = {spec.layers.back()->name};
-  if (tree->layers.back()->nested) {
+  if (const core::ModelSpec* last = core::nested_model(*spec.layers.back())) {
     spec.outputs.clear();
-    spec.output_names = tree->layers.back()->nested->spec->output_names;
+    spec.output_names = last->output_names;
     for (std::size_t i = 0; i < spec.output_names.size(); ++i)
       spec.outputs.push_back({static_cast<int>(spec.nodes.size()) - 1, static_cast<int>(i)});
     if (spec.outputs.size() == 1) spec.output_names = {spec.layers.back()->name};
   }
-  return tree;
+  return model;
 }
 
 /// Each call keeps the path of its layer, so long ones count for more.
-std::int64_t calls_of(const LayerTree& layer) {
-  if (layer.nested) return layer.nested->calls;
-  return static_cast<std::int64_t>(1 + layer.spec->path.size() / kShortPath) + (layer.inner ? calls_of(*layer.inner) : 0);
+std::int64_t calls_of(const core::LayerSpec& layer, const Reading& reading) {
+  if (const core::ModelSpec* nested = core::nested_model(layer)) return reading.calls.at(nested);
+  const core::LayerSpec* const inside = core::layer_inside(layer);
+  return static_cast<std::int64_t>(1 + layer.path.size() / kShortPath) + (inside == nullptr ? 0 : calls_of(*inside, reading));
 }
 
 /// Calls of layers and what they take, a nested model's counted at each of its own calls: a small file can ask for very many.
-std::int64_t count_calls(const ModelTree& tree) {
+std::int64_t count_calls(const core::ModelSpec& model, const Reading& reading) {
   std::int64_t calls = 0;
-  const auto count = [&](const LayerTree& layer, std::size_t inputs) {
-    calls = std::min(calls + std::max(calls_of(layer), static_cast<std::int64_t>(inputs)), kMostCalls + 1);
+  const auto count = [&](const core::LayerSpec& layer, std::size_t inputs) {
+    calls = std::min(calls + std::max(calls_of(layer, reading), static_cast<std::int64_t>(inputs)), kMostCalls + 1);
   };
-  std::vector<bool> called(tree.layers.size());
-  for (const core::NodeSpec& node : tree.spec->nodes) {
+  std::vector<bool> called(model.layers.size());
+  for (const core::NodeSpec& node : model.nodes) {
     const auto layer = static_cast<std::size_t>(node.layer);
     called[layer] = true;
-    count(*tree.layers[layer], node.inputs.size());
+    count(*model.layers[layer], node.inputs.size());
   }
   for (std::size_t l = 0; l < called.size(); ++l) {
-    if (!called[l]) count(*tree.layers[l], 0);
+    if (!called[l]) count(*model.layers[l], 0);
   }
   return calls;
 }
@@ -129,7 +128,7 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
 }
 
 /// A layer that cannot be read is noted, and something without effect stands in its place.
-std::shared_ptr<LayerTree> read_or_note(const Json& object, const std::string& path, Reading& reading) {
+std::shared_ptr<const core::LayerSpec> read_or_note(const Json& object, const std::string& path, Reading& reading) {
   const int inside = reading.inside;
   try {
     return read_layer(object, path, reading);
@@ -140,14 +139,13 @@ std::shared_ptr<LayerTree> read_or_note(const Json& object, const std::string& p
   }
   const std::string class_name = object.value("class_name", std::string());
   reading.unknown_class = reading.unknown_class || !is_layer_class(class_name);
-  auto tree = std::make_shared<LayerTree>();
-  tree->spec = std::make_shared<core::LayerSpec>();
-  tree->spec->name = path.substr(path.rfind('/') + 1);
-  tree->spec->class_name = class_name;
-  tree->spec->config_json = "{}";
-  tree->spec->path = path;
-  tree->spec->params = core::IdentityParams{};
-  return tree;
+  auto layer = std::make_shared<core::LayerSpec>();
+  layer->name = path.substr(path.rfind('/') + 1);
+  layer->class_name = class_name;
+  layer->config_json = "{}";
+  layer->path = path;
+  layer->params = core::IdentityParams{};
+  return layer;
 }
 
 /// Names every layer that could not be read.
@@ -164,7 +162,20 @@ std::shared_ptr<LayerTree> read_or_note(const Json& object, const std::string& p
   throw LoadError(reading.refused[0].code, text);
 }
 
-std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
+/// A model as one layer of another.
+std::shared_ptr<const core::LayerSpec> read_nested(const Json& object, const std::string& path, Reading& reading) {
+  auto layer = std::make_shared<core::LayerSpec>();
+  layer->params = core::NestedParams{read_model(object, path, reading)};
+  layer->name = path.substr(path.rfind('/') + 1);
+  layer->class_name = object.value("class_name", std::string());
+  const Json& config = object.at("config");
+  layer->trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
+  layer->config_json = layer->trainable ? "{}" : R"({"trainable": false})";
+  layer->path = path;
+  return layer;
+}
+
+std::shared_ptr<const core::LayerSpec> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
   if (path.size() > kLongestPath) {
     fail_layer(
         reading, ErrorCode::limit, path,
@@ -175,47 +186,33 @@ std::shared_ptr<LayerTree> read_any_layer(const Json& object, const std::string&
   if (shareable) {
     if (const auto known = reading.shared.find(id); known != reading.shared.end()) return known->second;
   }
-  std::shared_ptr<LayerTree> tree;
-  if (is_model(object)) {
-    tree = std::make_shared<LayerTree>();
-    tree->nested = read_model(object, path, reading);
-    tree->spec = std::make_shared<core::LayerSpec>();
-    tree->spec->name = path.substr(path.rfind('/') + 1);
-    tree->spec->class_name = object.value("class_name", std::string());
-    const Json& config = object.at("config");
-    tree->spec->trainable = !config.is_object() || !config.contains("trainable") || config.at("trainable") != Json(false);
-    tree->spec->config_json = tree->spec->trainable ? "{}" : R"({"trainable": false})";
-    tree->spec->path = path;
-    tree->spec->params = core::NestedParams{tree->nested->spec};
-  } else {
-    tree = read_or_note(object, path, reading);
-  }
-  if (shareable) reading.shared[id] = tree;
-  return tree;
+  auto layer = is_model(object) ? read_nested(object, path, reading) : read_or_note(object, path, reading);
+  if (shareable) reading.shared[id] = layer;
+  return layer;
 }
 
-std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string& path, Reading& reading);
+std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const std::string& path, Reading& reading);
 
 }  // namespace
 
 /// A layer, or a model as a layer; the same object as before where the file says so.
-std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading) {
-  auto tree = with_place(reading, path, [&] { return read_any_layer(object, path, reading); });
+std::shared_ptr<const core::LayerSpec> read_any(const Json& object, const std::string& path, Reading& reading) {
+  auto layer = with_place(reading, path, [&] { return read_any_layer(object, path, reading); });
   if (reading.depth == 0 && !reading.refused.empty()) fail_refused(reading);
-  return tree;
+  return layer;
 }
 
-std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading) {
+std::shared_ptr<const core::ModelSpec> read_model(const Json& object, const std::string& path, Reading& reading) {
   const auto read = [&] { return with_place(reading, path, [&] { return read_any_model(object, path, reading); }); };
   if (reading.depth > 0) return read();
-  std::shared_ptr<ModelTree> tree;
+  std::shared_ptr<const core::ModelSpec> model;
   try {
-    tree = read();
+    model = read();
   } catch (const LoadError&) {
     if (reading.refused.empty()) throw;
   }
   if (!reading.refused.empty()) fail_refused(reading);
-  return tree;
+  return model;
 }
 
 bool is_model(const Json& object) {
@@ -225,7 +222,7 @@ bool is_model(const Json& object) {
 
 namespace {
 
-std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string& path, Reading& reading) {
+std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const std::string& path, Reading& reading) {
   if (!object.is_object() || !is_model(object)) {
     const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
     throw LoadError(ErrorCode::unsupported,
@@ -241,17 +238,17 @@ std::shared_ptr<ModelTree> read_any_model(const Json& object, const std::string&
   if (!config.is_object() && !(sequential && config.is_array()))
     fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
   const std::string name = config.is_object() ? config.value("name", std::string("model")) : std::string("sequential");
-  auto tree = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
+  auto model = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
   --reading.depth;
-  tree->calls = count_calls(*tree);
-  if (tree->calls > kMostCalls) {
+  const std::int64_t calls = reading.calls[model.get()] = count_calls(*model, reading);
+  if (calls > kMostCalls) {
     fail_layer(reading, ErrorCode::limit, path.empty() ? name : path,
                core::concat("the model makes more than ", kMostCalls,
                             " calls of layers, or gives them more inputs; those inside nested models are counted each "
                             "time, and those with names of more than ",
                             kShortPath, " bytes several times"));
   }
-  return tree;
+  return model;
 }
 
 }  // namespace

@@ -137,10 +137,14 @@ std::optional<core::Quantization> read_quantization(const Fields& fields, const 
   return q;
 }
 
-std::vector<std::string> dense_weights(const core::DenseParams& params) {
-  const auto with_bias = [&](std::vector<std::string> names, std::ptrdiff_t at) {
-    if (params.use_bias) names.insert(names.begin() + at, "bias");
-    return names;
+std::vector<StoredWeight> dense_weights(const core::DenseParams& params) {
+  // Training changes no weight of a kernel that is stored as integers.
+  const bool floats = !params.quantization || params.quantization->mode == QuantizationMode::float8;
+  const auto with_bias = [&](std::initializer_list<std::string_view> names, std::ptrdiff_t at) {
+    std::vector<StoredWeight> weights;
+    for (const std::string_view name : names) weights.push_back({name, floats});
+    if (params.use_bias) weights.insert(weights.begin() + at, {"bias", true});
+    return weights;
   };
   if (!params.quantization) return with_bias({"kernel"}, 1);
   const Quantization& q = quantization_of(params);
@@ -162,10 +166,6 @@ std::vector<std::string> dense_weights(const core::DenseParams& params) {
   LAMELLA_ASSERT(false, "a mode that is none of the enumeration's");
 }
 
-bool is_trained(const core::DenseParams& params, std::string_view weight) {
-  return !params.quantization || params.quantization->mode == QuantizationMode::float8 || weight == "bias";
-}
-
 ExpectedWeight expected_of(const core::DenseParams& params, std::string_view weight) {
   if (weight == "bias") return {{params.units}, {}};
   if (!params.quantization) return {{-1, params.units}, {}};
@@ -178,19 +178,17 @@ ExpectedWeight expected_of(const core::DenseParams& params, std::string_view wei
   return {{-1}, {}};
 }
 
-void forget_lost_zeros(LayerTree& layer, std::size_t found, const std::string& where) {
-  const auto* dense = std::get_if<core::DenseParams>(&layer.spec->params);
-  if (dense == nullptr || !dense->quantization || !transposed(*dense->quantization)) return;
-  const auto zero = std::find(layer.weights.begin(), layer.weights.end(), "kernel_zero");
-  if (zero == layer.weights.end() || found + 1 != layer.weights.size()) return;
+void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& wanted, std::size_t found,
+                       const std::string& where) {
+  const auto* dense = std::get_if<core::DenseParams>(&layer.params);
+  if (dense == nullptr || !dense->quantization || !transposed(*dense->quantization) || found + 1 != wanted.size()) return;
   if (!dense->quantization->symmetric) {
     throw LoadError(ErrorCode::unsupported,
-                    core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has no kernel_zero: Keras 3.14 to 3.15 ",
+                    core::concat(where, ": layer '", core::escaped(layer.path), "' has no kernel_zero: Keras 3.14 to 3.15 ",
                                  "does not store the zero points of gptq and awq in a .keras file, they are lost; its .h5 "
                                  "files hold them"));
   }
-  layer.trainable.erase(layer.trainable.begin() + (zero - layer.weights.begin()));
-  layer.weights.erase(zero);
+  std::erase_if(wanted, [](const StoredWeight& weight) { return weight.name == "kernel_zero"; });
 }
 
 }  // namespace lamella::keras

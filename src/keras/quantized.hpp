@@ -7,7 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
+#include "keras/stored.hpp"
 
 /// What Model.quantize() leaves in a file: dtype policies with a mode, `quantization_config`, weights that are integers.
 namespace lamella::keras {
@@ -17,10 +18,7 @@ namespace lamella::keras {
 [[nodiscard]] std::optional<core::Quantization> read_quantization(const Fields& fields, const Reading& reading);
 
 /// The weights of a Dense in the order in which a .keras file stores them.
-[[nodiscard]] std::vector<std::string> dense_weights(const core::DenseParams& params);
-
-/// Whether training changes this weight of a Dense: legacy files store those first, summaries count them apart.
-[[nodiscard]] bool is_trained(const core::DenseParams& params, std::string_view weight);
+[[nodiscard]] std::vector<StoredWeight> dense_weights(const core::DenseParams& params);
 
 /// What the layer's config says about a weight of a Dense in a file. -1: an extent that depends on the input; no types: any
 /// floating type.
@@ -31,7 +29,9 @@ struct ExpectedWeight {
 [[nodiscard]] ExpectedWeight expected_of(const core::DenseParams& params, std::string_view weight);
 
 /// Keras 3.14 to 3.15 does not store the zero points of gptq and awq in a .keras file, and cannot read it back. Symmetric gptq
-/// does without them: then the layer no longer asks for `kernel_zero`. Throws LoadError (unsupported) for the others.
-void forget_lost_zeros(LayerTree& layer, std::size_t found, const std::string& where);
+/// does without them: where a file has `found` weights, one too few, `kernel_zero` is taken from the `wanted` ones. Throws
+/// LoadError (unsupported) for the others.
+void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& wanted, std::size_t found,
+                       const std::string& where);
 
 }  // namespace lamella::keras

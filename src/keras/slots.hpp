@@ -4,19 +4,36 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "core/layer_changes.hpp"
 #include "keras/hdf5/hdf5.hpp"
-#include "keras/tree.hpp"
 
 namespace lamella::keras {
 
 /// A view of the dataset's bytes, which it keeps alive.
 [[nodiscard]] Tensor tensor_of(H5Dataset dataset);
 
-/// Gives `layer` its weight `name`; "count" is looked at by nobody. Throws LoadError when dtype or shape cannot be right.
-void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const std::string& where);
+/// A model whose layers get weights.
+class Filling {
+ public:
+  /// The layer that takes the place of `layer`: without the weights that files hold, until they are stored.
+  core::LayerSpec& copy_of(const core::LayerSpec& layer);
 
-/// A layer as activation of a Dense whose weight Keras 3 did not store; see the definition.
-void replace_unsaved_prelu(LayerTree& layer);
+  /// Gives `layer` its weight `name`; "count" is looked at by nobody, and of a layer that a file holds twice the first weights
+  /// stay. Throws LoadError when dtype or shape cannot be right.
+  void store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const std::string& where);
+
+  /// True when the layer inside `layer`, whose weights a file does not hold, is gone: see the definition.
+  [[nodiscard]] bool replace_unsaved_prelu(const core::LayerSpec& layer);
+
+  [[nodiscard]] std::shared_ptr<const core::ModelSpec> done(const core::ModelSpec& model) && {
+    return std::move(changes_).apply_to(model);
+  }
+
+ private:
+  core::LayerChanges changes_;
+};
 
 }  // namespace lamella::keras

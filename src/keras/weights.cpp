@@ -2,10 +2,12 @@
 #include "keras/weights.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "keras/quantized.hpp"
 #include "keras/slots.hpp"
+#include "keras/stored.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -43,11 +45,16 @@ Tensor tensor_of(H5Dataset dataset) {
   return Tensor::adopt(data, dataset.shape, dataset.dtype, Device::cpu(), std::move(dataset.bytes.owner));
 }
 
-void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const std::string& where) {
+core::LayerSpec& Filling::copy_of(const core::LayerSpec& layer) {
+  return changes_.copy_of(layer, [](core::LayerSpec& copy) {
+    if (!stored_weights(copy).empty()) copy.weights.clear();
+  });
+}
+
+void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const std::string& where) {
   if (name == "count") return;
-  core::LayerSpec& spec = *layer.spec;
-  const std::string place = core::concat(where, ": layer '", core::escaped(spec.path), "' weight '", name, "'");
-  const auto* dense = std::get_if<core::DenseParams>(&spec.params);
+  const std::string place = core::concat(where, ": layer '", core::escaped(layer.path), "' weight '", name, "'");
+  const auto* dense = std::get_if<core::DenseParams>(&layer.params);
   const std::vector<DType> types = dense == nullptr ? std::vector<DType>{} : expected_of(*dense, name).types;
   if (types.empty() ? !is_floating(dataset.dtype) : std::find(types.begin(), types.end(), dataset.dtype) == types.end()) {
     std::string allowed;
@@ -55,7 +62,7 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
     throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed ",
                                                    types.empty() ? "floating types" : allowed));
   }
-  const std::vector<std::int64_t> wanted = expected_shape(spec, name);
+  const std::vector<std::int64_t> wanted = expected_shape(layer, name);
   const auto found = dataset.shape.extents();
   const bool fits =
       wanted == std::vector<std::int64_t>{-2} || std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
@@ -66,15 +73,18 @@ void store(LayerTree& layer, const std::string& name, H5Dataset dataset, const s
       text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
     throw LoadError(ErrorCode::shape, core::concat(place, ": got shape ", to_string(dataset.shape), ", allowed (", text, ")"));
   }
-  spec.weights.push_back({name, std::make_shared<const Tensor>(tensor_of(std::move(dataset)))});
+  std::vector<core::Weight>& weights = copy_of(layer).weights;
+  const bool known = std::any_of(weights.begin(), weights.end(), [&](const core::Weight& w) { return w.name == name; });
+  if (!known) weights.push_back({std::string(name), std::make_shared<const Tensor>(tensor_of(std::move(dataset)))});
 }
 
 /// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
 /// file. Where that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
-void replace_unsaved_prelu(LayerTree& layer) {
-  const auto* prelu = layer.inner ? std::get_if<core::PReluParams>(&layer.inner->spec->params) : nullptr;
-  if (prelu == nullptr || !prelu->starts_at_zero) return;
-  const bool replaced = std::visit(
+bool Filling::replace_unsaved_prelu(const core::LayerSpec& layer) {
+  const core::LayerSpec* const inside = core::layer_inside(layer);
+  const auto* prelu = inside == nullptr ? nullptr : std::get_if<core::PReluParams>(&inside->params);
+  if (prelu == nullptr || !prelu->starts_at_zero) return false;
+  return std::visit(
       [](auto& params) {
         if constexpr (requires { params.activation_layer; }) {
           params.activation_layer = nullptr;
@@ -83,8 +93,7 @@ void replace_unsaved_prelu(LayerTree& layer) {
         }
         return false;
       },
-      layer.spec->params);
-  if (replaced) layer.inner = nullptr;
+      copy_of(layer).params);
 }
 
 namespace {
@@ -106,15 +115,20 @@ class Filler {
     }
   }
 
-  void model(ModelTree& tree, const std::string& path) {
-    const std::string prefix = path.empty() ? path : path + separator_;
-    const bool old = !has_container(prefix + "layers") && has_container(prefix + kOldContainer);
-    const std::string base = prefix + (old ? kOldContainer : "layers") + separator_;
-    const std::vector<std::string> paths = paths_of(tree, base, old);
-    for (std::size_t i = 0; i < paths.size(); ++i) fill(*tree.layers[i], paths[i]);
+  std::shared_ptr<const core::ModelSpec> filled(const core::ModelSpec& whole) && {
+    model(whole, "");
+    return std::move(filling_).done(whole);
   }
 
  private:
+  void model(const core::ModelSpec& model, const std::string& path) {
+    const std::string prefix = path.empty() ? path : path + separator_;
+    const bool old = !has_container(prefix + "layers") && has_container(prefix + kOldContainer);
+    const std::string base = prefix + (old ? kOldContainer : "layers") + separator_;
+    const std::vector<std::string> paths = paths_of(model, base, old);
+    for (std::size_t i = 0; i < paths.size(); ++i) fill(*model.layers[i], paths[i]);
+  }
+
   static constexpr const char* kOldContainer = "_layer_checkpoint_dependencies";
 
   // Keras 2 on Windows joined names by backslashes: "layers\dense" is one group at the top, and only "vars" lies in it.
@@ -129,12 +143,12 @@ class Filler {
 
   /// Where the layers' groups are; empty for the InputLayer of a Sequential, which has none. The groups that are there tell how
   /// the file counted.
-  [[nodiscard]] std::vector<std::string> paths_of(const ModelTree& tree, const std::string& base, bool old) {
+  [[nodiscard]] std::vector<std::string> paths_of(const core::ModelSpec& model, const std::string& base, bool old) {
     for (const Numbering numbering : {Numbering::each, Numbering::unseen, Numbering::twice}) {
       if (!old && numbering == Numbering::twice) continue;
-      std::vector<std::string> paths = numbered(tree, base, numbering);
+      std::vector<std::string> paths = numbered(model, base, numbering);
       const auto there = [&](std::size_t i) {
-        const LayerTree* layer = tree.layers[i].get();
+        const core::LayerSpec* layer = model.layers[i].get();
         // Later versions may leave out groups that would be empty.
         return paths[i].empty() || visited_.contains(layer) || (!old && !has_weights(*layer)) || has_group(paths[i]);
       };
@@ -142,16 +156,16 @@ class Filler {
       for (std::size_t i = 0; fits && i < paths.size(); ++i) fits = there(i);
       if (fits) return paths;
     }
-    return numbered(tree, base, old ? Numbering::twice : Numbering::each);
+    return numbered(model, base, old ? Numbering::twice : Numbering::each);
   }
 
-  [[nodiscard]] std::vector<std::string> numbered(const ModelTree& tree, const std::string& base, Numbering numbering) {
+  [[nodiscard]] std::vector<std::string> numbered(const core::ModelSpec& model, const std::string& base, Numbering numbering) {
     std::map<std::string, int> taken;
     std::vector<std::string> paths;
-    for (const auto& layer : tree.layers) {
+    for (const auto& layer : model.layers) {
       paths.emplace_back();
-      if (tree.spec->class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->spec->params)) continue;
-      const std::string key = snake_case(layer->spec->class_name == "Model" ? "Functional" : layer->spec->class_name);
+      if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
+      const std::string key = snake_case(layer->class_name == "Model" ? "Functional" : layer->class_name);
       int& number = taken[key];
       paths.back() = base + key + (number == 0 ? "" : "_" + std::to_string(number));
       if (numbering == Numbering::unseen && visited_.contains(layer.get())) continue;
@@ -160,76 +174,84 @@ class Filler {
     return paths;
   }
 
-  bool has_weights(const LayerTree& layer) {
-    if (!layer.weights.empty()) return true;
-    if (layer.inner && layer.inner_key == "layer") return has_weights(*layer.inner);
-    if (!layer.nested) return false;
+  bool has_weights(const core::LayerSpec& layer) {
+    if (!stored_weights(layer).empty()) return true;
+    if (std::holds_alternative<core::TimeDistributedParams>(layer.params)) return has_weights(*core::layer_inside(layer));
+    const core::ModelSpec* const nested = core::nested_model(layer);
+    if (nested == nullptr) return false;
     const auto [known, fresh] = has_weights_.try_emplace(&layer, false);
     if (!fresh) return known->second;
-    const auto& inner = layer.nested->layers;
-    return has_weights_[&layer] = std::any_of(inner.begin(), inner.end(), [&](const auto& one) { return has_weights(*one); });
+    return has_weights_[&layer] =
+               std::any_of(nested->layers.begin(), nested->layers.end(), [&](const auto& one) { return has_weights(*one); });
   }
 
-  void fill(LayerTree& layer, const std::string& path) {
+  void fill(const core::LayerSpec& layer, const std::string& path) {
     if (path.empty()) return;
     if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
-    if (layer.nested) return model(*layer.nested, path);
-    const std::string inner = path + separator_ + layer.inner_key;
-    if (layer.inner) {
-      const std::string vars = inner + "/vars";
-      if (!source_.has_group(vars) || source_.children(vars).empty()) replace_unsaved_prelu(layer);
-    }
-    if (layer.inner) fill(*layer.inner, inner);
-    fill_vocabulary(*layer.spec, path);
-    if (layer.weights.empty()) return;
+    if (const core::ModelSpec* nested = core::nested_model(layer)) return model(*nested, path);
+    if (const core::LayerSpec* inside = core::layer_inside(layer)) fill_inside(layer, *inside, path);
+    fill_vocabulary(layer, path);
+    std::vector<StoredWeight> wanted = stored_weights(layer);
+    if (wanted.empty()) return;
     const std::string vars = path + "/vars";
     const std::string where = core::concat(source_.where, ":/", core::escaped(vars));
     if (!source_.has_group(vars)) {
-      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer.spec->path),
-                                                       "' has no weights in the file; it needs ", listed(layer)));
+      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer.path),
+                                                       "' has no weights in the file; it needs ", listed(wanted)));
     }
     const std::size_t found = source_.children(vars).size();
-    forget_lost_zeros(layer, found, where);
-    if (found != layer.weights.size()) {
-      throw LoadError(found < layer.weights.size() ? ErrorCode::missing : ErrorCode::shape,
-                      core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has ", found,
-                                   " weights in the file; it needs ", layer.weights.size(), " (", listed(layer), ")"));
+    forget_lost_zeros(layer, wanted, found, where);
+    if (found != wanted.size()) {
+      throw LoadError(found < wanted.size() ? ErrorCode::missing : ErrorCode::shape,
+                      core::concat(where, ": layer '", core::escaped(layer.path), "' has ", found,
+                                   " weights in the file; it needs ", wanted.size(), " (", listed(wanted), ")"));
     }
-    for (std::size_t i = 0; i < layer.weights.size(); ++i) {
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
       const std::string at = vars + "/" + std::to_string(i);
-      store(layer, layer.weights[i], source_.dataset(at), core::concat(source_.where, ":/", core::escaped(at)));
+      filling_.store(layer, wanted[i].name, source_.dataset(at), core::concat(source_.where, ":/", core::escaped(at)));
     }
   }
-  void fill_vocabulary(core::LayerSpec& spec, const std::string& path) const {
-    auto* lookup = std::get_if<core::IntegerLookupParams>(&spec.params);
+
+  void fill_inside(const core::LayerSpec& layer, const core::LayerSpec& inside, const std::string& path) {
+    const std::string place = core::concat(path, separator_, inner_key(layer));
+    const std::string vars = place + "/vars";
+    const bool saved = source_.has_group(vars) && !source_.children(vars).empty();
+    if (saved || !filling_.replace_unsaved_prelu(layer)) fill(inside, place);
+  }
+
+  void fill_vocabulary(const core::LayerSpec& layer, const std::string& path) {
+    const auto* lookup = std::get_if<core::IntegerLookupParams>(&layer.params);
     if (lookup == nullptr || lookup->keys) return;
     std::string name = "assets/" + path + "/vocabulary.txt";
     std::replace(name.begin(), name.end(), '\\', '/');
     const auto fail = [&](ErrorCode code, const std::string& what) {
-      throw LoadError(code, core::concat(source_.where, ": layer '", core::escaped(spec.path), "' vocabulary ", what));
+      throw LoadError(code, core::concat(source_.where, ": layer '", core::escaped(layer.path), "' vocabulary ", what));
     };
     const std::optional<OwnedBytes> text = source_.asset ? source_.asset(name) : std::nullopt;
     if (!text) fail(ErrorCode::missing, core::concat("is in neither the config nor '", core::escaped(name), "'"));
     const std::vector<std::int64_t> words = read_vocabulary(text->bytes, fail);
     if (words.empty()) fail(ErrorCode::value, core::concat("'", core::escaped(name), "' is empty"));
-    set_vocabulary(*lookup, words, fail);
+    set_vocabulary(std::get<core::IntegerLookupParams>(filling_.copy_of(layer).params), words, fail);
   }
 
-  static std::string listed(const LayerTree& layer) {
+  static std::string listed(const std::vector<StoredWeight>& weights) {
     std::string text;
-    for (const std::string& name : layer.weights) text += (text.empty() ? "" : ", ") + name;
+    for (const StoredWeight& weight : weights) text += core::concat(text.empty() ? "" : ", ", weight.name);
     return text;
   }
 
   const WeightSource& source_;
+  Filling filling_;
   char separator_ = '/';
   std::set<std::string> top_;  ///< the top group's members, where names are joined by backslashes
-  std::set<const LayerTree*> visited_;
-  std::map<const LayerTree*, bool> has_weights_;
+  std::set<const core::LayerSpec*> visited_;
+  std::map<const core::LayerSpec*, bool> has_weights_;
 };
 
 }  // namespace
 
-void fill_weights(ModelTree& tree, const WeightSource& source) { Filler(source).model(tree, ""); }
+std::shared_ptr<const core::ModelSpec> with_weights(const core::ModelSpec& model, const WeightSource& source) {
+  return Filler(source).filled(model);
+}
 
 }  // namespace lamella::keras

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "keras/hdf5/hdf5.hpp"
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
 
 namespace lamella::keras {
 
@@ -20,10 +22,11 @@ struct WeightSource {
       {};  ///< a file beside the weights; null where none can be
 };
 
-/// Fills in all weights from the Keras 3 layout (/layers/dense/vars/0). Throws LoadError when some are missing, left over, or
-/// misshapen.
-void fill_weights(ModelTree& tree, const WeightSource& source);
+/// `model` with all weights from the Keras 3 layout (/layers/dense/vars/0) in the place of those that it may have. Throws
+/// LoadError when some are missing, left over, or misshapen.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_weights(const core::ModelSpec& model, const WeightSource& source);
 /// The same from the Keras 2 layout (layer_names, weight_names), which stands at `root` ("" or "model_weights").
-void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where);
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec& model, const H5File& file,
+                                                                         const std::string& root, const std::string& where);
 
 }  // namespace lamella::keras

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "keras/slots.hpp"
+#include "keras/stored.hpp"
 #include "keras/weights.hpp"
 
 namespace lamella::keras {
@@ -14,8 +15,8 @@ namespace {
 
 /// A weight that a layer expects, and the layer that gets it.
 struct Slot {
-  LayerTree* layer;
-  std::string name;
+  const core::LayerSpec* layer;
+  std::string_view name;
 };
 
 /// The weights of a layer, those that training changes apart from the others.
@@ -33,52 +34,55 @@ struct Slots {
   }
 };
 
-Slots own(LayerTree& layer) {
+using Layers = std::set<const core::LayerSpec*>;
+
+Slots own(const core::LayerSpec& layer) {
   Slots slots;
-  for (std::size_t i = 0; i < layer.weights.size(); ++i)
-    (layer.trainable[i] ? slots.trainable : slots.frozen).push_back({&layer, layer.weights[i]});
+  for (const StoredWeight& weight : stored_weights(layer))
+    (weight.trained ? slots.trainable : slots.frozen).push_back({&layer, weight.name});
   return slots;
 }
 
 /// Keras 2: each layer and each model puts its trainable weights first, and a frozen one has none.
-Slots keras2_slots(LayerTree& layer, std::set<const LayerTree*>& visited) {
+Slots keras2_slots(const core::LayerSpec& layer, Layers& visited) {
   if (!visited.insert(&layer).second) return {};
   Slots slots = own(layer);
-  if (layer.inner) {
-    Slots inner = keras2_slots(*layer.inner, visited);
-    !layer.spec->trainable ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
+  if (const core::LayerSpec* inside = core::layer_inside(layer)) {
+    Slots inner = keras2_slots(*inside, visited);
+    !layer.trainable ? slots.freeze(std::move(inner)) : slots.append(std::move(inner));
   }
-  if (layer.nested) {
-    for (const auto& inner : layer.nested->layers) slots.append(keras2_slots(*inner, visited));
+  if (const core::ModelSpec* nested = core::nested_model(layer)) {
+    for (const auto& inner : nested->layers) slots.append(keras2_slots(*inner, visited));
   }
-  if (layer.spec->trainable) return slots;
+  if (layer.trainable) return slots;
   Slots frozen;
   frozen.freeze(std::move(slots));
   return frozen;
 }
 
 /// Keras 3: each weight knows whether it is trainable; only the outermost layer is asked whether it is.
-void keras3_walk(LayerTree& layer, bool frozen, Slots& into, std::set<const LayerTree*>& visited) {
+void keras3_walk(const core::LayerSpec& layer, bool frozen, Slots& into, Layers& visited) {
   if (!visited.insert(&layer).second) return;
   // A layer lists what is trainable by its nature first, even where it is frozen.
+  const std::vector<StoredWeight> weights = stored_weights(layer);
   for (const bool by_nature : {true, false}) {
-    for (std::size_t i = 0; i < layer.weights.size(); ++i) {
-      if (layer.trainable[i] != by_nature) continue;
-      (by_nature && layer.spec->trainable && !frozen ? into.trainable : into.frozen).push_back({&layer, layer.weights[i]});
+    for (const StoredWeight& weight : weights) {
+      if (weight.trained != by_nature) continue;
+      (by_nature && layer.trainable && !frozen ? into.trainable : into.frozen).push_back({&layer, weight.name});
     }
   }
-  if (layer.inner) keras3_walk(*layer.inner, frozen, into, visited);
-  if (layer.nested) {
-    for (const auto& inner : layer.nested->layers) keras3_walk(*inner, frozen, into, visited);
+  if (const core::LayerSpec* inside = core::layer_inside(layer)) keras3_walk(*inside, frozen, into, visited);
+  if (const core::ModelSpec* nested = core::nested_model(layer)) {
+    for (const auto& inner : nested->layers) keras3_walk(*inner, frozen, into, visited);
   }
 }
 
 /// The weights of one layer of the outermost model in the order in which a version of Keras writes them.
-std::vector<Slot> slots_of(LayerTree& layer, bool keras3) {
-  std::set<const LayerTree*> visited;
+std::vector<Slot> slots_of(const core::LayerSpec& layer, bool keras3) {
+  Layers visited;
   Slots slots;
   if (keras3) {
-    keras3_walk(layer, !layer.spec->trainable, slots, visited);
+    keras3_walk(layer, !layer.trainable, slots, visited);
   } else {
     slots = keras2_slots(layer, visited);
   }
@@ -155,11 +159,11 @@ class LoraWork {
 };
 
 /// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
-H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const LayerTree& layer,
+H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const core::LayerSpec& layer,
                  const std::string& where, LoraWork& work) {
-  const std::string place = core::concat(where, ": layer '", core::escaped(layer.spec->path), "'");
+  const std::string place = core::concat(where, ": layer '", core::escaped(layer.path), "'");
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
-  const double alpha = std::get<core::DenseParams>(layer.spec->params).lora_alpha.value_or(rank);
+  const double alpha = std::get<core::DenseParams>(layer.params).lora_alpha.value_or(rank);
   const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
                     a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
                     is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
@@ -171,18 +175,19 @@ H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b
 }
 
 /// The weights of a Dense with LoRA, which Keras 3 writes in an order that depends on how it was frozen: their names tell.
-void fill_lora(LayerTree& layer, const std::vector<std::string>& names, std::vector<H5Dataset> found, const std::string& where,
-               LoraWork& work) {
+void fill_lora(Filling& filling, const core::LayerSpec& layer, const std::vector<std::string>& names,
+               std::vector<H5Dataset> found, const std::string& where, LoraWork& work) {
   const auto take = [&](std::string_view name) -> H5Dataset& {
     for (std::size_t i = 0; i < names.size(); ++i) {
       std::string_view last = std::string_view(names[i]).substr(names[i].rfind('/') + 1);
       if (last.substr(0, last.find(':')) == name) return found[i];
     }
     throw LoadError(ErrorCode::missing,
-                    core::concat(where, ": layer '", core::escaped(layer.spec->path), "' has LoRA and no weight '", name, "'"));
+                    core::concat(where, ": layer '", core::escaped(layer.path), "' has LoRA and no weight '", name, "'"));
   };
-  store(layer, "kernel", merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work), where);
-  if (layer.weights.size() == 2) store(layer, "bias", std::move(take("bias")), where);
+  H5Dataset kernel = merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work);
+  filling.store(layer, "kernel", std::move(kernel), where);
+  if (std::get<core::DenseParams>(layer.params).use_bias) filling.store(layer, "bias", std::move(take("bias")), where);
 }
 
 struct Group {
@@ -213,7 +218,7 @@ bool written_by_keras3(const H5File& file, const std::string& root) {
 std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std::string>& names) {
   if (slots.size() != names.size()) return slots;
   std::map<std::string, const Slot*, std::less<>> known;
-  for (const Slot& slot : slots) known[slot.layer->spec->name + "/" + slot.name] = &slot;
+  for (const Slot& slot : slots) known[core::concat(slot.layer->name, "/", slot.name)] = &slot;
   std::vector<Slot> ordered;
   std::set<const Slot*> taken;
   for (const std::string& name : names) {
@@ -224,47 +229,52 @@ std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std
   return ordered;
 }
 
-void fill_layer(LayerTree& layer, const std::vector<Slot>& slots, const H5File& file, const Group& group,
-                const std::string& where, LoraWork& work) {
+void fill_layer(Filling& filling, const core::LayerSpec& layer, const std::vector<Slot>& slots, const H5File& file,
+                const Group& group, const std::string& where, LoraWork& work) {
   const std::string from = core::concat(where, ":/", core::escaped(group.path));
-  const auto* dense = std::get_if<core::DenseParams>(&layer.spec->params);
+  const auto* dense = std::get_if<core::DenseParams>(&layer.params);
   const bool lora = dense != nullptr && !dense->quantization && group.names.size() == slots.size() + 2;
   if (group.names.size() != slots.size() && !lora) {
     throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
-                    core::concat(from, ": layer '", core::escaped(layer.spec->path), "' has ", group.names.size(),
+                    core::concat(from, ": layer '", core::escaped(layer.path), "' has ", group.names.size(),
                                  " weights in the file; it needs ", slots.size()));
   }
   std::vector<H5Dataset> found;
   for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
-  if (lora) return fill_lora(layer, group.names, std::move(found), from, work);
+  if (lora) return fill_lora(filling, layer, group.names, std::move(found), from, work);
   for (std::size_t i = 0; i < slots.size(); ++i)
-    store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
+    filling.store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
 }
 
 }  // namespace
 
-void fill_legacy_weights(ModelTree& tree, const H5File& file, const std::string& root, const std::string& where) {
+std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec& model, const H5File& file,
+                                                           const std::string& root, const std::string& where) {
   const bool keras3 = written_by_keras3(file, root);
   const std::vector<Group> groups = groups_of(file, root, where);
   LoraWork work(file.size());
+  Filling filling;
   std::size_t at = 0;
-  for (const auto& layer : tree.layers) {
-    if (layer->inner && at < groups.size() && groups[at].names.size() == layer->weights.size()) replace_unsaved_prelu(*layer);
+  for (const auto& layer : model.layers) {
     std::vector<Slot> slots = slots_of(*layer, keras3);
+    const core::LayerSpec* const inside = core::layer_inside(*layer);
+    const bool unsaved = inside != nullptr && at < groups.size() && groups[at].names.size() == stored_weights(*layer).size();
+    if (unsaved && filling.replace_unsaved_prelu(*layer)) std::erase_if(slots, [&](const Slot& s) { return s.layer == inside; });
     if (slots.empty()) continue;
     if (at == groups.size()) {
-      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer->spec->path),
+      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer->path),
                                                        "': the file has weights of ", groups.size(), " layers only"));
     }
     const Group& group = groups[at++];
-    if (!keras3 && layer->nested) slots = ordered_by_name(std::move(slots), group.names);
-    fill_layer(*layer, slots, file, group, where, work);
+    if (!keras3 && core::nested_model(*layer) != nullptr) slots = ordered_by_name(std::move(slots), group.names);
+    fill_layer(filling, *layer, slots, file, group, where, work);
   }
   if (at != groups.size()) {
     throw LoadError(ErrorCode::shape,
                     core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at,
                                  " layers with weights, the file ", groups.size()));
   }
+  return std::move(filling).done(model);
 }
 
 }  // namespace lamella::keras

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looking at a model's layers, and making one with another activation.
 #include <algorithm>
-#include <map>
+#include <utility>
 
+#include "core/layer_changes.hpp"
 #include "core/owned_json.hpp"
 #include "keras/json.hpp"
 #include "keras/load.hpp"
@@ -25,7 +26,7 @@ void each_layer(const core::ModelSpec& spec, const F& use) {
 template <typename F>
 void each_layer(const core::LayerSpec& layer, const F& use) {
   use(layer);
-  if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) each_layer(*nested->model, use);
+  if (const core::ModelSpec* nested = core::nested_model(layer)) each_layer(*nested, use);
   if (const auto* distributed = std::get_if<core::TimeDistributedParams>(&layer.params)) each_layer(*distributed->wrapped, use);
 }
 
@@ -35,8 +36,8 @@ LayerInfo info_of(const core::LayerSpec& layer) {
     for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
   }
   const bool holds = std::holds_alternative<core::TimeDistributedParams>(layer.params);  // what it wraps is listed by itself
-  if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner && !holds) {
-    for (const core::Weight& w : (*inner)->weights) info.weights.emplace_back(w.name, w.value->view());
+  if (const core::LayerSpec* inside = core::layer_inside(layer); inside != nullptr && !holds) {
+    for (const core::Weight& w : inside->weights) info.weights.emplace_back(w.name, w.value->view());
   }
   return info;
 }
@@ -69,10 +70,8 @@ const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_vie
                                                       "'; there are: ", listed(all)));
 }
 
-/// A layer with its `activation` replaced in what runs and in what get_config() shows.
-std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, const ActivationSpec& activation,
-                                                std::string_view activation_name) {
-  auto copy = std::make_shared<core::LayerSpec>(layer);
+/// Replaces the `activation` of a layer in what runs and in what get_config() shows.
+void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, std::string_view activation_name) {
   const bool found = std::visit(
       [&](auto& params) {
         if constexpr (requires { params.activation_layer; }) {
@@ -86,7 +85,7 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
         }
         return false;
       },
-      copy->params);
+      layer.params);
   if (!found) {
     core::throw_argument(ErrorCode::value,
                          core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
@@ -97,58 +96,26 @@ std::shared_ptr<const core::LayerSpec> replaced(const core::LayerSpec& layer, co
     nlohmann::json& value = (*config)["activation"];
     core::dismantle(value);
     value = activation_name;
-    copy->config_json = config->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+    layer.config_json = config->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   }
-  return copy;
 }
 
-/// Gives a layer another activation wherever it stands: nested models may share it, and be shared themselves.
-class Replacement {
- public:
-  Replacement(const core::LayerSpec& layer, const ActivationSpec& activation, std::string_view activation_name)
-      : wanted_(layer), activation_(activation), activation_name_(activation_name) {}
+/// Files do not always say that two entries are one layer; it has one set of weights then.
+bool is_same(const core::LayerSpec& a, const core::LayerSpec& b) {
+  if (&a == &b) return true;
+  return !a.weights.empty() && a.name == b.name && a.class_name == b.class_name &&
+         std::equal(a.weights.begin(), a.weights.end(), b.weights.begin(), b.weights.end(),
+                    [](const core::Weight& x, const core::Weight& y) { return x.value == y.value; });
+}
 
-  /// Null: the layer is not in there.
-  std::shared_ptr<const core::ModelSpec> in(const core::ModelSpec& spec) {
-    std::shared_ptr<core::ModelSpec> result;
-    for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-      auto changed = of(*spec.layers[i]);
-      if (!changed) continue;
-      if (!result) result = std::make_shared<core::ModelSpec>(spec);
-      result->layers[i] = std::move(changed);
-    }
-    return result;
+/// Calls `use` with each entry that is `wanted`: nested models may share it, and be shared themselves.
+template <typename F>
+void each_same(const core::ModelSpec& spec, const core::LayerSpec& wanted, const F& use) {
+  for (const auto& layer : spec.layers) {
+    if (is_same(*layer, wanted)) use(*layer);
+    if (const core::ModelSpec* nested = core::nested_model(*layer)) each_same(*nested, wanted, use);
   }
-
- private:
-  /// Files do not always say that two entries are one layer; it has one set of weights then.
-  [[nodiscard]] bool is_wanted(const core::LayerSpec& layer) const {
-    if (&layer == &wanted_) return true;
-    return !wanted_.weights.empty() && layer.name == wanted_.name && layer.class_name == wanted_.class_name &&
-           std::equal(layer.weights.begin(), layer.weights.end(), wanted_.weights.begin(), wanted_.weights.end(),
-                      [](const core::Weight& a, const core::Weight& b) { return a.value == b.value; });
-  }
-  /// Null: it stays as it is.
-  std::shared_ptr<const core::LayerSpec> of(const core::LayerSpec& layer) {
-    if (const auto known = changed_.find(&layer); known != changed_.end()) return known->second;
-    std::shared_ptr<const core::LayerSpec> result;
-    if (is_wanted(layer)) {
-      result = replaced(layer, activation_, activation_name_);
-    } else if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) {
-      if (auto inner = in(*nested->model)) {
-        auto copy = std::make_shared<core::LayerSpec>(layer);
-        std::get<core::NestedParams>(copy->params).model = std::move(inner);
-        result = std::move(copy);
-      }
-    }
-    return changed_[&layer] = result;
-  }
-
-  const core::LayerSpec& wanted_;
-  const ActivationSpec& activation_;
-  std::string_view activation_name_;
-  std::map<const core::LayerSpec*, std::shared_ptr<const core::LayerSpec>> changed_;
-};
+}
 
 }  // namespace
 
@@ -163,10 +130,13 @@ std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelS
   if (function.kind == ActivationKind::HardSigmoid && keras::is_keras2(hard_sigmoid, spec.keras_version))
     function = {.kind = ActivationKind::HardSigmoidKeras2};
   const core::LayerSpec& found = layer_called(spec, layer, "set_activation");
-  auto result = Replacement(found, function, activation).in(spec);
-  LAMELLA_EXPECTS(result, unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
+  core::LayerChanges changes;
+  each_same(spec, found, [&](const core::LayerSpec& same) {
+    changes.copy_of(same, [&](core::LayerSpec& copy) { set_activation(copy, function, activation); });
+  });
+  LAMELLA_EXPECTS(!changes.empty(), unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
                   "' stands inside a TimeDistributed; its activation cannot be replaced");
-  return result;
+  return std::move(changes).apply_to(spec);
 }
 
 std::vector<LayerInfo> Model::layers() const {

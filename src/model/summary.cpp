@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <set>
 
-#include "keras/quantized.hpp"
+#include "keras/stored.hpp"
 #include "model/impl.hpp"
 #include "model/open_shapes.hpp"
 
@@ -27,7 +27,6 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen
   if (!seen.insert(&layer).second) return;
   if (has_given_statistics(layer)) return;
   const bool normalization = std::holds_alternative<core::NormalizationParams>(layer.params);
-  const bool learns = !layer.weights.empty() && !normalization && layer.trainable;
   for (const core::Weight& w : layer.weights) {
     if (!seen.insert(w.value.get()).second) continue;  // shared layers count once
     if (normalization && w.name == "mean") {           // Keras has an int32 'count' beside it, which inference does without
@@ -40,15 +39,14 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen
     const auto bytes = static_cast<std::int64_t>(w.value->bytes());
     count.elements += elements;
     count.bytes += bytes;
-    const auto* dense = std::get_if<core::DenseParams>(&layer.params);
-    if (learns && (dense == nullptr ? !w.name.starts_with("moving_") : keras::is_trained(*dense, w.name))) continue;
+    if (keras::is_trained(layer, w.name)) continue;
     count.fixed_elements += elements;
     count.fixed_bytes += bytes;
   }
-  if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) {
-    for (const auto& inner : nested->model->layers) add(*inner, count, seen);
+  if (const core::ModelSpec* nested = core::nested_model(layer)) {
+    for (const auto& inner : nested->layers) add(*inner, count, seen);
   }
-  if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner) add(**inner, count, seen);
+  if (const core::LayerSpec* inside = core::layer_inside(layer)) add(*inside, count, seen);
 }
 
 std::string with_commas(std::int64_t number) {
@@ -217,8 +215,8 @@ void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes, std::
           if constexpr (requires { params.activation; }) note(params.activation);
         },
         layer.params);
-    if (const auto* nested = std::get_if<core::NestedParams>(&layer.params)) take_notes(*nested->model, notes, seen);
-    if (const auto* inner = core::inner_layer(layer.params); inner != nullptr && *inner) self(self, **inner);
+    if (const core::ModelSpec* nested = core::nested_model(layer)) take_notes(*nested, notes, seen);
+    if (const core::LayerSpec* inside = core::layer_inside(layer)) self(self, *inside);
   };
   for (const auto& layer : spec.layers) look(look, *layer);
 }

@@ -2,7 +2,7 @@
 // A config.json as far as it can be read without weights.
 #include "fuzz.hpp"
 #include "keras/json.hpp"
-#include "keras/tree.hpp"
+#include "keras/reading.hpp"
 
 using namespace lamella;
 
@@ -12,10 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     keras::Reading reading;
     reading.file = "fuzz.keras!config.json";
     try {
-      const auto tree = keras::read_model(config, "", reading);
-      fuzz::expect(!tree->spec->outputs.empty() && !tree->spec->nodes.empty(), "a model without outputs");
-      for (const core::NodeSpec& node : tree->spec->nodes) {
-        fuzz::expect(static_cast<std::size_t>(node.layer) < tree->spec->layers.size(), "a call of no layer");
+      const auto model = keras::read_model(config, "", reading);
+      fuzz::expect(!model->outputs.empty() && !model->nodes.empty(), "a model without outputs");
+      for (const core::NodeSpec& node : model->nodes) {
+        fuzz::expect(static_cast<std::size_t>(node.layer) < model->layers.size(), "a call of no layer");
       }
     } catch (const nlohmann::json::exception&) {
       // load_model turns it into a LoadError.

@@ -39,8 +39,8 @@ std::optional<ActivationSpec> function_of(const Json& value, const Fields& field
   return named(value.at("config").get<std::string>(), fields, "activation", reading);
 }
 
-ParsedLayer plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
-  return {core::ActivationParams{spec, std::move(axes)}, {}, {}, {}};
+core::LayerParams plain_activation(ActivationSpec spec, std::vector<int> axes = {}) {
+  return core::ActivationParams{spec, std::move(axes)};
 }
 
 /// Whether an initializer is Zeros: a name, or an object with one.
@@ -56,12 +56,12 @@ ParsedActivation read_activation(const Fields& fields, const std::string& path, 
   const Json& value = fields.at("activation");
   if (const auto function = function_of(value, fields, reading)) return {*function, nullptr};
   const auto layer = read_layer(value, path + "/activation", reading);
-  if (const auto* plain = std::get_if<core::ActivationParams>(&layer->spec->params); plain != nullptr && plain->axes.empty())
+  if (const auto* plain = std::get_if<core::ActivationParams>(&layer->params); plain != nullptr && plain->axes.empty())
     return {plain->activation, nullptr};
   return {{}, layer};
 }
 
-ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& reading) {
+core::LayerParams parse_dense(const Fields& f, const std::string& path, Reading& reading) {
   if (f.has("output_dim") && !f.has("units")) {
     f.fail_field(ErrorCode::unsupported, "output_dim",
                  "is what Keras 1 calls units; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew");
@@ -74,22 +74,19 @@ ParsedLayer parse_dense(const Fields& f, const std::string& path, Reading& readi
   if (f.has("lora_alpha")) params.lora_alpha = f.number("lora_alpha", 0);
   const ParsedActivation activation = read_activation(f, path, reading);
   params.activation = activation.spec;
-  if (activation.layer) params.activation_layer = activation.layer->spec;
-  WeightNames weights;
-  for (const std::string& name : dense_weights(params)) weights.emplace_back(name, is_trained(params, name));
-  return {std::move(params), weights, activation.layer, "activation"};
+  params.activation_layer = activation.layer;
+  return params;
 }
 
-ParsedLayer parse_activation(const Fields& f, const std::string& path, Reading& reading) {
+core::LayerParams parse_activation(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"activation"});
   const auto [spec, layer] = read_activation(f, path, reading);
   if (layer)
-    f.fail_field(ErrorCode::unsupported, "activation",
-                 core::concat("is a ", layer->spec->class_name, " layer; use that layer itself"));
+    f.fail_field(ErrorCode::unsupported, "activation", core::concat("is a ", layer->class_name, " layer; use that layer itself"));
   return plain_activation(spec);
 }
 
-ParsedLayer parse_relu(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_relu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"max_value", "negative_slope", "threshold"});
   const std::optional<double> most = f.has("max_value") ? std::optional(f.number("max_value", 0)) : std::nullopt;
   try {
@@ -99,24 +96,24 @@ ParsedLayer parse_relu(const Fields& f, const std::string&, Reading&) {
   }
 }
 
-ParsedLayer parse_leaky_relu(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_leaky_relu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"negative_slope", "alpha"});
   const double slope = f.number("negative_slope", f.number("alpha", 0.3));
   if (!(slope >= 0)) f.fail_field(ErrorCode::value, "negative_slope", core::concat("got ", slope, ", allowed 0.."));
   return plain_activation({.kind = ActivationKind::LeakyRelu, .parameters = {slope}});
 }
 
-ParsedLayer parse_elu(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_elu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"alpha"});
   return plain_activation({.kind = ActivationKind::Elu, .parameters = {f.number("alpha", 1.0)}});
 }
 
-ParsedLayer parse_thresholded_relu(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_thresholded_relu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"theta"});
   return plain_activation({.kind = ActivationKind::Threshold, .parameters = {f.number("theta", 1.0), 0.0}});
 }
 
-ParsedLayer parse_softmax(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_softmax(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "robust_masking"});
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.empty()) f.fail_field(ErrorCode::value, "axis", "is an empty list");
@@ -124,9 +121,9 @@ ParsedLayer parse_softmax(const Fields& f, const std::string&, Reading&) {
                           : plain_activation({.kind = ActivationKind::Softmax}, axes);
 }
 
-ParsedLayer parse_prelu(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_prelu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"shared_axes"});
-  return {core::PReluParams{f.has("alpha_initializer") && is_zeros(f.at("alpha_initializer"))}, {{"alpha", true}}, {}, {}};
+  return core::PReluParams{f.has("alpha_initializer") && is_zeros(f.at("alpha_initializer"))};
 }
 
 }  // namespace lamella::keras

@@ -115,20 +115,20 @@ std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail
   return words;
 }
 
-ParsedLayer parse_category_encoding(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_category_encoding(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"num_tokens", "output_mode", "sparse"});
   const core::CategoryEncodingParams params{f.integer("num_tokens", 1, 2147483647), encoding_of(f, "multi_hot", false),
                                             !reading.keras2};
-  return {params, {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_discretization(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_discretization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"bin_boundaries", "num_bins", "epsilon", "output_mode", "sparse"});
   if (!f.has("bin_boundaries")) {
     if (!reading.keras2 || !f.has("num_bins"))
       f.fail_field(ErrorCode::missing, "bin_boundaries", "are not in the config: the layer was never adapted");
     core::DiscretizationParams learnt{nullptr, f.integer("num_bins", 1, 2147483647), encoding_of(f, "int", true), DType::int64};
-    return {std::move(learnt), {{"summary", false}}, {}, {}};
+    return learnt;
   }
   Tensor boundaries = f.array("bin_boundaries").to(DType::float32);
   const auto numbers = boundaries.span<float>();
@@ -141,10 +141,10 @@ ParsedLayer parse_discretization(const Fields& f, const std::string&, Reading& r
   }
   core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), 0, encoding_of(f, "int", true)};
   params.integer = reading.keras2 ? DType::int64 : DType::int32;
-  return {std::move(params), {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_integer_lookup(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"invert", "max_tokens", "num_oov_indices", "oov_token", "mask_token", "output_mode", "sparse",
                  "pad_to_max_tokens", "vocabulary_dtype", "idf_weights", "vocabulary", "vocabulary_size", "oov_method", "salt",
                  "has_input_vocabulary"});
@@ -171,10 +171,10 @@ ParsedLayer parse_integer_lookup(const Fields& f, const std::string&, Reading& r
         "is not in the file, which cannot hold that of an adapted layer: save the model as .keras, or make the layer anew "
         "with vocabulary=layer.get_vocabulary()");
   }
-  return {std::move(params), {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_hashing(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_hashing(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"num_bins", "mask_value", "salt", "output_mode", "sparse"});
   core::HashingParams params{f.integer("num_bins", 1, kMost)};
   if (f.has("mask_value") && f.at("mask_value").is_string())
@@ -192,16 +192,16 @@ ParsedLayer parse_hashing(const Fields& f, const std::string&, Reading& reading)
   }
   params.encoding = encoding_of(f, "int", true);
   params.in_variable_dtype = !reading.keras2;
-  return {params, {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_embedding(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_embedding(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"input_dim", "output_dim", "mask_zero", "input_length", "sparse", "weights"});
   if (f.has("quantization_config"))
     f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
   const core::EmbeddingParams params{f.integer("input_dim", 1, 2147483647), f.integer("output_dim", 1, 2147483647),
                                      f.boolean("mask_zero", false)};
-  return {params, {{"embeddings", true}}, {}, {}};
+  return params;
 }
 
 }  // namespace lamella::keras

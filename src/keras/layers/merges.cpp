@@ -4,14 +4,14 @@
 
 namespace lamella::keras {
 
-ParsedLayer parse_merge(core::MergeKind kind, const Fields& f) {
+core::LayerParams parse_merge(core::MergeKind kind, const Fields& f) {
   f.expect_only({});
-  return {core::MergeParams{kind}, {}, {}, {}};
+  return core::MergeParams{kind};
 }
 
-ParsedLayer parse_concatenate(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_concatenate(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis"});
-  return {core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : -1}, {}, {}, {}};
+  return core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : -1};
 }
 
 }  // namespace lamella::keras

@@ -6,43 +6,35 @@
 
 namespace lamella::keras {
 
-ParsedLayer parse_batch_normalization(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_batch_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
                  "adjustment", "fused"});
   if (f.boolean("renorm", false)) f.fail_field(ErrorCode::unsupported, "renorm", "is true");
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
   core::BatchNormalizationParams params{axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true)};
-  WeightNames weights;
-  if (params.scale) weights.emplace_back("gamma", true);
-  if (params.center) weights.emplace_back("beta", true);
-  weights.emplace_back("moving_mean", false);
-  weights.emplace_back("moving_variance", false);
-  return {params, weights, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_layer_normalization(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_layer_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon", "center", "scale", "rms_scaling"});
   core::LayerNormalizationParams params{f.axes("axis", {-1}), f.number("epsilon", 1e-3), f.boolean("center", true),
                                         f.boolean("scale", true), f.boolean("rms_scaling", false)};
-  WeightNames weights;
-  if (params.scale || params.rms_scaling) weights.emplace_back("gamma", true);
-  if (params.center && !params.rms_scaling) weights.emplace_back("beta", true);
-  return {params, weights, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_rms_normalization(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_rms_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon"});
-  return {core::RmsNormalizationParams{f.axes("axis", {-1}), f.number("epsilon", 1e-6)}, {{"scale", true}}, {}, {}};
+  return core::RmsNormalizationParams{f.axes("axis", {-1}), f.number("epsilon", 1e-6)};
 }
 
-ParsedLayer parse_unit_normalization(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_unit_normalization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"axis"});
   // Keras 2 bounds the square of the norm by 1e-12, Keras 3 the norm.
-  return {core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12}, {}, {}, {}};
+  return core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12};
 }
 
-ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_group_normalization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"groups", "axis", "epsilon", "center", "scale"});
   const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
   if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
@@ -50,13 +42,10 @@ ParsedLayer parse_group_normalization(const Fields& f, const std::string&, Readi
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", core::concat("has ", axes.size(), " entries, allowed 1"));
   const core::GroupNormalizationParams params{
       groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true), reading.keras2};
-  WeightNames weights;
-  if (params.scale) weights.emplace_back("gamma", true);
-  if (params.center) weights.emplace_back("beta", true);
-  return {params, weights, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_rescaling(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"scale", "offset"});
   const auto numbers = [&](const char* key, double fallback) {
     Tensor value = f.has(key) ? f.array(key) : Tensor::of<double>(std::array{fallback}, Shape{});
@@ -64,17 +53,15 @@ ParsedLayer parse_rescaling(const Fields& f, const std::string&, Reading&) {
     return std::make_shared<const Tensor>(std::move(value));
   };
   const core::RescalingParams params{numbers("scale", 1.0), numbers("offset", 0.0)};
-  return {params, {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_normalization(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "mean", "variance", "invert"});
   core::NormalizationParams params{f.has("axis") ? f.axes("axis", {}) : std::vector<int>{}, f.boolean("invert", false),
                                    f.has("mean")};
   if (f.has("mean") != f.has("variance")) f.fail_field(ErrorCode::value, "mean, variance", "only one of them is given");
-  WeightNames weights;
-  if (!f.has("mean")) weights = {{"mean", false}, {"variance", false}, {"count", false}};
-  return {params, weights, {}, {}};
+  return params;
 }
 
 }  // namespace lamella::keras

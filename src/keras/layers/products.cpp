@@ -54,7 +54,7 @@ core::EinsumDenseParams equation_of(const Fields& f) {
 
 }  // namespace
 
-ParsedLayer parse_einsum_dense(const Fields& f, const std::string& path, Reading& reading) {
+core::LayerParams parse_einsum_dense(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"equation", "output_shape", "activation", "bias_axes"});
   if (f.has("quantization_config"))
     f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
@@ -62,36 +62,35 @@ ParsedLayer parse_einsum_dense(const Fields& f, const std::string& path, Reading
   params.use_bias = f.has("bias_axes") && !f.string("bias_axes", "").empty();
   const ParsedActivation activation = read_activation(f, path, reading);
   params.activation = activation.spec;
-  if (activation.layer) params.activation_layer = activation.layer->spec;
-  WeightNames weights{{"kernel", true}};
-  if (params.use_bias) weights.emplace_back("bias", true);
-  return {std::move(params), weights, activation.layer, "activation"};
+  params.activation_layer = activation.layer;
+  return params;
 }
 
-ParsedLayer parse_dot(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_dot(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"axes", "normalize"});
   core::DotParams params{f.axes("axes", {}), f.boolean("normalize", false), reading.keras2 ? 1e-6 : 1e-7};
   if (params.axes.size() == 1) params.axes.push_back(params.axes[0]);
   if (params.axes.size() != 2)
     f.fail_field(ErrorCode::value, "axes", core::concat("has ", params.axes.size(), " entries, allowed an integer or 2"));
-  return {std::move(params), {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_time_distributed(const Fields& f, const std::string& path, Reading& reading) {
+core::LayerParams parse_time_distributed(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"layer"});
   const Json& object = f.at("layer");
   if (!object.is_object() || !object.contains("config")) f.fail_field(ErrorCode::json, "layer", "is no serialized layer");
   const Json& config = object.at("config");
   const std::string name = config.is_object() ? config.value("name", std::string("layer")) : std::string("layer");
   const auto inner = read_any(object, path + "/" + name, reading);
-  if (std::holds_alternative<core::InputParams>(inner->spec->params))
+  if (std::holds_alternative<core::InputParams>(inner->params))
     f.fail_field(ErrorCode::value, "layer", "is an InputLayer, which computes nothing");
-  if (inner->nested && (inner->nested->spec->inputs.size() != 1 || inner->nested->spec->outputs.size() != 1)) {
+  if (const auto* model = core::nested_model(*inner);
+      model != nullptr && (model->inputs.size() != 1 || model->outputs.size() != 1)) {
     f.fail_field(ErrorCode::unsupported, "layer",
-                 core::concat("is a model of ", inner->nested->spec->inputs.size(), " inputs and ",
-                              inner->nested->spec->outputs.size(), " outputs, allowed one of each"));
+                 core::concat("is a model of ", model->inputs.size(), " inputs and ", model->outputs.size(),
+                              " outputs, allowed one of each"));
   }
-  return {core::TimeDistributedParams{inner->spec}, {}, inner, "layer"};
+  return core::TimeDistributedParams{inner};
 }
 
 }  // namespace lamella::keras

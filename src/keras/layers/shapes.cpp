@@ -28,21 +28,21 @@ std::pair<std::int64_t, std::int64_t> both_sides(const Fields& f, const char* ke
   return {sides.front(), sides.back()};
 }
 
-ParsedLayer global_pooling(core::ReduceKind kind, const Fields& f, const Reading& reading) {
+core::LayerParams global_pooling(core::ReduceKind kind, const Fields& f, const Reading& reading) {
   f.expect_only({"data_format", "keepdims"});
-  return {core::GlobalPoolingParams{kind, channels_first(f), f.boolean("keepdims", false), selects(reading)}, {}, {}, {}};
+  return core::GlobalPoolingParams{kind, channels_first(f), f.boolean("keepdims", false), selects(reading)};
 }
 
 }  // namespace
 
-ParsedLayer parse_identity(const Fields&, const std::string&, Reading&) { return {core::IdentityParams{}, {}, {}, {}}; }
+core::LayerParams parse_identity(const Fields&, const std::string&, Reading&) { return core::IdentityParams{}; }
 
-ParsedLayer parse_flatten(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_flatten(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"data_format"});
-  return {core::FlattenParams{channels_first(f)}, {}, {}, {}};
+  return core::FlattenParams{channels_first(f)};
 }
 
-ParsedLayer parse_reshape(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_reshape(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"target_shape"});
   core::ReshapeParams params;
   int open = 0;
@@ -52,10 +52,10 @@ ParsedLayer parse_reshape(const Fields& f, const std::string&, Reading&) {
     params.target.push_back(extent);
   }
   if (open > 1) f.fail_field(ErrorCode::value, "target_shape", "has more than one -1");
-  return {params, {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_permute(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_permute(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"dims"});
   core::PermuteParams params{f.axes("dims", {})};
   std::vector<int> sorted = params.dims;
@@ -64,40 +64,40 @@ ParsedLayer parse_permute(const Fields& f, const std::string&, Reading&) {
     if (sorted[i] != static_cast<int>(i) + 1)
       f.fail_field(ErrorCode::value, "dims", core::concat("is no order of the numbers 1..", sorted.size()));
   }
-  return {std::move(params), {}, {}, {}};
+  return params;
 }
 
-ParsedLayer parse_repeat_vector(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_repeat_vector(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"n"});
-  return {core::RepeatVectorParams{f.integer("n", 0, 2147483647)}, {}, {}, {}};
+  return core::RepeatVectorParams{f.integer("n", 0, 2147483647)};
 }
 
-ParsedLayer parse_masking(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_masking(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"mask_value"});
-  return {core::MaskingParams{f.number("mask_value", 0.0), selects(reading)}, {}, {}, {}};
+  return core::MaskingParams{f.number("mask_value", 0.0), selects(reading)};
 }
 
-ParsedLayer parse_global_average_pooling(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_global_average_pooling(const Fields& f, const std::string&, Reading& reading) {
   return global_pooling(core::ReduceKind::mean, f, reading);
 }
 
-ParsedLayer parse_global_max_pooling(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_global_max_pooling(const Fields& f, const std::string&, Reading& reading) {
   return global_pooling(core::ReduceKind::maximum, f, reading);
 }
 
-ParsedLayer parse_cropping(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_cropping(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"cropping"});
   const auto [before, after] = both_sides(f, "cropping");
-  return {core::CroppingParams{before, after}, {}, {}, {}};
+  return core::CroppingParams{before, after};
 }
 
-ParsedLayer parse_zero_padding(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_zero_padding(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"padding", "data_format"});
   const auto [before, after] = both_sides(f, "padding");
-  return {core::ZeroPaddingParams{before, after, channels_first(f)}, {}, {}, {}};
+  return core::ZeroPaddingParams{before, after, channels_first(f)};
 }
 
-ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
+core::LayerParams parse_input(const Fields& f, const std::string&, Reading&) {
   f.expect_only(
       {"batch_shape", "batch_input_shape", "sparse", "ragged", "optional", "shape", "batch_size", "type_spec", "input_tensor"});
   if (f.boolean("sparse", false) || f.boolean("ragged", false)) f.fail_field(ErrorCode::unsupported, "sparse, ragged", "is true");
@@ -110,7 +110,7 @@ ParsedLayer parse_input(const Fields& f, const std::string&, Reading&) {
   } catch (const ArgumentError& error) {
     f.fail_field(ErrorCode::dtype, "dtype", std::string(core::without_code(error.what())));
   }
-  return {params, {}, {}, {}};
+  return params;
 }
 
 }  // namespace lamella::keras

@@ -11,10 +11,10 @@ namespace {
 constexpr int kDeepestLayer = 8;
 constexpr std::size_t kMostConfigText = std::size_t{64} << 20U;
 
-using LayerParser = std::function<ParsedLayer(const Fields&, const std::string& path, Reading&)>;
+using LayerParser = std::function<core::LayerParams(const Fields&, const std::string& path, Reading&)>;
 
 template <core::MergeKind K>
-ParsedLayer merge(const Fields& f, const std::string&, Reading&) {
+core::LayerParams merge(const Fields& f, const std::string&, Reading&) {
   return parse_merge(K, f);
 }
 
@@ -135,7 +135,7 @@ std::string supported_classes() {
   return text;
 }
 
-std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading) {
+std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std::string& path, Reading& reading) {
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
   if (is_operation(object)) {
@@ -151,9 +151,8 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
   if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
   const Json& config = object.at("config");
   const Fields fields(config, reading, path);
-  auto tree = std::make_shared<LayerTree>();
-  tree->spec = std::make_shared<core::LayerSpec>();
-  core::LayerSpec& spec = *tree->spec;
+  auto layer = std::make_shared<core::LayerSpec>();
+  core::LayerSpec& spec = *layer;
   const std::size_t slash = path.rfind('/');
   spec.name = fields.string("name", slash == std::string::npos ? path : path.substr(slash + 1));
   spec.class_name = class_name;
@@ -175,19 +174,12 @@ std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& pat
                       core::concat("is the policy '", core::escaped(spec.policy.quantization, 64), "'; quantized ", class_name,
                                    " is not supported"));
   }
-  ParsedLayer parsed = row->second(fields, path, reading);
+  spec.params = row->second(fields, path, reading);
   --reading.inside;
-  spec.params = std::move(parsed.params);
-  tree->inner = std::move(parsed.inner);
-  tree->inner_key = std::move(parsed.inner_key);
   spec.trainable = fields.boolean("trainable", true);
-  for (auto& [name, by_nature] : parsed.weights) {
-    tree->weights.push_back(name);
-    tree->trainable.push_back(by_nature);
-  }
   const auto* normalization = std::get_if<core::NormalizationParams>(&spec.params);
   if (normalization != nullptr && normalization->given) add_given_statistics(fields, spec);
-  return tree;
+  return layer;
 }
 
 }  // namespace lamella::keras

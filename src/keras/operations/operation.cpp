@@ -126,7 +126,7 @@ bool is_operation(const Json& object) {
   return keras3 && bare && (is_known_operation(*name) || !is_layer_class(*name));
 }
 
-OperationTree read_operation(const Json& object, const std::string& path, const Reading& reading) {
+Operation read_operation(const Json& object, const std::string& path, const Reading& reading) {
   if (path.size() > kLongestPath)
     fail_layer(reading, ErrorCode::limit, path, core::concat("its path is longer than ", kLongestPath, " bytes"));
   const std::string class_name = object.at("class_name");
@@ -134,10 +134,9 @@ OperationTree read_operation(const Json& object, const std::string& path, const 
   if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
   const std::vector<OperationCall> calls =
       of_tensorflow(class_name) ? keras2_calls(object, path, reading) : keras3_calls(object, path, reading);
-  OperationTree result;
-  result.tree = std::make_shared<LayerTree>();
-  result.tree->spec = std::make_shared<core::LayerSpec>();
-  core::LayerSpec& spec = *result.tree->spec;
+  const auto layer = std::make_shared<core::LayerSpec>();
+  Operation result{layer, {}};
+  core::LayerSpec& spec = *layer;
   spec.name = path.substr(path.rfind('/') + 1);
   spec.class_name = class_name;
   spec.config_json = object.at("config").dump(-1, ' ', true, Json::error_handler_t::replace);

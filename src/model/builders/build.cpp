@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/random.hpp"
+#include "keras/stored.hpp"
 #include "model/builders/state.hpp"
 #include "model/graph.hpp"
 #include "model/open_shapes.hpp"
@@ -87,7 +88,7 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
 /// The layer's initializer of a weight; Keras tells that of an EinsumDense's kernel which axes are inputs.
 Initializer initializer_of(const LayerState& layer, const std::string& weight) {
   Initializer initializer = layer.initializers.at(weight);
-  const auto* einsum = std::get_if<core::EinsumDenseParams>(&layer.prototype->spec->params);
+  const auto* einsum = std::get_if<core::EinsumDenseParams>(&layer.prototype->params);
   if (einsum == nullptr || weight != "kernel" || (initializer.input_axes && initializer.output_axes)) return initializer;
   initializer.input_axes.emplace();
   initializer.output_axes.emplace();
@@ -100,7 +101,7 @@ Initializer initializer_of(const LayerState& layer, const std::string& weight) {
 
 Shape weight_shape(const LayerState& layer, const std::string& weight, const std::string& name,
                    const std::vector<std::int64_t>& sample) {
-  const core::LayerParams& params = layer.prototype->spec->params;
+  const core::LayerParams& params = layer.prototype->params;
   if (const auto* dense = std::get_if<core::DenseParams>(&params)) {
     if (weight == "bias") return {dense->units};
     LAMELLA_EXPECTS(!sample.empty(), shape, "layer '", core::escaped(name), "': expected min_ndim=2, found ndim=1");
@@ -204,7 +205,7 @@ ValueInfo input_value(const LayerState& input) {
 
 bool is_built(const LayerState& layer) {
   if (layer.network) return layer.network->layout != nullptr;
-  return layer.weights.size() == layer.prototype->weights.size() && (!layer.inner || is_built(*layer.inner));
+  return layer.weights.size() == keras::stored_weights(*layer.prototype).size() && (!layer.inner || is_built(*layer.inner));
 }
 
 Building::~Building() {
@@ -223,10 +224,11 @@ void Building::layer(LayerState& layer, const std::string& name, const std::vect
   }
   std::vector<std::shared_ptr<const Tensor>> weights;
   if (layer.weights.empty()) {
-    for (const std::string& weight : layer.prototype->weights) {
+    for (const keras::StoredWeight& stored : keras::stored_weights(*layer.prototype)) {
+      const std::string weight(stored.name);
       const Shape shape = weight_shape(layer, weight, name, input.sample);
       weights.push_back(std::make_shared<const Tensor>(
-          initialize(initializer_of(layer, weight), shape, layer.prototype->spec->policy.variable, seed_of(seed_, drawn_++))));
+          initialize(initializer_of(layer, weight), shape, layer.prototype->policy.variable, seed_of(seed_, drawn_++))));
     }
     built_.push_back(&layer);
     layer.weights = std::move(weights);
@@ -241,7 +243,7 @@ void Building::layer(LayerState& layer, const std::string& name, const std::vect
   LAMELLA_EXPECTS(layer.class_name == "Dense" || is_built(*layer.inner), unsupported, "layer '", core::escaped(name),
                   "': an activation with weights can be built in a Dense only");
   std::vector<std::int64_t> sample = input.sample;
-  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->spec->params)) sample.back() = dense->units;
+  if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->params)) sample.back() = dense->units;
   this->layer(*layer.inner, name + "/activation", {{sample, input.dtype}});
 }
 

@@ -6,6 +6,9 @@
 #include <numeric>
 #include <set>
 
+#include "core/layer_changes.hpp"
+#include "keras/reading.hpp"
+#include "keras/stored.hpp"
 #include "model/builders/state.hpp"
 
 namespace lamella::model {
@@ -92,21 +95,23 @@ void add_sequential(const NetworkState& network, Config& config) {
   for (std::size_t i = 0; i < names.size(); ++i) layers.push_back(object_of(*network.stack[i], names[i]));
 }
 
-void fill_model(const keras::ModelTree& tree, const Layout& layout);
+void fill_model(core::LayerChanges& changes, const core::ModelSpec& spec, const Layout& layout);
 
-void fill_layer(keras::LayerTree& tree, const LayerState& layer) {
-  if (tree.nested) return fill_model(*tree.nested, *layer.network->layout);
-  for (std::size_t i = 0; i < tree.weights.size(); ++i) tree.spec->weights.push_back({tree.weights[i], layer.weights.at(i)});
-  if (tree.inner) fill_layer(*tree.inner, *layer.inner);
+void fill_layer(core::LayerChanges& changes, const core::LayerSpec& spec, const LayerState& layer) {
+  if (const auto* nested = core::nested_model(spec)) return fill_model(changes, *nested, *layer.network->layout);
+  const std::vector<keras::StoredWeight> stored = keras::stored_weights(spec);
+  for (std::size_t i = 0; i < stored.size(); ++i)
+    changes.copy_of(spec).weights.push_back({std::string(stored[i].name), layer.weights.at(i)});
+  if (const core::LayerSpec* inside = core::layer_inside(spec)) fill_layer(changes, *inside, *layer.inner);
 }
 
-void fill_model(const keras::ModelTree& tree, const Layout& layout) {
-  LAMELLA_ASSERT(tree.layers.size() == layout.layers.size(), "a built model has ", layout.layers.size(), " layers, its config ",
-                 tree.layers.size());
-  for (std::size_t i = 0; i < layout.layers.size(); ++i) fill_layer(*tree.layers[i], *layout.layers[i].layer);
+void fill_model(core::LayerChanges& changes, const core::ModelSpec& spec, const Layout& layout) {
+  LAMELLA_ASSERT(spec.layers.size() == layout.layers.size(), "a built model has ", layout.layers.size(), " layers, its config ",
+                 spec.layers.size());
+  for (std::size_t i = 0; i < layout.layers.size(); ++i) fill_layer(changes, *spec.layers[i], *layout.layers[i].layer);
 }
 
-std::shared_ptr<keras::LayerTree> read(const LayerState& layer, const std::string& name) {
+std::shared_ptr<const core::LayerSpec> read(const LayerState& layer, const std::string& name) {
   keras::Reading reading;
   reading.file = "[" + layer.class_name + "]";
   const keras::Json object = object_of(layer, name);
@@ -204,15 +209,17 @@ std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network, HardSi
   reading.file = "[" + network.class_name + "]";
   reading.keras2_hard_sigmoid = hard_sigmoid == HardSigmoid::keras2;
   const keras::Json object = object_of(network, shown_name(network));
-  const auto tree = as_argument_error([&] { return keras::read_model(object, "", reading); });
-  fill_model(*tree, *network.network->layout);
-  return tree->spec;
+  const auto spec = as_argument_error([&] { return keras::read_model(object, "", reading); });
+  core::LayerChanges weights;
+  fill_model(weights, *spec, *network.network->layout);
+  return std::move(weights).apply_to(*spec);
 }
 
 std::shared_ptr<const core::LayerSpec> layer_spec_of(const LayerState& layer, const std::string& name) {
-  const auto tree = read(layer, name);
-  fill_layer(*tree, layer);
-  return tree->spec;
+  const auto spec = read(layer, name);
+  core::LayerChanges weights;
+  fill_layer(weights, *spec, layer);
+  return std::move(weights).apply_to(spec);
 }
 
 }  // namespace lamella::model

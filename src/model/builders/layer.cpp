@@ -5,6 +5,7 @@
 #include <atomic>
 #include <set>
 
+#include "keras/stored.hpp"
 #include "model/builders/state.hpp"
 
 namespace lamella {
@@ -78,7 +79,7 @@ void Layer::build(const std::vector<std::int64_t>& sample_shape, const BuildOpti
   const std::string shown = core::escaped(name());
   const KerasTensor input = Input(sample_shape);
   const std::uint64_t model_seed = state_->network ? state_->network->seed : 0;
-  const bool weightless = !state_->network && state_->prototype->weights.empty();
+  const bool weightless = !state_->network && keras::stored_weights(*state_->prototype).empty();
   LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '", shown, "' (", state_->class_name,
                   ") is built already");
   model::Building building(options.seed.value_or(model_seed));
@@ -102,8 +103,8 @@ void Layer::set_weights(std::span<const TensorView> weights) {
     const LayerState& layer = *slots[i].layer;
     const Tensor& old = *layer.weights[slots[i].at];
     LAMELLA_EXPECTS(weights[i].shape() == old.shape(), shape, "[Layer::set_weights] weight ", i, ", '",
-                    core::escaped(model::shown_name(layer)), "/", layer.prototype->weights[slots[i].at], "': got shape ",
-                    to_string(weights[i].shape()), ", allowed ", to_string(old.shape()));
+                    core::escaped(model::shown_name(layer)), "/", keras::stored_weights(*layer.prototype)[slots[i].at].name,
+                    "': got shape ", to_string(weights[i].shape()), ", allowed ", to_string(old.shape()));
     values.push_back(converted(weights[i], old.dtype()));
   }
   for (std::size_t i = 0; i < slots.size(); ++i) slots[i].layer->weights[slots[i].at] = std::move(values[i]);

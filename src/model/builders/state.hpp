@@ -16,7 +16,6 @@
 #include "core/check.hpp"
 #include "core/float_environment.hpp"
 #include "core/spec.hpp"
-#include "keras/tree.hpp"
 
 /// What the handles of lamella/layers.hpp and lamella/models.hpp point to. A layer is its Keras config; what the config means is
 /// known to src/keras alone, which reads it as it reads a file's.
@@ -40,10 +39,10 @@ struct LayerState {
   std::string class_name;
   std::string name;                                    ///< the given one, or empty
   Config arguments;                                    ///< the config without the name
-  std::shared_ptr<const keras::LayerTree> prototype;   ///< what src/keras makes of the config; null for models
+  std::shared_ptr<const core::LayerSpec> prototype;    ///< what src/keras makes of the config; null for models
   std::map<std::string, Initializer> initializers;     ///< of the weights, by name
-  std::vector<std::shared_ptr<const Tensor>> weights;  ///< beside prototype->weights; empty before build
-  std::shared_ptr<LayerState> inner;                   ///< beside prototype->inner
+  std::vector<std::shared_ptr<const Tensor>> weights;  ///< beside keras::stored_weights(*prototype); empty before build
+  std::shared_ptr<LayerState> inner;                   ///< beside core::layer_inside(*prototype)
   std::unique_ptr<NetworkState> network;               ///< null for plain layers
   int calls = 0;                                       ///< made by callers; a Sequential with any is fixed
 };

@@ -15,7 +15,7 @@
 #include "core/spec.hpp"
 #include "keras/bytes.hpp"
 
-/// A config read from a file: the specs, and beside them what is needed to find their weights.
+/// Configs become specs, which have no weights yet but those that stand in a config.
 namespace lamella::keras {
 
 using Json = nlohmann::json;
@@ -24,36 +24,15 @@ inline constexpr std::size_t kLongestPath = 1024;   ///< of a layer, which keeps
 inline constexpr std::size_t kMostLayers = 65'536;  ///< of a model
 inline constexpr std::int64_t kMostCalls = 65'536;  ///< of layers, in a model
 
-struct ModelTree;
-
-/// One entry of a model's `layers`.
-struct LayerTree {
-  std::shared_ptr<core::LayerSpec> spec;
-  std::vector<std::string> weights;  ///< names in the order in which Keras stores them; "count" is stored and not used
-  std::vector<bool> trainable;       ///< beside `weights`: whether each is where the layer is not frozen
-  std::shared_ptr<LayerTree> inner;  ///< see core::inner_layer
-  std::string inner_key;             ///< the config's: "activation", "layer"
-  std::shared_ptr<ModelTree> nested;
-};
-
-/// What a model is called with: one tensor or a list of them, a dict of them, or lists and dicts inside each other.
-enum class InputStructure { listed, by_key, nested };
-
-struct ModelTree {
-  InputStructure structure = InputStructure::listed;
-  std::shared_ptr<core::ModelSpec> spec;
-  std::vector<std::shared_ptr<LayerTree>> layers;
-  std::int64_t calls = 0;  ///< of layers, those of nested models counted each time
-};
-
 /// What reading needs to know everywhere.
 struct Reading {
   std::string file;           ///< begins messages
   std::string keras_version;  ///< of the Keras that wrote it; empty when unknown
   bool keras2 = false;        ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
-  bool has_assets = false;                                    ///< files may stand beside the config: vocabularies
-  std::map<std::int64_t, std::shared_ptr<LayerTree>> shared;  ///< layers by shared_object_id
+  bool has_assets = false;                                                ///< files may stand beside the config: vocabularies
+  std::map<std::int64_t, std::shared_ptr<const core::LayerSpec>> shared;  ///< layers by shared_object_id
+  std::map<const core::ModelSpec*, std::int64_t> calls;  ///< of layers in each model, those of nested models counted each time
   int depth = 0;
   int inside = 0;                ///< layers inside each other, as activations or wrapped
   std::size_t config_bytes = 0;  ///< kept as text
@@ -108,30 +87,32 @@ struct Ref {
 };
 
 /// An entry of a Functional's `layers` that is an operation of keras.ops, keras.activations or TensorFlow between layers.
-struct OperationTree {
-  std::shared_ptr<LayerTree> tree;
+struct Operation {
+  std::shared_ptr<const core::LayerSpec> layer;
   std::vector<std::vector<Ref>> inputs;  ///< of each call: its tensors, in order
 };
 [[nodiscard]] bool is_operation(const Json& object);
-[[nodiscard]] OperationTree read_operation(const Json& object, const std::string& path, const Reading& reading);
+[[nodiscard]] Operation read_operation(const Json& object, const std::string& path, const Reading& reading);
 
 /// Refuses what is not one of Keras' own classes.
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading);
 
 /// One serialized layer object (class_name, config, module) that is not a model.
-[[nodiscard]] std::shared_ptr<LayerTree> read_layer(const Json& object, const std::string& path, Reading& reading);
+[[nodiscard]] std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std::string& path, Reading& reading);
 /// "Activation, Add, ..."
 [[nodiscard]] std::string supported_classes();
 /// A serialized layer or model as one entry of `layers`; the same object as before where the file says so.
-[[nodiscard]] std::shared_ptr<LayerTree> read_any(const Json& object, const std::string& path, Reading& reading);
+[[nodiscard]] std::shared_ptr<const core::LayerSpec> read_any(const Json& object, const std::string& path, Reading& reading);
 /// The config of a Functional.
-[[nodiscard]] std::shared_ptr<ModelTree> read_functional(const Json& config, const std::string& name, const std::string& path,
-                                                         Reading& reading);
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> read_functional(const Json& config, const std::string& name,
+                                                                     const std::string& path, Reading& reading);
 /// A serialized Sequential or Functional object.
-[[nodiscard]] std::shared_ptr<ModelTree> read_model(const Json& object, const std::string& path, Reading& reading);
-/// Gives a Sequential whose file does not say it the input shape that its weights imply: rows for its first Dense; or `sample`,
-/// -1 for None, behind the batch.
-void find_input_shape(ModelTree& tree, const Reading& reading, const std::optional<std::vector<std::int64_t>>& sample = {});
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> read_model(const Json& object, const std::string& path, Reading& reading);
+/// A Sequential whose file does not say its input shape, with the one that its weights imply: rows for its first Dense; or with
+/// `sample`, -1 for None, behind the batch. Any other model as it is.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_input_shape(
+    std::shared_ptr<const core::ModelSpec> model, const Reading& reading,
+    const std::optional<std::vector<std::int64_t>>& sample = {});
 /// Gives an IntegerLookup the table of its vocabulary, which may begin with the special tokens. `fail` throws.
 using FailVocabulary = std::function<void(ErrorCode, const std::string&)>;
 void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int64_t> vocabulary, const FailVocabulary& fail);

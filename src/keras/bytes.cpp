@@ -12,6 +12,8 @@
 #include <cstring>
 #include <new>
 
+#include "keras/where.hpp"
+
 namespace lamella::keras {
 
 namespace {
@@ -98,20 +100,20 @@ std::size_t shift_of(int file, std::size_t size) {
 }
 
 /// The size of a regular file that could be opened.
-std::size_t opened_size(const Descriptor& file, const std::string& path, const std::string& where) {
-  if (path.find('\0') != std::string::npos) fail(ErrorCode::io, where, "the path holds a NUL byte");
-  if (file.value() < 0) fail(ErrorCode::io, where, "cannot be opened: ", std::strerror(errno));
+std::size_t opened_size(const Descriptor& file, const std::string& path, const Where& where) {
+  if (path.find('\0') != std::string::npos) where.fail(ErrorCode::io, "the path holds a NUL byte");
+  if (file.value() < 0) where.fail(ErrorCode::io, "cannot be opened: ", std::strerror(errno));
   struct stat status {};
-  if (::fstat(file.value(), &status) != 0) fail(ErrorCode::io, where, "cannot be examined: ", std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) fail(ErrorCode::io, where, "is ", kind_of(status.st_mode), ", expected a regular file");
+  if (::fstat(file.value(), &status) != 0) where.fail(ErrorCode::io, "cannot be examined: ", std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) where.fail(ErrorCode::io, "is ", kind_of(status.st_mode), ", expected a regular file");
   return static_cast<std::size_t>(status.st_size);
 }
 
-Buffer memory_for(std::size_t size, const std::string& where) {
+Buffer memory_for(std::size_t size, const Where& where) {
   try {
     return Buffer(size);
   } catch (const std::bad_alloc&) {
-    fail(ErrorCode::out_of_memory, where, "there is no memory for its ", size, " bytes");
+    where.fail(ErrorCode::out_of_memory, "there is no memory for its ", size, " bytes");
   }
 }
 
@@ -122,13 +124,13 @@ Buffer::Buffer(std::size_t bytes) : owner(bytes < kBig ? small_memory(bytes) : b
 }
 
 FileBytes::FileBytes(const std::string& path, const Look& look) {
-  const std::string where = core::escaped(path, 4096);
+  const Where where(path);
   const Descriptor file(path);
   const std::size_t size = opened_size(file, path, where);
   if (look) {
     const Glance glance = [&](std::uint64_t at, std::size_t most) {
       std::string bytes(at >= size ? 0 : std::min<std::uint64_t>(most, size - at), '\0');
-      if (!read_at(file.value(), bytes.data(), bytes.size(), at)) fail(ErrorCode::io, where, "cannot be read at byte ", at);
+      if (!read_at(file.value(), bytes.data(), bytes.size(), at)) where.fail(ErrorCode::io, "cannot be read at byte ", at);
       return bytes;
     };
     look(glance, size);
@@ -139,8 +141,8 @@ FileBytes::FileBytes(const std::string& path, const Look& look) {
   for (std::size_t done = 0; done < size;) {
     const ssize_t got = ::pread(file.value(), data + done, std::min(size - done, kReadAtOnce), static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(ErrorCode::io, where, "cannot be read at byte ", done, ": ", std::strerror(errno));
-    if (got == 0) fail(ErrorCode::io, where, "ended at byte ", done, " while being read, it had ", size, " bytes when opened");
+    if (got < 0) where.fail(ErrorCode::io, "cannot be read at byte ", done, ": ", std::strerror(errno));
+    if (got == 0) where.fail(ErrorCode::io, "ended at byte ", done, " while being read, it had ", size, " bytes when opened");
     done += static_cast<std::size_t>(got);
   }
   contents_ = {buffer.owner, Bytes{data, size}};

@@ -35,7 +35,7 @@ class CallReader {
         class_(core::escaped(object.value("class_name", std::string()))) {}
 
   CallsRead read(const Json& nodes) {
-    if (!nodes.is_array()) fail_layer(reading_, ErrorCode::json, name_, "inbound_nodes is not a list");
+    if (!nodes.is_array()) reading_.where.layer(name_).fail(ErrorCode::json, "inbound_nodes is not a list");
     for (const Json& node : nodes) {
       refs_.clear();
       masks_.clear();
@@ -46,7 +46,7 @@ class CallReader {
         result_.keras2 = true;
         read_list_node(node);
       } else {
-        fail_layer(reading_, ErrorCode::json, name_, "an inbound node is neither an object nor a list");
+        reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is neither an object nor a list");
       }
       result_.calls.push_back({std::move(refs_), std::move(masks_), says_masks_});
     }
@@ -92,7 +92,7 @@ class CallReader {
     for (std::size_t i = 0; i < count; ++i) {
       const Json& mask = value.is_array() ? value[i] : value;
       if (!is_tensor(mask)) continue;
-      if (i >= inputs) fail_layer(reading_, ErrorCode::value, name_, "is called with more masks than tensors");
+      if (i >= inputs) reading_.where.layer(name_).fail(ErrorCode::value, "is called with more masks than tensors");
       collect(mask);
       masks_.push_back(static_cast<int>(i));
     }
@@ -114,20 +114,19 @@ class CallReader {
     } else if (is_tensor(value)) {
       const Json& config = value.contains("config") ? value.at("config") : value;
       if (!config.is_object() || !config.contains("keras_history"))
-        fail_layer(reading_, ErrorCode::json, name_, "a tensor has no keras_history");
+        reading_.where.layer(name_).fail(ErrorCode::json, "a tensor has no keras_history");
       refs_.push_back(ref_of(config.at("keras_history"), name_, reading_));
     } else if (is_dict(value)) {
       for (const auto& item : value.items()) collect(item.value());
     } else if (!value.is_null()) {
-      fail_layer(reading_, ErrorCode::unsupported, name_,
-                 core::concat("(", class_, ") is called with an argument that is not a tensor"));
+      reading_.where.layer(name_).fail(ErrorCode::unsupported, "(", class_, ") is called with an argument that is not a tensor");
     }
   }
 
   /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts where a model is called with such.
   void read_list_node(const Json& node) {
     if (node.is_array() && !node.empty() && node[0].is_string()) {
-      if (node.size() < 3) fail_layer(reading_, ErrorCode::json, name_, "an inbound node is not [name, node, tensor]");
+      if (node.size() < 3) reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is not [name, node, tensor]");
       refs_.push_back(ref_of(node, name_, reading_));
       if (node.size() > 3 && node[3].is_object()) check_kwargs(node[3]);
     } else if (node.is_object()) {
@@ -135,7 +134,7 @@ class CallReader {
     } else if (node.is_array()) {
       for (const Json& inner : node) read_list_node(inner);
     } else {
-      fail_layer(reading_, ErrorCode::json, name_, "an inbound node is not [name, node, tensor]");
+      reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is not [name, node, tensor]");
     }
   }
 
@@ -148,8 +147,7 @@ class CallReader {
         if (const auto found = dict.find(name); found != dict.end()) {
           values.push_back(&*found);
         } else if (!result_.keras2) {
-          fail_layer(reading_, ErrorCode::missing, name_,
-                     core::concat("is called without its input '", core::escaped(name), "'"));
+          reading_.where.layer(name_).fail(ErrorCode::missing, "is called without its input '", core::escaped(name), "'");
         }
       }
       if (values.size() == callee_->input_names.size()) return values;
@@ -165,9 +163,9 @@ class CallReader {
       if (key == "mask" && !result_.keras2 && holds_masks(value)) continue;
       if (key == "training" && value.is_boolean()) {
         if (!value.get<bool>()) continue;
-        fail_layer(reading_, ErrorCode::unsupported, name_, "is called with training=True, which computes as in training");
+        reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with training=True, which computes as in training");
       }
-      fail_layer(reading_, ErrorCode::unsupported, name_, core::concat("is called with the argument '", core::escaped(key), "'"));
+      reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with the argument '", core::escaped(key), "'");
     }
   }
 
@@ -196,12 +194,12 @@ bool is_ref(const Json& item) {
 
 Ref ref_of(const Json& item, const std::string& name, const Reading& reading) {
   if (!is_ref(item) || !item[2].is_number_integer())
-    fail_layer(reading, ErrorCode::json, name, "a reference is not [name, node, tensor]");
+    reading.where.layer(name).fail(ErrorCode::json, "a reference is not [name, node, tensor]");
   for (const std::size_t i : {1U, 2U}) {
     const auto number = item[i].get<std::int64_t>();
     if (number < -1 || number > kMostCalls) {
-      fail_layer(reading, ErrorCode::value, name,
-                 core::concat("a reference to layer '", core::escaped(item[0].get<std::string>()), "' has the index ", number));
+      reading.where.layer(name).fail(ErrorCode::value, "a reference to layer '", core::escaped(item[0].get<std::string>()),
+                                     "' has the index ", number);
     }
   }
   return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};

@@ -56,7 +56,7 @@ class NestedLists {
   NestedLists(const Json& value, const Fields& fields, const char* key) : fields_(fields), key_(key) {
     for (const Json* inner = &value; inner->is_array(); inner = &inner->front()) {
       if (shape_.size() == Shape::kMaxRank)
-        fields_.fail_field(ErrorCode::shape, key_, core::concat("has more than ", Shape::kMaxRank, " axes"));
+        fields_.fail_field(ErrorCode::shape, key_, "has more than ", Shape::kMaxRank, " axes");
       shape_.push_back(static_cast<std::int64_t>(inner->size()));
       if (inner->empty()) break;
     }
@@ -68,15 +68,14 @@ class NestedLists {
   void take(const Json& value, std::size_t depth) {
     if (depth < shape_.size()) {
       if (!value.is_array() || static_cast<std::int64_t>(value.size()) != shape_[depth]) {
-        fields_.fail_field(ErrorCode::shape, key_,
-                           core::concat("has lists of different lengths: got ", shown(value), ", allowed ", shape_[depth],
-                                        " entries in each list of axis ", depth));
+        fields_.fail_field(ErrorCode::shape, key_, "has lists of different lengths: got ", shown(value), ", allowed ",
+                           shape_[depth], " entries in each list of axis ", depth);
       }
       for (const Json& inner : value) take(inner, depth + 1);
     } else if (value.is_number()) {
       numbers_.push_back(value.get<double>());
     } else {
-      fields_.fail_field(ErrorCode::value, key_, core::concat("got ", shown(value), ", allowed a number or a list of numbers"));
+      fields_.fail_field(ErrorCode::value, key_, "got ", shown(value), ", allowed a number or a list of numbers");
     }
   }
 
@@ -87,10 +86,6 @@ class NestedLists {
 };
 
 }  // namespace
-
-void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message) {
-  throw LoadError(code, core::concat(core::escaped(reading.file, 4096), ": layer '", core::escaped(layer), "': ", message));
-}
 
 bool older_than(const Reading& reading, int major, int minor) {
   const std::string& text = reading.keras_version;
@@ -106,11 +101,6 @@ bool older_than(const Reading& reading, int major, int minor) {
 Fields::Fields(const Json& config, const Reading& reading, std::string layer)
     : config_(config), reading_(reading), layer_(std::move(layer)) {}
 
-void Fields::fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const {
-  throw LoadError(code, core::concat(core::escaped(reading_.file, 4096), ": layer '", core::escaped(layer_), "' field '", key,
-                                     "': ", found_and_allowed));
-}
-
 const Json& Fields::at(const char* key) const {
   const auto it = config_.find(key);
   if (it == config_.end()) fail_field(ErrorCode::missing, key, "is not there");
@@ -121,11 +111,11 @@ std::int64_t Fields::integer(const char* key, std::int64_t low, std::int64_t hig
   const Json& value = at(key);
   const std::string allowed = core::concat(", allowed ", low, "..", high);
   if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
-    fail_field(ErrorCode::overflow, key, core::concat("got ", value.get<std::uint64_t>(), allowed));
+    fail_field(ErrorCode::overflow, key, "got ", value.get<std::uint64_t>(), allowed);
   }
-  if (!value.is_number_integer()) fail_field(ErrorCode::value, key, core::concat("got ", shown(value), allowed));
+  if (!value.is_number_integer()) fail_field(ErrorCode::value, key, "got ", shown(value), allowed);
   const auto number = value.get<std::int64_t>();
-  if (number < low || number > high) fail_field(ErrorCode::value, key, core::concat("got ", number, allowed));
+  if (number < low || number > high) fail_field(ErrorCode::value, key, "got ", number, allowed);
   return number;
 }
 
@@ -137,19 +127,19 @@ double Fields::number(const char* key, double fallback) const {
     const Tensor numbers = array(key);
     if (numbers.shape().elements() == 1) return numbers.span<double>()[0];
   }
-  if (!value.is_number()) fail_field(ErrorCode::value, key, core::concat("got ", shown(value), ", allowed a number"));
+  if (!value.is_number()) fail_field(ErrorCode::value, key, "got ", shown(value), ", allowed a number");
   return value.get<double>();
 }
 
 bool Fields::boolean(const char* key, bool fallback) const {
   if (!has(key)) return fallback;
-  if (!at(key).is_boolean()) fail_field(ErrorCode::value, key, core::concat("got ", shown(at(key)), ", allowed true, false"));
+  if (!at(key).is_boolean()) fail_field(ErrorCode::value, key, "got ", shown(at(key)), ", allowed true, false");
   return at(key).get<bool>();
 }
 
 std::string Fields::string(const char* key, const std::string& fallback) const {
   if (!has(key)) return fallback;
-  if (!at(key).is_string()) fail_field(ErrorCode::value, key, core::concat("got ", shown(at(key)), ", allowed a string"));
+  if (!at(key).is_string()) fail_field(ErrorCode::value, key, "got ", shown(at(key)), ", allowed a string");
   return at(key).get<std::string>();
 }
 
@@ -163,7 +153,7 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
     // Keras takes 1.0 for 1, too.
     const double number = axis.is_number() ? axis.get<double>() : 0.5;
     if (!(std::abs(number) <= 2147483647) || number != std::trunc(number))
-      fail_field(ErrorCode::value, key, core::concat("got ", shown(axis), ", allowed an integer or a list of integers"));
+      fail_field(ErrorCode::value, key, "got ", shown(axis), ", allowed an integer or a list of integers");
     result.push_back(static_cast<int>(number));
   };
   if (!value->is_array()) {
@@ -185,7 +175,7 @@ void Fields::expect_only(std::span<const std::string_view> read) const {
   for (const auto& [key, value] : config_.items()) {
     if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), key) != kWithoutEffect.end()) continue;
     if (std::find(read.begin(), read.end(), key) != read.end()) continue;
-    fail_field(ErrorCode::unsupported, core::escaped(key, 64).c_str(), "is not known to this version of lamella");
+    fail_field(ErrorCode::unsupported, key, "is not known to this version of lamella");
   }
 }
 
@@ -198,9 +188,8 @@ core::Policy plain_policy(const std::string& name, const Json* dtype, const Fiel
 #define LAMELLA_DTYPE(enumerator, text, type) \
   if (name == (text)) return {DType::enumerator, DType::enumerator};
 #include <lamella/dtype.def>
-  fields.fail_field(ErrorCode::dtype, "dtype",
-                    core::concat("got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
-                                 ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16"));
+  fields.fail_field(ErrorCode::dtype, "dtype", "got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
+                    ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
 }
 
 }  // namespace
@@ -218,16 +207,15 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
   } else if (dtype->is_object() && dtype->contains("config") && dtype->at("config").is_object()) {
     const Json& config = dtype->at("config");
     if (config.contains("policy_map")) {
-      fields.fail_field(ErrorCode::unsupported, "dtype",
-                        core::concat("is the policy ", core::escaped(dtype->value("class_name", std::string())), " ",
-                                     shown(config), ", which is not supported"));
+      fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy ",
+                        core::escaped(dtype->value("class_name", std::string())), " ", shown(config), ", which is not supported");
     }
     quantization = config.value("mode", std::string());
     name = config.value(quantization.empty() ? "name" : "source_name", std::string());
   }
   core::Policy policy = plain_policy(name, dtype, fields);
   if (!quantization.empty() && !is_floating(policy.compute))
-    fields.fail_field(ErrorCode::dtype, "dtype", core::concat("is quantized from ", name, ", allowed floating types"));
+    fields.fail_field(ErrorCode::dtype, "dtype", "is quantized from ", name, ", allowed floating types");
   policy.quantization = std::move(quantization);
   return policy;
 }
@@ -236,10 +224,9 @@ std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, co
   const Json* list = &shape;
   if (shape.is_object() && shape.value("class_name", std::string()) == "__tuple__" && shape.contains("items"))
     list = &shape.at("items");
-  if (!list->is_array())
-    fields.fail_field(ErrorCode::shape, key, core::concat("got ", shown(shape), ", allowed a list of extents"));
+  if (!list->is_array()) fields.fail_field(ErrorCode::shape, key, "got ", shown(shape), ", allowed a list of extents");
   if (list->size() > Shape::kMaxRank)
-    fields.fail_field(ErrorCode::shape, key, core::concat("has ", list->size(), " extents, allowed 0..", Shape::kMaxRank));
+    fields.fail_field(ErrorCode::shape, key, "has ", list->size(), " extents, allowed 0..", Shape::kMaxRank);
   std::vector<core::Extent> result;
   std::int64_t product = 1;
   for (const Json& extent : *list) {
@@ -250,7 +237,7 @@ std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, co
     const bool fits =
         extent.is_number_integer() && !(extent.is_number_unsigned() && extent.get<std::uint64_t>() > 0x7FFF'FFFF'FFFFU);
     if (!fits || extent.get<std::int64_t>() < 0) {
-      fields.fail_field(ErrorCode::shape, key, core::concat("got the extent ", shown(extent), ", allowed null or 0..2^47"));
+      fields.fail_field(ErrorCode::shape, key, "got the extent ", shown(extent), ", allowed null or 0..2^47");
     }
     result.emplace_back(extent.get<std::int64_t>());
     const auto next = core::checked_mul(product, std::max<std::int64_t>(1, *result.back()));

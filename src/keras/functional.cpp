@@ -36,23 +36,22 @@ class FunctionalReader {
   }
 
  private:
-  [[noreturn]] void fail_model(ErrorCode code, const std::string& message) const {
-    throw LoadError(code,
-                    core::concat(core::escaped(reading_.file, 4096), ": model '", core::escaped(spec_->name), "': ", message));
+  template <typename... Parts>
+  [[noreturn]] void fail_model(ErrorCode code, const Parts&... parts) const {
+    reading_.where.model(spec_->name).fail(code, parts...);
   }
 
   void read_layers() {
     const auto it = config_.find("layers");
     if (it == config_.end() || !it->is_array()) fail_model(ErrorCode::missing, "config has no list 'layers'");
-    if (it->size() > kMostLayers)
-      fail_model(ErrorCode::limit, core::concat("has ", it->size(), " layers, allowed 0..", kMostLayers));
+    if (it->size() > kMostLayers) fail_model(ErrorCode::limit, "has ", it->size(), " layers, allowed 0..", kMostLayers);
     for (const Json& object : *it) {
       if (!object.is_object()) fail_model(ErrorCode::json, "an entry of 'layers' is not an object");
       std::string name = object.value("name", std::string());
       if (name.empty() && object.contains("config") && object.at("config").is_object())
         name = object.at("config").value("name", std::string());
       if (name.empty()) fail_model(ErrorCode::missing, "an entry of 'layers' has no name");
-      if (index_.contains(name)) fail_model(ErrorCode::value, core::concat("two layers are called '", core::escaped(name), "'"));
+      if (index_.contains(name)) fail_model(ErrorCode::value, "two layers are called '", core::escaped(name), "'");
       index_[name] = entries_.size();
       Entry entry;
       entry.model = is_model(object);
@@ -123,8 +122,8 @@ class FunctionalReader {
     }
     for (const CallKey& call : waiting) {
       if (!nodes_.contains(call)) {
-        fail_layer(reading_, ErrorCode::value, entries_[call.first].layer->path,
-                   "its inputs can never be computed: the graph has a cycle");
+        reading_.where.layer(entries_[call.first].layer->path)
+            .fail(ErrorCode::value, "its inputs can never be computed: the graph has a cycle");
       }
     }
   }
@@ -133,10 +132,10 @@ class FunctionalReader {
     const Entry& entry = entries_[key.first];
     const std::vector<Ref>& inputs = entry.calls[key.second].inputs;
     const std::size_t given = inputs.size() - entry.calls[key.second].masks.size();
-    if (given == 0) fail_layer(reading_, ErrorCode::value, entry.layer->path, "is called without inputs");
+    if (given == 0) reading_.where.layer(entry.layer->path).fail(ErrorCode::value, "is called without inputs");
     if (const auto* model = core::nested_model(*entry.layer); model != nullptr && given != model->inputs.size()) {
-      fail_layer(reading_, ErrorCode::shape, entry.layer->path,
-                 core::concat("is called with ", given, " inputs, it takes ", model->inputs.size()));
+      reading_.where.layer(entry.layer->path)
+          .fail(ErrorCode::shape, "is called with ", given, " inputs, it takes ", model->inputs.size());
     }
     for (const Ref& ref : inputs) expect_ref(ref, entry.layer->path);
   }
@@ -186,17 +185,15 @@ class FunctionalReader {
   void expect_ref(const Ref& ref, const std::string& from) const {
     const auto it = index_.find(ref.layer);
     if (it == index_.end())
-      fail_layer(reading_, ErrorCode::missing, from,
-                 core::concat("refers to layer '", core::escaped(ref.layer), "', which is not there"));
+      reading_.where.layer(from).fail(ErrorCode::missing, "refers to layer '", core::escaped(ref.layer), "', which is not there");
     const Entry& entry = entries_[it->second];
     const bool input = std::holds_alternative<core::InputParams>(entry.layer->params);
     const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
     const core::ModelSpec* const model = core::nested_model(*entry.layer);
     const auto tensors = static_cast<std::int64_t>(model == nullptr ? 1 : model->outputs.size());
     if (ref.node < 0 || ref.node >= calls || ref.tensor < 0 || ref.tensor >= tensors) {
-      fail_layer(reading_, ErrorCode::value, from,
-                 core::concat("refers to call ", ref.node, ", result ", ref.tensor, " of layer '", core::escaped(ref.layer),
-                              "', which has ", calls, " calls with ", tensors, " results"));
+      reading_.where.layer(from).fail(ErrorCode::value, "refers to call ", ref.node, ", result ", ref.tensor, " of layer '",
+                                      core::escaped(ref.layer), "', which has ", calls, " calls with ", tensors, " results");
     }
   }
 
@@ -209,7 +206,7 @@ class FunctionalReader {
   /// by its key, else by the layer that makes it; a name that is taken gets a number.
   void read_ends(const char* key, std::vector<core::ValueRef>& values, std::vector<std::string>& names) const {
     const auto it = config_.find(key);
-    if (it == config_.end()) fail_model(ErrorCode::missing, core::concat("config has no '", key, "'"));
+    if (it == config_.end()) fail_model(ErrorCode::missing, "config has no '", key, "'");
     std::set<std::string> taken;
     std::map<std::string, int> next;  // number to try for a name that is taken
     const auto walk = [&](const auto& self, const Json& item, const std::string& called) -> void {
@@ -226,7 +223,7 @@ class FunctionalReader {
       } else if (item.is_object()) {
         for (const auto& inner : item.items()) self(self, inner.value(), inner.key());
       } else {
-        fail_model(ErrorCode::json, core::concat("'", key, "' is not made of [name, node, tensor]"));
+        fail_model(ErrorCode::json, "'", key, "' is not made of [name, node, tensor]");
       }
     };
     walk(walk, *it, std::string());
@@ -237,14 +234,14 @@ class FunctionalReader {
     for (const core::ValueRef& ref : spec_->inputs) {
       const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[static_cast<std::size_t>(ref.node)].layer)];
       if (!std::holds_alternative<core::InputParams>(layer.params)) {
-        fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input of the model and is no InputLayer");
+        reading_.where.layer(layer.path).fail(ErrorCode::value, "is named as an input of the model and is no InputLayer");
       }
-      if (!given.insert(ref.node).second) fail_layer(reading_, ErrorCode::value, layer.path, "is named as an input twice");
+      if (!given.insert(ref.node).second) reading_.where.layer(layer.path).fail(ErrorCode::value, "is named as an input twice");
     }
     for (std::size_t n = 0; n < spec_->nodes.size(); ++n) {
       const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[n].layer)];
       if (std::holds_alternative<core::InputParams>(layer.params) && !given.contains(static_cast<int>(n))) {
-        fail_layer(reading_, ErrorCode::value, layer.path, "is an InputLayer and not among the model's inputs");
+        reading_.where.layer(layer.path).fail(ErrorCode::value, "is an InputLayer and not among the model's inputs");
       }
     }
   }

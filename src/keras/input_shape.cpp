@@ -46,12 +46,12 @@ std::shared_ptr<const core::ModelSpec> with_input_shape(std::shared_ptr<const co
     for (const std::int64_t extent : *sample) taken.shape.push_back(extent == -1 ? core::Extent() : core::Extent(extent));
   }
   if (taken.shape.empty()) {
-    fail_layer(
-        reading, ErrorCode::missing, taken.undecided->path,
-        core::concat("the file does not say the shape of the model's input, and ", core::escaped(taken.undecided->class_name),
-                     " does not tell it; give it to lamella::load_with_shape(), let `lamella predict` take it from its input, or "
-                     "begin the "
-                     "model with keras.Input(shape) and save it anew"));
+    reading.where.layer(taken.undecided->path)
+        .fail(ErrorCode::missing, "the file does not say the shape of the model's input, and ",
+              core::escaped(taken.undecided->class_name),
+              " does not tell it; give it to lamella::load_with_shape(), let `lamella predict` take it from its input, or "
+              "begin the "
+              "model with keras.Input(shape) and save it anew");
   }
   core::LayerChanges changes;
   std::get<core::InputParams>(changes.copy_of(first).params).batch_shape = std::move(taken.shape);

@@ -97,7 +97,7 @@ std::vector<Literal> take_literals(std::string& text) {
 /// Builds the document from the parser's events, within the limits.
 class Builder : public nlohmann::json_sax<json> {
  public:
-  Builder(const std::string& where, const char* begin, const char* const* furthest, std::vector<Literal> literals)
+  Builder(const Where& where, const char* begin, const char* const* furthest, std::vector<Literal> literals)
       : where_(where), begin_(begin), furthest_(furthest), literals_(std::move(literals)) {}
 
   bool null() override { return put(json(nullptr)); }
@@ -134,7 +134,7 @@ class Builder : public nlohmann::json_sax<json> {
  private:
   template <typename... Parts>
   [[noreturn]] void refuse(ErrorCode code, const Parts&... parts) const {
-    fail(code, where_, "near byte ", *furthest_ - begin_, ": ", parts...);
+    where_.fail(code, "near byte ", *furthest_ - begin_, ": ", parts...);
   }
 
   bool number(json value) {
@@ -168,7 +168,7 @@ class Builder : public nlohmann::json_sax<json> {
     return true;
   }
 
-  const std::string& where_;
+  const Where& where_;
   const char* begin_;
   const char* const* furthest_;
   std::vector<Literal> literals_;
@@ -180,22 +180,22 @@ class Builder : public nlohmann::json_sax<json> {
   std::string key_;
 };
 
-void refuse_other_encodings(std::string_view text, const std::string& where) {
-  if (text.starts_with("\xEF\xBB\xBF")) fail(ErrorCode::json, where, "begins with a byte order mark, expected plain UTF-8");
+void refuse_other_encodings(std::string_view text, const Where& where) {
+  if (text.starts_with("\xEF\xBB\xBF")) where.fail(ErrorCode::json, "begins with a byte order mark, expected plain UTF-8");
   const bool wide =
       text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || (text.size() > 1 && (text[0] == '\0' || text[1] == '\0'));
-  if (wide) fail(ErrorCode::json, where, "is UTF-16 or UTF-32, expected UTF-8");
+  if (wide) where.fail(ErrorCode::json, "is UTF-16 or UTF-32, expected UTF-8");
 }
 
 }  // namespace
 
-json parse_json(Bytes bytes, const std::string& where) {
-  if (bytes.size() > kMaxBytes) fail(ErrorCode::limit, where, "JSON of ", bytes.size(), " bytes, allowed are ", kMaxBytes);
-  if (bytes.empty()) fail(ErrorCode::json, where, "is empty, expected JSON");
+json parse_json(Bytes bytes, const Where& where) {
+  if (bytes.size() > kMaxBytes) where.fail(ErrorCode::limit, "JSON of ", bytes.size(), " bytes, allowed are ", kMaxBytes);
+  if (bytes.empty()) where.fail(ErrorCode::json, "is empty, expected JSON");
   refuse_other_encodings(as_text(bytes), where);
   // The parser would take it for the end of the text and never look behind it.
   if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos)
-    fail(ErrorCode::json, where, "a NUL byte at byte ", nul);
+    where.fail(ErrorCode::json, "a NUL byte at byte ", nul);
   std::string text(as_text(bytes));
   std::vector<Literal> literals = take_literals(text);
   const char* furthest = text.data();

@@ -41,17 +41,18 @@ std::shared_ptr<const core::ModelSpec> read_sequential(const Json& config, const
   const Json& layers = config.is_array() ? config : fields.at("layers");
   if (!layers.is_array()) fields.fail_field(ErrorCode::json, "layers", "is not a list");
   if (layers.size() > kMostLayers)
-    fields.fail_field(ErrorCode::limit, "layers", core::concat("has ", layers.size(), " entries, allowed 0..", kMostLayers));
+    fields.fail_field(ErrorCode::limit, "layers", "has ", layers.size(), " entries, allowed 0..", kMostLayers);
   std::set<std::string> names;
   const auto append = [&](const std::shared_ptr<const core::LayerSpec>& layer) {
     if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->params)) {
-      fail_layer(reading, ErrorCode::value, layer->path, "is an InputLayer behind the first place of a Sequential");
+      reading.where.layer(layer->path).fail(ErrorCode::value, "is an InputLayer behind the first place of a Sequential");
     }
     const core::ModelSpec* const before = spec.layers.empty() ? nullptr : core::nested_model(*spec.layers.back());
     if (before != nullptr && before->outputs.size() != 1) {
-      fail_layer(reading, ErrorCode::value, layer->path, "stands behind a model of several outputs in a Sequential");
+      reading.where.layer(layer->path).fail(ErrorCode::value, "stands behind a model of several outputs in a Sequential");
     }
-    if (!names.insert(layer->name).second) fail_layer(reading, ErrorCode::value, layer->path, "another layer has the same name");
+    if (!names.insert(layer->name).second)
+      reading.where.layer(layer->path).fail(ErrorCode::value, "another layer has the same name");
     spec.layers.push_back(layer);
     const int node = static_cast<int>(spec.nodes.size());
     spec.nodes.push_back({node, node == 0 ? std::vector<core::ValueRef>{} : std::vector<core::ValueRef>{{node - 1, 0}}});
@@ -73,7 +74,7 @@ std::shared_ptr<const core::ModelSpec> read_sequential(const Json& config, const
   }
   if (spec.nodes.empty()) fields.fail_field(ErrorCode::value, "layers", "is empty: the model computes nothing");
   if (!std::holds_alternative<core::InputParams>(spec.layers[0]->params))
-    fail_layer(reading, ErrorCode::value, spec.layers[0]->path, "is not an InputLayer");
+    reading.where.layer(spec.layers[0]->path).fail(ErrorCode::value, "is not an InputLayer");
   spec.inputs = {{0, 0}};
   spec.input_names = {spec.layers[0]->name};
   spec.outputs = {{static_cast<int>(spec.nodes.size()) - 1, 0}};
@@ -123,7 +124,7 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
   try {
     return f();
   } catch (const Json::exception& error) {
-    fail_layer(reading, ErrorCode::json, path, core::concat("config: ", core::escaped(error.what())));
+    reading.where.layer(path).fail(ErrorCode::json, "config: ", core::escaped(error.what()));
   }
 }
 
@@ -151,7 +152,7 @@ std::shared_ptr<const core::LayerSpec> read_or_note(const Json& object, const st
 /// Names every layer that could not be read.
 [[noreturn]] void fail_refused(const Reading& reading) {
   constexpr std::size_t kNamed = 12;
-  const std::string file = core::concat(core::escaped(reading.file, 4096), ": ");
+  const std::string file = reading.where.text() + ": ";
   std::string text = reading.refused[0].what;
   for (std::size_t i = 1; i < std::min(kNamed, reading.refused.size()); ++i) {
     const std::string_view what = reading.refused[i].what;
@@ -177,9 +178,8 @@ std::shared_ptr<const core::LayerSpec> read_nested(const Json& object, const std
 
 std::shared_ptr<const core::LayerSpec> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
   if (path.size() > kLongestPath) {
-    fail_layer(
-        reading, ErrorCode::limit, path,
-        core::concat("its name, with those of the models around it, has ", path.size(), " bytes, allowed 0..", kLongestPath));
+    reading.where.layer(path).fail(ErrorCode::limit, "its name, with those of the models around it, has ", path.size(),
+                                   " bytes, allowed 0..", kLongestPath);
   }
   const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
   const std::int64_t id = shareable ? object.at("shared_object_id").get<std::int64_t>() : 0;
@@ -225,28 +225,27 @@ namespace {
 std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const std::string& path, Reading& reading) {
   if (!object.is_object() || !is_model(object)) {
     const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
-    throw LoadError(ErrorCode::unsupported,
-                    core::concat(core::escaped(reading.file, 4096), ": class_name: got '", core::escaped(found),
-                                 "', allowed Sequential, Functional; a subclassed model exists only as Python code"));
+    reading.where.fail(ErrorCode::unsupported, "class_name: got '", core::escaped(found),
+                       "', allowed Sequential, Functional; a subclassed model exists only as Python code");
   }
   expect_builtin(object, object.value("class_name", std::string()), path, reading);
   if (++reading.depth > kDeepest)
-    fail_layer(reading, ErrorCode::limit, path, core::concat("models are nested more than ", kDeepest, " deep"));
-  if (!object.contains("config")) fail_layer(reading, ErrorCode::missing, path, "the model has no config");
+    reading.where.layer(path).fail(ErrorCode::limit, "models are nested more than ", kDeepest, " deep");
+  if (!object.contains("config")) reading.where.layer(path).fail(ErrorCode::missing, "the model has no config");
   const Json& config = object.at("config");
   const bool sequential = object.value("class_name", std::string()) == "Sequential";
   if (!config.is_object() && !(sequential && config.is_array()))
-    fail_layer(reading, ErrorCode::json, path, "the model's config is not an object");
+    reading.where.layer(path).fail(ErrorCode::json, "the model's config is not an object");
   const std::string name = config.is_object() ? config.value("name", std::string("model")) : std::string("sequential");
   auto model = sequential ? read_sequential(config, name, path, reading) : read_functional(config, name, path, reading);
   --reading.depth;
   const std::int64_t calls = reading.calls[model.get()] = count_calls(*model, reading);
   if (calls > kMostCalls) {
-    fail_layer(reading, ErrorCode::limit, path.empty() ? name : path,
-               core::concat("the model makes more than ", kMostCalls,
-                            " calls of layers, or gives them more inputs; those inside nested models are counted each "
-                            "time, and those with names of more than ",
-                            kShortPath, " bytes several times"));
+    reading.where.layer(path.empty() ? name : path)
+        .fail(ErrorCode::limit, "the model makes more than ", kMostCalls,
+              " calls of layers, or gives them more inputs; those inside nested models are counted each "
+              "time, and those with names of more than ",
+              kShortPath, " bytes several times");
   }
   return model;
 }

@@ -14,15 +14,13 @@ constexpr std::string_view kEnding = ".npy";
 }  // namespace
 
 std::map<std::string, Tensor> load_npz(const std::string& path) {
-  const std::string where = core::escaped(path, 4096);
+  const keras::Where where(path);
   const keras::Archive archive(keras::FileBytes(path).contents(), where);
   std::map<std::string, Tensor> arrays;
   for (const std::string& member : archive.names()) {
-    const std::string place = core::concat(where, "!", member);
-    if (!member.ends_with(kEnding))
-      throw LoadError(ErrorCode::value,
-                      core::concat(core::escaped(place, 4096), ": no npy file; an npz archive has nothing else"));
-    arrays.emplace(member.substr(0, member.size() - kEnding.size()), parse_npy(archive.member(member).bytes, place));
+    const keras::Where place = where.member(member);
+    if (!member.ends_with(kEnding)) place.fail(ErrorCode::value, "no npy file; an npz archive has nothing else");
+    arrays.emplace(member.substr(0, member.size() - kEnding.size()), parse_npy(archive.member(member).bytes, place.text()));
   }
   return arrays;
 }

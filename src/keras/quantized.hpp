@@ -31,7 +31,6 @@ struct ExpectedWeight {
 /// Keras 3.14 to 3.15 does not store the zero points of gptq and awq in a .keras file, and cannot read it back. Symmetric gptq
 /// does without them: where a file has `found` weights, one too few, `kernel_zero` is taken from the `wanted` ones. Throws
 /// LoadError (unsupported) for the others.
-void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& wanted, std::size_t found,
-                       const std::string& where);
+void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& wanted, std::size_t found, const Where& where);
 
 }  // namespace lamella::keras

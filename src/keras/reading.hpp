@@ -14,6 +14,7 @@
 
 #include "core/spec.hpp"
 #include "keras/bytes.hpp"
+#include "keras/where.hpp"
 
 /// Configs become specs, which have no weights yet but those that stand in a config.
 namespace lamella::keras {
@@ -26,7 +27,7 @@ inline constexpr std::int64_t kMostCalls = 65'536;  ///< of layers, in a model
 
 /// What reading needs to know everywhere.
 struct Reading {
-  std::string file;           ///< begins messages
+  Where where;                ///< of the config
   std::string keras_version;  ///< of the Keras that wrote it; empty when unknown
   bool keras2 = false;        ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
@@ -62,7 +63,11 @@ class Fields {
   [[nodiscard]] Tensor array(const char* key) const;
   [[nodiscard]] const std::string& layer() const { return layer_; }
   [[nodiscard]] const Reading& reading() const { return reading_; }
-  [[noreturn]] void fail_field(ErrorCode code, const char* key, const std::string& found_and_allowed) const;
+  /// What was found and what is allowed.
+  template <typename... Parts>
+  [[noreturn]] void fail_field(ErrorCode code, std::string_view key, const Parts&... parts) const {
+    reading_.where.layer(layer_).field(key).fail(code, parts...);
+  }
   /// Refuses keys that are neither read nor known to have no effect at inference.
   void expect_only(std::span<const std::string_view> read) const;
   void expect_only(std::initializer_list<std::string_view> read) const {
@@ -77,7 +82,6 @@ class Fields {
 
 /// The Keras that wrote the file is older than that; a file without a version is new.
 [[nodiscard]] bool older_than(const Reading& reading, int major, int minor);
-[[noreturn]] void fail_layer(const Reading& reading, ErrorCode code, std::string_view layer, const std::string& message);
 
 /// The `tensor`-th result of the `node`-th call of a layer, by name.
 struct Ref {

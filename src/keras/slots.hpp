@@ -9,6 +9,7 @@
 
 #include "core/layer_changes.hpp"
 #include "keras/hdf5/hdf5.hpp"
+#include "keras/where.hpp"
 
 namespace lamella::keras {
 
@@ -23,7 +24,7 @@ class Filling {
 
   /// Gives `layer` its weight `name`; "count" is looked at by nobody, and of a layer that a file holds twice the first weights
   /// stay. Throws LoadError when dtype or shape cannot be right.
-  void store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const std::string& where);
+  void store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const Where& where);
 
   /// True when the layer inside `layer`, whose weights a file does not hold, is gone: see the definition.
   [[nodiscard]] bool replace_unsaved_prelu(const core::LayerSpec& layer);

@@ -51,16 +51,15 @@ core::LayerSpec& Filling::copy_of(const core::LayerSpec& layer) {
   });
 }
 
-void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const std::string& where) {
+void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const Where& where) {
   if (name == "count") return;
-  const std::string place = core::concat(where, ": layer '", core::escaped(layer.path), "' weight '", name, "'");
+  const auto fail = [&](ErrorCode code, const auto&... parts) { where.layer(layer.path).weight(name).fail(code, parts...); };
   const auto* dense = std::get_if<core::DenseParams>(&layer.params);
   const std::vector<DType> types = dense == nullptr ? std::vector<DType>{} : expected_of(*dense, name).types;
   if (types.empty() ? !is_floating(dataset.dtype) : std::find(types.begin(), types.end(), dataset.dtype) == types.end()) {
     std::string allowed;
     for (const DType type : types) allowed += core::concat(allowed.empty() ? "" : ", ", lamella::name(type));
-    throw LoadError(ErrorCode::dtype, core::concat(place, ": got ", lamella::name(dataset.dtype), ", allowed ",
-                                                   types.empty() ? "floating types" : allowed));
+    fail(ErrorCode::dtype, "got ", lamella::name(dataset.dtype), ", allowed ", types.empty() ? "floating types" : allowed);
   }
   const std::vector<std::int64_t> wanted = expected_shape(layer, name);
   const auto found = dataset.shape.extents();
@@ -71,7 +70,7 @@ void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Datas
     std::string text;
     for (const std::int64_t extent : wanted)
       text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
-    throw LoadError(ErrorCode::shape, core::concat(place, ": got shape ", to_string(dataset.shape), ", allowed (", text, ")"));
+    fail(ErrorCode::shape, "got shape ", to_string(dataset.shape), ", allowed (", text, ")");
   }
   std::vector<core::Weight>& weights = copy_of(layer).weights;
   const bool known = std::any_of(weights.begin(), weights.end(), [&](const core::Weight& w) { return w.name == name; });
@@ -194,21 +193,19 @@ class Filler {
     std::vector<StoredWeight> wanted = stored_weights(layer);
     if (wanted.empty()) return;
     const std::string vars = path + "/vars";
-    const std::string where = core::concat(source_.where, ":/", core::escaped(vars));
-    if (!source_.has_group(vars)) {
-      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer.path),
-                                                       "' has no weights in the file; it needs ", listed(wanted)));
-    }
+    const auto fail = [&](ErrorCode code, const auto&... parts) {
+      source_.where.object(vars).layer(layer.path).fail_sentence(code, parts...);
+    };
+    if (!source_.has_group(vars)) fail(ErrorCode::missing, "has no weights in the file; it needs ", listed(wanted));
     const std::size_t found = source_.children(vars).size();
-    forget_lost_zeros(layer, wanted, found, where);
+    forget_lost_zeros(layer, wanted, found, source_.where.object(vars));
     if (found != wanted.size()) {
-      throw LoadError(found < wanted.size() ? ErrorCode::missing : ErrorCode::shape,
-                      core::concat(where, ": layer '", core::escaped(layer.path), "' has ", found,
-                                   " weights in the file; it needs ", wanted.size(), " (", listed(wanted), ")"));
+      fail(found < wanted.size() ? ErrorCode::missing : ErrorCode::shape, "has ", found, " weights in the file; it needs ",
+           wanted.size(), " (", listed(wanted), ")");
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const std::string at = vars + "/" + std::to_string(i);
-      filling_.store(layer, wanted[i].name, source_.dataset(at), core::concat(source_.where, ":/", core::escaped(at)));
+      filling_.store(layer, wanted[i].name, source_.dataset(at), source_.where.object(at));
     }
   }
 
@@ -225,7 +222,7 @@ class Filler {
     std::string name = "assets/" + path + "/vocabulary.txt";
     std::replace(name.begin(), name.end(), '\\', '/');
     const auto fail = [&](ErrorCode code, const std::string& what) {
-      throw LoadError(code, core::concat(source_.where, ": layer '", core::escaped(layer.path), "' vocabulary ", what));
+      source_.where.layer(layer.path).fail_sentence(code, "vocabulary ", what);
     };
     const std::optional<OwnedBytes> text = source_.asset ? source_.asset(name) : std::nullopt;
     if (!text) fail(ErrorCode::missing, core::concat("is in neither the config nor '", core::escaped(name), "'"));

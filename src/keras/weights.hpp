@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "keras/container.hpp"
 #include "keras/hdf5/hdf5.hpp"
 #include "keras/reading.hpp"
 
@@ -17,16 +18,23 @@ struct WeightSource {
   std::function<bool(const std::string& group)> has_group;
   std::function<std::vector<std::string>(const std::string& group)> children;
   std::function<H5Dataset(const std::string& path)> dataset;
-  std::string where;  ///< begins messages
+  Where where;
   std::function<std::optional<OwnedBytes>(const std::string& path)> asset =
       {};  ///< a file beside the weights; null where none can be
 };
+
+/// One HDF5 file.
+[[nodiscard]] WeightSource source_of(const std::shared_ptr<const H5File>& file, const Where& where);
+/// An archive's weights, and its assets beside them. The archive must outlive the source.
+[[nodiscard]] WeightSource source_of(const Members& members);
+/// NAME.weights.json, whose JSON is `index`, and its shards, which must lie beside it.
+[[nodiscard]] WeightSource source_of_shards(const std::string& path, const Json& index);
 
 /// `model` with all weights from the Keras 3 layout (/layers/dense/vars/0) in the place of those that it may have. Throws
 /// LoadError when some are missing, left over, or misshapen.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> with_weights(const core::ModelSpec& model, const WeightSource& source);
 /// The same from the Keras 2 layout (layer_names, weight_names), which stands at `root` ("" or "model_weights").
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec& model, const H5File& file,
-                                                                         const std::string& root, const std::string& where);
+                                                                         const std::string& root, const Where& where);
 
 }  // namespace lamella::keras

@@ -90,14 +90,13 @@ std::vector<Slot> slots_of(const core::LayerSpec& layer, bool keras3) {
   return std::move(slots.trainable);
 }
 
-std::vector<std::string> strings(const H5File& file, const std::string& path, const std::string& name, const std::string& where) {
+std::vector<std::string> strings(const H5File& file, const std::string& path, const std::string& name, const Where& where) {
   if (auto whole = file.strings_attribute(path, name)) return *whole;
   std::vector<std::string> result;
   for (int part = 0;; ++part) {
     const auto chunk = file.strings_attribute(path, name + std::to_string(part));
     if (!chunk) {
-      if (part == 0)
-        throw LoadError(ErrorCode::missing, core::concat(where, ":/", core::escaped(path), ": has no attribute '", name, "'"));
+      if (part == 0) where.object(path).fail(ErrorCode::missing, "has no attribute '", name, "'");
       return result;
     }
     result.insert(result.end(), chunk->begin(), chunk->end());
@@ -139,13 +138,12 @@ class LoraWork {
  public:
   explicit LoraWork(std::uint64_t file_bytes) : left_(std::max(kLeast, kEachByte * file_bytes)), allowed_(left_) {}
 
-  void charge(const Shape& kernel, std::int64_t rank, const std::string& where) {
+  void charge(const Shape& kernel, std::int64_t rank, const Where& where) {
     const auto elements = static_cast<std::uint64_t>(kernel.elements());
     const auto each = static_cast<std::uint64_t>(std::max<std::int64_t>(rank, 1));
     if (elements > left_ / each) {
-      throw LoadError(ErrorCode::limit,
-                      core::concat(where, ": merging its LoRA matrices of rank ", rank, " into a kernel of ", to_string(kernel),
-                                   " takes the file past ", allowed_, " multiplications, the most for its size"));
+      where.fail(ErrorCode::limit, "merging its LoRA matrices of rank ", rank, " into a kernel of ", to_string(kernel),
+                 " takes the file past ", allowed_, " multiplications, the most for its size");
     }
     left_ -= elements * each;
   }
@@ -160,14 +158,14 @@ class LoraWork {
 
 /// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
 H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const core::LayerSpec& layer,
-                 const std::string& where, LoraWork& work) {
-  const std::string place = core::concat(where, ": layer '", core::escaped(layer.path), "'");
+                 const Where& where, LoraWork& work) {
+  const Where place = where.layer(layer.path);
   const double rank = a.shape.rank() == 2 ? static_cast<double>(a.shape[1]) : 0.0;
   const double alpha = std::get<core::DenseParams>(layer.params).lora_alpha.value_or(rank);
   const bool fits = rank > 0 && kernel.shape.rank() == 2 && a.shape.rank() == 2 && b.shape.rank() == 2 &&
                     a.shape[0] == kernel.shape[0] && b.shape[1] == kernel.shape[1] && a.shape[1] == b.shape[0] &&
                     is_floating(kernel.dtype) && is_floating(a.dtype) && is_floating(b.dtype);
-  if (!fits) throw LoadError(ErrorCode::shape, core::concat(place, " LoRA matrices do not fit its kernel"));
+  if (!fits) place.fail_sentence(ErrorCode::shape, "LoRA matrices do not fit its kernel");
   work.charge(kernel.shape, a.shape[1], place);
   const auto result = std::make_shared<Tensor>(lora_product(tensor_of(kernel), tensor_of(a), tensor_of(b), alpha / rank));
   return {
@@ -176,14 +174,13 @@ H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b
 
 /// The weights of a Dense with LoRA, which Keras 3 writes in an order that depends on how it was frozen: their names tell.
 void fill_lora(Filling& filling, const core::LayerSpec& layer, const std::vector<std::string>& names,
-               std::vector<H5Dataset> found, const std::string& where, LoraWork& work) {
+               std::vector<H5Dataset> found, const Where& where, LoraWork& work) {
   const auto take = [&](std::string_view name) -> H5Dataset& {
     for (std::size_t i = 0; i < names.size(); ++i) {
       std::string_view last = std::string_view(names[i]).substr(names[i].rfind('/') + 1);
       if (last.substr(0, last.find(':')) == name) return found[i];
     }
-    throw LoadError(ErrorCode::missing,
-                    core::concat(where, ": layer '", core::escaped(layer.path), "' has LoRA and no weight '", name, "'"));
+    where.layer(layer.path).fail_sentence(ErrorCode::missing, "has LoRA and no weight '", name, "'");
   };
   H5Dataset kernel = merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work);
   filling.store(layer, "kernel", std::move(kernel), where);
@@ -196,7 +193,7 @@ struct Group {
 };
 
 /// The groups that hold weights, in order. `prefix` is the root's path with its slash.
-std::vector<Group> groups_of(const H5File& file, const std::string& root, const std::string& where) {
+std::vector<Group> groups_of(const H5File& file, const std::string& root, const Where& where) {
   const std::string prefix = root.empty() ? "" : root + "/";
   std::vector<Group> groups;
   for (const std::string& layer : strings(file, root.empty() ? "/" : root, "layer_names", where)) {
@@ -230,26 +227,26 @@ std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std
 }
 
 void fill_layer(Filling& filling, const core::LayerSpec& layer, const std::vector<Slot>& slots, const H5File& file,
-                const Group& group, const std::string& where, LoraWork& work) {
-  const std::string from = core::concat(where, ":/", core::escaped(group.path));
+                const Group& group, const Where& where, LoraWork& work) {
+  const Where from = where.object(group.path);
   const auto* dense = std::get_if<core::DenseParams>(&layer.params);
   const bool lora = dense != nullptr && !dense->quantization && group.names.size() == slots.size() + 2;
   if (group.names.size() != slots.size() && !lora) {
-    throw LoadError(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
-                    core::concat(from, ": layer '", core::escaped(layer.path), "' has ", group.names.size(),
-                                 " weights in the file; it needs ", slots.size()));
+    from.layer(layer.path)
+        .fail_sentence(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape, "has ", group.names.size(),
+                       " weights in the file; it needs ", slots.size());
   }
   std::vector<H5Dataset> found;
   for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
   if (lora) return fill_lora(filling, layer, group.names, std::move(found), from, work);
   for (std::size_t i = 0; i < slots.size(); ++i)
-    filling.store(*slots[i].layer, slots[i].name, std::move(found[i]), core::concat(from, "/", core::escaped(group.names[i])));
+    filling.store(*slots[i].layer, slots[i].name, std::move(found[i]), from.entry(group.names[i]));
 }
 
 }  // namespace
 
 std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec& model, const H5File& file,
-                                                           const std::string& root, const std::string& where) {
+                                                           const std::string& root, const Where& where) {
   const bool keras3 = written_by_keras3(file, root);
   const std::vector<Group> groups = groups_of(file, root, where);
   LoraWork work(file.size());
@@ -262,17 +259,15 @@ std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec
     if (unsaved && filling.replace_unsaved_prelu(*layer)) std::erase_if(slots, [&](const Slot& s) { return s.layer == inside; });
     if (slots.empty()) continue;
     if (at == groups.size()) {
-      throw LoadError(ErrorCode::missing, core::concat(where, ": layer '", core::escaped(layer->path),
-                                                       "': the file has weights of ", groups.size(), " layers only"));
+      where.layer(layer->path).fail(ErrorCode::missing, "the file has weights of ", groups.size(), " layers only");
     }
     const Group& group = groups[at++];
     if (!keras3 && core::nested_model(*layer) != nullptr) slots = ordered_by_name(std::move(slots), group.names);
     fill_layer(filling, *layer, slots, file, group, where, work);
   }
   if (at != groups.size()) {
-    throw LoadError(ErrorCode::shape,
-                    core::concat(where, ":/", core::escaped(groups[at].path), ": weights are left over: the model has ", at,
-                                 " layers with weights, the file ", groups.size()));
+    where.object(groups[at].path)
+        .fail(ErrorCode::shape, "weights are left over: the model has ", at, " layers with weights, the file ", groups.size());
   }
   return std::move(filling).done(model);
 }

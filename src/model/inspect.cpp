@@ -91,7 +91,7 @@ void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, st
                          core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
                                       ") has no activation to replace; Dense, EinsumDense and Activation layers have"));
   }
-  core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), layer.path));
+  core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), keras::Where(layer.path)));
   if (config->is_object()) {
     nlohmann::json& value = (*config)["activation"];
     core::dismantle(value);

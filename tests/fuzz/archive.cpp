@@ -9,7 +9,7 @@ using namespace lamella;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::survives([&] {
-    const keras::Archive archive(fuzz::owned(data, size), "fuzz.zip");
+    const keras::Archive archive(fuzz::owned(data, size), keras::Where("fuzz.zip"));
     for (const std::string& name : archive.names()) {
       fuzz::expect(archive.contains(name), "a name that is not contained");
       fuzz::survives([&] {

@@ -8,9 +8,9 @@ using namespace lamella;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::survives([&] {
-    const nlohmann::json config = keras::parse_json(fuzz::owned(data, size).bytes, "fuzz.json");
+    const nlohmann::json config = keras::parse_json(fuzz::owned(data, size).bytes, keras::Where("fuzz.json"));
     keras::Reading reading;
-    reading.file = "fuzz.keras!config.json";
+    reading.where = keras::Where("fuzz.keras").member("config.json");
     try {
       const auto model = keras::read_model(config, "", reading);
       fuzz::expect(!model->outputs.empty() && !model->nodes.empty(), "a model without outputs");

@@ -73,7 +73,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::survives([&] {
-    const keras::H5File file(fuzz::owned(data, size), "fuzz.h5");
+    const keras::H5File file(fuzz::owned(data, size), keras::Where("fuzz.h5"));
     std::vector<std::string> open{""};
     for (int seen = 0; !open.empty() && seen < kMostObjects; ++seen) {
       const std::string path = std::move(open.back());

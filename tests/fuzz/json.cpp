@@ -7,7 +7,7 @@
 using namespace lamella;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string where = "fuzz.json";
+  const keras::Where where("fuzz.json");
   nlohmann::json value;
   if (!fuzz::survives([&] { value = keras::parse_json(fuzz::owned(data, size).bytes, where); })) return 0;
   const std::string text = value.dump();  // a NaN becomes null, so the second text is compared and not the first

@@ -96,7 +96,7 @@ struct Zip {
 };
 
 void read_all(const std::string& bytes) {
-  const Archive archive(owned(bytes), "x.keras");
+  const Archive archive(owned(bytes), Where("x.keras"));
   for (const std::string& name : archive.names()) static_cast<void>(archive.member(name));
 }
 
@@ -105,7 +105,7 @@ Zip two() { return {.members = {Member("config.json"), Member("model.weights.h5"
 TEST(ArchiveTest, GivesStoredAndDeflatedMembers) {
   const OwnedBytes file = owned(two().bytes());
   EXPECT_TRUE(Archive::looks_like(file.bytes));
-  const Archive archive(file, "x.keras");
+  const Archive archive(file, Where("x.keras"));
   EXPECT_THAT(archive.names(), testing::ElementsAre("config.json", "model.weights.h5"));
   const OwnedBytes stored = archive.member("config.json");
   EXPECT_EQ(as_text(stored.bytes), "content");

@@ -15,7 +15,7 @@ namespace {
 const std::string kData = LAMELLA_SOURCE_DIR "/tests/keras/data/";
 
 OwnedBytes contents(const std::string& name) { return FileBytes(kData + name).contents(); }
-H5File open(const std::string& name) { return {contents(name), name}; }
+H5File open(const std::string& name) { return {contents(name), Where(name)}; }
 
 OwnedBytes owned(Bytes bytes) {
   const Buffer buffer(bytes.size());
@@ -177,7 +177,7 @@ TEST(Hdf5Test, NamesFilePathAndCodeInItsMessage) {
 /// Reads all there is; true when nothing was refused.
 bool walks(Bytes bytes) {
   try {
-    const H5File file(owned(bytes), "x");
+    const H5File file(owned(bytes), Where("x"));
     std::vector<std::string> open{"/"};
     for (std::size_t i = 0; i < open.size() && i < 200; ++i) {
       const std::string path = open[i];
@@ -238,7 +238,7 @@ TEST(Hdf5Test, RefusesOtherSuperblocks) {
        std::vector<std::pair<std::size_t, int>>{{8, 4}, {8, 255}, {13, 0}, {13, 16}, {14, 255}, {13, 3}, {24, 1}}) {
     std::vector<std::byte> bytes(whole.bytes.begin(), whole.bytes.end());
     bytes[at] = static_cast<std::byte>(value);
-    EXPECT_EQ(code_of([&] { static_cast<void>(H5File(owned(bytes), "x")); }), ErrorCode::hdf5) << at;
+    EXPECT_EQ(code_of([&] { static_cast<void>(H5File(owned(bytes), Where("x"))); }), ErrorCode::hdf5) << at;
   }
   EXPECT_FALSE(H5File::looks_like({}));
   EXPECT_TRUE(H5File::looks_like(contents("userblock.h5").bytes));

@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 keras::H5File data_file(const std::string& name) {
-  return {keras::FileBytes(std::string(LAMELLA_SOURCE_DIR "/tests/keras/data/") + name).contents(), name};
+  return {keras::FileBytes(std::string(LAMELLA_SOURCE_DIR "/tests/keras/data/") + name).contents(), keras::Where(name)};
 }
 
 std::vector<float> floats(const keras::H5File& file, const std::string& path) {

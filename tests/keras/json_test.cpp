@@ -9,7 +9,9 @@
 namespace lamella::keras {
 namespace {
 
-nlohmann::json parse(std::string_view text) { return parse_json(std::as_bytes(std::span(text)), "x.keras!config.json"); }
+nlohmann::json parse(std::string_view text) {
+  return parse_json(std::as_bytes(std::span(text)), Where("x.keras").member("config.json"));
+}
 
 ErrorCode code_of(std::string_view text) {
   try {

@@ -70,7 +70,7 @@ inline std::string zip(const std::vector<std::pair<std::string, std::string>>& m
 inline std::string fixture(const std::string& name) { return std::string(LAMELLA_FIXTURES) + "/keras3/" + name + "/model.keras"; }
 
 inline std::string member(const std::string& path, const std::string& name) {
-  const keras::Archive archive(keras::FileBytes(path).contents(), path);
+  const keras::Archive archive(keras::FileBytes(path).contents(), keras::Where(path));
   return std::string(keras::as_text(archive.member(name).bytes));
 }
 

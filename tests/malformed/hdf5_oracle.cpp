@@ -88,7 +88,7 @@ int run(const char* path) {
   std::size_t failed = 0;
   while (!reader.at_end()) {
     const std::string name = reader.text();
-    const H5File file(owned(reader.text(4)), name);
+    const H5File file(owned(reader.text(4)), Where(name));
     for (std::uint64_t left = reader.number(4); left > 0; --left) {
       const std::string why = check(file, reader);
       ++(why.empty() ? passed : failed);

@@ -119,8 +119,8 @@ struct Attribute {
 
 class File {
  public:
-  File(OwnedBytes file, std::string where, std::uint64_t source_bytes)
-      : where_(std::move(where)), image_(std::move(file), where_, source_bytes) {}
+  File(OwnedBytes file, Where where, std::uint64_t source_bytes)
+      : where_(std::move(where)), image_(std::move(file), where_.text(), source_bytes) {}
 
   struct Node {
     Object object;
@@ -131,13 +131,14 @@ class File {
   /// Throws missing.
   [[nodiscard]] Node& need(std::string_view path);
   [[nodiscard]] const Links& links_of(Node& node, std::string_view place);
-  [[nodiscard]] std::string place_of(std::string_view path) const;
+  [[nodiscard]] const Where& where() const noexcept { return where_; }
+  [[nodiscard]] std::string place_of(std::string_view path) const { return where_.object(path).text(); }
   [[nodiscard]] const Image& image() const noexcept { return image_; }
 
  private:
   Node& node_at(std::uint64_t address, std::string_view place);
 
-  std::string where_;
+  Where where_;
   Image image_;
   std::map<std::uint64_t, Node> nodes_;
   std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> parents_;  // groups form a tree: each has one parent and name

@@ -188,10 +188,6 @@ std::optional<Attribute> find_attribute(const Image& image, const Object& object
   return std::nullopt;
 }
 
-std::string File::place_of(std::string_view path) const {
-  return core::concat(where_, path.starts_with('/') ? ":" : ":/", core::escaped(path));
-}
-
 File::Node& File::node_at(std::uint64_t address, std::string_view place) {
   const auto found = nodes_.find(address);
   if (found != nodes_.end()) return found->second;

@@ -83,14 +83,14 @@ std::optional<Attribute> attribute_of(File& file, std::string_view path, std::st
 }
 
 std::string attribute_place(const File& file, std::string_view path, std::string_view name) {
-  return core::concat(file.place_of(path), ": attribute '", core::escaped(name), "'");
+  return file.where().object(path).attribute(name).text();
 }
 
 }  // namespace
 
 bool H5File::looks_like(Bytes bytes) noexcept { return hdf5::find_superblock(bytes).has_value(); }
 
-H5File::H5File(OwnedBytes file, std::string where, std::uint64_t source_bytes)
+H5File::H5File(OwnedBytes file, Where where, std::uint64_t source_bytes)
     : file_(std::make_unique<File>(std::move(file), std::move(where), source_bytes)) {
   if (!file_->need("/").object.is_group()) fail(ErrorCode::hdf5, file_->place_of("/"), "the root is no group");
 }

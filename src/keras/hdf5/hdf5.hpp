@@ -12,6 +12,7 @@
 #include <lamella/shape.hpp>
 
 #include "keras/bytes.hpp"
+#include "keras/where.hpp"
 
 namespace lamella::keras {
 
@@ -34,9 +35,8 @@ class H5File {
   /// True when a superblock's signature stands at byte 0, 512, 1024, 2048 and so on.
   [[nodiscard]] static bool looks_like(Bytes bytes) noexcept;
 
-  /// `where` begins every message, as in "churn.keras!model.weights.h5". What reading may cost depends on `source_bytes`, the
-  /// size of the archive that the file was packed in; 0: its own.
-  H5File(OwnedBytes file, std::string where, std::uint64_t source_bytes = 0);
+  /// What reading may cost depends on `source_bytes`, the size of the archive that the file was packed in; 0: its own.
+  H5File(OwnedBytes file, Where where, std::uint64_t source_bytes = 0);
   H5File(H5File&&) noexcept;
   H5File& operator=(H5File&&) noexcept;
   ~H5File();

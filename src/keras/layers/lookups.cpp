@@ -20,8 +20,8 @@ core::Encoding encoding_of(const Fields& f, const std::string& otherwise, bool i
   if (mode == "one_hot") return core::Encoding::one_hot;
   if (mode == "multi_hot" || mode == "binary") return core::Encoding::multi_hot;
   if (mode == "count") return core::Encoding::count;
-  f.fail_field(mode == "tf_idf" ? ErrorCode::unsupported : ErrorCode::value, "output_mode",
-               core::concat("got '", core::escaped(mode), "', allowed ", integer ? "int, " : "", "one_hot, multi_hot, count"));
+  f.fail_field(mode == "tf_idf" ? ErrorCode::unsupported : ErrorCode::value, "output_mode", "got '", core::escaped(mode),
+               "', allowed ", integer ? "int, " : "", "one_hot, multi_hot, count");
 }
 
 std::optional<std::int64_t> token(const Fields& f, const char* key) {
@@ -36,7 +36,7 @@ std::vector<std::int64_t> vocabulary_of(const Fields& f) {
   for (const Json& entry : list) {
     const bool fits = entry.is_number_integer() &&
                       !(entry.is_number_unsigned() && entry.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost));
-    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", core::concat("has the entry ", all.size(), ", which is no int64"));
+    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", "has the entry ", all.size(), ", which is no int64");
     all.push_back(entry.get<std::int64_t>());
   }
   return all;
@@ -137,7 +137,7 @@ core::LayerParams parse_discretization(const Fields& f, const std::string&, Read
   // A NaN is in no order.
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (!(i == 0 ? numbers[i] == numbers[i] : numbers[i - 1] <= numbers[i]))
-      f.fail_field(ErrorCode::unsupported, "bin_boundaries", core::concat("does not ascend at entry ", i));
+      f.fail_field(ErrorCode::unsupported, "bin_boundaries", "does not ascend at entry ", i);
   }
   core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), 0, encoding_of(f, "int", true)};
   params.integer = reading.keras2 ? DType::int64 : DType::int32;
@@ -152,8 +152,7 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   params.encoding = encoding_of(f, "int", true);
   params.encoded = reading.keras2 ? DType::float32 : DType::int64;
   if (f.string("vocabulary_dtype", "int64") != "int64")
-    f.fail_field(ErrorCode::unsupported, "vocabulary_dtype",
-                 core::concat("got ", f.string("vocabulary_dtype", ""), ", allowed int64"));
+    f.fail_field(ErrorCode::unsupported, "vocabulary_dtype", "got ", f.string("vocabulary_dtype", ""), ", allowed int64");
   if (f.string("oov_method", "floormod") != "floormod" || f.has("salt"))
     f.fail_field(ErrorCode::unsupported, "oov_method, salt", "ask for a hash of strings, allowed floormod without salt");
   params.oov_indices = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;

@@ -104,10 +104,9 @@ void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
 
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
   if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
-    fail_layer(
-        reading, ErrorCode::unsafe, layer,
-        core::concat("class ", class_name, " carries code; lamella never runs code from a file",
-                     class_name == "Lambda" ? ": write it as layers and operations, such as x * 2.0 or keras.ops.tanh(x)" : ""));
+    reading.where.layer(layer).fail(
+        ErrorCode::unsafe, "class ", class_name, " carries code; lamella never runs code from a file",
+        class_name == "Lambda" ? ": write it as layers and operations, such as x * 2.0 or keras.ops.tanh(x)" : "");
   }
   const auto text = [&](const char* key) {
     return object.contains(key) && object.at(key).is_string() ? object.at(key).get<std::string>() : std::string();
@@ -117,13 +116,13 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
       "layers and operations in its place, copy the weights over and save that";
   for (const std::string& name : {text("registered_name"), class_name}) {  // Package>Name; .h5 has it for the class's name
     if (name.find('>') == std::string::npos) continue;
-    fail_layer(reading, ErrorCode::unsupported, layer, core::concat("class '", core::escaped(name), "'", kInstead));
+    reading.where.layer(layer).fail(ErrorCode::unsupported, "class '", core::escaped(name), "'", kInstead);
   }
   const std::string module = text("module");
   const bool says_module = object.contains("module") && object.at("module").is_string();  // and even "" is one
   if (says_module && !keras_module(module)) {
-    fail_layer(reading, ErrorCode::unsafe, layer,
-               core::concat("class ", core::escaped(class_name), " of module '", core::escaped(module), "'", kInstead));
+    reading.where.layer(layer).fail(ErrorCode::unsafe, "class ", core::escaped(class_name), " of module '", core::escaped(module),
+                                    "'", kInstead);
   }
 }
 
@@ -139,16 +138,16 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
   if (is_operation(object)) {
-    fail_layer(reading, ErrorCode::unsupported, path,
-               core::concat("operation ", core::escaped(class_name), " of '",
-                            core::escaped(object.value("module", std::string("?"))), "' stands where only a layer can"));
+    reading.where.layer(path).fail(ErrorCode::unsupported, "operation ", core::escaped(class_name), " of '",
+                                   core::escaped(object.value("module", std::string("?"))), "' stands where only a layer can");
   }
   const auto row = classes().find(class_name);
   if (row == classes().end()) {
-    fail_layer(reading, ErrorCode::unsupported, path,
-               core::concat("class ", core::escaped(class_name), " is not supported", instead_of(class_name)));
+    reading.where.layer(path).fail(ErrorCode::unsupported, "class ", core::escaped(class_name), " is not supported",
+                                   instead_of(class_name));
   }
-  if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
+  if (!object.contains("config") || !object.at("config").is_object())
+    reading.where.layer(path).fail(ErrorCode::json, "has no config");
   const Json& config = object.at("config");
   const Fields fields(config, reading, path);
   auto layer = std::make_shared<core::LayerSpec>();
@@ -158,21 +157,19 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   spec.class_name = class_name;
   // A layer in a layer keeps its text twice.
   if (++reading.inside > kDeepestLayer) {
-    fail_layer(reading, ErrorCode::limit, path,
-               core::concat("layers are inside each other, as activations or wrapped, more than ", kDeepestLayer, " deep"));
+    reading.where.layer(path).fail(ErrorCode::limit, "layers are inside each other, as activations or wrapped, more than ",
+                                   kDeepestLayer, " deep");
   }
   spec.config_json = config.dump(-1, ' ', true, Json::error_handler_t::replace);
   spec.path = path;
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
   reading.config_bytes += spec.config_json.size();
   if (reading.config_bytes > kMostConfigText) {
-    fail_layer(reading, ErrorCode::limit, path,
-               core::concat("the configs up to here have more than ", kMostConfigText, " bytes of text"));
+    reading.where.layer(path).fail(ErrorCode::limit, "the configs up to here have more than ", kMostConfigText, " bytes of text");
   }
   if (!spec.policy.quantization.empty() && class_name != "Dense") {
-    fields.fail_field(ErrorCode::unsupported, "dtype",
-                      core::concat("is the policy '", core::escaped(spec.policy.quantization, 64), "'; quantized ", class_name,
-                                   " is not supported"));
+    fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy '", core::escaped(spec.policy.quantization, 64),
+                      "'; quantized ", class_name, " is not supported");
   }
   spec.params = row->second(fields, path, reading);
   --reading.inside;

@@ -158,8 +158,8 @@ class Keras2Reader {
     const std::string name = fields.string("function", "");
     const auto row = functions().find(name);
     if (row == functions().end()) {
-      fail(ErrorCode::unsupported, core::concat("function tf.", core::escaped(name),
-                                                " between layers is not supported; docs/keras-files.md lists those that are"));
+      fail(ErrorCode::unsupported, "function tf.", core::escaped(name),
+           " between layers is not supported; docs/keras-files.md lists those that are");
     }
     std::vector<OperationCall> calls;
     for (const Json* node : nodes_) calls.push_back(call_of(*node, row->second));
@@ -173,8 +173,8 @@ class Keras2Reader {
                                  : std::string();
     const auto row = graph_operations().find(name);
     if (row == graph_operations().end()) {
-      fail(ErrorCode::unsupported, core::concat("TensorFlow's operation '", core::escaped(name),
-                                                "' between layers is not supported; docs/keras-files.md lists those that are"));
+      fail(ErrorCode::unsupported, "TensorFlow's operation '", core::escaped(name),
+           "' between layers is not supported; docs/keras-files.md lists those that are");
     }
     std::vector<OperationCall> calls;
     for (const Json* node : nodes_) {
@@ -188,13 +188,16 @@ class Keras2Reader {
       std::vector<std::string> operands;
       for (std::size_t i = 0, taken = 0; taken < tensors.size() || constant(i) != nullptr; ++i)
         operands.push_back(constant(i) != nullptr ? text_of(*constant(i)) : tensors[taken++]);
-      calls.emplace_back(row->second, list_text(operands), "{}", path_);
+      calls.emplace_back(row->second, list_text(operands), "{}", reading_.where.layer(path_));
     }
     return calls;
   }
 
  private:
-  [[noreturn]] void fail(ErrorCode code, const std::string& message) const { fail_layer(reading_, code, path_, message); }
+  template <typename... Parts>
+  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
+    reading_.where.layer(path_).fail(code, parts...);
+  }
 
   [[nodiscard]] const Json* constant(std::size_t i) const {
     const auto all = config_.find("constants");
@@ -220,7 +223,7 @@ class Keras2Reader {
     }
     std::vector<std::pair<std::string, std::string>> parameters;
     if (arguments != nullptr) parameters = parameters_of(*arguments, function);
-    OperationCall call(function.operation, list_text(operands), dict_text(parameters), path_);
+    OperationCall call(function.operation, list_text(operands), dict_text(parameters), reading_.where.layer(path_));
     adjust(call);
     return call;
   }

@@ -20,7 +20,7 @@ void collect(const Json& value, std::vector<Ref>& into, const std::string& name,
   if (is_tensor(value)) {
     const auto config = value.find("config");
     const bool has_history = config != value.end() && config->is_object() && config->contains("keras_history");
-    if (!has_history) fail_layer(reading, ErrorCode::json, name, "a tensor has no keras_history");
+    if (!has_history) reading.where.layer(name).fail(ErrorCode::json, "a tensor has no keras_history");
     into.push_back(ref_of(config->at("keras_history"), name, reading));
   } else if (value.is_structured()) {
     for (const Json& inner : value) collect(inner, into, name, reading);
@@ -58,7 +58,7 @@ void write(const Json& value, std::string& text) {
 }  // namespace
 
 OperationCall::OperationCall(std::string operation, const std::string& operands, const std::string& parameters,
-                             const std::string& where)
+                             const Where& where)
     : operation_(std::move(operation)), value_([&] {
         const std::string text = core::concat("[", operands, ",", parameters, "]");
         return parse_json(std::as_bytes(std::span(text)), where);
@@ -92,14 +92,10 @@ const Json* list_of(const Json& value) {
   return tuple ? &value.at("items") : nullptr;
 }
 
-void OperationFields::fail(ErrorCode code, const std::string& message) const {
-  fail_layer(reading(), code, layer(), core::concat("operation ", core::escaped(operation()), " ", message));
-}
-
 void OperationFields::expect_tensors(std::size_t count) const {
   bool all = operands() == count;
   for (std::size_t i = 0; all && i < count; ++i) all = is_tensor(operand(i));
-  if (!all) fail(ErrorCode::unsupported, core::concat("is supported on ", count, count == 1 ? " tensor" : " tensors", " only"));
+  if (!all) fail(ErrorCode::unsupported, "is supported on ", count, count == 1 ? " tensor" : " tensors", " only");
 }
 
 void OperationFields::expect_list() const {
@@ -128,10 +124,11 @@ bool is_operation(const Json& object) {
 
 Operation read_operation(const Json& object, const std::string& path, const Reading& reading) {
   if (path.size() > kLongestPath)
-    fail_layer(reading, ErrorCode::limit, path, core::concat("its path is longer than ", kLongestPath, " bytes"));
+    reading.where.layer(path).fail(ErrorCode::limit, "its path is longer than ", kLongestPath, " bytes");
   const std::string class_name = object.at("class_name");
   expect_builtin(object, class_name, path, reading);
-  if (!object.contains("config") || !object.at("config").is_object()) fail_layer(reading, ErrorCode::json, path, "has no config");
+  if (!object.contains("config") || !object.at("config").is_object())
+    reading.where.layer(path).fail(ErrorCode::json, "has no config");
   const std::vector<OperationCall> calls =
       of_tensorflow(class_name) ? keras2_calls(object, path, reading) : keras3_calls(object, path, reading);
   const auto layer = std::make_shared<core::LayerSpec>();
@@ -146,7 +143,7 @@ Operation read_operation(const Json& object, const std::string& path, const Read
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const OperationCall& call = calls[i];
     const bool same = alike(call.operands(), calls[0].operands()) && call.parameters() == calls[0].parameters();
-    if (!same) fail_layer(reading, ErrorCode::unsupported, path, "is called several times with different constants");
+    if (!same) reading.where.layer(path).fail(ErrorCode::unsupported, "is called several times with different constants");
     if (i == 0) spec.params = operation_params(OperationFields(call, reading, path));
     collect(call.operands(), result.inputs.emplace_back(), spec.name, reading);
   }
@@ -157,11 +154,11 @@ std::vector<OperationCall> keras3_calls(const Json& object, const std::string& p
   std::vector<OperationCall> calls;
   const auto nodes = object.find("inbound_nodes");
   if (nodes == object.end() || nodes->is_null()) return calls;
-  if (!nodes->is_array()) fail_layer(reading, ErrorCode::json, path, "inbound_nodes is not a list");
+  if (!nodes->is_array()) reading.where.layer(path).fail(ErrorCode::json, "inbound_nodes is not a list");
   for (const Json& node : *nodes) {
     const std::string operation = object.at("class_name");
     const bool listed = node.is_object() && node.contains("args") && list_of(node.at("args")) != nullptr;
-    if (!listed) fail_layer(reading, ErrorCode::json, path, "an inbound node of an operation has no list 'args'");
+    if (!listed) reading.where.layer(path).fail(ErrorCode::json, "an inbound node of an operation has no list 'args'");
     std::vector<std::pair<std::string, std::string>> parameters;
     const auto kwargs = node.find("kwargs");
     const bool has_names = kwargs != node.end() && kwargs->is_object();
@@ -172,13 +169,12 @@ std::vector<OperationCall> keras3_calls(const Json& object, const std::string& p
     for (auto at = has_names ? kwargs->begin() : node.end(); has_names && at != kwargs->end(); ++at) {
       // The operands of a few operations are called by name.
       if (is_tensor(*at)) {
-        fail_layer(
-            reading, ErrorCode::unsupported, path,
-            core::concat("operation ", core::escaped(operation), " takes the tensor '", core::escaped(at.key()), "' by name"));
+        reading.where.layer(path).fail(ErrorCode::unsupported, "operation ", core::escaped(operation), " takes the tensor '",
+                                       core::escaped(at.key()), "' by name");
       }
       if (!at->is_null()) parameters.emplace_back(at.key(), text_of(*at));
     }
-    calls.emplace_back(operation, text_of(*list_of(node.at("args"))), dict_text(parameters), path);
+    calls.emplace_back(operation, text_of(*list_of(node.at("args"))), dict_text(parameters), reading.where.layer(path));
   }
   return calls;
 }

@@ -17,7 +17,7 @@ class OperationCall {
  public:
   /// `operation` is Keras 3's class: "Multiply". `operands`, a list, are in Keras 3's order; tensors are {"class_name":
   /// "__keras_tensor__", ...}. `parameters`, a dict, is what is no operand, by Keras 3's names.
-  OperationCall(std::string operation, const std::string& operands, const std::string& parameters, const std::string& where);
+  OperationCall(std::string operation, const std::string& operands, const std::string& parameters, const Where& where);
   [[nodiscard]] const std::string& operation() const noexcept { return operation_; }
   [[nodiscard]] const Json& operands() const { return (*value_)[0]; }
   [[nodiscard]] const Json& parameters() const { return (*value_)[1]; }
@@ -56,7 +56,10 @@ class OperationFields : public Fields {
   void expect_tensors(std::size_t count) const;
   /// Refuses any operands but one list of tensors.
   void expect_list() const;
-  [[noreturn]] void fail(ErrorCode code, const std::string& message) const;
+  template <typename... Parts>
+  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
+    reading().where.layer(layer()).fail(code, "operation ", core::escaped(operation()), " ", parts...);
+  }
 
  private:
   const OperationCall& call_;

@@ -44,8 +44,8 @@ bool climbs(std::string_view name) {
   return false;
 }
 
-void check_name(std::string_view name, const std::string& where) {
-  if (const auto bad = bad_name(name)) fail(bad->code, where, "member '", core::escaped(name), "': the name ", bad->why);
+void check_name(std::string_view name, const Where& where) {
+  if (const auto bad = bad_name(name)) where.fail(bad->code, "member '", core::escaped(name), "': the name ", bad->why);
 }
 
 std::uint64_t unpacked_limit(std::uint64_t packed) {
@@ -69,7 +69,7 @@ bool Archive::looks_like(Bytes bytes) noexcept {
   return head == std::string_view("PK\x03\x04", 4) || head == std::string_view("PK\x05\x06", 4);
 }
 
-Archive::Archive(OwnedBytes file, std::string where) : file_(std::move(file)), where_(std::move(where)) {
+Archive::Archive(OwnedBytes file, Where where) : file_(std::move(file)), where_(std::move(where)) {
   const Directory directory = find_directory();
   read_directory(directory);
   check_coverage(directory);
@@ -77,21 +77,21 @@ Archive::Archive(OwnedBytes file, std::string where) : file_(std::move(file)), w
 
 Archive::Directory Archive::find_directory() const {
   const Bytes bytes = file_.bytes;
-  if (bytes.size() < zip::kEndSize) fail(ErrorCode::archive, where_, "no zip archive: ", bytes.size(), " bytes are too few");
+  if (bytes.size() < zip::kEndSize) where_.fail(ErrorCode::archive, "no zip archive: ", bytes.size(), " bytes are too few");
   std::optional<std::uint64_t> found;
   const std::uint64_t last = bytes.size() - zip::kEndSize;
   for (std::uint64_t at = last + 1; at-- > (last > kMaxComment ? last - kMaxComment : 0);) {
     if (bytes[at] != std::byte{'P'}) continue;
-    ByteReader reader(bytes.subspan(at), ErrorCode::archive, where_, "end record");
+    ByteReader reader(bytes.subspan(at), ErrorCode::archive, where_.text(), "end record");
     if (reader.u32() != zip::kEndMagic) continue;
     reader.skip(zip::kEndSize - 6);
     if (reader.u16() != last - at) continue;  // the comment must reach the end of the file
-    if (found) fail(ErrorCode::archive, where_, "two end records, at bytes ", at, " and ", *found);
+    if (found) where_.fail(ErrorCode::archive, "two end records, at bytes ", at, " and ", *found);
     found = at;
   }
-  if (!found) fail(ErrorCode::archive, where_, "no end record: the archive is cut off or no zip");
+  if (!found) where_.fail(ErrorCode::archive, "no end record: the archive is cut off or no zip");
 
-  ByteReader reader(bytes.subspan(*found), ErrorCode::archive, where_, "end record");
+  ByteReader reader(bytes.subspan(*found), ErrorCode::archive, where_.text(), "end record");
   reader.skip(4);
   const std::uint16_t disk = reader.u16();
   const std::uint16_t first_disk = reader.u16();
@@ -102,15 +102,15 @@ Archive::Directory Archive::find_directory() const {
   directory.begin = reader.u32();
   directory.end = *found;
   if (disk != 0 || first_disk != 0 || entries_here != directory.entries)
-    fail(ErrorCode::archive, where_, "spread over several disks");
+    where_.fail(ErrorCode::archive, "spread over several disks");
   read_zip64(directory, *found);
   if (directory.entries > zip::kMaxEntries) {
-    fail(ErrorCode::limit, where_, directory.entries, " members, allowed are ", zip::kMaxEntries);
+    where_.fail(ErrorCode::limit, directory.entries, " members, allowed are ", zip::kMaxEntries);
   }
   const auto end = core::checked_add(directory.begin, directory.size);
-  if (!end) fail(ErrorCode::overflow, where_, "directory of ", directory.size, " bytes at byte ", directory.begin);
+  if (!end) where_.fail(ErrorCode::overflow, "directory of ", directory.size, " bytes at byte ", directory.begin);
   if (*end != directory.end) {
-    fail(ErrorCode::archive, where_, "the directory ends at byte ", *end, ", the end record begins at ", directory.end);
+    where_.fail(ErrorCode::archive, "the directory ends at byte ", *end, ", the end record begins at ", directory.end);
   }
   return directory;
 }
@@ -118,28 +118,28 @@ Archive::Directory Archive::find_directory() const {
 void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   const bool needed = directory.entries == 0xFFFF || directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF;
   if (end_record < zip::kLocator64Size + zip::kEnd64Size) {
-    if (needed) fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
+    if (needed) where_.fail(ErrorCode::archive, "the end record asks for a zip64 record, there is none");
     return;
   }
-  ByteReader locator(file_.bytes.subspan(end_record - zip::kLocator64Size, zip::kLocator64Size), ErrorCode::archive, where_,
-                     "zip64 locator");
+  ByteReader locator(file_.bytes.subspan(end_record - zip::kLocator64Size, zip::kLocator64Size), ErrorCode::archive,
+                     where_.text(), "zip64 locator");
   if (locator.u32() != zip::kLocator64Magic) {
     if (directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF) {
-      fail(ErrorCode::archive, where_, "the end record asks for a zip64 record, there is none");
+      where_.fail(ErrorCode::archive, "the end record asks for a zip64 record, there is none");
     }
     return;  // exactly 65535 members need none
   }
   const std::uint32_t disk = locator.u32();
   const std::uint64_t at = locator.u64();
-  if (disk != 0 || locator.u32() > 1) fail(ErrorCode::archive, where_, "spread over several disks");
+  if (disk != 0 || locator.u32() > 1) where_.fail(ErrorCode::archive, "spread over several disks");
   if (at != end_record - zip::kLocator64Size - zip::kEnd64Size) {
-    fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive, where_,
-         "the zip64 end record is said to begin at byte ", at, ", expected right before its locator");
+    where_.fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive,
+                "the zip64 end record is said to begin at byte ", at, ", expected right before its locator");
   }
-  ByteReader record(file_.bytes.subspan(at, zip::kEnd64Size), ErrorCode::archive, where_, "zip64 end record");
-  if (record.u32() != zip::kEnd64Magic) fail(ErrorCode::archive, where_, "no zip64 end record at byte ", at);
+  ByteReader record(file_.bytes.subspan(at, zip::kEnd64Size), ErrorCode::archive, where_.text(), "zip64 end record");
+  if (record.u32() != zip::kEnd64Magic) where_.fail(ErrorCode::archive, "no zip64 end record at byte ", at);
   if (record.u64() != zip::kEnd64Size - 12)
-    fail(ErrorCode::archive, where_, "the zip64 end record has another size than 56 bytes");
+    where_.fail(ErrorCode::archive, "the zip64 end record has another size than 56 bytes");
   record.skip(4);
   const bool one_disk = record.u32() == 0 && record.u32() == 0;
   Directory wide = directory;
@@ -148,16 +148,16 @@ void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   wide.size = record.u64();
   wide.begin = record.u64();
   wide.end = at;
-  if (!one_disk || entries_here != wide.entries) fail(ErrorCode::archive, where_, "spread over several disks");
+  if (!one_disk || entries_here != wide.entries) where_.fail(ErrorCode::archive, "spread over several disks");
   if (wide.size >= kMaxSize || wide.begin >= kMaxSize) {
-    fail(ErrorCode::overflow, where_, "zip64 directory of ", wide.size, " bytes at byte ", wide.begin);
+    where_.fail(ErrorCode::overflow, "zip64 directory of ", wide.size, " bytes at byte ", wide.begin);
   }
   const auto agrees = [](std::uint64_t narrow, std::uint64_t value, std::uint64_t full) {
     return narrow == full || narrow == value;
   };
   if (!agrees(directory.entries, wide.entries, 0xFFFF) || !agrees(directory.size, wide.size, 0xFFFF'FFFF) ||
       !agrees(directory.begin, wide.begin, 0xFFFF'FFFF)) {
-    fail(ErrorCode::archive, where_, "the end record and the zip64 end record disagree");
+    where_.fail(ErrorCode::archive, "the end record and the zip64 end record disagree");
   }
   directory = wide;
 }
@@ -181,12 +181,12 @@ Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const 
   entry.header = reader.u32();
   name = reader.text(name_size);
   check_name(name, where_);
-  const std::string place = place_of(name);
+  const Where place = where_.member(name);
 
-  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place, "extra field");
+  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place.text(), "extra field");
   while (extra.left() >= 4) {
     const std::uint16_t id = extra.u16();
-    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place, "zip64 field");
+    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place.text(), "zip64 field");
     if (id != 1) continue;
     if (entry.size == 0xFFFF'FFFF) entry.size = field.u64();
     if (entry.packed == 0xFFFF'FFFF) entry.packed = field.u64();
@@ -194,63 +194,63 @@ Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const 
     if (disk == 0xFFFF) disk = field.u32();
   }
   reader.skip(comment_size);
-  if (disk != 0) fail(ErrorCode::archive, place, "lies on another disk");
+  if (disk != 0) place.fail(ErrorCode::archive, "lies on another disk");
   if (((attributes >> 16U) & kFileType) == kSymbolicLink && (made_by >> 8U) == zip::kUnix)
-    fail(ErrorCode::unsafe, place, "is a symbolic link");
+    place.fail(ErrorCode::unsafe, "is a symbolic link");
   return entry;
 }
 
-void Archive::check_entry(const std::string& place, const Entry& entry) const {
+void Archive::check_entry(const Where& place, const Entry& entry) const {
   if (entry.size >= kMaxSize || entry.packed >= kMaxSize || entry.header >= kMaxSize) {
-    fail(ErrorCode::overflow, place, "size ", entry.size, ", packed ", entry.packed, ", at byte ", entry.header);
+    place.fail(ErrorCode::overflow, "size ", entry.size, ", packed ", entry.packed, ", at byte ", entry.header);
   }
-  if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) fail(ErrorCode::unsupported, place, "is encrypted");
-  if ((entry.flags & kPatched) != 0) fail(ErrorCode::unsupported, place, "holds patch data");
+  if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) place.fail(ErrorCode::unsupported, "is encrypted");
+  if ((entry.flags & kPatched) != 0) place.fail(ErrorCode::unsupported, "holds patch data");
   if (entry.method != zip::kStore && entry.method != zip::kDeflate) {
-    fail(ErrorCode::unsupported, place, "compression method ", entry.method, ", allowed are 0 (stored) and 8 (deflate)");
+    place.fail(ErrorCode::unsupported, "compression method ", entry.method, ", allowed are 0 (stored) and 8 (deflate)");
   }
   if (entry.method == zip::kStore && entry.packed != entry.size) {
-    fail(ErrorCode::archive, place, "stored, yet its sizes ", entry.packed, " and ", entry.size, " differ");
+    place.fail(ErrorCode::archive, "stored, yet its sizes ", entry.packed, " and ", entry.size, " differ");
   }
-  if (entry.packed > file_.bytes.size()) fail(ErrorCode::archive, place, entry.packed, " bytes are more than the file has");
+  if (entry.packed > file_.bytes.size()) place.fail(ErrorCode::archive, entry.packed, " bytes are more than the file has");
   if (entry.size > unpacked_limit(entry.packed)) {
-    fail(ErrorCode::limit, place, entry.packed, " bytes that unpack to ", entry.size, ", allowed are ",
-         unpacked_limit(entry.packed));
+    place.fail(ErrorCode::limit, entry.packed, " bytes that unpack to ", entry.size, ", allowed are ",
+               unpacked_limit(entry.packed));
   }
 }
 
 void Archive::read_directory(const Directory& directory) {
   if (directory.entries > directory.size / zip::kCentralSize) {
-    fail(ErrorCode::archive, where_, directory.entries, " members cannot stand in a directory of ", directory.size, " bytes");
+    where_.fail(ErrorCode::archive, directory.entries, " members cannot stand in a directory of ", directory.size, " bytes");
   }
-  ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_, "directory");
+  ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_.text(), "directory");
   std::set<std::string> seen;
   std::uint64_t unpacked = 0;
   const std::uint64_t allowed = 4 * unpacked_limit(file_.bytes.size());
   for (std::uint64_t i = 0; i < directory.entries; ++i) {
     if (reader.u32() != zip::kCentralMagic)
-      fail(ErrorCode::archive, where_, "no directory entry for member ", i, " of ", directory.entries);
+      where_.fail(ErrorCode::archive, "no directory entry for member ", i, " of ", directory.entries);
     std::string name;
     Entry entry = read_entry(reader, name);
-    check_entry(place_of(name), entry);
-    if (!seen.insert(lower(name)).second) fail(ErrorCode::archive, place_of(name), "stands twice in the archive");
+    check_entry(where_.member(name), entry);
+    if (!seen.insert(lower(name)).second) where_.member(name).fail(ErrorCode::archive, "stands twice in the archive");
     unpacked += entry.size;
     if (unpacked > allowed)
-      fail(ErrorCode::limit, where_, "its members unpack to ", unpacked, " bytes and more, allowed are ", allowed);
+      where_.fail(ErrorCode::limit, "its members unpack to ", unpacked, " bytes and more, allowed are ", allowed);
     check_local(name, entry, directory);
     names_.push_back(name);
     entries_.emplace(std::move(name), entry);
   }
-  if (reader.left() != 0) fail(ErrorCode::archive, where_, reader.left(), " bytes of the directory belong to no member");
+  if (reader.left() != 0) where_.fail(ErrorCode::archive, reader.left(), " bytes of the directory belong to no member");
 }
 
 /// What a reader that walks from header to header would see must be what the directory says.
 void Archive::check_local(const std::string& name, Entry& entry, const Directory& directory) const {
-  const std::string place = place_of(name);
+  const Where place = where_.member(name);
   if (entry.header > directory.begin)
-    fail(ErrorCode::archive, place, "begins at byte ", entry.header, ", behind the members' end");
-  ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place, "local header");
-  if (reader.u32() != zip::kLocalMagic) fail(ErrorCode::archive, place, "no local header at byte ", entry.header);
+    place.fail(ErrorCode::archive, "begins at byte ", entry.header, ", behind the members' end");
+  ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place.text(), "local header");
+  if (reader.u32() != zip::kLocalMagic) place.fail(ErrorCode::archive, "no local header at byte ", entry.header);
   reader.skip(2);
   const std::uint16_t flags = reader.u16();
   const std::uint16_t method = reader.u16();
@@ -260,19 +260,19 @@ void Archive::check_local(const std::string& name, Entry& entry, const Directory
   std::uint64_t size = reader.u32();
   const std::uint16_t name_size = reader.u16();
   const std::uint16_t extra_size = reader.u16();
-  if (reader.text(name_size) != name) fail(ErrorCode::archive, place, "has another name in its local header");
-  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place, "local extra field");
+  if (reader.text(name_size) != name) place.fail(ErrorCode::archive, "has another name in its local header");
+  ByteReader extra(reader.bytes(extra_size), ErrorCode::archive, place.text(), "local extra field");
   bool wide = false;
   while (extra.left() >= 4) {
     const std::uint16_t id = extra.u16();
-    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place, "local zip64 field");
+    ByteReader field(extra.bytes(extra.u16()), ErrorCode::archive, place.text(), "local zip64 field");
     if (id != 1) continue;
     wide = true;
     if (size == 0xFFFF'FFFF) size = field.u64();
     if (packed == 0xFFFF'FFFF) packed = field.u64();
   }
   const auto differs = [&](std::string_view what) {
-    fail(ErrorCode::archive, place, "local header and directory disagree about ", what);
+    place.fail(ErrorCode::archive, "local header and directory disagree about ", what);
   };
   if (method != entry.method) differs("the method");
   if (((flags ^ entry.flags) & (kEncrypted | kStreamed | kPatched | kStrongEncryption | kMaskedHeaders)) != 0)
@@ -299,36 +299,36 @@ void Archive::check_coverage(const Directory& directory) const {
   std::map<std::uint64_t, std::pair<const std::string*, std::uint64_t>> by_header;
   for (const auto& [name, entry] : entries_) {
     if (!by_header.try_emplace(entry.header, &name, entry.end).second)
-      fail(ErrorCode::archive, place_of(name), "shares its bytes with another");
+      where_.member(name).fail(ErrorCode::archive, "shares its bytes with another");
   }
   std::uint64_t end = 0;
   for (const auto& [header, member] : by_header) {
     if (header != end) {
-      fail(ErrorCode::archive, place_of(*member.first), "begins at byte ", header, ", expected ", end,
-           ": members may neither overlap nor leave gaps");
+      where_.member(*member.first)
+          .fail(ErrorCode::archive, "begins at byte ", header, ", expected ", end,
+                ": members may neither overlap nor leave gaps");
     }
     end = member.second;
   }
   if (end != directory.begin) {
-    fail(ErrorCode::archive, where_, "the directory begins at byte ", directory.begin, ", the members end at byte ", end);
+    where_.fail(ErrorCode::archive, "the directory begins at byte ", directory.begin, ", the members end at byte ", end);
   }
 }
 
-std::string Archive::place_of(std::string_view name) const { return core::concat(where_, "!", core::escaped(name)); }
-
 OwnedBytes Archive::member(std::string_view name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) fail(ErrorCode::missing, where_, "no member '", core::escaped(name), "'");
+  if (found == entries_.end()) where_.fail(ErrorCode::missing, "no member '", core::escaped(name), "'");
   const Entry& entry = found->second;
-  const std::string place = place_of(name);
+  const Where place = where_.member(name);
   OwnedBytes result{file_.owner, file_.bytes.subspan(entry.data, entry.packed)};
   if (entry.method == zip::kDeflate) {
     const Buffer unpacked(entry.size);
-    const std::size_t got = inflate_into(result.bytes, {unpacked.data, unpacked.size}, Wrapping::none, ErrorCode::archive, place);
-    if (got != entry.size) fail(ErrorCode::archive, place, "unpacks to ", got, " bytes, the directory says ", entry.size);
+    const std::size_t got =
+        inflate_into(result.bytes, {unpacked.data, unpacked.size}, Wrapping::none, ErrorCode::archive, place.text());
+    if (got != entry.size) place.fail(ErrorCode::archive, "unpacks to ", got, " bytes, the directory says ", entry.size);
     result = unpacked.freeze();
   }
-  if (crc32(result.bytes) != entry.crc) fail(ErrorCode::archive, place, "its CRC does not match its bytes: the file is damaged");
+  if (crc32(result.bytes) != entry.crc) place.fail(ErrorCode::archive, "its CRC does not match its bytes: the file is damaged");
   return result;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "keras/bytes.hpp"
+#include "keras/where.hpp"
 
 namespace lamella::keras {
 
@@ -24,9 +25,9 @@ class Archive {
   /// True when the bytes begin as a zip does. The content decides, not the name of the file.
   [[nodiscard]] static bool looks_like(Bytes bytes) noexcept;
 
-  /// Checks the whole directory. Throws LoadError: archive, unsafe, unsupported, limit or overflow. `where` is the name of the
+  /// Checks the whole directory. Throws LoadError: archive, unsafe, unsupported, limit or overflow. `where` is the
   /// file.
-  Archive(OwnedBytes file, std::string where);
+  Archive(OwnedBytes file, Where where);
 
   [[nodiscard]] bool contains(std::string_view name) const { return entries_.contains(name); }
   /// A member's bytes, checked against size and CRC. A stored member shares the file's memory. Throws LoadError (missing,
@@ -57,13 +58,12 @@ class Archive {
   void read_zip64(Directory& directory, std::uint64_t end_record) const;
   void read_directory(const Directory& directory);
   [[nodiscard]] Entry read_entry(ByteReader& reader, std::string& name) const;
-  void check_entry(const std::string& place, const Entry& entry) const;
+  void check_entry(const Where& place, const Entry& entry) const;
   void check_local(const std::string& name, Entry& entry, const Directory& directory) const;
   void check_coverage(const Directory& directory) const;
-  [[nodiscard]] std::string place_of(std::string_view name) const;
 
   OwnedBytes file_;
-  std::string where_;
+  Where where_;
   std::map<std::string, Entry, std::less<>> entries_;
   std::vector<std::string> names_;
 };

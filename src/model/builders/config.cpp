@@ -113,7 +113,7 @@ void fill_model(core::LayerChanges& changes, const core::ModelSpec& spec, const 
 
 std::shared_ptr<const core::LayerSpec> read(const LayerState& layer, const std::string& name) {
   keras::Reading reading;
-  reading.file = "[" + layer.class_name + "]";
+  reading.where = keras::Where("[" + layer.class_name + "]");
   const keras::Json object = object_of(layer, name);
   return as_argument_error([&] { return keras::read_any(object, name, reading); });
 }
@@ -206,7 +206,7 @@ std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string
 
 std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network, HardSigmoid hard_sigmoid) {
   keras::Reading reading;
-  reading.file = "[" + network.class_name + "]";
+  reading.where = keras::Where("[" + network.class_name + "]");
   reading.keras2_hard_sigmoid = hard_sigmoid == HardSigmoid::keras2;
   const keras::Json object = object_of(network, shown_name(network));
   const auto spec = as_argument_error([&] { return keras::read_model(object, "", reading); });

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <lamella/error.hpp>
+
+#include "core/check.hpp"
+
+namespace lamella::keras {
+
+/// A place in a file, as errors begin: "model.keras!config.json: layer 'a/dense' field 'units'". Names are escaped here and
+/// nowhere else. A step further down makes a new place; those that only an error needs are made when there is one.
+class Where {
+ public:
+  Where() = default;
+  /// A file by its path, or what stands for one: "(memory)".
+  explicit Where(std::string_view file) : text_(core::escaped(file, kLongestFile)) {}
+
+  /// A member of an archive.
+  [[nodiscard]] Where member(std::string_view name) const { return then("!", name); }
+  /// A file in a folder.
+  [[nodiscard]] Where entry(std::string_view name) const { return then("/", name); }
+  /// An object of an HDF5 file by its path; the leading '/' may be left out.
+  [[nodiscard]] Where object(std::string_view path) const { return then(path.starts_with('/') ? ":" : ":/", path); }
+  [[nodiscard]] Where attribute(std::string_view name) const { return then(": attribute '", name, "'"); }
+  [[nodiscard]] Where layer(std::string_view path) const { return then(": layer '", path, "'"); }
+  [[nodiscard]] Where model(std::string_view name) const { return then(": model '", name, "'"); }
+  /// Of a layer.
+  [[nodiscard]] Where field(std::string_view key) const { return then(" field '", key, "'", kLongestKey); }
+  [[nodiscard]] Where weight(std::string_view name) const { return then(" weight '", name, "'"); }
+
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+  /// Throws LoadError: "PLACE: parts...".
+  template <typename... Parts>
+  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
+    throw LoadError(code, core::concat(text_, ": ", parts...));
+  }
+  /// The same with the place as the subject of the sentence: "PLACE parts...".
+  template <typename... Parts>
+  [[noreturn]] void fail_sentence(ErrorCode code, const Parts&... parts) const {
+    throw LoadError(code, core::concat(text_, " ", parts...));
+  }
+
+ private:
+  static constexpr std::size_t kLongestFile = 4096;
+  static constexpr std::size_t kLongestName = 256;
+  static constexpr std::size_t kLongestKey = 64;
+
+  [[nodiscard]] Where then(std::string_view before, std::string_view name, std::string_view after = "",
+                           std::size_t limit = kLongestName) const {
+    Where where;
+    where.text_.append(text_).append(before).append(core::escaped(name, limit)).append(after);
+    return where;
+  }
+
+  std::string text_;
+};
+
+}  // namespace lamella::keras

@@ -305,9 +305,10 @@ std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& size
   return std::make_shared<const ops::Constants>(std::move(values));
 }
 
-TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
+/// Each operation, with and without what it can do without.
+std::vector<Takes> operations() {
   const DType f = DType::float32;
-  const std::vector<Takes> all{
+  return {
       {ops::DenseDesc{2, 3, 5, true, {}, f}, {15, 5}},
       {ops::DenseDesc{2, 3, 5, false, {}, f}, {15}},
       {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, ops::NormalizationKind::standard, f}, {7, 7}},
@@ -339,8 +340,12 @@ TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
       {ops::CountDesc{2, 3, 5, false, DType::int32, f}, {}},
       {ops::HashDesc{2, {.bins = 3}}, {}},
   };
+}
+
+TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
+  const DType f = DType::float32;
   ASSERT_EQ(std::variant_size_v<ops::Desc>, 20) << "a new kind of operation wants its rows here";
-  for (const Takes& takes : all) {
+  for (const Takes& takes : operations()) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {
       return device_ops()

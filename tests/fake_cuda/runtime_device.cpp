@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include <map>
+
 #include "world.hpp"
 
 namespace fake_cuda::inside {
@@ -53,96 +55,46 @@ void describe(cudaDeviceProp& properties, int device) {
 
 /// False: the double does not know this attribute.
 bool attribute_of(const cudaDeviceProp& properties, cudaDeviceAttr attribute, int& value) {
-  switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-      value = properties.maxThreadsPerBlock;
-      return true;
-    case cudaDevAttrMaxBlockDimX:
-      value = properties.maxThreadsDim[0];
-      return true;
-    case cudaDevAttrMaxBlockDimY:
-      value = properties.maxThreadsDim[1];
-      return true;
-    case cudaDevAttrMaxBlockDimZ:
-      value = properties.maxThreadsDim[2];
-      return true;
-    case cudaDevAttrMaxGridDimX:
-      value = properties.maxGridSize[0];
-      return true;
-    case cudaDevAttrMaxGridDimY:
-      value = properties.maxGridSize[1];
-      return true;
-    case cudaDevAttrMaxGridDimZ:
-      value = properties.maxGridSize[2];
-      return true;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      value = kSharedPerBlock;
-      return true;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      value = kSharedPerBlockOptIn;
-      return true;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      value = kSharedPerProcessor;
-      return true;
-    case cudaDevAttrMaxRegistersPerBlock:
-      value = kRegisters;
-      return true;
-    case cudaDevAttrWarpSize:
-      value = properties.warpSize;
-      return true;
-    case cudaDevAttrMultiProcessorCount:
-      value = kProcessors;
-      return true;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-      value = kThreadsPerProcessor;
-      return true;
-    case cudaDevAttrMaxBlocksPerMultiprocessor:
-      value = kBlocksPerProcessor;
-      return true;
-    case cudaDevAttrL2CacheSize:
-      value = kL2;
-      return true;
-    case cudaDevAttrComputeCapabilityMajor:
-      value = properties.major;
-      return true;
-    case cudaDevAttrComputeCapabilityMinor:
-      value = properties.minor;
-      return true;
-    case cudaDevAttrPciBusId:
-      value = properties.pciBusID;
-      return true;
-    case cudaDevAttrPciDeviceId:
-      value = properties.pciDeviceID;
-      return true;
-    case cudaDevAttrClockRate:
-      value = 1'980'000;
-      return true;
-    case cudaDevAttrMemoryClockRate:
-      value = 3'201'000;
-      return true;
-    case cudaDevAttrGlobalMemoryBusWidth:
-      value = properties.memoryBusWidth;
-      return true;
-    case cudaDevAttrUnifiedAddressing:
-    case cudaDevAttrConcurrentKernels:
-    case cudaDevAttrCanMapHostMemory:
-    case cudaDevAttrStreamPrioritiesSupported:
-    case cudaDevAttrCooperativeLaunch:
-      value = 1;
-      return true;
-    case cudaDevAttrMemoryPoolsSupported:
-      value = properties.memoryPoolsSupported;
-      return true;
-    case cudaDevAttrIntegrated:
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrEccEnabled:
-    case cudaDevAttrComputeMode:
-      value = 0;
-      return true;
-    default:
-      return false;
-  }
+  const std::map<cudaDeviceAttr, int> known{
+      {cudaDevAttrMaxThreadsPerBlock, properties.maxThreadsPerBlock},
+      {cudaDevAttrMaxBlockDimX, properties.maxThreadsDim[0]},
+      {cudaDevAttrMaxBlockDimY, properties.maxThreadsDim[1]},
+      {cudaDevAttrMaxBlockDimZ, properties.maxThreadsDim[2]},
+      {cudaDevAttrMaxGridDimX, properties.maxGridSize[0]},
+      {cudaDevAttrMaxGridDimY, properties.maxGridSize[1]},
+      {cudaDevAttrMaxGridDimZ, properties.maxGridSize[2]},
+      {cudaDevAttrMaxSharedMemoryPerBlock, kSharedPerBlock},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, kSharedPerBlockOptIn},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, kSharedPerProcessor},
+      {cudaDevAttrMaxRegistersPerBlock, kRegisters},
+      {cudaDevAttrWarpSize, properties.warpSize},
+      {cudaDevAttrMultiProcessorCount, kProcessors},
+      {cudaDevAttrMaxThreadsPerMultiProcessor, kThreadsPerProcessor},
+      {cudaDevAttrMaxBlocksPerMultiprocessor, kBlocksPerProcessor},
+      {cudaDevAttrL2CacheSize, kL2},
+      {cudaDevAttrComputeCapabilityMajor, properties.major},
+      {cudaDevAttrComputeCapabilityMinor, properties.minor},
+      {cudaDevAttrPciBusId, properties.pciBusID},
+      {cudaDevAttrPciDeviceId, properties.pciDeviceID},
+      {cudaDevAttrClockRate, 1'980'000},
+      {cudaDevAttrMemoryClockRate, 3'201'000},
+      {cudaDevAttrGlobalMemoryBusWidth, properties.memoryBusWidth},
+      {cudaDevAttrUnifiedAddressing, 1},
+      {cudaDevAttrConcurrentKernels, 1},
+      {cudaDevAttrCanMapHostMemory, 1},
+      {cudaDevAttrStreamPrioritiesSupported, 1},
+      {cudaDevAttrCooperativeLaunch, 1},
+      {cudaDevAttrMemoryPoolsSupported, properties.memoryPoolsSupported},
+      {cudaDevAttrIntegrated, 0},
+      {cudaDevAttrManagedMemory, 0},
+      {cudaDevAttrPageableMemoryAccess, 0},
+      {cudaDevAttrEccEnabled, 0},
+      {cudaDevAttrComputeMode, 0},
+  };
+  const auto found = known.find(attribute);
+  if (found == known.end()) return false;
+  value = found->second;
+  return true;
 }
 
 }  // namespace

@@ -87,8 +87,8 @@ EinsumDense einsum_dense_all() {
                       .bias_constraint = kNonNeg});
 }
 
-Cases layers() {
-  Cases cases{
+Cases dense_and_activations() {
+  return {
       {"input", [] { return Input({8}); }},
       {"input_all",
        [] {
@@ -117,6 +117,11 @@ Cases layers() {
        [] {
          return Softmax({.axis = {1, 2}});
        }},
+  };
+}
+
+Cases layers_without_numbers() {
+  return {
       {"dropout", [] { return Dropout(0.5); }},
       {"dropout_all",
        [] {
@@ -146,6 +151,11 @@ Cases layers() {
       {"repeat_vector", [] { return RepeatVector(3); }},
       {"masking", [] { return Masking(); }},
       {"masking_value", [] { return Masking({.mask_value = -1.0}); }},
+  };
+}
+
+Cases normalizations_and_products() {
+  return {
       {"rms_normalization", [] { return RMSNormalization(); }},
       {"rms_normalization_axes",
        [] {
@@ -160,6 +170,11 @@ Cases layers() {
       {"group_normalization_all", group_normalization_all},
       {"einsum_dense", [] { return EinsumDense("ab,bc->ac", 5); }},
       {"einsum_dense_all", einsum_dense_all},
+  };
+}
+
+Cases pooling_and_lookups() {
+  return {
       {"global_average_pooling1d", [] { return GlobalAveragePooling1D(); }},
       {"global_average_pooling1d_all",
        [] { return GlobalAveragePooling1D({.data_format = "channels_first", .keepdims = true}); }},
@@ -200,6 +215,11 @@ Cases layers() {
          return Dot({1, 2}, {.normalize = true});
        }},
       {"time_distributed", [] { return TimeDistributed(Dense(2)); }},
+  };
+}
+
+Cases merges_and_the_rest() {
+  return {
       {"batch_normalization", [] { return BatchNormalization(); }},
       {"batch_normalization_all", batch_normalization_all},
       {"layer_normalization", [] { return LayerNormalization(); }},
@@ -226,6 +246,14 @@ Cases layers() {
       {"concatenate", [] { return Concatenate(); }},
       {"concatenate_axis", [] { return Concatenate({.axis = 1}); }},
   };
+}
+
+Cases layers() {
+  Cases cases;
+  for (auto* part :
+       {dense_and_activations, layers_without_numbers, normalizations_and_products, pooling_and_lookups, merges_and_the_rest}) {
+    cases.merge(part());
+  }
   for (const std::string_view name : activation_names()) {
     if (name == "threshold") continue;  // has no default parameters
     cases["activation_" + std::string(name)] = [name] { return Activation(name); };

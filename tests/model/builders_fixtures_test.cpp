@@ -157,7 +157,7 @@ struct Case {
   std::function<Network()> build;
 };
 
-std::vector<Case> cases() {
+std::vector<Case> stacks_and_branches() {
   return {
       {"dense_chain",
        [] {
@@ -210,6 +210,11 @@ std::vector<Case> cases() {
                                   Normalization({.axis = {}, .mean = 0.5, .variance = 2.0}),
                                   Normalization({.mean = {1.0, 2.0, -1.0}, .variance = {4.0, 0.25, 1.0}, .invert = true})});
        }},
+  };
+}
+
+std::vector<Case> graphs_and_others() {
+  return {
       {"residual", residual},
       {"shared_dense", shared_dense},
       {"shared_others", shared_others},
@@ -267,6 +272,12 @@ std::vector<Case> cases() {
          return Sequential({Input({1}, {.dtype = "int64"}), Hashing(5, {.output_mode = "one_hot"})});
        }},
   };
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all = stacks_and_branches();
+  for (Case& one : graphs_and_others()) all.push_back(std::move(one));
+  return all;
 }
 
 Json entry_of(const std::string& name) {

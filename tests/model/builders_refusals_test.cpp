@@ -94,6 +94,15 @@ TEST(BuildersRefusals, BadGraphsAreRefusedAndTheLayerIsNamed) {
        [&] { Functional(x, Dense(1, {.name = "a"})(Dense(1, {.name = "a"})(x))); }},
       {ErrorCode::argument, "has 2 outputs; call() returns all of them", [&] { two(x); }},
       {ErrorCode::shape, "input 0 has shape (None, 4), the model takes (None, 3)", [&] { Functional(y, two.call(y)); }},
+  };
+  for (const Refusal& refusal : refusals) expect_error(refusal.code, refusal.words, refusal.make);
+}
+
+TEST(BuildersRefusals, BadStacksAreRefusedAndTheLayerIsNamed) {
+  const auto x = Input({3}, {.name = "x"});
+  const auto y = Input({4}, {.name = "y"});
+  const Functional two(x, {Dense(1)(x), Dense(2)(x)});
+  const std::vector<Refusal> refusals{
       {ErrorCode::shape, "axis 1 of its input is None",
        [] {
          Sequential({Input({-1}), Dense(1)});

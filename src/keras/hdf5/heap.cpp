@@ -137,49 +137,74 @@ Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
   return image_.range(block, block_size, "fractal heap block", place_).subspan(inside, size);
 }
 
-std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int type, std::string_view place) {
+namespace {
+
+/// The head of a version 2 B-tree, and what follows from it about its nodes.
+struct Tree {
+  std::uint64_t node_size = 0;
+  std::uint64_t record_size = 0;
+  std::uint64_t depth = 0;
+  std::uint64_t root = 0;
+  std::uint64_t root_records = 0;
+  std::uint64_t total = 0;
+  std::vector<std::uint64_t> most{};        ///< records of a node, by level
+  std::vector<std::size_t> total_bytes{0};  ///< of the count of all records under a node, by level
+  std::size_t count_bytes = 0;              ///< of the count of a node's own
+};
+
+constexpr std::uint64_t kTreeOverhead = 10;  // of a node
+
+Tree read_tree(const Image& image, std::uint64_t address, int type, std::string_view place) {
   ByteReader head = image.block(address, "BTHD", "version 2 B-tree", place);
   if (const int version = head.u8(); version != 0)
     fail(ErrorCode::hdf5, place, "version 2 B-tree: header version ", version, ", expected 0");
   if (const int found = head.u8(); found != type)
     fail(ErrorCode::hdf5, place, "version 2 B-tree of type ", found, ", expected ", type);
-  const std::uint64_t node_size = head.u32();
-  const std::uint64_t record_size = head.u16();
-  const std::uint64_t depth = head.u16();
+  Tree tree;
+  tree.node_size = head.u32();
+  tree.record_size = head.u16();
+  tree.depth = head.u16();
   head.skip(2);
-  const std::uint64_t root = image.address(head);
-  const std::uint64_t root_records = head.u16();
-  const std::uint64_t total = image.length(head);
+  tree.root = image.address(head);
+  tree.root_records = head.u16();
+  tree.total = image.length(head);
   image.check_sum(address, head.at() + 4, "version 2 B-tree", place);
-  constexpr std::uint64_t kOverhead = 10;
   constexpr std::uint64_t kMaxDepth = 8;
-  if (depth > kMaxDepth || record_size == 0 || node_size < kOverhead + record_size) {
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: depth ", depth, ", records of ", record_size, " in nodes of ", node_size,
-         " bytes");
+  if (tree.depth > kMaxDepth || tree.record_size == 0 || tree.node_size < kTreeOverhead + tree.record_size) {
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: depth ", tree.depth, ", records of ", tree.record_size, " in nodes of ",
+         tree.node_size, " bytes");
   }
-  if (total > image.size() / record_size)
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", total, " records do not fit into the file");
+  if (tree.total > image.size() / tree.record_size)
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", tree.total, " records do not fit into the file");
+  return tree;
+}
 
-  std::vector<std::uint64_t> most{(node_size - kOverhead) / record_size};  // records of a node, by level
-  std::vector<std::uint64_t> below{most[0]};                               // and of all under it
-  std::vector<std::size_t> total_bytes{0};
-  const std::size_t count_bytes = bytes_for(most[0]);
-  for (std::uint64_t level = 1; level <= depth; ++level) {
-    const std::uint64_t pointer = image.offset_size() + count_bytes + total_bytes.back();
-    if (node_size < kOverhead + pointer)
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: nodes of ", node_size, " bytes are too small");
-    most.push_back((node_size - kOverhead - pointer) / (record_size + pointer));
-    const auto under = core::checked_mul(most.back() + 1, below.back());
+void add_levels(Tree& tree, const Image& image, std::string_view place) {
+  tree.most = {(tree.node_size - kTreeOverhead) / tree.record_size};
+  tree.count_bytes = bytes_for(tree.most[0]);
+  std::uint64_t below = tree.most[0];  // records under a node of the level and in it
+  for (std::uint64_t level = 1; level <= tree.depth; ++level) {
+    const std::uint64_t pointer = image.offset_size() + tree.count_bytes + tree.total_bytes.back();
+    if (tree.node_size < kTreeOverhead + pointer)
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: nodes of ", tree.node_size, " bytes are too small");
+    tree.most.push_back((tree.node_size - kTreeOverhead - pointer) / (tree.record_size + pointer));
+    const auto under = core::checked_mul(tree.most.back() + 1, below);
     if (!under || *under > kUndefined / 2) fail(ErrorCode::hdf5, place, "version 2 B-tree: too deep");
-    below.push_back(*under + most.back());
-    total_bytes.push_back(bytes_for(below.back()));
+    below = *under + tree.most.back();
+    tree.total_bytes.push_back(bytes_for(below));
   }
+}
 
+}  // namespace
+
+std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int type, std::string_view place) {
+  Tree tree = read_tree(image, address, type, place);
+  add_levels(tree, image, place);
   struct Node {
     std::uint64_t address, records, level;
   };
   std::vector<Node> open;
-  if (root != kUndefined) open.push_back({root, root_records, depth});
+  if (tree.root != kUndefined) open.push_back({tree.root, tree.root_records, tree.depth});
   std::vector<Bytes> records;
   std::set<std::uint64_t> seen;
   while (!open.empty()) {
@@ -189,19 +214,22 @@ std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int t
       fail(ErrorCode::hdf5, place, "version 2 B-tree: a node is reached twice, at address ", node.address);
     ByteReader reader = image.block(node.address, node.level == 0 ? "BTLF" : "BTIN", "version 2 B-tree node", place);
     reader.skip(2);
-    if (node.records > most[node.level]) fail(ErrorCode::hdf5, place, "version 2 B-tree: ", node.records, " records in one node");
+    if (node.records > tree.most[node.level])
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: ", node.records, " records in one node");
     image.charge(node.records * sizeof(Bytes), place);
-    for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(record_size));
-    if (records.size() > total) fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the ", total, " records it says");
+    for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(tree.record_size));
+    if (records.size() > tree.total)
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the ", tree.total, " records it says");
     for (std::uint64_t i = 0; node.level > 0 && i <= node.records; ++i) {
       const std::uint64_t child = image.address(reader);
-      const std::uint64_t count = reader.uint(count_bytes);
-      reader.skip(total_bytes[node.level - 1]);
+      const std::uint64_t count = reader.uint(tree.count_bytes);
+      reader.skip(tree.total_bytes[node.level - 1]);
       open.push_back({child, count, node.level - 1});
     }
     image.check_sum(node.address, reader.at() + 4, "version 2 B-tree node", place);
   }
-  if (records.size() != total) fail(ErrorCode::hdf5, place, "version 2 B-tree: ", records.size(), " records, expected ", total);
+  if (records.size() != tree.total)
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", records.size(), " records, expected ", tree.total);
   return records;
 }
 

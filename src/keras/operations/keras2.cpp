@@ -16,17 +16,10 @@ struct Function {
   std::map<std::string, std::string, std::less<>> renamed;
 };
 
-const std::map<std::string, Function, std::less<>>& functions() {
-  static const auto& table = *new std::map<std::string, Function, std::less<>>{
-      {"__operators__.add", {"Add", {"x", "y"}, {}}},
-      {"__operators__.getitem", {"GetItem", {"tensor", "slice_spec"}, {}}},
-      {"cast", {"Cast", {"x"}, {}}},
-      {"clip_by_value", {"Clip", {"t"}, {{"clip_value_min", "x_min"}, {"clip_value_max", "x_max"}}}},
-      {"compat.v1.squeeze", {"Squeeze", {"input"}, {}}},
-      {"compat.v1.transpose", {"Transpose", {"a"}, {{"perm", "axes"}}}},
-      {"concat", {"Concatenate", {"values"}, {}}},
-      {"expand_dims", {"ExpandDims", {"input"}, {}}},
-      {"identity", {"Identity", {"input"}, {}}},
+using Functions = std::map<std::string, Function, std::less<>>;
+
+Functions functions_of_math() {
+  return {
       {"math.abs", {"Absolute", {"x"}, {}}},
       {"math.add", {"Add", {"x", "y"}, {}}},
       {"math.ceil", {"Ceil", {"x"}, {}}},
@@ -59,6 +52,11 @@ const std::map<std::string, Function, std::less<>>& functions() {
       {"math.subtract", {"Subtract", {"x", "y"}, {}}},
       {"math.tanh", {"Tanh", {"x"}, {}}},
       {"math.truediv", {"TrueDivide", {"x", "y"}, {}}},
+  };
+}
+
+Functions functions_of_nn() {
+  return {
       {"nn.bias_add", {"Add", {"value", "bias"}, {}}},
       {"nn.elu", {"Elu", {"features"}, {}}},
       {"nn.gelu", {"Gelu", {"features"}, {}}},
@@ -70,12 +68,35 @@ const std::map<std::string, Function, std::less<>>& functions() {
       {"nn.silu", {"Silu", {"features"}, {}}},
       {"nn.softmax", {"Softmax", {"logits"}, {}}},
       {"nn.softsign", {"Softsign", {"features"}, {}}},
+  };
+}
+
+Functions other_functions() {
+  return {
+      {"__operators__.add", {"Add", {"x", "y"}, {}}},
+      {"__operators__.getitem", {"GetItem", {"tensor", "slice_spec"}, {}}},
+      {"cast", {"Cast", {"x"}, {}}},
+      {"clip_by_value", {"Clip", {"t"}, {{"clip_value_min", "x_min"}, {"clip_value_max", "x_max"}}}},
+      {"compat.v1.squeeze", {"Squeeze", {"input"}, {}}},
+      {"compat.v1.transpose", {"Transpose", {"a"}, {{"perm", "axes"}}}},
+      {"concat", {"Concatenate", {"values"}, {}}},
+      {"expand_dims", {"ExpandDims", {"input"}, {}}},
+      {"identity", {"Identity", {"input"}, {}}},
       {"reshape", {"Reshape", {"tensor"}, {{"shape", "newshape"}}}},
       {"squeeze", {"Squeeze", {"input"}, {}}},
       {"stack", {"Stack", {"values"}, {}}},
       {"stop_gradient", {"StopGradient", {"input"}, {}}},
       {"transpose", {"Transpose", {"a"}, {{"perm", "axes"}}}},
   };
+}
+
+const Functions& functions() {
+  static const auto& table = *new Functions([] {
+    Functions all = other_functions();
+    all.merge(functions_of_math());
+    all.merge(functions_of_nn());
+    return all;
+  }());
   return table;
 }
 

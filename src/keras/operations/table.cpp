@@ -178,11 +178,11 @@ core::LayerParams fill(const OperationFields& f) {
   return core::FillParams{Value};
 }
 
-const std::map<std::string, Parser, std::less<>>& operations() {
-  using A = ActivationKind;
+using Operations = std::map<std::string, Parser, std::less<>>;
+
+Operations arithmetics() {
   using M = core::MergeKind;
-  using R = core::ReduceKind;
-  static const auto& table = *new std::map<std::string, Parser, std::less<>>{
+  return {
       {"Add", arithmetic<M::add>},
       {"Subtract", arithmetic<M::subtract>},
       {"Multiply", arithmetic<M::multiply>},
@@ -193,6 +193,12 @@ const std::map<std::string, Parser, std::less<>>& operations() {
       {"Minimum", arithmetic<M::minimum>},
       {"Negative", negative},
       {"Clip", parse_clip},
+  };
+}
+
+Operations activations() {
+  using A = ActivationKind;
+  return {
       {"Relu", elementwise<A::Relu>},
       {"Relu6", elementwise<A::Relu6>},
       {"ReLU", relu_operation},
@@ -221,6 +227,12 @@ const std::map<std::string, Parser, std::less<>>& operations() {
       {"LogSoftmax", elementwise<A::LogSoftmax>},
       {"Sparsemax", elementwise<A::Sparsemax>},
       {"Glu", elementwise<A::Glu>},
+  };
+}
+
+Operations functions_of_elements() {
+  using A = ActivationKind;
+  return {
       {"Exp", elementwise<A::Exponential>},
       {"Expm1", elementwise<A::Expm1>},
       {"Log", elementwise<A::Log>},
@@ -239,26 +251,33 @@ const std::map<std::string, Parser, std::less<>>& operations() {
       {"StopGradient", identity},
       {"Copy", identity},
       {"Cast", cast},
-      {"Concatenate", concatenate},
-      {"Stack", stack},
-      {"Reshape", reshape},
-      {"Transpose", transpose},
-      {"ExpandDims", expand_dims},
-      {"Squeeze", squeeze},
-      {"GetItem", parse_slice},
-      {"Sum", reduce<R::sum>},
-      {"Mean", reduce<R::mean>},
-      {"Prod", reduce<R::product>},
-      {"Max", reduce<R::maximum>},
-      {"Min", reduce<R::minimum>},
-      {"NotEqual", not_equal},
-      {"Any", reduce_bools<R::maximum>},
-      {"All", reduce_bools<R::minimum>},
-      {"LogicalAnd", logical<true>},
-      {"LogicalOr", logical<false>},
-      {"ZerosLike", fill<false>},
-      {"OnesLike", fill<true>},
   };
+}
+
+Operations changes_of_shape() {
+  return {
+      {"Concatenate", concatenate}, {"Stack", stack},     {"Reshape", reshape},     {"Transpose", transpose},
+      {"ExpandDims", expand_dims},  {"Squeeze", squeeze}, {"GetItem", parse_slice},
+  };
+}
+
+Operations reductions_and_masks() {
+  using R = core::ReduceKind;
+  return {
+      {"Sum", reduce<R::sum>},           {"Mean", reduce<R::mean>},         {"Prod", reduce<R::product>},
+      {"Max", reduce<R::maximum>},       {"Min", reduce<R::minimum>},       {"NotEqual", not_equal},
+      {"Any", reduce_bools<R::maximum>}, {"All", reduce_bools<R::minimum>}, {"LogicalAnd", logical<true>},
+      {"LogicalOr", logical<false>},     {"ZerosLike", fill<false>},        {"OnesLike", fill<true>},
+  };
+}
+
+const Operations& operations() {
+  static const auto& table = *new Operations([] {
+    Operations all;
+    for (auto* part : {arithmetics, activations, functions_of_elements, changes_of_shape, reductions_and_masks})
+      all.merge(part());
+    return all;
+  }());
   return table;
 }
 

@@ -161,85 +161,101 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
   return results;
 }
 
-std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) try {
-  const std::string& path = spec.path;
-  const auto one = [&] {
-    LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(path), "' takes one input, got ", srcs.size());
+/// What a layer of each class becomes: one overload for each kind of parameters.
+struct Lowering::ByClass {
+  Lowering& to;
+  const core::LayerSpec& spec;
+  const std::vector<int>& srcs;
+  using Values = std::vector<int>;
+
+  int one() const {
+    LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(spec.path), "' takes one input, got ", srcs.size());
     return srcs[0];
-  };
-  // Keras casts floating inputs to the layer's compute type and leaves integers as they are; a layer that multiplies them with
-  // its weights promotes them.
-  const auto as_called = [&] { return autocast(one(), spec); };
-  const auto in_compute = [&] {
-    static_cast<void>(floating_compute(spec));
-    return cast(one(), compute(spec, srcs), path);
-  };
-  // Of integers, Keras starts these in integers, whose squares wrap around.
-  const auto of_floats = [&](const auto& value) {
+  }
+  /// Keras casts floating inputs to the layer's compute type and leaves integers as they are; a layer that multiplies them with
+  /// its weights promotes them.
+  int as_called() const { return to.autocast(one(), spec); }
+  int in_compute() const {
+    static_cast<void>(to.floating_compute(spec));
+    return to.cast(one(), to.compute(spec, srcs), spec.path);
+  }
+  /// Of integers, Keras starts these in integers, whose squares wrap around.
+  const ByClass& of_floats() const {
     for (const int src : srcs) {
-      LAMELLA_EXPECTS(is_floating(at(src).dtype), unsupported, "layer '", core::escaped(path), "' (", spec.class_name,
-                      "): its input is ", name(at(src).dtype), "; lamella takes floating values here");
+      LAMELLA_EXPECTS(is_floating(to.at(src).dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
+                      "): its input is ", name(to.at(src).dtype), "; lamella takes floating values here");
     }
-    return value();
-  };
-  return std::visit(
-      [&](const auto& params) -> std::vector<int> {
-        using P = std::decay_t<decltype(params)>;
-        if constexpr (std::is_same_v<P, core::InputParams>) return {one()};
-        if constexpr (std::is_same_v<P, core::DenseParams>) return {dense(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::ActivationParams>)
-          return {activation(path, params.activation, params.axes, as_called())};
-        if constexpr (std::is_same_v<P, core::PReluParams>) return {prelu(spec, as_called())};
-        if constexpr (std::is_same_v<P, core::IdentityParams>) return {as_called()};
-        if constexpr (std::is_same_v<P, core::FlattenParams>) return {flatten(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::ReshapeParams>) return {reshape(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::BatchNormalizationParams>) return {batch_normalization(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::LayerNormalizationParams>) return {layer_normalization(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::RescalingParams>) return {rescaling(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::NormalizationParams>) return {normalization(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::MergeParams>) return {merge(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ConcatenateParams>) return {concatenate(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ArithmeticParams>) {
-          const bool merges = !params.constant && params.kind != core::MergeKind::divide && params.kind != core::MergeKind::power;
-          return {arithmetic(spec, params, merges ? srcs : of_floats([&] { return srcs; }))};
-        }
-        if constexpr (std::is_same_v<P, core::CastParams>) return {cast(one(), options_.dtype.value_or(params.dtype), path)};
-        if constexpr (std::is_same_v<P, core::TransposeParams>) return {transpose(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::ExpandDimsParams>) return {expand_dims(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::SqueezeParams>) return {squeeze(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::StackParams>) return {stack(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::ReduceParams>) {
-          if (params.of_bools) return {reduce_bools(spec, params, one())};
-          return {reduce(spec, params, of_floats(in_compute))};
-        }
-        if constexpr (std::is_same_v<P, core::NotEqualParams>) return {not_equal(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::LogicalParams>) return {logical(spec, params, srcs)};
-        if constexpr (std::is_same_v<P, core::FillParams>) return {fill(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::SliceParams>) return {slice(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::NestedParams>) return model(*params.model, srcs);
-        if constexpr (std::is_same_v<P, core::EinsumDenseParams>) return {einsum_dense(spec, params, in_compute())};
-        if constexpr (std::is_same_v<P, core::PermuteParams>) return {permute(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::RepeatVectorParams>) return {repeat_vector(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::MaskingParams>) return {masking(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::RmsNormalizationParams>)
-          return {rms_normalization(spec, params, of_floats(in_compute))};
-        if constexpr (std::is_same_v<P, core::UnitNormalizationParams>)
-          return {unit_normalization(path, params.axes, params.epsilon, of_floats(in_compute))};
-        // Keras casts what GroupNormalization made, not its input.
-        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
-          return {cast(group_normalization(spec, params, of_floats(one)), compute(spec), path)};
-        if constexpr (std::is_same_v<P, core::EmbeddingParams>) return {embedding(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::GlobalPoolingParams>) return {global_pooling(spec, params, of_floats(one))};
-        if constexpr (std::is_same_v<P, core::CroppingParams>) return {cropping(spec, params, as_called())};
-        if constexpr (std::is_same_v<P, core::ZeroPaddingParams>) return {zero_padding(spec, params, of_floats(in_compute))};
-        if constexpr (std::is_same_v<P, core::CategoryEncodingParams>) return {category_encoding(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::DiscretizationParams>) return {discretization(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::IntegerLookupParams>) return {integer_lookup(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::HashingParams>) return {hashing(spec, params, one())};
-        if constexpr (std::is_same_v<P, core::DotParams>) return {dot(spec, params, of_floats([&] { return srcs; }))};
-        if constexpr (std::is_same_v<P, core::TimeDistributedParams>) return {time_distributed(spec, params, as_called())};
-      },
-      spec.params);
+    return *this;
+  }
+
+  // Products, activations and normalizations.
+  Values operator()(const core::DenseParams& p) const { return {to.dense(spec, p, in_compute())}; }
+  Values operator()(const core::EinsumDenseParams& p) const { return {to.einsum_dense(spec, p, in_compute())}; }
+  Values operator()(const core::DotParams& p) const { return {to.dot(spec, p, of_floats().srcs)}; }
+  Values operator()(const core::ActivationParams& p) const {
+    return {to.activation(spec.path, p.activation, p.axes, as_called())};
+  }
+  Values operator()(const core::PReluParams& /*p*/) const { return {to.prelu(spec, as_called())}; }
+  Values operator()(const core::BatchNormalizationParams& p) const { return {to.batch_normalization(spec, p, as_called())}; }
+  Values operator()(const core::LayerNormalizationParams& p) const { return {to.layer_normalization(spec, p, as_called())}; }
+  Values operator()(const core::RescalingParams& p) const { return {to.rescaling(spec, p, in_compute())}; }
+  Values operator()(const core::NormalizationParams& p) const { return {to.normalization(spec, p, in_compute())}; }
+  Values operator()(const core::RmsNormalizationParams& p) const {
+    return {to.rms_normalization(spec, p, of_floats().in_compute())};
+  }
+  Values operator()(const core::UnitNormalizationParams& p) const {
+    return {to.unit_normalization(spec.path, p.axes, p.epsilon, of_floats().in_compute())};
+  }
+  /// Keras casts what GroupNormalization made, not its input.
+  Values operator()(const core::GroupNormalizationParams& p) const {
+    return {to.cast(to.group_normalization(spec, p, of_floats().one()), to.compute(spec), spec.path)};
+  }
+
+  // Layers that move elements, and layers around layers.
+  Values operator()(const core::InputParams& /*p*/) const { return {one()}; }
+  Values operator()(const core::IdentityParams& /*p*/) const { return {as_called()}; }
+  Values operator()(const core::FlattenParams& p) const { return {to.flatten(spec, p, as_called())}; }
+  Values operator()(const core::ReshapeParams& p) const { return {to.reshape(spec, p, as_called())}; }
+  Values operator()(const core::PermuteParams& p) const { return {to.permute(spec, p, as_called())}; }
+  Values operator()(const core::RepeatVectorParams& p) const { return {to.repeat_vector(spec, p, as_called())}; }
+  Values operator()(const core::MaskingParams& p) const { return {to.masking(spec, p, as_called())}; }
+  Values operator()(const core::GlobalPoolingParams& p) const { return {to.global_pooling(spec, p, of_floats().one())}; }
+  Values operator()(const core::CroppingParams& p) const { return {to.cropping(spec, p, as_called())}; }
+  Values operator()(const core::ZeroPaddingParams& p) const { return {to.zero_padding(spec, p, of_floats().in_compute())}; }
+  Values operator()(const core::MergeParams& p) const { return {to.merge(spec, p, srcs)}; }
+  Values operator()(const core::ConcatenateParams& p) const { return {to.concatenate(spec, p, srcs)}; }
+  Values operator()(const core::NestedParams& p) const { return to.model(*p.model, srcs); }
+  Values operator()(const core::TimeDistributedParams& p) const { return {to.time_distributed(spec, p, as_called())}; }
+
+  // Lookups.
+  Values operator()(const core::EmbeddingParams& p) const { return {to.embedding(spec, p, one())}; }
+  Values operator()(const core::CategoryEncodingParams& p) const { return {to.category_encoding(spec, p, one())}; }
+  Values operator()(const core::DiscretizationParams& p) const { return {to.discretization(spec, p, one())}; }
+  Values operator()(const core::IntegerLookupParams& p) const { return {to.integer_lookup(spec, p, one())}; }
+  Values operator()(const core::HashingParams& p) const { return {to.hashing(spec, p, one())}; }
+
+  // Operations between layers.
+  Values operator()(const core::ArithmeticParams& p) const {
+    const bool merges = !p.constant && p.kind != core::MergeKind::divide && p.kind != core::MergeKind::power;
+    return {to.arithmetic(spec, p, merges ? srcs : of_floats().srcs)};
+  }
+  Values operator()(const core::CastParams& p) const { return {to.cast(one(), to.options_.dtype.value_or(p.dtype), spec.path)}; }
+  Values operator()(const core::TransposeParams& p) const { return {to.transpose(spec, p, one())}; }
+  Values operator()(const core::ExpandDimsParams& p) const { return {to.expand_dims(spec, p, one())}; }
+  Values operator()(const core::SqueezeParams& p) const { return {to.squeeze(spec, p, one())}; }
+  Values operator()(const core::StackParams& p) const { return {to.stack(spec, p, srcs)}; }
+  Values operator()(const core::ReduceParams& p) const {
+    if (p.of_bools) return {to.reduce_bools(spec, p, one())};
+    return {to.reduce(spec, p, of_floats().in_compute())};
+  }
+  Values operator()(const core::NotEqualParams& p) const { return {to.not_equal(spec, p, one())}; }
+  Values operator()(const core::LogicalParams& p) const { return {to.logical(spec, p, srcs)}; }
+  Values operator()(const core::FillParams& p) const { return {to.fill(spec, p, one())}; }
+  Values operator()(const core::SliceParams& p) const { return {to.slice(spec, p, one())}; }
+};
+
+std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) try {
+  return std::visit(ByClass{*this, spec, srcs}, spec.params);
 } catch (const ArgumentError& error) {
   // Shapes say what is wrong with them, not where they come from.
   if (core::without_code(error.what()).starts_with("layer '")) throw;

@@ -50,6 +50,7 @@ class Lowering {
   /// One node: the masks that its call names take the place of those that its values carry.
   std::vector<int> called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs);
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  struct ByClass;
   int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
   /// The product of a Dense; `constants` are kernel and bias.
   int product(const core::LayerSpec& spec, const core::DenseParams& params, int src, const ConstantsPool::Values& constants);

@@ -52,6 +52,14 @@ bool overlap(const TensorView& a, const TensorView& b) {
 
 namespace lamella {
 
+Shape Model::Impl::sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const {
+  const Shape shape = model::accepted(x.shape(), input_shapes[input], input_names[input]);
+  LAMELLA_EXPECTS(input == 0 || shape[0] == rows, shape, "[Model::", call, "] input '", core::escaped(input_names[input]),
+                  "' has ", shape[0], " rows, input '", core::escaped(input_names[0]), "' has ", rows);
+  rows = shape[0];
+  return shape.slice(1, shape.rank());
+}
+
 model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const {
   LAMELLA_EXPECTS(inputs.size() == input_names.size(), argument, "[Model::predict] the model takes ", input_names.size(),
                   " inputs (", model::listed(input_names), "), got ", inputs.size());
@@ -62,11 +70,7 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
     LAMELLA_EXPECTS(core::is_host(x.device()), device, "[Model::predict] input '", core::escaped(input_names[i]), "' lies on ",
                     to_string(x.device()),
                     "; host memory is expected: Tensor::to(Device::cpu()) copies it there, predict_into() takes device memory");
-    const Shape shape = model::accepted(x.shape(), input_shapes[i], input_names[i]);
-    LAMELLA_EXPECTS(i == 0 || shape[0] == host.rows, shape, "[Model::predict] input '", core::escaped(input_names[i]), "' has ",
-                    shape[0], " rows, input '", core::escaped(input_names[0]), "' has ", host.rows);
-    host.rows = shape[0];
-    samples.push_back(shape.slice(1, shape.rank()));
+    samples.push_back(sample_of(x, i, "predict", host.rows));
     const void* data = x.data();
     if (x.dtype() != input_dtypes[i]) {
       host.converted.push_back(Tensor::copy_of(x).to(input_dtypes[i]));
@@ -134,11 +138,7 @@ void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const Mut
   arrays.targets.clear();
   const auto row_bytes = [&](const TensorView& all) { return rows == 0 ? 0 : all.bytes() / static_cast<std::size_t>(rows); };
   for (std::size_t i = 0; i < srcs.size(); ++i) {
-    const Shape shape = model::accepted(srcs[i].shape(), input_shapes[i], input_names[i]);
-    LAMELLA_EXPECTS(i == 0 || shape[0] == rows, shape, "[Model::predict_into] input '", core::escaped(input_names[i]), "' has ",
-                    shape[0], " rows, input '", core::escaped(input_names[0]), "' has ", rows);
-    rows = shape[0];
-    arrays.samples.push_back(shape.slice(1, shape.rank()));
+    arrays.samples.push_back(sample_of(srcs[i], i, "predict_into", rows));
     arrays.sources.push_back({static_cast<const std::byte*>(srcs[i].data()), row_bytes(srcs[i])});
   }
   const auto lowered = graph(arrays.samples);

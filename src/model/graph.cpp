@@ -71,11 +71,6 @@ void ConstantsPool::sweep() {
   }
 }
 
-std::size_t ConstantsPool::size() const {
-  const std::lock_guard lock(mutex_);
-  return known_.size() + computed_.size();
-}
-
 ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
   ops::Desc result = desc;
   std::visit(Overload{

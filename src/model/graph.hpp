@@ -97,11 +97,9 @@ class ConstantsPool {
   [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make);
   /// Forgets what nobody holds any more.
   void sweep();
-  /// Entries that it has, alive or not.
-  [[nodiscard]] std::size_t size() const;
 
  private:
-  mutable core::Mutex mutex_;
+  core::Mutex mutex_;
   // Keys own their tensors, so that no other tensor can come to stand at the address of one of them.
   std::map<Recipe, std::weak_ptr<const Tensor>> computed_;
   std::map<Values, std::weak_ptr<const ops::Constants>> known_;

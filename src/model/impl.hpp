@@ -99,6 +99,8 @@ struct Model::Impl {
 
  private:
   void expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
+  /// The shape of an input's samples. Sets the number of rows, which all inputs of a call share.
+  Shape sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
 
   struct Cached {

@@ -129,15 +129,6 @@ H5Dataset H5File::dataset(std::string_view path) const {
   return result;
 }
 
-Shape H5File::shape_of(std::string_view path) const {
-  return shape_from(header_of(*file_, file_->need(path), file_->place_of(path)).space);
-}
-
-DType H5File::dtype_of(std::string_view path) const {
-  const std::string place = file_->place_of(path);
-  return hdf5::dtype_of(header_of(*file_, file_->need(path), place).type, place);
-}
-
 bool H5File::has_attribute(std::string_view path, std::string_view name) const {
   return attribute_of(*file_, path, name).has_value();
 }

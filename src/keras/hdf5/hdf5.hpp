@@ -50,8 +50,6 @@ class H5File {
 
   /// Throws missing when there is none.
   [[nodiscard]] H5Dataset dataset(std::string_view path) const;
-  [[nodiscard]] Shape shape_of(std::string_view path) const;
-  [[nodiscard]] DType dtype_of(std::string_view path) const;
 
   [[nodiscard]] bool has_attribute(std::string_view path, std::string_view name) const;
   /// Nothing when absent. Throws dtype when it is no string, shape when it is more than one.

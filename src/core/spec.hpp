@@ -325,11 +325,12 @@ struct Weight {
 };
 
 struct LayerSpec {
-  std::string name;         ///< unique within its model
-  std::string class_name;   ///< Keras' class: "Dense"
-  std::string config_json;  ///< the `config` object as Keras writes it, for get_config(); "{}" when none
-  std::string path;         ///< where it stands, for messages: "outer/inner/dense_3"
-  bool trainable = true;    ///< false: frozen, with all that is inside
+  std::string name;             ///< unique within its model
+  std::string class_name;       ///< Keras' class: "Dense"
+  std::string config_json;      ///< the `config` object as Keras writes it, without `activation`; "{}" when none
+  std::string activation_json;  ///< what it says of `activation`; empty when nothing
+  std::string path;             ///< where it stands, for messages: "outer/inner/dense_3"
+  bool trainable = true;        ///< false: frozen, with all that is inside
   Policy policy;
   LayerParams params;
   std::vector<Weight> weights;  ///< in Keras' order (see each params struct)

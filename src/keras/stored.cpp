@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/check.hpp"
 #include "keras/quantized.hpp"
 
 namespace lamella::keras {
@@ -51,6 +52,12 @@ bool is_trained(const core::LayerSpec& layer, std::string_view weight) {
   const Weights weights = stored_weights(layer);
   return layer.trainable &&
          std::any_of(weights.begin(), weights.end(), [&](const StoredWeight& w) { return w.name == weight && w.trained; });
+}
+
+std::string config_of(const core::LayerSpec& layer) {
+  if (layer.activation_json.empty()) return layer.config_json;
+  const std::string_view others = std::string_view(layer.config_json).substr(1);
+  return core::concat(R"({"activation":)", layer.activation_json, others == "}" ? "" : ",", others);
 }
 
 std::string_view inner_key(const core::LayerSpec& layer) {

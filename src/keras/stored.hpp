@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct StoredWeight {
 
 /// Whether training changes this weight of the layer: where the layer is not frozen, and by the weight's nature.
 [[nodiscard]] bool is_trained(const core::LayerSpec& layer, std::string_view weight);
+
+/// The layer's `config` object as get_config() shows it.
+[[nodiscard]] std::string config_of(const core::LayerSpec& layer);
 
 /// The key of the layer inside this one, see core::layer_inside(), in the config and in a .keras file.
 [[nodiscard]] std::string_view inner_key(const core::LayerSpec& layer);

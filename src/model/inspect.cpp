@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "core/layer_changes.hpp"
-#include "core/owned_json.hpp"
-#include "keras/json.hpp"
 #include "keras/load.hpp"
+#include "keras/stored.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
@@ -31,7 +32,7 @@ void each_layer(const core::LayerSpec& layer, const F& use) {
 }
 
 LayerInfo info_of(const core::LayerSpec& layer) {
-  LayerInfo info{layer.name, layer.class_name, layer.path, layer.config_json, {}};
+  LayerInfo info{layer.name, layer.class_name, layer.path, keras::config_of(layer), {}};
   if (!model::has_given_statistics(layer)) {
     for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
   }
@@ -91,13 +92,7 @@ void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, st
                          core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
                                       ") has no activation to replace; Dense, EinsumDense and Activation layers have"));
   }
-  core::OwnedJson config(keras::parse_json(std::as_bytes(std::span(layer.config_json)), keras::Where(layer.path)));
-  if (config->is_object()) {
-    nlohmann::json& value = (*config)["activation"];
-    core::dismantle(value);
-    value = activation_name;
-    layer.config_json = config->dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  }
+  layer.activation_json = nlohmann::json(activation_name).dump();
 }
 
 /// Files do not always say that two entries are one layer; it has one set of weights then.

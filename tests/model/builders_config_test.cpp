@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "keras/reading.hpp"
+#include "keras/stored.hpp"
 #include "model/builders/state.hpp"
 
 namespace lamella {
@@ -338,7 +339,7 @@ TEST(BuildersConfigTest, TheLoaderReadsEveryConfigAsWritten) {
     keras::Reading reading;
     const auto read =
         keras::read_layer({{"class_name", layer.class_name()}, {"module", "keras.layers"}, {"config", config}}, "x", reading);
-    EXPECT_EQ(Json::parse(read->config_json), config) << name;
+    EXPECT_EQ(Json::parse(keras::config_of(*read)), config) << name;
     EXPECT_EQ(read->params.index(), layer.state()->prototype->params.index()) << name;
     EXPECT_EQ(read->policy.compute, layer.state()->prototype->policy.compute) << name;
   }

@@ -96,6 +96,24 @@ std::string_view instead_of(std::string_view class_name) {
   return row == table.end() ? std::string_view() : row->second;
 }
 
+std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
+
+/// The config's text, `activation` apart from the rest: set_activation() replaces it.
+void keep_config(const Json& config, core::LayerSpec& spec) {
+  constexpr std::string_view kKey = R"("activation":)";
+  spec.config_json = dumped(config);
+  const auto activation = config.find("activation");
+  if (activation == config.end()) return;
+  spec.activation_json = dumped(*activation);
+  std::size_t begin = 1;  // behind the brace and the entries before it, each with a colon and a comma
+  for (auto entry = config.begin(); entry != activation; ++entry)
+    begin += dumped(Json(entry.key())).size() + dumped(*entry).size() + 2;
+  const std::size_t size = kKey.size() + spec.activation_json.size();
+  const bool last = begin + size + 1 == spec.config_json.size();
+  // One comma goes with it, the one before it where it is the last.
+  spec.config_json.erase(last && begin > 1 ? begin - 1 : begin, last && begin == 1 ? size : size + 1);
+}
+
 void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
   for (const char* name : {"mean", "variance"}) spec.weights.push_back({name, std::make_shared<const Tensor>(f.array(name))});
 }
@@ -160,10 +178,10 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
     reading.where.layer(path).fail(ErrorCode::limit, "layers are inside each other, as activations or wrapped, more than ",
                                    kDeepestLayer, " deep");
   }
-  spec.config_json = config.dump(-1, ' ', true, Json::error_handler_t::replace);
+  keep_config(config, spec);
   spec.path = path;
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
-  reading.config_bytes += spec.config_json.size();
+  reading.config_bytes += spec.config_json.size() + spec.activation_json.size();
   if (reading.config_bytes > kMostConfigText) {
     reading.where.layer(path).fail(ErrorCode::limit, "the configs up to here have more than ", kMostConfigText, " bytes of text");
   }

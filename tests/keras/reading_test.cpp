@@ -7,7 +7,9 @@
 #include <lamella/architecture.hpp>
 #include <lamella/npy.hpp>
 
+#include "keras/reading.hpp"
 #include "keras/repacked.hpp"
+#include "keras/stored.hpp"
 
 namespace lamella {
 namespace {
@@ -250,6 +252,19 @@ TEST(ReadingLayers, LayersInsideEachOtherEndSoon) {
 }
 
 // --- models without weights, arrays -------------------------------------------------------------------------------------------
+
+TEST(ReadingLayers, KeepTheirConfigs) {
+  const Json relu = {{"class_name", "function"}, {"config", "relu"}, {"module", "builtins"}, {"registered_name", "function"}};
+  for (const Json& config : {Json{{"activation", relu}}, Json{{"activation", "tanh"}, {"name", "a,\"b\""}, {"trainable", true}},
+                             Json{{"activation", "tanh"}, {"activity_regularizer", nullptr}}}) {
+    keras::Reading reading;
+    const Json object = {{"class_name", "Activation"}, {"config", config}};
+    EXPECT_EQ(keras::config_of(*keras::read_layer(object, "x", reading)), config.dump());
+  }
+  keras::Reading reading;
+  const Json embedding = {{"class_name", "Embedding"}, {"config", {{"input_dim", 3}, {"output_dim", 2}}}};
+  EXPECT_EQ(keras::config_of(*keras::read_layer(embedding, "x", reading)), embedding.at("config").dump());
+}
 
 TEST(ReadingArchitectures, TextAndWeightsMakeTheModel) {
   const TemporaryFile text(member(fixture("dense"), "config.json"), ".json");

@@ -68,6 +68,30 @@ TEST(RepackedModel, OfManyOutputsOfOneLayerNamesThemAllDifferently) {
   EXPECT_EQ(spec->output_names[2], "a_2");
 }
 
+TEST(RepackedModel, ALayerInTwoModelsIsOneAndHasOneSetOfWeights) {
+  const std::string from = "sequential_in_sequential";
+  Json config = Json::parse(member(fixture(from), "config.json"));
+  for (const std::size_t model : {1U, 3U}) layer(layer(config, model), 1)["shared_object_id"] = 7;
+  const TemporaryFile file(repacked(from, config.dump()));
+  const auto expect_shared = [&](const core::ModelSpec& spec) {
+    const core::ModelSpec* const first = core::nested_model(*spec.layers[1]);
+    const core::ModelSpec* const second = core::nested_model(*spec.layers[3]);
+    ASSERT_TRUE(first != nullptr && second != nullptr);
+    EXPECT_EQ(first->layers[1], second->layers[1]);
+    EXPECT_NE(first->layers[3], second->layers[3]);
+    ASSERT_EQ(first->layers[1]->weights.size(), 2U);
+    const auto original = keras::load_model(fixture(from));
+    const auto& wanted = *core::nested_model(*original->layers[1])->layers[1]->weights[0].value;
+    const auto found = first->layers[1]->weights[0].value->span<float>();
+    EXPECT_TRUE(std::equal(found.begin(), found.end(), wanted.span<float>().begin(), wanted.span<float>().end()));
+  };
+  const auto spec = keras::load_model(file.path());
+  expect_shared(*spec);
+  const auto again = keras::load_weights(*spec, file.path());
+  expect_shared(*again);
+  EXPECT_NE(core::nested_model(*again->layers[1])->layers[1], core::nested_model(*spec->layers[1])->layers[1]);
+}
+
 TEST(RepackedModel, LoadsWithoutMetadata) {
   const TemporaryFile file(zip({{"config.json", member(fixture("dense"), "config.json")},
                                 {"model.weights.h5", member(fixture("dense"), "model.weights.h5")}}));

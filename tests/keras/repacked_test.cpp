@@ -92,6 +92,25 @@ TEST(RepackedModel, ALayerInTwoModelsIsOneAndHasOneSetOfWeights) {
   EXPECT_NE(core::nested_model(*again->layers[1])->layers[1], core::nested_model(*spec->layers[1])->layers[1]);
 }
 
+TEST(RepackedModel, ALayerInTwoModelsOfALegacyFileKeepsOneSetOfWeights) {
+  const std::string path = std::string(LAMELLA_FIXTURES) + "/keras2/h5_layer_shared_between_nested/model.h5";
+  const keras::FileBytes original(path);
+  std::string bytes(keras::as_text(original.bytes()));
+  const std::string from = R"("config": {"name": "common", "trainable": true, "dtype": "float32", )";
+  // Keras 2 writes the id where it meets the layer for the second time: in the second model.
+  std::string into = R"("shared_object_id": 2, "config": {"name": "common", )";
+  into.resize(from.size(), ' ');
+  ASSERT_NE(bytes.find(from), std::string::npos);
+  bytes.replace(bytes.find(from), from.size(), into);
+  const TemporaryFile file(bytes, ".h5");
+  const auto spec = keras::load_model(file.path());
+  const core::ModelSpec* const one = core::nested_model(*spec->layers[1]);
+  const core::ModelSpec* const other = core::nested_model(*spec->layers[2]);
+  ASSERT_TRUE(one != nullptr && other != nullptr);
+  EXPECT_EQ(one->layers[1], other->layers[1]);
+  EXPECT_EQ(one->layers[1]->weights.size(), 2U);
+}
+
 TEST(RepackedModel, LoadsWithoutMetadata) {
   const TemporaryFile file(zip({{"config.json", member(fixture("dense"), "config.json")},
                                 {"model.weights.h5", member(fixture("dense"), "model.weights.h5")}}));

@@ -109,13 +109,15 @@ const Json& Fields::at(const char* key) const {
 
 std::int64_t Fields::integer(const char* key, std::int64_t low, std::int64_t high) const {
   const Json& value = at(key);
-  const std::string allowed = core::concat(", allowed ", low, "..", high);
+  const auto fail = [&](ErrorCode code, const auto& found) {
+    fail_field(code, key, "got ", found, ", allowed ", low, "..", high);
+  };
   if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
-    fail_field(ErrorCode::overflow, key, "got ", value.get<std::uint64_t>(), allowed);
+    fail(ErrorCode::overflow, value.get<std::uint64_t>());
   }
-  if (!value.is_number_integer()) fail_field(ErrorCode::value, key, "got ", shown(value), allowed);
+  if (!value.is_number_integer()) fail(ErrorCode::value, shown(value));
   const auto number = value.get<std::int64_t>();
-  if (number < low || number > high) fail_field(ErrorCode::value, key, "got ", number, allowed);
+  if (number < low || number > high) fail(ErrorCode::value, number);
   return number;
 }
 

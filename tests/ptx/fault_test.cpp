@@ -130,6 +130,21 @@ TEST(PtxFaultTest, WhatOnlyTheBlockBeforeWrote) {
   EXPECT_EQ(registers[0].times, 4U);  // warps
 }
 
+TEST(PtxFaultTest, BlocksThatMeetInMemory) {
+  const std::vector<Finding> both_write = plant("mul.wide.u32 %rd3, %r2, 4;", "mov.u64 %rd3, 0;");
+  ASSERT_THAT(both_write, ElementsAre(FaultIs(Fault::race)));
+  EXPECT_EQ(both_write[0].times, 2U);
+  EXPECT_THAT(both_write[0].what, HasSubstr("a store of 4 bytes at byte 0 of sums, which another block of the launch uses"));
+  const std::string store = "st.global.u32 [%rd4], %r11;";
+  const std::vector<Finding> reads_what_was_written = plant(store, store + "ld.global.u32 %r12, [%rd31];");
+  ASSERT_THAT(reads_what_was_written, ElementsAre(FaultIs(Fault::race)));
+  EXPECT_EQ(reads_what_was_written[0].times, 2U);
+  const std::vector<Finding> writes_what_was_read = plant(store, "ld.global.u32 %r12, [%rd31+8];" + store);
+  ASSERT_THAT(writes_what_was_read, ElementsAre(FaultIs(Fault::undefined_memory), FaultIs(Fault::race)));
+  EXPECT_EQ(writes_what_was_read[1].times, 1U);
+  EXPECT_THAT(writes_what_was_read[1].instruction, HasSubstr("st.global"));
+}
+
 TEST(PtxFaultTest, MemoryThatOthersWriteIsDefinedToTheByte) {
   alignas(64) std::array<unsigned char, 300> bytes{};
   MemoryMap memory;

@@ -59,6 +59,18 @@ void Grid::report(Fault fault, const Instruction& at, const std::string& what) {
   findings.push_back({fault, program.name, at.line, std::string(at.text), what});
 }
 
+void BlockUses::end_block() {
+  for (const std::size_t line : touched_) {
+    Line& of = lines_[line];
+    of = {0, 0, of.read_before | of.read, of.written_before | of.written};
+  }
+}
+
+void BlockUses::end_launch() {
+  for (const std::size_t line : touched_) lines_[line] = {};
+  touched_.clear();
+}
+
 void MemoryMap::add(const void* begin, std::size_t bytes, std::string name, Access access, Contents contents) {
   const auto address = reinterpret_cast<std::uintptr_t>(begin);
   Range range{.begin = address, .bytes = bytes, .name = std::move(name), .access = access};
@@ -102,15 +114,20 @@ std::vector<Finding> launch(const Module& module, std::string_view kernel, const
     throw std::invalid_argument("a launch with " + std::to_string(how.parameters.size()) + " bytes of parameters, of " +
                                 std::to_string(program.parameter_bytes));
   Grid grid{program, how, memory, std::vector<MemoryMap::Range*>(program.code.size())};
+  grid.has_blocks = std::uint64_t{how.grid[0]} * how.grid[1] * how.grid[2] > 1;
   try {
     Block block(grid);
     for (unsigned z = 0; z < how.grid[2]; ++z) {
       for (unsigned y = 0; y < how.grid[1]; ++y) {
-        for (unsigned x = 0; x < how.grid[0]; ++x) block.run({x, y, z});
+        for (unsigned x = 0; x < how.grid[0]; ++x) {
+          block.run({x, y, z});
+          for (MemoryMap::Range* range : grid.used) range->uses.end_block();
+        }
       }
     }
   } catch (const Stopped&) {
   }
+  for (MemoryMap::Range* range : grid.used) range->uses.end_launch();
   return grid.findings;
 }
 

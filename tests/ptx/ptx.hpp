@@ -52,6 +52,36 @@ std::ostream& operator<<(std::ostream& out, const Finding& finding);
 /// The name of a kernel as it is in the source, without its namespaces; of one that is none of C++'s, itself.
 [[nodiscard]] std::string readable(const std::string& kernel);
 
+/// The bytes of one allocation that the blocks of a launch use. Blocks run one after another here and in any order on a GPU, so
+/// what one of them writes is no other's to touch.
+class BlockUses {
+ public:
+  /// Marks bytes as those of the block that runs; false where another block of the launch wrote them, or, for a write, used them.
+  /// At most 64 bytes at a multiple of their number; `line` counts 64 bytes, of `lines`.
+  [[nodiscard]] bool use(std::size_t line, std::size_t lines, std::uint64_t mask, bool write) {
+    if (lines_.size() < lines) lines_.resize(lines);
+    Line& of = lines_[line];
+    if (of.empty()) touched_.push_back(line);
+    if ((of.written_before & mask & ~of.written) != 0 || (write && ((of.written_before | of.read_before) & mask) != 0))
+      return false;
+    (write ? of.written : of.read) |= mask;
+    return true;
+  }
+  void end_block();
+  void end_launch();
+
+ private:
+  struct Line {
+    std::uint64_t read = 0;
+    std::uint64_t written = 0;
+    std::uint64_t read_before = 0;
+    std::uint64_t written_before = 0;
+    [[nodiscard]] bool empty() const { return (read | written | read_before | written_before) == 0; }
+  };
+  std::vector<Line> lines_;
+  std::vector<std::size_t> touched_;  ///< in this launch
+};
+
 /// The allocations that a kernel may use. They belong to the caller and must outlive the launches.
 class MemoryMap {
  public:
@@ -74,6 +104,10 @@ class MemoryMap {
       return (written[word(address)] | ~mask(address, size)) == ~std::uint64_t{0};
     }
     void write(std::uintptr_t address, std::size_t size) { written[word(address)] |= mask(address, size); }
+    BlockUses uses = {};
+    [[nodiscard]] bool use(std::uintptr_t address, std::size_t size, bool is_write) {
+      return uses.use(word(address), word(begin + bytes) + 1, mask(address, size), is_write);
+    }
 
    private:
     [[nodiscard]] std::size_t word(std::uintptr_t address) const { return address / 64 - begin / 64; }

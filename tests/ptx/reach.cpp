@@ -46,6 +46,11 @@ bool Warp::reach_together(const Instruction& in, std::uint32_t lanes, std::size_
     wrong |= std::uint32_t{address - range->begin > most || (address & (bytes - 1)) != 0} << lane;
   }
   if ((wrong & lanes) != 0) return false;
+  if (block.grid.has_blocks) {
+    bool alone = true;
+    each_lane(lanes, [&](unsigned lane) { alone = range->use(addresses[lane], bytes, write) && alone; });
+    if (!alone) return false;
+  }
   if (range->written.empty()) return true;
   bool defined = true;
   each_lane(lanes, [&](unsigned lane) {
@@ -98,6 +103,14 @@ unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uin
   if (write && range.access == MemoryMap::Access::read) {
     report(Fault::read_only, in, lane, access(bytes, write) + "to " + range.name);
     return nullptr;
+  }
+  if (block.grid.has_blocks) {
+    if (std::find(block.grid.used.begin(), block.grid.used.end(), found) == block.grid.used.end())
+      block.grid.used.push_back(found);
+    if (!range.use(address, bytes, write))
+      report(Fault::race, in, lane,
+             access(bytes, write) + "at byte " + std::to_string(address - range.begin) + " of " + range.name +
+                 ", which another block of the launch uses");
   }
   if (!range.written.empty()) {
     if (write) {

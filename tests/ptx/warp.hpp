@@ -26,7 +26,9 @@ struct Grid {
   const Program& program;
   const Launch& how;
   MemoryMap& memory;
-  std::vector<MemoryMap::Range*> ranges;  ///< that an instruction used last
+  std::vector<MemoryMap::Range*> ranges;     ///< that an instruction used last
+  bool has_blocks = false;                   ///< several
+  std::vector<MemoryMap::Range*> used = {};  ///< by several blocks
   std::uint64_t instructions = 0;
   std::vector<Finding> findings = {};
 

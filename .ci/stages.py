@@ -25,12 +25,19 @@ for isa in avx2 generic; do
   for test in ops_test dense_test dense_engines_test quantized_dense_test fixtures_test; do build/release/bin/$test --gtest_brief=1 || exit 1; done
 done
 """
+# The kernels as nvcc compiles them for the oldest architecture.
+OLDEST = """
+cmake -S . -B build/ptx-75 -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DLAMELLA_CUDA=OFF -DLAMELLA_PTX_ARCHITECTURE=75 \
+  -DCMAKE_CXX_COMPILER_LAUNCHER=ccache >/dev/null && cmake --build build/ptx-75 --target ptx_kernels_test fake_ops_test &&
+build/ptx-75/bin/ptx_kernels_test --gtest_brief=1 && build/ptx-75/bin/fake_ops_test --gtest_brief=1
+"""
 INSTRUCTIONS = "bench/instructions build/release/bin/instructions || [ $? -eq 3 ]"  # 3: no baseline for this compiler
 # Name, command for bash, when it exists.
 STAGES = {
     "lint": ("scripts/lint", True),
     "release": ("rm -f build/launched && LAMELLA_PTX_LAUNCHED=$PWD/build/launched scripts/test release", True),
     "launched": ("tests/ptx/launched.sh build/release build/launched", NVCC),
+    "launched-75": (OLDEST, NVCC),
     "install": ("tests/install/run.sh", True),
     "python": ("scripts/test-python", True),
     "conformance": ("scripts/conformance --count 200", True),

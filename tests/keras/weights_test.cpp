@@ -22,7 +22,8 @@ const Options kCpu{.device = Device::cpu(), .threads = 1};
 std::vector<std::string> whole_models() {
   std::vector<std::string> found;
   for (const char* group : {"keras3", "keras3-early", "keras2", "keras212", "layouts/keras3", "layouts/keras2",
-                            "layouts/keras212", "layouts/keras214"}) {
+                            "layouts/keras212", "layouts/keras214", "quantized/3.12.4", "quantized/3.13.2", "quantized/3.14.1",
+                            "quantized/3.15.1", "features/keras2", "features/keras3"}) {
     const std::string folder = std::string(LAMELLA_FIXTURES) + "/" + group + "/";
     std::ifstream index(folder + "index.json");
     for (const auto& entry : nlohmann::json::parse(index)) found.push_back(folder + entry.at("file").get<std::string>());
@@ -62,6 +63,22 @@ TEST(WeightsTest, AModelsOwnFileGivesItTheSameWeights) {
     expect_same_weights(model.with_weights(file), model);
     if (HasFatalFailure()) return;
   }
+}
+
+TEST(WeightsTest, AQuantizedModelOfALegacyFileTakesThoseOfAKerasFileInItsOrder) {
+  const std::string here = std::string(LAMELLA_FIXTURES) + "/quantized/";
+  const std::string file = here + "3.14.1/int4_grouped/model.keras";
+  const Model wanted = Model::load(file, kCpu);
+  const Model found = Model::load(here + "3.15.1/int4_grouped_h5/model.h5", kCpu).with_weights(file);
+  std::vector<std::int64_t> shape = wanted.input_shape();
+  shape.insert(shape.begin(), 2);
+  Tensor x{Shape(shape)};
+  float number = -1.0F;
+  for (float& element : x.span<float>()) element = number = number > 1.0F ? -1.0F : number + 0.37F;
+  const Tensor a = found.predict(x);
+  const Tensor b = wanted.predict(x);
+  ASSERT_EQ(a.shape(), b.shape());
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), b.bytes()), 0);
 }
 
 TEST(WeightsTest, FilesOfWeightsAloneAreNoModels) {

@@ -109,6 +109,12 @@ INSTANTIATE_TEST_SUITE_P(Groups, SummaryOf,
                            return name;
                          });
 
+TEST(SummaryTest, CountsWhatADiscretizationLearntAsNotTrainable) {
+  const std::string path = std::string(LAMELLA_FIXTURES) + "/features/keras2/h5_learnt_bins_of_few/model.h5";
+  const std::string text = Model::load(path, {.device = Device::cpu()}).summary();
+  EXPECT_THAT(text, HasSubstr(" Trainable params: 0 (0.00 B)\n Non-trainable params: 4 (16.00 B)\n"));
+}
+
 TEST(SummaryTest, KeepsItsColumnsForNamesInAnyScriptAndOfAnyLength) {
   Sequential net({Dense(2, {.name = "größe"}), Dense(3, {.name = std::string(100, 'x')}),
                   Dense(4, {.name = "a name of several words that is long"})});

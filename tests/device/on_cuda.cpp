@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/bench/grid.hpp"
 #include "device/test_device.hpp"
 
 lamella::Device lamella::test::device() { return Device::cuda(0); }
+
+// Known before any device is: tests are listed where there is none.
+std::vector<std::string> lamella::test::dense_engine_names() {
+  return {std::begin(bench::kCudaDenseEngines), std::end(bench::kCudaDenseEngines)};
+}

@@ -23,11 +23,7 @@ namespace lamella::test {
   return context;
 }
 
-/// Known before any device is: tests are listed where there is none.
-[[nodiscard]] inline std::vector<std::string> dense_engine_names() {
-  if (device().is_cuda())
-    return {"small_batch", "cublaslt_epilogue", "gemm_then_epilogue", "gemm_bias_activation", "gemm_bias_cudnn", "tiled"};
-  return {"small", "onednn_postop", "onednn_epilogue", "small_unfused", "unfused", "reference"};
-}
+/// The engines of Dense layers, best first.
+[[nodiscard]] std::vector<std::string> dense_engine_names();
 
 }  // namespace lamella::test

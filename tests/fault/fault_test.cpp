@@ -15,6 +15,7 @@
 #include <new>
 #include <vector>
 
+#include "cpu/dense/engines.hpp"
 #include "keras/load.hpp"
 #include "model/impl.hpp"
 
@@ -127,13 +128,14 @@ TEST(Faults, OfPredictLeaveTheModelAsItWas) {
   run({[&] { static_cast<void>(model.predict(x)); }, [&] { return answer(model, 5); }});
 }
 
-class EngineUnderFaults : public ::testing::TestWithParam<const char*> {};
+class EngineUnderFaults : public ::testing::TestWithParam<const cpu::DenseEngine*> {};
 
 /// From a fresh model to its second answer.
 TEST_P(EngineUnderFaults, LeavesNothingBehind) {
-  const std::string activation = GetParam() == std::string("onednn_postop") ? "linear" : "tanh";
+  const std::string engine(GetParam()->name());
+  const std::string activation = engine == "onednn_postop" ? "linear" : "tanh";
   Options options = one_thread();
-  options.engine = GetParam();
+  options.engine = engine;
   auto spec = keras::load_model(fixture("keras3/dense/model.keras"), options.hard_sigmoid);
   spec = model::with_activation(*spec, "dense", activation);
   const Tensor x = input_of(Model(spec, one_thread()), 9);
@@ -144,9 +146,8 @@ TEST_P(EngineUnderFaults, LeavesNothingBehind) {
   }});
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, EngineUnderFaults,
-                         ::testing::Values("small", "onednn_postop", "onednn_epilogue", "small_unfused", "unfused", "reference"),
-                         [](const auto& item) { return std::string(item.param); });
+INSTANTIATE_TEST_SUITE_P(Cpu, EngineUnderFaults, ::testing::ValuesIn(cpu::dense_engines().begin(), cpu::dense_engines().end()),
+                         [](const auto& item) { return std::string(item.param->name()); });
 
 TEST(Faults, OfTheSystemInsideOneDnnAreRuledOutByAskingForMoreThanItTakes) {
 #ifdef __SANITIZE_THREAD__

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/processors.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace lamella::core {
+namespace {
+
+constexpr int kMostProcessors = 16'384;
+
+int affinity() {
+  std::vector<cpu_set_t> mask(kMostProcessors / CPU_SETSIZE);
+  const std::size_t bytes = mask.size() * sizeof(cpu_set_t);
+  if (::sched_getaffinity(0, bytes, mask.data()) != 0) return static_cast<int>(std::thread::hardware_concurrency());
+  return CPU_COUNT_S(bytes, mask.data());
+}
+
+/// The numbers at the beginning of a file, -1 for "max"; empty when it cannot be read.
+std::vector<double> numbers_of(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<double> numbers;
+  for (std::string word; numbers.size() < 2 && file >> word;) {
+    std::istringstream text(word);
+    double number = -1;
+    if (word != "max" && !(text >> number)) break;
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+/// Quota over period of one group; nothing where it has none.
+std::optional<double> quota_at(const std::string& folder, bool v2) {
+  std::vector<double> numbers = numbers_of(folder + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us"));
+  if (!v2) {
+    const std::vector<double> period = numbers_of(folder + "/cpu.cfs_period_us");
+    numbers.insert(numbers.end(), period.begin(), period.end());
+  }
+  if (numbers.size() != 2 || numbers[0] <= 0 || numbers[1] <= 0) return std::nullopt;
+  return numbers[0] / numbers[1];
+}
+
+bool has_word(std::string_view list, std::string_view word) {
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    if (list.substr(at, end - at) == word) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+int quota_of_groups(const std::string& groups, const std::string& root) {
+  double least = 0;
+  std::ifstream file(groups);
+  for (std::string line; std::getline(file, line);) {  // "4:cpu,cpuacct:/a/b" or, of version 2, "0::/a/b"
+    const std::size_t first = line.find(':');
+    const std::size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool v2 = controllers.empty();
+    if (!v2 && !has_word(controllers, "cpu")) continue;
+    const std::string mounted = v2 ? root : root + "/cpu";
+    // A group's time is its parents' too. A container may see its own group as the root of all.
+    for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
+      while (path.ends_with('/')) path.pop_back();
+      if (const auto quota = quota_at(mounted + path, v2)) least = least == 0 ? *quota : std::min(least, *quota);
+      if (path.find('/') == std::string::npos) break;
+    }
+  }
+  return static_cast<int>(std::ceil(std::min<double>(least, kMostProcessors)));
+}
+
+int usable_processors() {
+  const int allowed = std::max(affinity(), 1);
+  const int quota = quota_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
+  return quota == 0 ? allowed : std::min(allowed, quota);
+}
+
+}  // namespace lamella::core

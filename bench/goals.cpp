@@ -184,7 +184,7 @@ class Goals {
       static_cast<void>(runnable.run_once(*clock_));
       const Timing timing = measure(*clock_, std::array{runnable.call()}, settings_)[0];
       add(kReplay, timing.median_us / static_cast<double>(cell.depth),
-          {{"dtype", name(dtype)},
+          {{"dtype", to_string(dtype)},
            {"batch", 1},
            {"width", cell.width},
            {"layers", cell.depth},
@@ -199,7 +199,7 @@ class Goals {
     double copy = 0;  // bytes a microsecond
     for (const std::string_view activation : activation_names()) {
       if (activation == "threshold" || activation == "linear") continue;  // needs values; moves nothing
-      if (is_rowwise(lamella::activation(activation).kind)) continue;
+      if (is_rowwise(activation_of(activation).kind)) continue;
       if (!begin(kElementwise)) continue;
       if (copy == 0) copy = clock_->copy_rate(bytes);
       const Subject subject({.level = Level::activation,
@@ -213,7 +213,7 @@ class Goals {
           measure(*clock_, std::array{call_of(model, subject.cell().batch, subject.cell().width)}, settings_)[0];
       const double rate = static_cast<double>(bytes) / timing.median_us;
       add(kElementwise, rate / copy,
-          {{"dtype", name(dtype)},
+          {{"dtype", to_string(dtype)},
            {"activation", activation},
            {"bytes", bytes},
            {"us", timing.median_us},
@@ -263,7 +263,7 @@ class Goals {
       }
     }
     const auto steps = Json::parse(ways[0].model->explain({.batch = batch, .json = true}))["steps"];
-    const Json about{{"dtype", name(*kind.dtype)},
+    const Json about{{"dtype", to_string(*kind.dtype)},
                      {"activation", kind.activation},
                      {"batch", batch},
                      {"width", kind.width},
@@ -275,7 +275,7 @@ class Goals {
     add(kAutomatic, timings[0].median_us / best, about);
     if (us.contains("gemm_then_epilogue") && us.contains("gemm_bias_activation")) {
       add(kFused, us["gemm_then_epilogue"].get<double>() / us["gemm_bias_activation"].get<double>(),
-          {{"dtype", name(*kind.dtype)}, {"activation", kind.activation}, {"batch", batch}, {"width", kind.width}});
+          {{"dtype", to_string(*kind.dtype)}, {"activation", kind.activation}, {"batch", batch}, {"width", kind.width}});
     }
   }
 

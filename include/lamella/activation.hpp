@@ -3,9 +3,11 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <lamella/export.hpp>
 
@@ -26,11 +28,27 @@ struct ActivationParameter {
   bool required = false;  ///< there is no default
 };
 
-/// An activation with its parameters, in the order of parameters_of(kind); unused ones are 0.
+/// An activation with its parameters, in the order of parameters_of(kind); unused ones are 0. Plain data: whoever is given one
+/// checks it.
 struct ActivationSpec {
   ActivationKind kind = ActivationKind::Linear;
   std::array<double, 3> parameters{};
-  int axis = -1;  ///< row-wise kinds only
+  int axis = -1;  ///< row-wise kinds only; the batch counts as axis 0
+
+  /// keras.activations.relu with parameters, as the simplest kind that computes it.
+  /// Throws ArgumentError (value) when a parameter is negative or not a number.
+  [[nodiscard]] LAMELLA_API static ActivationSpec relu(double negative_slope = 0, std::optional<double> max_value = {},
+                                                       double threshold = 0);
+  [[nodiscard]] static ActivationSpec leaky_relu(double negative_slope = 0.2) {
+    return {.kind = ActivationKind::LeakyRelu, .parameters = {negative_slope}};
+  }
+  [[nodiscard]] static ActivationSpec elu(double alpha = 1) { return {.kind = ActivationKind::Elu, .parameters = {alpha}}; }
+  /// Exact (erf), or the approximation by tanh.
+  [[nodiscard]] static ActivationSpec gelu(bool approximate = false) {
+    return {.kind = approximate ? ActivationKind::GeluTanh : ActivationKind::Gelu};
+  }
+  [[nodiscard]] static ActivationSpec softmax(int axis = -1) { return {.kind = ActivationKind::Softmax, .axis = axis}; }
+
   friend bool operator==(const ActivationSpec&, const ActivationSpec&) = default;
 };
 
@@ -40,10 +58,21 @@ struct ActivationSpec {
 /// The activation of a Keras name with its default parameters. Also takes what older files hold: "softmax_v2", and the names of
 /// layers without weights ("LeakyReLU" with that layer's own default). Throws ArgumentError (value) that names what is near for
 /// an unknown name, and for one whose parameters have no defaults.
-[[nodiscard]] LAMELLA_API ActivationSpec activation(std::string_view keras_name);
+[[nodiscard]] LAMELLA_API ActivationSpec activation_of(std::string_view keras_name);
 
-/// The name of a kind: Keras' name, or one that Keras does not have ("gelu_tanh") where Keras has none.
-[[nodiscard]] LAMELLA_API std::string_view name(ActivationKind kind) noexcept;
+/// A parameter and its value: {"negative_slope", 0.1}; of row-wise kinds {"axis", 1}.
+using ActivationValue = std::pair<std::string_view, double>;
+/// The same with parameters by name, the others as above: activation_of("celu", {{"alpha", 0.5}}). Throws ArgumentError (value)
+/// that lists the parameters for one that there is not or that is missing.
+[[nodiscard]] LAMELLA_API ActivationSpec activation_of(std::string_view keras_name, std::span<const ActivationValue> parameters);
+[[nodiscard]] inline ActivationSpec activation_of(std::string_view keras_name,
+                                                  std::initializer_list<ActivationValue> parameters) {
+  return activation_of(keras_name, std::span<const ActivationValue>(parameters.begin(), parameters.size()));
+}
+
+/// The name of a kind: Keras' name, or one that Keras does not have ("gelu_tanh") where Keras has none; "no activation" for
+/// a number that is none of the enumeration's. Static storage, as what to_string() returns of every enumeration.
+[[nodiscard]] LAMELLA_API std::string_view to_string(ActivationKind kind) noexcept;
 
 /// Works on whole rows (softmax, log_softmax, sparsemax, glu) instead of single elements.
 [[nodiscard]] LAMELLA_API bool is_rowwise(ActivationKind kind) noexcept;
@@ -56,12 +85,5 @@ struct ActivationSpec {
 
 /// Largest distance from the exact value of an element-wise kind in float32, in units in the last place; 0 for row-wise kinds.
 [[nodiscard]] LAMELLA_API int ulp_bound(ActivationKind kind) noexcept;
-
-/// keras.activations.relu with parameters, as the simplest kind that computes it.
-/// Throws ArgumentError (value) when a parameter is negative or not a number.
-[[nodiscard]] LAMELLA_API ActivationSpec relu(double negative_slope, std::optional<double> max_value = {}, double threshold = 0);
-
-/// keras.activations.gelu: exact (erf), or the approximation by tanh.
-[[nodiscard]] LAMELLA_API ActivationSpec gelu(bool approximate);
 
 }  // namespace lamella

@@ -9,32 +9,34 @@
 
 namespace lamella {
 
+enum class DeviceKind { automatic, cpu, cuda };
+
 /// Where memory resides and work runs: the CPU, one CUDA device, or `automatic`, which a Model resolves once when it is made.
 class LAMELLA_API Device {
  public:
-  enum class Kind { automatic, cpu, cuda };
-
   Device() noexcept = default;  ///< the CPU
-  [[nodiscard]] static Device automatic() noexcept { return {Kind::automatic, 0}; }
+  [[nodiscard]] static Device automatic() noexcept { return {DeviceKind::automatic, 0}; }
   [[nodiscard]] static Device cpu() noexcept { return {}; }
   /// The index-th CUDA device. Throws ArgumentError (value) for a negative index; whether the device exists is asked on use.
   [[nodiscard]] static Device cuda(int index = 0);
   /// "auto", "automatic", "cpu", "cuda" or "cuda:N". Throws ArgumentError (value) for anything else.
   [[nodiscard]] static Device parse(std::string_view text);
 
-  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] DeviceKind kind() const noexcept { return kind_; }
   [[nodiscard]] int index() const noexcept { return index_; }
-  [[nodiscard]] bool is_cpu() const noexcept { return kind_ == Kind::cpu; }
-  [[nodiscard]] bool is_cuda() const noexcept { return kind_ == Kind::cuda; }
+  [[nodiscard]] bool is_cpu() const noexcept { return kind_ == DeviceKind::cpu; }
+  [[nodiscard]] bool is_cuda() const noexcept { return kind_ == DeviceKind::cuda; }
   friend bool operator==(Device a, Device b) noexcept = default;
 
  private:
-  Device(Kind kind, int index) noexcept : kind_(kind), index_(index) {}
-  Kind kind_ = Kind::cpu;
+  Device(DeviceKind kind, int index) noexcept : kind_(kind), index_(index) {}
+  DeviceKind kind_ = DeviceKind::cpu;
   int index_ = 0;
 };
 
-/// "cpu", "cuda:0", "automatic".
+/// "automatic", "cpu", "cuda"; of a number that is none of them, "no device".
+[[nodiscard]] LAMELLA_API std::string_view to_string(DeviceKind kind) noexcept;
+/// "cpu", "cuda:0", "automatic": what Device::parse() reads.
 [[nodiscard]] LAMELLA_API std::string to_string(Device device);
 
 /// The devices that this process can use now, best first; the CPU is always among them.

@@ -19,8 +19,8 @@ enum class DType : std::uint8_t {
 /// Bytes of one element; 0 for a number that is none of the enumeration's.
 [[nodiscard]] LAMELLA_API std::size_t size_of(DType dtype) noexcept;
 /// Keras' name, as in "bfloat16"; "no dtype" for a number that is none of the enumeration's.
-[[nodiscard]] LAMELLA_API std::string_view name(DType dtype) noexcept;
-/// The inverse of name(). Throws ArgumentError (dtype) that lists the names for anything else.
+[[nodiscard]] LAMELLA_API std::string_view to_string(DType dtype) noexcept;
+/// The inverse of to_string(). Throws ArgumentError (dtype) that lists the names for anything else.
 [[nodiscard]] LAMELLA_API DType dtype_of(std::string_view name);
 [[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
   return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16 || dtype == DType::float64;

@@ -26,20 +26,20 @@ enum class ErrorCode {
   overflow,       ///< a size does not fit into 64 bits
   device,         ///< a device is absent or refused a call
   device_lost,    ///< a device failed for good; only a new process recovers it
-  out_of_memory,  ///< host or device memory ran out
+  out_of_memory,  ///< device memory, or what Options::memory_limit allows of it, ran out
   cancelled,      ///< the caller requested a stop before the work was done
   internal,       ///< lamella broke its own rules; please report it
 };
 
-/// "E_SHAPE" and so on; never null, static storage.
-[[nodiscard]] LAMELLA_API std::string_view name(ErrorCode code) noexcept;
+/// "E_SHAPE" and so on.
+[[nodiscard]] LAMELLA_API std::string_view to_string(ErrorCode code) noexcept;
 
 /// Text made safe for a terminal or a log: control bytes, invalid UTF-8, marks that reverse text and zero-width characters
 /// become \xNN. Layer names come from files.
 [[nodiscard]] LAMELLA_API std::string printable(std::string_view text);
 
-/// Base of every exception that leaves the library (besides std::bad_alloc).
-/// what() is one line: where, what was found, what is allowed, and the code in brackets.
+/// Base of every exception that leaves the library, but for one: when host memory runs out, that is std::bad_alloc, wherever
+/// it shows. what() is one line: where, what was found, what is allowed, and the code in brackets.
 class LAMELLA_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message);

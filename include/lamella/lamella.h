@@ -105,11 +105,26 @@ LAMELLA_C_API void lamella_options_free(lamella_options* options);
 typedef struct lamella_model lamella_model;
 /* Reads a .keras archive, its unpacked directory, or a legacy .h5 file. `options` may be NULL. The caller owns the model. */
 LAMELLA_C_API lamella_error* lamella_model_load(const char* path, const lamella_options* options, lamella_model** model);
+/*
+ * The same of a file that may not say the shape of its input: a sample has `shape`, of `ndim` extents without the batch, -1 for None,
+ * where the file says none.
+ */
+LAMELLA_C_API lamella_error* lamella_model_load_with_shape(const char* path, const int64_t* shape, size_t ndim, const lamella_options* options,
+                                                           lamella_model** model);
 /* The same from `size` bytes of such a file in memory, which are copied. */
 LAMELLA_C_API lamella_error* lamella_model_load_bytes(const void* bytes, size_t size, const lamella_options* options, lamella_model** model);
 /* A new model with another activation in one Dense or Activation layer; the weights are shared. */
 LAMELLA_C_API lamella_error* lamella_model_with_activation(const lamella_model* model, const char* layer, const char* activation,
                                                            lamella_model** changed);
+/*
+ * The same with `count` parameters of the activation, by Keras' names: "leaky_relu" with "negative_slope", "softmax" with "axis". The
+ * others have Keras' defaults.
+ */
+LAMELLA_C_API lamella_error* lamella_model_with_activation_parameters(const lamella_model* model, const char* layer, const char* activation,
+                                                                      const char* const* names, const double* values, size_t count,
+                                                                      lamella_model** changed);
+/* A new model that ends at a layer, "outer/dense" inside a nested model; the weights are shared. */
+LAMELLA_C_API lamella_error* lamella_model_output_of(const lamella_model* model, const char* layer, lamella_model** part);
 /* A new model with the weights of a weights file. */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
 /* On CUDA it may be freed while work that it enqueued is under way. */
@@ -149,6 +164,19 @@ LAMELLA_C_API lamella_error* lamella_model_prepare(const lamella_model* model, c
 
 /* The number of elements of all weights; 0 for NULL. */
 LAMELLA_C_API int64_t lamella_model_count_params(const lamella_model* model);
+/* Bytes that weights, what is made of them, and sessions take now, as Model::memory_bytes() counts them. */
+LAMELLA_C_API lamella_error* lamella_model_memory_bytes(const lamella_model* model, uint64_t* host, uint64_t* device);
+
+typedef struct lamella_stats {
+  size_t struct_size; /* sizeof(lamella_stats), so that it can grow */
+  int64_t calls;      /* predictions since the model was made */
+  int64_t rows;       /* of these */
+  int64_t programs;   /* kept now: one for each number of rows that runs at once */
+  int64_t sessions;   /* kept now: the memory that one thread needs */
+  int64_t graphs;     /* CUDA graphs kept now */
+} lamella_stats;
+/* `stats->struct_size` must be set. */
+LAMELLA_C_API lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* stats);
 /* Keras' summary table. The caller owns the text: lamella_string_free(). */
 LAMELLA_C_API lamella_error* lamella_model_summary(const lamella_model* model, char** text);
 /* What runs at this batch size, as a table or, with `json` other than 0, as JSON. The caller owns the text. */

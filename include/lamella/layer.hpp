@@ -15,6 +15,9 @@
 #include <lamella/tensor.hpp>
 
 namespace lamella {
+namespace core {
+struct Access;
+}
 namespace model {
 struct LayerState;
 struct CallState;
@@ -36,16 +39,15 @@ struct OneOrMany {
 /// A symbolic tensor: the result of Input() or of calling a layer. Moving copies.
 class LAMELLA_API KerasTensor {
  public:
-  /// Throws ArgumentError: argument (no call), value (the layer has no such output).
-  KerasTensor(std::shared_ptr<const model::CallState> call, int output);
   KerasTensor(const KerasTensor&) = default;
   KerasTensor& operator=(const KerasTensor&) = default;
   /// The InputLayer, to stand first in a Sequential. Throws ArgumentError (value) for any other layer's value.
-  operator Layer() const;  // NOLINT(google-explicit-constructor): as in Keras
-  [[nodiscard]] const std::shared_ptr<const model::CallState>& call() const noexcept { return call_; }
-  [[nodiscard]] int output() const noexcept { return output_; }
+  operator Layer() const;                                                    // NOLINT(google-explicit-constructor): as in Keras
+  friend bool operator==(const KerasTensor&, const KerasTensor&) = default;  ///< the same output of the same call
 
  private:
+  friend struct core::Access;
+  KerasTensor(std::shared_ptr<const model::CallState> call, int output) : call_(std::move(call)), output_(output) {}
   std::shared_ptr<const model::CallState> call_;
   int output_ = 0;
 };
@@ -59,13 +61,11 @@ struct BuildOptions {
 /// copies. Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
 class LAMELLA_API Layer {
  public:
-  /// Throws ArgumentError (argument) when `state` is null.
-  explicit Layer(std::shared_ptr<model::LayerState> state);
   Layer(const Layer&) = default;
   Layer& operator=(const Layer&) = default;
 
   /// Keras' class: "Dense".
-  [[nodiscard]] const std::string& class_name() const noexcept;
+  [[nodiscard]] const std::string& class_name() const noexcept LAMELLA_LIFETIMEBOUND;
   /// The given name; without one "dense" for every Dense. Each model numbers its own: "dense", "dense_1".
   [[nodiscard]] std::string name() const;
   /// The config in JSON, which keras.layers.CLASS.from_config(json.loads(...)) reads.
@@ -90,9 +90,13 @@ class LAMELLA_API Layer {
   /// The same with all outputs.
   [[nodiscard]] std::vector<KerasTensor> call(const OneOrMany<KerasTensor>& inputs) const;
 
-  [[nodiscard]] const std::shared_ptr<model::LayerState>& state() const noexcept { return state_; }
+  friend bool operator==(const Layer&, const Layer&) = default;  ///< handles of the same layer
+
+ protected:
+  explicit Layer(std::shared_ptr<model::LayerState> state) : state_(std::move(state)) {}
 
  private:
+  friend struct core::Access;
   std::shared_ptr<model::LayerState> state_;
 };
 

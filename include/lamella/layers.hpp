@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <lamella/activation.hpp>
 #include <lamella/export.hpp>
 #include <lamella/initializer.hpp>
 #include <lamella/layer.hpp>
@@ -16,16 +17,18 @@
 
 namespace lamella {
 
-/// The value of `activation=`: a name of keras.activations, or a layer such as PReLU. Throws ArgumentError (argument) for
-/// null.
+/// The value of `activation=`: a name of keras.activations, one with parameters such as ActivationSpec::leaky_relu(0.05), or a
+/// layer such as PReLU. Throws ArgumentError (argument) for null.
 struct LAMELLA_API ActivationArgument {
-  std::string name = "linear";
+  std::string name = "linear";  ///< where the others are not given
+  std::optional<ActivationSpec> spec = std::nullopt;
   std::optional<Layer> layer = std::nullopt;
   ActivationArgument() = default;
-  ActivationArgument(const char* keras_name);                                  // NOLINT(google-explicit-constructor)
-  ActivationArgument(std::string_view keras_name) : name(keras_name) {}        // NOLINT(google-explicit-constructor)
-  ActivationArgument(std::string keras_name) : name(std::move(keras_name)) {}  // NOLINT(google-explicit-constructor)
-  ActivationArgument(Layer as_layer) : layer(std::move(as_layer)) {}           // NOLINT(google-explicit-constructor)
+  ActivationArgument(const char* keras_name);                                           // NOLINT(google-explicit-constructor)
+  ActivationArgument(std::string_view keras_name) : name(keras_name) {}                 // NOLINT(google-explicit-constructor)
+  ActivationArgument(std::string keras_name) : name(std::move(keras_name)) {}           // NOLINT(google-explicit-constructor)
+  ActivationArgument(const ActivationSpec& with_parameters) : spec(with_parameters) {}  // NOLINT(google-explicit-constructor)
+  ActivationArgument(Layer as_layer) : layer(std::move(as_layer)) {}                    // NOLINT(google-explicit-constructor)
 };
 
 // Arguments have Keras' names and defaults. Every options struct ends in the arguments of any layer: name, trainable, and dtype,

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <span>
@@ -19,8 +20,9 @@
 
 namespace lamella {
 namespace core {
+struct Access;
 struct ModelSpec;
-}
+}  // namespace core
 
 /// Description of one layer.
 struct LayerInfo {
@@ -37,6 +39,21 @@ struct ExplainOptions {
   bool json = false;  ///< JSON text instead of a table
 };
 
+/// Bytes of memory, from Model::memory_bytes().
+struct MemoryBytes {
+  std::size_t host = 0;
+  std::size_t device = 0;  ///< of a CUDA device; 0 on the CPU
+};
+
+/// What a Model has done and keeps, from Model::stats().
+struct ModelStats {
+  std::int64_t calls = 0;     ///< of predict() and predict_into() whose inputs were accepted
+  std::int64_t rows = 0;      ///< of these calls
+  std::int64_t programs = 0;  ///< kept now: one for each number of rows that runs at once
+  std::int64_t sessions = 0;  ///< kept now, each with the memory that one thread needs, those inside the caller's graphs too
+  std::int64_t graphs = 0;    ///< CUDA graphs of its own that sessions keep now
+};
+
 /// A Keras model, ready to run on one device. Immutable: any number of threads may call const functions at once. Copies share
 /// everything; moving copies, so that no Model is ever empty.
 class LAMELLA_API Model {
@@ -46,18 +63,16 @@ class LAMELLA_API Model {
   [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
   /// The same from the bytes of such a file, which are copied. Messages begin with "(memory)".
   [[nodiscard]] static Model load(std::span<const std::byte> file, const Options& options = {});
-  /// From a spec. Throws ArgumentError for the options and when `spec` is null, DeviceError for the device.
-  Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options);
   Model(const Model&) noexcept;
   Model& operator=(const Model&) noexcept;
   ~Model();
 
-  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const std::string& name() const noexcept LAMELLA_LIFETIMEBOUND;
   [[nodiscard]] Device device() const noexcept;
   /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), or their keys where the model has
   /// dicts of them; in the model's order.
-  [[nodiscard]] const std::vector<std::string>& input_names() const noexcept;
-  [[nodiscard]] const std::vector<std::string>& output_names() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& input_names() const noexcept LAMELLA_LIFETIMEBOUND;
+  [[nodiscard]] const std::vector<std::string>& output_names() const noexcept LAMELLA_LIFETIMEBOUND;
   /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
@@ -73,6 +88,10 @@ class LAMELLA_API Model {
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.
   [[nodiscard]] std::vector<Tensor> predict(std::span<const TensorView> inputs, const std::stop_token& stop = {}) const;
+  /// The same, written predict({a, b}); predict({a}) too returns a list.
+  [[nodiscard]] std::vector<Tensor> predict(std::initializer_list<TensorView> inputs, const std::stop_token& stop = {}) const {
+    return predict(std::span(inputs.begin(), inputs.size()), stop);
+  }
   /// Several inputs by name.
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs,
                                             const std::stop_token& stop = {}) const;
@@ -93,6 +112,10 @@ class LAMELLA_API Model {
   /// The same until `stop` is requested: then no further batch starts, and dsts hold the rows of some. Throws Error (cancelled)
   /// besides.
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, const std::stop_token& stop) const;
+  /// The same, written predict_into({a, b}, {y}).
+  void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts) const {
+    predict_into(std::span(srcs.begin(), srcs.size()), std::span(dsts.begin(), dsts.size()));
+  }
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
   /// after the work already enqueued there, and returns at once without waiting or copying. src and dst must live until the work
   /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work
@@ -102,6 +125,9 @@ class LAMELLA_API Model {
   /// allocates, and waits for a warm-up on memory of its own; prepare(), or an earlier call with as many rows, does the planning.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
+  void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts, void* stream) const {
+    predict_into(std::span(srcs.begin(), srcs.size()), std::span(dsts.begin(), dsts.size()), stream);
+  }
 
   /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.
   [[nodiscard]] std::string summary() const;
@@ -110,24 +136,43 @@ class LAMELLA_API Model {
   [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
   /// The number of elements of all weights.
   [[nodiscard]] std::int64_t count_params() const;
+  /// What weights, constants, what engines packed of them, and the buffers of sessions take now; not what the system and the
+  /// vendors' libraries keep for themselves. Weights and constants are shared with the models that with_activation() and
+  /// output_of() make, and are counted in each; so is all device memory.
+  [[nodiscard]] MemoryBytes memory_bytes() const;
+  /// Counted since this Model was made, together with its copies.
+  [[nodiscard]] ModelStats stats() const;
 
-  [[nodiscard]] std::vector<LayerInfo> layers() const;
+  [[nodiscard]] std::vector<LayerInfo> layers() const LAMELLA_LIFETIMEBOUND;
   /// By its path ("outer/inner/dense"; of a layer of this model itself, its name), else by its name when only one layer of the
   /// nested models has it. Throws ArgumentError (value) that lists the paths when there is none or more than one.
-  [[nodiscard]] LayerInfo get_layer(std::string_view name) const;
+  [[nodiscard]] LayerInfo get_layer(std::string_view name) const LAMELLA_LIFETIMEBOUND;
   /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the count of an
   /// adapted Normalization. Valid while the Model lives.
-  [[nodiscard]] std::vector<TensorView> weights() const;
+  [[nodiscard]] std::vector<TensorView> weights() const LAMELLA_LIFETIMEBOUND;
   /// This model with the activation of one Dense or Activation layer, found as by get_layer(), replaced; weights are shared, not
   /// copied. Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.
   [[nodiscard]] Model with_activation(std::string_view layer, std::string_view activation) const;
+  /// The same with parameters, as in with_activation("dense", ActivationSpec::leaky_relu(0.05)). get_layer() then shows the
+  /// config that Keras reads: a name, a layer such as LeakyReLU, or an operation of keras.ops. Throws ArgumentError (value) for
+  /// numbers that no Keras accepts, and for kinds that are no activations.
+  [[nodiscard]] Model with_activation(std::string_view layer, const ActivationSpec& activation) const;
   /// The same, in place: later calls on this object see it; calls running in other threads on copies do not.
   void set_activation(std::string_view layer, std::string_view activation);
+  void set_activation(std::string_view layer, const ActivationSpec& activation);
+  /// A model with the same inputs that ends at a layer, found as by get_layer(), inside nested models too: its outputs are that
+  /// layer's. Layers behind it are gone, weights are shared, not copied. Throws ArgumentError: value (no such layer),
+  /// unsupported (it is called more than once, or stands inside a TimeDistributed).
+  [[nodiscard]] Model output_of(std::string_view layer) const;
   /// This model with the weights of a weights file. Throws LoadError.
   [[nodiscard]] Model with_weights(const std::string& path) const;
 
  private:
+  friend struct core::Access;
   struct Impl;
+  /// Throws ArgumentError for the options, DeviceError for the device.
+  Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options);
+  explicit Model(std::shared_ptr<const Impl> impl) noexcept;
   std::shared_ptr<const Impl> impl_;
 };
 

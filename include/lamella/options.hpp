@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <lamella/device.hpp>
@@ -40,6 +42,12 @@ enum class HardSigmoid {
   keras3,
 };
 
+/// The enumerator's name; of a number that is none, "none of Math" and so on.
+[[nodiscard]] LAMELLA_API std::string_view to_string(Math math) noexcept;
+[[nodiscard]] LAMELLA_API std::string_view to_string(Fusion fusion) noexcept;
+[[nodiscard]] LAMELLA_API std::string_view to_string(Determinism determinism) noexcept;
+[[nodiscard]] LAMELLA_API std::string_view to_string(HardSigmoid hard_sigmoid) noexcept;
+
 /// How a model is compiled. Plain data; every field has the default that most callers want.
 struct Options {
   Device device = Device::automatic();  ///< resolved once, when the Model is made
@@ -49,7 +57,9 @@ struct Options {
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
   std::string engine = {};  ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
-  int threads = 0;  ///< CPU threads a call may use; 0: LAMELLA_THREADS, else one per core. Fewer where the system makes no more
+  /// CPU threads a call may use; 0: LAMELLA_THREADS, else as many as the process may run on: the processors of its affinity mask,
+  /// or fewer where its control group (a container's CPU limit) pays for fewer. Fewer too where the system makes no more.
+  int threads = 0;
   std::int64_t max_batch = 4096;     ///< rows that run at once; larger inputs are split. The CPU takes fewer where that is faster
   std::size_t cached_programs = 32;  ///< programs (one per batch size) kept per model; the least recently used goes first
   /// Bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only.
@@ -58,6 +68,8 @@ struct Options {
   /// An NVTX range around each step, named after its layers, so that a profile reads like the model; no graphs then.
   bool profile = false;
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
+  /// Zeros. Room for the options of later versions, whose defaults are zeros: programs need not be compiled anew for these.
+  std::array<std::uint64_t, 8> reserved = {};
 };
 
 /// What Options::engine may be on a device, best first. Throws DeviceError.

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <ranges>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <lamella/export.hpp>
 
@@ -22,6 +26,11 @@ class LAMELLA_API Shape {
   /// Throws ArgumentError: shape (a negative extent, more than kMaxRank of them) or overflow (their product).
   Shape(std::initializer_list<std::int64_t> extents);
   explicit Shape(std::span<const std::int64_t> extents);
+  /// The same from integers of any type, as in std::vector<int> or std::array<std::size_t, 2>.
+  template <std::ranges::input_range R>
+  requires std::integral<std::ranges::range_value_t<R>> &&(!std::same_as<std::ranges::range_value_t<R>, bool>)&&(
+      !std::convertible_to<const R&, std::span<const std::int64_t>>)&&(!std::same_as<R, Shape>)explicit Shape(const R& extents)
+      : Shape(std::span<const std::int64_t>(converted(extents))) {}
 
   [[nodiscard]] int rank() const noexcept { return rank_; }
   /// Extent of an axis; -1 is the last one. Throws ArgumentError (shape) outside -rank..rank-1.
@@ -31,11 +40,11 @@ class LAMELLA_API Shape {
   [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
   /// Product of the extents of axes [first, last); 1 when empty.
   [[nodiscard]] std::int64_t elements(int first, int last) const;
-  [[nodiscard]] std::span<const std::int64_t> extents() const noexcept {
+  [[nodiscard]] std::span<const std::int64_t> extents() const noexcept LAMELLA_LIFETIMEBOUND {
     return {extents_.data(), static_cast<std::size_t>(rank_)};
   }
-  [[nodiscard]] const std::int64_t* begin() const noexcept { return extents_.data(); }
-  [[nodiscard]] const std::int64_t* end() const noexcept { return extents_.data() + rank_; }
+  [[nodiscard]] const std::int64_t* begin() const noexcept LAMELLA_LIFETIMEBOUND { return extents_.data(); }
+  [[nodiscard]] const std::int64_t* end() const noexcept LAMELLA_LIFETIMEBOUND { return extents_.data() + rank_; }
 
   /// This shape with one extent replaced.
   [[nodiscard]] Shape with(int axis, std::int64_t extent) const;
@@ -47,6 +56,17 @@ class LAMELLA_API Shape {
   LAMELLA_API friend bool operator==(const Shape& a, const Shape& b) noexcept;
 
  private:
+  template <typename R>
+  [[nodiscard]] static std::vector<std::int64_t> converted(const R& extents) {
+    std::vector<std::int64_t> result;
+    for (const auto extent : extents) {
+      if (!std::in_range<std::int64_t>(extent)) throw_overflow();
+      result.push_back(static_cast<std::int64_t>(extent));
+    }
+    return result;
+  }
+  [[noreturn]] static void throw_overflow();
+
   std::array<std::int64_t, kMaxRank> extents_{};
   std::int64_t elements_ = 1;
   int rank_ = 0;

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <ranges>
 #include <span>
+#include <type_traits>
 
 #include <lamella/device.hpp>
 #include <lamella/dtype.hpp>
@@ -12,6 +14,33 @@
 #include <lamella/shape.hpp>
 
 namespace lamella {
+namespace detail {
+
+template <typename T>
+concept IsElement = requires {
+  dtype_of_type<std::remove_cv_t<T>>::value;
+};
+
+/// Elements side by side: a vector, an array, a span.
+template <typename R>
+concept Elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
+    IsElement<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+
+/// Elements that belong to the range: a vector, an array.
+template <typename R>
+concept Owner = Elements<R> && !std::ranges::enable_borrowed_range<std::remove_cv_t<R>>;
+
+/// Elements that the range borrows: a span.
+template <typename R>
+concept Borrower = Elements<R> && std::ranges::enable_borrowed_range<R>;
+
+template <typename P>
+concept PointsToElements = std::is_pointer_v<std::remove_cvref_t<P>> && IsElement<std::remove_pointer_t<std::remove_cvref_t<P>>>;
+
+template <typename R>
+inline constexpr bool is_writable = !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+
+}  // namespace detail
 
 /// Borrowed, read-only, contiguous row-major memory on one device. Does not own it: the memory must outlive the view.
 class LAMELLA_API TensorView {
@@ -20,13 +49,26 @@ class LAMELLA_API TensorView {
   /// `data` must hold shape.elements() elements of `dtype` on `device`, aligned to the size of one, and may be null only when
   /// there are none. Throws ArgumentError (argument; dtype when it is none).
   TensorView(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu());
-  /// Host memory of the caller. Throws ArgumentError (shape) when the span does not hold exactly `shape`.
-  template <typename T>
-  TensorView(std::span<const T> data, const Shape& shape) : TensorView(data.data(), shape, dtype_v<T>) {
-    expect_elements(data.size());
+  /// Host memory of the caller: a std::vector, std::array or array that lives longer than the view, whose dtype is that of its
+  /// elements. A temporary one does not compile. Throws ArgumentError (shape) when it does not hold exactly `shape`.
+  template <detail::Owner R>
+  TensorView(R& data LAMELLA_LIFETIMEBOUND, const Shape& shape)
+      : TensorView(std::ranges::data(data), shape, dtype_v<std::remove_cv_t<std::ranges::range_value_t<R>>>) {
+    expect_elements(std::ranges::size(data));
   }
+  /// The same of a span, which may be temporary itself.
+  template <detail::Borrower R>
+  TensorView(R data, const Shape& shape)
+      : TensorView(std::ranges::data(data), shape, dtype_v<std::remove_cv_t<std::ranges::range_value_t<R>>>) {
+    expect_elements(std::ranges::size(data));
+  }
+  /// The same of a pointer to shape.elements() elements.
+  template <detail::PointsToElements P>
+  TensorView(P&& data, const Shape& shape)
+      : TensorView(static_cast<const void*>(data), shape,
+                   dtype_v<std::remove_cv_t<std::remove_pointer_t<std::remove_cvref_t<P>>>>) {}
 
-  [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
+  [[nodiscard]] const Shape& shape() const noexcept LAMELLA_LIFETIMEBOUND { return shape_; }
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
   [[nodiscard]] Device device() const noexcept { return device_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(shape_.elements()) * size_of(dtype_); }
@@ -51,16 +93,27 @@ class LAMELLA_API TensorView {
   Device device_;
 };
 
-/// Borrowed, writable, contiguous row-major memory on one device. Never owns.
+/// Borrowed, writable, contiguous row-major memory on one device. Never owns. As of a std::span, it is the elements that may be
+/// written, also through a const view.
 class LAMELLA_API MutableTensorView : public TensorView {
  public:
   MutableTensorView() noexcept = default;
   MutableTensorView(void* data, const Shape& shape, DType dtype, Device device = Device::cpu())
       : TensorView(data, shape, dtype, device), mutable_data_(data) {}
-  template <typename T>
-  MutableTensorView(std::span<T> data, const Shape& shape) : MutableTensorView(data.data(), shape, dtype_v<T>) {
-    expect_elements(data.size());
+  /// As TensorView, of elements that are not const.
+  template <detail::Owner R>
+  requires detail::is_writable<R> MutableTensorView(R& data LAMELLA_LIFETIMEBOUND, const Shape& shape)
+      : MutableTensorView(std::ranges::data(data), shape, dtype_v<std::ranges::range_value_t<R>>) {
+    expect_elements(std::ranges::size(data));
   }
+  template <detail::Borrower R>
+  requires detail::is_writable<R> MutableTensorView(R data, const Shape& shape)
+      : MutableTensorView(std::ranges::data(data), shape, dtype_v<std::ranges::range_value_t<R>>) {
+    expect_elements(std::ranges::size(data));
+  }
+  template <detail::PointsToElements P>
+  requires(!std::is_const_v<std::remove_pointer_t<std::remove_cvref_t<P>>>) MutableTensorView(P&& data, const Shape& shape)
+      : MutableTensorView(static_cast<void*>(data), shape, dtype_v<std::remove_pointer_t<std::remove_cvref_t<P>>>) {}
 
   [[nodiscard]] void* data() const noexcept { return mutable_data_; }
   template <typename T>
@@ -68,6 +121,8 @@ class LAMELLA_API MutableTensorView : public TensorView {
     expect_host(dtype_v<T>);
     return {static_cast<T*>(mutable_data_), static_cast<std::size_t>(shape().elements())};
   }
+  /// As TensorView::reshaped().
+  [[nodiscard]] MutableTensorView reshaped(const Shape& shape) const;
 
  private:
   void* mutable_data_ = nullptr;
@@ -78,7 +133,8 @@ class LAMELLA_API MutableTensorView : public TensorView {
 class LAMELLA_API Tensor {
  public:
   Tensor() noexcept = default;  ///< no elements: shape (0,), float32, CPU
-  /// Uninitialised memory, aligned to 64 bytes (256 on a GPU). Throws Error (out_of_memory), DeviceError.
+  /// Uninitialised memory, aligned to 64 bytes (256 on a GPU). Throws std::bad_alloc for host memory, Error
+  /// (out_of_memory) for a device's, DeviceError.
   explicit Tensor(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
   Tensor(Tensor&& other) noexcept;
   Tensor& operator=(Tensor&& other) noexcept;
@@ -87,35 +143,40 @@ class LAMELLA_API Tensor {
   ~Tensor();
 
   [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
-  /// A copy of host elements. Throws ArgumentError (shape) when the span does not hold exactly `shape`.
+  /// A copy of host elements. Throws ArgumentError (shape) when there are not exactly as many as `shape` has.
   template <typename T>
   [[nodiscard]] static Tensor of(std::span<const T> data, const Shape& shape) {
     return copy_of(TensorView(data, shape));
+  }
+  template <detail::Elements R>
+  [[nodiscard]] static Tensor of(const R& data, const Shape& shape) {
+    return copy_of(TensorView(std::span(data), shape));
   }
   /// A copy of a view's elements, on the same device.
   [[nodiscard]] static Tensor copy_of(const TensorView& view);
   /// Wraps existing memory without copying it, and holds `owner` until the Tensor is destroyed.
   [[nodiscard]] static Tensor adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner);
 
-  [[nodiscard]] const Shape& shape() const noexcept { return view_.shape(); }
+  [[nodiscard]] const Shape& shape() const noexcept LAMELLA_LIFETIMEBOUND { return view_.shape(); }
   [[nodiscard]] DType dtype() const noexcept { return view_.dtype(); }
   [[nodiscard]] Device device() const noexcept { return view_.device(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return view_.bytes(); }
-  [[nodiscard]] void* data() noexcept { return view_.data(); }
-  [[nodiscard]] const void* data() const noexcept { return view_.data(); }
+  [[nodiscard]] void* data() noexcept LAMELLA_LIFETIMEBOUND { return view_.data(); }
+  [[nodiscard]] const void* data() const noexcept LAMELLA_LIFETIMEBOUND { return view_.data(); }
   template <typename T>
-  [[nodiscard]] std::span<T> span() {
+  [[nodiscard]] std::span<T> span() LAMELLA_LIFETIMEBOUND {
     return view_.span<T>();
   }
   template <typename T>
-  [[nodiscard]] std::span<const T> span() const {
+  [[nodiscard]] std::span<const T> span() const LAMELLA_LIFETIMEBOUND {
     return view_.span<T>();
   }
-  [[nodiscard]] TensorView view() const noexcept { return view_; }
-  [[nodiscard]] MutableTensorView view() noexcept { return view_; }
-  operator TensorView() const noexcept { return view_; }   // NOLINT(google-explicit-constructor): passing a Tensor is the point
-  operator TensorView() noexcept { return view_; }         // NOLINT(google-explicit-constructor)
-  operator MutableTensorView() noexcept { return view_; }  // NOLINT(google-explicit-constructor)
+  [[nodiscard]] TensorView view() const noexcept LAMELLA_LIFETIMEBOUND { return view_; }
+  [[nodiscard]] MutableTensorView view() noexcept LAMELLA_LIFETIMEBOUND { return view_; }
+  // Passing a Tensor is the point.
+  operator TensorView() const noexcept LAMELLA_LIFETIMEBOUND { return view_; }   // NOLINT(google-explicit-constructor)
+  operator TensorView() noexcept LAMELLA_LIFETIMEBOUND { return view_; }         // NOLINT(google-explicit-constructor)
+  operator MutableTensorView() noexcept LAMELLA_LIFETIMEBOUND { return view_; }  // NOLINT(google-explicit-constructor)
 
   /// A deep copy on the same device. Returns when it is complete.
   [[nodiscard]] Tensor clone() const { return copy_of(view_); }

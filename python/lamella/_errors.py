@@ -42,4 +42,4 @@ class DeviceError(Error, RuntimeError):
 
 
 class OutOfMemoryError(Error, MemoryError):
-    """Memory of the host or of a device ran out."""
+    """Memory of a device, or what memory_limit allows of it, ran out; the host's is a plain MemoryError."""

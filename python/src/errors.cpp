@@ -17,7 +17,7 @@ const char* class_of(const Error& error) {
 
 void set_python_error(const Error& error) {
   try {
-    const std::string_view code = name(error.code());
+    const std::string_view code = to_string(error.code());
     const nb::object type = nb::module_::import_("lamella._errors").attr(class_of(error));
     const nb::object exception = type(nb::str(error.what()), nb::str(code.data(), code.size()));
     PyErr_SetObject(type.ptr(), exception.ptr());

@@ -102,8 +102,8 @@ void copy_into(const std::string& name, nb::handle out, Tensor result) {
   if (result.dtype() == DType::bfloat16) result = result.to(DType::float32);
   const MutableTensorView target = writable(name, out);
   if (target.dtype() != result.dtype() || target.shape() != result.shape())
-    refuse_output(name, "is " + std::string(lamella::name(target.dtype())) + " " + to_string(target.shape()) +
-                            ", the result is " + std::string(lamella::name(result.dtype())) + " " + to_string(result.shape()));
+    refuse_output(name, "is " + std::string(to_string(target.dtype())) + " " + to_string(target.shape()) + ", the result is " +
+                            std::string(to_string(result.dtype())) + " " + to_string(result.shape()));
   if (result.bytes() != 0) std::memcpy(target.data(), std::as_const(result).data(), result.bytes());
 }
 
@@ -214,7 +214,7 @@ using Info = std::tuple<std::string, std::vector<std::int64_t>, std::string>;
 
 std::vector<Info> infos(const std::vector<std::string>& names, const std::vector<ArrayInfo>& all) {
   std::vector<Info> made;
-  for (std::size_t i = 0; i < all.size(); ++i) made.emplace_back(names[i], all[i].sample, std::string(name(all[i].dtype)));
+  for (std::size_t i = 0; i < all.size(); ++i) made.emplace_back(names[i], all[i].sample, std::string(to_string(all[i].dtype)));
   return made;
 }
 

@@ -17,7 +17,7 @@ lamella_error* made(ErrorCode code, const char* message) noexcept {
     delete error;
     return &out_of_memory;
   }
-  error->code = name(code).data();
+  error->code = to_string(code).data();
   error->message = text;
   return error;
 }

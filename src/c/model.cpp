@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <new>
 
+#include <lamella/architecture.hpp>
+
 #include "c/boundary.hpp"
 
 namespace lamella::c {
@@ -83,8 +85,8 @@ Arrays arrays_of(const lamella_model& model, const lamella_tensor* inputs, std::
     for (std::size_t i = 0; i < count; ++i) {
       const Where where{function, kind, ports[i].name};
       arrays.push_back(array_of(tensors[i], where));
-      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, where.text(), ": got ", lamella::name(arrays[i].dtype),
-                      ", the model has ", lamella::name(ports[i].dtype));
+      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, where.text(), ": got ", to_string(arrays[i].dtype),
+                      ", the model has ", to_string(ports[i].dtype));
     }
     return arrays;
   };
@@ -157,6 +159,19 @@ lamella_error* lamella_model_load(const char* path, const lamella_options* optio
   });
 }
 
+lamella_error* lamella_model_load_with_shape(const char* path, const int64_t* shape, size_t ndim, const lamella_options* options,
+                                             lamella_model** model) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_load_with_shape";
+    expect(path, kName, "path");
+    if (ndim != 0) expect(shape, kName, "shape");
+    LAMELLA_EXPECTS(ndim < LAMELLA_MAX_RANK, value, "[", kName, "] ndim: got ", ndim, ", allowed 0..", LAMELLA_MAX_RANK - 1);
+    expect(model, kName, "model");
+    const std::vector<std::int64_t> sample(shape, shape + ndim);
+    *model = lamella::c::handle(lamella::load_with_shape(path, sample, lamella::c::options_of(options)));
+  });
+}
+
 lamella_error* lamella_model_load_bytes(const void* bytes, size_t size, const lamella_options* options, lamella_model** model) {
   return guarded([&] {
     expect(bytes, "lamella_model_load_bytes", "bytes");
@@ -175,6 +190,35 @@ lamella_error* lamella_model_with_activation(const lamella_model* model, const c
     expect(activation, kName, "activation");
     expect(changed, kName, "changed");
     *changed = lamella::c::handle(model->model.with_activation(layer, activation));
+  });
+}
+
+lamella_error* lamella_model_with_activation_parameters(const lamella_model* model, const char* layer, const char* activation,
+                                                        const char* const* names, const double* values, size_t count,
+                                                        lamella_model** changed) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_with_activation_parameters";
+    expect(model, kName, "model");
+    expect(layer, kName, "layer");
+    expect(activation, kName, "activation");
+    expect(changed, kName, "changed");
+    std::vector<lamella::ActivationValue> parameters;
+    for (std::size_t i = 0; i < count; ++i) {
+      expect(names, kName, "names");
+      expect(names[i], kName, "names[i]");
+      expect(values, kName, "values");
+      parameters.emplace_back(names[i], values[i]);
+    }
+    *changed = lamella::c::handle(model->model.with_activation(layer, lamella::activation_of(activation, parameters)));
+  });
+}
+
+lamella_error* lamella_model_output_of(const lamella_model* model, const char* layer, lamella_model** part) {
+  return guarded([&] {
+    expect(model, "lamella_model_output_of", "model");
+    expect(layer, "lamella_model_output_of", "layer");
+    expect(part, "lamella_model_output_of", "part");
+    *part = lamella::c::handle(model->model.output_of(layer));
   });
 }
 
@@ -261,6 +305,28 @@ lamella_error* lamella_model_prepare(const lamella_model* model, const int64_t* 
 }
 
 int64_t lamella_model_count_params(const lamella_model* model) { return model == nullptr ? 0 : model->model.count_params(); }
+
+lamella_error* lamella_model_memory_bytes(const lamella_model* model, uint64_t* host, uint64_t* device) {
+  return guarded([&] {
+    expect(model, "lamella_model_memory_bytes", "model");
+    expect(host, "lamella_model_memory_bytes", "host");
+    expect(device, "lamella_model_memory_bytes", "device");
+    const lamella::MemoryBytes bytes = model->model.memory_bytes();
+    *host = bytes.host;
+    *device = bytes.device;
+  });
+}
+
+lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* stats) {
+  return guarded([&] {
+    expect(model, "lamella_model_stats", "model");
+    expect(stats, "lamella_model_stats", "stats");
+    LAMELLA_EXPECTS(stats->struct_size >= sizeof(lamella_stats), argument, "[lamella_model_stats] struct_size: got ",
+                    stats->struct_size, ", allowed ", sizeof(lamella_stats), "..");
+    const lamella::ModelStats found = model->model.stats();
+    *stats = {stats->struct_size, found.calls, found.rows, found.programs, found.sessions, found.graphs};
+  });
+}
 
 lamella_error* lamella_model_summary(const lamella_model* model, char** text) {
   return guarded([&] {

@@ -12,13 +12,13 @@ namespace {
 
 constexpr const char* kSet = "lamella_options_set";
 
-/// One of the words, or ArgumentError that lists them.
+/// The one of these that is called so, or ArgumentError that lists them.
 template <typename T, std::size_t N>
-T one_of(std::string_view option, std::string_view value, const std::pair<std::string_view, T> (&words)[N]) {
+T one_of(std::string_view option, std::string_view value, const T (&all)[N]) {
   std::string allowed;
-  for (const auto& [word, meaning] : words) {
-    if (word == value) return meaning;
-    allowed += core::concat(allowed.empty() ? "" : ", ", word);
+  for (const T one : all) {
+    if (to_string(one) == value) return one;
+    allowed += core::concat(allowed.empty() ? "" : ", ", to_string(one));
   }
   core::throw_argument(ErrorCode::value,
                        core::concat("[", kSet, "] ", option, ": got '", core::escaped(value), "', allowed ", allowed));
@@ -34,7 +34,9 @@ T whole_number(std::string_view option, std::string_view value) {
 }
 
 bool truth(std::string_view option, std::string_view value) {
-  return one_of<bool>(option, value, {{"true", true}, {"false", false}});
+  LAMELLA_EXPECTS(value == "true" || value == "false", value, "[", kSet, "] ", option, ": got '", core::escaped(value),
+                  "', allowed true, false");
+  return value == "true";
 }
 
 using Setter = void (*)(Options& options, std::string_view option, std::string_view value);
@@ -45,25 +47,19 @@ constexpr std::pair<std::string_view, Setter> kSetters[] = {
                  std::string_view v) { o.dtype = v.empty() ? std::nullopt : std::optional(lamella::dtype_of(v)); }},
     {"math",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.math = one_of<Math>(n, v, {{"exact", Math::exact}, {"tf32", Math::tf32}});
+       o.math = one_of(n, v, {Math::exact, Math::tf32});
      }},
     {"fusion",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.fusion = one_of<Fusion>(n, v,
-                                 {{"automatic", Fusion::automatic},
-                                  {"none", Fusion::none},
-                                  {"epilogue", Fusion::epilogue},
-                                  {"library", Fusion::library}});
+       o.fusion = one_of(n, v, {Fusion::automatic, Fusion::none, Fusion::epilogue, Fusion::library});
      }},
     {"determinism",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.determinism = one_of<Determinism>(
-           n, v, {{"run_to_run", Determinism::run_to_run}, {"batch_invariant", Determinism::batch_invariant}});
+       o.determinism = one_of(n, v, {Determinism::run_to_run, Determinism::batch_invariant});
      }},
     {"hard_sigmoid",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.hard_sigmoid = one_of<HardSigmoid>(
-           n, v, {{"as_written", HardSigmoid::as_written}, {"keras2", HardSigmoid::keras2}, {"keras3", HardSigmoid::keras3}});
+       o.hard_sigmoid = one_of(n, v, {HardSigmoid::as_written, HardSigmoid::keras2, HardSigmoid::keras3});
      }},
     {"engine", [](Options& o, std::string_view, std::string_view v) { o.engine = std::string(v); }},
     {"threads", [](Options& o, std::string_view n, std::string_view v) { o.threads = whole_number<int>(n, v); }},

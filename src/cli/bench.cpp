@@ -74,7 +74,7 @@ class Run {
     const Device asked = Device::parse(state_.device);
     std::size_t steps = 0;
     for (const bench::Cell& cell : cells_) steps += caches_of(cell).size();
-    bench::Progress progress(steps * (asked.kind() == Device::Kind::automatic ? 2 : 1));
+    bench::Progress progress(steps * (asked.kind() == DeviceKind::automatic ? 2 : 1));
     if (!asked.is_cuda()) on_cpu(progress);
     if (!asked.is_cpu()) on_cuda(asked.is_cuda() ? asked : Device::cuda(0), progress);
     report_.load_after = bench::machine_load();
@@ -167,7 +167,7 @@ void add_settings(CLI::App& app, BenchState& state) {
   app.add_option("--device", state.device, "auto (every device; an absent one has rows that say why), cpu, cuda or cuda:N")
       ->capture_default_str()
       ->envname("LAMELLA_DEVICE");
-  app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
+  app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use");
   app.add_option("--spread", state.spread_limit,
                  "refuse results whose quartiles are further apart than this part of the median (cold: twice this)")
       ->capture_default_str()

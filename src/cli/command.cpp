@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "cli/verbs.hpp"
 
@@ -49,15 +50,15 @@ int run_command(int argc, const char* const* argv, std::span<const AddVerb> verb
   try {
     return parse_and_run(argc, argv, verbs);
   } catch (const LoadError& error) {
-    return report(error.what(), error.code() == ErrorCode::out_of_memory ? kFailure : kFile);
+    return report(error.what(), kFile);
   } catch (const DeviceError& error) {
     return report(error.what(), kDevice);
   } catch (const ArgumentError& error) {
     return report(error.what(), kInput);
   } catch (const Error& error) {
     return report(error.what(), error.code() == ErrorCode::io ? kFile : kFailure);
-  } catch (const std::bad_alloc&) {
-    return report("out of memory", kFailure);
+  } catch (const std::bad_alloc& error) {  // the library's own say how much was asked for
+    return report(std::string_view(error.what()).ends_with(']') ? error.what() : "out of memory", kFailure);
   } catch (const std::exception& error) {
     return report(error.what(), kFailure);
   }

@@ -72,7 +72,7 @@ void RunOptions::add_to(CLI::App& app) {
       ->envname("LAMELLA_DEVICE");
   app.add_option("--dtype", dtype, "compute every layer in float32, bfloat16, float16 or float64; default: as the model says");
   app.add_option("--engine", engine, "force a Dense engine by name");
-  app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else one per core");
+  app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use");
 }
 
 Options RunOptions::options() const {

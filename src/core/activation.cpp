@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <lamella/shape.hpp>
+
 #include "core/check.hpp"
 
 namespace lamella {
@@ -40,7 +42,12 @@ constexpr ActivationRow kActivations[] = {
 #include <lamella/activation.def>
 };
 
-constexpr const ActivationRow& row_of(ActivationKind kind) noexcept { return kActivations[static_cast<std::size_t>(kind)]; }
+constexpr ActivationRow kNone("no activation", true, false, 0, {});
+
+constexpr const ActivationRow& row_of(ActivationKind kind) noexcept {
+  const auto row = static_cast<std::size_t>(kind);
+  return row < std::size(kActivations) ? kActivations[row] : kNone;
+}
 
 /// A name that is not in a row of its own; `parameters` take the place of the defaults of `kind`.
 struct OtherName {
@@ -76,14 +83,42 @@ std::vector<std::string_view> sorted_names() {
   return names;
 }
 
-ActivationSpec with_defaults(ActivationKind kind, std::string_view asked) {
+void set_parameter(ActivationSpec& spec, std::string_view asked, const ActivationValue& given, std::uint32_t& set) {
+  const auto& [name, number] = given;
+  if (is_rowwise(spec.kind) && name == "axis") {
+    LAMELLA_EXPECTS(number >= -Shape::kMaxRank && number < Shape::kMaxRank && number == static_cast<int>(number), value,
+                    "activation '", core::escaped(asked), "' axis: got ", number, ", allowed ", -Shape::kMaxRank, "..",
+                    Shape::kMaxRank - 1);
+    spec.axis = static_cast<int>(number);
+    return;
+  }
+  const int index = parameter_index(spec.kind, name);
+  std::string known = is_rowwise(spec.kind) ? "axis" : "";
+  for (const ActivationParameter& parameter : parameters_of(spec.kind))
+    known += (known.empty() ? "" : ", ") + std::string(parameter.name);
+  LAMELLA_EXPECTS(index >= 0, value, "activation '", core::escaped(asked), "' has no parameter '", core::escaped(name),
+                  "'; there are: ", known.empty() ? "none" : known);
+  spec.parameters[static_cast<std::size_t>(index)] = number;
+  set |= 1U << static_cast<unsigned>(index);
+}
+
+/// A kind with the parameters given, the others as their defaults, or as `spelled` where the name stands for others.
+ActivationSpec with_parameters(ActivationKind kind, std::string_view asked, const std::array<double, 3>* spelled,
+                               std::span<const ActivationValue> given) {
   ActivationSpec spec{.kind = kind};
+  std::uint32_t set = 0;
+  for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(kind)) {
+    spec.parameters[i] = spelled != nullptr ? (*spelled)[i] : parameter.default_value;
+    if (spelled != nullptr || !parameter.required) set |= 1U << i;
+    ++i;
+  }
+  for (const ActivationValue& each : given) set_parameter(spec, asked, each, set);
   std::string missing;
   for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(kind)) {
-    spec.parameters[i++] = parameter.default_value;
-    if (parameter.required) missing += (missing.empty() ? "" : ", ") + std::string(parameter.name);
+    if ((set >> i++ & 1U) == 0) missing += (missing.empty() ? "" : ", ") + std::string(parameter.name);
   }
-  LAMELLA_EXPECTS(missing.empty(), value, "activation '", asked, "' needs values for ", missing, "; a bare name has none");
+  LAMELLA_EXPECTS(missing.empty(), value, "activation '", asked, "' needs values for ", missing,
+                  given.empty() ? "; a bare name has none" : "");
   return spec;
 }
 
@@ -124,20 +159,23 @@ std::span<const std::string_view> activation_names() noexcept {
   return names;
 }
 
-ActivationSpec activation(std::string_view keras_name) {
+ActivationSpec activation_of(std::string_view keras_name) {
+  return activation_of(keras_name, std::span<const ActivationValue>());
+}
+
+ActivationSpec activation_of(std::string_view keras_name, std::span<const ActivationValue> parameters) {
   for (std::size_t i = 0; i < std::size(kActivations); ++i) {
     if (!kActivations[i].internal && kActivations[i].name == keras_name)
-      return with_defaults(static_cast<ActivationKind>(i), keras_name);
+      return with_parameters(static_cast<ActivationKind>(i), keras_name, nullptr, parameters);
   }
   for (const OtherName& other : kOtherNames) {
-    if (other.name != keras_name) continue;
-    if (other.count == 0) return with_defaults(other.kind, keras_name);
-    return {.kind = other.kind, .parameters = other.parameters};
+    if (other.name == keras_name)
+      return with_parameters(other.kind, keras_name, other.count == 0 ? nullptr : &other.parameters, parameters);
   }
   throw_unknown(keras_name);
 }
 
-std::string_view name(ActivationKind kind) noexcept { return row_of(kind).name; }
+std::string_view to_string(ActivationKind kind) noexcept { return row_of(kind).name; }
 
 bool is_rowwise(ActivationKind kind) noexcept { return row_of(kind).rowwise; }
 
@@ -156,7 +194,7 @@ int parameter_index(ActivationKind kind, std::string_view parameter) noexcept {
 
 int ulp_bound(ActivationKind kind) noexcept { return row_of(kind).ulp; }
 
-ActivationSpec relu(double negative_slope, std::optional<double> max_value, double threshold) {
+ActivationSpec ActivationSpec::relu(double negative_slope, std::optional<double> max_value, double threshold) {
   LAMELLA_EXPECTS(negative_slope >= 0, value, "relu: negative_slope must be >= 0, got ", negative_slope);
   LAMELLA_EXPECTS(!max_value || *max_value >= 0, value, "relu: max_value must be >= 0, got ", *max_value);
   LAMELLA_EXPECTS(threshold >= 0, value, "relu: threshold must be >= 0, got ", threshold);
@@ -168,7 +206,5 @@ ActivationSpec relu(double negative_slope, std::optional<double> max_value, doub
   }
   return {.kind = ActivationKind::ReluGeneral, .parameters = {negative_slope, maximum, threshold}};
 }
-
-ActivationSpec gelu(bool approximate) { return {.kind = approximate ? ActivationKind::GeluTanh : ActivationKind::Gelu}; }
 
 }  // namespace lamella

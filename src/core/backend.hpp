@@ -112,7 +112,8 @@ class Backend {
   /// Names and versions of the vendor's libraries in use.
   [[nodiscard]] virtual std::vector<std::string> libraries() const = 0;
   /// At least `bytes` of the device's memory, aligned to 64 bytes and to what its plans want, for any stream; freed with the last
-  /// owner, who has waited for what uses it. Throws Error (out_of_memory) that says how much was asked, DeviceError.
+  /// owner, who has waited for what uses it. Throws Error (out_of_memory) that says how much was asked, std::bad_alloc where it
+  /// is the host's, DeviceError.
   [[nodiscard]] virtual std::shared_ptr<void> allocate(int index, std::size_t bytes) = 0;
   /// Host memory that Stream::copy can reach. Throws Error (out_of_memory), DeviceError.
   [[nodiscard]] virtual std::shared_ptr<void> allocate_pinned(int index, std::size_t bytes) = 0;
@@ -136,7 +137,7 @@ class Backend {
   [[nodiscard]] virtual ops::OpSet& ops() = 0;
 };
 
-/// Host memory, aligned to 64 bytes. Throws Error (out_of_memory).
+/// Host memory, aligned to 64 bytes. Throws std::bad_alloc that says how much was asked.
 [[nodiscard]] std::shared_ptr<void> allocate_host(std::size_t bytes);
 
 /// The backend of a device, which is not automatic. This and is_host() are the only places that ask which kind a device is; all

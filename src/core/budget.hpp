@@ -29,6 +29,10 @@ class MemoryBudget {
     const std::lock_guard lock(mutex_);
     used_ -= bytes;
   }
+  [[nodiscard]] std::size_t used() const {
+    const std::lock_guard lock(mutex_);
+    return used_;
+  }
 
  private:
   mutable Mutex mutex_;

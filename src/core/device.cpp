@@ -10,7 +10,7 @@ namespace lamella {
 
 Device Device::cuda(int index) {
   LAMELLA_EXPECTS(index >= 0, value, "[Device::cuda] index: got ", index, ", allowed 0..");
-  return {Kind::cuda, index};
+  return {DeviceKind::cuda, index};
 }
 
 Device Device::parse(std::string_view text) {
@@ -27,16 +27,22 @@ Device Device::parse(std::string_view text) {
                        core::concat("device: got '", core::escaped(text), "', allowed auto, cpu, cuda, cuda:N"));
 }
 
-std::string to_string(Device device) {
-  switch (device.kind()) {
-    case Device::Kind::automatic:
+std::string_view to_string(DeviceKind kind) noexcept {
+  switch (kind) {
+    case DeviceKind::automatic:
       return "automatic";
-    case Device::Kind::cpu:
+    case DeviceKind::cpu:
       return "cpu";
-    case Device::Kind::cuda:
-      return core::concat("cuda:", device.index());
+    case DeviceKind::cuda:
+      return "cuda";
   }
-  return "cpu";
+  return "no device";
+}
+
+std::string to_string(Device device) {
+  std::string text(to_string(device.kind()));
+  if (device.is_cuda()) text += core::concat(":", device.index());
+  return text;
 }
 
 std::vector<Device> available_devices() {
@@ -63,7 +69,7 @@ std::string describe(Device device) {
 }
 
 Device resolve(Device device) {
-  if (device.kind() == Device::Kind::automatic) {
+  if (device.kind() == DeviceKind::automatic) {
     for (const Device& one : available_devices()) {
       if (core::backend(one).why_unusable(one.index()).empty()) return one;
     }

@@ -25,7 +25,7 @@ std::size_t size_of(DType dtype) noexcept {
   const auto row = static_cast<std::size_t>(dtype);
   return row < std::size(kDTypes) ? kDTypes[row].size : 0;
 }
-std::string_view name(DType dtype) noexcept {
+std::string_view to_string(DType dtype) noexcept {
   const auto row = static_cast<std::size_t>(dtype);
   return row < std::size(kDTypes) ? kDTypes[row].name : "no dtype";
 }

@@ -10,7 +10,7 @@
 
 namespace lamella {
 
-std::string_view name(ErrorCode code) noexcept {
+std::string_view to_string(ErrorCode code) noexcept {
   switch (code) {
     case ErrorCode::argument:
       return "E_ARGUMENT";
@@ -55,7 +55,7 @@ std::string_view name(ErrorCode code) noexcept {
 std::string printable(std::string_view text) { return core::escaped(text, std::string::npos); }
 
 Error::Error(ErrorCode code, const std::string& message)
-    : std::runtime_error(core::concat(message, " [", name(code), "]")), code_(code) {}
+    : std::runtime_error(core::concat(message, " [", to_string(code), "]")), code_(code) {}
 Error::~Error() = default;
 ArgumentError::~ArgumentError() = default;
 LoadError::~LoadError() = default;

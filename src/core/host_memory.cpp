@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "core/backend.hpp"
-#include "core/check.hpp"
+#include "core/host_memory_error.hpp"
 
 namespace lamella::core {
 namespace {
@@ -21,7 +21,7 @@ std::shared_ptr<void> allocate_host(std::size_t bytes) {
   const bool fits = bytes <= std::numeric_limits<std::size_t>::max() / 2;
   const std::size_t rounded = fits ? (bytes + alignment - 1) / alignment * alignment : 0;
   void* memory = fits ? std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded) : nullptr;
-  if (memory == nullptr) throw Error(ErrorCode::out_of_memory, concat("[cpu] cannot allocate ", bytes, " bytes of host memory"));
+  if (memory == nullptr) throw HostMemoryError("[cpu] cannot allocate", bytes);
   if (large) static_cast<void>(madvise(memory, rounded, MADV_HUGEPAGE));  // fewer page faults; a refusal costs nothing
   return {memory, [](void* p) { std::free(p); }};
 }

@@ -286,7 +286,7 @@ Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtyp
   if (row.name == "Ones") return filled(shape, 1.0).to(dtype);
   if (row.name == "Constant") return filled(shape, initializer.value).to(dtype);
   if (row.name == "Identity") return identity_of(shape, initializer.gain).to(dtype);
-  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[", row.name, "] dtype: got ", name(dtype), ", allowed floating types");
+  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[", row.name, "] dtype: got ", to_string(dtype), ", allowed floating types");
   const std::uint64_t used = initializer.seed.value_or(seed);
   if (row.name == "Orthogonal") return orthogonal_of(shape, initializer.gain, used).to(dtype);
   const core::Distribution distribution = distribution_of(initializer, row, shape);

@@ -220,7 +220,7 @@ void expect_path(const std::string& path) {
 std::string core::npy_header(const TensorView& tensor) {
   const auto letters =
       std::find_if(kLetters.begin(), kLetters.end(), [&](const Letters& l) { return l.dtype == tensor.dtype(); });
-  LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no ", name(tensor.dtype()));
+  LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no ", to_string(tensor.dtype()));
   std::string header = core::concat("{'descr': '", size_of(letters->dtype) == 1 ? '|' : '<', letters->text,
                                     "', 'fortran_order': False, 'shape': ", to_string(tensor.shape()), ", }");
   constexpr std::size_t kPrefix = 10;

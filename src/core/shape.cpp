@@ -26,6 +26,10 @@ Shape::Shape(std::span<const std::int64_t> extents) {
   elements_ = empty ? 0 : product;
 }
 
+void Shape::throw_overflow() {
+  core::throw_argument(ErrorCode::overflow, "[Shape] an extent does not fit into 64 bits with a sign");
+}
+
 std::int64_t Shape::operator[](int axis) const {
   LAMELLA_EXPECTS(axis >= -rank_ && axis < rank_, shape, "[Shape] axis: got ", axis, ", allowed ", -rank_, "..", rank_ - 1);
   return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)];

@@ -26,7 +26,8 @@ void expect_known(DType dtype) {
 std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   expect_known(dtype);
   const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
-  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", name(dtype), " does not fit into 64 bits of bytes");
+  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", to_string(dtype),
+                  " does not fit into 64 bits of bytes");
   const Device where = resolve(device);
   return core::backend(where).allocate(where.index(), *bytes);
 }
@@ -52,7 +53,7 @@ TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device
   LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape),
                   " has elements");
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
-  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", lamella::name(dtype), " must be aligned to ", size_of(dtype),
+  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", to_string(dtype), " must be aligned to ", size_of(dtype),
                   " bytes, the address is ", past, " past such a place; copy the elements to aligned memory");
 }
 
@@ -62,7 +63,8 @@ void TensorView::expect_elements(std::size_t found) const {
 }
 
 void TensorView::expect_host(DType wanted) const {
-  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", name(wanted), ", the elements are ", name(dtype_));
+  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", to_string(wanted), ", the elements are ",
+                  to_string(dtype_));
   LAMELLA_EXPECTS(core::is_host(device_), device, "[TensorView::span] the elements lie on ", to_string(device_),
                   "; to(Device::cpu()) brings them here");
 }
@@ -71,6 +73,11 @@ TensorView TensorView::reshaped(const Shape& shape) const {
   LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] ", to_string(shape_), " has ",
                   shape_.elements(), " elements, ", to_string(shape), " has ", shape.elements());
   return {data_, shape, dtype_, device_};
+}
+
+MutableTensorView MutableTensorView::reshaped(const Shape& shape) const {
+  static_cast<void>(TensorView::reshaped(shape));  // checks
+  return {mutable_data_, shape, dtype(), device()};
 }
 
 Tensor::Tensor(const Shape& shape, DType dtype, Device device) : owner_(allocate(device, shape, dtype)) {

@@ -50,7 +50,7 @@ PlanPtr plan(const ops::GatherDesc& desc, const ConstantsPtr& constants, const o
         result = gather<T, C, double>(desc, team, std::move(table));
         break;
       default:
-        core::throw_argument(ErrorCode::dtype, core::concat("[cpu] numbers of rows: got ", name(desc.index),
+        core::throw_argument(ErrorCode::dtype, core::concat("[cpu] numbers of rows: got ", to_string(desc.index),
                                                             ", allowed int32, int64, float32, float64"));
     }
   });

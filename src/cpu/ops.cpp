@@ -25,7 +25,7 @@ ops::Choice choose_from(std::span<const ops::Engine<D>* const> engines, const D&
     refusals += core::concat(refusals.empty() ? "" : "; ", engine->name(), ": ", why);
   }
   LAMELLA_EXPECTS(accepted, value, "[cpu] Dense of ", desc.inputs, " inputs, ", desc.units, " units, activation '",
-                  name(desc.activation.kind), "': no engine can do this: ", refusals);
+                  to_string(desc.activation.kind), "': no engine can do this: ", refusals);
   return ops::select<D>(engines, desc, constants, context, concerned ? forced : std::string_view());
 }
 

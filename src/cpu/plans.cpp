@@ -5,13 +5,19 @@
 
 namespace lamella::cpu {
 
+std::shared_ptr<void> packed_memory(const ops::Constants& constants, std::size_t bytes) {
+  auto memory = core::allocate_host(bytes);
+  constants.note_packed(bytes);
+  return memory;
+}
+
 template <typename C>
 std::shared_ptr<const C> constant_as(const ConstantsPtr& constants, std::size_t i, DType rounded_to) {
   const Tensor& value = (*constants)[i];
   if (value.dtype() == dtype_v<C> && rounded_to == dtype_v<C>) return {constants, static_cast<const C*>(value.data())};
   const auto make = [&]() -> std::shared_ptr<const void> {
     const auto n = static_cast<std::size_t>(value.shape().elements());
-    const auto memory = core::allocate_host(n * sizeof(C));
+    const auto memory = packed_memory(*constants, n * sizeof(C));
     C* to = static_cast<C*>(memory.get());
     visit_floating(rounded_to, [&](auto rounded) {
       using R = decltype(rounded);

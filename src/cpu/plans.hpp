@@ -53,6 +53,9 @@ template <typename F>
   return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
 }
 
+/// Host memory for what is made of a layer's constants, which count it.
+[[nodiscard]] std::shared_ptr<void> packed_memory(const ops::Constants& constants, std::size_t bytes);
+
 /// Constant `i` as elements of C (float or double), rounded to `rounded_to` on the way. Shared by all plans of the layer.
 template <typename C>
 [[nodiscard]] std::shared_ptr<const C> constant_as(const ConstantsPtr& constants, std::size_t i, DType rounded_to = dtype_v<C>);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keras/bytes.hpp"
+#include "core/host_memory_error.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -113,7 +114,7 @@ Buffer memory_for(std::size_t size, const Where& where) {
   try {
     return Buffer(size);
   } catch (const std::bad_alloc&) {
-    where.fail(ErrorCode::out_of_memory, "there is no memory for its ", size, " bytes");
+    throw core::HostMemoryError(core::concat(where.text(), ": cannot allocate").c_str(), size);
   }
 }
 

@@ -48,7 +48,7 @@ class FileBytes {
   using Look = std::function<void(const Glance& glance, std::uint64_t size)>;
 
   /// `look` is called before anything is read. Throws LoadError: io for what cannot be opened, is no regular file, or becomes
-  /// shorter while it is read; out_of_memory with the size when there is no memory for it.
+  /// shorter while it is read; std::bad_alloc with the size when there is no memory for it.
   explicit FileBytes(const std::string& path, const Look& look = nullptr);
 
   [[nodiscard]] const OwnedBytes& contents() const noexcept { return contents_; }

@@ -58,8 +58,8 @@ void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Datas
   const std::vector<DType> types = dense == nullptr ? std::vector<DType>{} : expected_of(*dense, name).types;
   if (types.empty() ? !is_floating(dataset.dtype) : std::find(types.begin(), types.end(), dataset.dtype) == types.end()) {
     std::string allowed;
-    for (const DType type : types) allowed += core::concat(allowed.empty() ? "" : ", ", lamella::name(type));
-    fail(ErrorCode::dtype, "got ", lamella::name(dataset.dtype), ", allowed ", types.empty() ? "floating types" : allowed);
+    for (const DType type : types) allowed += core::concat(allowed.empty() ? "" : ", ", to_string(type));
+    fail(ErrorCode::dtype, "got ", to_string(dataset.dtype), ", allowed ", types.empty() ? "floating types" : allowed);
   }
   const std::vector<std::int64_t> wanted = expected_shape(layer, name);
   const auto found = dataset.shape.extents();

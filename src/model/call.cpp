@@ -79,7 +79,7 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
     host.sources.push_back(
         {static_cast<const std::byte*>(data), static_cast<std::size_t>(samples.back().elements()) * size_of(input_dtypes[i])});
   }
-  host.graph = graph(samples);
+  host.graph = graph_of_call(samples, host.rows);
   for (const int output : host.graph->outputs) {
     const model::Value& value = host.graph->values[static_cast<std::size_t>(output)];
     Tensor& tensor = host.outputs.emplace_back(value.sample.prepended(host.rows), value.dtype);
@@ -109,7 +109,7 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
   for (std::size_t i = 0; i < srcs.size(); ++i) {
     expect_here(srcs[i], "input", input_names[i], "[Model::predict_into] an input");
     LAMELLA_EXPECTS(srcs[i].dtype() == input_dtypes[i], dtype, "[Model::predict_into] input '", core::escaped(input_names[i]),
-                    "' is ", lamella::name(srcs[i].dtype()), ", the model takes ", lamella::name(input_dtypes[i]),
+                    "' is ", to_string(srcs[i].dtype()), ", the model takes ", to_string(input_dtypes[i]),
                     "; Tensor::to(dtype) converts");
   }
   for (std::size_t i = 0; i < dsts.size(); ++i) {
@@ -141,12 +141,12 @@ void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const Mut
     arrays.samples.push_back(sample_of(srcs[i], i, "predict_into", rows));
     arrays.sources.push_back({static_cast<const std::byte*>(srcs[i].data()), row_bytes(srcs[i])});
   }
-  const auto lowered = graph(arrays.samples);
+  const auto lowered = graph_of_call(arrays.samples, rows);
   for (std::size_t i = 0; i < dsts.size(); ++i) {
     const model::Value& out = lowered->values[static_cast<std::size_t>(lowered->outputs[i])];
     LAMELLA_EXPECTS(dsts[i].dtype() == out.dtype && dsts[i].shape() == out.sample.prepended(rows), shape,
-                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' is ", lamella::name(dsts[i].dtype()),
-                    " ", to_string(dsts[i].shape()), ", the result is ", lamella::name(out.dtype), " ",
+                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' is ", to_string(dsts[i].dtype()), " ",
+                    to_string(dsts[i].shape()), ", the result is ", to_string(out.dtype), " ",
                     to_string(out.sample.prepended(rows)));
     arrays.targets.push_back({static_cast<std::byte*>(dsts[i].data()), row_bytes(dsts[i])});
   }

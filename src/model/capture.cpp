@@ -10,7 +10,7 @@ void Model::Impl::capture(const model::Call& call) const {
   backend.with_relaxed_capture([&] {
     // The graph may run at any time from now on, beside any other call: it has a session of its own, and keeps it.
     const auto session = std::make_shared<model::Session>(
-        model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget});
+        model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget, tally});
     const auto ready = [&](std::int64_t rows) {
       auto made = program(call.graph, rows);
       session->warm_up(made, call.arrays);

@@ -18,7 +18,7 @@ std::string joined(const std::vector<std::string>& parts) {
 std::string op_of(const ProgramStep& step) {
   const auto text = [](const auto& dense) {
     return core::concat("dense ", dense.inputs, " -> ", dense.units, dense.activation.kind == ActivationKind::Linear ? "" : " ",
-                        dense.activation.kind == ActivationKind::Linear ? "" : name(dense.activation.kind));
+                        dense.activation.kind == ActivationKind::Linear ? "" : to_string(dense.activation.kind));
   };
   if (const auto* dense = std::get_if<ops::DenseDesc>(&step.desc)) return text(*dense);
   if (const auto* dense = std::get_if<ops::QuantizedDenseDesc>(&step.desc))

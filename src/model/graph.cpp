@@ -71,6 +71,21 @@ void ConstantsPool::sweep() {
   }
 }
 
+std::size_t ConstantsPool::add_tensors(std::set<const Tensor*>& tensors) {
+  std::size_t packed = 0;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [recipe, made] : computed_) {
+    if (const auto tensor = made.lock()) tensors.insert(tensor.get());
+  }
+  for (const auto& [values, known] : known_) {
+    const auto constants = known.lock();
+    if (!constants) continue;
+    packed += constants->packed_bytes();
+    for (const auto& value : constants->values()) tensors.insert(value.get());
+  }
+  return packed;
+}
+
 ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
   ops::Desc result = desc;
   std::visit(Overload{
@@ -188,8 +203,8 @@ std::int64_t flops_of(const ops::Desc& desc) {
 std::string op_name(const ops::Desc& desc) {
   return std::visit(Overload{
                         [](const ops::DenseDesc&) { return std::string("dense"); },
-                        [](const ops::ActivationDesc& d) { return "activation " + std::string(name(d.activation.kind)); },
-                        [](const ops::RowwiseDesc& d) { return std::string(name(d.kind)); },
+                        [](const ops::ActivationDesc& d) { return "activation " + std::string(to_string(d.activation.kind)); },
+                        [](const ops::RowwiseDesc& d) { return std::string(to_string(d.kind)); },
                         [](const ops::LayerNormalizationDesc& d) {
                           constexpr const char* kNames[] = {"layer_normalization", "layer_normalization", "rms_normalization",
                                                             "unit_normalization"};
@@ -219,7 +234,8 @@ std::string op_name(const ops::Desc& desc) {
                         [](const ops::QuantizeDequantizeDesc&) { return std::string("round to float8"); },
                         [](const ops::TransposeDesc&) { return std::string("transpose"); },
                         [](const ops::CastDesc& d) {
-                          return d.from == d.to ? std::string("copy") : core::concat("cast ", name(d.from), " to ", name(d.to));
+                          return d.from == d.to ? std::string("copy")
+                                                : core::concat("cast ", to_string(d.from), " to ", to_string(d.to));
                         },
                     },
                     desc);

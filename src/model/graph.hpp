@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
@@ -97,6 +98,8 @@ class ConstantsPool {
   [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make);
   /// Forgets what nobody holds any more.
   void sweep();
+  /// Adds the tensors that live, to be counted once each, and returns the bytes of what engines made of them on the host.
+  std::size_t add_tensors(std::set<const Tensor*>& tensors);
 
  private:
   core::Mutex mutex_;

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <thread>
 
 #include "core/backend.hpp"
+#include "core/processors.hpp"
 
 namespace lamella {
 namespace {
@@ -19,8 +19,10 @@ Options resolved(Options options) {
   options.device = resolve(options.device);
   options.threads = model::thread_count(options.threads);
   LAMELLA_EXPECTS(options.max_batch >= 1, value, "[Options] max_batch: got ", options.max_batch, ", allowed 1..");
+  LAMELLA_EXPECTS(std::all_of(options.reserved.begin(), options.reserved.end(), [](std::uint64_t n) { return n == 0; }), value,
+                  "[Options] reserved: got a number that is not 0, an option of a later version");
   LAMELLA_EXPECTS(options.cached_programs >= 1, value, "[Options] cached_programs: got 0, allowed 1..");
-  LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", name(*options.dtype),
+  LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", to_string(*options.dtype),
                   ", allowed float32, bfloat16, float16, float64");
   if (!options.engine.empty()) {
     const auto names = core::backend(options.device).ops().engines();
@@ -48,7 +50,7 @@ int model::thread_count(int option) {
                     "LAMELLA_THREADS: got '", core::escaped(view), "', allowed 1..", kMost);
     return value;
   }
-  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMost);
+  return std::min(core::usable_processors(), kMost);
 }
 
 Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in,
@@ -82,19 +84,32 @@ std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
   return shapes;
 }
 
+std::shared_ptr<const model::Graph> Model::Impl::known_graph(const std::vector<Shape>& sample_shapes) const {
+  for (const auto& [shapes, known] : graphs_) {
+    if (shapes == sample_shapes) return known;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const model::Graph> Model::Impl::graph_of_call(const std::vector<Shape>& sample_shapes, std::int64_t rows) const {
+  {
+    const std::lock_guard lock(mutex_);
+    ++calls_;
+    rows_ += rows;
+    if (auto known = known_graph(sample_shapes)) return known;
+  }
+  return graph(sample_shapes);
+}
+
 std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes) const {
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [shapes, known] : graphs_) {
-      if (shapes == sample_shapes) return known;
-    }
+    if (auto known = known_graph(sample_shapes)) return known;
   }
   auto made = std::make_shared<model::Graph>(model::lower(*spec, sample_shapes, options, *pool));
   model::fuse(*made, *pool);
   const std::lock_guard lock(mutex_);
-  for (const auto& [shapes, known] : graphs_) {
-    if (shapes == sample_shapes) return known;  // another thread was faster
-  }
+  if (auto known = known_graph(sample_shapes)) return known;  // another thread was faster
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
   pool->sweep();
@@ -144,7 +159,7 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
   if (!session_) {
     session_ = std::make_unique<model::Session>(model::SessionOptions{impl.backend, impl.options.device.index(),
                                                                       impl.options.cached_programs, impl.options.graphs,
-                                                                      impl.options.profile, impl.budget});
+                                                                      impl.options.profile, impl.budget, impl.tally});
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include <lamella/model.hpp>
 
+#include "core/access.hpp"
 #include "core/mutex.hpp"
 #include "model/call.hpp"
 #include "model/rows.hpp"
@@ -40,6 +41,7 @@ struct Model::Impl {
   std::shared_ptr<model::ConstantsPool> pool;
   core::Backend& backend;
   std::shared_ptr<core::MemoryBudget> budget;  ///< null where Options::memory_limit counts nothing
+  std::shared_ptr<model::Tally> tally = std::make_shared<model::Tally>();
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< of a sample, -1 where Keras has None
@@ -47,6 +49,8 @@ struct Model::Impl {
 
   /// The graph for these sample shapes, lowered and fused; made once.
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes) const;
+  /// The same for a call, which is counted: under a lock that is taken anyway.
+  std::shared_ptr<const model::Graph> graph_of_call(const std::vector<Shape>& sample_shapes, std::int64_t rows) const;
   /// The sample shapes when the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
@@ -60,6 +64,9 @@ struct Model::Impl {
                 const std::stop_token* stop = nullptr) const;
   /// `stream`, or the caller's default stream for null. Throws ArgumentError (device) where the device has no streams.
   [[nodiscard]] void* stream_of_caller(void* stream) const;
+
+  [[nodiscard]] ModelStats stats() const;
+  [[nodiscard]] MemoryBytes memory_bytes() const;
 
   class Lease;
   /// Runs a call, however its rows are divided (rows.cpp, as the next five). `own`: a session that the caller has for it, or
@@ -107,7 +114,12 @@ struct Model::Impl {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
   };
+  /// With mutex_ locked; null when it was not made yet.
+  [[nodiscard]] std::shared_ptr<const model::Graph> known_graph(const std::vector<Shape>& sample_shapes) const;
+
   mutable core::Mutex mutex_;
+  mutable std::int64_t calls_ = 0;
+  mutable std::int64_t rows_ = 0;
   mutable std::list<std::pair<std::vector<Shape>, std::shared_ptr<const model::Graph>>> graphs_;
   mutable std::list<Cached> programs_;  ///< most recently used first
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;
@@ -115,19 +127,30 @@ struct Model::Impl {
 
 namespace model {
 
+/// What a file holds, ready to run. `path` begins messages. Throws LoadError where shapes inside the model do not fit, and as
+/// Model::load() for the options.
+[[nodiscard]] Model made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path);
 /// True for a Normalization whose mean and variance stand in its config: Keras has no weights there.
 [[nodiscard]] bool has_given_statistics(const core::LayerSpec& layer);
+/// A layer of the outermost model by its name, as in Keras; else the only one of this path, else the only one of this name.
+/// Throws ArgumentError (value), which begins with `caller`, a member of Model.
+[[nodiscard]] const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller);
+/// `spec` as far as one layer, found so, whose outputs are then its own; layers that do not lead there are left out.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> ending_at(const core::ModelSpec& spec, std::string_view layer);
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
 /// For people, or as JSON.
 [[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
 [[nodiscard]] std::string explain_json(const Explained& explained);
-/// Threads that a call may use: the option, else LAMELLA_THREADS, else one per core. Throws ArgumentError (value).
+/// Threads that a call may use: the option, else LAMELLA_THREADS, else core::usable_processors(). Throws ArgumentError (value).
 [[nodiscard]] int thread_count(int option);
 /// `spec` with the activation of one layer replaced, wherever that layer stands; "hard_sigmoid" is that of the model's Keras.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer,
                                                                      std::string_view activation,
                                                                      HardSigmoid hard_sigmoid = HardSigmoid::as_written);
+/// The same with parameters: exactly this function.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_activation(const core::ModelSpec& spec, std::string_view layer,
+                                                                     const ActivationSpec& activation);
 
 }  // namespace model
 }  // namespace lamella

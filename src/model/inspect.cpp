@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/layer_changes.hpp"
+#include "keras/activation_config.hpp"
 #include "keras/load.hpp"
 #include "keras/stored.hpp"
 #include "model/impl.hpp"
@@ -43,14 +44,15 @@ LayerInfo info_of(const core::LayerSpec& layer) {
   return info;
 }
 
-std::string listed(const std::vector<const core::LayerSpec*>& layers) {
+std::string paths_of(const std::vector<const core::LayerSpec*>& layers) {
   std::string paths;
   for (const core::LayerSpec* layer : layers) paths += core::concat(paths.empty() ? "'" : ", '", core::escaped(layer->path), "'");
   return paths;
 }
 
-/// A layer of the outermost model by its name, as in Keras; else the only one of this path, else the only one of this name.
-const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller) {
+}  // namespace
+
+const core::LayerSpec& model::layer_called(const core::ModelSpec& spec, std::string_view wanted, std::string_view caller) {
   for (const auto& layer : spec.layers) {
     if (layer->name == wanted) return *layer;
   }
@@ -65,14 +67,24 @@ const core::LayerSpec& layer_called(const core::ModelSpec& spec, std::string_vie
     if (found.size() == 1) return *found.front();
     if (found.empty()) continue;
     core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", found.size(), " layers are called '",
-                                                        core::escaped(wanted), "'; name one by its path: ", listed(found)));
+                                                        core::escaped(wanted), "'; name one by its path: ", paths_of(found)));
   }
   core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
-                                                      "'; there are: ", listed(all)));
+                                                      "'; there are: ", paths_of(all)));
 }
 
-/// Replaces the `activation` of a layer in what runs and in what get_config() shows.
-void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, std::string_view activation_name) {
+namespace {
+
+/// The name of a policy that computes as this one.
+std::string policy_name(const core::Policy& policy) {
+  return core::concat(policy.compute == policy.variable ? "" : "mixed_", to_string(policy.compute));
+}
+
+/// Replaces the `activation` of a layer in what runs and in what get_config() shows: the caller's name, or, empty, the
+/// function's.
+void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, std::string_view name) {
+  std::string shown =
+      name.empty() ? keras::activation_config(activation, policy_name(layer.policy)) : nlohmann::json(name).dump();
   const bool found = std::visit(
       [&](auto& params) {
         if constexpr (requires { params.activation_layer; }) {
@@ -92,7 +104,7 @@ void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, st
                          core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
                                       ") has no activation to replace; Dense, EinsumDense and Activation layers have"));
   }
-  layer.activation_json = nlohmann::json(activation_name).dump();
+  layer.activation_json = std::move(shown);
 }
 
 /// Files do not always say that two entries are one layer; it has one set of weights then.
@@ -112,6 +124,18 @@ void each_same(const core::ModelSpec& spec, const core::LayerSpec& wanted, const
   }
 }
 
+std::shared_ptr<const core::ModelSpec> with_new(const core::ModelSpec& spec, std::string_view layer,
+                                                const ActivationSpec& activation, std::string_view name) {
+  const core::LayerSpec& found = model::layer_called(spec, layer, "set_activation");
+  core::LayerChanges changes;
+  each_same(spec, found, [&](const core::LayerSpec& same) {
+    changes.copy_of(same, [&](core::LayerSpec& copy) { set_activation(copy, activation, name); });
+  });
+  LAMELLA_EXPECTS(!changes.empty(), unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
+                  "' stands inside a TimeDistributed; its activation cannot be replaced");
+  return std::move(changes).apply_to(spec);
+}
+
 }  // namespace
 
 bool model::has_given_statistics(const core::LayerSpec& layer) {
@@ -121,17 +145,15 @@ bool model::has_given_statistics(const core::LayerSpec& layer) {
 
 std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,
                                                               std::string_view activation, HardSigmoid hard_sigmoid) {
-  ActivationSpec function = lamella::activation(activation);
+  ActivationSpec function = activation_of(activation);
   if (function.kind == ActivationKind::HardSigmoid && keras::is_keras2(hard_sigmoid, spec.keras_version))
     function = {.kind = ActivationKind::HardSigmoidKeras2};
-  const core::LayerSpec& found = layer_called(spec, layer, "set_activation");
-  core::LayerChanges changes;
-  each_same(spec, found, [&](const core::LayerSpec& same) {
-    changes.copy_of(same, [&](core::LayerSpec& copy) { set_activation(copy, function, activation); });
-  });
-  LAMELLA_EXPECTS(!changes.empty(), unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
-                  "' stands inside a TimeDistributed; its activation cannot be replaced");
-  return std::move(changes).apply_to(spec);
+  return with_new(spec, layer, function, activation);
+}
+
+std::shared_ptr<const core::ModelSpec> model::with_activation(const core::ModelSpec& spec, std::string_view layer,
+                                                              const ActivationSpec& activation) {
+  return with_new(spec, layer, activation, {});
 }
 
 std::vector<LayerInfo> Model::layers() const {
@@ -140,7 +162,7 @@ std::vector<LayerInfo> Model::layers() const {
   return result;
 }
 
-LayerInfo Model::get_layer(std::string_view name) const { return info_of(layer_called(*impl_->spec, name, "get_layer")); }
+LayerInfo Model::get_layer(std::string_view name) const { return info_of(model::layer_called(*impl_->spec, name, "get_layer")); }
 
 std::vector<TensorView> Model::weights() const {
   std::vector<TensorView> result;

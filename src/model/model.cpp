@@ -15,21 +15,19 @@
 
 namespace lamella {
 Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
-  LAMELLA_EXPECTS(spec != nullptr, argument, "[Model] spec: got null");
   const core::FloatEnvironment environment;
   impl_ = std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
                                        std::make_shared<core::MemoryBudget>(options.memory_limit));
 }
+Model::Model(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 Model::Model(const Model&) noexcept = default;
 Model& Model::operator=(const Model&) noexcept = default;
 Model::~Model() = default;
 
-namespace {
-
 /// What a file holds, ready to run. `path` begins messages.
-Model made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path) {
+Model model::made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path) {
   try {
-    return {std::move(spec), options};
+    return core::Access::model(std::move(spec), options);
   } catch (const ArgumentError& error) {
     // Shapes that do not fit inside the model are the file's fault; options are the caller's.
     const std::string_view what = core::without_code(error.what());
@@ -38,16 +36,14 @@ Model made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& option
   }
 }
 
-}  // namespace
-
 Model Model::load(const std::string& path, const Options& options) {
   const core::FloatEnvironment environment;
-  return made_of(keras::load_model(path, options.hard_sigmoid), options, path);
+  return model::made_of(keras::load_model(path, options.hard_sigmoid), options, path);
 }
 
 Model Model::load(std::span<const std::byte> file, const Options& options) {
   const core::FloatEnvironment environment;
-  return made_of(keras::load_model(file, options.hard_sigmoid), options, "(memory)");
+  return model::made_of(keras::load_model(file, options.hard_sigmoid), options, "(memory)");
 }
 
 const std::string& Model::name() const noexcept { return impl_->spec->name; }
@@ -65,7 +61,7 @@ std::size_t checked(int index, std::size_t count, const char* what) {
 
 /// What an output is for inputs of these shapes.
 template <typename Impl>
-model::Value output_of(const Impl& impl, std::size_t output, const std::vector<Shape>& shapes) {
+model::Value output_value(const Impl& impl, std::size_t output, const std::vector<Shape>& shapes) {
   const auto value = [&](const model::Graph& graph) { return graph.values[static_cast<std::size_t>(graph.outputs[output])]; };
   if (impl.fixed_shapes()) return value(*impl.graph(shapes));
   return value(model::lower(*impl.spec, shapes, impl.options, *impl.pool));
@@ -81,7 +77,7 @@ std::vector<std::int64_t> Model::output_shape(int index) const {
   const core::FloatEnvironment environment;
   const std::size_t i = checked(index, impl_->output_names.size(), "output_shape");
   using Lists = std::vector<std::vector<Shape>>;
-  const auto infer = [&](const std::vector<Shape>& shapes) { return Lists{{output_of(*impl_, i, shapes).sample}}; };
+  const auto infer = [&](const std::vector<Shape>& shapes) { return Lists{{output_value(*impl_, i, shapes).sample}}; };
   return model::infer_open_shapes(impl_->input_shapes, infer).front().front();
 }
 
@@ -92,7 +88,7 @@ DType Model::input_dtype(int index) const {
 DType Model::output_dtype(int index) const {
   const core::FloatEnvironment environment;
   const std::size_t i = checked(index, impl_->output_names.size(), "output_dtype");
-  return output_of(*impl_, i, model::filled(impl_->input_shapes)).dtype;
+  return output_value(*impl_, i, model::filled(impl_->input_shapes)).dtype;
 }
 
 // Each of the four calls checks its arguments and hands the arrays to Impl::run(): docs/architecture.md counts the frames.
@@ -161,12 +157,24 @@ void Model::prepare(std::span<const std::int64_t> batches) const {
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {
   const core::FloatEnvironment environment;
   auto spec = model::with_activation(*impl_->spec, layer, activation, impl_->options.hard_sigmoid);
-  Model result(*this);
-  result.impl_ = std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget);
-  return result;
+  return Model(std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget));
+}
+
+Model Model::with_activation(std::string_view layer, const ActivationSpec& activation) const {
+  const core::FloatEnvironment environment;
+  auto spec = model::with_activation(*impl_->spec, layer, activation);
+  return Model(std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget));
 }
 
 void Model::set_activation(std::string_view layer, std::string_view activation) { *this = with_activation(layer, activation); }
+void Model::set_activation(std::string_view layer, const ActivationSpec& activation) {
+  *this = with_activation(layer, activation);
+}
+
+Model Model::output_of(std::string_view layer) const {
+  const core::FloatEnvironment environment;
+  return Model(std::make_shared<const Impl>(model::ending_at(*impl_->spec, layer), impl_->options, impl_->pool, impl_->budget));
+}
 
 Model Model::with_weights(const std::string& path) const {
   const core::FloatEnvironment environment;

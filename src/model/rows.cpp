@@ -112,7 +112,8 @@ void Staging::reserve(Side& side, std::size_t bytes) {
   if (bytes <= side.bytes) return;
   auto charge = core::charge(budget_, bytes, "input and output buffers");
   auto device = core::charged(backend_.allocate(device_, bytes), std::move(charge));
-  side.pinned = backend_.allocate_pinned(device_, bytes);
+  auto counts = counted(tally_, &Tally::host_bytes, static_cast<std::int64_t>(bytes));
+  side.pinned = core::charged(backend_.allocate_pinned(device_, bytes), std::move(counts));
   side.device = std::move(device);
   side.bytes = bytes;
 }

@@ -12,6 +12,7 @@
 #include "core/budget.hpp"
 #include "model/graph.hpp"
 #include "model/program.hpp"
+#include "model/tally.hpp"
 
 /// How the rows of a call are divided: into chunks on a device that works inline, into batches on others, through pinned memory
 /// where host memory is not the device's.
@@ -73,8 +74,8 @@ struct Chunks {
 /// Pinned host memory and device memory through which the rows of host arrays go to a device and back. Belongs to a session.
 class Staging {
  public:
-  Staging(core::Backend& backend, int device, std::shared_ptr<core::MemoryBudget> budget)
-      : backend_(backend), device_(device), budget_(std::move(budget)) {}
+  Staging(core::Backend& backend, int device, std::shared_ptr<core::MemoryBudget> budget, std::shared_ptr<Tally> tally)
+      : backend_(backend), device_(device), budget_(std::move(budget)), tally_(std::move(tally)) {}
 
   /// Enqueues the copy of `rows` rows, from `first` on, to the device, and zeros for the rest of the program's rows; the host
   /// arrays may go when it returns. The arrays on the device that the program is to run on, valid until the next call.
@@ -95,6 +96,7 @@ class Staging {
   core::Backend& backend_;
   int device_;
   std::shared_ptr<core::MemoryBudget> budget_;
+  std::shared_ptr<Tally> tally_;
   Side in_;
   Side out_;
   std::vector<Source> inputs_;

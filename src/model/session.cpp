@@ -15,8 +15,9 @@ constexpr int kFailures = 8;        ///< captures that others disturbed, before 
 
 Session::Session(SessionOptions options)
     : options_(std::move(options)),
+      counted_(counted(options_.tally, &Tally::sessions)),
       stream_(options_.backend.create_stream(options_.device)),
-      staging_(options_.backend, options_.device, options_.budget) {
+      staging_(options_.backend, options_.device, options_.budget, options_.tally) {
   options_.graphs = options_.graphs && !options_.profile && options_.backend.traits.captures;
 }
 
@@ -25,7 +26,8 @@ Session::~Session() {
 }
 
 std::shared_ptr<void> Session::allocate(std::size_t bytes) const {
-  auto charge = core::charge(options_.budget, bytes, "buffers");
+  auto charge = options_.backend.traits.is_host ? counted(options_.tally, &Tally::host_bytes, static_cast<std::int64_t>(bytes))
+                                                : core::charge(options_.budget, bytes, "buffers");
   return core::charged(options_.backend.allocate(options_.device, bytes), std::move(charge));
 }
 
@@ -149,7 +151,7 @@ core::Graph* Session::graph_for(BoundProgram& bound, const Arrays& arrays, std::
     stream_->synchronize();
     bound.captured.pop_back();
   }
-  bound.captured.push_front({pointers_, std::move(graph)});
+  bound.captured.push_front({pointers_, std::move(graph), counted(options_.tally, &Tally::graphs)});
   return bound.captured.front().graph.get();
 }
 

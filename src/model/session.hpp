@@ -12,6 +12,7 @@
 #include "core/budget.hpp"
 #include "model/program.hpp"
 #include "model/rows.hpp"
+#include "model/tally.hpp"
 
 namespace lamella::model {
 
@@ -23,6 +24,7 @@ struct SessionOptions {
   bool graphs = true;
   bool profile = false;
   std::shared_ptr<core::MemoryBudget> budget;
+  std::shared_ptr<Tally> tally;
 };
 
 /// The memory and library state that running programs needs. Belongs to one thread at a time; Model lends them from a pool.
@@ -64,6 +66,7 @@ class Session {
   struct Captured {
     std::vector<const void*> pointers;
     std::unique_ptr<core::Graph> graph;
+    std::shared_ptr<void> counted;
   };
   /// A program with this session's memory filled in; inputs and outputs change from run to run.
   struct BoundProgram {
@@ -91,6 +94,7 @@ class Session {
   std::unique_ptr<core::Graph> capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
 
   SessionOptions options_;
+  std::shared_ptr<void> counted_;
   std::unique_ptr<core::Stream> stream_;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;

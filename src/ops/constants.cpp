@@ -81,7 +81,7 @@ void expect_constants(const Desc& desc, const Constants& constants) {
     LAMELLA_ASSERT(constants.values()[i] != nullptr, "operation ", desc.index(), ": constant ", i, " is missing");
     const Tensor& value = constants[i];
     LAMELLA_ASSERT(is_right(desc, i, value.dtype()) && value.device().is_cpu(), "operation ", desc.index(), ": constant ", i,
-                   " is ", name(value.dtype()), " on ", to_string(value.device()));
+                   " is ", to_string(value.dtype()), " on ", to_string(value.device()));
     LAMELLA_ASSERT(value.shape().elements() == sizes[i], "operation ", desc.index(), ": constant ", i, " has ",
                    value.shape().elements(), " elements, it takes ", sizes[i]);
   }

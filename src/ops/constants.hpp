@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <compare>
 #include <cstddef>
 #include <functional>
@@ -50,10 +51,15 @@ class Constants {
     return entry;
   }
 
+  /// To be called where a form takes host memory, which it does for as long as these constants live.
+  void note_packed(std::size_t bytes) const noexcept { packed_bytes_ += bytes; }
+  [[nodiscard]] std::size_t packed_bytes() const noexcept { return packed_bytes_; }
+
  private:
   std::vector<std::shared_ptr<const Tensor>> values_;
   mutable core::Mutex mutex_;
   mutable std::map<Form, std::shared_ptr<const void>> derived_;
+  mutable std::atomic<std::size_t> packed_bytes_{0};
 };
 
 /// Throws an internal Error unless `constants` are as many, of such types and as large as the contract of `desc` says: plans keep

@@ -12,7 +12,7 @@ namespace lamella::ops {
 
 /// What every Dense engine of some kind refuses, or empty: dtypes, and a Fusion that is neither `own` nor automatic.
 inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<Fusion> own, std::string_view does) {
-  if (!is_floating(desc.dtype)) return core::concat("dtype ", name(desc.dtype), " is not a floating type");
+  if (!is_floating(desc.dtype)) return core::concat("dtype ", to_string(desc.dtype), " is not a floating type");
   if (desc.fusion == Fusion::automatic) return {};
   for (const Fusion fusion : own) {
     if (desc.fusion == fusion) return {};

@@ -117,12 +117,12 @@ std::string activations_page() {
   out << "## Element by element\n\n| name | formula | parameters (default) | also taken |\n|---|---|---|---|\n";
   for (const Row& row : rows()) {
     if (is_rowwise(row.kind)) continue;
-    out << "| `" << name(row.kind) << "`" << (row.internal ? " (not a Keras name)" : "") << " | `" << row.formula << "` | "
+    out << "| `" << to_string(row.kind) << "`" << (row.internal ? " (not a Keras name)" : "") << " | `" << row.formula << "` | "
         << row.parameters << " | " << other_names(row.kind) << " |\n";
   }
   out << kFunctions << "\n## Row by row\n\nAlong an axis, the last by default.\n\n| name | also taken |\n|---|---|\n";
   for (const Row& row : rows()) {
-    if (is_rowwise(row.kind)) out << "| `" << name(row.kind) << "` | " << other_names(row.kind) << " |\n";
+    if (is_rowwise(row.kind)) out << "| `" << to_string(row.kind) << "` | " << other_names(row.kind) << " |\n";
   }
   out << "\n## The vendors' equivalents\n\nOnly where the formula is Keras' own; an engine refuses where there is none. oneDNN "
          "2.6 was measured: it"
@@ -132,7 +132,7 @@ std::string activations_page() {
          "| name | oneDNN (algorithm, alpha, beta) | cuDNN (mode, coefficient) | cuBLASLt epilogue |\n|---|---|---|---|\n";
   for (const Row& row : rows()) {
     if ((row.onednn + row.cudnn + row.cublaslt).empty()) continue;
-    out << "| `" << name(row.kind) << "` | " << row.onednn << " | " << row.cudnn << " | " << row.cublaslt << " |\n";
+    out << "| `" << to_string(row.kind) << "` | " << row.onednn << " | " << row.cudnn << " | " << row.cublaslt << " |\n";
   }
   out << kVersions;
   return out.str();
@@ -154,7 +154,7 @@ std::string accuracy_page() {
          "was 5 (gelu).\n\n| activation | bound | measured | at |\n|---|---|---|---|\n";
   for (const ActivationKind kind : elementwise_kinds()) {
     const Worst worst = worst_distance(kind, kStride);
-    out << "| `" << name(kind) << "` | " << ulp_bound(kind) << " | " << worst.ulps << " | ";
+    out << "| `" << to_string(kind) << "` | " << ulp_bound(kind) << " | " << worst.ulps << " | ";
     if (worst.ulps > 0) out << std::setprecision(6) << worst.x;
     out << " |\n";
   }

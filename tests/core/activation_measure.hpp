@@ -49,7 +49,7 @@ struct Worst {
 
 /// The largest distance over every `stride`-th finite float, from the `first` bit pattern on.
 inline Worst worst_distance(ActivationKind kind, std::uint32_t stride, std::uint32_t first = 0) {
-  const Truth truth = truths().at(name(kind));
+  const Truth truth = truths().at(to_string(kind));
   return core::visit_elementwise(kind, [&](auto op) {
     Worst worst;
     for (const std::array<float, 3>& p : measured_parameters(kind)) {

@@ -23,7 +23,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::string refusal(std::string_view asked) {
   try {
-    static_cast<void>(activation(asked));
+    static_cast<void>(activation_of(asked));
   } catch (const ArgumentError& error) {
     EXPECT_EQ(error.code(), ErrorCode::value);
     return error.what();
@@ -43,35 +43,35 @@ TEST(ActivationTest, ListsTheNamesOfKeras) {
 TEST(ActivationTest, FindsEveryNameItLists) {
   for (const std::string_view listed : activation_names()) {
     if (listed == "threshold" || listed == "swish" || listed == "hard_swish") continue;
-    EXPECT_EQ(name(activation(listed).kind), listed);
+    EXPECT_EQ(to_string(activation_of(listed).kind), listed);
   }
 }
 
 TEST(ActivationTest, TakesAliases) {
-  EXPECT_EQ(activation("swish"), activation("silu"));
-  EXPECT_EQ(activation("hard_swish"), activation("hard_silu"));
+  EXPECT_EQ(activation_of("swish"), activation_of("silu"));
+  EXPECT_EQ(activation_of("hard_swish"), activation_of("hard_silu"));
 }
 
 TEST(ActivationTest, TakesTheSpellingsOfOlderFiles) {
-  EXPECT_EQ(activation("softmax_v2").kind, ActivationKind::Softmax);
-  EXPECT_EQ(activation("log_softmax_v2").kind, ActivationKind::LogSoftmax);
-  EXPECT_EQ(activation("ReLU").kind, ActivationKind::Relu);
-  EXPECT_EQ(activation("ELU"), activation("elu"));
-  EXPECT_EQ(activation("Softmax"), activation("softmax"));
+  EXPECT_EQ(activation_of("softmax_v2").kind, ActivationKind::Softmax);
+  EXPECT_EQ(activation_of("log_softmax_v2").kind, ActivationKind::LogSoftmax);
+  EXPECT_EQ(activation_of("ReLU").kind, ActivationKind::Relu);
+  EXPECT_EQ(activation_of("ELU"), activation_of("elu"));
+  EXPECT_EQ(activation_of("Softmax"), activation_of("softmax"));
 }
 
 TEST(ActivationTest, GivesALayersNameThatLayersDefault) {
-  EXPECT_EQ(activation("LeakyReLU").parameters[0], 0.3);
-  EXPECT_EQ(activation("leaky_relu").parameters[0], 0.2);
+  EXPECT_EQ(activation_of("LeakyReLU").parameters[0], 0.3);
+  EXPECT_EQ(activation_of("leaky_relu").parameters[0], 0.2);
 }
 
 TEST(ActivationTest, FillsInTheDefaultsOfKeras) {
-  EXPECT_EQ(activation("elu").parameters[0], 1.0);
-  EXPECT_EQ(activation("celu").parameters[0], 1.0);
-  EXPECT_EQ(activation("squareplus").parameters[0], 4.0);
-  EXPECT_EQ(activation("hard_shrink").parameters[0], 0.5);
-  EXPECT_EQ(activation("soft_shrink").parameters[0], 0.5);
-  EXPECT_EQ(activation("softmax").axis, -1);
+  EXPECT_EQ(activation_of("elu").parameters[0], 1.0);
+  EXPECT_EQ(activation_of("celu").parameters[0], 1.0);
+  EXPECT_EQ(activation_of("squareplus").parameters[0], 4.0);
+  EXPECT_EQ(activation_of("hard_shrink").parameters[0], 0.5);
+  EXPECT_EQ(activation_of("soft_shrink").parameters[0], 0.5);
+  EXPECT_EQ(activation_of("softmax").axis, -1);
 }
 
 TEST(ActivationTest, SaysWhatAMisspeltNameIsNear) {
@@ -115,7 +115,7 @@ TEST(ActivationTest, TellsRowwiseKindsFromElementwiseOnes) {
   EXPECT_TRUE(is_rowwise(ActivationKind::LogSoftmax));
   EXPECT_TRUE(is_rowwise(ActivationKind::Sparsemax));
   EXPECT_TRUE(is_rowwise(ActivationKind::Glu));
-  for (const ActivationKind kind : elementwise_kinds()) EXPECT_FALSE(is_rowwise(kind)) << name(kind);
+  for (const ActivationKind kind : elementwise_kinds()) EXPECT_FALSE(is_rowwise(kind)) << to_string(kind);
 }
 
 TEST(ActivationTest, HasNoElementwiseFormulaForRows) {
@@ -123,26 +123,26 @@ TEST(ActivationTest, HasNoElementwiseFormulaForRows) {
 }
 
 TEST(ActivationTest, PicksTheSimplestKindForReluWithParameters) {
-  EXPECT_EQ(relu(0), ActivationSpec{.kind = ActivationKind::Relu});
-  EXPECT_EQ(relu(0, 6), ActivationSpec{.kind = ActivationKind::Relu6});
-  EXPECT_EQ(relu(0.1), (ActivationSpec{.kind = ActivationKind::LeakyRelu, .parameters = {0.1}}));
-  EXPECT_EQ(relu(0, 5), (ActivationSpec{.kind = ActivationKind::ReluGeneral, .parameters = {0, 5, 0}}));
-  EXPECT_EQ(relu(0.1, 6).kind, ActivationKind::ReluGeneral);
-  EXPECT_EQ(relu(0, 6, 1).kind, ActivationKind::ReluGeneral);
-  EXPECT_EQ(relu(0, {}, 1),
+  EXPECT_EQ(ActivationSpec::relu(0), ActivationSpec{.kind = ActivationKind::Relu});
+  EXPECT_EQ(ActivationSpec::relu(0, 6), ActivationSpec{.kind = ActivationKind::Relu6});
+  EXPECT_EQ(ActivationSpec::relu(0.1), (ActivationSpec{.kind = ActivationKind::LeakyRelu, .parameters = {0.1}}));
+  EXPECT_EQ(ActivationSpec::relu(0, 5), (ActivationSpec{.kind = ActivationKind::ReluGeneral, .parameters = {0, 5, 0}}));
+  EXPECT_EQ(ActivationSpec::relu(0.1, 6).kind, ActivationKind::ReluGeneral);
+  EXPECT_EQ(ActivationSpec::relu(0, 6, 1).kind, ActivationKind::ReluGeneral);
+  EXPECT_EQ(ActivationSpec::relu(0, {}, 1),
             (ActivationSpec{.kind = ActivationKind::ReluGeneral, .parameters = {0, static_cast<double>(kInf), 1}}));
 }
 
 TEST(ActivationTest, RefusesReluWithParametersThatKerasRefuses) {
-  EXPECT_THROW(static_cast<void>(relu(-0.1)), ArgumentError);
-  EXPECT_THROW(static_cast<void>(relu(0, -1)), ArgumentError);
-  EXPECT_THROW(static_cast<void>(relu(0, {}, -1)), ArgumentError);
-  EXPECT_THROW(static_cast<void>(relu(static_cast<double>(kNaN))), ArgumentError);
+  EXPECT_THROW(static_cast<void>(ActivationSpec::relu(-0.1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(ActivationSpec::relu(0, -1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(ActivationSpec::relu(0, {}, -1)), ArgumentError);
+  EXPECT_THROW(static_cast<void>(ActivationSpec::relu(static_cast<double>(kNaN))), ArgumentError);
 }
 
 TEST(ActivationTest, TellsTheTwoGelusApart) {
-  EXPECT_EQ(gelu(false), activation("gelu"));
-  EXPECT_EQ(gelu(true).kind, ActivationKind::GeluTanh);
+  EXPECT_EQ(ActivationSpec::gelu(false), activation_of("gelu"));
+  EXPECT_EQ(ActivationSpec::gelu(true).kind, ActivationKind::GeluTanh);
 }
 
 float value(ActivationKind kind, float x, std::array<float, 3> p) {
@@ -216,13 +216,13 @@ TEST(ActivationTest, DoesWhatKerasDoesWithNaNAndInfinities) {
   for (const ActivationKind kind : elementwise_kinds()) {
     bool found = false;
     for (const AtTheEnds& e : at_the_ends()) {
-      if (e.name != name(kind)) continue;
+      if (e.name != to_string(kind)) continue;
       found = true;
       EXPECT_TRUE(same(value(kind, kNaN, e.p), e.nan)) << e.name << "(NaN) = " << value(kind, kNaN, e.p);
       EXPECT_TRUE(same(value(kind, -kInf, e.p), e.below)) << e.name << "(-inf) = " << value(kind, -kInf, e.p);
       EXPECT_TRUE(same(value(kind, kInf, e.p), e.above)) << e.name << "(inf) = " << value(kind, kInf, e.p);
     }
-    EXPECT_TRUE(found) << name(kind) << " has no values here";
+    EXPECT_TRUE(found) << to_string(kind) << " has no values here";
   }
 }
 
@@ -259,22 +259,24 @@ TEST(ActivationTest, GeluIsRightInFloat64WhereItIsTiny) {
 
 class EachElementwise : public testing::TestWithParam<ActivationKind> {};
 
-TEST_P(EachElementwise, HasATruthToBeHeldAgainst) { EXPECT_EQ(truths().count(name(GetParam())), 1U) << name(GetParam()); }
+TEST_P(EachElementwise, HasATruthToBeHeldAgainst) {
+  EXPECT_EQ(truths().count(to_string(GetParam())), 1U) << to_string(GetParam());
+}
 
 TEST_P(EachElementwise, StaysWithinItsBoundAllOverTheFloats) {
   const Worst worst = worst_distance(GetParam(), 2039);
-  EXPECT_LE(worst.ulps, ulp_bound(GetParam())) << name(GetParam()) << "(" << worst.x << ")";
+  EXPECT_LE(worst.ulps, ulp_bound(GetParam())) << to_string(GetParam()) << "(" << worst.x << ")";
 }
 
 TEST_P(EachElementwise, StaysWithinItsBoundInTheSmallestAndLargestFloats) {
-  const Truth truth = truths().at(name(GetParam()));
+  const Truth truth = truths().at(to_string(GetParam()));
   for (const auto& p : measured_parameters(GetParam())) {
     for (std::uint32_t exponent = 0; exponent < 255; ++exponent) {
       for (const std::uint32_t fraction : {0U, 1U, 2U, 0x2A'AAABU, 0x40'0000U, 0x7F'FFFEU, 0x7F'FFFFU}) {
         for (const std::uint32_t sign : {0U, 0x8000'0000U}) {
           const float x = std::bit_cast<float>(sign | (exponent << 23U) | fraction);
           EXPECT_LE(ulps(value(GetParam(), x, p), truth(x, {p[0], p[1], p[2]})), ulp_bound(GetParam()))
-              << name(GetParam()) << " of " << x;
+              << to_string(GetParam()) << " of " << x;
         }
       }
     }
@@ -282,7 +284,7 @@ TEST_P(EachElementwise, StaysWithinItsBoundInTheSmallestAndLargestFloats) {
 }
 
 TEST_P(EachElementwise, ComputesInDoubleToo) {
-  const Truth truth = truths().at(name(GetParam()));
+  const Truth truth = truths().at(to_string(GetParam()));
   for (const auto& p : measured_parameters(GetParam())) {
     const std::array<double, 3> exact = {p[0], p[1], p[2]};
     for (double x = -30.37; x < 30; x += 0.0173) {
@@ -291,10 +293,10 @@ TEST_P(EachElementwise, ComputesInDoubleToo) {
       // 0.2 is not the same number in both types.
       const double slack = GetParam() == ActivationKind::HardSigmoidKeras2 ? 1e-7 : 0;
       if (std::isnan(truth(x, exact))) {
-        EXPECT_TRUE(std::isnan(y)) << name(GetParam()) << " of " << x;
+        EXPECT_TRUE(std::isnan(y)) << to_string(GetParam()) << " of " << x;
         continue;
       }
-      EXPECT_NEAR(y, truth(x, exact), 2e-13 * std::fabs(y) + 4e-16 + slack) << name(GetParam()) << " of " << x;
+      EXPECT_NEAR(y, truth(x, exact), 2e-13 * std::fabs(y) + 4e-16 + slack) << to_string(GetParam()) << " of " << x;
     }
   }
 }
@@ -302,7 +304,7 @@ TEST_P(EachElementwise, ComputesInDoubleToo) {
 /// Every number of a 16-bit type: computed in float and rounded once, the result is the truth's rounding or its neighbour.
 template <typename T>
 void expect_near_truth_in_16_bits(ActivationKind kind) {
-  const Truth truth = truths().at(name(kind));
+  const Truth truth = truths().at(to_string(kind));
   const auto place16 = [](T x) {
     return (x.bits & 0x8000U) != 0 ? -static_cast<int>(x.bits & 0x7FFFU) : static_cast<int>(x.bits);
   };
@@ -315,7 +317,8 @@ void expect_near_truth_in_16_bits(ActivationKind kind) {
       const T y(value(kind, wide, p));
       const T exact(static_cast<float>(truth(static_cast<double>(wide), {p[0], p[1], p[2]})));
       if (std::isnan(static_cast<float>(y)) && std::isnan(static_cast<float>(exact))) continue;
-      ASSERT_LE(std::abs(place16(y) - place16(exact)), 1) << name(kind) << " of " << wide << " is " << static_cast<float>(exact);
+      ASSERT_LE(std::abs(place16(y) - place16(exact)), 1)
+          << to_string(kind) << " of " << wide << " is " << static_cast<float>(exact);
     }
   }
 }
@@ -364,7 +367,7 @@ TEST_P(EachElementwise, GivesTheSameBitsAtEveryPlaceAndOnEveryProcessor) {
 #endif
 
 INSTANTIATE_TEST_SUITE_P(Activation, EachElementwise, testing::ValuesIn(elementwise_kinds()),
-                         [](const auto& test) { return std::string(name(test.param)); });
+                         [](const auto& test) { return std::string(to_string(test.param)); });
 
 }  // namespace
 }  // namespace lamella::test

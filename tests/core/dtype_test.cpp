@@ -38,14 +38,14 @@ TEST(DTypeTest, NamesAreKerasNamesAndInvertible) {
   for (const char* known : {"float32", "float16", "bfloat16", "float64", "bool", "int8", "int16", "int32", "int64", "uint8",
                             "uint16", "uint32", "uint64"}) {
     const DType dtype = dtype_of(known);
-    EXPECT_EQ(name(dtype), known);
+    EXPECT_EQ(to_string(dtype), known);
     EXPECT_EQ(static_cast<int>(dtype), count++) << known;
     core::visit_dtype(dtype, [&](auto value) {
       EXPECT_EQ(dtype_v<decltype(value)>, dtype) << known;
       EXPECT_EQ(size_of(dtype), sizeof(value)) << known;
     });
   }
-  EXPECT_EQ(name(DType::bfloat16), "bfloat16");
+  EXPECT_EQ(to_string(DType::bfloat16), "bfloat16");
   EXPECT_EQ(size_of(DType::float64), 8U);
   EXPECT_EQ(size_of(DType::uint8), 1U);
   EXPECT_EQ(size_of(dtype_v<bfloat16>), sizeof(bfloat16));

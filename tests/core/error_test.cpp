@@ -12,7 +12,7 @@ namespace {
 TEST(ErrorTest, EveryCodeHasAnameOfItsOwnThatMessagesEndIn) {
   std::set<std::string_view> names;
   for (int code = 0; code <= static_cast<int>(ErrorCode::internal); ++code) {
-    const std::string_view found = name(static_cast<ErrorCode>(code));
+    const std::string_view found = to_string(static_cast<ErrorCode>(code));
     EXPECT_TRUE(found.starts_with("E_")) << code;
     EXPECT_TRUE(names.insert(found).second) << found;
     const Error error(static_cast<ErrorCode>(code), "what happened");

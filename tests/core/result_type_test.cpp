@@ -34,7 +34,7 @@ constexpr const char* kKeras[13][13] = {
 TEST(ResultTypeTest, IsKerasOfEveryPair) {
   for (std::size_t a = 0; a < kNames.size(); ++a) {
     for (std::size_t b = 0; b < kNames.size(); ++b)
-      EXPECT_EQ(name(result_type(dtype_of(kNames[a]), dtype_of(kNames[b]))), kKeras[a][b]) << kNames[a] << ' ' << kNames[b];
+      EXPECT_EQ(to_string(result_type(dtype_of(kNames[a]), dtype_of(kNames[b]))), kKeras[a][b]) << kNames[a] << ' ' << kNames[b];
   }
 }
 

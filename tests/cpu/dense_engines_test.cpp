@@ -18,7 +18,7 @@ class EachCpuEngine : public testing::TestWithParam<std::string> {};
 
 TEST_P(EachCpuEngine, LeavesTheCallersSettingsAlone) {
   omp_set_num_threads(5);
-  const DenseDesc d{64, 128, 128, true, activation("tanh"), DType::float32};
+  const DenseDesc d{64, 128, 128, true, activation_of("tanh"), DType::float32};
   const auto call = [&] {
     std::vector<Bytes> srcs;
     srcs.push_back(stored(random_values(64 * 128, 1), DType::float32));
@@ -40,7 +40,7 @@ INSTANTIATE_TEST_SUITE_P(All, EachCpuEngine, testing::ValuesIn(core::cpu_backend
                          [](const auto& parameter) { return parameter.param; });
 
 std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch = 64, int threads = 1) {
-  const DenseDesc d{batch, 64, 64, true, activation(kind), DType::float32, Math::exact, fusion};
+  const DenseDesc d{batch, 64, 64, true, activation_of(kind), DType::float32, Math::exact, fusion};
   return core::cpu_backend()
       .ops()
       .plan(d, constants_of({std::vector<double>(64 * 64), std::vector<double>(64)}), {threads, 0}, {})
@@ -76,7 +76,7 @@ TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
   const auto at = [&](std::int64_t batch) {
     std::vector<Bytes> srcs;
     srcs.push_back(stored(x, DType::float32));
-    return run(DenseDesc{batch, 100, 70, true, activation("gelu")}, constants, std::move(srcs), DType::float32,
+    return run(DenseDesc{batch, 100, 70, true, activation_of("gelu")}, constants, std::move(srcs), DType::float32,
                static_cast<std::size_t>(batch * 70), "small");
   };
   const auto all = at(50);

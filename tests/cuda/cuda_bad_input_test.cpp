@@ -24,7 +24,7 @@ class CudaBadInputTest : public CudaTest {
   void TearDown() override { bystander_.reset(); }
 
   void set_to_work(const Options& options) {
-    bystander_.emplace(small_spec(), options);
+    bystander_.emplace(model_of(small_spec(), options));
     for (int i = 0; i < 3; ++i) bits_ = values_of(bystander_->predict(x_));
   }
 
@@ -53,7 +53,7 @@ class CudaBadInputTest : public CudaTest {
 
 TEST_F(CudaBadInputTest, ADeviceThatDoesNotExist) {
   const auto says = AllOf(HasSubstr("cuda:2 does not exist"), HasSubstr("there are 2 CUDA devices, the first is cuda:0"));
-  expect_refused<DeviceError>(ErrorCode::device, says, [] { static_cast<void>(Model(small_spec(), on_cuda(2))); });
+  expect_refused<DeviceError>(ErrorCode::device, says, [] { static_cast<void>(model_of(small_spec(), on_cuda(2))); });
   expect_refused<DeviceError>(ErrorCode::device, says, [] { static_cast<void>(Model::load(mlp_path(), on_cuda(2))); });
   expect_refused<DeviceError>(ErrorCode::device, says, [] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(2))); });
   expect_refused<DeviceError>(ErrorCode::device, says, [&] { static_cast<void>(x_.to(Device::cuda(2))); });
@@ -69,12 +69,13 @@ TEST_F(CudaBadInputTest, AMemoryLimitThatIsTooSmall) {
     SCOPED_TRACE(limit);
     Options options = on_cuda();
     options.memory_limit = limit;
-    expect_refused<Error>(ErrorCode::out_of_memory, says, [&] { static_cast<void>(Model(small_spec(), options).predict(x_)); });
+    expect_refused<Error>(ErrorCode::out_of_memory, says,
+                          [&] { static_cast<void>(model_of(small_spec(), options).predict(x_)); });
   }
   // The same model goes on with fewer rows, before and after.
   Options options = on_cuda();
   options.memory_limit = 100'000;
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   const auto before = values_of(model.predict(x_));
   static_cast<void>(model.predict(x_));
   EXPECT_EQ(before, bits_);
@@ -93,15 +94,15 @@ TEST_F(CudaBadInputTest, ADTypeThatIsNotSupported) {
     Options options = on_cuda();
     options.dtype = dtype;
     expect_refused<ArgumentError>(ErrorCode::dtype,
-                                  AllOf(HasSubstr(name(dtype)), HasSubstr("allowed float32, bfloat16, float16, float64")),
-                                  [&] { static_cast<void>(Model(small_spec(), options)); });
+                                  AllOf(HasSubstr(to_string(dtype)), HasSubstr("allowed float32, bfloat16, float16, float64")),
+                                  [&] { static_cast<void>(model_of(small_spec(), options)); });
   }
   Options options = on_cuda();
   options.engine = "gemm_bias_cudnn";
   options.dtype = DType::float64;
   SpecBuilder builder(1);
-  const auto gelu = builder.build({builder.dense(builder.input({7}), 7, 5, activation("gelu"))});
-  const auto with_cudnn = [&] { static_cast<void>(Model(gelu, options).predict(x_)); };
+  const auto gelu = builder.build({builder.dense(builder.input({7}), 7, 5, activation_of("gelu"))});
+  const auto with_cudnn = [&] { static_cast<void>(model_of(gelu, options).predict(x_)); };
   EXPECT_THROW(with_cudnn(), ArgumentError);  // the device keeps a handle of cuDNN's from the first time on
   expect_refused<ArgumentError>(ErrorCode::value, HasSubstr("engine 'gemm_bias_cudnn' cannot do this: "), with_cudnn);
 
@@ -161,7 +162,7 @@ TEST_F(CudaBadInputTest, TensorsOfAnotherDevice) {
       ErrorCode::device,
       HasSubstr("an input is said to lie on cuda:0, but it is memory of cuda:1; Tensor::to(device) copies it there"),
       [&] { bystander_->predict_into(lie, dst); });
-  const Model other(small_spec(), on_cuda(1));  // where the tensors are, they are taken
+  const Model other = model_of(small_spec(), on_cuda(1));  // where the tensors are, they are taken
   other.predict_into(there, there_dst);
   EXPECT_EQ(values_of(there_dst.to(Device::cpu())), bits_);
 }

@@ -97,7 +97,7 @@ TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
     restart_cuda({.devices = 2});
     const Tensor x = random_rows(3, 7);
     {
-      const Model model(small_spec(), on_cuda());
+      const Model model = model_of(small_spec(), on_cuda());
       static_cast<void>(model.predict(x));
       fake_cuda::fail_nth("kernel", 1, fault);
       EXPECT_THAT(message_of(
@@ -111,9 +111,9 @@ TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
       EXPECT_THAT(again, HasSubstr("until this process is started anew"));
       EXPECT_THAT(message_of([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }, ErrorCode::device_lost),
                   again);
-      EXPECT_EQ(Model(small_spec(), {.device = Device::cpu()}).predict(x).shape(), (Shape{3, 5}));
+      EXPECT_EQ(model_of(small_spec(), {.device = Device::cpu()}).predict(x).shape(), (Shape{3, 5}));
       fake_cuda::no_faults();  // the other device's context is its own
-      EXPECT_EQ(Model(small_spec(), on_cuda(1)).predict(x).shape(), (Shape{3, 5}));
+      EXPECT_EQ(model_of(small_spec(), on_cuda(1)).predict(x).shape(), (Shape{3, 5}));
     }
   }
   restart_cuda();
@@ -146,7 +146,7 @@ TEST_F(CudaDeviceTest, KnowsWhichErrorsADeviceDoesNotSurvive) {
 }
 
 TEST_F(CudaDeviceTest, AnErrorThatSomebodyElseLeftIsNotOurs) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   fake_cuda::set_last_error(cudaErrorInvalidValue);
   EXPECT_EQ(model.predict(random_rows(3, 7)).shape(), (Shape{3, 5}));
   static_cast<void>(cudaGetLastError());
@@ -154,7 +154,7 @@ TEST_F(CudaDeviceTest, AnErrorThatSomebodyElseLeftIsNotOurs) {
 
 TEST_F(CudaDeviceTest, TellsHostMemoryFromDeviceMemory) {
   restart_cuda({.devices = 2});
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   Tensor host = random_rows(3, 7);
   Tensor elsewhere = host.to(Device::cuda(1));
   Tensor dst({3, 5}, DType::float32, Device::cuda(0));

@@ -27,7 +27,7 @@ class CudaDriverRulesTest : public CudaTest {
     return stream;
   }
   static std::vector<float> wanted(const Tensor& x) {
-    return values_of(Model(small_spec(), {.device = Device::cpu()}).predict(x));
+    return values_of(model_of(small_spec(), {.device = Device::cpu()}).predict(x));
   }
   static Tensor result() { return Tensor({4, 5}, DType::float32, Device::cuda(0)); }
   static std::string message(const std::function<void()>& call, ErrorCode code) {
@@ -47,7 +47,7 @@ TEST_F(CudaDriverRulesTest, AStreamThatGetsTheHandleOfOneThatIsGoneWaitsForItsWo
     restart_cuda({.seed = seed});
     const Tensor hosts[2] = {random_rows(4, 7, 1), random_rows(4, 7, 2)};
     {
-      const Model model(small_spec(), on_cuda());
+      const Model model = model_of(small_spec(), on_cuda());
       const Tensor xs[2] = {hosts[0].to(Device::cuda(0)), hosts[1].to(Device::cuda(0))};
       Tensor ys[2] = {result(), result()};
       const cudaStream_t first = new_stream();
@@ -69,7 +69,7 @@ TEST_F(CudaDriverRulesTest, TheDefaultStreamsOfTwoThreadsAreTwo) {
     restart_cuda({.seed = seed});
     const Tensor host = random_rows(4, 7);
     {
-      const Model model(small_spec(), on_cuda());
+      const Model model = model_of(small_spec(), on_cuda());
       const Tensor x = host.to(Device::cuda(0));
       Tensor ys[2] = {result(), result()};
       model.predict_into(x, ys[0], cudaStreamPerThread);
@@ -82,7 +82,7 @@ TEST_F(CudaDriverRulesTest, TheDefaultStreamsOfTwoThreadsAreTwo) {
 }
 
 TEST_F(CudaDriverRulesTest, AStreamForEachRequestNeedsNoSessionForEach) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
   std::vector<Tensor> results;
   std::vector<cudaStream_t> streams;
@@ -107,7 +107,7 @@ TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
       Options options = on_cuda();
       options.engine = engine;
       SpecBuilder builder;
-      const Model model(builder.build({builder.dense(builder.input({7}), 7, 12, activation("tanh"))}), options);
+      const Model model = model_of(builder.build({builder.dense(builder.input({7}), 7, 12, activation_of("tanh"))}), options);
       for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(12, 7)));
     }).join();
     cudaGraph_t graph = nullptr;
@@ -120,7 +120,7 @@ TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
 }
 
 TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(9, 7);
   const auto first = values_of(model.predict(x));
   bool disturbed = false;
@@ -140,7 +140,7 @@ TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
 TEST_F(CudaDriverRulesTest, WhatIsPreparedIsNeitherPlannedNorCapturedLater) {
   Options options = on_cuda();
   options.max_batch = 64;
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   const std::vector<std::int64_t> batches{3, 150, 40};
   model.prepare(batches);
   fake_cuda::clear_call_log();
@@ -157,7 +157,7 @@ TEST_F(CudaDriverRulesTest, WhatIsPreparedIsNeitherPlannedNorCapturedLater) {
 
 TEST_F(CudaDriverRulesTest, PlanningIsDoneBeforeACallersCaptureOrRefused) {
   restart_cuda({.heuristics_in_captures = CUBLAS_STATUS_INTERNAL_ERROR});
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor host = random_rows(12, 7);
   const Tensor x = host.to(Device::cuda(0));
   Tensor y({12, 5}, DType::float32, Device::cuda(0));
@@ -184,7 +184,7 @@ TEST_F(CudaDriverRulesTest, PlanningIsDoneBeforeACallersCaptureOrRefused) {
 }
 
 TEST_F(CudaDriverRulesTest, BuffersThatTakeTurnsAreCapturedToo) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
   std::vector<Tensor> ys;
   for (int i = 0; i < 5; ++i) ys.push_back(result());
@@ -200,7 +200,7 @@ TEST_F(CudaDriverRulesTest, BuffersThatTakeTurnsAreCapturedToo) {
 TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesTheOthersAndTheThreadAsTheyWere) {
   restart_cuda({.devices = 3});
   {
-    const Model model(small_spec(), on_cuda(1));
+    const Model model = model_of(small_spec(), on_cuda(1));
     for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(4, 7)));
     static_cast<void>(random_rows(4, 7).to(Device::cuda(1)).to(Device::cpu()));
   }
@@ -209,7 +209,7 @@ TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesTheOthersAndTheThreadAsTheyWe
   EXPECT_EQ(cudaGetDevice(&device), cudaSuccess);
   EXPECT_EQ(device, 0);
   EXPECT_EQ(cudaSetDevice(2), cudaSuccess);
-  static_cast<void>(Model(small_spec(), on_cuda(1)).predict(random_rows(4, 7)));
+  static_cast<void>(model_of(small_spec(), on_cuda(1)).predict(random_rows(4, 7)));
   EXPECT_EQ(cudaGetDevice(&device), cudaSuccess);
   EXPECT_EQ(device, 2);
   EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
@@ -217,7 +217,10 @@ TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesTheOthersAndTheThreadAsTheyWe
 
 /// A model with work under way, and memory.
 struct Alive {
-  Alive() : model(small_spec(), on_cuda()), x(random_rows(4, 7).to(Device::cuda(0))), y({4, 5}, DType::float32, Device::cuda(0)) {
+  Alive()
+      : model(model_of(small_spec(), on_cuda())),
+        x(random_rows(4, 7).to(Device::cuda(0))),
+        y({4, 5}, DType::float32, Device::cuda(0)) {
     for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(4, 7)));
     model.predict_into(x, y, cudaStreamLegacy);
   }
@@ -269,7 +272,7 @@ TEST_F(CudaDriverRulesTest, ALibraryThatFailsIsNamedAndTheCallersErrorsAreLeftAl
   const Tensor x = random_rows(12, 7);
   for (const bool once : {true, false}) {
     restart_cuda();
-    const Model model(small_spec(), on_cuda());
+    const Model model = model_of(small_spec(), on_cuda());
     fake_cuda::set_last_error(cudaErrorInvalidConfiguration);
     fake_cuda::fail_nth("cublasLtMatmul", 1, once ? fake_cuda::Fault::once : fake_cuda::Fault::sticky);
     EXPECT_THAT(message([&] { static_cast<void>(model.predict(x)); }, once ? ErrorCode::device : ErrorCode::device_lost),

@@ -14,7 +14,7 @@ class CudaEngineChoiceTest : public CudaTest {};
 Model relu_model(Options options = on_cuda()) {
   SpecBuilder builder(4);
   const auto x = builder.input({31});
-  return {builder.build({builder.dense(x, 31, 33, activation("relu"))}), options};
+  return model_of(builder.build({builder.dense(x, 31, 33, activation_of("relu"))}), options);
 }
 
 struct Chosen {

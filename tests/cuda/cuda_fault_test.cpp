@@ -111,9 +111,9 @@ void PrintTo(const Scenario& scenario, std::ostream* out) { *out << scenario.nam
 
 std::vector<Scenario> scenarios() {
   const auto nothing = [](World&) {};
-  const auto made = [](World& w) { w.model.emplace(small_spec(), w.options); };
+  const auto made = [](World& w) { w.model.emplace(model_of(small_spec(), w.options)); };
   const auto used = [](World& w) {
-    w.model.emplace(small_spec(), w.options);
+    w.model.emplace(model_of(small_spec(), w.options));
     w.predict(*w.model, w.small);
   };
   return {
@@ -133,7 +133,7 @@ std::vector<Scenario> scenarios() {
        [](World& w) {
          w.options.engine = "gemm_bias_cudnn";
          SpecBuilder builder;
-         w.model.emplace(builder.build({builder.dense(builder.input({7}), 7, 5, activation("tanh"))}), w.options);
+         w.model.emplace(model_of(builder.build({builder.dense(builder.input({7}), 7, 5, activation_of("tanh"))}), w.options));
        },
        [](World& w) { w.predict(*w.model, w.small); }},
       {"destroy", true,
@@ -264,7 +264,7 @@ TEST(ACallersCapture, WithAFaultLeavesNothingBrokenAndNothingBehind) {
     bool struck = false;
     {
       World world(Way::two_streams);
-      world.model.emplace(small_spec(), world.options);
+      world.model.emplace(model_of(small_spec(), world.options));
       const auto before = world.answers();
       struck = act_with_fault(n, fault, [&] { use_callers_graph(world); });
       EXPECT_EQ(world.answers(), before);

@@ -22,7 +22,7 @@ constexpr unsigned kEffort = kOneCaseOf == 1 ? 20 : 1;
 class CudaModelTest : public CudaTest {};
 
 std::vector<float> on_cpu(const std::shared_ptr<const core::ModelSpec>& spec, const Tensor& x) {
-  return values_of(Model(spec, {.device = Device::cpu()}).predict(x));
+  return values_of(model_of(spec, {.device = Device::cpu()}).predict(x));
 }
 
 TEST_F(CudaModelTest, PredictsWhatKerasDoes) {
@@ -33,7 +33,7 @@ TEST_F(CudaModelTest, PredictsWhatKerasDoes) {
 }
 
 TEST_F(CudaModelTest, TheSameCallIsCapturedTheSecondTimeAndReplayedFromThenOn) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(9, 7);
   const auto first = values_of(model.predict(x));
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 0U);
@@ -48,8 +48,8 @@ TEST_F(CudaModelTest, TheSameCallIsCapturedTheSecondTimeAndReplayedFromThenOn) {
 TEST_F(CudaModelTest, WithoutGraphsTheBitsAreTheSame) {
   Options plain = on_cuda();
   plain.graphs = false;
-  const Model with(small_spec(), on_cuda());
-  const Model without(small_spec(), plain);
+  const Model with = model_of(small_spec(), on_cuda());
+  const Model without = model_of(small_spec(), plain);
   for (const std::int64_t rows : {1, 4, 128}) {
     const Tensor x = random_rows(rows, 7);
     const auto wanted = values_of(without.predict(x));
@@ -62,7 +62,7 @@ TEST_F(CudaModelTest, WithoutGraphsTheBitsAreTheSame) {
 }
 
 TEST_F(CudaModelTest, BatchesOfNearlyOneSizeShareAGraphAndNeverShowItsPadding) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor all = random_rows(300, 7);
   for (const std::int64_t rows : {16, 9, 12, 16, 13, 33, 64, 255, 256, 257}) {
     Tensor x({rows, 7});
@@ -82,7 +82,7 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   Options options = on_cuda();
   options.engine = "gemm_then_epilogue";  // a library's descriptors are in the graph
   SpecBuilder builder(1);
-  const Model model(builder.build({builder.dense(builder.input({7}), 7, 5, activation("tanh"))}), options);
+  const Model model = model_of(builder.build({builder.dense(builder.input({7}), 7, 5, activation_of("tanh"))}), options);
   const Tensor x = random_rows(2, 7).to(Device::cuda(0));
   Tensor y({2, 5}, DType::float32, Device::cuda(0));
   for (int i = 0; i < 3; ++i) model.predict_into(x, y);
@@ -93,7 +93,7 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
 }
 
 TEST_F(CudaModelTest, WhatACallersGraphKeptComesBackWithTheNextCallThatAllocatesNothing) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(2, 7).to(Device::cuda(0));
   Tensor y({2, 5}, DType::float32, Device::cuda(0));
   cudaStream_t stream = nullptr;
@@ -114,9 +114,9 @@ TEST_F(CudaModelTest, WhatACallersGraphKeptComesBackWithTheNextCallThatAllocates
 TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
   Options options = on_cuda();
   const Tensor x = random_rows(12, 7);
-  const auto without = values_of(Model(small_spec(), options).predict(x));
+  const auto without = values_of(model_of(small_spec(), options).predict(x));
   options.profile = true;
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(values_of(model.predict(x)), without);
   fake_cuda::clear_call_log();
   static_cast<void>(model.predict(x));
@@ -127,7 +127,7 @@ TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
 TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
   Options options = on_cuda();
   options.engine = "gemm_then_epilogue";
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   const Tensor x = random_rows(2, 7).to(Device::cuda(0));
   const auto wanted = on_cpu(small_spec(), x.to(Device::cpu()));
   std::vector<Tensor> outputs;
@@ -147,7 +147,7 @@ TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
 TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSessions) {
   Options options = on_cuda();
   options.max_batch = 2;
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   const Tensor x = random_rows(400, 7);
   const auto whole = values_of(model.predict(x));
   static_cast<void>(model.predict(x));  // replayed
@@ -170,7 +170,7 @@ TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSe
 }
 
 TEST_F(CudaModelTest, PredictIntoOnAStreamNeitherWaitsNorAllocatesNorCopies) {
-  const Model model(small_spec(), on_cuda());
+  const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
   Tensor y({4, 5}, DType::float32, Device::cuda(0));
   cudaStream_t stream = nullptr;
@@ -195,7 +195,7 @@ TEST_F(CudaModelTest, WorkRunsAfterWhatTheCallersStreamHolds) {
     const Tensor host = random_rows(4, 7, seed);
     const auto wanted = on_cpu(small_spec(), host);
     {
-      const Model model(small_spec(), on_cuda());
+      const Model model = model_of(small_spec(), on_cuda());
       Tensor x({4, 7}, DType::float32, Device::cuda(0));
       Tensor y({4, 5}, DType::float32, Device::cuda(0));
       cudaStream_t streams[2] = {};
@@ -219,7 +219,7 @@ TEST_F(CudaModelTest, WorkRunsAfterWhatTheCallersStreamHolds) {
 TEST_F(CudaModelTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
   for (unsigned seed = 0; seed < kEffort; ++seed) {
     restart_cuda({.seed = seed});
-    const Model model(small_spec(), on_cuda());
+    const Model model = model_of(small_spec(), on_cuda());
     const Tensor hosts[2] = {random_rows(4, 7, 1), random_rows(4, 7, 2)};
     const Tensor xs[2] = {hosts[0].to(Device::cuda(0)), hosts[1].to(Device::cuda(0))};
     Tensor ys[2] = {Tensor({4, 5}, DType::float32, Device::cuda(0)), Tensor({4, 5}, DType::float32, Device::cuda(0))};
@@ -243,8 +243,8 @@ TEST_F(CudaModelTest, AModelMayGoWhileItsWorkIsUnderWay) {
   Tensor y({4, 5}, DType::float32, Device::cuda(0));
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-  Model(small_spec(), on_cuda()).predict_into(x, y, stream);
-  Model(small_spec(), on_cuda()).predict_into(x, y, nullptr);  // CUDA's default stream
+  model_of(small_spec(), on_cuda()).predict_into(x, y, stream);
+  model_of(small_spec(), on_cuda()).predict_into(x, y, nullptr);  // CUDA's default stream
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
   ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
   expect_near(values_of(y.to(Device::cpu())), on_cpu(small_spec(), host));
@@ -256,7 +256,7 @@ TEST_F(CudaModelTest, ManyRowsGoInChunksThroughTwoSessions) {
     restart_cuda({.seed = seed});
     Options options = on_cuda();
     options.max_batch = 8;
-    const Model model(small_spec(), options);
+    const Model model = model_of(small_spec(), options);
     const Tensor x = random_rows(67, 7, seed);
     for (int i = 0; i < 3; ++i) expect_near(values_of(model.predict(x)), on_cpu(small_spec(), x));
     ASSERT_THAT(fake_cuda::misuses(), testing::IsEmpty()) << "seed " << seed;
@@ -264,13 +264,13 @@ TEST_F(CudaModelTest, ManyRowsGoInChunksThroughTwoSessions) {
 }
 
 TEST_F(CudaModelTest, SetActivationSharesTheWeightsAndGivesItsOwnResults) {
-  Model model(small_spec(), on_cuda());
+  Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(5, 7);
   for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
   Model copy = model;
   const auto before = values_of(copy.predict(x));
   model.set_activation("Dense_1", "tanh");
-  Model on_host(small_spec(), {.device = Device::cpu()});
+  Model on_host = model_of(small_spec(), {.device = Device::cpu()});
   on_host.set_activation("Dense_1", "tanh");
   for (int i = 0; i < 3; ++i) expect_near(values_of(model.predict(x)), values_of(on_host.predict(x)));
   EXPECT_EQ(values_of(copy.predict(x)), before);
@@ -280,17 +280,17 @@ TEST_F(CudaModelTest, RunsEveryFusionAndEveryEngineThatIsForced) {
   const Tensor x = random_rows(6, 7);
   for (const char* kind : {"relu", "tanh", "gelu", "silu", "softplus"}) {
     SpecBuilder builder(3);
-    const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation(kind))});
+    const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation_of(kind))});
     const auto wanted = on_cpu(spec, x);
     for (const Fusion fusion : {Fusion::automatic, Fusion::none, Fusion::epilogue}) {
       Options options = on_cuda();
       options.fusion = fusion;
-      expect_near(values_of(Model(spec, options).predict(x)), wanted);
+      expect_near(values_of(model_of(spec, options).predict(x)), wanted);
     }
     for (const char* engine : {"gemm_then_epilogue", "gemm_bias_activation", "tiled"}) {
       Options options = on_cuda();
       options.engine = engine;
-      const Model model(spec, options);
+      const Model model = model_of(spec, options);
       expect_near(values_of(model.predict(x)), wanted);
       const auto steps = nlohmann::json::parse(model.explain({.batch = 6, .json = true})).at("steps");
       EXPECT_EQ(steps.at(0).at("engine"), engine);
@@ -300,17 +300,17 @@ TEST_F(CudaModelTest, RunsEveryFusionAndEveryEngineThatIsForced) {
   options.engine = "gemm_bias_cudnn";
   options.fusion = Fusion::none;
   SpecBuilder builder(3);
-  const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation("tanh"))});
-  expect_near(values_of(Model(spec, options).predict(x)), on_cpu(spec, x));
+  const auto spec = builder.build({builder.dense(builder.input({7}), 7, 12, activation_of("tanh"))});
+  expect_near(values_of(model_of(spec, options).predict(x)), on_cpu(spec, x));
   options.engine = "wgmma";
-  EXPECT_THROW(Model(spec, options), ArgumentError);
+  EXPECT_THROW(model_of(spec, options), ArgumentError);
 }
 
 TEST_F(CudaModelTest, AMemoryLimitIsKeptAndSaysWhatDidNotFit) {
   Options options = on_cuda();
   options.memory_limit = 100;
   const Tensor x = random_rows(6, 7);
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   try {
     static_cast<void>(model.predict(x));
     FAIL() << "100 bytes were enough";
@@ -319,7 +319,7 @@ TEST_F(CudaModelTest, AMemoryLimitIsKeptAndSaysWhatDidNotFit) {
     EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("memory_limit"), HasSubstr("of 100 bytes are in use")));
   }
   options.memory_limit = std::size_t{128} << 20U;
-  expect_near(values_of(Model(small_spec(), options).predict(x)), on_cpu(small_spec(), x));
+  expect_near(values_of(model_of(small_spec(), options).predict(x)), on_cpu(small_spec(), x));
 }
 
 TEST_F(CudaModelTest, ManyThreadsAndModelsShareADevice) {
@@ -328,7 +328,7 @@ TEST_F(CudaModelTest, ManyThreadsAndModelsShareADevice) {
   const std::vector<std::shared_ptr<const core::ModelSpec>> specs{small_spec(1), small_spec(2)};
   const std::vector<std::vector<float>> wanted{on_cpu(specs[0], x), on_cpu(specs[1], x)};
   {
-    const std::vector<Model> models{Model(specs[0], on_cuda()), Model(specs[1], on_cuda())};
+    const std::vector<Model> models{model_of(specs[0], on_cuda()), model_of(specs[1], on_cuda())};
     std::atomic<int> wrong{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t) {
@@ -353,7 +353,7 @@ TEST_F(CudaModelTest, EveryDeviceRunsModelsOfItsOwn) {
     const Tensor x = random_rows(3, 7);
     const auto wanted = on_cpu(small_spec(), x);
     std::vector<Model> models;
-    for (int d = 0; d < devices; ++d) models.emplace_back(small_spec(), on_cuda(d));
+    for (int d = 0; d < devices; ++d) models.push_back(model_of(small_spec(), on_cuda(d)));
     for (int i = 0; i < 3; ++i) {
       for (const Model& model : models) expect_near(values_of(model.predict(x)), wanted);
     }

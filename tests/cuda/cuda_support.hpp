@@ -36,8 +36,8 @@ class CudaTest : public testing::Test {
 [[nodiscard]] inline std::shared_ptr<const core::ModelSpec> small_spec(unsigned seed = 1) {
   SpecBuilder builder(seed);
   const auto x = builder.input({7});
-  const auto hidden = builder.dense(x, 7, 33, activation("gelu"));
-  return builder.build({builder.activation(builder.dense(hidden, 33, 5), activation("softmax"))});
+  const auto hidden = builder.dense(x, 7, 33, activation_of("gelu"));
+  return builder.build({builder.activation(builder.dense(hidden, 33, 5), activation_of("softmax"))});
 }
 
 [[nodiscard]] inline Tensor random_rows(std::int64_t rows, std::int64_t width, unsigned seed = 1) {

@@ -67,7 +67,7 @@ namespace {
 std::shared_ptr<const core::ModelSpec> dense_spec() {
   SpecBuilder builder(3);
   const auto x = builder.input({7});
-  return builder.build({builder.dense(x, 7, 33, activation("relu"))});
+  return builder.build({builder.dense(x, 7, 33, activation_of("relu"))});
 }
 
 Options options(Device device, const char* engine) {
@@ -90,7 +90,7 @@ class FramesTest : public CudaTest {
 };
 
 TEST_F(FramesTest, ToOneDnnAreFive) {
-  const Model model(dense_spec(), options(Device::cpu(), "onednn_epilogue"));
+  const Model model = model_of(dense_spec(), options(Device::cpu(), "onednn_epilogue"));
   Tensor y = model.predict(x_);
   const int here = depth_here();
   depth = 0;
@@ -105,7 +105,7 @@ TEST_F(FramesTest, ToOneDnnAreFive) {
 TEST_F(FramesTest, ToCublasLtAreFiveStepByStep) {
   Options stepwise = options(Device::cuda(0), "cublaslt_epilogue");
   stepwise.graphs = false;
-  const Model model(dense_spec(), stepwise);
+  const Model model = model_of(dense_spec(), stepwise);
   Tensor y = model.predict(x_).to(Device::cuda(0));
   const Tensor x = x_.to(Device::cuda(0));
   const int here = depth_here();
@@ -120,7 +120,7 @@ TEST_F(FramesTest, ToCublasLtAreFiveStepByStep) {
 }
 
 TEST_F(FramesTest, ToTheLaunchOfAGraphAreFour) {
-  const Model model(dense_spec(), options(Device::cuda(0), "cublaslt_epilogue"));
+  const Model model = model_of(dense_spec(), options(Device::cuda(0), "cublaslt_epilogue"));
   Tensor y = model.predict(x_).to(Device::cuda(0));
   const Tensor x = x_.to(Device::cuda(0));
   for (int i = 0; i < 3; ++i) {

@@ -70,7 +70,7 @@ TEST_F(ProfileTest, HasTheRangesOfEveryPart) {
   Options options = on_cuda();
   options.profile = true;
   options.max_batch = 4;
-  const Model model(small_spec(), options);
+  const Model model = model_of(small_spec(), options);
   const auto one = ranges_of(model, 4, 7);
   EXPECT_EQ(std::count(one.begin(), one.end(), "end"), static_cast<std::ptrdiff_t>(one.size() / 2));
   EXPECT_EQ(ranges_of(model, 12, 7).size(), 3 * one.size());

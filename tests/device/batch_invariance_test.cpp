@@ -19,13 +19,13 @@ constexpr std::int64_t kMost = 257;
 Model model(Determinism determinism = Determinism::batch_invariant, std::optional<DType> dtype = {}) {
   SpecBuilder builder(5);
   const auto x = builder.input({kInputs});
-  const auto hidden = builder.dense(x, kInputs, 37, activation("gelu"));
-  const auto spec = builder.build({builder.activation(builder.dense(hidden, 37, kUnits), activation("softmax"))});
+  const auto hidden = builder.dense(x, kInputs, 37, activation_of("gelu"));
+  const auto spec = builder.build({builder.activation(builder.dense(hidden, 37, kUnits), activation_of("softmax"))});
   Options options;
   options.device = device();
   options.determinism = determinism;
   options.dtype = dtype;
-  return {spec, options};
+  return model_of(spec, options);
 }
 
 std::vector<float> rows(std::int64_t count, unsigned seed) {
@@ -95,7 +95,7 @@ TEST(BatchInvarianceTest, OnlyEnginesThatPromiseItAreChosen) {
     Options options;
     options.device = device();
     options.determinism = determinism;
-    return Model(builder.build({builder.dense(builder.input({kWidth}), kWidth, kWidth)}), options).explain({.batch = 4096});
+    return model_of(builder.build({builder.dense(builder.input({kWidth}), kWidth, kWidth)}), options).explain({.batch = 4096});
   };
   const char* const engine = device().is_cuda() ? "engine tiled" : "engine small";
   EXPECT_THAT(explained(Determinism::batch_invariant), testing::HasSubstr(engine));

@@ -42,7 +42,7 @@ TEST(AffineTest, BroadcastsScaleAndOffsetAsNumpyDoes) {
     for (const Shape& sample : {Shape{}, Shape{31}, Shape{1, 7}, Shape{5, 3}, Shape{3, 2, 5}}) {
       for (const Shape& scale_shape : constants_over(sample)) {
         for (const Shape& offset_shape : constants_over(sample)) {
-          SCOPED_TRACE(testing::Message() << name(dtype) << to_string(sample) << to_string(scale_shape)
+          SCOPED_TRACE(testing::Message() << to_string(dtype) << to_string(sample) << to_string(scale_shape)
                                           << to_string(offset_shape));
           const auto x = draw(sample.prepended(4), 1, dtype);
           const auto scale = draw(scale_shape, 2, DType::float32);

@@ -53,8 +53,8 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
   }
   /// Compares with a sum in float64 on the stored bits.
   void check(const DenseDesc& d, const Data& data, const Offsets& offsets = {}) {
-    SCOPED_TRACE(core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", name(d.activation.kind), " ",
-                              name(d.dtype), ", behind alignment: src ", offsets.src, ", dst ", offsets.dst));
+    SCOPED_TRACE(core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", to_string(d.activation.kind), " ",
+                              to_string(d.dtype), ", behind alignment: src ", offsets.src, ", dst ", offsets.dst));
     const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
     const DType weights = d.dtype == DType::float64 ? DType::float64 : DType::float32;
     const auto x = rounded(data.x, d.dtype);
@@ -64,7 +64,7 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
     srcs.push_back(stored(x, d.dtype, offsets.src * size_of(d.dtype)));
     const auto constants = d.has_bias ? constants_of({w, b}, weights) : constants_of({w}, weights);
     const auto y = run(d, constants, std::move(srcs), d.dtype, size(d.batch, d.units), GetParam(), 2, offsets.dst);
-    const Truth f = truths().at(name(d.activation.kind));
+    const Truth f = truths().at(to_string(d.activation.kind));
     const double u = std::min(roundoff(d.dtype), 0x1p-24);
     const double subnormal = d.dtype == DType::float16 ? 0x1p-25 : 0;  // half the distance of the smallest numbers
     for (std::int64_t r = 0; r < d.batch; ++r) {
@@ -105,9 +105,9 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
   }
   /// The activation, or where the device's vendor computes something else, none.
   [[nodiscard]] static ActivationSpec believed(const char* usual) {
-    if (GetParam() != "cublaslt_epilogue" && GetParam() != "gemm_bias_cudnn") return activation(usual);
+    if (GetParam() != "cublaslt_epilogue" && GetParam() != "gemm_bias_cudnn") return activation_of(usual);
     for (const DType dtype : kAll) {
-      DenseDesc d{9, 16, 16, true, activation(usual), dtype};
+      DenseDesc d{9, 16, 16, true, activation_of(usual), dtype};
       d.has_bias = true;
       try {
         (void)device_ops().plan(d, constants_of({std::vector<double>(256), std::vector<double>(16)}), context(), GetParam());
@@ -115,7 +115,7 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
         if (std::string_view(error.what()).find("Keras' is") != std::string_view::npos) return {};
       }
     }
-    return activation(usual);
+    return activation_of(usual);
   }
 };
 
@@ -140,7 +140,8 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
       }
     }
     const bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
-    EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can) << refused.size() << " sizes were refused for " << name(dtype);
+    EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can)
+        << refused.size() << " sizes were refused for " << to_string(dtype);
   }
 }
 
@@ -217,7 +218,7 @@ TEST_P(EachDenseEngine, AddsIntegersExactly) {
       for (std::size_t c = 0; c < 65; ++c) {
         double want = 3;
         for (std::size_t k = 0; k < 64; ++k) want += x[r * 64 + k] * w[k * 65 + c];
-        ASSERT_EQ(y[r * 65 + c], want) << name(dtype);
+        ASSERT_EQ(y[r * 65 + c], want) << to_string(dtype);
       }
     }
   }
@@ -255,7 +256,7 @@ TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToAdd) {
 TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
   for (const char* kind : {"linear", "relu", "tanh", "sigmoid", "gelu", "relu6", "elu", "leaky_relu", "silu", "mish"}) {
     DenseDesc d = desc({4, 1, 17});
-    d.activation = activation(kind);
+    d.activation = activation_of(kind);
     if (!accepts(d, GetParam())) continue;
     constexpr double kInf = std::numeric_limits<double>::infinity();
     std::vector<Bytes> srcs;

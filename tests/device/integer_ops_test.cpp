@@ -69,7 +69,7 @@ TEST(IntegerCastTest, CutsAndClampsFloatingValues) {
     for (const Integer& to : kIntegers) {
       std::vector<double> want;
       for (const double v : x) want.push_back(clamped(v, to));
-      EXPECT_EQ(cast(x, from, to.dtype), want) << name(from) << " to " << name(to.dtype);
+      EXPECT_EQ(cast(x, from, to.dtype), want) << to_string(from) << " to " << to_string(to.dtype);
     }
   }
 }
@@ -78,10 +78,11 @@ TEST(IntegerCastTest, KeepsTheLowBitsOfIntegers) {
   for (const Integer& from : kIntegers) {
     const std::vector<double> x = whole(from);
     for (const Integer& to : kIntegers)
-      EXPECT_EQ(cast(x, from.dtype, to.dtype), wrapped(x, to)) << name(from.dtype) << " to " << name(to.dtype);
+      EXPECT_EQ(cast(x, from.dtype, to.dtype), wrapped(x, to)) << to_string(from.dtype) << " to " << to_string(to.dtype);
     for (const DType to : {DType::float32, DType::float16, DType::bfloat16})
-      EXPECT_EQ(cast(x, from.dtype, to), rounded(rounded(x, DType::float32), to)) << name(from.dtype) << " to " << name(to);
-    EXPECT_EQ(cast(x, from.dtype, DType::float64), x) << name(from.dtype);
+      EXPECT_EQ(cast(x, from.dtype, to), rounded(rounded(x, DType::float32), to))
+          << to_string(from.dtype) << " to " << to_string(to);
+    EXPECT_EQ(cast(x, from.dtype, DType::float64), x) << to_string(from.dtype);
   }
 }
 
@@ -91,8 +92,8 @@ TEST(IntegerCastTest, MakesTruthOfEverythingButZero) {
         is_floating(from) ? std::vector<double>{0, -0.0, 0.5, NAN, -INFINITY, 1e-3} : std::vector<double>{0, 0, 1, 100, 64, 3},
         from);
     const std::vector<double> truth = cast(x, from, DType::boolean);
-    EXPECT_EQ(truth, (std::vector<double>{0, 0, 1, 1, 1, 1})) << name(from);
-    EXPECT_EQ(cast(truth, DType::boolean, from), truth) << name(from);
+    EXPECT_EQ(truth, (std::vector<double>{0, 0, 1, 1, 1, 1})) << to_string(from);
+    EXPECT_EQ(cast(truth, DType::boolean, from), truth) << to_string(from);
   }
 }
 
@@ -134,7 +135,7 @@ TEST(IntegerCombineTest, WrapsAround) {
         EXPECT_EQ(
             run(ops::CombineDesc{kind, shapes[0], shapes, type.dtype}, constants_of({}), sources(x, type.dtype), type.dtype, n),
             want)
-            << name(type.dtype) << ' ' << static_cast<int>(kind) << ' ' << count;
+            << to_string(type.dtype) << ' ' << static_cast<int>(kind) << ' ' << count;
       }
     }
   }
@@ -156,7 +157,8 @@ TEST(IntegerCombineTest, WrapsAroundAtTheEndsOf64Bits) {
 TEST(IntegerActivationTest, ReluStaysInItsType) {
   for (const Integer& type : kIntegers) {
     const std::vector<double> x = whole(type);
-    for (const ActivationSpec& spec : {relu(0), relu(0, 6.5), relu(0, std::nullopt, 2.5), relu(0, 200, 100)}) {
+    for (const ActivationSpec& spec : {ActivationSpec::relu(0), ActivationSpec::relu(0, 6.5),
+                                       ActivationSpec::relu(0, std::nullopt, 2.5), ActivationSpec::relu(0, 200, 100)}) {
       const bool general = spec.kind == ActivationKind::ReluGeneral;
       const double threshold = general ? std::trunc(spec.parameters[2]) : 0;
       const double highest = general ? clamped(spec.parameters[1], type) : INFINITY;
@@ -165,7 +167,7 @@ TEST(IntegerActivationTest, ReluStaysInItsType) {
       const auto n = static_cast<std::int64_t>(x.size());
       EXPECT_EQ(run(ops::ActivationDesc{n, spec, type.dtype}, constants_of({}), sources({x}, type.dtype), type.dtype, x.size()),
                 want)
-          << name(type.dtype) << " threshold " << threshold;
+          << to_string(type.dtype) << " threshold " << threshold;
     }
   }
 }

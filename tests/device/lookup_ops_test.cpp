@@ -71,7 +71,7 @@ TEST(BucketTest, CountsTheBoundariesThatAreAtMostAsLarge) {
   for (const DType from : {DType::float32, DType::float64}) {
     EXPECT_EQ(run(ops::BucketDesc{n, 5, from}, constants_of({edges}), sources({numbers}, from), DType::int64, numbers.size()),
               want)
-        << name(from);
+        << to_string(from);
   }
   // The boundaries are float32 also where x is not: 0.1 is less than 0.1f.
   EXPECT_THAT(

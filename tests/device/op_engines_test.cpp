@@ -37,7 +37,7 @@ TEST(OpEngines, SoftmaxAlongEveryAxis) {
             const ops::RowwiseDesc d{kind, outer, length, inner, dtype};
             const auto x = rounded(random_values(static_cast<std::size_t>(outer * length * inner), 11, 3.0), dtype);
             const auto want = rowwise_truth(d, x);
-            SCOPED_TRACE(core::concat(name(kind), " ", name(dtype), " ", outer, " ", length, " ", inner));
+            SCOPED_TRACE(core::concat(to_string(kind), " ", to_string(dtype), " ", outer, " ", length, " ", inner));
             ran.merge(each_engine(d, [&](const std::string& engine) {
               expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, want.size(), engine), want, dtype, 40, 80);
             }));
@@ -63,7 +63,7 @@ TEST(OpEngines, EveryActivation) {
         const auto x = activation_inputs(n, 5, dtype);
         const auto want = activation_truth(spec, x);
         const ops::ActivationDesc d{static_cast<std::int64_t>(n), spec, dtype};
-        SCOPED_TRACE(core::concat(name(kind), " ", name(dtype), " ", n));
+        SCOPED_TRACE(core::concat(to_string(kind), " ", to_string(dtype), " ", n));
         ran.merge(each_engine(d, [&](const std::string& engine) {
           expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, n, engine), want, dtype, 40, 80);
         }));
@@ -81,12 +81,12 @@ TEST(OpEngines, SayWhatTheyDoNotDo) {
     if (engine.find("cudnn") == std::string::npos || engine == "gemm_bias_cudnn") continue;
     const bool softmax = engine == "cudnn_softmax";
     const ops::Desc other = softmax ? ops::Desc(ops::RowwiseDesc{ActivationKind::Sparsemax, 2, 3, 1, DType::float32})
-                                    : ops::Desc(ops::ActivationDesc{5, activation("mish"), DType::float32});
+                                    : ops::Desc(ops::ActivationDesc{5, activation_of("mish"), DType::float32});
     const std::int64_t many = std::int64_t{1} << 40;
     const ops::Desc large = softmax ? ops::Desc(ops::RowwiseDesc{ActivationKind::Softmax, many, 3, 1, DType::float32})
-                                    : ops::Desc(ops::ActivationDesc{many, activation("relu"), DType::float32});
+                                    : ops::Desc(ops::ActivationDesc{many, activation_of("relu"), DType::float32});
     const ops::Desc larger = softmax ? ops::Desc(ops::RowwiseDesc{ActivationKind::Softmax, many, many, many, DType::float32})
-                                     : ops::Desc(ops::ActivationDesc{many << 20, activation("relu"), DType::float32});
+                                     : ops::Desc(ops::ActivationDesc{many << 20, activation_of("relu"), DType::float32});
     for (const ops::Desc& desc : {other, large, larger}) {
       try {
         static_cast<void>(device_ops().plan(desc, constants_of({}), context(), engine));

@@ -32,7 +32,7 @@ inline void expect_near(const std::vector<double>& got, const std::vector<double
       continue;
     }
     ASSERT_NEAR(got[i], want[i], (u + 2 * ulps * work) * std::fabs(want[i]) + absolute * work + tiny)
-        << i << " of " << name(dtype);
+        << i << " of " << to_string(dtype);
   }
 }
 
@@ -54,7 +54,7 @@ inline std::vector<double> activation_inputs(std::size_t n, unsigned seed, DType
 
 inline std::vector<double> activation_truth(const ActivationSpec& spec, const std::vector<double>& x) {
   std::vector<double> y(x.size());
-  const Truth f = truths().at(name(spec.kind));
+  const Truth f = truths().at(to_string(spec.kind));
   std::transform(x.begin(), x.end(), y.begin(), [&](double v) { return f(v, spec.parameters); });
   return y;
 }

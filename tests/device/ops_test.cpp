@@ -20,7 +20,7 @@ TEST(ActivationTest, ComputesEveryKindInEveryTypeAndLength) {
       for (const std::size_t n : {0U, 1U, 3U, 127U, 1027U, 100'003U}) {
         const auto x = activation_inputs(n, 3, dtype);
         const auto want = activation_truth(spec, x);
-        SCOPED_TRACE(name(kind));
+        SCOPED_TRACE(to_string(kind));
         expect_near(
             run(ops::ActivationDesc{static_cast<std::int64_t>(n), spec, dtype}, constants_of({}), sources({x}, dtype), dtype, n),
             want, dtype, std::max(1, ulp_bound(kind)), 0.5);
@@ -31,11 +31,11 @@ TEST(ActivationTest, ComputesEveryKindInEveryTypeAndLength) {
 
 TEST(ActivationTest, GivesAnElementTheSameBitsWhereverItStands) {
   const auto x = random_values(1027, 4, 4.0);
-  const ops::ActivationDesc all{1027, activation("gelu"), DType::float32};
+  const ops::ActivationDesc all{1027, activation_of("gelu"), DType::float32};
   const auto y = run(all, constants_of({}), sources({x}, DType::float32), DType::float32, 1027);
   for (const std::size_t begin : {1U, 63U, 64U, 500U, 1026U}) {
     const std::vector<double> part(x.begin() + static_cast<std::ptrdiff_t>(begin), x.end());
-    const ops::ActivationDesc desc{static_cast<std::int64_t>(part.size()), activation("gelu"), DType::float32};
+    const ops::ActivationDesc desc{static_cast<std::int64_t>(part.size()), activation_of("gelu"), DType::float32};
     const auto z = run(desc, constants_of({}), sources({part}, DType::float32), DType::float32, part.size());
     EXPECT_TRUE(std::equal(z.begin(), z.end(), y.begin() + static_cast<std::ptrdiff_t>(begin))) << begin;
   }
@@ -54,7 +54,7 @@ TEST(RowwiseTest, FollowsTheDefinitionsAlongEveryAxis) {
             const ops::RowwiseDesc d{kind, outer, length, inner, dtype};
             const auto x = rounded(random_values(static_cast<std::size_t>(outer * length * inner), ++seed, 3.0), dtype);
             const auto want = rowwise_truth(d, x);
-            SCOPED_TRACE(core::concat(name(kind), " ", outer, " ", length, " ", inner));
+            SCOPED_TRACE(core::concat(to_string(kind), " ", outer, " ", length, " ", inner));
             expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, want.size()), want, dtype, 40, 40);
             if (HasFatalFailure()) return;
           }
@@ -317,7 +317,7 @@ std::vector<Takes> operations() {
       {ops::AffineDesc{2, {3, 5}, {3, 1}, {3, 5}, f}, {3, 15}},
       {ops::AffineDesc{2, {}, {}, {}, f}, {1, 1}},
       {ops::PReluDesc{2, {7, 2}, {7, 1}, f}, {7}},
-      {ops::ActivationDesc{7, activation("relu"), f}, {}},
+      {ops::ActivationDesc{7, activation_of("relu"), f}, {}},
       {ops::RowwiseDesc{ActivationKind::Softmax, 2, 3, 1, f}, {}},
       {ops::CombineDesc{ops::CombineKind::add, {7}, {{7}, {7}}, f}, {}},
       {ops::CombineDesc{ops::CombineKind::add, {2, 7}, {{2, 7}, {1, 7}}, f, 1}, {7}},

@@ -194,11 +194,11 @@ TEST(QuantizedDense, WeightsAloneAreThoseOfTheFormulaAtAwkwardSizes) {
         if (grouped && s.inputs == 0) continue;
         const auto format = (++seed / 2) % 2 == 0 ? WeightFormat::int4 : WeightFormat::int8;
         Layer layer(s, format, grouped, dtype, false, seed);
-        layer.desc.activation = activation("tanh");
+        layer.desc.activation = activation_of("tanh");
         auto x = random_values(static_cast<std::size_t>(s.batch * s.inputs), seed, 0.1);
         x = rounded(x, dtype);
         for (const std::string& engine : engines(dtype)) {
-          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", name(dtype),
+          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", to_string(dtype),
                                     grouped ? " grouped" : "", format == WeightFormat::int4 ? " int4" : " int8"));
           expect_product(layer, x, run_layer(layer, x, engine));
         }
@@ -220,7 +220,7 @@ TEST(QuantizedDense, ProductsOfIntegersHaveKerasBits) {
         }
         const auto x = drawn_rows(layer.desc, seed);
         for (const std::string& engine : engines(dtype)) {
-          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", name(dtype)));
+          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", to_string(dtype)));
           expect_integers(layer, x, run_layer(layer, x, engine));
         }
       }
@@ -272,7 +272,7 @@ TEST(QuantizeDequantize, GivesTheNearestNumberOfE4M3InEveryType) {
         const double better = std::fabs(numbers[best] - size) - std::fabs(numbers[k] - size);
         if (better > 0 || (better == 0 && k % 2 == 0)) best = k;  // the k-th number has the bits of k: even k is even
       }
-      EXPECT_EQ(std::fabs(y[i]), numbers[best]) << from[i] << " of " << name(dtype);
+      EXPECT_EQ(std::fabs(y[i]), numbers[best]) << from[i] << " of " << to_string(dtype);
       EXPECT_EQ(std::signbit(y[i]), std::signbit(from[i])) << from[i];
     }
   }

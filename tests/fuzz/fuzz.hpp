@@ -29,7 +29,7 @@ inline void expect(bool holds, std::string_view what) {
 /// What every message must be: one line of printable text that ends in its code.
 inline void check_message(const Error& error) {
   const std::string_view what = error.what();
-  expect(what.ends_with("[" + std::string(name(error.code())) + "]"), "a message without its code");
+  expect(what.ends_with("[" + std::string(to_string(error.code())) + "]"), "a message without its code");
   expect(what.size() < 16384, "a message of more than 16384 bytes");
   for (const char c : what) expect(static_cast<unsigned char>(c) >= 0x20 && c != 0x7F, "a control byte in a message");
   expect(error.code() != ErrorCode::internal, what);

@@ -52,7 +52,7 @@ struct Worst {
 Worst worst_of(std::string_view activation, const Tensor& x, const Tensor& y) {
   const test::Truth truth = test::truths().at(activation);
   std::array<double, 3> p{};
-  for (std::size_t i = 0; const ActivationParameter& each : parameters_of(lamella::activation(activation).kind))
+  for (std::size_t i = 0; const ActivationParameter& each : parameters_of(activation_of(activation).kind))
     p[i++] = static_cast<double>(static_cast<float>(each.default_value));
   const Tensor wide = x.to(DType::float64);
   Tensor exact(x.shape(), DType::float64);
@@ -74,8 +74,8 @@ Worst worst_of(std::string_view activation, const Tensor& x, const Tensor& y) {
 
 /// False when one is out of its bound.
 bool measure(std::string_view name, const Tensor& x, Device device) {
-  const ActivationKind kind = activation(name).kind;
-  const std::string dtype(lamella::name(x.dtype()));
+  const ActivationKind kind = activation_of(name).kind;
+  const std::string dtype(to_string(x.dtype()));
   const Model model = Sequential({Layer(Input({1}, {.dtype = dtype})), Activation(std::string(name), {.dtype = dtype})})
                           .compile({.device = device});
   const Tensor y = model.predict(TensorView(x).reshaped({x.shape().elements(), 1}));
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
     for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32}) {
       const Tensor x = inputs(dtype, dtype == DType::float32 ? stride : 1);
       for (const std::string_view name : activation_names()) {
-        if (!test::truths().contains(name) || name == "threshold" || is_rowwise(activation(name).kind)) continue;
+        if (!test::truths().contains(name) || name == "threshold" || is_rowwise(activation_of(name).kind)) continue;
         is_right = measure(name, x, device) && is_right;
       }
     }

@@ -35,7 +35,7 @@ std::string refusal(ErrorCode code, const std::function<void()>& f) {
   try {
     f();
   } catch (const LoadError& error) {
-    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
     return error.what();
   }
   ADD_FAILURE() << "nothing was thrown";

@@ -17,7 +17,7 @@ inline void expect_refused(const std::string& path, ErrorCode code, const std::v
     static_cast<void>(Model::load(path, {.device = Device::cpu()}));
     FAIL() << "was loaded";
   } catch (const Error& error) {
-    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
     // What is found out when the shapes are put together is named by its layer alone.
     if (dynamic_cast<const LoadError*>(&error) != nullptr) {
       EXPECT_THAT(error.what(), ::testing::HasSubstr(path));

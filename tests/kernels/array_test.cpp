@@ -105,7 +105,7 @@ void check(const Combination& c) {
     if (c.kind == CombineKind::average) wanted /= static_cast<double>(x.size());
     const double got = y[static_cast<std::size_t>(i)];
     ASSERT_TRUE(is_rounded(got, wanted, c.dtype, static_cast<double>(x.size()) * roundoff * size))
-        << name(c.dtype) << " kind " << static_cast<int>(c.kind) << " at " << i << ": " << wanted << ", got " << got;
+        << to_string(c.dtype) << " kind " << static_cast<int>(c.kind) << " at " << i << ": " << wanted << ", got " << got;
   }
 }
 
@@ -269,8 +269,8 @@ TEST(CastKernelTest, RoundsToNearestEvenFromAndToEveryType) {
         EXPECT_TRUE(dst.guarded());
         for (std::size_t i = 0; i < x.size(); ++i) {
           const double wanted = cast_truth(x[i], from, to);
-          ASSERT_EQ(dst[i], wanted) << name(from) << " to " << name(to) << " of " << x[i];
-          ASSERT_EQ(std::signbit(dst[i]), std::signbit(wanted)) << name(from) << " to " << name(to) << " of " << x[i];
+          ASSERT_EQ(dst[i], wanted) << to_string(from) << " to " << to_string(to) << " of " << x[i];
+          ASSERT_EQ(std::signbit(dst[i]), std::signbit(wanted)) << to_string(from) << " to " << to_string(to) << " of " << x[i];
         }
       }
     }
@@ -283,7 +283,7 @@ TEST(CastKernelTest, KeepsNaN) {
       Buffer src({kNaN, -kNaN, 1.0}, from);
       Buffer dst(3, to);
       ASSERT_EQ(kernels::cast(from, to, src.data(), dst.data(), 3, nullptr), cudaSuccess);
-      EXPECT_TRUE(std::isnan(dst[0]) && std::isnan(dst[1])) << name(from) << " to " << name(to);
+      EXPECT_TRUE(std::isnan(dst[0]) && std::isnan(dst[1])) << to_string(from) << " to " << to_string(to);
       EXPECT_EQ(dst[2], 1.0);
     }
   }
@@ -307,7 +307,7 @@ TEST(CastKernelTest, CutsAndClampsToIntegers) {
     Buffer src({1.875, -1.875, 300.0, -300.0, kNaN}, from);
     Buffer dst(5, DType::int8);
     ASSERT_EQ(kernels::cast(from, DType::int8, src.data(), dst.data(), 5, nullptr), cudaSuccess);
-    EXPECT_EQ(dst.values(), (std::vector<double>{1, -1, 127, -128, 0})) << name(from);
+    EXPECT_EQ(dst.values(), (std::vector<double>{1, -1, 127, -128, 0})) << to_string(from);
     EXPECT_TRUE(dst.guarded());
   }
 }

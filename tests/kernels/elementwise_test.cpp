@@ -11,13 +11,13 @@ class ElementwiseTest : public testing::TestWithParam<ActivationKind> {
     for (const std::array<float, 3>& p : measured_parameters(GetParam())) result.push_back({GetParam(), {p[0], p[1], p[2]}});
     return result;
   }
-  static double truth(const ActivationSpec& spec, double x) { return truths().at(name(spec.kind))(x, spec.parameters); }
+  static double truth(const ActivationSpec& spec, double x) { return truths().at(to_string(spec.kind))(x, spec.parameters); }
 
   static void expect_truth(const ActivationSpec& spec, DType dtype, const std::vector<double>& x, const Buffer& y) {
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double exact = truth(spec, x[i]);
       ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(spec.kind, dtype, x[i], exact)))
-          << name(dtype) << " f(" << x[i] << ") = " << exact << ", got " << y[i] << " at " << i << " of " << x.size();
+          << to_string(dtype) << " f(" << x[i] << ") = " << exact << ", got " << y[i] << " at " << i << " of " << x.size();
     }
   }
 };
@@ -107,12 +107,12 @@ TEST_P(ElementwiseTest, GivesTheFormulasValueAtInfinitiesAndNaN) {
                                           static_cast<float>(p[2]));
         });
         if (std::isnan(expected)) {
-          EXPECT_TRUE(std::isnan(dst[i])) << name(dtype) << " of " << x[i];
+          EXPECT_TRUE(std::isnan(dst[i])) << to_string(dtype) << " of " << x[i];
         } else if (std::isinf(expected)) {
-          EXPECT_EQ(dst[i], static_cast<double>(expected)) << name(dtype) << " of " << x[i];
+          EXPECT_EQ(dst[i], static_cast<double>(expected)) << to_string(dtype) << " of " << x[i];
         } else {
-          EXPECT_TRUE(is_rounded(dst[i], static_cast<double>(expected), dtype, 1e-6)) << name(dtype) << " of " << x[i];
-          EXPECT_EQ(std::signbit(dst[i]), std::signbit(expected)) << name(dtype) << " of " << x[i];
+          EXPECT_TRUE(is_rounded(dst[i], static_cast<double>(expected), dtype, 1e-6)) << to_string(dtype) << " of " << x[i];
+          EXPECT_EQ(std::signbit(dst[i]), std::signbit(expected)) << to_string(dtype) << " of " << x[i];
         }
       }
     }
@@ -120,7 +120,7 @@ TEST_P(ElementwiseTest, GivesTheFormulasValueAtInfinitiesAndNaN) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, ElementwiseTest, testing::ValuesIn(elementwise_kinds()),
-                         [](const auto& tested) { return std::string(name(tested.param)); });
+                         [](const auto& tested) { return std::string(to_string(tested.param)); });
 
 TEST(ElementwiseKernelTest, RefusesWhatIsNoFunctionOfElements) {
   Buffer memory(4, DType::float32);

@@ -36,7 +36,7 @@ void check(const Case& c) {
                                dst.data(),   c.rows,      c.units,     src_stride, dst_stride};
   ASSERT_EQ(kernels::epilogue(args, nullptr), cudaSuccess);
 
-  const Truth truth = truths().at(name(c.activation.kind));
+  const Truth truth = truths().at(to_string(c.activation.kind));
   for (std::int64_t i = 0; i < extent(c.rows, dst_stride, c.units); ++i) {
     const std::int64_t row = i / dst_stride;
     const std::int64_t unit = i % dst_stride;
@@ -55,8 +55,8 @@ void check(const Case& c) {
     if (compute == DType::float32) sum = static_cast<double>(static_cast<float>(sum));
     const double exact = truth(sum, c.activation.parameters);
     ASSERT_TRUE(is_rounded(dst[at], exact, c.dst_dtype, activation_error(c.activation.kind, c.dst_dtype, sum, exact)))
-        << name(c.activation.kind) << ' ' << name(c.src_dtype) << " to " << name(c.dst_dtype) << ' ' << c.rows << " x " << c.units
-        << " at " << row << ", " << unit << ": " << exact << ", got " << dst[at];
+        << to_string(c.activation.kind) << ' ' << to_string(c.src_dtype) << " to " << to_string(c.dst_dtype) << ' ' << c.rows
+        << " x " << c.units << " at " << row << ", " << unit << ": " << exact << ", got " << dst[at];
   }
   EXPECT_TRUE(dst.guarded());
   if (!c.in_place) {

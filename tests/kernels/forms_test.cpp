@@ -27,7 +27,7 @@ TEST(FormsTest, EveryIntegerBecomesEveryOtherType) {
     for (const DType to : kFloating) {
       Buffer dst(37, to, true);
       ASSERT_EQ(kernels::cast(from, to, src.data(), dst.data(), 37, nullptr), cudaSuccess);
-      EXPECT_EQ(dst.values(), values) << name(from) << " to " << name(to);
+      EXPECT_EQ(dst.values(), values) << to_string(from) << " to " << to_string(to);
     }
     for (const DType to : kIntegers) {
       Buffer dst(37, to, true);
@@ -35,7 +35,7 @@ TEST(FormsTest, EveryIntegerBecomesEveryOtherType) {
       const double modulus = std::ldexp(1.0, static_cast<int>(8 * size_of(to)));
       std::vector<double> wanted = values;
       for (double& value : wanted) value = value < 0 && !is_signed(to) ? value + modulus : value;
-      EXPECT_EQ(dst.values(), wanted) << name(from) << " to " << name(to);
+      EXPECT_EQ(dst.values(), wanted) << to_string(from) << " to " << to_string(to);
     }
   }
 }
@@ -52,8 +52,8 @@ TEST(FormsTest, ReluAndSumsOfEveryInteger) {
     ASSERT_EQ(kernels::combine({.dtype = dtype, .sources = sources, .dst = sums.data(), .axes = 1, .shape = {37}}, nullptr),
               cudaSuccess);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      ASSERT_EQ(dst[i], std::max(values[i], 0.0)) << name(dtype);
-      ASSERT_EQ(sums[i], 2 * values[i]) << name(dtype);
+      ASSERT_EQ(dst[i], std::max(values[i], 0.0)) << to_string(dtype);
+      ASSERT_EQ(sums[i], 2 * values[i]) << to_string(dtype);
     }
   }
 }
@@ -71,7 +71,7 @@ TEST(FormsTest, ReversesElementsOfEverySize) {
                                     .strides = {-1}};
     ASSERT_EQ(kernels::strided_copy(args, nullptr), cudaSuccess);
     std::reverse(values.begin(), values.end());
-    EXPECT_EQ(dst.values(), values) << name(dtype);
+    EXPECT_EQ(dst.values(), values) << to_string(dtype);
   }
 }
 
@@ -86,7 +86,7 @@ TEST(FormsTest, CountsEveryIndexIntoEveryType) {
                     {.dtype = dtype, .index = index, .src = src.data(), .dst = dst.data(), .outer = 2, .length = 4, .depth = 4},
                     nullptr),
                 cudaSuccess);
-      EXPECT_EQ(dst.values(), counts) << name(dtype) << ' ' << name(index);
+      EXPECT_EQ(dst.values(), counts) << to_string(dtype) << ' ' << to_string(index);
     }
   }
 }
@@ -97,7 +97,7 @@ TEST(FormsTest, RoundsToFloat8AndBack) {
   for (const DType dtype : kFloating) {
     Buffer data(values, dtype, true);
     ASSERT_EQ(kernels::through_float8(dtype, data.data(), data.data(), 9, 1, nullptr), cudaSuccess);
-    EXPECT_EQ(data.values(), wanted) << name(dtype);
+    EXPECT_EQ(data.values(), wanted) << to_string(dtype);
   }
 }
 
@@ -108,7 +108,7 @@ TEST(FormsTest, PReluWithANumberForEachRow) {
     Buffer src(x, dtype, true);
     Buffer alphas(alpha, compute_of(dtype), true);
     ASSERT_EQ(kernels::prelu(dtype, src.data(), src.data(), {2, 2, {3, 16}}, {alphas.data(), {1, 0}}, nullptr), cudaSuccess);
-    for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(src[i], x[i] > 0 ? x[i] : alpha[i / 16 % 3] * x[i]) << name(dtype);
+    for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(src[i], x[i] > 0 ? x[i] : alpha[i / 16 % 3] * x[i]) << to_string(dtype);
   }
 }
 
@@ -122,7 +122,7 @@ TEST(FormsTest, SoftmaxOfRowsThatNoBlockKeeps) {
       ASSERT_EQ(kernels::rowwise({kind, dtype, src.data(), src.data(), nullptr, 1, 8193, 1}, nullptr), cudaSuccess);
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double wanted = logarithm ? x[i] - std::log(total) : std::exp(x[i]) / total;
-        ASSERT_TRUE(is_rounded(src[i], wanted, dtype, 1e-5 * std::fabs(wanted))) << name(dtype) << ' ' << i;
+        ASSERT_TRUE(is_rounded(src[i], wanted, dtype, 1e-5 * std::fabs(wanted))) << to_string(dtype) << ' ' << i;
       }
     }
   }
@@ -169,7 +169,7 @@ TEST(FormsTest, QuantizedDenseInEveryType) {
           sum += x[static_cast<std::size_t>(i)] * weights[static_cast<std::size_t>(i * kUnits + u)];
         const double wanted = sum / std::ldexp(1.0, static_cast<int>(u) + 1);
         ASSERT_TRUE(is_rounded(dst[static_cast<std::size_t>(u)], wanted, dtype, spacing(dtype, wanted)))
-            << name(dtype) << ' ' << u;
+            << to_string(dtype) << ' ' << u;
       }
     }
   }

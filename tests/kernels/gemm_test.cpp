@@ -55,7 +55,7 @@ void check(const Case& c) {
           static_cast<double>(static_cast<long double>(c.inputs + 2) * static_cast<long double>(roundoff) * size);
       const double y = r.y[static_cast<std::size_t>(b * c.units + u)];
       ASSERT_TRUE(is_rounded(y, static_cast<double>(sum), c.dtype, error))
-          << name(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at " << b << ", " << u << ": "
+          << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at " << b << ", " << u << ": "
           << static_cast<double>(sum) << ", got " << y;
     }
   }
@@ -98,8 +98,9 @@ TEST(TiledGemmTest, AppliesEveryActivationToTheSum) {
       const std::vector<double> x = run(plain).y;
       const std::vector<double> y = run(activated).y;
       for (std::size_t i = 0; i < x.size(); ++i) {
-        const double exact = truths().at(name(kind))(x[i], activation.parameters);
-        ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(kind, dtype, x[i], exact))) << name(kind) << " of " << x[i];
+        const double exact = truths().at(to_string(kind))(x[i], activation.parameters);
+        ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(kind, dtype, x[i], exact)))
+            << to_string(kind) << " of " << x[i];
       }
     }
   }
@@ -114,7 +115,7 @@ TEST(TiledGemmTest, ASampleHasTheSameBitsInEveryBatch) {
       part.batch = batch;
       const std::vector<double> rows(all.x.begin(), all.x.begin() + batch * large.inputs);
       const std::vector<double> y = run(part, &rows).y;
-      ASSERT_TRUE(std::equal(y.begin(), y.end(), all.y.begin())) << name(dtype) << " batch " << batch;
+      ASSERT_TRUE(std::equal(y.begin(), y.end(), all.y.begin())) << to_string(dtype) << " batch " << batch;
     }
   }
 }

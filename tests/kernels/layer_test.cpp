@@ -69,8 +69,8 @@ void check(const Normalization& c) {
       // One rounding to float32; in float64 the roundings of the steps.
       const double error = c.dtype == DType::float64 ? 1e-13 * (1 + std::fabs(c.center)) * (1 + std::fabs(wanted))
                                                      : spacing(DType::float32, wanted) + 1e-12 * (1 + std::fabs(c.center));
-      ASSERT_TRUE(is_rounded(got, wanted, c.dtype, error))
-          << name(c.dtype) << ' ' << c.rows << " x " << c.length << " at " << r << ", " << i << ": " << wanted << ", got " << got;
+      ASSERT_TRUE(is_rounded(got, wanted, c.dtype, error)) << to_string(c.dtype) << ' ' << c.rows << " x " << c.length << " at "
+                                                           << r << ", " << i << ": " << wanted << ", got " << got;
     }
   }
 }
@@ -151,7 +151,7 @@ TEST(InnerProductsKernelTest, MultipliesEveryRowWithEveryRow) {
         }
         const double error = (dtype == DType::float64 ? 0x1p-50 : 0x1p-22) * magnitude;
         ASSERT_TRUE(is_rounded(y[static_cast<std::size_t>(at)], wanted, dtype, error))
-            << name(dtype) << ' ' << length << ' ' << at;
+            << to_string(dtype) << ' ' << length << ' ' << at;
       }
     }
   }
@@ -182,7 +182,7 @@ void check_affine(DType dtype, std::int64_t outer, std::int64_t channels, std::i
       wanted = static_cast<double>(product + static_cast<float>(offset[c]));
     }
     ASSERT_TRUE(is_rounded(dst[i], wanted, dtype, 0))
-        << name(dtype) << ' ' << outer << " x " << channels << " x " << inner << " at " << i;
+        << to_string(dtype) << ' ' << outer << " x " << channels << " x " << inner << " at " << i;
   }
 }
 
@@ -248,7 +248,7 @@ TEST(AffineKernelTest, BroadcastsEachConstantOverTheAxesThatItDoesNotHave) {
             const float product = static_cast<float>(x[i]) * static_cast<float>(at(0, i));
             wanted = static_cast<double>(product + static_cast<float>(at(1, i)));
           }
-          ASSERT_TRUE(is_rounded(dst[i], wanted, dtype, 0)) << name(dtype) << " case " << &c - cases.data() << " at " << i;
+          ASSERT_TRUE(is_rounded(dst[i], wanted, dtype, 0)) << to_string(dtype) << " case " << &c - cases.data() << " at " << i;
         }
       }
     }
@@ -270,7 +270,7 @@ void check_prelu(DType dtype, std::int64_t batch, std::int64_t length, bool alig
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double exact = x[i] > 0 ? x[i] : alpha[i % static_cast<std::size_t>(length)] * x[i];
     ASSERT_TRUE(is_rounded(dst[i], exact, dtype, 0.5 * spacing(compute, exact)))
-        << name(dtype) << ' ' << batch << " x " << length << " at " << i;
+        << to_string(dtype) << ' ' << batch << " x " << length << " at " << i;
   }
 }
 

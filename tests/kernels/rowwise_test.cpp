@@ -20,7 +20,7 @@ struct Case {
   bool in_place = false;
 };
 std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << name(c.kind) << ' ' << name(c.dtype) << ' ' << c.outer << " x " << c.length << " x " << c.inner;
+  return stream << to_string(c.kind) << ' ' << to_string(c.dtype) << ' ' << c.outer << " x " << c.length << " x " << c.inner;
 }
 
 std::int64_t results(const Case& c) { return c.outer * (c.kind == ActivationKind::Glu ? c.length / 2 : c.length) * c.inner; }
@@ -223,7 +223,7 @@ TEST_P(MixingTest, KeepsNaNAndInfinityToTheirRow) {
       const std::vector<double> y = run({GetParam(), DType::float32, 3, n, 1}, x);
       for (std::size_t i = 0; i < y.size(); ++i) {
         ASSERT_EQ(std::isnan(y[i]), i / static_cast<std::size_t>(n) == 1)
-            << name(GetParam()) << ' ' << n << ' ' << odd << " at " << i;
+            << to_string(GetParam()) << ' ' << n << ' ' << odd << " at " << i;
       }
     }
   }
@@ -232,11 +232,11 @@ TEST_P(MixingTest, KeepsNaNAndInfinityToTheirRow) {
 INSTANTIATE_TEST_SUITE_P(Each, RowwiseTest,
                          testing::Values(ActivationKind::Softmax, ActivationKind::LogSoftmax, ActivationKind::Sparsemax,
                                          ActivationKind::Glu),
-                         [](const auto& tested) { return std::string(name(tested.param)); });
+                         [](const auto& tested) { return std::string(to_string(tested.param)); });
 
 INSTANTIATE_TEST_SUITE_P(Each, MixingTest,
                          testing::Values(ActivationKind::Softmax, ActivationKind::LogSoftmax, ActivationKind::Sparsemax),
-                         [](const auto& tested) { return std::string(name(tested.param)); });
+                         [](const auto& tested) { return std::string(to_string(tested.param)); });
 
 TEST(SoftmaxKernelTest, GivesMinusInfinityNoShare) {
   for (const std::int64_t n : {4, 400, 4000}) {

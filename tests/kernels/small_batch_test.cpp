@@ -61,8 +61,8 @@ void check(const Case& c) {
       }
       const double y = r.y[static_cast<std::size_t>(b * c.units + u)];
       ASSERT_TRUE(is_rounded(y, sum, c.dtype, static_cast<double>(c.inputs + 2) * 0x1p-24 * size))
-          << name(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at " << b << ", " << u << ": " << sum
-          << ", got " << y;
+          << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at " << b << ", " << u << ": "
+          << sum << ", got " << y;
     }
   }
 }
@@ -99,9 +99,9 @@ TEST(SmallBatchTest, AppliesEveryActivationToTheSum) {
     const std::vector<double> x = run(plain).y;
     const std::vector<double> y = run(activated).y;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double exact = truths().at(name(kind))(x[i], activation.parameters);
+      const double exact = truths().at(to_string(kind))(x[i], activation.parameters);
       ASSERT_TRUE(is_rounded(y[i], exact, plain.dtype, activation_error(kind, plain.dtype, x[i], exact)))
-          << name(kind) << " of " << x[i];
+          << to_string(kind) << " of " << x[i];
     }
   }
 }

@@ -42,7 +42,7 @@ std::string check_dataset(const H5File& file, const std::string& path, Reader& r
   for (std::uint64_t rank = reader.number(1); rank > 0; --rank) extents.push_back(static_cast<std::int64_t>(reader.number(8)));
   const std::string bytes = reader.text(4);
   const H5Dataset found = file.dataset(path);
-  if (name(found.dtype) != dtype) return "dtype " + std::string(name(found.dtype)) + ", libhdf5 reads " + dtype;
+  if (to_string(found.dtype) != dtype) return "dtype " + std::string(to_string(found.dtype)) + ", libhdf5 reads " + dtype;
   if (found.shape != Shape(extents)) return "shape " + to_string(found.shape) + ", libhdf5 reads " + to_string(Shape(extents));
   return as_text(found.bytes.bytes) == bytes ? "" : "other elements than libhdf5 reads";
 }

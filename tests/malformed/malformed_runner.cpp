@@ -84,7 +84,7 @@ std::string judge_message(const Case& item, const Error& error, const std::strin
   const std::string what = error.what();
   if (item.verdict == Verdict::accepted) return "refused: " + what;
   if (error.code() == ErrorCode::internal) return "blames itself: " + what;
-  if (!code_fits(item, name(error.code()))) return "expected " + item.codes + ": " + what;
+  if (!code_fits(item, to_string(error.code()))) return "expected " + item.codes + ": " + what;
   if (what.find(path) == std::string::npos) return "does not name the file: " + what;
   for (const std::string& word : item.words) {
     if (what.find(word) == std::string::npos) return "does not say '" + word + "': " + what;

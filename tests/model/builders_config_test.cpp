@@ -340,8 +340,8 @@ TEST(BuildersConfigTest, TheLoaderReadsEveryConfigAsWritten) {
     const auto read =
         keras::read_layer({{"class_name", layer.class_name()}, {"module", "keras.layers"}, {"config", config}}, "x", reading);
     EXPECT_EQ(Json::parse(keras::config_of(*read)), config) << name;
-    EXPECT_EQ(read->params.index(), layer.state()->prototype->params.index()) << name;
-    EXPECT_EQ(read->policy.compute, layer.state()->prototype->policy.compute) << name;
+    EXPECT_EQ(read->params.index(), core::Access::state(layer)->prototype->params.index()) << name;
+    EXPECT_EQ(read->policy.compute, core::Access::state(layer)->prototype->policy.compute) << name;
   }
 }
 

@@ -137,7 +137,7 @@ TEST(BuildersTest, WeightsAreStoredInThePolicysVariableType) {
   const auto dtype = [](const char* policy) {
     Dense dense(3, {.dtype = policy});
     dense.build({2});
-    return name(dense.get_weights()[0].dtype());
+    return to_string(dense.get_weights()[0].dtype());
   };
   EXPECT_EQ(dtype("float16"), "float16");
   EXPECT_EQ(dtype("mixed_float16"), "float32");
@@ -192,7 +192,7 @@ TEST(BuildersTest, AModelInABraceIsALayerAndNotACopy) {
   const Sequential inner({Dense(2)});
   const Sequential outer({inner});
   ASSERT_EQ(outer.layers().size(), 1U);
-  EXPECT_EQ(outer.layers()[0].state(), inner.state());
+  EXPECT_EQ(outer.layers()[0], inner);
 }
 
 TEST(BuildersTest, LayersAreNumberedByTheirAgeAroundGivenNames) {
@@ -203,7 +203,7 @@ TEST(BuildersTest, LayersAreNumberedByTheirAgeAroundGivenNames) {
   for (const LayerInfo& info : net.compile(kCpu).layers()) names.push_back(info.name);
   EXPECT_THAT(
       names, ::testing::ElementsAre("input_layer", "dense_2", "dense_1", "dense", "p_re_lu", "leaky_re_lu", "spatial_dropout1d"));
-  EXPECT_EQ(net.get_layer("dense").state(), oldest.state());
+  EXPECT_EQ(net.get_layer("dense"), oldest);
   const Sequential outer({Input({1}), net}, {.name = "outer"});
   EXPECT_EQ(net.compile(kCpu).get_layer("dense").path, "dense");
   EXPECT_EQ(outer.compile(kCpu).get_layer("sequential/dense").name, "dense");

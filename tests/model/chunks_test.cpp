@@ -20,8 +20,8 @@ constexpr std::int64_t kUnits = 65;
 std::shared_ptr<const core::ModelSpec> spec() {
   SpecBuilder builder(3);
   const auto x = builder.input({kInputs});
-  const auto hidden = builder.dense(x, kInputs, 127, lamella::activation("tanh"));
-  return builder.build({builder.activation(builder.dense(hidden, 127, kUnits), lamella::activation("log_softmax"))});
+  const auto hidden = builder.dense(x, kInputs, 127, activation_of("tanh"));
+  return builder.build({builder.activation(builder.dense(hidden, 127, kUnits), activation_of("log_softmax"))});
 }
 
 Options options(int threads, Determinism determinism = Determinism::batch_invariant) {
@@ -80,7 +80,7 @@ TEST(Chunks, OfFewRowsAreOneAndOfManyAreWorkedOnSideBySide) {
 }
 
 TEST(Chunks, DoNotShowInTheResult) {
-  const Model one(spec(), options(1));
+  const Model one = model_of(spec(), options(1));
   for (const std::int64_t count : {0, 1, 2, 31, 32, 33, 127, 1027, 2500}) {
     const Tensor x = rows(count);
     Tensor wanted(Shape{count, kUnits});
@@ -89,7 +89,7 @@ TEST(Chunks, DoNotShowInTheResult) {
       std::copy_n(y.span<float>().data(), kUnits, wanted.span<float>().data() + r * kUnits);
     }
     for (const int threads : {1, 2, 3}) {
-      const Model model(spec(), options(threads));
+      const Model model = model_of(spec(), options(threads));
       Tensor y(Shape{count, kUnits});
       for (float& value : y.span<float>()) value = std::numeric_limits<float>::quiet_NaN();
       model.predict_into(x, y);
@@ -104,7 +104,7 @@ TEST(Chunks, DoNotShowInTheResult) {
 }
 
 TEST(Chunks, AreShownByExplainWithTheWorkOfAllRows) {
-  const Model model(spec(), options(2, Determinism::run_to_run));
+  const Model model = model_of(spec(), options(2, Determinism::run_to_run));
   const auto one = nlohmann::json::parse(model.explain({.batch = 1, .json = true}));
   const auto many = nlohmann::json::parse(model.explain({.batch = 4096, .json = true}));
   EXPECT_FALSE(one.contains("chunks"));

@@ -13,6 +13,7 @@
 namespace lamella {
 namespace {
 
+using test::model_of;
 using test::SpecBuilder;
 
 const Options kCpu{.device = Device::cpu(), .threads = 1};
@@ -118,7 +119,7 @@ TEST(ConstantsTest, LayersWhosePathsAreSpeltAlikeHaveConstantsOfTheirOwn) {
       out = outer.add("Functional", core::NestedParams{inner.build({in})}, {out}, {});
       outer.path = "a/b";
       outer_kind.add(outer, out, kUnits, truth);
-      const Model model(outer.build({out}), kCpu);
+      const Model model = model_of(outer.build({out}), kCpu);
       expect_close(model.predict(x), truth);
     }
   }
@@ -138,7 +139,7 @@ TEST(ConstantsTest, PathsSpeltAlikeMayHaveConstantsOfDifferentSizes) {
   Tensor x({2, kUnits});
   std::vector<double> truth;
   for (float& v : x.span<float>()) truth.push_back(static_cast<double>(v = static_cast<float>(truth.size() % 7)) * 6 + 1);
-  expect_close(Model(outer.build({out}), kCpu).predict(x), truth);
+  expect_close(model_of(outer.build({out}), kCpu).predict(x), truth);
 }
 
 TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfItsPath) {
@@ -157,7 +158,8 @@ TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfItsPath) {
   b.path = "d/activation";
   x = b.add("PReLU", core::PReluParams{}, {x},
             {{"alpha", std::make_shared<const Tensor>(Tensor::of<float>(std::vector<float>{10, 100, 1000}, {3}))}});
-  expect_close(Model(b.build({x}), kCpu).predict(Tensor::of<float>(std::vector<float>{-1, -1, -1}, {1, 3})), {-10, -200, -3000});
+  expect_close(model_of(b.build({x}), kCpu).predict(Tensor::of<float>(std::vector<float>{-1, -1, -1}, {1, 3})),
+               {-10, -200, -3000});
 }
 
 TEST(ConstantsPoolTest, TellsConstantsApartByTheirTensorsAndTheBitsOfTheirNumbers) {
@@ -216,7 +218,7 @@ TEST(ConstantsTest, OfOneLengthLeaveWithItsProgram) {
   const core::ValueRef x = b.input({std::nullopt, 4});
   const auto alpha = b.random({1, 4});
   const core::ValueRef y = b.add("PReLU", core::PReluParams{}, {x}, {{"alpha", alpha}});
-  const Model model(b.build({y}), kCpu);
+  const Model model = model_of(b.build({y}), kCpu);
   const long before = alpha.use_count();
   for (std::int64_t length = 1; length <= 300; ++length) static_cast<void>(model.predict(Tensor::zeros({1, length, 4})));
   EXPECT_LT(alpha.use_count(), before + 100) << "each set of constants keeps the weights that it was made of";
@@ -268,7 +270,7 @@ std::string refusal(const char* class_name, core::LayerParams params, std::vecto
   const core::ValueRef x = b.input({4, 3});
   const auto spec = b.build({b.add(class_name, std::move(params), {x}, std::move(weights))});
   try {
-    const Model model(spec, kCpu);
+    const Model model = model_of(spec, kCpu);
   } catch (const ArgumentError& error) {
     EXPECT_EQ(error.code(), ErrorCode::shape);
     return error.what();

@@ -90,7 +90,7 @@ void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std:
   if (!is_floating(wanted_in.dtype())) {
     // JAX has no 64-bit integers by default: int64 values that fit come as int32.
     const DType kept = found_in.dtype() == DType::int64 ? DType::int64 : wanted_in.dtype();
-    ASSERT_EQ(name(found_in.dtype()), name(kept));
+    ASSERT_EQ(to_string(found_in.dtype()), to_string(kept));
     const Tensor wanted = wanted_in.to(kept);
     EXPECT_EQ(std::memcmp(found_in.data(), std::as_const(wanted).data(), wanted.bytes()), 0) << "integers differ";
     return;
@@ -183,7 +183,7 @@ TEST_P(EachRefused, IsRefusedForTheRightReason) {
                                   {.device = test::device()}));
     FAIL() << "was loaded";
   } catch (const LoadError& error) {
-    EXPECT_EQ(std::string(name(error.code())), entry.at("code").get<std::string>()) << error.what();
+    EXPECT_EQ(std::string(to_string(error.code())), entry.at("code").get<std::string>()) << error.what();
     for (const Json& word : entry.at("must_mention")) {
       EXPECT_NE(std::string(error.what()).find(word.get<std::string>()), std::string::npos)
           << word << " is not in: " << error.what();

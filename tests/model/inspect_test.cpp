@@ -13,6 +13,7 @@
 namespace lamella {
 namespace {
 
+using test::model_of;
 using test::SpecBuilder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -115,7 +116,7 @@ TEST(LayersByNameTest, ANameOfTheOutermostModelComesBeforeAPathAndTwoEqualPathsA
   const auto relu = [](SpecBuilder& b, const char* path, const char* name, core::ValueRef x) {
     b.path = path;
     b.name = name;
-    return b.activation(x, activation(name == std::string("b") ? "relu" : "tanh"));
+    return b.activation(x, activation_of(name == std::string("b") ? "relu" : "tanh"));
   };
   const auto nested = [&](const char* path, const char* name) {
     SpecBuilder b;
@@ -128,7 +129,7 @@ TEST(LayersByNameTest, ANameOfTheOutermostModelComesBeforeAPathAndTwoEqualPathsA
   outer.path = "a/b";
   x = outer.add("Functional", nested("a/b/c", "c"), {x}, {});
   x = outer.add("Functional", nested("a/b/c", "b/c"), {x}, {});
-  const Model model(outer.build({x}), kCpu);
+  const Model model = model_of(outer.build({x}), kCpu);
   EXPECT_EQ(model.get_layer("a/b").class_name, "Functional");
   EXPECT_EQ(model.get_layer("b").path, "a/b");
   EXPECT_EQ(model.get_layer("c").path, "a/b/c");

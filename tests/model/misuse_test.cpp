@@ -36,7 +36,7 @@ std::vector<float> values(const Tensor& tensor) { return {tensor.span<float>().b
 void expect_error(ErrorCode code, const std::function<void()>& f, const char* says = "") {
   try {
     f();
-    ADD_FAILURE() << "nothing was thrown; expected " << name(code);
+    ADD_FAILURE() << "nothing was thrown; expected " << to_string(code);
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), code) << error.what();
     EXPECT_THAT(error.what(), ::testing::HasSubstr(says));
@@ -57,19 +57,13 @@ TEST(Misuse, MovedFromHandlesAreStillHandles) {
   EXPECT_EQ(layer.class_name(), "Dense");  // NOLINT(bugprone-use-after-move)
   KerasTensor x = Input({7});
   const KerasTensor y = std::move(x);
-  EXPECT_EQ(layer(x).output(), 0);  // NOLINT(bugprone-use-after-move)
+  EXPECT_EQ(x, y);  // NOLINT(bugprone-use-after-move)
   Sequential net({Layer(y), layer});
   const Sequential same = std::move(net);
   EXPECT_EQ(net.summary(), same.summary());  // NOLINT(bugprone-use-after-move)
 }
 
 TEST(Misuse, NullIsRefused) {
-  expect_error(
-      ErrorCode::argument, [] { Model(nullptr, on_cpu()); }, "spec");
-  expect_error(
-      ErrorCode::argument, [] { Layer(nullptr); }, "state");
-  expect_error(
-      ErrorCode::argument, [] { KerasTensor(nullptr, 0); }, "call");
   expect_error(
       ErrorCode::argument, [] { Dense(3, {.activation = nullptr}); }, "activation");
   const char* const none = nullptr;
@@ -78,19 +72,11 @@ TEST(Misuse, NullIsRefused) {
   expect_error(ErrorCode::argument, [] { static_cast<void>(TensorView(nullptr, Shape{2}, DType::float32)); });
 }
 
-TEST(Misuse, OutputsThatALayerDoesNotHaveAreRefused) {
-  const KerasTensor x = Input({7});
-  for (const int output : {-1, 1, 99, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
-    expect_error(
-        ErrorCode::value, [&] { KerasTensor(x.call(), output); }, "output");
-  }
-}
-
 TEST(Misuse, NumbersThatAreNoDTypeAreRefused) {
   for (const int number : {50, 255}) {
     const auto none = static_cast<DType>(number);
     EXPECT_EQ(size_of(none), 0U);
-    EXPECT_EQ(name(none), "no dtype");
+    EXPECT_EQ(to_string(none), "no dtype");
     const std::vector<float> memory(4);
     expect_error(ErrorCode::dtype, [&] { static_cast<void>(TensorView(memory.data(), Shape{4}, none)); });
     expect_error(ErrorCode::dtype, [&] { static_cast<void>(Tensor(Shape{4}, none)); });

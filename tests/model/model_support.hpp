@@ -38,7 +38,7 @@ void expect_error(ErrorCode code, const std::string& words, const F& f) {
     f();
     ADD_FAILURE() << "nothing was thrown; wanted: " << words;
   } catch (const ArgumentError& error) {
-    EXPECT_EQ(name(error.code()), name(code)) << error.what();
+    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
     EXPECT_THAT(error.what(), ::testing::HasSubstr(words));
   }
 }

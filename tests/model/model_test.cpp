@@ -70,7 +70,7 @@ TEST(ModelTest, ComputesTwoDenseLayersAsDoubleDoes) {
     const auto hidden = builder.dense(x, 31, 33, {.kind = ActivationKind::Tanh});
     const auto spec = builder.build({builder.dense(hidden, 33, 7)});
     const Tensor input = random_input({rows, 31});
-    const Model model(spec, kCpu);
+    const Model model = model_of(spec, kCpu);
     std::vector<double> wide(input.span<float>().begin(), input.span<float>().end());
     wide = dense_in_double(wide, *spec->layers[1], rows);
     for (double& v : wide) v = std::tanh(v);
@@ -87,20 +87,21 @@ TEST(ModelTest, DenseWithActivationAndDenseThenActivationAreOneProgramForEveryAc
     const ActivationSpec activation = ready(kind);
     SpecBuilder short_builder(5);
     const auto short_in = short_builder.input({13});
-    const Model short_form(short_builder.build({short_builder.dense(short_in, 13, 34, activation)}), kCpu);
+    const Model short_form = model_of(short_builder.build({short_builder.dense(short_in, 13, 34, activation)}), kCpu);
     SpecBuilder long_builder(5);
     const auto long_in = long_builder.input({13});
-    const Model long_form(long_builder.build({long_builder.activation(long_builder.dense(long_in, 13, 34), activation)}), kCpu);
+    const Model long_form =
+        model_of(long_builder.build({long_builder.activation(long_builder.dense(long_in, 13, 34), activation)}), kCpu);
     const Tensor x = random_input({5, 13});
-    EXPECT_TRUE(same_bits(short_form.predict(x), long_form.predict(x))) << name(kind);
+    EXPECT_TRUE(same_bits(short_form.predict(x), long_form.predict(x))) << to_string(kind);
     auto a = nlohmann::json::parse(short_form.explain({.batch = 5, .json = true}));
     auto b = nlohmann::json::parse(long_form.explain({.batch = 5, .json = true}));
     for (auto* plan : {&a, &b}) {
       for (auto& step : (*plan)["steps"]) step.erase("layers");
     }
-    EXPECT_EQ(a, b) << name(kind);
+    EXPECT_EQ(a, b) << to_string(kind);
     if (!is_rowwise(kind)) {
-      EXPECT_EQ(a["steps"].size(), 1U) << name(kind);
+      EXPECT_EQ(a["steps"].size(), 1U) << to_string(kind);
     }
   }
 }
@@ -108,7 +109,7 @@ TEST(ModelTest, DenseWithActivationAndDenseThenActivationAreOneProgramForEveryAc
 TEST(ModelTest, TakesZeroRows) {
   SpecBuilder builder;
   const auto x = builder.input({4});
-  const Model model(builder.build({builder.dense(x, 4, 3)}), kCpu);
+  const Model model = model_of(builder.build({builder.dense(x, 4, 3)}), kCpu);
   EXPECT_EQ(model.predict(Tensor({0, 4})).shape(), (Shape{0, 3}));
 }
 
@@ -119,18 +120,18 @@ TEST(ModelTest, SplitsManyRowsWithoutChangingThem) {
   const Tensor input = random_input({1027, 5});
   Options parts = kCpu;
   parts.max_batch = 100;
-  const std::vector<float> whole = values(Model(spec, kCpu).predict(input));
-  const std::vector<float> split = values(Model(spec, parts).predict(input));
+  const std::vector<float> whole = values(model_of(spec, kCpu).predict(input));
+  const std::vector<float> split = values(model_of(spec, parts).predict(input));
   for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i], split[i], 1e-6F);
 }
 
 TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
   SpecBuilder builder;
   auto value = builder.input({64});
-  for (int i = 0; i < 6; ++i) value = builder.dense(value, 64, 64, activation("tanh"));
+  for (int i = 0; i < 6; ++i) value = builder.dense(value, 64, 64, activation_of("tanh"));
   const auto spec = builder.build({value});
   for (const int threads : {1, 3}) {
-    const Model model(spec, {.device = Device::cpu(), .threads = threads});
+    const Model model = model_of(spec, {.device = Device::cpu(), .threads = threads});
     const Tensor few = random_input({5, 64});
     const Tensor before = model.predict(few);
     const auto cancelled = [&](const Tensor& x, const std::stop_token& stop, bool into = false) {
@@ -166,7 +167,7 @@ TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
 TEST(ModelTest, PredictIntoWritesTheCallersMemoryOnly) {
   SpecBuilder builder;
   const auto x = builder.input({5});
-  const Model model(builder.build({builder.dense(x, 5, 3, {.kind = ActivationKind::Relu})}), kCpu);
+  const Model model = model_of(builder.build({builder.dense(x, 5, 3, {.kind = ActivationKind::Relu})}), kCpu);
   const Tensor input = random_input({7, 5});
   std::vector<float> memory(7 * 3 + 2, -7.0F);
   model.predict_into(input, MutableTensorView(std::span(memory).subspan(1, 21), Shape{7, 3}));
@@ -178,7 +179,7 @@ TEST(ModelTest, PredictIntoWritesTheCallersMemoryOnly) {
 TEST(ModelTest, RefusesAShapeThatDoesNotFitAndNamesTheInput) {
   SpecBuilder builder;
   const auto x = builder.input({5});
-  const Model model(builder.build({builder.dense(x, 5, 3)}), kCpu);
+  const Model model = model_of(builder.build({builder.dense(x, 5, 3)}), kCpu);
   try {
     static_cast<void>(model.predict(Tensor({2, 4})));
     FAIL();
@@ -192,7 +193,7 @@ TEST(ModelTest, RefusesAShapeThatDoesNotFitAndNamesTheInput) {
 TEST(ModelTest, ForgivesARankThatIsOffByAnExtentOfOne) {
   const auto dense = [](std::int64_t inputs) {
     SpecBuilder builder;
-    return Model(builder.build({builder.dense(builder.input({inputs}), inputs, 2, ActivationSpec{})}), kCpu);
+    return model_of(builder.build({builder.dense(builder.input({inputs}), inputs, 2, ActivationSpec{})}), kCpu);
   };
   const Tensor x = random_input({6, 3});
   const Model three = dense(3);
@@ -212,7 +213,8 @@ TEST(ModelTest, SaysWhichInputsAndOutputsThereAre) {
   SpecBuilder builder;
   const auto a = builder.input({3});
   const auto b = builder.input({3});
-  const Model model(builder.build({builder.dense(a, 3, 2, ActivationSpec{}), builder.dense(b, 3, 4, ActivationSpec{})}), kCpu);
+  const Model model =
+      model_of(builder.build({builder.dense(a, 3, 2, ActivationSpec{}), builder.dense(b, 3, 4, ActivationSpec{})}), kCpu);
   ASSERT_EQ(model.input_names().size(), 2U);
   const auto message = [](const auto& call) {
     try {
@@ -253,7 +255,7 @@ TEST(ModelTest, FoldsBatchNormalizationIntoTheDenseBeforeIt) {
                                    {"moving_mean", builder.random({11})},
                                    {"moving_variance", builder.random({11}, 0.5F, 2.0F)}});
   const auto spec = builder.build({builder.activation(normal, {.kind = ActivationKind::Relu})});
-  const Model model(spec, kCpu);
+  const Model model = model_of(spec, kCpu);
   const auto plan = nlohmann::json::parse(model.explain({.batch = 3, .json = true}));
   ASSERT_EQ(plan["steps"].size(), 1U);
   EXPECT_EQ(plan["steps"][0]["layers"].size(), 3U);
@@ -279,7 +281,7 @@ TEST(ModelTest, SharedLayersSeveralOutputsAndMergesRun) {
   const auto sum = builder.add("Add", core::MergeParams{core::MergeKind::add}, {first, again}, {});
   const auto both = builder.add("Concatenate", core::ConcatenateParams{-1}, {first, sum}, {});
   const auto spec = builder.build({sum, both, first});
-  const Model model(spec, kCpu);
+  const Model model = model_of(spec, kCpu);
   const Tensor x = random_input({3, 4}, 1);
   const Tensor z = random_input({3, 4}, 2);
   const std::vector<Tensor> outputs = model.predict(std::vector<TensorView>{x, z});
@@ -307,7 +309,7 @@ TEST(ModelTest, AnOutputThatIsTheInputIsCopied) {
   SpecBuilder builder;
   const auto x = builder.input({2, 3});
   const auto flat = builder.add("Flatten", core::FlattenParams{}, {x}, {});
-  const Model model(builder.build({flat, x}), kCpu);
+  const Model model = model_of(builder.build({flat, x}), kCpu);
   const Tensor input = random_input({2, 2, 3});
   const std::vector<Tensor> outputs = model.predict(std::vector<TensorView>{input});
   EXPECT_EQ(outputs[0].shape(), (Shape{2, 6}));
@@ -318,7 +320,7 @@ TEST(ModelTest, AnOutputThatIsTheInputIsCopied) {
 TEST(ModelTest, OpenExtentsAreFilledByTheInput) {
   SpecBuilder builder;
   const auto x = builder.input({std::nullopt, 4});
-  const Model model(builder.build({builder.dense(x, 4, 3)}), kCpu);
+  const Model model = model_of(builder.build({builder.dense(x, 4, 3)}), kCpu);
   EXPECT_EQ(model.output_shape(), (std::vector<std::int64_t>{-1, 3}));
   EXPECT_EQ(model.predict(random_input({2, 5, 4})).shape(), (Shape{2, 5, 3}));
   EXPECT_EQ(model.predict(random_input({2, 1, 4})).shape(), (Shape{2, 1, 3}));
@@ -327,7 +329,7 @@ TEST(ModelTest, OpenExtentsAreFilledByTheInput) {
 TEST(ModelTest, SetActivationSwapsTheFunctionAndSharesTheWeights) {
   SpecBuilder builder;
   const auto x = builder.input({4});
-  Model model(builder.build({builder.activation(builder.dense(x, 4, 3), {.kind = ActivationKind::Tanh})}), kCpu);
+  Model model = model_of(builder.build({builder.activation(builder.dense(x, 4, 3), {.kind = ActivationKind::Tanh})}), kCpu);
   const Model before = model;
   const Tensor input = random_input({2, 4});
   model.set_activation("Activation_2", "sigmoid");
@@ -348,7 +350,7 @@ TEST(ModelTest, ManyThreadsGetTheBitsThatOneGets) {
   auto h = builder.dense(x, 16, 32, {.kind = ActivationKind::Gelu});
   h = builder.add("LayerNormalization", core::LayerNormalizationParams{}, {h},
                   {{"gamma", builder.random({32})}, {"beta", builder.random({32})}});
-  const Model model(builder.build({builder.dense(h, 32, 10, {.kind = ActivationKind::Softmax})}), kCpu);
+  const Model model = model_of(builder.build({builder.dense(h, 32, 10, {.kind = ActivationKind::Softmax})}), kCpu);
   std::vector<Tensor> inputs;
   std::vector<std::vector<float>> wanted;
   for (const std::int64_t rows : {1, 2, 7, 33}) {
@@ -377,10 +379,10 @@ TEST(ModelTest, HalfPrecisionStaysNearFloat) {
     Options half = kCpu;
     half.dtype = dtype;
     const Tensor input = random_input({9, 32});
-    const Tensor narrow = Model(spec, half).predict(input);
+    const Tensor narrow = model_of(spec, half).predict(input);
     ASSERT_EQ(narrow.dtype(), dtype);
     const std::vector<float> found = values(narrow.to(DType::float32));
-    const std::vector<float> wanted = values(Model(spec, kCpu).predict(input));
+    const std::vector<float> wanted = values(model_of(spec, kCpu).predict(input));
     for (std::size_t i = 0; i < wanted.size(); ++i) ASSERT_NEAR(found[i], wanted[i], dtype == DType::float16 ? 4e-3F : 4e-2F);
   }
 }

@@ -34,7 +34,7 @@ core::ValueRef operation(SpecBuilder& builder, core::LayerParams params, std::ve
 Model alone(core::LayerParams params, DType dtype = DType::float32) {
   SpecBuilder builder;
   const auto x = builder.input({4}, dtype);
-  return Model(builder.build({operation(builder, std::move(params), {x})}), kCpu);
+  return model_of(builder.build({operation(builder, std::move(params), {x})}), kCpu);
 }
 
 std::vector<float> floats(const Tensor& tensor) {
@@ -56,7 +56,7 @@ TEST(OperationsTest, NumbersAndArraysFoldIntoTheDenseBeforeThem) {
         with(MergeKind::multiply, {1, -2, 3}, {3}), with(MergeKind::add, {1, -2, 3}, {1, 3})}) {
     SpecBuilder builder;
     const auto x = builder.input({4});
-    const Model model(builder.build({operation(builder, params, {builder.dense(x, 4, 3)})}), kCpu);
+    const Model model = model_of(builder.build({operation(builder, params, {builder.dense(x, 4, 3)})}), kCpu);
     EXPECT_EQ(steps(model), 1U) << static_cast<int>(params.kind);
   }
 }
@@ -102,7 +102,7 @@ TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
   const auto of_two = [](MergeKind kind) {
     SpecBuilder builder;
     const auto x = builder.input({4}, DType::int32);
-    return Model(builder.build({operation(builder, core::ArithmeticParams{kind, nullptr, false, {}}, {x, x})}), kCpu);
+    return model_of(builder.build({operation(builder, core::ArithmeticParams{kind, nullptr, false, {}}, {x, x})}), kCpu);
   };
   const Tensor x = Tensor::of<std::int32_t>(std::vector<std::int32_t>{2147483647, -5, 0, 65536}, {1, 4});
   const Tensor sum = of_two(MergeKind::add).predict(x);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/access.hpp"
 #include "core/check.hpp"
 #include "core/spec.hpp"
 
@@ -78,5 +79,10 @@ class SpecBuilder {
   std::shared_ptr<core::ModelSpec> spec_ = std::make_shared<core::ModelSpec>();
   std::mt19937 random_;
 };
+
+/// A Model of a spec.
+inline Model model_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
+  return core::Access::model(std::move(spec), options);
+}
 
 }  // namespace lamella::test

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <lamella/model.hpp>
@@ -13,8 +14,7 @@
 namespace lamella::bench {
 
 enum class Level { activation, layer, model };
-[[nodiscard]] const char* name(Level level) noexcept;
-[[nodiscard]] const char* name(Fusion fusion) noexcept;
+[[nodiscard]] std::string_view to_string(Level level) noexcept;
 /// The inverse. Throws ArgumentError (value).
 [[nodiscard]] Fusion fusion_of(const std::string& text);
 [[nodiscard]] Level level_of(const std::string& text);

@@ -99,10 +99,10 @@ class Builder {
 
   void other_activations() {
     std::set<ActivationKind> seen;
-    for (const Cell& cell : cells_) seen.insert(activation(cell.activation).kind);
+    for (const Cell& cell : cells_) seen.insert(activation_of(cell.activation).kind);
     for (const std::string_view name : activation_names()) {
       if (name == "glu" || name == "threshold") continue;  // halves the width; has no defaults
-      if (!seen.insert(activation(name).kind).second) continue;
+      if (!seen.insert(activation_of(name).kind).second) continue;
       for (const Level level : {Level::activation, Level::layer}) {
         if (!wanted(level)) continue;
         add(level, 64, 256, 1, dtypes().front(), std::string(name));

@@ -30,7 +30,7 @@ Json ceilings_of(const std::map<std::string, Ceilings>& devices) {
     Json copies = Json::array();
     for (const auto& copy : ceilings.copies) copies.push_back({{"bytes", copy.bytes}, {"gb_per_s", copy.rate * 1e-3}});
     Json products = Json::object();
-    for (const auto& [dtype, rate] : ceilings.products) products[std::string(lamella::name(dtype))] = rate * 1e-3;
+    for (const auto& [dtype, rate] : ceilings.products) products[std::string(to_string(dtype))] = rate * 1e-3;
     result[device] = {
         {"copies", copies}, {"product_gflop_per_s", products}, {"launch_us", ceilings.launch_us}, {"call_us", ceilings.call_us}};
   }
@@ -64,7 +64,7 @@ Json context_of(const Report& report) {
 
 void add_cell(Json& json, const Row& row) {
   const Cell& cell = row.cell;
-  json["level"] = name(cell.level);
+  json["level"] = to_string(cell.level);
   json["model"] = cell.file.empty() ? Json(nullptr) : Json(cell.file.substr(cell.file.find_last_of('/') + 1));
   json["sweep"] = cell.sweep.empty() ? Json(nullptr) : Json(cell.sweep);
   json["batch"] = cell.batch;
@@ -72,10 +72,10 @@ void add_cell(Json& json, const Row& row) {
   json["width"] = ours ? Json(cell.width) : Json(nullptr);
   json["depth"] = ours ? Json(cell.depth) : Json(nullptr);
   json["activation"] = ours ? Json(cell.activation) : Json(nullptr);
-  json["dtype"] = cell.dtype ? Json(lamella::name(*cell.dtype)) : Json(nullptr);
+  json["dtype"] = cell.dtype ? Json(to_string(*cell.dtype)) : Json(nullptr);
   json["device"] = to_string(row.way.device);
   json["engine"] = row.way.engine.empty() ? "automatic" : row.way.engine;
-  json["fusion"] = name(row.way.fusion);
+  json["fusion"] = to_string(row.way.fusion);
   json["graph"] = row.way.device.is_cuda() ? Json(row.way.graphs) : Json(nullptr);
   json["cache"] = row.cold ? "cold" : "warm";
 }

@@ -22,7 +22,8 @@ std::string text_of(const char* format, double a, double b) {
 }
 
 std::string way_key(const Row& row) {
-  return row.way.engine + "/" + name(row.way.fusion) + "/" + std::string(lamella::name(row.cell.dtype.value_or(DType::float32)));
+  return row.way.engine + "/" + std::string(to_string(row.way.fusion)) + "/" +
+         std::string(to_string(row.cell.dtype.value_or(DType::float32)));
 }
 
 double flops_of(const Cell& cell) {

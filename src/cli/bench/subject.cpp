@@ -30,7 +30,7 @@ void append_distinct(std::string& list, const std::string& word) {
 }  // namespace
 
 void Subject::build() const {
-  if (cell_.file.empty() && !network_) network_.emplace(network_of(cell_, std::string(lamella::name(dtype()))));
+  if (cell_.file.empty() && !network_) network_.emplace(network_of(cell_, std::string(to_string(dtype()))));
 }
 
 Model Subject::compiled(const Options& options) const {

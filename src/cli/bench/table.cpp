@@ -17,7 +17,7 @@ std::string number(double value) {
 std::string cell_text(const Row& row) {
   const Cell& cell = row.cell;
   std::string text = cell.file.empty() ? cell.activation : printable(cell.file.substr(cell.file.find_last_of('/') + 1));
-  if (cell.dtype) text += " " + std::string(lamella::name(*cell.dtype));
+  if (cell.dtype) text += " " + std::string(to_string(*cell.dtype));
   text += " " + std::to_string(cell.batch);
   if (cell.file.empty()) text += "x" + std::to_string(cell.width);
   if (cell.depth > 1) text += "x" + std::to_string(cell.depth);
@@ -25,7 +25,8 @@ std::string cell_text(const Row& row) {
 }
 
 std::string way_text(const Row& row) {
-  std::string text = row.way.engine.empty() ? name(row.way.fusion) : row.way.engine + " (" + name(row.way.fusion) + ")";
+  const std::string fusion(to_string(row.way.fusion));
+  std::string text = row.way.engine.empty() ? fusion : row.way.engine + " (" + fusion + ")";
   if (row.way.device.is_cuda() && !row.way.graphs) text += ", no graph";
   return text + (row.cold ? ", cold" : "");
 }
@@ -47,8 +48,8 @@ void print_level(const Report& report, Level level, const std::string& device, s
     if (previous.empty()) {
       static_cast<void>(std::fprintf(
           file, "\n%s, %s (rows x width x layers; microseconds a call)\n%-28s %-30s %10s %9s %6s  %8s %8s %9s %9s %6s  %s\n",
-          name(level), device.c_str(), "cell", "fusion or engine", "median", "min", "spread", "speedup", "GB/s", "GFLOP/s",
-          "floor", "of it", "bound by"));
+          to_string(level).data(), device.c_str(), "cell", "fusion or engine", "median", "min", "spread", "speedup", "GB/s",
+          "GFLOP/s", "floor", "of it", "bound by"));
     }
     const std::string cell = cell_text(row);
     print_row(row, cell == previous ? "" : cell, file);

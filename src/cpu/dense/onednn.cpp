@@ -101,6 +101,7 @@ std::shared_ptr<dnnl::memory> pack(const dnnl::memory::desc& wanted, const Produ
   dnnl::reorder(from, *to).execute(stream, from, *to);
   stream.wait();
   packs->kernels.push_back(to);
+  constants->note_packed(wanted.get_size());
   return to;
 }
 
@@ -136,7 +137,7 @@ bool has_activation(const ActivationSpec& activation) { return post_op_of(activa
 std::string why_not(const ProductDesc& desc) {
   if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "oneDNN wants sizes above 0";
   if (desc.activation != nullptr && !has_activation(*desc.activation)) {
-    return core::concat("oneDNN has no '", name(desc.activation->kind), "' by Keras' formula");
+    return core::concat("oneDNN has no '", to_string(desc.activation->kind), "' by Keras' formula");
   }
   try {
     const Door door;

@@ -167,7 +167,7 @@ PanelFn panel_function() {
 std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs, std::int64_t units) {
   const auto make = [&]() -> std::shared_ptr<const void> {
     const std::int64_t panels = (units + kPanel - 1) / kPanel;
-    const auto memory = core::allocate_host(static_cast<std::size_t>(panels * inputs * kPanel) * sizeof(float));
+    const auto memory = packed_memory(*constants, static_cast<std::size_t>(panels * inputs * kPanel) * sizeof(float));
     const Tensor& kernel = (*constants)[0];
     const std::int64_t together = strip_stride(inputs) == 0 ? kPanel : kStrip;
     visit_floating(dtype, [&](auto rounded) {
@@ -193,7 +193,7 @@ std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType 
 std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype, std::int64_t units) {
   const auto make = [&]() -> std::shared_ptr<const void> {
     const std::int64_t padded = (units + kPanel - 1) / kPanel * kPanel;
-    const auto memory = core::allocate_host(static_cast<std::size_t>(padded) * sizeof(float));
+    const auto memory = packed_memory(*constants, static_cast<std::size_t>(padded) * sizeof(float));
     auto* to = static_cast<float*>(memory.get());
     std::fill_n(to, padded, 0.0F);
     if (!has_bias) return memory;

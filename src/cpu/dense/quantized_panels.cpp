@@ -28,12 +28,15 @@ struct PackedIntegers {
   std::shared_ptr<std::int32_t> start;
 };
 
-std::shared_ptr<PackedIntegers> pack_integers(const std::uint8_t* from, const ops::QuantizedDenseDesc& d,
+std::shared_ptr<PackedIntegers> pack_integers(const ops::Constants& constants, const ops::QuantizedDenseDesc& d,
                                               const QuantizedPanels& layout, int group, int offset) {
+  const auto* const from = static_cast<const std::uint8_t*>(constants[ops::QuantizedConstants::weights].data());
   const std::int64_t panels = (d.units + kPanel - 1) / kPanel;
   const std::int64_t half = kPanel * group / 2;
-  auto packed = std::make_shared<PackedIntegers>(
-      PackedIntegers{zeroed<std::uint8_t>(panels * layout.steps * layout.step_bytes), zeroed<std::int32_t>(panels * kPanel)});
+  const std::int64_t bytes = panels * layout.steps * layout.step_bytes;
+  auto packed =
+      std::make_shared<PackedIntegers>(PackedIntegers{zeroed<std::uint8_t>(bytes), zeroed<std::int32_t>(panels * kPanel)});
+  constants.note_packed(static_cast<std::size_t>(bytes + panels * kPanel * 4));
   for (std::int64_t i = 0; i < d.inputs; ++i) {
     for (std::int64_t u = 0; u < d.units; ++u) {
       const int q = weight_at(from, d, i, u);
@@ -58,10 +61,7 @@ QuantizedPanels quantized_panels(const ConstantsPtr& constants, const ops::Quant
   QuantizedPanels result;
   result.steps = (d.inputs + group - 1) / group;
   result.step_bytes = kPanel * group / (d.format == ops::WeightFormat::int8 ? 1 : 2);
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    const Tensor& weights = (*constants)[ops::QuantizedConstants::weights];
-    return pack_integers(static_cast<const std::uint8_t*>(weights.data()), d, result, group, offset);
-  };
+  const auto make = [&]() -> std::shared_ptr<const void> { return pack_integers(*constants, d, result, group, offset); };
   const auto packed = std::static_pointer_cast<const PackedIntegers>(
       constants->derived({.layout = ops::Form::Layout::quantized_panels, .group = group}, make));
   result.weights = {packed, packed->weights.get()};
@@ -74,7 +74,7 @@ std::shared_ptr<const float> numbers_in_panels(const ConstantsPtr& constants, st
   const auto from = constant_as<float>(constants, i, d.dtype);  // not inside of make, which is called under a lock
   const auto make = [&]() -> std::shared_ptr<const void> {
     const std::int64_t panels = (d.units + kPanel - 1) / kPanel;
-    const auto memory = core::allocate_host(static_cast<std::size_t>(panels * rows * kPanel) * sizeof(float));
+    const auto memory = packed_memory(*constants, static_cast<std::size_t>(panels * rows * kPanel) * sizeof(float));
     auto* to = static_cast<float*>(memory.get());
     for (std::int64_t p = 0; p < panels; ++p) {
       for (std::int64_t r = 0; r < rows; ++r) {

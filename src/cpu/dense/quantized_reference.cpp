@@ -86,7 +86,7 @@ class QuantizedReference final : public QuantizedDenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "quantized_reference"; }
   [[nodiscard]] std::string refuses(const ops::QuantizedDenseDesc& d, const ops::PlanContext&) const override {
-    return is_floating(d.dtype) ? std::string() : core::concat("dtype ", lamella::name(d.dtype), " is not a floating type");
+    return is_floating(d.dtype) ? std::string() : core::concat("dtype ", to_string(d.dtype), " is not a floating type");
   }
   [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";

@@ -101,8 +101,8 @@ class CudnnActivationEngine final : public ActivationEngine {
   [[nodiscard]] std::string refuses(const ops::ActivationDesc& d, const ops::PlanContext& context) const override {
     if (!cudnn().why_not.empty()) return cudnn().why_not;
     const auto mode = column(d.activation);
-    if (!mode) return core::concat("cuDNN has no ", lamella::name(d.activation.kind), " that is Keras'");
-    if (!is_floating(d.dtype)) return core::concat("dtype ", lamella::name(d.dtype), " is not a floating type");
+    if (!mode) return core::concat("cuDNN has no ", to_string(d.activation.kind), " that is Keras'");
+    if (!is_floating(d.dtype)) return core::concat("dtype ", to_string(d.dtype), " is not a floating type");
     if (d.elements > std::numeric_limits<int>::max())
       return core::concat("cuDNN counts elements in 32 bits, there are ", d.elements);
     return device_of(context).verdicts.why_not(

@@ -2,6 +2,7 @@
 // Dense and the layers of activations.
 #include <optional>
 
+#include "keras/activation_config.hpp"
 #include "keras/layers/parsers.hpp"
 #include "keras/quantized.hpp"
 
@@ -12,7 +13,7 @@ ActivationSpec named(const std::string& name, const Fields& fields, const char* 
   if (name.find('>') != std::string::npos)
     fields.fail_field(ErrorCode::unsupported, key, "got '", core::escaped(name), "', a custom function");
   try {
-    const ActivationSpec spec = activation(name);
+    const ActivationSpec spec = activation_of(name);
     if (spec.kind == ActivationKind::HardSigmoid && reading.keras2_hard_sigmoid)
       return {.kind = ActivationKind::HardSigmoidKeras2};
     return spec;
@@ -33,6 +34,7 @@ std::optional<ActivationSpec> function_of(const Json& value, const Fields& field
   const std::string class_name = value.at("class_name");
   if (class_name == "__lambda__" || class_name == "Lambda")
     fields.fail_field(ErrorCode::unsafe, "activation", "is Python code, which lamella never runs");
+  if (auto operation = activation_operation(value, fields)) return operation;
   if (class_name != "function") return std::nullopt;
   const bool builtin = value.contains("config") && value.at("config").is_string();
   if (!builtin) fields.fail_field(ErrorCode::unsupported, "activation", "is a custom function");
@@ -89,7 +91,7 @@ core::LayerParams parse_relu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"max_value", "negative_slope", "threshold"});
   const std::optional<double> most = f.has("max_value") ? std::optional(f.number("max_value", 0)) : std::nullopt;
   try {
-    return plain_activation(relu(f.number("negative_slope", 0), most, f.number("threshold", 0)));
+    return plain_activation(ActivationSpec::relu(f.number("negative_slope", 0), most, f.number("threshold", 0)));
   } catch (const ArgumentError& error) {
     f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", core::without_code(error.what()));
   }

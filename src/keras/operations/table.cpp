@@ -52,7 +52,7 @@ core::LayerParams negative(const OperationFields& f) {
 core::LayerParams gelu_operation(const OperationFields& f) {
   f.expect_only({"approximate"});
   f.expect_tensors(1);
-  return core::ActivationParams{gelu(f.boolean("approximate", true)), {}};
+  return core::ActivationParams{ActivationSpec::gelu(f.boolean("approximate", true)), {}};
 }
 
 core::LayerParams relu_operation(const OperationFields& f) {
@@ -60,7 +60,7 @@ core::LayerParams relu_operation(const OperationFields& f) {
   f.expect_tensors(1);
   const std::optional<double> most = f.has("max_value") ? std::optional(f.number("max_value", 0)) : std::nullopt;
   try {
-    return core::ActivationParams{relu(f.number("negative_slope", 0), most, f.number("threshold", 0)), {}};
+    return core::ActivationParams{ActivationSpec::relu(f.number("negative_slope", 0), most, f.number("threshold", 0)), {}};
   } catch (const ArgumentError& error) {
     f.fail(ErrorCode::value, core::without_code(error.what()));
   }
@@ -82,7 +82,7 @@ core::LayerParams cast(const OperationFields& f) {
   f.expect_tensors(1);
   const std::string name = f.string("dtype", "");
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
-    if (lamella::name(dtype) == name) return core::CastParams{dtype};
+    if (to_string(dtype) == name) return core::CastParams{dtype};
   }
   f.fail_field(ErrorCode::dtype, "dtype", "got '", core::escaped(name), "', allowed float32, float16, bfloat16, float64");
 }

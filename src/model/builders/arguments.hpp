@@ -9,6 +9,7 @@
 
 #include <lamella/layers.hpp>
 
+#include "keras/activation_config.hpp"
 #include "model/builders/state.hpp"
 
 namespace lamella::model {
@@ -52,14 +53,23 @@ template <typename T>
   return object;
 }
 
-/// A layer, or Keras' own name of an activation: "silu" for "swish".
-[[nodiscard]] inline Config activation_config(const char* where, const ActivationArgument& argument) {
-  if (argument.layer) return object_of(*argument.layer->state(), argument.layer->name());
+/// A layer, or Keras' own name of an activation: "silu" for "swish"; with parameters as keras::activation_config().
+[[nodiscard]] inline Config activation_config(const char* where, const ActivationArgument& argument, const std::string& policy) {
+  if (argument.layer) return object_of(*Access::state(*argument.layer), argument.layer->name());
+  if (argument.spec) {
+    LAMELLA_EXPECTS(argument.spec->kind != ActivationKind::HardSigmoidKeras2, value, "[", where,
+                    "] activation: got 'hard_sigmoid_keras2'; allowed 'hard_sigmoid': Options::hard_sigmoid chooses its formula");
+    try {
+      return Config::parse(keras::activation_config(*argument.spec, policy));
+    } catch (const ArgumentError& error) {
+      core::throw_argument(error.code(), core::concat("[", where, "] ", core::without_code(error.what())));
+    }
+  }
   const auto known = activation_names();
-  const ActivationSpec spec = activation(argument.name);  // throws for what nobody knows
+  const ActivationSpec spec = activation_of(argument.name);  // throws for what nobody knows
   LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value, "[", where, "] activation: got '",
                   core::escaped(argument.name), "', which is no name of keras.activations");
-  return name(spec.kind);
+  return to_string(spec.kind);
 }
 
 template <typename Options>

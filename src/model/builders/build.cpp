@@ -153,7 +153,7 @@ void expect_nested_inputs(const Layout& layout, const std::string& name, const s
   LAMELLA_EXPECTS(inputs.size() == layout.inputs.values.size(), argument, "layer '", core::escaped(name), "' takes ",
                   layout.inputs.values.size(), " inputs, got ", inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const auto& wanted = layout.values.at(layout.inputs.values[i].call().get()).at(0).sample;
+    const auto& wanted = layout.values.at(Access::call(layout.inputs.values[i]).get()).at(0).sample;
     const auto& found = inputs[i].sample;
     const bool fits = std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
                                  [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
@@ -176,7 +176,7 @@ std::vector<ValueInfo> inferred(const LayerState& layer, const std::string& name
     for (const int output : graph.outputs) {
       const Value& value = graph.values[static_cast<std::size_t>(output)];
       outputs.push_back(value.sample);
-      dtypes.emplace_back(lamella::name(value.dtype));
+      dtypes.emplace_back(to_string(value.dtype));
     }
     return std::vector<std::vector<Shape>>{std::move(outputs)};
   });
@@ -259,7 +259,7 @@ void Building::network(LayerState& network, const OneOrMany<KerasTensor>& inputs
     }
     std::vector<ValueInfo> values;
     for (const KerasTensor& input : call->inputs.values)
-      values.push_back(layout->values.at(input.call().get()).at(static_cast<std::size_t>(input.output())));
+      values.push_back(layout->values.at(Access::call(input).get()).at(static_cast<std::size_t>(Access::output(input))));
     const std::string& name = *names.at(&layer);
     this->layer(layer, name, values);
     layout->values[call] = inferred(layer, name, values);
@@ -277,7 +277,7 @@ void Building::sequential(LayerState& network, const KerasTensor& input) {
                     "' stands behind a model of ", values.values.size(), " outputs");
     const auto call = call_of(layer, values);
     values = OneOrMany<KerasTensor>();
-    for (std::size_t i = 0; i < output_count(*layer); ++i) values.values.emplace_back(call, static_cast<int>(i));
+    for (std::size_t i = 0; i < output_count(*layer); ++i) values.values.push_back(Access::tensor(call, static_cast<int>(i)));
   }
   values.list = values.values.size() > 1;
   this->network(network, input, values);

@@ -39,13 +39,13 @@ using Entries = std::map<const LayerState*, const Layout::Entry*>;
 
 /// [name, call, output], a call being one of those of its layer that belong to the model.
 Config history_config(const KerasTensor& tensor, const Entries& entries, std::size_t first = 0) {
-  const Layout::Entry& entry = *entries.at(tensor.call()->layer.get());
-  const auto call = std::find(entry.calls.begin(), entry.calls.end(), tensor.call().get()) - entry.calls.begin();
-  return Config::array({entry.name, first + static_cast<std::size_t>(call), tensor.output()});
+  const Layout::Entry& entry = *entries.at(Access::call(tensor)->layer.get());
+  const auto call = std::find(entry.calls.begin(), entry.calls.end(), Access::call(tensor).get()) - entry.calls.begin();
+  return Config::array({entry.name, first + static_cast<std::size_t>(call), Access::output(tensor)});
 }
 
 Config tensor_config(const Layout& layout, const KerasTensor& tensor, const Entries& entries) {
-  const ValueInfo& value = layout.values.at(tensor.call().get()).at(static_cast<std::size_t>(tensor.output()));
+  const ValueInfo& value = layout.values.at(Access::call(tensor).get()).at(static_cast<std::size_t>(Access::output(tensor)));
   return {{"class_name", "__keras_tensor__"},
           {"config",
            {{"shape", extents_of(value.sample)}, {"dtype", value.dtype}, {"keras_history", history_config(tensor, entries)}}}};
@@ -61,7 +61,7 @@ Config node_config(const Layout& layout, const CallState& call, const Entries& e
 Config boundary_config(const OneOrMany<KerasTensor>& tensors, const Entries& entries) {
   Config result = Config::array();
   for (const KerasTensor& tensor : tensors.values) {
-    result.push_back(history_config(tensor, entries, tensor.call()->layer->class_name == "Functional" ? 1 : 0));
+    result.push_back(history_config(tensor, entries, Access::call(tensor)->layer->class_name == "Functional" ? 1 : 0));
   }
   return tensors.list ? result : result.at(0);
 }

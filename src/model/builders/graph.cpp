@@ -15,7 +15,7 @@ constexpr int kDeepest = 5'000;
 class Ordering {
  public:
   explicit Ordering(const OneOrMany<KerasTensor>& inputs) {
-    for (const KerasTensor& input : inputs.values) given_.insert(input.call().get());
+    for (const KerasTensor& input : inputs.values) given_.insert(Access::call(input).get());
   }
 
   /// Depth first, inputs before what they are given to. No recursion: a graph may be deeper than a thread's stack.
@@ -26,7 +26,7 @@ class Ordering {
       Step& step = path.back();
       const auto& inputs = step.call->inputs.values;
       if (step.entered < inputs.size()) {
-        enter(inputs[step.entered++].call().get(), path);
+        enter(Access::call(inputs[step.entered++]).get(), path);
       } else {
         calls_.push_back(step.call);
         path.pop_back();
@@ -40,7 +40,7 @@ class Ordering {
       int& layer_depth = depths_[(*call)->layer.get()];
       layer_depth = std::max(layer_depth, call_depths[*call]);
       for (const KerasTensor& input : (*call)->inputs.values) {
-        int& before = call_depths[input.call().get()];
+        int& before = call_depths[Access::call(input).get()];
         before = std::max(before, layer_depth + 1);
       }
     }
@@ -84,10 +84,10 @@ void expect_inputs(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTe
                   " inputs and ", outputs.values.size(), " outputs, allowed 1..");
   std::set<const CallState*> seen;
   for (const KerasTensor& input : inputs.values) {
-    const std::string name = core::escaped(shown_name(*input.call()->layer));
-    LAMELLA_EXPECTS(is_input(*input.call()->layer), value, "[Functional] an input comes from layer '", name, "' (",
-                    input.call()->layer->class_name, "), allowed values of Input()");
-    LAMELLA_EXPECTS(seen.insert(input.call().get()).second, value, "[Functional] input '", name, "' is given twice");
+    const std::string name = core::escaped(shown_name(*Access::call(input)->layer));
+    LAMELLA_EXPECTS(is_input(*Access::call(input)->layer), value, "[Functional] an input comes from layer '", name, "' (",
+                    Access::call(input)->layer->class_name, "), allowed values of Input()");
+    LAMELLA_EXPECTS(seen.insert(Access::call(input).get()).second, value, "[Functional] input '", name, "' is given twice");
   }
 }
 
@@ -96,7 +96,7 @@ void expect_inputs(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTe
 std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& layer, const OneOrMany<KerasTensor>& inputs,
                                          int number) {
   auto call = std::make_shared<CallState>();
-  for (const KerasTensor& input : inputs.values) call->depth = std::max(call->depth, input.call()->depth + 1);
+  for (const KerasTensor& input : inputs.values) call->depth = std::max(call->depth, Access::call(input)->depth + 1);
   LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[", layer->class_name, "] stands behind ", call->depth,
                   " calls of layers, allowed 0..", kDeepest);
   call->layer = layer;
@@ -108,7 +108,7 @@ std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& laye
 Layout layout_of(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {
   expect_inputs(inputs, outputs);
   Ordering order(inputs);
-  for (const KerasTensor& output : outputs.values) order.visit(output.call().get());
+  for (const KerasTensor& output : outputs.values) order.visit(Access::call(output).get());
   Layout layout;
   layout.inputs = inputs;
   layout.outputs = outputs;

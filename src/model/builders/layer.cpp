@@ -50,21 +50,10 @@ model::LayerState::LayerState() {
   serial = made++;
 }
 
-KerasTensor::KerasTensor(std::shared_ptr<const model::CallState> call, int output) : call_(std::move(call)), output_(output) {
-  LAMELLA_EXPECTS(call_ != nullptr && call_->layer != nullptr, argument, "[KerasTensor] call: got null");
-  const std::size_t outputs = model::output_count(*call_->layer);
-  LAMELLA_EXPECTS(output >= 0 && static_cast<std::size_t>(output) < outputs, value, "[KerasTensor] output: got ", output,
-                  ", allowed 0..", outputs - 1, " of layer '", core::escaped(model::shown_name(*call_->layer)), "'");
-}
-
-Layer::Layer(std::shared_ptr<model::LayerState> state) : state_(std::move(state)) {
-  LAMELLA_EXPECTS(state_ != nullptr, argument, "[Layer] state: got null");
-}
-
 KerasTensor::operator Layer() const {
   LAMELLA_EXPECTS(model::is_input(*call_->layer), value, "[Layer] a value of layer '",
                   core::escaped(model::shown_name(*call_->layer)), "' stands where a layer is needed; only one of Input() may");
-  return Layer(call_->layer);
+  return core::Access::layer(call_->layer);
 }
 
 const std::string& Layer::class_name() const noexcept { return state_->class_name; }
@@ -83,7 +72,7 @@ void Layer::build(const std::vector<std::int64_t>& sample_shape, const BuildOpti
   LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '", shown, "' (", state_->class_name,
                   ") is built already");
   model::Building building(options.seed.value_or(model_seed));
-  building.layer(*state_, shown, {model::input_value(*input.call()->layer)});
+  building.layer(*state_, shown, {model::input_value(*core::Access::call(input)->layer)});
   building.commit();
 }
 
@@ -130,7 +119,8 @@ std::vector<KerasTensor> Layer::call(const OneOrMany<KerasTensor>& inputs) const
   const auto call = model::call_of(state_, inputs, state_->calls);
   ++state_->calls;
   std::vector<KerasTensor> outputs;
-  for (std::size_t i = 0; i < model::output_count(*state_); ++i) outputs.emplace_back(call, static_cast<int>(i));
+  for (std::size_t i = 0; i < model::output_count(*state_); ++i)
+    outputs.push_back(core::Access::tensor(call, static_cast<int>(i)));
   return outputs;
 }
 

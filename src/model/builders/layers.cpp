@@ -56,7 +56,7 @@ Config dense_config(std::int64_t units, const DenseOptions& o) {
   Config config = base_config(o);
   if (!o.activity_regularizer.empty()) config["activity_regularizer"] = object_or_null("Dense", o.activity_regularizer);
   config["units"] = units;
-  config["activation"] = activation_config("Dense", o.activation);
+  config["activation"] = activation_config("Dense", o.activation, o.dtype);
   config["use_bias"] = o.use_bias;
   config["kernel_initializer"] = initializer_config("Dense", o.kernel_initializer);
   config["bias_initializer"] = initializer_config("Dense", o.bias_initializer);
@@ -132,17 +132,17 @@ KerasTensor Input(const std::vector<std::int64_t>& shape, const InputOptions& op
   batch_shape.insert(batch_shape.begin(), -1);
   const auto layer = make_layer("InputLayer", options.name,
                                 {{"batch_shape", shape_or_null(batch_shape)}, {"dtype", options.dtype}, {"sparse", false}});
-  return {model::call_of(layer, {}), 0};
+  return core::Access::tensor(model::call_of(layer, {}), 0);
 }
 
 Dense::Dense(std::int64_t units, const DenseOptions& options)
     : Layer(make_layer("Dense", options.name, dense_config(units, options),
                        {{"kernel", options.kernel_initializer}, {"bias", options.bias_initializer}},
-                       options.activation.layer ? options.activation.layer->state() : nullptr)) {}
+                       options.activation.layer ? core::Access::state(*options.activation.layer) : nullptr)) {}
 
 Activation::Activation(const ActivationArgument& activation, const LayerOptions& options)
-    : Layer(
-          make_layer("Activation", options.name, with(options, {{"activation", activation_config("Activation", activation)}}))) {}
+    : Layer(make_layer("Activation", options.name,
+                       with(options, {{"activation", activation_config("Activation", activation, options.dtype)}}))) {}
 
 ReLU::ReLU(const ReLUOptions& options)
     : Layer(make_layer("ReLU", options.name,

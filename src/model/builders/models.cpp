@@ -10,6 +10,7 @@
 namespace lamella {
 namespace {
 
+using core::Access;
 using model::Layout;
 
 std::shared_ptr<model::LayerState> make_network(const char* class_name, const ModelOptions& options) {
@@ -35,7 +36,7 @@ void append(model::LayerState& sequential, const std::shared_ptr<model::LayerSta
   const std::string shown = core::escaped(model::shown_name(*layer));
   if (model::is_input(*layer)) {
     LAMELLA_EXPECTS(own.stack.empty() && !own.input, value, "[Sequential::add] Input '", shown, "' may only come first");
-    own.input = KerasTensor(model::call_of(layer, {}), 0);
+    own.input = Access::tensor(model::call_of(layer, {}), 0);
     return;
   }
   LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '", shown, "' cannot stand in itself");
@@ -53,7 +54,7 @@ void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
   const auto input = own.input;
   const auto layout = own.layout;
   try {
-    for (const Layer& layer : layers) append(sequential, layer.state());
+    for (const Layer& layer : layers) append(sequential, Access::state(layer));
     static_cast<void>(model::unique_names(own.stack));
     if (const auto from = layout ? std::optional(layout->inputs.values.at(0)) : own.input; from && !own.stack.empty()) {
       model::Building building(own.seed);
@@ -66,36 +67,36 @@ void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
     own.layout = layout;
     throw;
   }
-  for (const Layer& layer : layers) ++layer.state()->calls;
+  for (const Layer& layer : layers) ++Access::state(layer)->calls;
 }
 
 }  // namespace
 
 Model Network::compile(const Options& options) const {
   const core::FloatEnvironment environment;
-  static_cast<void>(layout_of(*state(), "compile"));
-  return {model::spec_of(*state(), options.hard_sigmoid), options};
+  static_cast<void>(layout_of(*Access::state(*this), "compile"));
+  return Access::model(model::spec_of(*Access::state(*this), options.hard_sigmoid), options);
 }
 
 std::string Network::summary() const {
-  static_cast<void>(layout_of(*state(), "summary"));
-  return model::summary_of(*model::spec_of(*state()));
+  static_cast<void>(layout_of(*Access::state(*this), "summary"));
+  return model::summary_of(*model::spec_of(*Access::state(*this)));
 }
 
 std::vector<Layer> Network::layers() const {
   std::vector<Layer> result;
   if (class_name() == "Sequential") {
-    for (const auto& layer : state()->network->stack) result.emplace_back(layer);
+    for (const auto& layer : Access::state(*this)->network->stack) result.push_back(Access::layer(layer));
   } else {
-    for (const Layout::Entry& entry : state()->network->layout->layers) result.emplace_back(entry.layer);
+    for (const Layout::Entry& entry : Access::state(*this)->network->layout->layers) result.push_back(Access::layer(entry.layer));
   }
   return result;
 }
 
 Layer Network::get_layer(std::string_view name) const {
   std::string names;
-  for (const Layout::Entry& entry : layout_of(*state(), "get_layer").layers) {
-    if (entry.name == name) return Layer(entry.layer);
+  for (const Layout::Entry& entry : layout_of(*Access::state(*this), "get_layer").layers) {
+    if (entry.name == name) return Access::layer(entry.layer);
     names += core::concat(names.empty() ? "'" : ", '", core::escaped(entry.name), "'");
   }
   core::throw_argument(ErrorCode::value, core::concat("[", class_name(), "::get_layer] no layer is called '", core::escaped(name),
@@ -104,15 +105,15 @@ Layer Network::get_layer(std::string_view name) const {
 
 Sequential::Sequential(const std::vector<Layer>& layers, const ModelOptions& options)
     : Network(make_network("Sequential", options)) {
-  extend(*state(), layers);
+  extend(*Access::state(*this), layers);
 }
 
-void Sequential::add(const Layer& layer) { extend(*state(), {layer}); }
+void Sequential::add(const Layer& layer) { extend(*Access::state(*this), {layer}); }
 
 Functional::Functional(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs, const ModelOptions& options)
     : Network(make_network("Functional", options)) {
   model::Building building(options.seed);
-  building.network(*state(), inputs, outputs);
+  building.network(*Access::state(*this), inputs, outputs);
   building.commit();
 }
 

@@ -14,7 +14,7 @@ Config einsum_config(std::string_view equation, const OneOrMany<std::int64_t>& o
   config["output_shape"] = output_shape.list || output_shape.values.size() != 1 ? model::shape_or_null(output_shape.values)
                                                                                 : Config::array({output_shape.values[0]});
   config["equation"] = equation;
-  config["activation"] = model::activation_config("EinsumDense", o.activation);
+  config["activation"] = model::activation_config("EinsumDense", o.activation, o.dtype);
   config["bias_axes"] = o.bias_axes.empty() ? Config() : Config(o.bias_axes);
   config["kernel_initializer"] = model::initializer_config("EinsumDense", o.kernel_initializer);
   config["bias_initializer"] = model::initializer_config("EinsumDense", o.bias_initializer);
@@ -44,7 +44,7 @@ EinsumDense::EinsumDense(std::string_view equation, const OneOrMany<std::int64_t
                          const EinsumDenseOptions& options)
     : Layer(model::make_layer("EinsumDense", options.name, einsum_config(equation, output_shape, options),
                               {{"kernel", options.kernel_initializer}, {"bias", options.bias_initializer}},
-                              options.activation.layer ? options.activation.layer->state() : nullptr)) {}
+                              options.activation.layer ? core::Access::state(*options.activation.layer) : nullptr)) {}
 
 Embedding::Embedding(std::int64_t input_dim, std::int64_t output_dim, const EmbeddingOptions& options)
     : Layer(model::make_layer("Embedding", options.name, embedding_config(input_dim, output_dim, options),
@@ -55,6 +55,6 @@ Dot::Dot(const OneOrMany<int>& axes, const DotOptions& options)
                               model::with(options, {{"axes", model::list_or_one(axes)}, {"normalize", options.normalize}}))) {}
 
 TimeDistributed::TimeDistributed(const Layer& layer, const LayerOptions& options)
-    : Layer(model::make_layer("TimeDistributed", options.name, model::base_config(options), {}, layer.state())) {}
+    : Layer(model::make_layer("TimeDistributed", options.name, model::base_config(options), {}, core::Access::state(layer))) {}
 
 }  // namespace lamella

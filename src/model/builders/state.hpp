@@ -13,6 +13,7 @@
 
 #include <lamella/models.hpp>
 
+#include "core/access.hpp"
 #include "core/check.hpp"
 #include "core/float_environment.hpp"
 #include "core/spec.hpp"
@@ -20,6 +21,8 @@
 /// What the handles of lamella/layers.hpp and lamella/models.hpp point to. A layer is its Keras config; what the config means is
 /// known to src/keras alone, which reads it as it reads a file's.
 namespace lamella::model {
+
+using core::Access;
 
 using Config = nlohmann::ordered_json;  ///< in Keras' order of keys
 

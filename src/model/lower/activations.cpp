@@ -59,7 +59,7 @@ int Lowering::activation_of_integers(const std::string& path, const ActivationSp
   }
   const bool truth = at(src).dtype == DType::boolean;
   LAMELLA_EXPECTS(core::keeps_integers(spec) && !(truth && spec.kind != ActivationKind::Relu), unsupported, "layer '",
-                  core::escaped(path), "': activation '", name(spec.kind), "' of ", name(at(src).dtype),
+                  core::escaped(path), "': activation '", to_string(spec.kind), "' of ", to_string(at(src).dtype),
                   " values; Keras wraps around or refuses them, lamella takes floating values here");
   const int x = truth ? cast(src, DType::int32, path) : src;
   const DType dtype = at(x).dtype;

@@ -183,7 +183,7 @@ struct Lowering::ByClass {
   const ByClass& of_floats() const {
     for (const int src : srcs) {
       LAMELLA_EXPECTS(is_floating(to.at(src).dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                      "): its input is ", name(to.at(src).dtype), "; lamella takes floating values here");
+                      "): its input is ", to_string(to.at(src).dtype), "; lamella takes floating values here");
     }
     return *this;
   }

@@ -51,7 +51,7 @@ int Lowering::autocast(int value, const core::LayerSpec& spec) {
 DType Lowering::floating_compute(const core::LayerSpec& spec) const {
   const DType dtype = compute(spec);
   LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name, ") dtype: got ",
-                  name(dtype), ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
+                  to_string(dtype), ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
   return dtype;
 }
 

@@ -187,8 +187,8 @@ int Lowering::time_distributed(const core::LayerSpec& spec, const core::TimeDist
   // Keras 3 casts to the compute dtype of TimeDistributed, Keras 2 to that of the layer inside.
   const bool one_type =
       std::holds_alternative<core::NestedParams>(params.wrapped->params) || compute(*params.wrapped) == compute(spec);
-  LAMELLA_EXPECTS(one_type, unsupported, "layer '", core::escaped(spec.path), "' dtype: it computes in ", name(compute(spec)),
-                  ", the layer inside in ", name(compute(*params.wrapped)));
+  LAMELLA_EXPECTS(one_type, unsupported, "layer '", core::escaped(spec.path), "' dtype: it computes in ",
+                  to_string(compute(spec)), ", the layer inside in ", to_string(compute(*params.wrapped)));
   // Lowered for one step; then each step is a sample more to every operation.
   const std::size_t first_value = graph_.values.size();
   const std::size_t first_step = graph_.steps.size();

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keras/activation_config.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+#include "core/check.hpp"
+
+namespace lamella::keras {
+namespace {
+
+constexpr const char* kOperations = "keras.src.ops.nn";
+
+/// The activations that parameters, or an axis, reach as an operation; its class is called as the kind is here.
+constexpr std::pair<std::string_view, ActivationKind> kClasses[] = {{"LeakyRelu", ActivationKind::LeakyRelu},
+                                                                    {"Elu", ActivationKind::Elu},
+                                                                    {"Celu", ActivationKind::Celu},
+                                                                    {"Squareplus", ActivationKind::Squareplus},
+                                                                    {"HardShrink", ActivationKind::HardShrink},
+                                                                    {"SoftShrink", ActivationKind::SoftShrink},
+                                                                    {"Threshold", ActivationKind::Threshold},
+                                                                    {"Softmax", ActivationKind::Softmax},
+                                                                    {"LogSoftmax", ActivationKind::LogSoftmax},
+                                                                    {"Sparsemax", ActivationKind::Sparsemax},
+                                                                    {"Glu", ActivationKind::Glu}};
+
+std::string number_text(double number) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+  return {text.data(), end};
+}
+
+std::string object_text(const char* module, std::string_view class_name, const std::string& config, bool registered) {
+  return core::concat(R"({"module": ")", module, R"(", "class_name": ")", class_name, R"(", "config": {)", config,
+                      R"(}, "registered_name": )", registered ? core::concat('"', class_name, '"') : std::string("null"), '}');
+}
+
+std::string layer_text(const char* class_name, const std::string& config, const std::string& policy) {
+  return object_text("keras.layers", class_name, core::concat(config, R"(, "dtype": ")", policy, '"'), false);
+}
+
+std::string operation_text(const ActivationSpec& spec) {
+  std::string config;
+  for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(spec.kind))
+    config += core::concat(config.empty() ? "\"" : ", \"", parameter.name, "\": ", number_text(spec.parameters[i++]));
+  if (is_rowwise(spec.kind)) config = core::concat(R"("axis": )", spec.axis);
+  for (const auto& [class_name, kind] : kClasses) {
+    if (kind == spec.kind) return object_text(kOperations, class_name, config, true);
+  }
+  core::throw_argument(ErrorCode::value, core::concat("activation: '", to_string(spec.kind), "' is no activation of Keras"));
+}
+
+/// The numbers are of the kind: as many, finite, and none that Keras refuses.
+void expect_valid(const ActivationSpec& spec) {
+  LAMELLA_EXPECTS(to_string(spec.kind) != "no activation", value, "activation: got number ", static_cast<int>(spec.kind),
+                  ", which is no ActivationKind");
+  const auto parameters = parameters_of(spec.kind);
+  const bool is_relu = spec.kind == ActivationKind::LeakyRelu || spec.kind == ActivationKind::ReluGeneral;
+  for (std::size_t i = 0; i < spec.parameters.size(); ++i) {
+    const double found = spec.parameters[i];
+    LAMELLA_EXPECTS(i < parameters.size() || found == 0, value, "activation '", to_string(spec.kind), "' parameter ", i, ": got ",
+                    found, "; it has ", parameters.size(), " parameters, the others are 0");
+    if (i >= parameters.size()) continue;
+    const bool unbounded = spec.kind == ActivationKind::ReluGeneral && parameters[i].name == "max_value";
+    LAMELLA_EXPECTS((std::isfinite(found) || (unbounded && found > 0)) && (!is_relu || found >= 0), value, "activation '",
+                    to_string(spec.kind), "' ", parameters[i].name, ": got ", found, ", allowed ",
+                    is_relu ? "numbers from 0 on" : "finite numbers");
+  }
+  LAMELLA_EXPECTS(is_rowwise(spec.kind) || spec.axis == -1, value, "activation '", to_string(spec.kind), "' axis: got ",
+                  spec.axis, ", allowed -1: it works on single elements");
+}
+
+}  // namespace
+
+std::string activation_config(const ActivationSpec& spec, const std::string& policy) {
+  expect_valid(spec);
+  const auto& p = spec.parameters;
+  switch (spec.kind) {
+    case ActivationKind::GeluTanh:
+      return object_text(kOperations, "Gelu", R"("approximate": true)", true);
+    case ActivationKind::HardSigmoidKeras2:
+      return "\"hard_sigmoid\"";
+    case ActivationKind::ReluGeneral:
+      return layer_text("ReLU",
+                        core::concat(R"("max_value": )", std::isinf(p[1]) ? "null" : number_text(p[1]), R"(, "negative_slope": )",
+                                     number_text(p[0]), R"(, "threshold": )", number_text(p[2])),
+                        policy);
+    default:
+      break;
+  }
+  for (const std::string_view known : activation_names()) {
+    if (known != to_string(spec.kind)) continue;
+    const auto parameters = parameters_of(spec.kind);
+    const bool required = !parameters.empty() && parameters[0].required;
+    if (!required && spec == activation_of(known)) return core::concat('"', known, '"');
+  }
+  if (spec.kind == ActivationKind::LeakyRelu)
+    return layer_text("LeakyReLU", core::concat(R"("negative_slope": )", number_text(p[0])), policy);
+  if (spec.kind == ActivationKind::Elu) return layer_text("ELU", core::concat(R"("alpha": )", number_text(p[0])), policy);
+  if (spec.kind == ActivationKind::Softmax) return layer_text("Softmax", core::concat(R"("axis": )", spec.axis), policy);
+  return operation_text(spec);
+}
+
+std::optional<ActivationSpec> activation_operation(const Json& object, const Fields& fields) {
+  if (!object.contains("module") || object.at("module") != Json(kOperations)) return std::nullopt;
+  const std::string class_name = object.at("class_name");
+  if (!object.contains("config") || !object.at("config").is_object())
+    fields.fail_field(ErrorCode::json, "activation", "has no config");
+  const Fields own(object.at("config"), fields.reading(), fields.layer());
+  if (class_name == "Gelu") {
+    own.expect_only({"approximate"});
+    return ActivationSpec::gelu(own.boolean("approximate", true));
+  }
+  for (const auto& [known, kind] : kClasses) {
+    if (known != class_name) continue;
+    ActivationSpec spec{.kind = kind};
+    std::vector<std::string_view> read;
+    if (is_rowwise(kind)) read.emplace_back("axis");
+    for (const ActivationParameter& parameter : parameters_of(kind)) read.push_back(parameter.name);
+    own.expect_only(read);
+    for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(kind)) {
+      const std::string key(parameter.name);
+      if (parameter.required && !own.has(key.c_str())) fields.fail_field(ErrorCode::missing, key.c_str(), "is not there");
+      spec.parameters[i++] = own.number(key.c_str(), parameter.default_value);
+    }
+    if (is_rowwise(kind)) {
+      const std::vector<int> axes = own.axes("axis", {-1});
+      if (axes.size() != 1) own.fail_field(ErrorCode::unsupported, "axis", "is a list; one axis is supported here");
+      spec.axis = axes[0];
+    }
+    return spec;
+  }
+  fields.fail_field(ErrorCode::unsupported, "activation",
+                    core::concat("is the operation '", core::escaped(class_name, 64), "', which is no activation"));
+}
+
+}  // namespace lamella::keras

@@ -17,6 +17,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FAKE = ROOT / "build/release/lib/liblamella_cuda_fake.so"
 NVCC = shutil.which("nvcc") is not None
+# Programs linked with a release run with what comes after it: there is something to compare with from the first tag on.
+RELEASED = shutil.which("abidiff") is not None and subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True).returncode == 0
 ON_FAKE = {"LAMELLA_DEVICE": "cuda:0", "LAMELLA_CUDA_PLUGIN": str(FAKE)}
 # What machines with less run. oneDNN has a limit of its own.
 LESSER = """
@@ -40,6 +42,8 @@ STAGES = {
     "launched-75": (OLDEST, NVCC),
     "install": ("tests/install/run.sh", True),
     "python": ("scripts/test-python", True),
+    "headers": ("tests/install/headers.sh", True),
+    "abi": ("tests/install/abi.sh", RELEASED),
     "conformance": ("scripts/conformance --count 200", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
     "asan": ("scripts/test asan", True),

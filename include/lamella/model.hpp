@@ -166,6 +166,11 @@ class LAMELLA_API Model {
   [[nodiscard]] Model output_of(std::string_view layer) const;
   /// This model with the weights of a weights file. Throws LoadError.
   [[nodiscard]] Model with_weights(const std::string& path) const;
+  /// This model with other values of some weights, in host memory, which are copied. They are called by their layer's path and
+  /// Keras' name of the weight, "outer/dense/kernel", as layers() lists them; all others stay and are shared. A floating type is
+  /// converted to the weight's. Engines are chosen and kernels packed anew where a value changed. Throws ArgumentError: value (no
+  /// weight of that name, or two), shape, dtype, device.
+  [[nodiscard]] Model with_weights(const std::map<std::string, TensorView>& weights) const;
 
  private:
   friend struct core::Access;

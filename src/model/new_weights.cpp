@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making a model with other weights that the caller has in memory.
+#include <set>
+
+#include "core/float_environment.hpp"
+#include "core/layer_changes.hpp"
+#include "model/impl.hpp"
+
+namespace lamella {
+namespace {
+
+using TensorPtr = std::shared_ptr<const Tensor>;
+
+/// Calls use(layer, path) for every layer that has weights; those of an activation that is a layer stand under its owner's path.
+template <typename F>
+void each_with_weights(const core::LayerSpec& layer, const std::string& path, const F& use) {
+  if (!model::has_given_statistics(layer)) use(layer, path);
+  if (const core::ModelSpec* nested = core::nested_model(layer)) {
+    for (const auto& of : nested->layers) each_with_weights(*of, of->path, use);
+  }
+  if (const core::LayerSpec* inside = core::layer_inside(layer)) {
+    const bool wrapped = std::holds_alternative<core::TimeDistributedParams>(layer.params);
+    each_with_weights(*inside, wrapped ? inside->path : path, use);
+  }
+}
+
+/// The weights of a model by "path/name". Several under one name where paths collide; a layer that stands twice has one set.
+std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec& spec) {
+  std::map<std::string, std::set<TensorPtr>> result;
+  for (const auto& layer : spec.layers) {
+    each_with_weights(*layer, layer->path, [&](const core::LayerSpec& of, const std::string& path) {
+      for (const core::Weight& weight : of.weights) result[path + "/" + weight.name].insert(weight.value);
+    });
+  }
+  return result;
+}
+
+TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name) {
+  const auto where = [&] { return core::concat("[Model::with_weights] '", core::escaped(name), "': "); };
+  LAMELLA_EXPECTS(core::is_host(value.device()), device, where(), "its elements lie on ", to_string(value.device()),
+                  "; to(Device::cpu()) brings them here");
+  LAMELLA_EXPECTS(value.shape() == old.shape(), shape, where(), "got shape ", to_string(value.shape()), ", allowed ",
+                  to_string(old.shape()));
+  const bool converts = is_floating(old.dtype()) && is_floating(value.dtype());
+  LAMELLA_EXPECTS(converts || value.dtype() == old.dtype(), dtype, where(), "got ", to_string(value.dtype()), ", allowed ",
+                  is_floating(old.dtype()) ? "floating types" : to_string(old.dtype()));
+  return std::make_shared<const Tensor>(Tensor::copy_of(value).to(old.dtype()));
+}
+
+std::shared_ptr<const core::ModelSpec> with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values) {
+  const auto known = weights_by_name(spec);
+  std::map<TensorPtr, TensorPtr> replaced;
+  for (const auto& [name, value] : values) {
+    const auto found = known.find(name);
+    if (found == known.end()) {
+      std::string names;
+      for (const auto& [other, tensors] : known) names += core::concat(names.empty() ? "'" : ", '", core::escaped(other), "'");
+      core::throw_argument(ErrorCode::value, core::concat("[Model::with_weights] no weight is called '", core::escaped(name),
+                                                          "'; there are: ", names.empty() ? "none" : names));
+    }
+    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::with_weights] ", found->second.size(), " weights are called '",
+                    core::escaped(name), "'");
+    const TensorPtr& old = *found->second.begin();
+    replaced[old] = new_value(*old, value, name);
+  }
+  core::LayerChanges changes;
+  for (const auto& layer : spec.layers) {
+    each_with_weights(*layer, layer->path, [&](const core::LayerSpec& of, const std::string&) {
+      for (std::size_t i = 0; i < of.weights.size(); ++i) {
+        const auto now = replaced.find(of.weights[i].value);
+        if (now != replaced.end()) changes.copy_of(of).weights[i].value = now->second;
+      }
+    });
+  }
+  return std::move(changes).apply_to(spec);
+}
+
+}  // namespace
+
+Model Model::with_weights(const std::map<std::string, TensorView>& weights) const {
+  const core::FloatEnvironment environment;
+  return Model(std::make_shared<const Impl>(with_values(*impl_->spec, weights), impl_->options, impl_->pool, impl_->budget));
+}
+
+}  // namespace lamella

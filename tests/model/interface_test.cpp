@@ -252,6 +252,15 @@ TEST(OutputOf, EndsInsideNestedModelsAndSharesWeights) {
             "before");
 }
 
+TEST(OutputOf, LeavesOutLayersThatDoNotLeadThere) {
+  const auto input = Input({3});
+  const Functional net(input, Add()({Dense(4, {.name = "left"})(input), Dense(4, {.use_bias = false, .name = "right"})(input)}));
+  const Model model = net.compile(kCpu);
+  EXPECT_EQ(model.output_of("left").count_params(), 3 * 4 + 4);
+  EXPECT_EQ(model.output_of("right").count_params(), 3 * 4);
+  EXPECT_EQ(model.output_of("right").layers().size(), 2U);
+}
+
 TEST(OutputOf, RefusesByNameWhatHasNoOneOutput) {
   const Dense shared(3, {.name = "shared"});
   const auto input = Input({2, 3}, {.name = "in"});

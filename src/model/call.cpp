@@ -79,7 +79,7 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
     host.sources.push_back(
         {static_cast<const std::byte*>(data), static_cast<std::size_t>(samples.back().elements()) * size_of(input_dtypes[i])});
   }
-  host.graph = graph_of_call(samples, host.rows);
+  host.graph = graph(samples, host.rows);
   for (const int output : host.graph->outputs) {
     const model::Value& value = host.graph->values[static_cast<std::size_t>(output)];
     Tensor& tensor = host.outputs.emplace_back(value.sample.prepended(host.rows), value.dtype);
@@ -141,7 +141,7 @@ void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const Mut
     arrays.samples.push_back(sample_of(srcs[i], i, "predict_into", rows));
     arrays.sources.push_back({static_cast<const std::byte*>(srcs[i].data()), row_bytes(srcs[i])});
   }
-  const auto lowered = graph_of_call(arrays.samples, rows);
+  const auto lowered = graph(arrays.samples, rows);
   for (std::size_t i = 0; i < dsts.size(); ++i) {
     const model::Value& out = lowered->values[static_cast<std::size_t>(lowered->outputs[i])];
     LAMELLA_EXPECTS(dsts[i].dtype() == out.dtype && dsts[i].shape() == out.sample.prepended(rows), shape,

@@ -84,32 +84,23 @@ std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
   return shapes;
 }
 
-std::shared_ptr<const model::Graph> Model::Impl::known_graph(const std::vector<Shape>& sample_shapes) const {
-  for (const auto& [shapes, known] : graphs_) {
-    if (shapes == sample_shapes) return known;
-  }
-  return nullptr;
-}
-
-std::shared_ptr<const model::Graph> Model::Impl::graph_of_call(const std::vector<Shape>& sample_shapes, std::int64_t rows) const {
+std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes, std::int64_t rows) const {
   {
     const std::lock_guard lock(mutex_);
-    ++calls_;
-    rows_ += rows;
-    if (auto known = known_graph(sample_shapes)) return known;
-  }
-  return graph(sample_shapes);
-}
-
-std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes) const {
-  {
-    const std::lock_guard lock(mutex_);
-    if (auto known = known_graph(sample_shapes)) return known;
+    if (rows >= 0) {
+      ++calls_;
+      rows_ += rows;
+    }
+    for (const auto& [shapes, known] : graphs_) {
+      if (shapes == sample_shapes) return known;
+    }
   }
   auto made = std::make_shared<model::Graph>(model::lower(*spec, sample_shapes, options, *pool));
   model::fuse(*made, *pool);
   const std::lock_guard lock(mutex_);
-  if (auto known = known_graph(sample_shapes)) return known;  // another thread was faster
+  for (const auto& [shapes, known] : graphs_) {
+    if (shapes == sample_shapes) return known;  // another thread was faster
+  }
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
   pool->sweep();

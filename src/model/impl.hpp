@@ -47,10 +47,9 @@ struct Model::Impl {
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< of a sample, -1 where Keras has None
   std::vector<DType> input_dtypes;                      ///< of the program's inputs
 
-  /// The graph for these sample shapes, lowered and fused; made once.
-  std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes) const;
-  /// The same for a call, which is counted: under a lock that is taken anyway.
-  std::shared_ptr<const model::Graph> graph_of_call(const std::vector<Shape>& sample_shapes, std::int64_t rows) const;
+  /// The graph for these sample shapes, lowered and fused; made once. `rows`, not -1: of a call, which is counted, under a lock
+  /// that is taken anyway.
+  std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes, std::int64_t rows = -1) const;
   /// The sample shapes when the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
@@ -114,9 +113,6 @@ struct Model::Impl {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
   };
-  /// With mutex_ locked; null when it was not made yet.
-  [[nodiscard]] std::shared_ptr<const model::Graph> known_graph(const std::vector<Shape>& sample_shapes) const;
-
   mutable core::Mutex mutex_;
   mutable std::int64_t calls_ = 0;
   mutable std::int64_t rows_ = 0;

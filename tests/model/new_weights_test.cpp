@@ -26,7 +26,8 @@ Values values_of(const Model& model) {
   }
   Values values;
   for (const auto& [name, found] : named) {
-    const bool one = std::all_of(found.begin(), found.end(), [&](const TensorView& v) { return v.data() == found[0].data(); });
+    const void* const first = found[0].data();
+    const bool one = std::all_of(found.begin(), found.end(), [&](const TensorView& v) { return v.data() == first; });
     if (one) values.emplace(name, Tensor::copy_of(found[0]));
   }
   return values;

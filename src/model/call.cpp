@@ -123,8 +123,8 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
   }
 }
 
-void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream,
-                           const std::stop_token* stop) const {
+inline void Model::Impl::run_into_until(const std::stop_token* stop, std::span<const TensorView> srcs,
+                                        std::span<const MutableTensorView> dsts, void* stream) const {
   const core::FloatEnvironment environment;
   expect_arrays(srcs, dsts);
   const bool captured = stream != nullptr && backend.is_captured(options.device.index(), stream);
@@ -156,6 +156,15 @@ void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const Mut
     capture(call);
   else
     run(call, &*lease);
+}
+
+void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
+  run_into_until(nullptr, srcs, dsts, stream);
+}
+
+void Model::Impl::run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts,
+                           const std::stop_token& stop) const {
+  run_into_until(&stop, srcs, dsts, nullptr);
 }
 
 }  // namespace lamella

@@ -59,8 +59,9 @@ struct Model::Impl {
   [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
 
   /// The two calls of predict_into(): with arguments of the caller's, and, where `stream` is not null, on it.
-  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream,
-                const std::stop_token* stop = nullptr) const;
+  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
+  /// Until `stop` is requested.
+  void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, const std::stop_token& stop) const;
   /// `stream`, or the caller's default stream for null. Throws ArgumentError (device) where the device has no streams.
   [[nodiscard]] void* stream_of_caller(void* stream) const;
 
@@ -105,6 +106,9 @@ struct Model::Impl {
 
  private:
   void expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
+  /// Both run_into(); inlined, as one more frame would be one more than there may be (tests/cuda/frames_test.cpp).
+  [[gnu::always_inline]] void run_into_until(const std::stop_token* stop, std::span<const TensorView> srcs,
+                                             std::span<const MutableTensorView> dsts, void* stream) const;
   /// The shape of an input's samples. Sets the number of rows, which all inputs of a call share.
   Shape sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;

@@ -133,7 +133,7 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
 
 void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts,
                          const std::stop_token& stop) const {
-  impl_->run_into(srcs, dsts, nullptr, &stop);
+  impl_->run_into(srcs, dsts, stop);
 }
 
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {

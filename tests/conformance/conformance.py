@@ -101,13 +101,17 @@ class Case:
         def moved(value):
             return (np.asarray(value, "float64") * (1 + step * rng.choice([-1, 1], np.shape(value)))).astype("float32")
 
-        for v, value in kept:
-            v.assign(moved(value) if "float" in str(v.dtype) and v.name != "g_idx" else value)
-        others = predict(self.model, [moved(x) if x.dtype == "float32" else x for x in self.xs])
-        for v, value in kept:
-            v.assign(value)
-        return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all()
-                   for a, b in zip(self.ys, others) if a.dtype == "float32")
+        def is_steady():
+            for v, value in kept:
+                v.assign(moved(value) if "float" in str(v.dtype) and v.name != "g_idx" else value)
+            others = predict(self.model, [moved(x) if x.dtype == "float32" else x for x in self.xs])
+            for v, value in kept:
+                v.assign(value)
+            return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all()
+                       for a, b in zip(self.ys, others) if a.dtype == "float32")
+
+        # Signs are random: where roundings are large, once is not enough to see what they may do.
+        return all(is_steady() for _ in range(1 if self.policy in ("float32", "float64") else 4))
 
     def describe(self):
         kind = type(self.model).__name__

@@ -49,6 +49,7 @@ STAGES = {
     "asan": ("scripts/test asan", True),
     "tsan": ("scripts/test tsan", True),
     "malformed": ("scripts/malformed", True),
+    "instruction-sets": (LESSER, True),
     "gpu-scripts": ("tests/repository/gpu_scripts.sh build/release", NVCC),
     "registers": ("tests/kernels/registers.sh", NVCC),
     "peers": ("build/venv-conformance/bin/python tests/bench/peers_test.py $PWD/build/release/bin", True),
@@ -59,7 +60,6 @@ STAGES = {
     "fuzz": ("scripts/fuzz --target parsers --runs 100000 --max-len 8192 --jobs 2", True),
     "fuzz-layers": ("scripts/fuzz --target layers --runs 10000 --max-len 256 --jobs 2", True),
     "fuzz-api": ("scripts/fuzz --target api --runs 2000 --jobs 2", True),
-    "instruction-sets": (LESSER, True),
     "against-base": ("bench/against-base", True),
 }
 # What the workflow runs beside the others, and the serial whole has no time for.

@@ -24,7 +24,9 @@ ON_FAKE = {"LAMELLA_DEVICE": "cuda:0", "LAMELLA_CUDA_PLUGIN": str(FAKE)}
 LESSER = """
 for isa in avx2 generic; do
   export LAMELLA_MAX_CPU_ISA=$isa ONEDNN_MAX_CPU_ISA=$([ $isa = avx2 ] && echo AVX2 || echo SSE41)
-  for test in ops_test dense_test dense_engines_test quantized_dense_test fixtures_test; do build/release/bin/$test --gtest_brief=1 || exit 1; done
+  for test in ops dense dense_engines batch_invariance bench chunks quantized_dense fixtures; do
+    "build/release/bin/${test}_test" --gtest_brief=1 || exit 1
+  done
 done
 """
 # The kernels as nvcc compiles them for the oldest architecture.

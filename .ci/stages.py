@@ -46,7 +46,7 @@ STAGES = {
     "python": ("scripts/test-python", True),
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
-    "conformance": ("scripts/conformance --count 200", True),
+    "conformance": ("scripts/conformance --count 300", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
     "asan": ("scripts/test asan", True),
     "tsan": ("scripts/test tsan", True),

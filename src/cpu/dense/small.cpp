@@ -35,6 +35,7 @@ struct Small {
   std::shared_ptr<const float> panels;
   std::shared_ptr<const float> bias;  ///< in panels: what sums begin with
   PanelFn product;
+  std::int64_t strip;  ///< PanelArgs::strip of the panels
   Epilogue epilogue;
   bool fused;
   std::shared_ptr<const float> added;  ///< unfused: the bias, or null
@@ -43,7 +44,7 @@ struct Small {
   void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
     for (std::int64_t p = first; p < last; ++p) {
       product({dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, bias.get() + p * kPanel,
-               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel), strip_stride(desc.inputs)});
+               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel), strip});
     }
     if (fused && desc.activation.kind != ActivationKind::Linear) pass(epilogue, dst, nullptr, rows, first, last);
   }
@@ -153,6 +154,7 @@ class SmallEngine final : public DenseEngine {
                       packed_panels(constants, d.dtype, d.inputs, d.units),
                       packed_bias(constants, d.has_bias, d.dtype, d.units),
                       panel_function(),
+                      strip_stride(d.inputs),
                       Epilogue(d.activation),
                       true,
                       nullptr};
@@ -177,6 +179,7 @@ class SmallUnfused final : public DenseEngine {
                 packed_panels(constants, d.dtype, d.inputs, d.units),
                 packed_bias(constants, false, d.dtype, d.units),
                 panel_function(),
+                strip_stride(d.inputs),
                 Epilogue(d.activation),
                 false,
                 nullptr};

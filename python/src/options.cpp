@@ -16,16 +16,16 @@ namespace {
 
 std::string shown(nb::handle value) { return printable(nb::cast<std::string>(nb::repr(value))); }
 
-/// One of the words, or ArgumentError that lists them.
+/// The one of these that is called so, or ArgumentError that lists them.
 template <typename T, std::size_t N>
-void set(T& field, std::string_view option, nb::handle value, const std::pair<const char*, T> (&words)[N]) {
+void set(T& field, std::string_view option, nb::handle value, const T (&all)[N]) {
   std::string allowed;
-  for (const auto& [word, meaning] : words) {
-    if (nb::isinstance<nb::str>(value) && nb::cast<std::string>(value) == word) {
-      field = meaning;
+  for (const T one : all) {
+    if (nb::isinstance<nb::str>(value) && nb::cast<std::string>(value) == to_string(one)) {
+      field = one;
       return;
     }
-    allowed += (allowed.empty() ? "'" : ", '") + std::string(word) + "'";
+    allowed += (allowed.empty() ? "'" : ", '") + std::string(to_string(one)) + "'";
   }
   refuse(option, shown(value), allowed);
 }
@@ -46,15 +46,13 @@ void set_truth(bool& field, std::string_view option, nb::handle value) {
 
 bool set_choice(Options& o, std::string_view name, nb::handle value) {
   if (name == "math")
-    set(o.math, name, value, {{"exact", Math::exact}, {"tf32", Math::tf32}});
+    set(o.math, name, value, {Math::exact, Math::tf32});
   else if (name == "fusion")
-    set(o.fusion, name, value,
-        {{"automatic", Fusion::automatic}, {"none", Fusion::none}, {"epilogue", Fusion::epilogue}, {"library", Fusion::library}});
+    set(o.fusion, name, value, {Fusion::automatic, Fusion::none, Fusion::epilogue, Fusion::library});
   else if (name == "determinism")
-    set(o.determinism, name, value, {{"run_to_run", Determinism::run_to_run}, {"batch_invariant", Determinism::batch_invariant}});
+    set(o.determinism, name, value, {Determinism::run_to_run, Determinism::batch_invariant});
   else if (name == "hard_sigmoid")
-    set(o.hard_sigmoid, name, value,
-        {{"as_written", HardSigmoid::as_written}, {"keras2", HardSigmoid::keras2}, {"keras3", HardSigmoid::keras3}});
+    set(o.hard_sigmoid, name, value, {HardSigmoid::as_written, HardSigmoid::keras2, HardSigmoid::keras3});
   else
     return false;
   return true;

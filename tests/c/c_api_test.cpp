@@ -1,75 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C interface: the same answers as in C++, and every function with arguments that it must refuse.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <lamella/lamella.h>
+#include "c/c_api_support.hpp"
 
 #include <array>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <lamella/model.hpp>
-#include <lamella/npy.hpp>
 #include <lamella/version.hpp>
-#include <vector>
 
 namespace lamella {
 namespace {
 
-using ::testing::HasSubstr;
-
-const std::string kFixtures = std::string(LAMELLA_FIXTURES) + "/keras3/";
-
-Tensor array_of(const std::string& file, const std::string& name) { return std::move(load_npz(file).at(name)); }
-
-/// Fails the test with the message of an error, which it frees.
-void ok(lamella_error* error) {
-  EXPECT_EQ(error, nullptr) << lamella_error_message(error);
-  lamella_error_free(error);
-}
-
-void refused(lamella_error* error, const char* code, const char* words) {
-  ASSERT_NE(error, nullptr) << "wanted: " << words;
-  EXPECT_STREQ(lamella_error_code(error), code);
-  EXPECT_THAT(lamella_error_message(error), HasSubstr(words));
-  EXPECT_THAT(lamella_error_message(error), HasSubstr(code));
-  lamella_error_free(error);
-}
-
-struct Freed {
-  void operator()(lamella_model* model) const { lamella_model_free(model); }
-  void operator()(lamella_options* options) const { lamella_options_free(options); }
-};
-using ModelHandle = std::unique_ptr<lamella_model, Freed>;
-
-ModelHandle loaded(const std::string& fixture) {
-  lamella_options* options = nullptr;
-  ok(lamella_options_create(&options));
-  ok(lamella_options_set(options, "device", "cpu"));
-  lamella_model* model = nullptr;
-  ok(lamella_model_load((kFixtures + fixture + "/model.keras").c_str(), options, &model));
-  lamella_options_free(options);
-  return ModelHandle(model);
-}
-
-/// A tensor of lamella.h on memory of C++.
-struct Described {
-  std::vector<std::int64_t> shape;
-  std::vector<std::int64_t> strides;
-  lamella_tensor tensor{};
-
-  explicit Described(Tensor& of) : shape(of.shape().begin(), of.shape().end()) {
-    tensor = {sizeof(lamella_tensor), of.data(), LAMELLA_FLOAT32, of.shape().rank(), shape.data(), nullptr, LAMELLA_CPU, 0};
-  }
-  Described(const Described&) = delete;
-  Described& operator=(const Described&) = delete;
-  ~Described() = default;
-};
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.data(), b.data(), a.bytes()) == 0;
-}
+using namespace test;
 
 TEST(CApiTest, TellsItsVersions) {
   EXPECT_EQ(lamella_abi_version(), LAMELLA_ABI_VERSION);
@@ -186,94 +128,6 @@ TEST(CApiTest, DescribesInputsAndOutputs) {
   ok(lamella_model_device(model.get(), &type, &index));
   EXPECT_EQ(type, LAMELLA_CPU);
   EXPECT_EQ(index, 0);
-}
-
-TEST(CApiTest, ChangesModelsWithoutTouchingTheFirst) {
-  const ModelHandle model = loaded("dense");
-  lamella_model* changed = nullptr;
-  ok(lamella_model_with_activation(model.get(), "dense", "tanh", &changed));
-  const ModelHandle held(changed);
-  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
-  Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
-  for (const auto& [handle, wanted] :
-       {std::pair{model.get(), cpp.predict(x)}, {changed, cpp.with_activation("dense", "tanh").predict(x)}}) {
-    Tensor y(wanted.shape());
-    const Described in(x);
-    const Described out(y);
-    ok(lamella_model_predict(handle, &in.tensor, 1, &out.tensor, 1));
-    EXPECT_TRUE(same_bits(y, wanted));
-  }
-  lamella_model* again = nullptr;
-  ok(lamella_model_with_weights(changed, (kFixtures + "dense/model.keras").c_str(), &again));
-  lamella_model_free(again);
-  refused(lamella_model_with_activation(model.get(), "nobody", "tanh", &changed), "E_VALUE", "no layer is called 'nobody'");
-  refused(lamella_model_with_weights(model.get(), "no/such.h5", &changed), "E_IO", "no/such.h5");
-}
-
-TEST(CApiTest, SetsActivationsWithParameters) {
-  const ModelHandle model = loaded("dense");
-  const Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
-  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
-  const Tensor wanted = cpp.with_activation("dense", ActivationSpec::leaky_relu(0.05)).predict(x);
-  const char* const names[] = {"negative_slope"};
-  const double values[] = {0.05};
-  lamella_model* changed = nullptr;
-  ok(lamella_model_with_activation_parameters(model.get(), "dense", "leaky_relu", names, values, 1, &changed));
-  const ModelHandle held(changed);
-  Tensor y(wanted.shape());
-  const Described in(x);
-  const Described out(y);
-  ok(lamella_model_predict(changed, &in.tensor, 1, &out.tensor, 1));
-  EXPECT_TRUE(same_bits(y, wanted));
-  refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", names, values, 1, &changed), "E_VALUE",
-          "there are: alpha");
-  refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", nullptr, values, 1, &changed), "E_ARGUMENT",
-          "names: got NULL");
-  refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", names, nullptr, 1, &changed), "E_ARGUMENT",
-          "values: got NULL");
-}
-
-TEST(CApiTest, TellsWhatAModelKeepsAndEndsItAtALayer) {
-  const ModelHandle model = loaded("dense_chain");
-  const Model cpp = Model::load(kFixtures + "dense_chain/model.keras", {.device = Device::cpu()});
-  const std::string layer = cpp.layers()[1].name;
-  lamella_model* part = nullptr;
-  ok(lamella_model_output_of(model.get(), layer.c_str(), &part));
-  const ModelHandle held(part);
-  EXPECT_STREQ(lamella_model_output_name(part, 0), layer.c_str());
-  EXPECT_LT(lamella_model_count_params(part), lamella_model_count_params(model.get()));
-  refused(lamella_model_output_of(model.get(), "nobody", &part), "E_VALUE", "no layer is called 'nobody'");
-
-  std::uint64_t host = 0;
-  std::uint64_t device = 1;
-  ok(lamella_model_memory_bytes(model.get(), &host, &device));
-  EXPECT_EQ(host, cpp.memory_bytes().host);
-  EXPECT_EQ(device, 0U);
-  lamella_stats stats{};
-  refused(lamella_model_stats(model.get(), &stats), "E_ARGUMENT", "struct_size: got 0");
-  stats.struct_size = sizeof stats;
-  ok(lamella_model_stats(model.get(), &stats));
-  EXPECT_EQ(stats.calls, 0);
-  Tensor x = array_of(kFixtures + "dense_chain/arrays.npz", "x");
-  Tensor y(cpp.predict(x).shape());
-  const Described in(x);
-  const Described out(y);
-  ok(lamella_model_predict(model.get(), &in.tensor, 1, &out.tensor, 1));
-  ok(lamella_model_stats(model.get(), &stats));
-  EXPECT_EQ(stats.calls, 1);
-  EXPECT_EQ(stats.rows, x.shape()[0]);
-  EXPECT_EQ(stats.sessions, 1);
-}
-
-TEST(CApiTest, LoadsWithAShape) {
-  const std::int64_t shape[] = {3};
-  lamella_model* model = nullptr;
-  const std::string path = kFixtures + "dense/model.keras";  // says its own, which goes first
-  ok(lamella_model_load_with_shape(path.c_str(), shape, 1, nullptr, &model));
-  const ModelHandle held(model);
-  EXPECT_EQ(lamella_model_count_params(model), lamella_model_count_params(loaded("dense").get()));
-  refused(lamella_model_load_with_shape(path.c_str(), nullptr, 1, nullptr, &model), "E_ARGUMENT", "shape: got NULL");
-  refused(lamella_model_load_with_shape(path.c_str(), shape, 16, nullptr, &model), "E_VALUE", "ndim: got 16");
 }
 
 TEST(CApiTest, GivesTextAway) {

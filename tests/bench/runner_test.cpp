@@ -8,6 +8,7 @@
 #include "cli/bench/grid.hpp"
 #include "cli/bench/output.hpp"
 #include "cli/bench/runner.hpp"
+#include "effort.hpp"
 #include "scripted_clock.hpp"
 
 namespace lamella::bench {

@@ -72,6 +72,11 @@ void vote(Warp& warp, const Instruction& in, u32 lanes) {
 
 void warp_barrier(Warp& warp, const Instruction&, u32) { warp.order(); }
 
+void trap(Warp& warp, const Instruction& in, u32 lanes) {
+  warp.report(Fault::trap, in, static_cast<unsigned>(std::countr_zero(lanes)), "the kernel stops here");
+  throw Stopped();
+}
+
 void active_mask(Warp& warp, const Instruction& in, u32 lanes) {
   each_lane(lanes, [&](unsigned lane) { warp.lanes<u32>(in.to[0])[lane] = lanes; });
 }
@@ -101,6 +106,7 @@ void exchange_forms(Table& table) {
   vote_form<Vote::uniform>(table, "uni.pred", Role::predicate);
   vote_form<Vote::ballot>(table, "ballot.b32", Role::b32);
   table["bar.warp.sync"] = {.run = &warp_barrier, .flow = Flow::meeting, .from = {Role::b32}};
+  table["trap"] = {.run = &trap};
   table["activemask.b32"] = {.run = &active_mask, .to = {Role::b32}};
   table["bar.sync"] = {.flow = Flow::barrier, .from = {Role::b32}};
   table["barrier.sync"] = {.flow = Flow::barrier, .from = {Role::b32}};

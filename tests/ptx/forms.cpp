@@ -16,6 +16,8 @@ const Form* form_of(std::string_view opcode) {
     convert_forms(table);
     memory_forms(table);
     exchange_forms(table);
+    copy_forms(table);
+    matrix_forms(table);
     return table;
   }();
   const auto found = forms.find(std::string(opcode));

@@ -112,5 +112,7 @@ void move_forms(Table& table);
 void convert_forms(Table& table);
 void memory_forms(Table& table);
 void exchange_forms(Table& table);
+void copy_forms(Table& table);    ///< asynchronous ones
+void matrix_forms(Table& table);  ///< tensor cores
 
 }  // namespace ptx

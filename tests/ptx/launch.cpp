@@ -25,6 +25,10 @@ std::string_view name(Fault fault) {
       return "divergent barrier";
     case Fault::race:
       return "race";
+    case Fault::in_flight:
+      return "asynchronous copy";
+    case Fault::trap:
+      return "trap";
     case Fault::lanes:
       return "lanes of a warp";
     case Fault::no_end:

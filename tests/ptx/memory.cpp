@@ -52,9 +52,9 @@ void type(Table& table, const std::string& name, Space space, const std::string&
   const MemoryAccess access{space, sizeof(T), elements};
   for (const char* how : {"", ".nc"}) {
     if (*how != '\0' && space != Space::global) continue;
-    table["ld" + space_name + how + vector + "." + name] = {.run = &load<T>, .to = values, .addresses = true, .memory = access};
+    table["ld" + space_name + how + vector + "." + name] = {.run = &load<T>, .to = values, .addresses = 1, .memory = access};
   }
-  table["st" + space_name + vector + "." + name] = {.run = &store<T>, .from = values, .addresses = true, .memory = access};
+  table["st" + space_name + vector + "." + name] = {.run = &store<T>, .from = values, .addresses = 1, .memory = access};
 }
 
 void forms(Table& table, const std::string& space_name, Space space, const std::string& vector, u8 elements) {

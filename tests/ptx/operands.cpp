@@ -56,17 +56,18 @@ Reader::Operand Reader::operand(Body& body) {
 const Place* Reader::address(Body& body, Instruction& in) {
   Cursor& cursor = body.cursor;
   const Place* const place = place_of(body, cursor.peek().text);
+  Address& next = in.address.base.width == 0 ? in.address : in.source;
   if (place != nullptr) {
-    in.address = registers_.constant(place->address, 8);
+    next.base = registers_.constant(place->address, 8);
     cursor.next();
   } else {
-    in.address = slot_of(body, operand(body), Role::any, {});
+    next.base = slot_of(body, operand(body), Role::any, {});
   }
   if (cursor.take("+")) {
     const bool negative = cursor.take("-");
     std::uint64_t bits = 0;
     if (!number_of(cursor.next().text, negative, 8, bits)) cursor.fail("expected a number");
-    in.displacement = static_cast<std::int64_t>(bits);
+    next.displacement = static_cast<std::int64_t>(bits);
   }
   cursor.expect("]");
   return place;
@@ -116,18 +117,21 @@ Slot Reader::slot_of(Body& body, const Operand& operand, Role role, const Form& 
 
 void Reader::bind(Body& body, const Form& form, const std::vector<Operand>& operands, Instruction& in) {
   const std::size_t wanted = form.to.size() + form.from.size();
-  const bool short_of_one = form.optional_to && operands.size() + 1 == wanted;
+  const bool short_of_one = (form.optional_to || form.optional_from) && operands.size() + 1 == wanted;
   if (operands.size() != wanted && !short_of_one) body.cursor.fail("another number of operands");
-  if (form.addresses != (in.address.width != 0)) body.cursor.fail("an address where there is none, or none where there is one");
+  if (form.addresses != (in.address.base.width != 0 ? 1 : 0) + (in.source.base.width != 0 ? 1 : 0))
+    body.cursor.fail("an address where there is none, or none where there is one");
   std::size_t at = 0;
   for (std::size_t i = 0; i < form.to.size(); ++i) {
-    const bool absent = short_of_one && i + 1 == form.to.size();
+    const bool absent = form.optional_to && short_of_one && i + 1 == form.to.size();
     const Operand& operand = absent ? Operand{} : operands[at++];
     if (operand.kind != Operand::Kind::slot && operand.kind != Operand::Kind::nothing)
       body.cursor.fail("a result that is no register");
     in.to.push(slot_of(body, operand, form.to[i], form));
   }
-  for (const Role role : form.from) in.from.push(slot_of(body, operands[at++], role, form));
+  for (const Role role : form.from) {
+    if (at < operands.size()) in.from.push(slot_of(body, operands[at++], role, form));
+  }
 }
 
 }  // namespace ptx

@@ -34,7 +34,7 @@ class Slots {
   [[nodiscard]] const Slot* end() const { return at_.data() + count_; }
 
  private:
-  std::array<Slot, 8> at_{};
+  std::array<Slot, 10> at_{};  // as mma has
   std::size_t count_ = 0;
 };
 
@@ -60,6 +60,13 @@ struct MemoryAccess {
   std::uint8_t elements = 1;
 };
 
+/// An operand in brackets.
+struct Address {
+  Slot base;
+  std::int64_t displacement = 0;
+  Space space = Space::generic;
+};
+
 /// What an operand has to be: a predicate, a register of so many bytes, or of any.
 enum class Role : std::uint8_t { predicate = 0, any = 1, b16 = 2, b32 = 4, b64 = 8 };
 
@@ -69,8 +76,9 @@ struct Form {
   Flow flow = Flow::plain;
   std::vector<Role> to = {};
   std::vector<Role> from = {};
-  bool optional_to = false;  ///< the last of `to` may be absent
-  bool addresses = false;    ///< one operand is an address in brackets
+  bool optional_to = false;    ///< the last of `to` may be absent
+  bool optional_from = false;  ///< the last of `from` may be absent
+  int addresses = 0;           ///< operands that are addresses in brackets: at most two, the second of global memory
   MemoryAccess memory = {};
 };
 
@@ -82,8 +90,8 @@ struct Instruction {
   Slot guard;
   Slots to;
   Slots from;
-  Slot address;
-  std::int64_t displacement = 0;
+  Address address;
+  Address source;  ///< of a copy to `address`
   MemoryAccess memory;
   std::vector<std::uint32_t> targets;
   int line = 0;

@@ -34,7 +34,9 @@ enum class Fault {
   undefined_memory,    ///< memory was read that nobody wrote
   divergent_barrier,   ///< threads of a block wait at different barriers, or do not come
   race,                ///< shared memory was used by two threads, one of which wrote, without a barrier between them
-  lanes,               ///< a shuffle, vote or barrier of a warp whose mask is not that of the lanes that come
+  in_flight,           ///< shared memory was used that an asynchronous copy, which nobody has waited for, writes
+  lanes,               ///< a shuffle, vote, barrier or product of a warp whose mask is not that of the lanes that come
+  trap,                ///< the kernel stopped itself
   no_end,              ///< more instructions than the launch was allowed
 };
 [[nodiscard]] std::string_view name(Fault fault);

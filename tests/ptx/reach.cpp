@@ -21,8 +21,7 @@ std::string access(std::size_t bytes, bool write) {
 }  // namespace
 
 std::uint32_t Warp::reach(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, Places& places) {
-  Bits addresses = bits(in.address);
-  for (std::uint64_t& address : addresses) address += static_cast<std::uint64_t>(in.displacement);
+  const Bits addresses = addresses_of(in.address);
   places = std::bit_cast<Places>(addresses);
   if (reach_together(in, lanes, bytes, write, places)) return lanes;
   std::uint32_t good = 0;
@@ -33,9 +32,15 @@ std::uint32_t Warp::reach(const Instruction& in, std::uint32_t lanes, std::size_
   return good;
 }
 
+Warp::Bits Warp::addresses_of(const Address& address) {
+  Bits all = bits(address.base);
+  for (std::uint64_t& one : all) one += static_cast<std::uint64_t>(address.displacement);
+  return all;
+}
+
 /// Whether they may all go to the allocation that the instruction used before.
 bool Warp::reach_together(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, const Places& places) const {
-  if (in.memory.space != Space::global && in.memory.space != Space::generic) return false;
+  if (in.address.space != Space::global && in.address.space != Space::generic) return false;
   MemoryMap::Range* const range = block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())];
   if (range == nullptr || range->bytes < bytes || (write && range->access == MemoryMap::Access::read)) return false;
   const std::uint64_t most = range->bytes - bytes;
@@ -68,11 +73,11 @@ unsigned char* Warp::reach_alone(const Instruction& in, unsigned lane, std::uint
     report(Fault::alignment, in, lane, access(bytes, write) + "at " + hexadecimal(address));
     return nullptr;
   }
-  switch (in.memory.space) {
+  switch (in.address.space) {
     case Space::shared:
-      return reach_shared(in, lane, in.address.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
+      return reach_shared(in, lane, in.address.base.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
     case Space::local:
-      return reach_local(in, lane, in.address.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
+      return reach_local(in, lane, in.address.base.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
     case Space::parameter:
       return reach_parameter(in, lane, address, bytes, write);
     case Space::generic:
@@ -123,6 +128,8 @@ unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uin
   return reinterpret_cast<unsigned char*>(address);
 }
 
+Moment Warp::now(unsigned lane) const { return {index_ * kLanes + lane, block.epoch, epoch_}; }
+
 unsigned char* Warp::reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write) {
   SharedMemory& shared = block.shared;
   if (offset > shared.size() || bytes > shared.size() - offset) {
@@ -131,10 +138,12 @@ unsigned char* Warp::reach_shared(const Instruction& in, unsigned lane, std::uin
         access(bytes, write) + "at " + hexadecimal(offset) + " of " + std::to_string(shared.size()) + " bytes of shared memory");
     return nullptr;
   }
-  const Moment now{index_ * kLanes + lane, block.epoch, epoch_};
-  const SharedMemory::Verdict verdict = write ? shared.write(offset, bytes, now) : shared.read(offset, bytes, now);
+  const SharedMemory::Verdict verdict = write ? shared.write(offset, bytes, now(lane)) : shared.read(offset, bytes, now(lane));
   if (verdict == SharedMemory::Verdict::undefined)
     report(Fault::undefined_memory, in, lane, access(bytes, write) + "at " + hexadecimal(offset) + " of shared memory");
+  if (verdict == SharedMemory::Verdict::in_flight)
+    report(Fault::in_flight, in, lane,
+           access(bytes, write) + "at " + hexadecimal(offset) + " of shared memory, which an asynchronous copy may write yet");
   if (verdict == SharedMemory::Verdict::race)
     report(Fault::race, in, lane,
            access(bytes, write) + "at " + hexadecimal(offset) + " of shared memory, which thread " +

@@ -100,7 +100,9 @@ void Reader::instruction(Body& body, bool called) {
   in.run = form->run;
   in.flow = form->flow;
   in.memory = form->memory;
-  if (in.memory.space == Space::parameter && given.place != nullptr) in.memory.space = given.place->space;
+  in.address.space = form->memory.space;
+  if (in.address.space == Space::parameter && given.place != nullptr) in.address.space = given.place->space;
+  in.source.space = Space::global;
   bind(body, *form, given.all, in);
   cursor.expect(";");
   program_.code.push_back(std::move(in));

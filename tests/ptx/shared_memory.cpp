@@ -7,6 +7,8 @@ namespace ptx {
 
 void SharedMemory::reset(std::size_t bytes, std::uint32_t epoch) {
   bytes_.assign(bytes, 0xCC);
+  if (in_flight_ > 0) uses_.clear();  // of a block whose threads ended without waiting
+  in_flight_ = 0;
   uses_.resize(bytes);
   first_epoch_ = epoch;
 }
@@ -36,6 +38,7 @@ void SharedMemory::note(Use& use, const Moment& now, bool joins) {
 
 SharedMemory::Verdict SharedMemory::use(Byte& byte, const Moment& now, bool write) {
   Verdict verdict = Verdict::fine;
+  if (byte.write.block_epoch == kInFlight) return Verdict::in_flight;
   if (!write && byte.write.block_epoch < first_epoch_) {
     verdict = Verdict::undefined;
   } else if (conflicts(byte.write, now) || (write && conflicts(byte.read, now))) {
@@ -43,6 +46,21 @@ SharedMemory::Verdict SharedMemory::use(Byte& byte, const Moment& now, bool writ
   }
   note(write ? byte.write : byte.read, now, !write);
   return verdict;
+}
+
+void SharedMemory::begin_copy(std::size_t offset, std::size_t bytes) {
+  for (std::size_t i = offset; i < offset + bytes; ++i) {
+    in_flight_ += uses_[i].write.block_epoch == kInFlight ? 0 : 1;
+    uses_[i].write.block_epoch = kInFlight;
+  }
+}
+
+void SharedMemory::arrive(std::size_t offset, std::span<const unsigned char> data, const Moment& now) {
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    bytes_[offset + i] = data[i];
+    in_flight_ -= uses_[offset + i].write.block_epoch == kInFlight ? 1 : 0;
+    note(uses_[offset + i].write, now, false);
+  }
 }
 
 SharedMemory::Verdict SharedMemory::use(std::size_t offset, std::size_t bytes, const Moment& now, bool write) {

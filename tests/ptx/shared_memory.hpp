@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace ptx {
@@ -23,15 +24,19 @@ class SharedMemory {
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   unsigned char* at(std::size_t offset) { return bytes_.data() + offset; }
 
-  enum class Verdict { fine, undefined, race };
+  enum class Verdict { fine, undefined, in_flight, race };
   [[nodiscard]] Verdict read(std::size_t offset, std::size_t bytes, const Moment& now) { return use(offset, bytes, now, false); }
   [[nodiscard]] Verdict write(std::size_t offset, std::size_t bytes, const Moment& now) { return use(offset, bytes, now, true); }
+  /// An asynchronous copy may write there from now on, until it arrives.
+  void begin_copy(std::size_t offset, std::size_t bytes);
+  void arrive(std::size_t offset, std::span<const unsigned char> data, const Moment& now);
   /// The thread that the last race was with.
   [[nodiscard]] unsigned other() const { return other_; }
 
  private:
+  static constexpr std::uint32_t kInFlight = 0xFFFF'FFFF;
   struct Use {
-    std::uint32_t block_epoch = 0;  ///< of another block: not yet
+    std::uint32_t block_epoch = 0;  ///< of another block: not yet; kInFlight: an asynchronous copy's
     std::uint32_t warp_epoch : 20 = 0;
     std::uint32_t thread : 10 = 0;
     std::uint32_t threads : 2 = 0;  ///< 1: that thread; 2: others of its warp too; 3: of other warps too
@@ -51,6 +56,7 @@ class SharedMemory {
   std::vector<Byte> uses_;
   std::uint32_t first_epoch_ = 1;
   unsigned other_ = 0;
+  std::size_t in_flight_ = 0;  ///< bytes
 };
 
 }  // namespace ptx

@@ -27,6 +27,8 @@ void Warp::start(unsigned index, std::uint32_t lanes) {
   local_written_.assign(local_.size(), false);
   ready_ = {{0, lanes}};
   waiting_.clear();
+  copies_.clear();
+  committed_.fill(0);
   for (const auto& [which, slot] : program.specials) set_special(which, this->lanes<std::uint32_t>(slot));
 }
 
@@ -212,7 +214,8 @@ void Warp::report_undefined(const Instruction& in, std::uint32_t lanes) const {
 
 void Warp::execute(const Instruction& in, std::uint32_t lanes) {
   for (const Slot& slot : in.from) check_read(in, slot, lanes);
-  if (in.address.width != 0) check_read(in, in.address, lanes);
+  if (in.address.base.width != 0) check_read(in, in.address.base, lanes);
+  if (in.source.base.width != 0) check_read(in, in.source.base, lanes);
   in.run(*this, in, lanes);
   for (const Slot& slot : in.to) written_[slot.index] |= lanes;
 }

@@ -67,6 +67,12 @@ class Warp {
   /// Where accesses of the lanes go, checked; the answer is the lanes that may. Reports why the others may not.
   using Places = std::array<unsigned char*, kLanes>;
   std::uint32_t reach(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, Places& places);
+  /// Asynchronous copies, of a constant number of bytes; they arrive when the lane that began them waits for them.
+  void begin_copies(const Instruction& in, std::uint32_t lanes);
+  /// What the lanes have begun since they last did this becomes a group.
+  void commit_copies(std::uint32_t lanes);
+  /// All groups of each lane arrive but for the last `pending`, and with `open` what is in no group yet.
+  void finish_copies(std::uint32_t lanes, std::uint32_t pending, bool open);
   [[nodiscard]] std::string thread(unsigned lane) const;
   void report(Fault fault, const Instruction& at, unsigned lane, const std::string& what) const;
   /// Orders the warp's accesses before and after.
@@ -82,6 +88,15 @@ class Warp {
     std::uint32_t pc;
     std::uint32_t lanes;
   };
+  struct Copy {
+    unsigned lane;
+    std::uint32_t group;  ///< of the lane, from 0
+    std::size_t offset;   ///< in shared memory
+    std::size_t bytes;
+    std::array<unsigned char, 16> data;
+  };
+  [[nodiscard]] Bits addresses_of(const Address& address);
+  [[nodiscard]] Moment now(unsigned lane) const;
   void go_on(Group group);
   void execute(const Instruction& in, std::uint32_t lanes);
   void check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const {
@@ -116,6 +131,8 @@ class Warp {
   std::vector<bool> local_written_;
   std::vector<Group> ready_;
   std::vector<Group> waiting_;
+  std::vector<Copy> copies_;
+  std::array<std::uint32_t, kLanes> committed_{};
 };
 
 /// Blocks of a grid, one after another.

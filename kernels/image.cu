@@ -9,9 +9,11 @@ LAMELLA_KERNEL(32) nothing() {}
 
 }  // namespace
 
-cudaError_t has_image() {
+cudaError_t has_image(int& architecture) {
   cudaFuncAttributes attributes{};
-  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&nothing));
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&nothing));
+  architecture = attributes.ptxVersion;
+  return status;
 }
 
 }  // namespace lamella::kernels

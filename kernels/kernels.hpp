@@ -21,8 +21,9 @@
 /// at the store; constants (bias, gamma, ...) are arrays of C. `dst` may be `src` where that is said.
 namespace lamella::kernels {
 
-/// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice.
-[[nodiscard]] cudaError_t has_image();
+/// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice. `architecture`:
+/// the compute capability, times ten, that what runs there was compiled for; it may be less than the device's.
+[[nodiscard]] cudaError_t has_image(int& architecture);
 
 /// dst[i] = f(src[i]), f element-wise; of integers, ReLU without a slope. In place is legal.
 [[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
@@ -65,6 +66,27 @@ struct TiledGemm {
 using SmallBatch = TiledGemm;
 inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 [[nodiscard]] cudaError_t small_batch(const SmallBatch& args, cudaStream_t stream);
+
+enum class MmaTile { automatic, few_rows, many_rows };
+/// The same in float16 or bfloat16 by tensor cores, which add in float32; a row's bits depend on that row alone, whatever the
+/// batch and the tile. The kernel lies as MmaLayout says, aligned to 16 bytes. Where src and dst are aligned to 16 bytes, and
+/// inputs and units are multiples of 8, they are read and written in packs. On code for less than kMmaArchitecture the
+/// kernel traps.
+struct MmaGemm {
+  ActivationSpec activation;
+  DType dtype = DType::float16;  ///< of src, kernel and dst
+  const void* src = nullptr;
+  const void* kernel = nullptr;
+  const void* bias = nullptr;  ///< (units,) of C, or null
+  void* dst = nullptr;
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  MmaTile tile = MmaTile::automatic;
+};
+inline constexpr int kMmaArchitecture = 80;                  ///< has_image()'s, at least
+inline constexpr std::int64_t kMostMmaInputs = 0x7FFF'FF00;  ///< inputs are counted in 32 bits
+[[nodiscard]] cudaError_t mma_gemm(const MmaGemm& args, cudaStream_t stream);
 
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
 /// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to

@@ -64,6 +64,7 @@ class CudaDevice {
   CudaDevice& operator=(const CudaDevice&) = delete;
 
   const int index;
+  int architecture = 0;  ///< kernels::has_image()'s
   DeviceMemory memory;
   HandlePool<cublasLtContext> cublaslt;
   HandlePool<CudnnHandle> cudnn;

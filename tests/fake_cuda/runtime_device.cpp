@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "tests/ptx/registry.hpp"
 #include "world.hpp"
 
 namespace fake_cuda::inside {
@@ -197,6 +198,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
   return call("cudaFuncGetAttributes", Kind::plain, [&] {
     if (attributes == nullptr || function == nullptr) return cudaErrorInvalidValue;
     *attributes = {};
+    attributes->ptxVersion = std::min(ptx::registry::architecture(function), world().options.compute_capability);
     const auto& without = world().options.no_image;
     return std::count(without.begin(), without.end(), thread().device) == 0 ? cudaSuccess : cudaErrorNoKernelImageForDevice;
   });

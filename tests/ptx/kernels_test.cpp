@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "kernels/mma_layout.hpp"
 #include "tests/kernels/kernel_support.hpp"
 #include "tests/ptx/program.hpp"
 #include "tests/ptx/runtime.hpp"
@@ -110,5 +111,77 @@ TEST_F(PtxPlantedTest, StoresThatAreFourBytesOffAreFound) {
   ASSERT_THAT(findings, testing::Contains(FaultIs(ptx::Fault::bounds)));
   EXPECT_THAT(findings[0].what, testing::HasSubstr("124 bytes into an allocation, which has 124"));
 }
+
+/// 33 rows, 70 inputs and 65 units of float16 with that tile; what is wrong with the results goes to `wrong`.
+std::vector<ptx::Finding> mma(lamella::kernels::MmaTile tile, int* wrong = nullptr) {
+  const lamella::kernels::MmaLayout layout{70, 65};
+  std::vector<double> weights(static_cast<std::size_t>(layout.elements()));
+  for (std::int64_t i = 0; i < 70; ++i) {
+    for (std::int64_t u = 0; u < 65; ++u) weights[static_cast<std::size_t>(layout.at(i, u))] = static_cast<double>((i + u) % 3);
+  }
+  std::vector<double> rows(33 * 70);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<double>(i % 5);
+  Buffer src(rows, DType::float16);
+  Buffer kernel(weights, DType::float16, true);
+  Buffer dst(33 * 65, DType::float16);
+  EXPECT_EQ(
+      lamella::kernels::mma_gemm({{}, DType::float16, src.data(), kernel.data(), nullptr, dst.data(), 33, 70, 65, tile}, nullptr),
+      cudaSuccess);
+  for (std::int64_t r = 0; wrong != nullptr && r < 33; ++r) {
+    for (std::int64_t u = 0; u < 65; ++u) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < 70; ++i) sum += static_cast<double>((r * 70 + i) % 5 * ((i + u) % 3));
+      *wrong += dst[static_cast<std::size_t>(r * 65 + u)] != sum ? 1 : 0;
+    }
+  }
+  return ptx::runtime::take_findings();
+}
+
+class PtxPlantedMmaTest : public PtxPlantedTest, public testing::WithParamInterface<lamella::kernels::MmaTile> {
+ protected:
+  static bool has_tensor_cores() {
+    int architecture = 0;
+    EXPECT_EQ(lamella::kernels::has_image(architecture), cudaSuccess);
+    return architecture >= lamella::kernels::kMmaArchitecture;
+  }
+};
+
+TEST_P(PtxPlantedMmaTest, CodeForOlderDevicesTraps) {
+  int wrong = 0;
+  if (has_tensor_cores()) {
+    EXPECT_THAT(mma(GetParam(), &wrong), testing::IsEmpty());
+    EXPECT_EQ(wrong, 0);
+  } else {
+    EXPECT_THAT(mma(GetParam()), testing::ElementsAre(FaultIs(ptx::Fault::trap)));
+  }
+}
+
+TEST_P(PtxPlantedMmaTest, WaitsAndBarriersTakenOutAreFound) {
+  if (!has_tensor_cores()) GTEST_SKIP() << "the kernel only traps";
+  const auto without = [](const char* statement) {
+    ptx::registry::edit_statements(statement, [](const std::string&) { return ""; });
+    return mma(GetParam());
+  };
+  EXPECT_THAT(without("cp.async.wait_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+  EXPECT_THAT(without("cp.async.commit_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+  EXPECT_THAT(without("bar.sync"), testing::Contains(FaultIs(ptx::Fault::race)));
+}
+
+TEST_P(PtxPlantedMmaTest, FragmentsInTheWrongPlaceAreWrongResults) {
+  if (!has_tensor_cores()) GTEST_SKIP() << "the kernel only traps";
+  ptx::registry::edit_statements("mma.sync", [](const std::string& statement) {  // b's words exchanged
+    const std::size_t open = statement.find('{', statement.find('{', statement.find('{') + 1) + 1);
+    const std::size_t comma = statement.find(',', open);
+    const std::size_t close = statement.find('}', open);
+    return statement.substr(0, open + 1) + statement.substr(comma + 1, close - comma - 1) + "," +
+           statement.substr(open + 1, comma - open - 1) + statement.substr(close);
+  });
+  int wrong = 0;
+  EXPECT_THAT(mma(GetParam(), &wrong), testing::IsEmpty());
+  EXPECT_GT(wrong, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiles, PtxPlantedMmaTest,
+                         testing::Values(lamella::kernels::MmaTile::few_rows, lamella::kernels::MmaTile::many_rows));
 
 }  // namespace

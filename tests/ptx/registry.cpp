@@ -78,6 +78,11 @@ std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& 
   return ptx::launch(kernel.module, kernel.name, how, memory);
 }
 
+int architecture(const void* stub) {
+  const auto kernel = find(stub);
+  return kernel ? std::atoi(kernel->module.target().substr(3).data()) : 0;
+}
+
 bool legal(const Kernel& kernel, const Launch& how) {
   constexpr std::size_t kMostShared = std::size_t{48} << 10;
   const auto& [x, y, z] = how.grid;

@@ -27,6 +27,8 @@ struct Kernel {
 [[nodiscard]] std::optional<Kernel> find(const void* stub);
 /// launch() of that kernel, which counts as launched; the file that LAMELLA_PTX_LAUNCHED names gets its name too.
 [[nodiscard]] std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& memory);
+/// What cudaFuncAttributes::ptxVersion says of it: 90 for sm_90; 0 for what is not registered.
+[[nodiscard]] int architecture(const void* stub);
 /// Whether a device takes a launch of that form. Reads the kernel, so that ParseError is thrown here if at all.
 [[nodiscard]] bool legal(const Kernel& kernel, const Launch& how);
 [[nodiscard]] const std::set<std::string>& launched();

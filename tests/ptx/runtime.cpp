@@ -57,5 +57,9 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* st
   return ptx::registry::guarded(
       [&] { return ptx::runtime::run(stub, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes); });
 }
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) { return cudaSuccess; }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* stub) {
+  *attributes = {};
+  attributes->ptxVersion = ptx::registry::architecture(stub);
+  return cudaSuccess;
+}
 }

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/mma_layout.hpp"
+#include "tests/kernels/activation_error.hpp"
+
+namespace lamella::test {
+namespace {
+
+using kernels::MmaTile;
+
+constexpr std::array kTypes{DType::float16, DType::bfloat16};
+constexpr std::array kTiles{MmaTile::few_rows, MmaTile::many_rows};
+
+struct Case {
+  DType dtype = DType::float16;
+  MmaTile tile = MmaTile::automatic;
+  std::int64_t batch = 0;
+  std::int64_t inputs = 0;
+  std::int64_t units = 0;
+  bool bias = true;
+  ActivationSpec activation = {};
+  bool src_aligned = false;
+  bool dst_aligned = false;
+};
+
+struct Data {
+  std::vector<double> x, w, b;
+};
+Data random_data(const Case& c, double width = 1) {
+  return {random_values(c.batch * c.inputs, 1, c.dtype), random_values(c.inputs * c.units, 2, c.dtype, width),
+          random_values(c.units, 3, c.dtype)};
+}
+
+std::vector<double> run(const Case& c, const Data& data) {
+  const kernels::MmaLayout layout{c.inputs, c.units};
+  std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
+  for (std::int64_t i = 0; i < c.inputs; ++i) {
+    for (std::int64_t u = 0; u < c.units; ++u)
+      packed.at(static_cast<std::size_t>(layout.at(i, u))) = data.w[static_cast<std::size_t>(i * c.units + u)];
+  }
+  Buffer src(data.x, c.dtype, c.src_aligned);
+  Buffer kernel(packed, c.dtype, true);
+  Buffer bias(data.b, DType::float32);
+  Buffer dst(c.batch * c.units, c.dtype, c.dst_aligned);
+  const kernels::MmaGemm args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
+                              dst.data(),   c.batch, c.inputs,   c.units,       c.tile};
+  EXPECT_EQ(kernels::mma_gemm(args, nullptr), cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  return dst.values();
+}
+
+/// The sums in float64, of their terms' magnitudes too.
+struct Sums {
+  std::vector<double> sum, size;
+};
+Sums sums_of(const Case& c, const Data& data) {
+  Sums s;
+  for (std::int64_t b = 0; b < c.batch; ++b) {
+    for (std::int64_t u = 0; u < c.units; ++u) {
+      double sum = c.bias ? data.b[static_cast<std::size_t>(u)] : 0;
+      double size = std::fabs(sum);
+      for (std::int64_t i = 0; i < c.inputs; ++i) {
+        const double product =
+            data.x[static_cast<std::size_t>(b * c.inputs + i)] * data.w[static_cast<std::size_t>(i * c.units + u)];
+        sum += product;
+        size += std::fabs(product);
+      }
+      s.sum.push_back(sum);
+      s.size.push_back(size);
+    }
+  }
+  return s;
+}
+
+void check(const Case& c, const Data& data) {
+  const std::vector<double> y = run(c, data);
+  const Sums s = sums_of(c, data);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    // Where sums are cut, each of the terms loses at most one unit of the largest.
+    const double error = static_cast<double>(c.inputs + 2) * 0x1p-23 * s.size[i];
+    ASSERT_TRUE(is_rounded(y[i], s.sum[i], c.dtype, error))
+        << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at "
+        << i / static_cast<std::size_t>(c.units) << ", " << i % static_cast<std::size_t>(c.units) << ": " << s.sum[i] << ", got "
+        << y[i];
+  }
+}
+void check(const Case& c) { check(c, random_data(c)); }
+
+class MmaGemmTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    int architecture = 0;
+    ASSERT_EQ(kernels::has_image(architecture), cudaSuccess);
+    if (architecture < kernels::kMmaArchitecture) GTEST_SKIP() << "these kernels trap on what is older than 8.0";
+  }
+};
+
+TEST_F(MmaGemmTest, IsRightInAnyShape) {
+  for (const std::int64_t batch : {0, 1, 7, 33}) {
+    for (const std::int64_t inputs : {0, 1, 8, 31, 65}) {
+      for (const std::int64_t units : {0, 1, 12, 65}) {
+        const bool odd = (batch + inputs + units) % 2 != 0;
+        check({.dtype = kTypes[odd ? 0 : 1], .tile = MmaTile::few_rows, .batch = batch, .inputs = inputs, .units = units});
+      }
+    }
+  }
+  for (const std::int64_t batch : {1, 63, 130}) {
+    for (const std::int64_t inputs : {1, 40, 131}) {
+      for (const std::int64_t units : {3, 64, 129})
+        check({.dtype = kTypes[batch % 2 == 0 ? 0 : 1],
+               .tile = MmaTile::many_rows,
+               .batch = batch,
+               .inputs = inputs,
+               .units = units});
+    }
+  }
+}
+
+TEST_F(MmaGemmTest, ReadsAndWritesPacksWhereItCan) {
+  for (const MmaTile tile : kTiles) {
+    for (const DType dtype : kTypes) {
+      for (const std::int64_t inputs : {8, 32, 72, 300, 301}) {
+        for (const std::int64_t units : {4, 68, 70})
+          check({.dtype = dtype,
+                 .tile = tile,
+                 .batch = 35,
+                 .inputs = inputs,
+                 .units = units,
+                 .src_aligned = true,
+                 .dst_aligned = true});
+      }
+    }
+  }
+}
+
+TEST_F(MmaGemmTest, IsRightForLongSumsAndWithoutABias) {
+  for (const MmaTile tile : kTiles)
+    check({.dtype = DType::bfloat16, .tile = tile, .batch = 3, .inputs = 1029, .units = 5, .bias = false});
+}
+
+TEST_F(MmaGemmTest, IsCloseByNorm) {
+  const Case c{.batch = 40, .inputs = 512, .units = 64, .src_aligned = true, .dst_aligned = true};
+  const Data data = random_data(c, 1 / std::sqrt(512.0));
+  const std::vector<double> y = run(c, data);
+  const Sums s = sums_of(c, data);
+  double off = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    off += (y[i] - s.sum[i]) * (y[i] - s.sum[i]);
+    size += s.sum[i] * s.sum[i];
+    ASSERT_LE(std::fabs(y[i] - s.sum[i]), spacing(c.dtype, s.sum[i]) / 2 + 2e-3 * std::fabs(s.sum[i]));
+  }
+  EXPECT_LE(std::sqrt(off / size), 2.5e-4);  // what rounding to 11 bits makes
+}
+
+/// Sums that are products of two numbers: exact, and each activation's error is its own.
+TEST_F(MmaGemmTest, AppliesEveryActivationToTheSum) {
+  std::vector<double> factors(67);
+  for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = (static_cast<double>(i) - 33) / 8;
+  for (const ActivationKind kind : elementwise_kinds()) {
+    const std::array<float, 3> p = measured_parameters(kind)[0];
+    for (const MmaTile tile : kTiles) {
+      for (const DType dtype : kTypes) {
+        const Case c{
+            .dtype = dtype, .tile = tile, .batch = 3, .inputs = 1, .units = 67, .activation = {kind, {p[0], p[1], p[2]}}};
+        const Data data{{1, -0.5, 2}, factors, std::vector<double>(67, 0.25)};
+        const std::vector<double> y = run(c, data);
+        const Sums s = sums_of(c, data);
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const double exact = truths().at(to_string(kind))(s.sum[i], c.activation.parameters);
+          ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(kind, dtype, s.sum[i], exact)))
+              << to_string(kind) << " of " << s.sum[i] << " in " << to_string(dtype) << ": " << exact << ", got " << y[i];
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MmaGemmTest, ASampleHasTheSameBitsInEveryBatchAndTile) {
+  for (const DType dtype : kTypes) {
+    const Case all{.dtype = dtype, .tile = MmaTile::many_rows, .batch = 70, .inputs = 100, .units = 67};
+    const Data data = random_data(all);
+    const std::vector<double> wanted = run(all, data);
+    for (const MmaTile tile : kTiles) {
+      for (const std::int64_t first : {0, 5, 69}) {
+        for (const std::int64_t batch : {1, 9, 70}) {
+          if (first + batch > all.batch) continue;
+          Case part = all;
+          part.tile = tile;
+          part.batch = batch;
+          const auto x = data.x.begin() + first * all.inputs;
+          const std::vector<double> y = run(part, {{x, x + batch * all.inputs}, data.w, data.b});
+          ASSERT_TRUE(std::equal(y.begin(), y.end(), wanted.begin() + first * all.units)) << batch << " rows from " << first;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(MmaGemmTest, PassesNaNAndInfinityOnAsSumsDo) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const MmaTile tile : kTiles) {
+    for (const DType dtype : kTypes) {
+      for (const bool aligned : {false, true}) {
+        const Case c{
+            .dtype = dtype, .tile = tile, .batch = 20, .inputs = 40, .units = 72, .src_aligned = aligned, .dst_aligned = aligned};
+        Data data = random_data(c);
+        data.x[3 * 40 + 39] = std::nan("");
+        data.x[17 * 40] = kInf;
+        data.x[18 * 40] = kInf;
+        data.x[18 * 40 + 1] = -kInf;
+        data.w[39 * 72 + 71] = -kInf;
+        data.w[2 * 72 + 5] = std::nan("");
+        data.w[3 * 72 + 6] = 0;
+        data.x[19 * 40 + 3] = kInf;  // times 0
+        data.b[7] = kInf;
+        check(c, data);
+      }
+    }
+  }
+}
+
+TEST_F(MmaGemmTest, SumsBeyondTheTypeAreInfinite) {
+  for (const MmaTile tile : kTiles) {
+    const Case c{.tile = tile, .batch = 2, .inputs = 3, .units = 2, .bias = false};
+    const std::vector<double> y = run(c, {{60000, 60000, 1, -60000, 5000, 1}, {1, 2, 0.125, -1, 1, 1}, {0, 0}});
+    EXPECT_TRUE(std::isinf(y[0]) && y[0] > 0);
+    EXPECT_EQ(y[2], -59360);  // the nearest to -59374
+  }
+}
+
+TEST_F(MmaGemmTest, RefusesWhatItCannotDo) {
+  Buffer memory(4096, DType::float16, true);
+  const kernels::MmaGemm args{{}, DType::float16, memory.data(), memory.data(), nullptr, memory.data(), 1, 4, 4};
+  const auto refused = [&](auto change) {
+    kernels::MmaGemm bad = args;
+    change(bad);
+    return kernels::mma_gemm(bad, nullptr) == cudaErrorInvalidValue;
+  };
+  EXPECT_TRUE(refused([](auto& a) { a.dtype = DType::float32; }));
+  EXPECT_TRUE(refused([](auto& a) { a.dtype = DType::float64; }));
+  EXPECT_TRUE(refused([](auto& a) { a.inputs = kernels::kMostMmaInputs + 1; }));
+  EXPECT_TRUE(refused([](auto& a) { a.units = kernels::MmaLayout::kMostUnits + 1; }));
+  EXPECT_TRUE(refused([](auto& a) { a.kernel = static_cast<const char*>(a.kernel) + 2; }));
+  EXPECT_TRUE(refused([](auto& a) { a.activation.kind = ActivationKind::Softmax; }));
+}
+
+TEST(MmaLayoutTest, EveryWeightHasAPlaceOfItsOwn) {
+  const kernels::MmaLayout layout{70, 130};
+  EXPECT_EQ(layout.elements(), 96 * 192);
+  std::vector<int> taken(static_cast<std::size_t>(layout.elements()));
+  for (std::int64_t i = 0; i < 96; ++i) {
+    for (std::int64_t u = 0; u < 192; ++u) ++taken.at(static_cast<std::size_t>(layout.at(i, u)));
+  }
+  EXPECT_THAT(taken, testing::Each(1));
+}
+
+}  // namespace
+}  // namespace lamella::test

@@ -5,6 +5,7 @@
 #include "core/backend.hpp"
 #include "core/budget.hpp"
 #include "cuda/plans.hpp"
+#include "kernels/mma_layout.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -64,6 +65,25 @@ DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDes
   const ops::Form form{
       .layout = ops::Form::Layout::aligned_rows, .rounded_to = dtype, .as = dtype, .device = context.device_index};
   return {constants->derived(form, make), stride};
+}
+
+std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
+                                                const ops::PlanContext& context) {
+  const DType dtype = desc.dtype;
+  const auto make = [&]() -> std::shared_ptr<const void> {
+    Tensor copy;
+    const Tensor& value = converted((*constants)[0], dtype, dtype, copy);
+    const kernels::MmaLayout layout{desc.inputs, desc.units};
+    Tensor packed = Tensor::zeros({layout.elements()}, dtype);
+    const auto* const from = static_cast<const std::uint16_t*>(value.data());
+    auto* const to = static_cast<std::uint16_t*>(packed.data());
+    for (std::int64_t i = 0; i < desc.inputs; ++i) {
+      for (std::int64_t u = 0; u < desc.units; ++u) to[layout.at(i, u)] = from[i * desc.units + u];
+    }
+    return uploaded(std::as_const(packed).data(), packed.bytes(), context);
+  };
+  const ops::Form form{.layout = ops::Form::Layout::fragments, .rounded_to = dtype, .as = dtype, .device = context.device_index};
+  return constants->derived(form, make);
 }
 
 }  // namespace lamella::cuda

@@ -27,7 +27,7 @@ ops::Choice choose(Engines<D> engines, const D& desc, const ConstantsPtr& consta
 
 ops::Choice choose(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return choose<ops::DenseDesc>(dense_engines(), d, constants, context, forced);
+  return choose<ops::DenseDesc>(dense_engines(d), d, constants, context, forced);
 }
 ops::Choice choose(const ops::ActivationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {

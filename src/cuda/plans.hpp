@@ -61,6 +61,9 @@ struct DeviceKernel {
 };
 [[nodiscard]] DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                             const ops::PlanContext& context);
+/// The same kernel, as kernels::MmaLayout says.
+[[nodiscard]] std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
+                                                              const ops::PlanContext& context);
 /// The stride that kernel_on_device() gives `units` columns.
 [[nodiscard]] std::int64_t padded_stride(std::int64_t units, DType dtype);
 

@@ -20,9 +20,9 @@ namespace lamella::ops {
 /// What an engine makes of a layer's constants, so that its plans share it: one constant's elements in another type or order.
 struct Form {
   /// `plain`: in the order in which they stand; `panels`: as cpu/dense/panels.hpp packs them; `zero_panels`: zeros in their
-  /// place; `onednn`: as oneDNN wants them; `aligned_rows`: a kernel whose rows start aligned; `quantized_panels` and
-  /// `number_panels`: as cpu/dense/quantized.hpp packs them.
-  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, quantized_panels, number_panels };
+  /// place; `onednn`: as oneDNN wants them; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as
+  /// kernels/mma_layout.hpp has it; `quantized_panels` and `number_panels`: as cpu/dense/quantized.hpp packs them.
+  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, fragments, quantized_panels, number_panels };
   static constexpr int kHost = -1;
 
   Layout layout = Layout::plain;

@@ -52,7 +52,7 @@ TEST_F(CudaEngineChoiceTest, AnActivationIsComparedWithKerasInTheTypeThatIsUsed)
   Options options = on_cuda();
   options.dtype = DType::float16;
   const Chosen found = chosen(relu_model(options));
-  EXPECT_EQ(found.engine, "gemm_then_epilogue");
+  EXPECT_EQ(found.engine, "mma_gemm");
   EXPECT_THAT(found.refused.at("cublaslt_epilogue"), testing::HasSubstr("relu(nan) in float16 is 0, Keras' is nan"));
   expect_right(relu_model());
 }
@@ -146,6 +146,45 @@ TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
   options.fusion = Fusion::none;
   EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
               testing::HasSubstr("another kind of fusion was asked for"));
+}
+
+/// A bfloat16 or other layer whose activation cuBLASLt has not.
+Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs = 31) {
+  SpecBuilder builder(4);
+  options.dtype = dtype;
+  const auto x = builder.input({inputs});
+  return model_of(builder.build({builder.dense(x, inputs, 33, activation_of("silu"))}), options);
+}
+
+TEST_F(CudaEngineChoiceTest, TensorCoresTakeWhatTheLibraryCannotFuse) {
+  EXPECT_EQ(chosen(silu_model(DType::float16)).engine, "mma_gemm");
+  const Chosen wide = chosen(silu_model(DType::bfloat16, on_cuda(), 1401));
+  EXPECT_EQ(wide.engine, "gemm_then_epilogue");
+  EXPECT_EQ(chosen(silu_model(DType::bfloat16, on_cuda(), 1400)).engine, "mma_gemm");
+  EXPECT_EQ(chosen(silu_model(DType::bfloat16), 8).engine, "small_batch");
+  const Chosen single = chosen(silu_model(DType::float32));
+  EXPECT_EQ(single.engine, "gemm_then_epilogue");
+  EXPECT_EQ(single.refused.at("mma_gemm"), "it multiplies float16 and bfloat16, and float32 would lose bits");
+  Options options = on_cuda();
+  options.dtype = DType::float16;
+  EXPECT_EQ(chosen(relu_model(options)).engine, "cublaslt_epilogue");
+  options.determinism = Determinism::batch_invariant;
+  EXPECT_EQ(chosen(relu_model(options)).engine, "mma_gemm");
+  EXPECT_EQ(chosen(relu_model(options), 3).engine, "mma_gemm");
+  options.dtype = {};
+  EXPECT_EQ(chosen(relu_model(options)).engine, "tiled");
+  options = on_cuda();
+  options.fusion = Fusion::none;
+  EXPECT_THAT(chosen(silu_model(DType::float16, options)).refused.at("mma_gemm"),
+              testing::HasSubstr("another kind of fusion was asked for"));
+}
+
+TEST_F(CudaEngineChoiceTest, CodeForOlderDevicesHasNoTensorCores) {
+  restart_cuda({.compute_capability = 75});
+  const Chosen found = chosen(silu_model(DType::float16));
+  EXPECT_EQ(found.engine, "gemm_then_epilogue");
+  EXPECT_EQ(found.refused.at("mma_gemm"),
+            "it needs code for compute capability 8.0 or later, and what runs on this device was compiled for 7.5");
 }
 
 }  // namespace

@@ -91,15 +91,19 @@ TEST(BatchInvarianceTest, NeitherItsPlaceNorItsNeighboursMatter) {
 
 TEST(BatchInvarianceTest, OnlyEnginesThatPromiseItAreChosen) {
   static constexpr std::int64_t kWidth = 512;  // more than the CPU's own engine takes otherwise
-  const auto explained = [](Determinism determinism) {
+  const auto explained = [](Determinism determinism, std::optional<DType> dtype = {}) {
     SpecBuilder builder(6);
     Options options;
     options.device = device();
     options.determinism = determinism;
+    options.dtype = dtype;
     return model_of(builder.build({builder.dense(builder.input({kWidth}), kWidth, kWidth)}), options).explain({.batch = 4096});
   };
   const char* const engine = device().is_cuda() ? "engine tiled" : "engine small";
   EXPECT_THAT(explained(Determinism::batch_invariant), testing::HasSubstr(engine));
+  if (device().is_cuda()) {  // tiled where there are no tensor cores
+    EXPECT_THAT(explained(Determinism::batch_invariant, DType::bfloat16), testing::ContainsRegex("engine (mma_gemm|tiled)"));
+  }
   if (!device().is_cuda() && cpu::best_isa() == cpu::Isa::avx2) return;  // there it is the fastest at every size
   EXPECT_THAT(explained(Determinism::run_to_run), testing::Not(testing::HasSubstr(engine)));
 }

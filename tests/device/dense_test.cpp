@@ -43,6 +43,15 @@ struct Data {
 
 class EachDenseEngine : public testing::TestWithParam<std::string> {
  protected:
+  void SetUp() override {
+    if (GetParam() != "mma_gemm") return;
+    try {
+      (void)device_ops().plan(desc({1, 1, 1}), constants_of({{1.0}, {1.0}}), context(), GetParam());
+    } catch (const ArgumentError& error) {
+      ASSERT_THAT(error.what(), testing::HasSubstr("it needs code for compute capability 8.0"));
+      GTEST_SKIP() << error.what();
+    }
+  }
   void check(const DenseDesc& d, unsigned seed, const Offsets& offsets = {}) {
     const double width = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(d.inputs, 1)));
     check(d,
@@ -101,7 +110,8 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
   [[nodiscard]] DenseDesc desc(const Sizes& s) const {
     const char* const usual = GetParam() == "cublaslt_epilogue" ? "relu" : "tanh";  // vendors have few
     const std::int64_t most = GetParam() == "small_batch" ? 8 : s.batch;
-    return {std::min(s.batch, most), s.inputs, s.units, true, believed(usual), DType::float32};
+    const DType dtype = GetParam() == "mma_gemm" ? DType::bfloat16 : DType::float32;
+    return {std::min(s.batch, most), s.inputs, s.units, true, believed(usual), dtype};
   }
   /// The activation, or where the device's vendor computes something else, none.
   [[nodiscard]] static ActivationSpec believed(const char* usual) {
@@ -139,7 +149,8 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
         }
       }
     }
-    const bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
+    bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
+    if (GetParam() == "mma_gemm") can = dtype == DType::float16 || dtype == DType::bfloat16;
     EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can)
         << refused.size() << " sizes were refused for " << to_string(dtype);
   }
@@ -260,9 +271,9 @@ TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
     if (!accepts(d, GetParam())) continue;
     constexpr double kInf = std::numeric_limits<double>::infinity();
     std::vector<Bytes> srcs;
-    srcs.push_back(stored({std::nan(""), kInf, -kInf, 1.0}, DType::float32));
-    const auto y = run(d, constants_of({std::vector<double>(17, 1.0), std::vector<double>(17, 0.0)}), std::move(srcs),
-                       DType::float32, 4 * 17, GetParam());
+    srcs.push_back(stored({std::nan(""), kInf, -kInf, 1.0}, d.dtype));
+    const auto y = run(d, constants_of({std::vector<double>(17, 1.0), std::vector<double>(17, 0.0)}), std::move(srcs), d.dtype,
+                       4 * 17, GetParam());
     EXPECT_TRUE(std::isnan(y[0])) << kind;
     EXPECT_TRUE(std::isnan(y[16])) << kind;
     const bool grows = d.activation.kind != ActivationKind::Tanh && d.activation.kind != ActivationKind::Sigmoid &&
@@ -275,13 +286,13 @@ TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
 TEST_P(EachDenseEngine, GivesTheSameBitsEveryTime) {
   const DenseDesc d = desc({37, 129, 127});
   const auto rows = static_cast<std::size_t>(d.batch);
-  const auto x = random_values(rows * 129, 5);
+  const auto x = rounded(random_values(rows * 129, 5), d.dtype);
   const auto constants = constants_of({random_values(129 * 127, 6), random_values(127, 7)});
   std::vector<double> first;
   for (int i = 0; i < 3; ++i) {
     std::vector<Bytes> srcs;
-    srcs.push_back(stored(x, DType::float32));
-    const auto y = run(d, constants, std::move(srcs), DType::float32, rows * 127, GetParam());
+    srcs.push_back(stored(x, d.dtype));
+    const auto y = run(d, constants, std::move(srcs), d.dtype, rows * 127, GetParam());
     if (i == 0) first = y;
     ASSERT_EQ(y, first);
   }

@@ -26,8 +26,8 @@ struct Axes {
 
 /// The Dense engines of the CUDA device, for the rows that say why it was not measured; the device itself is asked where there is
 /// one.
-inline constexpr std::array<const char*, 6> kCudaDenseEngines{"small_batch",          "cublaslt_epilogue", "gemm_then_epilogue",
-                                                              "gemm_bias_activation", "gemm_bias_cudnn",   "tiled"};
+inline constexpr std::array<const char*, 7> kCudaDenseEngines{
+    "small_batch", "cublaslt_epilogue", "mma_gemm", "gemm_then_epilogue", "gemm_bias_activation", "gemm_bias_cudnn", "tiled"};
 
 /// The ways a cell is computed on a device: what the library chooses, the same without fusion, and for a Dense layer each engine
 /// by name. `engines` and `fusions` filter when not empty; the unfused way stays, because speedups count from it.

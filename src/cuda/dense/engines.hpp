@@ -13,6 +13,7 @@ using DenseEngine = ops::Engine<ops::DenseDesc>;
 
 const DenseEngine& small_batch_engine();           ///< lamella's own, for few rows: bias and any activation inside
 const DenseEngine& cublaslt_epilogue_engine();     ///< cuBLASLt's product with bias and activation inside
+const DenseEngine& mma_gemm_engine();              ///< lamella's own, 16 bits by tensor cores: bias and any activation inside
 const DenseEngine& gemm_then_epilogue_engine();    ///< cuBLASLt's product, then bias and any activation in one pass
 const DenseEngine& gemm_bias_activation_engine();  ///< product, bias, activation by our kernel: three passes
 const DenseEngine& gemm_bias_cudnn_engine();       ///< product, bias, activation by cuDNN: three passes
@@ -20,10 +21,23 @@ const DenseEngine& tiled_engine();                 ///< lamella's own product; a
 
 /// Best first; the last refuses no floating dtype.
 inline std::span<const DenseEngine* const> dense_engines() {
-  static const std::array<const DenseEngine*, 6> engines{&small_batch_engine(),        &cublaslt_epilogue_engine(),
-                                                         &gemm_then_epilogue_engine(), &gemm_bias_activation_engine(),
-                                                         &gemm_bias_cudnn_engine(),    &tiled_engine()};
+  static const std::array<const DenseEngine*, 7> engines{
+      &small_batch_engine(),          &cublaslt_epilogue_engine(), &mma_gemm_engine(), &gemm_then_epilogue_engine(),
+      &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),   &tiled_engine()};
   return engines;
+}
+
+/// Up to so many inputs a pass over the results costs more than a product of lamella's own loses to the library's: an estimate
+/// (docs/performance.md).
+inline constexpr std::int64_t kMostInputsOfOwnProduct = 1400;
+
+/// The same, best first for a layer.
+inline std::span<const DenseEngine* const> dense_engines(const ops::DenseDesc& desc) {
+  static const std::array<const DenseEngine*, 7> many_inputs{
+      &small_batch_engine(), &cublaslt_epilogue_engine(),    &gemm_then_epilogue_engine(),
+      &mma_gemm_engine(),    &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),
+      &tiled_engine()};
+  return desc.inputs > kMostInputsOfOwnProduct ? many_inputs : dense_engines();
 }
 
 }  // namespace lamella::cuda

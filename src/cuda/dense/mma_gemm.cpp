@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/dense/engines.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/mma_layout.hpp"
+#include "ops/dense.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+class MmaGemmEngine final : public DenseEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "mma_gemm"; }
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (std::string why = ops::refused_by_all(d, {}, "has bias and activation in its own product"); !why.empty()) return why;
+    if (d.dtype != DType::float16 && d.dtype != DType::bfloat16)
+      return core::concat("it multiplies float16 and bfloat16, and ", to_string(d.dtype), " would lose bits");
+    const int architecture = device_of(context).architecture;
+    if (architecture < kernels::kMmaArchitecture)
+      return core::concat("it needs code for compute capability 8.0 or later, and what runs on this device was compiled for ",
+                          architecture / 10, ".", architecture % 10);
+    if (d.inputs > kernels::kMostMmaInputs)
+      return core::concat("it takes at most ", kernels::kMostMmaInputs, " inputs, and there are ", d.inputs);
+    if (d.units > kernels::MmaLayout::kMostUnits)
+      return core::concat("it takes at most ", kernels::MmaLayout::kMostUnits, " units, and there are ", d.units);
+    return {};
+  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
+    return d.has_bias ? "bias+activation" : "activation";
+  }
+  [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
+    return make_plan([d, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
+                         CudaStream& stream, const ops::Args& args) {
+      const kernels::MmaGemm product{d.activation, d.dtype, args.srcs[0], kernel.get(), bias.get(),
+                                     args.dst,     d.batch, d.inputs,     d.units};
+      check(kernels::mma_gemm(product, handle_of(stream)), device, "mma_gemm kernel");
+    });
+  }
+};
+
+}  // namespace
+
+const DenseEngine& mma_gemm_engine() {
+  static const MmaGemmEngine engine;
+  return engine;
+}
+
+}  // namespace lamella::cuda

@@ -22,4 +22,7 @@ namespace lamella {
 [[nodiscard]] LAMELLA_API Model load_with_shape(const std::string& path, const std::vector<std::int64_t>& sample_shape,
                                                 const Options& options = {});
 
+/// The layer classes that a file may hold, by Keras' names, in alphabetical order; beside these, models inside of models.
+[[nodiscard]] LAMELLA_API std::vector<std::string> supported_layers();
+
 }  // namespace lamella

@@ -65,7 +65,7 @@ struct Options {
   /// Bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only.
   std::size_t memory_limit = 0;
   bool graphs = true;  ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
-  /// An NVTX range around each step, named after its layers, so that a profile reads like the model; no graphs then.
+  /// NVTX ranges around steps, named after their layers; no graphs then. On the CPU steps are timed, which explain() shows.
   bool profile = false;
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
   /// Zeros. Room for the options of later versions, whose defaults are zeros: programs need not be compiled anew for these.

@@ -12,7 +12,7 @@ namespace lamella::core {
 /// all: it is written without a name, or under another one in the same folder, and put in its place by finish(), with mode and
 /// owner of the file that it replaces. A symlink is followed. Into anything else (a FIFO, a device, a descriptor such as
 /// /dev/stdout or /dev/fd/3) is written as it stands. All throw Error (io) that begins with the path.
-class OutputFile {
+class LAMELLA_API OutputFile {
  public:
   explicit OutputFile(const std::string& path);
   ~OutputFile();  ///< without finish(): nothing has happened to what stood there

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lamella/architecture.hpp>
 
+#include <sstream>
+
 #include "core/check.hpp"
 #include "core/float_environment.hpp"
 #include "keras/load.hpp"
+#include "keras/reading.hpp"
 #include "model/impl.hpp"
 
 namespace lamella {
@@ -19,6 +22,13 @@ Model load_with_shape(const std::string& path, const std::vector<std::int64_t>& 
                   " axes, allowed 0..", Shape::kMaxRank - 1);
   const core::FloatEnvironment environment;
   return model::made_of(keras::load_model(path, options.hard_sigmoid, sample_shape), options, path);
+}
+
+std::vector<std::string> supported_layers() {
+  std::vector<std::string> names;
+  std::istringstream text(keras::supported_classes());
+  for (std::string name; std::getline(text >> std::ws, name, ',');) names.push_back(name);
+  return names;
 }
 
 }  // namespace lamella

@@ -53,6 +53,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(captured, "\n");
   if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
+  const StepTimes::Least times = program.times.get();
   int number = 0;
   for (const ProgramStep& step : program.steps) {
     const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
@@ -63,6 +64,10 @@ std::string explain_text(const Explained& explained, const std::string& why_this
     if (const std::size_t workspace = step.choice.plan->workspace_bytes(); workspace != 0) {
       text += core::concat(", workspace ", amount(static_cast<double>(workspace)), "B");
     }
+    if (times.runs != 0) {
+      text += core::concat(", ", times.nanoseconds[static_cast<std::size_t>(number) - 1], " ns at best for ",
+                           explained.chunks.rows, " rows");
+    }
     text += "\n";
     for (const ops::Refusal& refusal : step.choice.refused)
       text += core::concat("     not ", refusal.engine, ": ", refusal.why, "\n");
@@ -72,6 +77,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
 
 std::string explain_json(const Explained& explained) {
   const Program& program = *explained.program;
+  const StepTimes::Least times = program.times.get();
   std::string steps;
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     const ProgramStep& step = program.steps[i];
@@ -86,7 +92,8 @@ std::string explain_json(const Explained& explained) {
     steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers,
                           R"(], "engine": )", json_text(step.choice.engine), R"(, "fused": )", json_text(step.choice.fused),
                           R"(, "refused": [)", refused, R"(], "bytes": )", bytes_of(whole), R"(, "flops": )", flops_of(whole),
-                          R"(, "workspace": )", step.choice.plan->workspace_bytes(), "}");
+                          R"(, "workspace": )", step.choice.plan->workspace_bytes(),
+                          times.runs == 0 ? "" : core::concat(R"(, "nanoseconds": )", times.nanoseconds[i]), "}");
   }
   std::string text = core::concat("{\n  \"device\": ", json_text(to_string(explained.device)),
                                   ",\n  \"batch\": ", explained.batch, ",\n  \"steps\": [\n    ", steps, "\n  ]");
@@ -94,6 +101,7 @@ std::string explain_json(const Explained& explained) {
     text += core::concat(",\n  \"chunks\": {\"count\": ", chunks.count, ", \"rows\": ", chunks.rows,
                          ", \"at_once\": ", chunks.at_once, "}");
   }
+  if (times.runs != 0) text += core::concat(",\n  \"runs\": ", times.runs, ",\n  \"rows_a_run\": ", explained.chunks.rows);
   if (const std::string captured = program.captured.get(); !captured.empty())
     text += core::concat(",\n  \"graph\": ", json_text(captured));
   return text + "\n}";

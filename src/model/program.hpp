@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +54,30 @@ class CaptureNote {
   std::string text_;
 };
 
+/// What the steps of a program took, in a model with Options::profile on a device that works inline. Thread-safe.
+class StepTimes {
+ public:
+  struct Least {
+    std::int64_t runs = 0;
+    std::vector<std::int64_t> nanoseconds;  ///< of each step, in the run in which it was fastest
+  };
+  /// One run.
+  void add(std::span<const std::int64_t> nanoseconds) {
+    const std::lock_guard lock(mutex_);
+    least_.nanoseconds.resize(nanoseconds.size(), std::numeric_limits<std::int64_t>::max());
+    for (std::size_t i = 0; i < nanoseconds.size(); ++i) least_.nanoseconds[i] = std::min(least_.nanoseconds[i], nanoseconds[i]);
+    ++least_.runs;
+  }
+  [[nodiscard]] Least get() const {
+    const std::lock_guard lock(mutex_);
+    return least_;
+  }
+
+ private:
+  mutable core::Mutex mutex_;
+  Least least_;
+};
+
 /// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may
 /// run it.
 struct Program {
@@ -60,6 +88,7 @@ struct Program {
   std::size_t arena_bytes = 0;  ///< buffers, then the workspace that all steps share
   std::size_t workspace_at = 0;
   mutable CaptureNote captured;
+  mutable StepTimes times;
 };
 
 /// Chooses engines and assigns buffers. Throws ArgumentError (value) when a forced engine refuses.

@@ -2,7 +2,9 @@
 #include "model/session.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
+#include <utility>
 
 namespace lamella::model {
 namespace {
@@ -70,6 +72,8 @@ Session::BoundProgram& Session::bind(const std::shared_ptr<const Program>& progr
     std::string& range = bound.ranges.emplace_back();
     for (const std::string& layer : program->steps[i].layers) range += (range.empty() ? "" : " + ") + layer;
   }
+  // What is only enqueued takes no time here.
+  if (options_.profile && options_.backend.traits.is_inline) bound.nanoseconds.resize(program->steps.size());
   bound_.push_front(std::move(bound));
   if (bound_.size() > options_.max_programs) {
     stream_->synchronize();  // work under way uses the plans that go
@@ -96,12 +100,19 @@ void Session::bind_pointers(BoundProgram& bound, const Arrays& arrays, std::int6
   }
 }
 
-void Session::BoundProgram::execute_in_ranges() const {
+void Session::BoundProgram::execute_in_ranges() {
+  using Clock = std::chrono::steady_clock;
+  const bool timed = !nanoseconds.empty();
+  Clock::time_point before = timed ? Clock::now() : Clock::time_point{};
   for (std::size_t i = 0; i < args.size(); ++i) {
     args[i].stream->begin_range(ranges[i].c_str());
     program->steps[i].choice.plan->execute(args[i]);
     args[i].stream->end_range();
+    if (!timed) continue;
+    const Clock::time_point now = Clock::now();
+    nanoseconds[i] = std::chrono::nanoseconds(now - std::exchange(before, now)).count();
   }
+  if (timed) program->times.add(nanoseconds);
 }
 
 void Session::run(const std::shared_ptr<const Program>& program, const Arrays& arrays, std::int64_t first, void* native) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <span>
@@ -78,11 +79,12 @@ class Session {
     std::list<Captured> captured;              ///< most recently used first
     int failures = 0;                          ///< to capture, in succession
     bool cannot_capture = false;
-    std::vector<std::string> ranges;  ///< names of the steps in profiles; empty: no ranges
+    std::vector<std::string> ranges;        ///< names of the steps in profiles; empty: no ranges
+    std::vector<std::int64_t> nanoseconds;  ///< of the steps in the run at hand; empty: no clock is read
     void execute() const {
       for (std::size_t i = 0; i < args.size(); ++i) program->steps[i].choice.plan->execute(args[i]);
     }
-    void execute_in_ranges() const;
+    void execute_in_ranges();
   };
   [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes) const;
   BoundProgram& bind(const std::shared_ptr<const Program>& program);

@@ -13,8 +13,7 @@ namespace lamella {
 namespace model {
 namespace {
 
-constexpr std::size_t kLinearWidth = 88;  // as Keras' tables
-constexpr std::size_t kGraphWidth = 108;
+constexpr std::size_t kWidth = 80;
 
 struct Count {
   std::int64_t elements = 0;
@@ -221,6 +220,22 @@ void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes, std::
   for (const auto& layer : spec.layers) look(look, *layer);
 }
 
+/// Of the columns; `number` is the longest count of parameters. Names of Keras' own layers are not cut; counts never are, so that
+/// a graph with ten millions of parameters is a few columns wider.
+std::vector<std::size_t> widths_for(bool chain, std::size_t number) {
+  constexpr std::size_t kBorders = 3;  // a cell's border and spaces
+  constexpr std::size_t kLayer = 26;
+  constexpr std::size_t kConnections = 26;
+  constexpr std::size_t kLeast = 6;
+  if (chain) {
+    const std::size_t count = std::max<std::size_t>(14, number);
+    return {32, kWidth - 1 - 3 * kBorders - 32 - count, count};
+  }
+  const std::size_t count = std::max<std::size_t>(7, number);
+  const std::size_t rest = kWidth - 1 - 4 * kBorders - kLayer - kConnections;
+  return {kLayer, rest > count + kLeast ? rest - count : kLeast, count, kConnections};
+}
+
 std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
   return core::concat(" ", what, " params: ", with_commas(elements), " (", readable(bytes), ")\n");
 }
@@ -229,12 +244,10 @@ std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
 
 std::string summary_of(const core::ModelSpec& spec) {
   const bool chain = is_chain(spec);
-  constexpr std::size_t kBorders = 3;  // a cell's border and spaces
-  std::vector<std::size_t> widths = chain ? std::vector<std::size_t>{36, 27, 0} : std::vector<std::size_t>{30, 24, 13, 0};
-  std::size_t rest = (chain ? kLinearWidth : kGraphWidth) - 1;
-  for (const std::size_t width : widths) rest -= width + kBorders;
-  widths.back() = rest;
-  Table table(widths);
+  Count whole;
+  std::set<const void*> whole_seen;
+  for (const auto& layer : spec.layers) add(*layer, whole, whole_seen);
+  Table table(widths_for(chain, with_commas(whole.elements).size()));
   const auto cells = [chain](std::vector<std::string> texts) {
     if (chain) texts.pop_back();
     return texts;

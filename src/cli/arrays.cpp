@@ -1,26 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arrays that the command line names: npy files, and npz archives with one array or many.
+// What --input and --expected name: npy files, npz archives with one array or many, and CSV.
+#include <algorithm>
 #include <array>
-#include <fstream>
+#include <cstring>
 #include <lamella/npy.hpp>
+#include <memory>
+#include <utility>
 
-#include "cli/verbs.hpp"
+#include "cli/csv.hpp"
+#include "cli/rows.hpp"
+#include "cli/words.hpp"
+#include "core/npy_rows.hpp"
 
 namespace lamella::cli {
 namespace {
 
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+constexpr std::string_view kNpy = "\x93NUMPY";
+constexpr std::string_view kZip = "PK";
+
+enum class Kind { npy, npz, csv };
+
+/// What a file is. Nothing is taken from it.
+Kind kind_of(ByteStream& bytes, const std::string& file) {
+  const std::string_view head = bytes.peek(kNpy.size());
+  if (head == kNpy) return Kind::npy;
+  if (head.starts_with(kZip)) {
+    if (file != "-") return Kind::npz;
+    throw LoadError(ErrorCode::unsupported,
+                    bytes.name() + ": is an npz archive, which is read from its end; npy and CSV can be piped");
+  }
+  return file == "-" || file.ends_with(".csv") || file.ends_with(".tsv") ? Kind::csv : Kind::npy;
 }
 
-/// The content decides, not the name.
-bool is_archive(const std::string& path) {
-  std::array<char, 2> head{};
-  std::ifstream file(path, std::ios::binary);
-  return file.read(head.data(), head.size()) && head[0] == 'P' && head[1] == 'K';
-}
+char separator_for(const std::string& file) { return file.ends_with(".tsv") ? '\t' : '\0'; }
 
 Tensor taken(std::map<std::string, Tensor>& arrays, const std::string& name, const std::string& file, const char* option) {
   if (const auto found = arrays.find(name); found != arrays.end()) return std::move(found->second);
@@ -28,6 +40,94 @@ Tensor taken(std::map<std::string, Tensor>& arrays, const std::string& name, con
   for (const auto& [key, array] : arrays) there.push_back(key);
   throw ArgumentError(ErrorCode::missing, std::string(option) + ": '" + file + "' has no array '" + name + "'; it has " +
                                               (there.empty() ? "none" : listed(there)));
+}
+
+/// Rows of an array in memory.
+class MemoryRows final : public RowSource {
+ public:
+  MemoryRows(std::size_t input, Tensor array) : input_(input), array_(std::move(array)) {}
+
+  [[nodiscard]] std::int64_t rows() const override { return array_.shape().rank() == 0 ? -1 : array_.shape()[0]; }
+  [[nodiscard]] std::size_t row_bytes() const override {
+    const Shape& shape = array_.shape();
+    return shape.rank() == 0 ? 0 : static_cast<std::size_t>(shape.elements(1, shape.rank())) * size_of(array_.dtype());
+  }
+  void next(std::int64_t most, std::vector<Tensor>& inputs) override {
+    const Shape& shape = array_.shape();
+    if (shape.rank() == 0) {  // no batch: the model's to refuse
+      inputs[input_] = array_.clone();
+      return;
+    }
+    const std::int64_t count = std::min(most, shape[0] - at_);
+    const auto* const data = static_cast<const std::byte*>(std::as_const(array_).data());
+    const std::byte* const from = data == nullptr ? nullptr : data + static_cast<std::size_t>(at_) * row_bytes();
+    inputs[input_] = Tensor::copy_of(TensorView(from, shape.with(0, count), array_.dtype()));
+    at_ += count;
+  }
+
+ private:
+  std::size_t input_;
+  Tensor array_;
+  std::int64_t at_ = 0;
+};
+
+/// Rows of an npy file, or of a pipe that one comes from.
+class NpySource final : public RowSource {
+ public:
+  NpySource(std::size_t input, std::unique_ptr<ByteStream> bytes) : input_(input), bytes_(std::move(bytes)) {
+    const std::string peeked = bytes_->take_peeked();
+    std::vector<std::byte> ahead(peeked.size());
+    std::memcpy(ahead.data(), peeked.data(), peeked.size());
+    rows_.emplace(bytes_->descriptor(), std::move(ahead), bytes_->name());
+  }
+
+  [[nodiscard]] std::int64_t rows() const override { return rows_->shape().rank() == 0 ? -1 : rows_->shape()[0]; }
+  [[nodiscard]] std::size_t row_bytes() const override {
+    const Shape& shape = rows_->shape();
+    return shape.rank() == 0 ? 0 : static_cast<std::size_t>(shape.elements(1, shape.rank())) * size_of(rows_->dtype());
+  }
+  void next(std::int64_t most, std::vector<Tensor>& inputs) override {
+    inputs[input_] = rows_->shape().rank() == 0 ? rows_->all() : rows_->next(most);
+  }
+
+ private:
+  std::size_t input_;
+  std::unique_ptr<ByteStream> bytes_;
+  std::optional<core::NpyRows> rows_;
+};
+
+/// The array of an npz archive that is the only one, or has this name.
+Tensor array_of_archive(const std::string& file, const std::string& name, const char* option) {
+  std::map<std::string, Tensor> arrays = load_npz(file);
+  return arrays.size() == 1 ? std::move(arrays.begin()->second) : taken(arrays, name, file, option);
+}
+
+/// What one file gives, for some of the inputs.
+void add_source(Inputs& all, const std::string& file, const std::vector<std::size_t>& inputs, const std::vector<ArraySpec>& specs,
+                const char* option, Header header) {
+  auto bytes = std::make_unique<ByteStream>(file);
+  const Kind kind = kind_of(*bytes, file);
+  if (kind == Kind::csv) {
+    auto reader = std::make_unique<CsvReader>(std::move(bytes), header, separator_for(file));
+    all.is_csv = all.is_csv || all.sources.empty();
+    all.has_header = all.has_header || (all.sources.empty() && reader->has_header());
+    all.sources.push_back(csv_source(std::move(reader), specs, inputs, option));
+  } else if (inputs.size() > 1) {
+    std::map<std::string, Tensor> arrays = load_npz(file);
+    for (const std::size_t input : inputs)
+      all.sources.push_back(std::make_unique<MemoryRows>(input, taken(arrays, specs[input].name, file, option)));
+  } else if (kind == Kind::npz) {
+    all.sources.push_back(std::make_unique<MemoryRows>(inputs[0], array_of_archive(file, specs[inputs[0]].name, option)));
+  } else {
+    all.sources.push_back(std::make_unique<NpySource>(inputs[0], std::move(bytes)));
+  }
+}
+
+/// Whether one file can hold all inputs.
+bool holds_many(const std::string& file) {
+  if (file == "-") return true;
+  ByteStream bytes(file);
+  return kind_of(bytes, file) != Kind::npy;
 }
 
 }  // namespace
@@ -48,7 +148,7 @@ std::vector<std::string> files_for(const std::vector<std::string>& arguments, co
       if (names.size() != 1) {
         throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument +
                                                      "'; the model has several, name them: NAME=FILE with NAME one of " +
-                                                     listed(names) + "; or give one .npz for all");
+                                                     listed(names) + "; or give one .npz or .csv for all");
       }
       name = names[0];
     }
@@ -61,53 +161,77 @@ std::vector<std::string> files_for(const std::vector<std::string>& arguments, co
       throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
     files.push_back(given[name]);
   }
+  if (std::count(files.begin(), files.end(), "-") > 1)
+    throw ArgumentError(ErrorCode::argument, std::string(option) + ": '-' is given more than once");
   return files;
 }
 
-Tensor load_array(const std::string& file, const std::string& name, const char* option) {
-  if (!is_archive(file)) return load_npy(file);
-  std::map<std::string, Tensor> arrays = load_npz(file);
-  return arrays.size() == 1 ? std::move(arrays.begin()->second) : taken(arrays, name, file, option);
+std::vector<std::string> names_of(const std::vector<ArraySpec>& specs) {
+  std::vector<std::string> names;
+  for (const ArraySpec& spec : specs) names.push_back(spec.name);
+  return names;
 }
 
-std::vector<Tensor> load_arrays(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                const char* option) {
-  std::vector<Tensor> result;
-  if (names.size() > 1 && arguments.size() == 1 && named_file(arguments[0], names).first.empty() && is_archive(arguments[0])) {
-    std::map<std::string, Tensor> arrays = load_npz(arguments[0]);
-    for (const std::string& name : names) result.push_back(taken(arrays, name, arguments[0], option));
-    return result;
+Inputs open_inputs(const std::vector<std::string>& arguments, const std::vector<ArraySpec>& specs, const char* option,
+                   Header header) {
+  const std::vector<std::string> names = names_of(specs);
+  Inputs all;
+  std::vector<std::size_t> every(specs.size());
+  for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
+  if (specs.size() > 1 && arguments.size() == 1 && named_file(arguments[0], names).first.empty() && holds_many(arguments[0])) {
+    add_source(all, arguments[0], every, specs, option, header);
+    return all;
   }
   const std::vector<std::string> files = files_for(arguments, names, option);
-  for (std::size_t i = 0; i < files.size(); ++i) result.push_back(load_array(files[i], names[i], option));
+  for (const std::size_t i : every) add_source(all, files[i], {i}, specs, option, header);
+  return all;
+}
+
+std::vector<std::int64_t> shape_of_file(const std::string& path, Header header) {
+  auto bytes = std::make_unique<ByteStream>(path);
+  switch (kind_of(*bytes, path)) {
+    case Kind::csv:
+      return {-1, static_cast<std::int64_t>(CsvReader(std::move(bytes), header, separator_for(path)).columns())};
+    case Kind::npz: {
+      const Tensor array = array_of_archive(path, "", "--input");
+      return {array.shape().begin(), array.shape().end()};
+    }
+    case Kind::npy:
+      break;
+  }
+  const core::NpyRows rows(path);
+  return {rows.shape().begin(), rows.shape().end()};
+}
+
+std::int64_t Inputs::rows() const {
+  std::int64_t rows = -1;
+  for (const auto& source : sources) {
+    const std::int64_t own = source->rows();
+    if (own < 0) continue;
+    if (rows >= 0 && rows != own) {
+      throw ArgumentError(ErrorCode::shape, "--input: one has " + std::to_string(rows) + " rows and another " +
+                                                std::to_string(own) + "; all inputs have as many");
+    }
+    rows = own;
+  }
+  return rows;
+}
+
+std::size_t Inputs::row_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& source : sources) bytes += source->row_bytes();
+  return bytes;
+}
+
+std::vector<Tensor> Inputs::next(std::int64_t most, std::size_t inputs) {
+  std::vector<Tensor> result(inputs);
+  for (const auto& source : sources) source->next(most, result);
+  for (const Tensor& x : result) {
+    const bool batches = x.shape().rank() > 0 && result[0].shape().rank() > 0;
+    if (!batches || x.shape()[0] == result[0].shape()[0]) continue;
+    throw ArgumentError(ErrorCode::shape, "--input: one ends after fewer rows than another; all inputs have as many");
+  }
   return result;
-}
-
-OutputFiles::OutputFiles(const std::vector<std::string>& arguments, std::vector<std::string> names) : names_(std::move(names)) {
-  const bool together = arguments.size() == 1 && named_file(arguments[0], names_).first.empty() && arguments[0].ends_with(".npz");
-  files_ = together ? arguments : files_for(arguments, names_, "--output");
-  for (std::string& file : files_) {
-    for (const std::string_view ending : {".csv", ".tsv"}) {
-      if (!file.ends_with(ending)) continue;
-      throw ArgumentError(ErrorCode::unsupported, "--output: got '" + file + "'; npy and npz are what can be written");
-    }
-    if (file == "-") file = "/dev/fd/1";
-  }
-}
-
-void OutputFiles::save(const std::vector<Tensor>& arrays) const {
-  if (files_.size() < arrays.size()) {
-    std::map<std::string, TensorView> all;
-    for (std::size_t i = 0; i < arrays.size(); ++i) all.emplace(names_[i], arrays[i]);
-    return save_npz(files_[0], all);
-  }
-  for (std::size_t i = 0; i < arrays.size(); ++i) {
-    if (files_[i].ends_with(".npz")) {
-      save_npz(files_[i], {{names_[i], arrays[i]}});
-    } else {
-      save_npy(files_[i], arrays[i]);
-    }
-  }
 }
 
 }  // namespace lamella::cli

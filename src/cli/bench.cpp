@@ -15,6 +15,7 @@
 #include "cli/bench/output.hpp"
 #include "cli/bench/runner.hpp"
 #include "cli/verbs.hpp"
+#include "cli/words.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -148,40 +149,54 @@ class Run {
 };
 
 void add_axes(CLI::App& app, BenchState& state) {
-  app.add_option("MODEL", state.axes.files, ".keras or .h5 files to time; without any: lamella's own grid");
-  app.add_option("--level", state.levels, "activation, layer, model")->delimiter(',');
-  app.add_option("--batch", state.axes.batches, "rows, as in 1,64,4096")->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--width", state.axes.widths, "inputs and units of a layer")->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--depth", state.axes.depths, "layers of a model")->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--dtype", state.dtypes, "float32, bfloat16, float16, float64")->delimiter(',');
-  app.add_option("--activation", state.axes.activations, "Keras' names")->delimiter(',');
-  app.add_option("--engine", state.engines, "only these Dense engines, beside the unfused way")->delimiter(',');
-  app.add_option("--fusion", state.fusions, "only these: automatic, none, epilogue, library")->delimiter(',');
-  app.add_option("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"warm", "cold"}));
+  // A value each time: a file may follow.
+  const auto list = [&](const char* name, auto& into, const char* what, const char* type) {
+    return app.add_option(name, into, what)->delimiter(',')->allow_extra_args(false)->type_name(type);
+  };
+  app.add_option("MODEL", state.axes.files, ".keras or .h5 files to time; without any: lamella's own grid")->type_name("FILE");
+  take_word(*list("--level", state.levels, "what is measured", ""), {"activation", "layer", "model"});
+  const auto sizes = [&](const char* name, auto& into, const char* what) {
+    list(name, into, what, "N,...")->check(integer(1, 1 << 24));
+  };
+  sizes("--batch", state.axes.batches, "rows, as in 1,64,4096");
+  sizes("--width", state.axes.widths, "inputs and units of a layer");
+  sizes("--depth", state.axes.depths, "layers of a model");
+  take_word(*list("--dtype", state.dtypes, "types of layers and activations", ""), {"float32", "bfloat16", "float16", "float64"});
+  list("--activation", state.axes.activations, "Keras' names", "NAME,...");
+  list("--engine", state.engines, "only these Dense engines, beside the unfused way", "NAME,...");
+  take_word(*list("--fusion", state.fusions, "only these", ""), words_of_enum<Fusion>());
+  take_word(*list("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call", ""),
+            {"warm", "cold"});
   app.add_flag("--full", state.axes.full, "the whole grid, and series of growing work; without it less than two minutes");
 }
 
 void add_settings(CLI::App& app, BenchState& state) {
   app.add_option("--device", state.device, "auto (every device; an absent one has rows that say why), cpu, cuda or cuda:N")
       ->capture_default_str()
-      ->envname("LAMELLA_DEVICE");
-  app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use");
+      ->envname("LAMELLA_DEVICE")
+      ->type_name("DEVICE")
+      ->check(device_name());
+  app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use")
+      ->type_name("N")
+      ->check(integer(0, 1024));
   app.add_option("--spread", state.spread_limit,
                  "refuse results whose quartiles are further apart than this part of the median (cold: twice this)")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->type_name("NUMBER")
+      ->check(positive());
   app.add_option("--others", state.others_limit,
                  "refuse results taken while other programs had more than this share of the processors")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->type_name("NUMBER")
+      ->check(positive());
   app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 0.5")
-      ->check(CLI::PositiveNumber);
+      ->type_name("NUMBER")
+      ->check(positive());
   app.add_option("--seconds", state.seconds, "begin no cell after so many; what was not measured has rows that say so")
-      ->check(CLI::PositiveNumber);
+      ->type_name("NUMBER")
+      ->check(positive());
   app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the table");
-  app.add_option("--out", state.out, "also write that JSON to a file");
+  app.add_option("--out", state.out, "also write that JSON to a file")->type_name("FILE");
 }
 
 void write(const std::string& path, const std::string& text) {

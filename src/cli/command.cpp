@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string_view>
 
 #include "cli/verbs.hpp"
+#include "cli/words.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -20,20 +22,82 @@ int report(const char* what, int code) noexcept {
   return code;
 }
 
+constexpr const char* kFooter =
+    "lamella VERB --help says what a verb takes. Options and files may stand in any order.\n\n"
+    "Exit codes:\n"
+    "  0  done\n"
+    "  1  verify or bench found a difference\n"
+    "  2  the command line is wrong\n"
+    "  3  a file cannot be read or written\n"
+    "  4  data do not fit the model, or it cannot do what an option asks\n"
+    "  5  the device is absent or refused\n"
+    "  6  out of memory, or an internal error\n\n"
+    "Environment:\n"
+    "  LAMELLA_DEVICE         the default of --device\n"
+    "  LAMELLA_THREADS        the default of --threads\n"
+    "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best instruction set that may be used\n"
+    "  LAMELLA_CUDA_PLUGIN    the file of the CUDA device, in place of the one beside the library\n"
+    "  LAMELLA_CUDA_ALLOCATOR pool, or exact: device memory without CUDA's pools";
+
+std::vector<std::string> verb_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(verb->get_name());
+  return names;
+}
+
+/// What a command line without a verb asks for: help, the version, or a verb that there is not. -1: it has a verb.
+int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
+  const std::string first = argc < 2 ? "help" : argv[1];
+  const std::vector<std::string> verbs = verb_names(app);
+  if (std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return -1;
+  if (first == "version") {
+    print(stdout, std::string(LAMELLA_VERSION) + "\n");
+    return kOk;
+  }
+  if (first == "help") {
+    const std::string about = argc < 3 ? "" : argv[2];
+    if (!about.empty() && std::find(verbs.begin(), verbs.end(), about) == verbs.end())
+      throw UsageError("no verb is called '" + about + "'; there are " + listed(verbs) + did_you_mean(about, verbs));
+    print(stdout, about.empty() ? app.help() : app.get_subcommand(about)->help("lamella"));
+    return kOk;
+  }
+  if (!first.empty() && first[0] == '-') return -1;
+  throw UsageError("no verb is called '" + first + "'; there are " + listed(verbs) + did_you_mean(first, verbs));
+}
+
+/// In words, what the parser did not expect.
+std::string what_is_too_much(const CLI::App& app) {
+  const std::vector<CLI::App*> named = app.get_subcommands();
+  const CLI::App& verb = named.empty() ? app : *named.front();
+  const std::vector<std::string> rest = app.remaining(true);
+  const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
+  if (option == rest.end()) return verb.get_name() + ": '" + (rest.empty() ? "" : rest.front()) + "' is one argument too many";
+  std::vector<std::string> known;
+  for (const CLI::Option* each : verb.get_options()) {
+    for (const std::string& name : each->get_lnames()) known.push_back("--" + name);
+    for (const std::string& name : each->get_snames()) known.push_back("-" + name);
+  }
+  const std::string name = option->substr(0, option->find('='));
+  return verb.get_name() + ": no option is called '" + name + "'" + did_you_mean(name, known);
+}
+
 int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> verbs) {
-  CLI::App app{"Runs Keras' Dense and Activation models."};
-  app.footer(
-      "Exit codes: 0 done, 1 verify or bench found a difference, 2 wrong command line, 3 a file cannot be read or written,\n"
-      "4 data or options do not fit the model, 5 the device is absent or refused, 6 out of memory or an internal error.");
+  CLI::App app{"Runs Keras models of Dense and Activation layers.", "lamella"};
+  app.footer(kFooter);
   app.require_subcommand(1);
-  app.set_version_flag("--version", std::string(LAMELLA_VERSION));
+  app.set_version_flag("-v,--version", std::string(LAMELLA_VERSION));
   std::vector<Registered> registered;
   for (const AddVerb add : verbs) registered.push_back(add(app));
+  if (const int code = answer_without_verb(app, argc, argv); code >= 0) return code;
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    return report(what_is_too_much(app).c_str(), kUsage);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    return report(error.what(), kUsage);
+    const std::vector<CLI::App*> named = app.get_subcommands();
+    const std::string verb = named.empty() ? "" : named.front()->get_name() + ": ";
+    return report((verb + error.what()).c_str(), kUsage);
   }
   for (const Registered& verb : registered) {
     if (!verb.app->parsed()) continue;
@@ -49,6 +113,8 @@ int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> ve
 int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept {
   try {
     return parse_and_run(argc, argv, verbs);
+  } catch (const UsageError& error) {
+    return report(error.what(), kUsage);
   } catch (const LoadError& error) {
     return report(error.what(), kFile);
   } catch (const DeviceError& error) {

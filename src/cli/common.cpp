@@ -1,48 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <lamella/architecture.hpp>
+#include <nlohmann/json.hpp>
 
+#include "cli/progress.hpp"
 #include "cli/verbs.hpp"
+#include "cli/words.hpp"
 
 namespace lamella::cli {
 namespace {
 
-/// "[=====>     ] 512/4096" on stderr, when that is a terminal and the work has lasted long enough to be worth a word.
-class Progress {
- public:
-  explicit Progress(std::int64_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
-  ~Progress() {
-    if (drawn_) std::fprintf(stderr, "\r%*s\r", kWidth + 40, "");
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+const std::vector<std::string>& compute_types() {
+  static const auto& words = *new std::vector<std::string>{"float32", "bfloat16", "float16", "float64"};
+  return words;
+}
 
-  void at(std::int64_t done) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!shown_ || now - begin_ < std::chrono::seconds(1) || now - last_ < std::chrono::milliseconds(50)) return;
-    last_ = now;
-    drawn_ = true;
-    const auto filled = static_cast<std::size_t>(total_ == 0 ? kWidth : done * kWidth / total_);
-    std::fprintf(stderr, "\r[%s%s] %lld/%lld rows", std::string(filled, '=').c_str(), std::string(kWidth - filled, ' ').c_str(),
-                 static_cast<long long>(done), static_cast<long long>(total_));
-  }
+std::vector<ArraySpec> specs(const std::vector<std::string>& names, const auto& sample_of, const auto& dtype_at) {
+  std::vector<ArraySpec> result;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    result.push_back({names[i], sample_of(static_cast<int>(i)), dtype_at(static_cast<int>(i))});
+  return result;
+}
 
- private:
-  static constexpr int kWidth = 40;
-  std::int64_t total_;
-  bool shown_;
-  bool drawn_ = false;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-  std::chrono::steady_clock::time_point last_ = begin_;
-};
+constexpr std::int64_t kBatch = 4096;
+constexpr std::size_t kBatchBytes = std::size_t{64} << 20U;  ///< of the inputs of a batch that nobody gave the size of
+
+std::int64_t batch_of(std::int64_t wanted, const Inputs& inputs) {
+  const std::size_t row_bytes = inputs.row_bytes();
+  if (row_bytes == 0) return std::max({wanted, inputs.rows(), kBatch});  // rows that are nothing are not worth dividing
+  if (wanted > 0) return wanted;
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(kBatchBytes / row_bytes), 1, kBatch);
+}
 
 }  // namespace
 
@@ -56,32 +46,67 @@ void print(std::FILE* to, std::string_view text) {
   }
 }
 
-CLI::Validator tolerance() {
-  const auto check = [](const std::string& text) -> std::string {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool is_one = error == std::errc{} && end == text.data() + text.size() && std::isfinite(value) && value >= 0;
-    return is_one ? "" : "got '" + text + "', allowed a finite number, 0 or more";
-  };
-  return CLI::Validator(check, "FLOAT >= 0");
+std::string json_text(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
+
+void add_model(CLI::App& app, std::string& model, const char* what) {
+  app.add_option("MODEL", model, what)->required()->type_name("FILE");
+}
+
+CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>& files, const char* what) {
+  return app.add_option(name, files, what)->type_name("[NAME=]FILE")->allow_extra_args(false);
+}
+
+void add_header(CLI::App& app, std::string& header) {
+  take_word(*app.add_option("--header", header, "whether the first line of CSV is names; auto: where it has no number")
+                 ->capture_default_str(),
+            {"auto", "yes", "no"});
+}
+
+Header header_of(const std::string& word) { return word == "yes" ? Header::yes : word == "no" ? Header::no : Header::automatic; }
 
 void RunOptions::add_to(CLI::App& app) {
   app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")
       ->capture_default_str()
-      ->envname("LAMELLA_DEVICE");
-  app.add_option("--dtype", dtype, "compute every layer in float32, bfloat16, float16 or float64; default: as the model says");
-  app.add_option("--engine", engine, "force a Dense engine by name");
-  app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use");
+      ->envname("LAMELLA_DEVICE")
+      ->type_name("DEVICE")
+      ->check(device_name());
+  take_word(*app.add_option("--dtype", dtype, "compute every layer in this type; default: as the model says"), compute_types());
+  app.add_option("--engine", engine, "force a Dense engine by name")->type_name("NAME");
+  take_word(*app.add_option("--fusion", fusion, "what may be fused into a product"), words_of_enum<Fusion>());
+  take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded (CUDA)"),
+            words_of_enum<Math>());
+  take_word(*app.add_option("--determinism", determinism, "what may change the bits of a result"), words_of_enum<Determinism>());
+  app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use")
+      ->type_name("N")
+      ->check(integer(0, 1024));
 }
 
 Options RunOptions::options() const {
   Options result;
   result.device = Device::parse(device);
   if (!dtype.empty()) result.dtype = dtype_of(dtype);
+  if (!math.empty()) result.math = value_of<Math>(math);
+  if (!fusion.empty()) result.fusion = value_of<Fusion>(fusion);
+  if (!determinism.empty()) result.determinism = value_of<Determinism>(determinism);
   result.engine = engine;
   result.threads = threads;
+  if (engine.empty()) return result;
+  const std::vector<std::string> engines = engine_names(result.device);
+  if (std::find(engines.begin(), engines.end(), engine) == engines.end())
+    throw UsageError("--engine: got '" + engine + "', allowed " + listed(engines) + did_you_mean(engine, engines));
   return result;
+}
+
+std::vector<ArraySpec> inputs_of(const Model& model) {
+  return specs(
+      model.input_names(), [&](int i) { return model.input_shape(i); }, [&](int i) { return model.input_dtype(i); });
+}
+
+std::vector<ArraySpec> outputs_of(const Model& model) {
+  return specs(
+      model.output_names(), [&](int i) { return model.output_shape(i); }, [&](int i) { return model.output_dtype(i); });
 }
 
 Model load_model(const std::string& path, const std::string& weights, const Options& options) {
@@ -92,50 +117,36 @@ Model load_model(const std::string& path, const std::string& weights, const Opti
 }
 
 Model load_model_for(const std::vector<std::string>& inputs, const std::string& path, const std::string& weights,
-                     const Options& options) {
+                     const Options& options, Header header) {
   try {
     return load_model(path, weights, options);
   } catch (const LoadError& error) {
-    if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1) throw;
+    if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1 || inputs[0] == "-") throw;
     const std::string& input = inputs[0];
     const bool is_file = std::ifstream(input).good();
-    const Tensor x = load_array(is_file ? input : input.substr(input.find('=') + 1), "", "--input");
-    const auto extents = x.shape().extents();
+    const std::vector<std::int64_t> extents = shape_of_file(is_file ? input : input.substr(input.find('=') + 1), header);
     if (extents.empty()) throw;
     return load_with_shape(path, {extents.begin() + 1, extents.end()}, options);
   }
 }
 
-std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size) {
-  std::vector<TensorView> whole(inputs.begin(), inputs.end());
-  const std::int64_t rows = whole.empty() || whole[0].shape().rank() == 0 ? 0 : whole[0].shape()[0];
-  const bool equal =
-      std::all_of(whole.begin(), whole.end(), [&](const TensorView& x) { return x.shape().rank() > 0 && x.shape()[0] == rows; });
-  if (!equal || rows <= batch_size) return model.predict(whole);  // also where predict has to refuse
-  Progress progress(rows);
-  std::vector<Tensor> results;
-  for (std::int64_t row = 0; row < rows; row += batch_size) {
-    const std::int64_t batch = std::min(batch_size, rows - row);
-    std::vector<TensorView> part;
-    for (const TensorView& x : whole) {
-      const std::size_t row_bytes = x.bytes() / static_cast<std::size_t>(rows);
-      part.emplace_back(static_cast<const std::byte*>(x.data()) + static_cast<std::size_t>(row) * row_bytes,
-                        x.shape().with(0, batch), x.dtype());
-    }
-    const std::vector<Tensor> outputs = model.predict(part);
-    if (results.empty()) {
-      for (const Tensor& y : outputs) results.emplace_back(y.shape().with(0, rows), y.dtype());
-    }
-    if (std::all_of(results.begin(), results.end(), [](const Tensor& y) { return y.bytes() == 0; })) return results;
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const std::size_t row_bytes = results[i].bytes() / static_cast<std::size_t>(rows);
-      if (outputs[i].bytes() == 0) continue;
-      std::memcpy(static_cast<std::byte*>(results[i].data()) + static_cast<std::size_t>(row) * row_bytes, outputs[i].data(),
-                  outputs[i].bytes());
-    }
-    progress.at(row + batch);
+Done predict_rows(const Model& model, Inputs& inputs, std::int64_t batch_size, bool bar,
+                  const std::function<void(const std::vector<Tensor>&)>& put) {
+  const std::int64_t batch = batch_of(batch_size, inputs);
+  const std::int64_t total = inputs.rows();
+  Progress progress(total, bar && total != 0);
+  Done done;
+  while (true) {
+    const std::vector<Tensor> part = inputs.next(batch, model.input_names().size());
+    const std::int64_t rows = part.empty() || part[0].shape().rank() == 0 ? 0 : part[0].shape()[0];
+    if (rows == 0 && done.rows != 0) break;
+    put(model.predict(std::vector<TensorView>(part.begin(), part.end())));
+    done.rows += rows;
+    progress.at(done.rows);
+    if (rows < batch || done.rows == total) break;
   }
-  return results;
+  done.seconds = progress.seconds();
+  return done;
 }
 
 }  // namespace lamella::cli

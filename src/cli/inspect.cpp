@@ -1,17 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// summary, explain, info: what a model is, how it will run, where it can run.
+// summary, explain, layers: what a model is, how it will run, what may be in one.
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
+
+#include <lamella/architecture.hpp>
 
 #include "cli/verbs.hpp"
+#include "cli/words.hpp"
 
 namespace lamella::cli {
+namespace {
+
+/// Words behind one another, broken into lines of 80 columns.
+std::string paragraph(const std::vector<std::string>& words, const std::string& indent) {
+  constexpr std::size_t kColumns = 80;
+  std::string text;
+  std::string line = indent;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string word = words[i] + (i + 1 < words.size() ? "," : "");
+    if (line.size() > indent.size() && line.size() + 1 + word.size() > kColumns) {
+      text += line + "\n";
+      line = indent;
+    }
+    line += (line.size() > indent.size() ? " " : "") + word;
+  }
+  return text + line + "\n";
+}
+
+std::string json_list(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + json_text(word);
+  return "[" + text + "]";
+}
+
+}  // namespace
 
 Registered add_summary(CLI::App& root) {
   auto model = std::make_shared<std::string>();
   CLI::App* app = root.add_subcommand("summary", "Print the table of layers that Keras prints");
-  app->add_option("MODEL", *model, ".keras or .h5 file")->required();
+  add_model(*app, *model);
   return {app, [model] {
             Options options;
             options.device = Device::cpu();
@@ -28,8 +55,8 @@ Registered add_explain(CLI::App& root) {
   };
   auto state = std::make_shared<State>();
   CLI::App* app = root.add_subcommand("explain", "Print what will run: steps, engines, what is fused, who refused and why");
-  app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
-  app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->check(CLI::NonNegativeNumber);
+  add_model(*app, state->model);
+  app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->type_name("N")->check(integer(0));
   app->add_flag("--json", state->explain.json, "as JSON");
   state->run.add_to(*app);
   return {app, [state] {
@@ -39,36 +66,22 @@ Registered add_explain(CLI::App& root) {
           }};
 }
 
-/// As JSON has text.
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
-
-Registered add_info(CLI::App& root) {
+Registered add_layers(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* app = root.add_subcommand("info", "Print the version, the devices, and why CUDA is not usable when it is not");
+  CLI::App* app = root.add_subcommand("layers", "Print the layers and activations that a model may have");
   app->add_flag("--json", *json, "as JSON");
   return {app, [json] {
-            const std::vector<Device> devices = available_devices();
-            const std::string why = why_no_cuda();
+            const std::vector<std::string> layers = supported_layers();
+            std::vector<std::string> activations;
+            for (const std::string_view name : activation_names()) activations.emplace_back(name);
             if (*json) {
-              std::string listed;
-              std::string described;
-              for (const Device device : devices) {
-                const std::string name = quoted(to_string(device));
-                const char* const before = listed.empty() ? "" : ", ";
-                listed += before + name;
-                described += before + name + ": " + quoted(describe(device));
-              }
-              std::printf("{\"version\": \"%s\", \"devices\": [%s], \"descriptions\": {%s}, \"why_no_cuda\": %s}\n",
-                          LAMELLA_VERSION, listed.c_str(), described.c_str(), quoted(why).c_str());
+              print(stdout, "{\"layers\": " + json_list(layers) + ",\n \"activations\": " + json_list(activations) + "}\n");
               return kOk;
             }
-            std::printf("lamella %s\ndevices:", LAMELLA_VERSION);
-            for (const Device device : devices) std::printf(" %s", to_string(device).c_str());
-            std::printf("\n");
-            for (const Device device : devices) print(stdout, to_string(device) + ": " + describe(device) + "\n");
-            if (!why.empty()) print(stdout, "CUDA: " + why + "\n");
+            print(stdout, "Layers, and models inside of models (Sequential, Functional):\n" + paragraph(layers, "  ") +
+                              "\nActivations:\n" + paragraph(activations, "  ") +
+                              "\nOperations between layers (x * 2, keras.ops.exp(x), slices), and the limits of\neach: "
+                              "docs/keras-files.md. Everything else is refused by name.\n");
             return kOk;
           }};
 }

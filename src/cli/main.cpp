@@ -3,6 +3,7 @@
 
 int main(int argc, char** argv) {
   using namespace lamella::cli;
-  constexpr AddVerb kVerbs[] = {add_predict, add_summary, add_explain, add_verify, add_info, add_bench};
+  constexpr AddVerb kVerbs[] = {add_predict, add_verify, add_summary, add_explain,   add_profile,
+                                add_bench,   add_layers, add_info,    add_completion};
   return run_command(argc, argv, kVerbs);
 }

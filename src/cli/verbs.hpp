@@ -2,9 +2,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <lamella/model.hpp>
+
+#include "cli/rows.hpp"
 
 /// The verbs of the command. Each adds its options to the parser and returns what to run when it was named; that returns the exit
 /// code.
@@ -22,7 +24,7 @@ enum ExitCode : int {
   kDiffers = 1,  ///< verify found a difference
   kUsage = 2,    ///< the command line is wrong
   kFile = 3,     ///< a file cannot be read or written
-  kInput = 4,    ///< data or options do not fit the model
+  kInput = 4,    ///< data do not fit the model, or options cannot be met by it
   kDevice = 5,   ///< the device is absent or refused
   kFailure = 6,  ///< memory ran out, or lamella broke its own rules
 };
@@ -39,8 +41,12 @@ Registered add_predict(CLI::App& root);
 Registered add_verify(CLI::App& root);
 Registered add_summary(CLI::App& root);
 Registered add_explain(CLI::App& root);
+Registered add_profile(CLI::App& root);
+Registered add_layers(CLI::App& root);
 Registered add_info(CLI::App& root);
 Registered add_bench(CLI::App& root);
+/// Knows the verbs that were added before it, and itself.
+Registered add_completion(CLI::App& root);
 
 /// The command with these verbs. Says on stderr, in one line, what went wrong; returns the exit code.
 int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept;
@@ -49,46 +55,45 @@ int run_command(int argc, const char* const* argv, std::span<const AddVerb> verb
 /// command prints goes through here: names come from files.
 void print(std::FILE* to, std::string_view text);
 
-/// A finite number, 0 or more.
-[[nodiscard]] CLI::Validator tolerance();
+/// As JSON has text, with its quotes.
+[[nodiscard]] std::string json_text(const std::string& text);
 
 /// Options that choose where and how a model runs.
 struct RunOptions {
   std::string device = "auto";
   std::string dtype;
   std::string engine;
+  std::string math;
+  std::string fusion;
+  std::string determinism;
   int threads = 0;
   void add_to(CLI::App& app);
+  /// Throws UsageError, DeviceError.
   [[nodiscard]] Options options() const;
 };
+
+/// The positional MODEL.
+void add_model(CLI::App& app, std::string& model, const char* what = ".keras or .h5 file");
+/// An option that takes NAME=FILE, again for each.
+CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>& files, const char* what);
+/// --header.
+void add_header(CLI::App& app, std::string& header);
+[[nodiscard]] Header header_of(const std::string& word);
 
 /// A model, with other weights where `weights` is not empty; a file of JSON has none of its own. Throws as Model::load does.
 [[nodiscard]] Model load_model(const std::string& path, const std::string& weights, const Options& options);
 /// The same of a model that is called on these inputs: one of a Sequential that was never called says no shape, and takes theirs.
 [[nodiscard]] Model load_model_for(const std::vector<std::string>& inputs, const std::string& path, const std::string& weights,
-                                   const Options& options);
-/// "name=file" or "file", to (name, file) with an empty name.
-[[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
-/// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.
-[[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                                 const char* option);
-/// The array of an npy file, the only one of an npz archive, or the one of that name. `option` begins messages.
-[[nodiscard]] Tensor load_array(const std::string& file, const std::string& name, const char* option);
-/// Arrays in the order of `names`, of an npy or npz file for each, or of one npz that has them all.
-[[nodiscard]] std::vector<Tensor> load_arrays(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                              const char* option);
-/// Where --output puts arrays of these names: an npy or npz file for each ("-" is standard output), or one npz for all.
-class OutputFiles {
- public:
-  /// Throws ArgumentError as files_for() does, and for a file that promises another format.
-  OutputFiles(const std::vector<std::string>& arguments, std::vector<std::string> names);
-  void save(const std::vector<Tensor>& arrays) const;
+                                   const Options& options, Header header);
 
- private:
-  std::vector<std::string> names_;
-  std::vector<std::string> files_;
+/// What predict_rows() did.
+struct Done {
+  std::int64_t rows = 0;
+  double seconds = 0;  ///< reading and writing included
 };
-/// Runs in parts, with a progress bar on a terminal when it takes long.
-[[nodiscard]] std::vector<Tensor> predict_all(const Model& model, const std::vector<Tensor>& inputs, std::int64_t batch_size);
+/// Takes inputs, predicts and hands over outputs, some rows at a time, with a progress bar on a terminal when it takes long and
+/// `bar` is true. At least once, where there are no rows too. `batch_size`: 0 for 4096 rows, or fewer where rows are wide.
+Done predict_rows(const Model& model, Inputs& inputs, std::int64_t batch_size, bool bar,
+                  const std::function<void(const std::vector<Tensor>&)>& put);
 
 }  // namespace lamella::cli

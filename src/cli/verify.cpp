@@ -2,9 +2,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <limits>
 #include <memory>
 
 #include "cli/verbs.hpp"
+#include "cli/words.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -30,7 +33,7 @@ bool agrees_exactly(const std::string& name, const Tensor& found, const Tensor& 
     return true;
   }
   const auto at = different - g.begin();
-  std::printf("%s: first at %s: got %lld, expected %lld\n", name.c_str(), index_text(at, got.shape()).c_str(),
+  std::printf("%s: first at %s: got %lld, expected %lld\n", printable(name).c_str(), index_text(at, got.shape()).c_str(),
               static_cast<long long>(*different), static_cast<long long>(w[static_cast<std::size_t>(at)]));
   return false;
 }
@@ -70,35 +73,71 @@ bool agrees(const std::string& name, const Tensor& found, const Tensor& expected
   return false;
 }
 
+/// Rows behind one another.
+Tensor joined(std::vector<Tensor>& parts) {
+  if (parts.size() == 1) return std::move(parts[0]);
+  std::int64_t rows = 0;
+  for (const Tensor& part : parts) rows += part.shape()[0];
+  Tensor whole(parts[0].shape().with(0, rows), parts[0].dtype());
+  auto* at = static_cast<std::byte*>(whole.data());
+  for (const Tensor& part : parts) {
+    if (part.bytes() != 0) std::memcpy(at, part.data(), part.bytes());
+    at += part.bytes();
+  }
+  return whole;
+}
+
+struct VerifyState {
+  std::string model;
+  std::vector<std::string> inputs;
+  std::vector<std::string> expected;
+  std::string header = "auto";
+  double rtol = 1e-5;
+  double atol = 2e-6;
+  RunOptions run;
+};
+
+int run_verify(const VerifyState& state) {
+  constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
+  const Header header = header_of(state.header);
+  const Model model = load_model_for(state.inputs, state.model, "", state.run.options(), header);
+  const std::vector<ArraySpec> specs = outputs_of(model);
+  const std::vector<Tensor> expected = open_inputs(state.expected, specs, "--expected", header).next(kAll, specs.size());
+  Inputs inputs = open_inputs(state.inputs, inputs_of(model), "--input", header);
+  std::vector<std::vector<Tensor>> parts(specs.size());
+  static_cast<void>(predict_rows(model, inputs, 0, true, [&](const std::vector<Tensor>& outputs) {
+    for (std::size_t i = 0; i < outputs.size(); ++i) parts[i].push_back(outputs[i].clone());
+  }));
+  bool same = true;
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    same = agrees(specs[i].name, joined(parts[i]), expected[i], state.rtol, state.atol) && same;
+  return same ? kOk : kDiffers;
+}
+
 }  // namespace
 
 Registered add_verify(CLI::App& root) {
-  struct State {
-    std::string model;
-    std::vector<std::string> inputs;
-    std::vector<std::string> expected;
-    double rtol = 1e-5;
-    double atol = 2e-6;
-    RunOptions run;
-  };
-  auto state = std::make_shared<State>();
+  auto state = std::make_shared<VerifyState>();
   CLI::App* app = root.add_subcommand("verify", "Compare a model's outputs with expected ones; exit code 1 when they differ");
-  app->add_option("MODEL", state->model, ".keras or .h5 file")->required();
-  app->add_option("--input", state->inputs, "X.npy; for several inputs NAME=X.npy each, or one X.npz")->required();
-  app->add_option("--expected", state->expected, "Y.npy; for several outputs NAME=Y.npy each, or one Y.npz")->required();
-  app->add_option("--rtol", state->rtol, "allowed relative difference")->capture_default_str()->check(tolerance());
-  app->add_option("--atol", state->atol, "allowed absolute difference")->capture_default_str()->check(tolerance());
+  add_model(*app, state->model);
+  add_files(*app, "-i,--input", state->inputs,
+            "X.npy or X.csv; for several inputs NAME=FILE each, or one npz or CSV with all of them")
+      ->required();
+  add_files(*app, "--expected", state->expected,
+            "Y.npy or Y.csv; for several outputs NAME=FILE each, or one npz or CSV with all of them")
+      ->required();
+  app->add_option("--rtol", state->rtol, "allowed relative difference")
+      ->capture_default_str()
+      ->type_name("NUMBER")
+      ->check(tolerance());
+  app->add_option("--atol", state->atol, "allowed absolute difference")
+      ->capture_default_str()
+      ->type_name("NUMBER")
+      ->check(tolerance());
+  add_header(*app, state->header);
   state->run.add_to(*app);
-  return {app, [state] {
-            const Model model = load_model_for(state->inputs, state->model, "", state->run.options());
-            const std::vector<Tensor> expected = load_arrays(state->expected, model.output_names(), "--expected");
-            const std::vector<Tensor> outputs =
-                predict_all(model, load_arrays(state->inputs, model.input_names(), "--input"), 4096);
-            bool same = true;
-            for (std::size_t i = 0; i < outputs.size(); ++i)
-              same = agrees(model.output_names()[i], outputs[i], expected[i], state->rtol, state->atol) && same;
-            return same ? kOk : kDiffers;
-          }};
+  app->footer("  lamella verify model.keras -i x.npy --expected y.npy");
+  return {app, [state] { return run_verify(*state); }};
 }
 
 }  // namespace lamella::cli

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -33,8 +34,8 @@ Registered watched(CLI::App& app) {
   return verb;
 }
 
-constexpr AddVerb kVerbs[] = {watched<add_predict>, watched<add_summary>, watched<add_explain>, watched<add_verify>,
-                              watched<add_info>};
+constexpr AddVerb kVerbs[] = {watched<add_predict>, watched<add_summary>, watched<add_explain>,
+                              watched<add_verify>,  watched<add_layers>,  watched<add_info>};
 const std::string kModels = std::string(LAMELLA_SOURCE_DIR) + "/examples/models/";
 
 std::string contents(const std::string& path) {
@@ -123,6 +124,26 @@ TEST_F(CommandUnderFaults, PredictLeavesTheOldFileOrTheNewOne) {
   });
 }
 
+TEST_F(CommandUnderFaults, PredictFromCsvLeavesTheOldFileOrTheNewOne) {
+  const std::string input = (folder_ / "x.csv").string();
+  const std::string output = (folder_ / "y.csv").string();
+  std::ofstream csv(input);
+  for (int i = 0; i < 784; ++i) csv << (i == 0 ? "" : ",") << "\"column " << i << '"';
+  for (int i = 0; i < 784; ++i) csv << (i == 0 ? "\r\n" : ",") << i % 7;
+  csv.close();
+  const std::vector<std::string> words{"predict", kModels + "mlp.keras", "-i", input, "-o", output, "--threads", "1"};
+  ASSERT_EQ(command(words), kOk);
+  const std::string wanted = contents(output);
+  ASSERT_EQ(std::count(wanted.begin(), wanted.end(), '\n'), 2);
+  const auto old = [&] { std::ofstream(output) << "old"; };
+  old();
+  strike(words, [&](bool done) {
+    EXPECT_EQ(contents(output), done ? wanted : "old");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 2) << "something was left beside it";
+    old();
+  });
+}
+
 TEST_F(CommandUnderFaults, VerifyNeverFindsADifferenceThatIsNotThere) {
   strike({"verify", kModels + "mlp.keras", "--input", kModels + "mlp_input.npy", "--expected", kModels + "mlp_expected.npy",
           "--threads", "1"});
@@ -142,6 +163,8 @@ TEST_F(CommandUnderFaults, SaysWhenItsOutputIsLost) {
   EXPECT_EQ(command({"summary", kModels + "mlp.keras"}), kOk);
   ::close(full);
 }
+
+TEST_F(CommandUnderFaults, Layers) { strike({"layers"}); }
 
 TEST_F(CommandUnderFaults, Info) { strike({"info", "--json"}); }
 

@@ -24,6 +24,10 @@ LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.
 cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o "$scratch/c_predict" $(pkg-config --cflags --libs lamella)
 [ "$(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 1 | grep -cE '^-?[0-9.e-]+$')" -gt 0 ]
 "$scratch/prefix/bin/lamella" verify "$model/mlp.keras" --input "$model/mlp_input.npy" --expected "$model/mlp_expected.npy"
+python3 "$root/tests/install/readme.py" "$scratch/prefix" "$libdir" >/dev/null
+for page in bash-completion/completions/lamella zsh/site-functions/_lamella fish/vendor_completions.d/lamella.fish man/man1/lamella.1; do
+  [ -s "$scratch/prefix/share/$page" ] || { echo "not installed: share/$page"; exit 1; }
+done
 foreign=$(nm -DC --defined-only "$libdir/liblamella.so" | awk '$2 ~ /[TDBRV]/' | grep -vE 'lamella::| T lamella_[a-z_]+$' | grep -vE ' V (typeinfo|typeinfo name|vtable) for std::' || true)
 [ -z "$foreign" ] || { echo "exported symbols that are not lamella's:"; echo "$foreign" | head; exit 1; }
 # Functions, and what programs need to catch our errors. Inline functions, Model's private constructors and what only the CUDA plugin uses
@@ -34,4 +38,4 @@ nm -D --defined-only "$libdir/liblamella.so" | awk '$2 == "T" || $3 ~ /^_ZT[IV]N
 [ "$write" = 0 ] || cp "$scratch/interface" "$list"
 diff=$(LC_ALL=C comm -3 "$list" "$scratch/interface" | sed -E 's/^\t/new: /; t; s/^/gone: /' | c++filt)
 [ -z "$diff" ] || { echo "the interface is not what $(basename "$list") says (tests/install/run.sh --write):"; echo "$diff" | head -n 20; exit 1; }
-echo "7 passed, 0 failed"
+echo "9 passed, 0 failed"

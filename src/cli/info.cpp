@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// info: where models can run, and what of this machine they may use.
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cli/info.hpp"
+#include "cli/verbs.hpp"
+#include "core/processors.hpp"
+
+namespace lamella::cli {
+namespace {
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+/// The best that the processor has.
+std::string machine_isa() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return "avx512";
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
+#endif
+  return "generic";
+}
+
+std::string memory_limit() {
+  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    std::ifstream file(path);
+    std::string word;
+    if (!(file >> word) || word == "max" || word.size() > 16) continue;  // version 1 has a number near 2^63 for none
+    return word;
+  }
+  return {};
+}
+
+struct Fact {
+  const char* key;
+  const char* label;
+  std::string value;
+  bool is_number = false;
+};
+
+std::vector<Fact> facts() {
+  const int quota = core::quota_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
+  const std::string memory = memory_limit();
+  return {
+      {"processor", "processor", processor_name()},
+      {"processors", "processors", std::to_string(std::thread::hardware_concurrency()), true},
+      {"usable_processors", "of those usable here", std::to_string(core::usable_processors()), true},
+      {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},
+      {"memory_limit", "memory limit of the control group", memory.empty() ? "none" : memory + " bytes"},
+      {"isa", "instruction set in use", used_isa() + (used_isa() == machine_isa() ? "" : ", for LAMELLA_MAX_CPU_ISA says so")},
+  };
+}
+
+void print_json(const std::vector<Device>& devices, const std::string& why) {
+  std::string listed;
+  std::string described;
+  for (const Device device : devices) {
+    const std::string name = json_text(to_string(device));
+    const char* const before = listed.empty() ? "" : ", ";
+    listed += before + name;
+    described += before + name + ": " + json_text(describe(device));
+  }
+  std::string machine;
+  for (const Fact& fact : facts()) {
+    machine += (machine.empty() ? "\"" : ", \"") + std::string(fact.key) +
+               "\": " + (fact.is_number ? fact.value : json_text(fact.value));
+  }
+  print(stdout, "{\"version\": " + json_text(LAMELLA_VERSION) + ", \"devices\": [" + listed + "], \"descriptions\": {" +
+                    described + "}, \"machine\": {" + machine + "}, \"why_no_cuda\": " + json_text(why) + "}\n");
+}
+
+}  // namespace
+
+std::string used_isa() {
+  const std::string machine = machine_isa();
+  const char* const text = std::getenv("LAMELLA_MAX_CPU_ISA");
+  if (text == nullptr) return machine;
+  constexpr std::string_view kOrder[] = {"generic", "avx2", "avx512"};
+  const auto rank = [&](std::string_view name) {
+    return std::find(std::begin(kOrder), std::end(kOrder), name) - std::begin(kOrder);
+  };
+  return rank(text) < rank(machine) ? text : machine;
+}
+
+Registered add_info(CLI::App& root) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* app =
+      root.add_subcommand("info", "Print the version, the devices, this machine, and why CUDA is not usable when it is not");
+  app->add_flag("--json", *json, "as JSON");
+  return {app, [json] {
+            const std::vector<Device> devices = available_devices();
+            const std::string why = why_no_cuda();
+            if (*json) {
+              print_json(devices, why);
+              return kOk;
+            }
+            std::string text = std::string("lamella ") + LAMELLA_VERSION + "\ndevices:";
+            for (const Device device : devices) text += " " + to_string(device);
+            text += "\n";
+            for (const Device device : devices) text += to_string(device) + ": " + describe(device) + "\n";
+            for (const Fact& fact : facts()) text += std::string(fact.label) + ": " + fact.value + "\n";
+            print(stdout, text + (why.empty() ? "" : "CUDA: " + why + "\n"));
+            return kOk;
+          }};
+}
+
+}  // namespace lamella::cli

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// profile: where the time of a call goes, step by step.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "cli/verbs.hpp"
+#include "cli/words.hpp"
+
+namespace lamella::cli {
+namespace {
+
+struct ProfileState {
+  std::string model;
+  std::vector<std::string> inputs;
+  std::int64_t batch = 32;
+  double seconds = 1;
+  bool json = false;
+  RunOptions run;
+};
+
+/// Numbers as they come, of a normal distribution; integers are 0 and 1.
+Tensor random_rows(const ArraySpec& spec, std::int64_t rows) {
+  std::vector<std::int64_t> extents{rows};
+  for (const std::int64_t extent : spec.sample) {
+    if (extent < 0) {
+      throw ArgumentError(ErrorCode::shape, "profile: the model leaves the shape of '" + spec.name +
+                                                "' open; give it rows to run on: --input FILE");
+    }
+    extents.push_back(extent);
+  }
+  Tensor values{Shape(extents)};
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (float& value : values.span<float>()) value = is_floating(spec.dtype) ? normal(random) : static_cast<float>(random() % 2);
+  return spec.dtype == DType::float32 ? std::move(values) : values.to(spec.dtype);
+}
+
+std::vector<Tensor> rows_for(const Model& model, const ProfileState& state) {
+  const std::vector<ArraySpec> specs = inputs_of(model);
+  std::vector<Tensor> result;
+  if (!state.inputs.empty()) {
+    result = open_inputs(state.inputs, specs, "--input", Header::automatic).next(state.batch, specs.size());
+    for (std::size_t i = 0; i < specs.size(); ++i)
+      if (result[i].dtype() != specs[i].dtype) result[i] = result[i].to(specs[i].dtype);
+    return result;
+  }
+  for (const ArraySpec& spec : specs) result.push_back(random_rows(spec, state.batch));
+  return result;
+}
+
+/// One model, on arrays that stay where they are.
+class Calls {
+ public:
+  Calls(Model model, const std::vector<Tensor>& inputs)
+      : model_(std::move(model)), srcs_(inputs.begin(), inputs.end()), outputs_(model_.predict(srcs_)) {
+    for (Tensor& output : outputs_) dsts_.emplace_back(output);
+  }
+  double microseconds() const {
+    const auto begin = std::chrono::steady_clock::now();
+    model_.predict_into(srcs_, dsts_);
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+  }
+  [[nodiscard]] const Model& model() const { return model_; }
+
+ private:
+  Model model_;
+  std::vector<TensorView> srcs_;
+  std::vector<Tensor> outputs_;
+  std::vector<MutableTensorView> dsts_;
+};
+
+struct Quartiles {
+  double low = 0;
+  double median = 0;
+  double high = 0;
+};
+
+Quartiles quartiles_of(std::vector<double>& times) {
+  std::sort(times.begin(), times.end());
+  const auto at = [&](std::size_t part) { return times[(times.size() - 1) * part / 4]; };
+  return {at(1), at(2), at(3)};
+}
+
+struct StepRow {
+  std::string what;
+  std::string engine;
+  double microseconds = 0;  ///< of a call
+  double share = 0;
+  double gflops = 0;
+  double gbytes = 0;
+};
+
+std::vector<StepRow> rows_of(const nlohmann::json& plan, double call_us) {
+  double sum = 0;
+  for (const auto& step : plan.at("steps")) sum += step.at("nanoseconds").get<double>();
+  std::vector<StepRow> rows;
+  for (const auto& step : plan.at("steps")) {
+    StepRow row;
+    std::string layers;
+    for (const auto& layer : step.at("layers")) layers += (layers.empty() ? "" : " + ") + layer.get<std::string>();
+    row.what = step.at("op").get<std::string>() + "  [" + layers + "]";
+    row.engine = step.at("engine").get<std::string>();
+    row.share = sum == 0 ? 0 : step.at("nanoseconds").get<double>() / sum;
+    row.microseconds = row.share * call_us;
+    const double rate = row.microseconds == 0 ? 0 : 1e-3 / row.microseconds;
+    row.gflops = step.at("flops").get<double>() * rate;
+    row.gbytes = step.at("bytes").get<double>() * rate;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string number(const char* format, double value) {
+  std::array<char, 40> text{};
+  static_cast<void>(std::snprintf(text.data(), text.size(), format, value));
+  return text.data();
+}
+
+std::string table_of(const std::vector<StepRow>& rows) {
+  std::string text = "   us a call  share  GFLOP/s    GB/s  engine, step\n";
+  for (const StepRow& row : rows) {
+    text += number("%12.3g", row.microseconds) + number(" %5.1f%%", 100 * row.share) + number("%9.3g", row.gflops) +
+            number("%8.3g", row.gbytes) + "  " + row.engine + ", " + row.what + "\n";
+  }
+  return text;
+}
+
+std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows, const Quartiles& call, std::size_t calls) {
+  std::string steps;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto& step = plan.at("steps")[i];
+    steps += (i == 0 ? "\n  " : ",\n  ") + std::string("{\"op\": ") + step.at("op").dump() +
+             ", \"layers\": " + step.at("layers").dump() + ", \"engine\": " + step.at("engine").dump() +
+             ", \"microseconds\": " + number("%.6g", rows[i].microseconds) + ", \"share\": " + number("%.6g", rows[i].share) +
+             ", \"flops\": " + step.at("flops").dump() + ", \"bytes\": " + step.at("bytes").dump() + "}";
+  }
+  return "{\"device\": " + plan.at("device").dump() + ", \"batch\": " + plan.at("batch").dump() +
+         ", \"calls\": " + std::to_string(calls) + ",\n \"microseconds\": {\"median\": " + number("%.6g", call.median) +
+         ", \"lower_quartile\": " + number("%.6g", call.low) + ", \"upper_quartile\": " + number("%.6g", call.high) +
+         "},\n \"steps\": [" + steps + "]}\n";
+}
+
+int run_profile(const ProfileState& state) {
+  Options options = state.run.options();
+  Model plain = load_model_for(state.inputs, state.model, "", options, Header::automatic);
+  if (!plain.device().is_cpu()) {
+    throw ArgumentError(
+        ErrorCode::unsupported,
+        "profile: steps are timed on the CPU (--device cpu); for a GPU, Options::profile makes Nsight Systems show them");
+  }
+  options.profile = true;
+  const std::vector<Tensor> inputs = rows_for(plain, state);
+  const std::int64_t rows = inputs.empty() || inputs[0].shape().rank() == 0 ? 0 : inputs[0].shape()[0];
+  const Calls whole(std::move(plain), inputs);
+  const Calls watched(load_model_for(state.inputs, state.model, "", options, Header::automatic), inputs);
+  std::vector<double> times;
+  constexpr std::size_t kLeast = 5;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(state.seconds);
+  while (times.size() < kLeast || std::chrono::steady_clock::now() < end) {  // in turns, so that both see the same machine
+    times.push_back(whole.microseconds());
+    static_cast<void>(watched.microseconds());
+  }
+  const Quartiles call = quartiles_of(times);
+  const auto plan = nlohmann::json::parse(watched.model().explain({.batch = rows, .json = true}));
+  if (rows == 0 || !plan.contains("runs")) throw ArgumentError(ErrorCode::shape, "profile: there are no rows to run on");
+  const std::vector<StepRow> steps = rows_of(plan, call.median);
+  if (state.json) {
+    print(stdout, json_of(plan, steps, call, times.size()));
+    return kOk;
+  }
+  print(stdout, whole.model().name() + ", " + std::to_string(rows) + " rows on " + to_string(whole.model().device()) + ": " +
+                    number("%.4g us a call", call.median) + number(" (quartiles %.4g", call.low) +
+                    number(" and %.4g", call.high) + ", " + std::to_string(times.size()) + " calls)\n" + table_of(steps));
+  return kOk;
+}
+
+}  // namespace
+
+Registered add_profile(CLI::App& root) {
+  auto state = std::make_shared<ProfileState>();
+  CLI::App* app = root.add_subcommand("profile", "Measure how long each step of a call takes, on the CPU");
+  add_model(*app, state->model);
+  app->add_option("--batch", state->batch, "rows of a call")->capture_default_str()->type_name("N")->check(integer(1));
+  add_files(*app, "-i,--input", state->inputs, "take the first rows of these files; default: random numbers");
+  app->add_option("--seconds", state->seconds, "how long to measure")
+      ->capture_default_str()
+      ->type_name("NUMBER")
+      ->check(positive());
+  app->add_flag("--json", state->json, "as JSON");
+  state->run.add_to(*app);
+  app->footer(
+      "The time of a call is the median of calls that nothing else is done in. Shares are of the fastest time of each step, "
+      "measured\n"
+      "in other calls, with a clock read between steps (where rows are cut into chunks, for a chunk); a step's time is its share "
+      "of\n"
+      "a call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands over that time.");
+  return {app, [state] { return run_profile(*state); }};
+}
+
+}  // namespace lamella::cli

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Pages and the command say the same, links lead somewhere, the README is short and leads to every page.
+
+Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md right
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+WORDS = [word for word in sys.argv[1:] if word != "--write"]
+LAMELLA = WORDS[0] if WORDS else None
+WRITE = "--write" in sys.argv[1:]
+BLOCK = re.compile(r"(<!-- lamella completion markdown -->\n)(.*?)(<!-- end -->)", re.S)
+LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
+MOST_LINES = 150
+failures = []
+
+
+def fail(*what):
+    failures.append(" ".join(map(str, what)))
+
+
+def prose(text):
+    """Without code: what looks like a link there is none."""
+    return re.sub(r"```.*?^```|`[^`\n]*`", "", text, flags=re.S | re.M)
+
+
+def anchors(text):
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?^```", "", text, flags=re.S | re.M), re.M)
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", h).lower()).replace(" ", "-") for h in headings}
+
+
+def pages():
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split() if listed.returncode == 0 and listed.stdout else []
+    return [ROOT / name for name in names] or [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def links():
+    count = 0
+    for page in pages():
+        for target in LINK.findall(prose(page.read_text(encoding="utf-8"))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            count += 1
+            path, _, anchor = target.partition("#")
+            to = (page.parent / path).resolve() if path else page
+            if not to.exists():
+                fail(f"{page.relative_to(ROOT)}: the link {target} leads nowhere")
+            elif anchor and to.suffix == ".md" and anchor not in anchors(to.read_text(encoding="utf-8")):
+                fail(f"{page.relative_to(ROOT)}: {to.name} has no heading #{anchor}")
+    if count < 30:
+        fail(f"only {count} links were found")
+
+
+def landing():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    if len(text.splitlines()) > MOST_LINES:
+        fail(f"README.md has {len(text.splitlines())} lines; {MOST_LINES} are the most")
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if f"(docs/{page.name})" not in text:
+            fail(f"README.md has no link to docs/{page.name}")
+        if page.name != "README.md" and f"({page.name})" not in index:
+            fail(f"docs/README.md has no link to {page.name}")
+
+
+def run(*words):
+    return subprocess.run([LAMELLA, *words], capture_output=True, text=True)
+
+
+def command():
+    page = ROOT / "docs/command.md"
+    text = page.read_text(encoding="utf-8")
+    made = run("completion", "markdown").stdout
+    fresh = BLOCK.sub(lambda m: m.group(1) + made.rstrip("\n") + "\n" + m.group(3), text)
+    if WRITE:
+        page.write_text(fresh, encoding="utf-8")
+    elif fresh != text or not made:
+        fail("docs/command.md is not what the command says; tests/repository/docs_test.py --write LAMELLA puts it right")
+    help_text = run("--help").stdout
+    codes = dict(re.findall(r"^  (\d)  (.*)$", help_text, re.M))
+    told = dict(re.findall(r"^\| (\d) \| ([^|]*) \|$", text, re.M))
+    if set(codes) != set("0123456") or any(not told.get(code, "").startswith(words) for code, words in codes.items()):
+        fail("docs/command.md and --help have other exit codes:", codes, told)
+    variables = set(re.findall(r"^  (LAMELLA_\w+)", help_text, re.M))
+    if variables != set(re.findall(r"^\| `(LAMELLA_\w+)` \|", text, re.M)) or len(variables) < 3:
+        fail("docs/command.md and --help have other variables")
+    verbs = re.findall(r"^### lamella (\w+)$", made, re.M)
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        lines = re.findall(r"^ *lamella .*$", "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)), re.M)
+        for verb, rest in re.findall(r"lamella (\w+)((?: [^`\n#]*)?)", "\n".join(lines + re.findall(r"`lamella [^`\n]*`", text))):
+            if verb not in verbs and verb not in ("VERB", "help", "version"):
+                fail(f"{page.relative_to(ROOT)}: the command has no verb '{verb}'")
+                continue
+            known = run(verb, "--help").stdout if verb in verbs else "--help"
+            for option in re.findall(r"(?<=\s)--[a-z-]+", rest):
+                if option not in known:
+                    fail(f"{page.relative_to(ROOT)}: lamella {verb} has no option {option}")
+
+
+def main():
+    links()
+    landing()
+    if LAMELLA:
+        command()
+    for failure in failures:
+        print(failure)
+    print(f"{0 if failures else 1} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+sys.exit(main())

@@ -136,7 +136,6 @@ struct GroupNormalizationParams {
   double epsilon = 1e-3;
   bool center = true;
   bool scale = true;
-  bool reads_masks = false;  ///< as in Keras 2
 };
 /// x * scale + offset, float64 numbers of any shapes, which broadcast as numpy does.
 struct RescalingParams {
@@ -203,8 +202,10 @@ struct ReduceParams {
   bool keepdims = false;
   bool of_bools = false;  ///< whether all (minimum) or any (maximum) are true
 };
-/// Whether each element is another number than this one.
-struct NotEqualParams {
+enum class Comparison { not_equal, equal, greater, greater_equal, less, less_equal };
+/// Each element compared with a number.
+struct ComparisonParams {
+  Comparison kind = Comparison::not_equal;
   double number = 0.0;
 };
 /// Of two inputs, taken as bools: whether both are true, or one is.
@@ -252,6 +253,8 @@ struct DiscretizationParams {
   Encoding encoding = Encoding::integer;
   DType integer = DType::int32;  ///< of Encoding::integer
 };
+/// Two keys of SipHash; without them numbers are hashed by FarmHash.
+using Salt = std::optional<std::array<std::uint64_t, 2>>;
 /// From integers to their places in a vocabulary, or back.
 struct IntegerLookupParams {
   std::shared_ptr<const Tensor> keys;    ///< int64, ascending; null where the vocabulary stands beside the weights, not yet read
@@ -260,6 +263,8 @@ struct IntegerLookupParams {
   std::int64_t hashes = 0;
   std::int64_t depth = 0;        ///< of the encodings
   DType encoded = DType::int64;  ///< their dtype: float32 in Keras 2
+  std::int64_t hashed = 0;       ///< what is no key goes, by a hash of its decimal text, to that many numbers from `otherwise` on
+  Salt salt = {};
   Encoding encoding = Encoding::integer;
   // The rest is for whoever makes the table of a vocabulary.
   std::optional<std::int64_t> mask_token = {};
@@ -267,12 +272,13 @@ struct IntegerLookupParams {
   std::int64_t oov_indices = 1;
   std::int64_t padded_to = 0;  ///< the depth at least
   bool invert = false;
+  bool farmhash = false;  ///< unknown numbers are hashed, not divided
 };
 /// Bins of numbers, by hashes of their decimal text.
 struct HashingParams {
   std::int64_t bins = 1;
   std::optional<std::int64_t> mask = {};  ///< this number has bin 0 to itself
-  std::optional<std::array<std::uint64_t, 2>> salt = {};
+  Salt salt = {};
   Encoding encoding = Encoding::integer;
   bool in_variable_dtype = true;  ///< as in CategoryEncodingParams
 };
@@ -298,7 +304,7 @@ using LayerParams =
                  RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
                  ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
                  SliceParams, EmbeddingParams, GlobalPoolingParams, CroppingParams, ZeroPaddingParams, CategoryEncodingParams,
-                 DiscretizationParams, IntegerLookupParams, NotEqualParams, LogicalParams, FillParams, HashingParams>;
+                 DiscretizationParams, IntegerLookupParams, ComparisonParams, LogicalParams, FillParams, HashingParams>;
 
 /// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
 /// other classes.

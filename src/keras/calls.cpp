@@ -40,11 +40,14 @@ class CallReader {
       refs_.clear();
       masks_.clear();
       says_masks_ = false;
+      mask_ = nullptr;
       if (node.is_object() && node.contains("args")) {
         read_call(node);
       } else if (node.is_object() || node.is_array()) {
         result_.keras2 = true;
         read_list_node(node);
+        if (mask_ != nullptr) read_masks(*mask_);
+        says_masks_ = mask_ != nullptr;
       } else {
         reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is neither an object nor a list");
       }
@@ -80,20 +83,28 @@ class CallReader {
     return value.is_object() && value.value("class_name", std::string()) == "__keras_tensor__";
   }
 
+  [[nodiscard]] bool is_mask(const Json& value) const { return result_.keras2 ? is_ref(value) : is_tensor(value); }
+  [[nodiscard]] bool is_list_of_masks(const Json& value) const { return value.is_array() && !is_mask(value); }
+
   /// A mask, or a list of one for each tensor and null for those without.
-  static bool holds_masks(const Json& value) {
-    const auto mask = [](const Json& one) { return one.is_null() || is_tensor(one); };
-    return mask(value) || (value.is_array() && std::all_of(value.begin(), value.end(), mask));
+  [[nodiscard]] bool holds_masks(const Json& value) const {
+    const auto mask = [&](const Json& one) { return one.is_null() || is_mask(one); };
+    return mask(value) || (is_list_of_masks(value) && std::all_of(value.begin(), value.end(), mask));
   }
 
   void read_masks(const Json& value) {
     const std::size_t inputs = refs_.size();
-    const std::size_t count = value.is_array() ? value.size() : 1;
+    const bool list = is_list_of_masks(value);
+    const std::size_t count = list ? value.size() : 1;
     for (std::size_t i = 0; i < count; ++i) {
-      const Json& mask = value.is_array() ? value[i] : value;
-      if (!is_tensor(mask)) continue;
+      const Json& mask = list ? value[i] : value;
+      if (!is_mask(mask)) continue;
       if (i >= inputs) reading_.where.layer(name_).fail(ErrorCode::value, "is called with more masks than tensors");
-      collect(mask);
+      if (result_.keras2) {
+        refs_.push_back(ref_of(mask, name_, reading_));
+      } else {
+        collect(mask);
+      }
       masks_.push_back(static_cast<int>(i));
     }
   }
@@ -128,7 +139,9 @@ class CallReader {
     if (node.is_array() && !node.empty() && node[0].is_string()) {
       if (node.size() < 3) reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is not [name, node, tensor]");
       refs_.push_back(ref_of(node, name_, reading_));
-      if (node.size() > 3 && node[3].is_object()) check_kwargs(node[3]);
+      if (node.size() <= 3 || !node[3].is_object()) return;
+      check_kwargs(node[3]);
+      if (const auto mask = node[3].find("mask"); mask != node[3].end()) mask_ = &*mask;
     } else if (node.is_object()) {
       for (const Json* value : in_order(node)) read_list_node(*value);
     } else if (node.is_array()) {
@@ -160,7 +173,7 @@ class CallReader {
   void check_kwargs(const Json& kwargs, bool names_inputs = false) const {
     for (const auto& [key, value] : kwargs.items()) {
       if (holds_nothing(value) || (names_inputs && key == "inputs")) continue;
-      if (key == "mask" && !result_.keras2 && holds_masks(value)) continue;
+      if (key == "mask" && holds_masks(value)) continue;
       if (key == "training" && value.is_boolean()) {
         if (!value.get<bool>()) continue;
         reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with training=True, which computes as in training");
@@ -177,6 +190,7 @@ class CallReader {
   std::vector<Ref> refs_;
   std::vector<int> masks_;
   bool says_masks_ = false;
+  const Json* mask_ = nullptr;  ///< of a call of Keras 2
   CallsRead result_;
 };
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 
+#include "core/keras_version.hpp"
 #include "keras/reading.hpp"
 
 namespace lamella::keras {
@@ -87,16 +87,7 @@ class NestedLists {
 
 }  // namespace
 
-bool older_than(const Reading& reading, int major, int minor) {
-  const std::string& text = reading.keras_version;
-  int found_major = 0;
-  int found_minor = 0;
-  const char* const end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, found_major);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') return false;
-  if (std::from_chars(first.ptr + 1, end, found_minor).ec != std::errc()) return false;
-  return found_major < major || (found_major == major && found_minor < minor);
-}
+bool older_than(const Reading& reading, int major, int minor) { return core::older_than(reading.keras_version, major, minor); }
 
 Fields::Fields(const Json& config, const Reading& reading, std::string layer)
     : config_(config), reading_(reading), layer_(std::move(layer)) {}

@@ -367,11 +367,16 @@ class Draw:
         if self.chance(0.5):
             padded = L.ZeroPadding1D((self.pick((0, 1)), 2))(L.Reshape((2, 2))(floats))
             parts.append(L.GlobalAveragePooling1D()(self.masked(L.Masking()(padded))))
+        if self.chance(0.4):
+            compare = self.pick((keras.ops.not_equal, keras.ops.equal, keras.ops.greater, keras.ops.less_equal))
+            parts.append(L.Softmax()(L.Dense(known.shape[-1])(floats), mask=compare(known, self.pick((0, 1, 5)))))
         joined = L.Concatenate()([L.Dense(3, **self.dtype())(part) for part in parts])
         return keras.Model([ids, words, floats, more], [L.Dense(2, activation="tanh")(joined), L.Discretization(edges)(floats)])
 
     def masked(self, x):
-        """x behind layers that hand its mask on, or lose it."""
+        """x behind layers that compute with its mask, hand it on, or lose it."""
+        if self.chance(0.3):
+            x = self.pick((L.Multiply, L.Maximum, L.Minimum))()([x, L.Dense(x.shape[-1], activation="relu")(x)])
         kinds = [L.Dropout(0.2), L.Dense(3, activation="tanh"), L.LayerNormalization(), L.Identity(), L.TimeDistributed(L.Dense(2)), L.RMSNormalization(epsilon=1e-2),
                  L.BatchNormalization(), L.EinsumDense("abc,cd->abd", (None, 2)), lambda y: L.Add()([y, L.Dense(y.shape[-1])(y)]), lambda y: L.Concatenate()([y, L.Dense(2)(y)])]
         for _ in range(self.pick((0, 1, 2))):

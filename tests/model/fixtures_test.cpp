@@ -51,7 +51,13 @@ std::vector<Fixture> fixtures() {
                             "operations/keras3",
                             "operations/keras3-early",
                             "operations/keras2",
-                            "operations/keras212"}) {
+                            "operations/keras212",
+                            "masks/keras3",
+                            "masks/keras3-early",
+                            "masks/keras3-tensorflow",
+                            "masks/3.12.4",
+                            "masks/3.13.2",
+                            "masks/keras2"}) {
     for (const Json& entry : read_json(std::string(LAMELLA_FIXTURES) + "/" + group + "/index.json"))
       result.push_back({group, entry});
   }

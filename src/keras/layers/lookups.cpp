@@ -28,6 +28,18 @@ std::optional<std::int64_t> token(const Fields& f, const char* key) {
   return f.has(key) ? std::optional(f.integer(key, kLeast, kMost)) : std::nullopt;
 }
 
+core::Salt salt_of(const Fields& f) {
+  if (!f.has("salt")) return std::nullopt;
+  const Json& salt = f.at("salt");
+  const bool pair = salt.is_array() && salt.size() == 2 && salt[0].is_number_integer() && salt[1].is_number_integer();
+  if (!pair && !salt.is_number_integer()) f.fail_field(ErrorCode::value, "salt", "is neither an integer nor two of them");
+  const auto key = [&](std::size_t i) {
+    const Json& one = pair ? salt[i] : salt;
+    return one.is_number_unsigned() ? one.get<std::uint64_t>() : static_cast<std::uint64_t>(one.get<std::int64_t>());
+  };
+  return std::array{key(0), key(1)};
+}
+
 /// What the config says.
 std::vector<std::int64_t> vocabulary_of(const Fields& f) {
   const Json& list = f.at("vocabulary");
@@ -83,7 +95,7 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
     // one that no table has.
     if (params.mask_token) table.emplace_back(*params.mask_token, integer ? 0 : kMost);
     params.otherwise = params.oov_indices == 0 ? kLeast : first_unknown;
-    params.hashes = params.oov_indices > 1 ? params.oov_indices : 0;
+    (params.farmhash ? params.hashed : params.hashes) = params.oov_indices > 1 ? params.oov_indices : 0;
   }
   std::sort(table.begin(), table.end());
   for (std::size_t i = 1; i < table.size(); ++i) {
@@ -153,8 +165,12 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   params.encoded = reading.keras2 ? DType::float32 : DType::int64;
   if (f.string("vocabulary_dtype", "int64") != "int64")
     f.fail_field(ErrorCode::unsupported, "vocabulary_dtype", "got ", f.string("vocabulary_dtype", ""), ", allowed int64");
-  if (f.string("oov_method", "floormod") != "floormod" || f.has("salt"))
-    f.fail_field(ErrorCode::unsupported, "oov_method, salt", "ask for a hash of strings, allowed floormod without salt");
+  const std::string method = f.string("oov_method", "floormod");
+  params.farmhash = method == "farmhash";
+  if (!params.farmhash && method != "floormod")
+    f.fail_field(ErrorCode::value, "oov_method", "got '", core::escaped(method), "', allowed floormod, farmhash");
+  params.salt = salt_of(f);
+  if (params.salt && !params.farmhash) f.fail_field(ErrorCode::value, "salt", "is there without oov_method='farmhash'");
   params.oov_indices = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;
   params.mask_token = token(f, "mask_token");
   params.oov_token = token(f, "oov_token");
@@ -179,16 +195,7 @@ core::LayerParams parse_hashing(const Fields& f, const std::string&, Reading& re
   if (f.has("mask_value") && f.at("mask_value").is_string())
     f.fail_field(ErrorCode::unsupported, "mask_value", "is a string; lamella hashes integers");
   params.mask = token(f, "mask_value");
-  if (f.has("salt")) {
-    const Json& salt = f.at("salt");
-    const bool pair = salt.is_array() && salt.size() == 2 && salt[0].is_number_integer() && salt[1].is_number_integer();
-    if (!pair && !salt.is_number_integer()) f.fail_field(ErrorCode::value, "salt", "is neither an integer nor two of them");
-    const auto key = [&](std::size_t i) {
-      const Json& one = pair ? salt[i] : salt;
-      return one.is_number_unsigned() ? one.get<std::uint64_t>() : static_cast<std::uint64_t>(one.get<std::int64_t>());
-    };
-    params.salt = std::array{key(0), key(1)};
-  }
+  params.salt = salt_of(f);
   params.encoding = encoding_of(f, "int", true);
   params.in_variable_dtype = !reading.keras2;
   return params;

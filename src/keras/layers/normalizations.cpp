@@ -34,14 +34,14 @@ core::LayerParams parse_unit_normalization(const Fields& f, const std::string&, 
   return core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12};
 }
 
-core::LayerParams parse_group_normalization(const Fields& f, const std::string&, Reading& reading) {
+core::LayerParams parse_group_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"groups", "axis", "epsilon", "center", "scale"});
   const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
   if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has ", axes.size(), " entries, allowed 1");
-  const core::GroupNormalizationParams params{
-      groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true), reading.keras2};
+  const core::GroupNormalizationParams params{groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true),
+                                              f.boolean("scale", true)};
   return params;
 }
 

@@ -154,13 +154,20 @@ core::LayerParams reduce_bools(const OperationFields& f) {
   return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false), true};
 }
 
-core::LayerParams not_equal(const OperationFields& f) {
+core::LayerParams logical_not(const OperationFields& f) {
+  f.expect_only({});
+  f.expect_tensors(1);
+  return core::ComparisonParams{core::Comparison::equal, 0};
+}
+
+template <core::Comparison C>
+core::LayerParams comparison(const OperationFields& f) {
   f.expect_only({});
   const bool fits = f.operands() == 2 && is_tensor(f.operand(0)) && (f.operand(1).is_number() || f.operand(1).is_boolean());
   if (!fits) f.fail(ErrorCode::unsupported, "is supported between a tensor and a number only");
   const Json& number = f.operand(1);
-  if (number.is_boolean()) return core::NotEqualParams{number.get<bool>() ? 1.0 : 0.0};
-  return core::NotEqualParams{number.get<double>()};
+  if (number.is_boolean()) return core::ComparisonParams{C, number.get<bool>() ? 1.0 : 0.0};
+  return core::ComparisonParams{C, number.get<double>()};
 }
 
 template <bool Both>
@@ -263,11 +270,26 @@ Operations changes_of_shape() {
 
 Operations reductions_and_masks() {
   using R = core::ReduceKind;
+  using C = core::Comparison;
   return {
-      {"Sum", reduce<R::sum>},           {"Mean", reduce<R::mean>},         {"Prod", reduce<R::product>},
-      {"Max", reduce<R::maximum>},       {"Min", reduce<R::minimum>},       {"NotEqual", not_equal},
-      {"Any", reduce_bools<R::maximum>}, {"All", reduce_bools<R::minimum>}, {"LogicalAnd", logical<true>},
-      {"LogicalOr", logical<false>},     {"ZerosLike", fill<false>},        {"OnesLike", fill<true>},
+      {"Sum", reduce<R::sum>},
+      {"Mean", reduce<R::mean>},
+      {"Prod", reduce<R::product>},
+      {"Max", reduce<R::maximum>},
+      {"Min", reduce<R::minimum>},
+      {"LogicalNot", logical_not},
+      {"Any", reduce_bools<R::maximum>},
+      {"All", reduce_bools<R::minimum>},
+      {"LogicalAnd", logical<true>},
+      {"LogicalOr", logical<false>},
+      {"ZerosLike", fill<false>},
+      {"OnesLike", fill<true>},
+      {"Equal", comparison<C::equal>},
+      {"NotEqual", comparison<C::not_equal>},
+      {"Greater", comparison<C::greater>},
+      {"GreaterEqual", comparison<C::greater_equal>},
+      {"Less", comparison<C::less>},
+      {"LessEqual", comparison<C::less_equal>},
   };
 }
 

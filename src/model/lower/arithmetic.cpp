@@ -151,8 +151,52 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
   return add_step(desc, {src}, sample, from.dtype, spec.path, {stored});
 }
 
-int Lowering::not_equal(const core::LayerSpec& spec, const core::NotEqualParams& params, int src) {
-  return cast(differences(spec.path, params.number, src), DType::boolean, spec.path);
+int Lowering::ordered(const std::string& path, double number, int src) {
+  if (is_floating(at(src).dtype)) return src;
+  // An integer that float64 rounds is beyond these, and so is its float64.
+  LAMELLA_EXPECTS(std::abs(number) < 0x1p53, unsupported, "layer '", core::escaped(path), "' compares with ", number,
+                  ", its input is ", to_string(at(src).dtype), ", allowed are numbers below 2^53 in magnitude");
+  return cast(src, DType::float64, path);
+}
+
+int Lowering::excess(const std::string& path, double number, bool less, int src) {
+  const DType dtype = at(src).dtype;
+  const Shape one = all_ones(at(src).sample);
+  if (less) src = affine(path, src, {line_constant({-1}, dtype), one}, {line_constant({-0.0}, dtype), one});
+  const double limit = rounded(less ? -number : number, dtype);
+  // Of a NaN, which is not greater, the number itself is left.
+  return differences(path, limit, activation(path, {.kind = ActivationKind::Threshold, .parameters = {limit, limit}}, {}, src));
+}
+
+int Lowering::negated(const std::string& path, int bools) {
+  const int number = cast(bools, DType::float32, path);
+  const Shape one = all_ones(at(number).sample);
+  return cast(affine(path, number, {line_constant({-1}, DType::float32), one}, {line_constant({1}, DType::float32), one}),
+              DType::boolean, path);
+}
+
+int Lowering::comparison(const std::string& path, const core::ComparisonParams& params, int src) {
+  using C = core::Comparison;
+  const bool equality = params.kind == C::not_equal || params.kind == C::equal;
+  if (!equality) src = ordered(path, params.number, src);
+  const auto differs = [&] { return cast(differences(path, params.number, src), DType::boolean, path); };
+  const auto exceeds = [&](bool less) { return cast(excess(path, params.number, less, src), DType::boolean, path); };
+  switch (params.kind) {
+    case C::not_equal:
+      return differs();
+    case C::equal:
+      return negated(path, differs());
+    case C::greater:
+    case C::less:
+      return exceeds(params.kind == C::less);
+    case C::greater_equal:
+    case C::less_equal: {
+      core::LayerSpec either;
+      either.path = path;
+      return logical(either, {.both = false}, {exceeds(params.kind == C::less_equal), negated(path, differs())});
+    }
+  }
+  return -1;
 }
 
 int Lowering::logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs) {

@@ -32,135 +32,6 @@ DType Lowering::compute(const core::LayerSpec& spec, const std::vector<int>& src
   return result;
 }
 
-namespace {
-
-/// What a layer does with the mask that Masking, or an Embedding, attached to its input. Where versions of Keras disagree, the
-/// mask may still be there.
-enum class MaskUse {
-  keeps,
-  drops,
-  passes,   ///< to the layers inside
-  reads,    ///< computes something else with a mask than without, which lamella does not
-  applies,  ///< the same, and lamella does; the mask ends here
-};
-
-/// Layers that hand the mask of their one input on as it is, in every version of Keras.
-bool hands_on(const core::LayerSpec& spec) {
-  return std::visit(
-      [&](const auto& params) {
-        using P = std::decay_t<decltype(params)>;
-        if constexpr (std::is_same_v<P, core::IdentityParams>) return spec.class_name != "Identity";
-        return std::is_same_v<P, core::DenseParams> || std::is_same_v<P, core::ActivationParams> ||
-               std::is_same_v<P, core::PReluParams> || std::is_same_v<P, core::BatchNormalizationParams> ||
-               std::is_same_v<P, core::LayerNormalizationParams> || std::is_same_v<P, core::UnitNormalizationParams>;
-      },
-      spec.params);
-}
-
-MaskUse mask_use(const core::LayerSpec& spec) {
-  if (spec.class_name == "Softmax" && !spec.policy.follows_inputs) return MaskUse::reads;
-  return std::visit(
-      [](const auto& params) {
-        using P = std::decay_t<decltype(params)>;
-        constexpr bool passes = std::is_same_v<P, core::NestedParams> || std::is_same_v<P, core::TimeDistributedParams>;
-        constexpr bool drops = std::is_same_v<P, core::FlattenParams> || std::is_same_v<P, core::ReshapeParams> ||
-                               std::is_same_v<P, core::RepeatVectorParams> || std::is_same_v<P, core::EinsumDenseParams> ||
-                               std::is_same_v<P, core::DotParams> || std::is_same_v<P, core::RmsNormalizationParams> ||
-                               std::is_same_v<P, core::CroppingParams> || std::is_same_v<P, core::ZeroPaddingParams> ||
-                               std::is_same_v<P, core::NotEqualParams> || std::is_same_v<P, core::FillParams>;
-        if constexpr (std::is_same_v<P, core::GroupNormalizationParams>)
-          return params.reads_masks ? MaskUse::reads : MaskUse::keeps;
-        if constexpr (std::is_same_v<P, core::MergeParams>) {
-          const bool chooses = params.kind == core::MergeKind::maximum || params.kind == core::MergeKind::minimum;
-          return chooses ? MaskUse::reads : MaskUse::keeps;
-        }
-        if constexpr (std::is_same_v<P, core::GlobalPoolingParams>)
-          return params.kind == core::ReduceKind::mean ? MaskUse::applies : MaskUse::drops;
-        if constexpr (std::is_same_v<P, core::EmbeddingParams>) return params.mask_zero ? MaskUse::keeps : MaskUse::drops;
-        if constexpr (passes) return MaskUse::passes;
-        return drops ? MaskUse::drops : MaskUse::keeps;
-      },
-      spec.params);
-}
-
-}  // namespace
-
-std::optional<Lowering::Mask> Lowering::own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs) {
-  if (srcs.size() != 1) return std::nullopt;
-  const auto* embedding = std::get_if<core::EmbeddingParams>(&spec.params);
-  if (embedding != nullptr && embedding->mask_zero) return Mask{spec.path, srcs[0]};
-  const auto* masking = std::get_if<core::MaskingParams>(&spec.params);
-  if (masking == nullptr) return std::nullopt;
-  return Mask{spec.path, autocast(srcs[0], spec), true, masking->value};
-}
-
-int Lowering::mask_value(const Mask& mask, DType dtype, const std::string& path) {
-  const int number = cast(cast(differences(path, mask.value, mask.of), DType::boolean, path), dtype, path);
-  const Shape sample = at(number).sample;
-  if (!mask.any) {
-    std::vector<std::int64_t> extents(sample.begin(), sample.end());
-    extents.push_back(1);
-    return reshaped(number, Shape(extents));
-  }
-  core::LayerSpec reduction;
-  reduction.path = path;
-  return reduce(reduction, {core::ReduceKind::maximum, {sample.rank()}, true}, number);
-}
-
-std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs) {
-  const core::LayerSpec& layer_spec = *spec.layers.at(static_cast<std::size_t>(node.layer));
-  const std::size_t inputs = srcs.size() - node.masks.size();
-  const std::vector<int> masks(srcs.begin() + static_cast<std::ptrdiff_t>(inputs), srcs.end());
-  srcs.resize(inputs);
-  const MaskUse use = mask_use(layer_spec);
-  const bool takes = use != MaskUse::keeps && use != MaskUse::drops;
-  LAMELLA_EXPECTS(takes || masks.empty() || std::holds_alternative<core::BatchNormalizationParams>(layer_spec.params),
-                  unsupported, "layer '", core::escaped(layer_spec.path), "' (", layer_spec.class_name,
-                  ") is called with the argument 'mask'");
-  for (std::size_t i = 0; takes && i < inputs; ++i) {
-    const auto carried = masked_.find(srcs[i]);
-    const auto named =
-        static_cast<std::size_t>(std::find(node.masks.begin(), node.masks.end(), static_cast<int>(i)) - node.masks.begin());
-    if (named < masks.size()) {
-      const auto& maker = spec.nodes.at(static_cast<std::size_t>(node.inputs[inputs + named].node));
-      srcs[i] = alias(srcs[i]);
-      masked_[srcs[i]] = Mask{spec.layers.at(static_cast<std::size_t>(maker.layer))->path, masks[named]};
-    } else if (node.says_masks && depth_ == 1 && carried != masked_.end() && !carried->second.unsaid) {
-      srcs[i] = alias(srcs[i]);  // Keras found that it has lost its mask
-    }
-  }
-  std::vector<int> results = layer(layer_spec, srcs);
-  if (!std::holds_alternative<core::NestedParams>(layer_spec.params)) return results;
-  for (const int result : results) {
-    if (const auto mask = masked_.find(result); mask != masked_.end()) mask->second.unsaid = true;
-  }
-  return results;
-}
-
-std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
-  const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
-  const std::optional<Mask> own = own_mask(spec, srcs);
-  if (from == srcs.end() && !own) return lowered(spec, srcs);
-  Mask mask = own ? *own : masked_.at(*from);
-  const MaskUse use = mask_use(spec);
-  const bool applied = use != MaskUse::applies || mask.of >= 0;
-  LAMELLA_EXPECTS(use != MaskUse::reads && applied, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                  "): the mask that '", core::escaped(mask.layer), "' makes reaches it and changes what Keras computes here");
-  std::vector<int> results = lowered(spec, srcs);
-  if (use == MaskUse::passes && !std::holds_alternative<core::TimeDistributedParams>(spec.params)) return results;
-  const bool stays = use != MaskUse::drops && use != MaskUse::applies;
-  if (!own && !hands_on(spec)) mask.of = -1;
-  for (int& result : results) {
-    // What a layer that loses masks returns unchanged carries its mask on, in some versions of Keras.
-    const bool unchanged = std::find(srcs.begin(), srcs.end(), result) != srcs.end();
-    if (!stays && !unchanged) continue;
-    if (unchanged) result = alias(result);
-    mask.unsaid = mask.unsaid || !stays;
-    masked_[result] = mask;
-  }
-  return results;
-}
-
 /// What a layer of each class becomes: one overload for each kind of parameters.
 struct Lowering::ByClass {
   Lowering& to;
@@ -193,7 +64,9 @@ struct Lowering::ByClass {
   Values operator()(const core::EinsumDenseParams& p) const { return {to.einsum_dense(spec, p, in_compute())}; }
   Values operator()(const core::DotParams& p) const { return {to.dot(spec, p, of_floats().srcs)}; }
   Values operator()(const core::ActivationParams& p) const {
-    return {to.activation(spec.path, p.activation, p.axes, as_called())};
+    const int src = as_called();
+    if (const auto mask = to.softmax_mask(spec, one())) return {to.masked_softmax(spec, p, *mask, src)};
+    return {to.activation(spec.path, p.activation, p.axes, src)};
   }
   Values operator()(const core::PReluParams& /*p*/) const { return {to.prelu(spec, as_called())}; }
   Values operator()(const core::BatchNormalizationParams& p) const { return {to.batch_normalization(spec, p, as_called())}; }
@@ -248,7 +121,7 @@ struct Lowering::ByClass {
     if (p.of_bools) return {to.reduce_bools(spec, p, one())};
     return {to.reduce(spec, p, of_floats().in_compute())};
   }
-  Values operator()(const core::NotEqualParams& p) const { return {to.not_equal(spec, p, one())}; }
+  Values operator()(const core::ComparisonParams& p) const { return {to.comparison(spec.path, p, one())}; }
   Values operator()(const core::LogicalParams& p) const { return {to.logical(spec, p, srcs)}; }
   Values operator()(const core::FillParams& p) const { return {to.fill(spec, p, one())}; }
   Values operator()(const core::SliceParams& p) const { return {to.slice(spec, p, one())}; }

@@ -121,13 +121,35 @@ int Lowering::discretization(const core::LayerSpec& spec, const core::Discretiza
   return encoded(spec, params.encoding, length + 1, dtype, bins);
 }
 
+namespace {
+
+void set_key(ops::HashRule& rule, const core::Salt& salt) {
+  if (!salt) return;
+  rule.keyed = true;
+  rule.key0 = (*salt)[0];
+  rule.key1 = (*salt)[1];
+}
+
+}  // namespace
+
 int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src) {
   LAMELLA_EXPECTS(params.keys, missing, "layer '", core::escaped(spec.path),
                   "': its vocabulary stands in the .keras file that it was saved in; load weights from that");
   const int x = cast(src, DType::int64, spec.path);
   const Shape sample = at(x).sample;
-  const ops::LookupDesc desc{sample.elements(), params.keys->shape().elements(), params.otherwise, params.hashes};
-  const int places = add_step(desc, {x}, sample, DType::int64, spec.path, {params.keys, params.values});
+  constexpr std::int64_t kNowhere = -1;  // no place is
+  const ops::LookupDesc desc{sample.elements(), params.keys->shape().elements(), params.hashed > 0 ? kNowhere : params.otherwise,
+                             params.hashes};
+  int places = add_step(desc, {x}, sample, DType::int64, spec.path, {params.keys, params.values});
+  if (params.hashed > 0) {
+    const int known = cast(comparison(spec.path, {core::Comparison::not_equal, kNowhere}, places), DType::int64, spec.path);
+    const int unknown = cast(comparison(spec.path, {core::Comparison::equal, kNowhere}, places), DType::int64, spec.path);
+    ops::HashRule rule{.bins = params.hashed, .first = params.otherwise};
+    set_key(rule, params.salt);
+    const int bins = add_step(ops::HashDesc{sample.elements(), rule}, {x}, sample, DType::int64, spec.path);
+    places = combined(spec.path, ops::CombineKind::add,
+                      {masked(spec.path, places, known, true), masked(spec.path, bins, unknown, true)});
+  }
   const DType dtype = params.encoding == core::Encoding::integer ? DType::int64 : params.encoded;
   return encoded(spec, params.encoding, params.depth, dtype, places);
 }
@@ -140,11 +162,7 @@ int Lowering::hashing(const core::LayerSpec& spec, const core::HashingParams& pa
       .bins = masks ? params.bins - 1 : params.bins, .first = masks ? 1 : 0, .is_unsigned = given == DType::uint64};
   rule.masks = masks && !is_floating(given);
   if (rule.masks) rule.mask = *params.mask;
-  rule.keyed = params.salt.has_value();
-  if (rule.keyed) {
-    rule.key0 = (*params.salt)[0];
-    rule.key1 = (*params.salt)[1];
-  }
+  set_key(rule, params.salt);
   const int x = cast(src, DType::int64, spec.path);
   const Shape sample = at(x).sample;
   int bins = add_step(ops::HashDesc{sample.elements(), rule}, {x}, sample, DType::int64, spec.path);

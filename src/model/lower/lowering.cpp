@@ -81,7 +81,7 @@ std::vector<int> Lowering::model(const core::ModelSpec& spec, const std::vector<
 }
 
 void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs, std::vector<std::vector<int>>& results) {
-  ++depth_;
+  if (depth_++ == 0) wrote_ = spec.keras_version;
   results.resize(spec.nodes.size());
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
     results[static_cast<std::size_t>(spec.inputs[i].node)] = {inputs.at(i)};

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/keras_version.hpp"
 #include "model/graph.hpp"
 
 namespace lamella::model {
@@ -123,7 +124,13 @@ class Lowering {
   int stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs);
   int reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   int slice(const core::LayerSpec& spec, const core::SliceParams& params, int src);
-  int not_equal(const core::LayerSpec& spec, const core::NotEqualParams& params, int src);
+  /// Bools.
+  int comparison(const std::string& path, const core::ComparisonParams& params, int src);
+  int negated(const std::string& path, int bools);
+  /// Not 0 where src, of floating type, is greater than `number`, or less where `less`.
+  int excess(const std::string& path, double number, bool less, int src);
+  /// src, integers and bools in float64, which compare with `number` as they do.
+  int ordered(const std::string& path, double number, int src);
   int logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs);
   int fill(const core::LayerSpec& spec, const core::FillParams& params, int src);
   int reduce_bools(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
@@ -171,18 +178,46 @@ class Lowering {
     int of = -1;        ///< -1: lamella cannot tell what is left of it
     bool any = false;
     double value = 0;
+    bool given = false;   ///< `of` itself stands in the call, perhaps as numbers
     bool unsaid = false;  ///< it is there although a file does not name it: out of a nested model, or of what does nothing
+    [[nodiscard]] bool known() const { return of >= 0; }
+    [[nodiscard]] bool same(const Mask& other) const { return of == other.of && any == other.any && value == other.value; }
   };
+  using KnownMask = std::optional<Mask>;
   std::map<int, Mask> masked_;  ///< of values that may carry one
   int depth_ = 0;               ///< of nested models
+  std::string wrote_;           ///< the version of the Keras that wrote the model; empty for the newest
+  [[nodiscard]] bool before(int major, int minor) const { return core::older_than(wrote_, major, minor); }
+  [[nodiscard]] bool keras2() const { return before(3, 0); }
+  [[nodiscard]] KnownMask mask_of(int value) const;
   /// The mask that `layer` attaches to its result, if any.
-  [[nodiscard]] std::optional<Mask> own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
-  /// 1 where the mask is true, else 0, an axis of extent 1 in place of the one along which it looks.
-  int mask_value(const Mask& mask, DType dtype, const std::string& path);
+  [[nodiscard]] KnownMask own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  /// What a layer without one of its own makes of the masks of its inputs.
+  [[nodiscard]] KnownMask mask_after(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  [[nodiscard]] KnownMask merged_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  /// The masks that a call names, and that it names none, take the place of those that its inputs carry.
+  void name_masks(const core::ModelSpec& spec, const core::NodeSpec& node, const std::vector<int>& masks, std::vector<int>& srcs);
+  /// 1 where the mask is true, else 0; where `as_given`, the numbers that stand in the call.
+  int mask_numbers(const Mask& mask, DType dtype, const std::string& path, bool as_given = false);
+  /// The same with one more axis, or with one in place of that along which it looks.
+  int mask_value(const Mask& mask, DType dtype, const std::string& path, bool as_given = false);
   /// src where `mask` is not 0, elsewhere 0; or, as older versions of Keras do it, their product.
   int masked(const std::string& path, int src, int mask, bool selects) {
     return combined(path, selects ? ops::CombineKind::where : ops::CombineKind::multiply, {src, mask});
   }
+  /// (1 - mask) * value.
+  int where_masked(const std::string& path, int mask, double value);
+  /// yes where `mask` is 1, no where it is 0.
+  int chosen(const std::string& path, int mask, int yes, int no);
+  /// The mask that a Softmax layer takes, if any.
+  [[nodiscard]] KnownMask softmax_mask(const core::LayerSpec& spec, int src) const;
+  /// exp(x - logsumexp(x)), each step rounded, as Keras computes it along several axes.
+  int softmax_by_steps(const core::LayerSpec& spec, const std::vector<int>& axes, int src);
+  int masked_softmax(const core::LayerSpec& spec, const core::ActivationParams& params, const Mask& mask, int src);
+  /// The masks of a merge that computes something else with them; empty for others.
+  [[nodiscard]] std::vector<KnownMask> masks_of_merge(const core::MergeParams& params, const std::vector<int>& srcs) const;
+  int masked_merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& values,
+                   const std::vector<KnownMask>& masks);
 };
 
 }  // namespace lamella::model

@@ -194,7 +194,8 @@ int Lowering::time_distributed(const core::LayerSpec& spec, const core::TimeDist
   const std::size_t first_step = graph_.steps.size();
   const int step = alias(src);
   graph_.values.back().sample = sample.slice(1, sample.rank());
-  if (const auto mask = masked_.find(src); mask != masked_.end()) masked_[step] = mask->second;
+  // Keras gives the layer inside, at each step, one number of the mask for a sample.
+  if (const auto mask = mask_of(src)) masked_[step] = Mask{.layer = mask->layer, .of = -1};
   const int result = layer(*params.wrapped, {step}).at(0);
   for (std::size_t i = first_value; i < graph_.values.size(); ++i)
     graph_.values[i].sample = graph_.values[i].sample.prepended(sample[0]);

@@ -54,9 +54,8 @@ int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVecto
 
 int Lowering::differences(const std::string& path, double wanted, int src) {
   if (wanted == 0.0) return src;
+  src = ordered(path, wanted, src);
   const Value from = at(src);
-  LAMELLA_EXPECTS(is_floating(from.dtype), unsupported, "layer '", core::escaped(path), "' mask_value: got ", wanted,
-                  " for an input of ", to_string(from.dtype), ", allowed 0; or floating values");
   // Keras compares with the value as the input's type has it. A difference of two of its numbers is 0 only where they are equal.
   const double value = rounded(wanted, from.dtype);
   LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported, "layer '", core::escaped(path), "' mask_value: got ",

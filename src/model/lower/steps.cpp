@@ -22,7 +22,7 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
     return reduce(spec, {params.kind, {axis}, params.keepdims}, x);
   // The mean of the steps that the mask leaves, as Keras computes it: NaN where it leaves none.
   const DType dtype = at(x).dtype;
-  const int steps = mask_value(known->second, dtype, spec.path);
+  const int steps = mask_value(known->second, dtype, spec.path, !params.selects);
   const Shape shape = params.channels_first ? Shape{1, at(steps).sample[0]} : Shape{at(steps).sample[0], 1};
   LAMELLA_EXPECTS(at(steps).sample.rank() == 2 && at(steps).sample[0] == at(x).sample[axis - 1], shape, "layer '",
                   core::escaped(spec.path), "': its mask is of ", to_string(at(steps).sample),

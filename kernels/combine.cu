@@ -3,7 +3,7 @@
 
 #include "core/arithmetic.hpp"
 #include "kernels/kernels.hpp"
-#include "kernels/storage.hpp"
+#include "kernels/pack_words.hpp"
 #include "kernels/strided.hpp"
 
 namespace lamella::kernels {
@@ -23,43 +23,69 @@ struct Fold {
   T* dst = nullptr;
 };
 
-template <typename C>
-LAMELLA_DEVICE C combined(CombineKind kind, C a, C b) {
+/// sum = f(sum, x), element by element.
+template <typename C, int kWidth>
+LAMELLA_DEVICE void combine_packs(CombineKind kind, Pack<C, kWidth>& sum, const Pack<C, kWidth>& x) {
+  const auto each = [&](const auto& f) {
+    LAMELLA_UNROLL
+    for (int k = 0; k < kWidth; ++k) sum.at[k] = f(sum.at[k], x.at[k]);
+  };
   switch (kind) {
     case CombineKind::add:
     case CombineKind::average:
-      return core::add(a, b);
+      return each([](C a, C b) { return core::add(a, b); });
     case CombineKind::subtract:
-      return core::subtract(a, b);
+      return each([](C a, C b) { return core::subtract(a, b); });
     case CombineKind::multiply:
-      return core::multiply(a, b);
+      return each([](C a, C b) { return core::multiply(a, b); });
     case CombineKind::maximum:
-      return core::maximum(a, b);
+      return each([](C a, C b) { return core::maximum(a, b); });
     case CombineKind::minimum:
-      return core::minimum(a, b);
+      return each([](C a, C b) { return core::minimum(a, b); });
     case CombineKind::where:
-      return core::where(a, b);
+      return each([](C a, C b) { return core::where(a, b); });
     case CombineKind::divide:
-      if constexpr (std::is_floating_point_v<C>) return a / b;
-      break;
+      if constexpr (std::is_floating_point_v<C>) each([](C a, C b) { return a / b; });
+      return;
     case CombineKind::power:
-      if constexpr (std::is_floating_point_v<C>) return core::math::power(a, b);
-      break;
+      if constexpr (std::is_floating_point_v<C>) each([](C a, C b) { return core::math::power(a, b); });
+      return;
   }
-  return a;
 }
 
+/// What has been read of a source and not been taken apart yet: a pack, or one element for all of it.
 template <typename T, int kWidth>
-LAMELLA_DEVICE Pack<T, kWidth> read(const T* src, std::int64_t stride, std::int64_t left) {
-  Pack<T, kWidth> x;
-  if (kWidth == 1 || stride == 0) {
+struct Read {
+  PackWords<T, kWidth> pack;
+  T one;
+  bool broadcast;
+
+  template <typename C>
+  LAMELLA_DEVICE Pack<C, kWidth> widened() const {
+    Pack<C, kWidth> result;
     LAMELLA_UNROLL
-    for (int k = 0; k < kWidth; ++k) x.at[k] = *src;
+    for (int k = 0; k < kWidth; ++k) result.at[k] = widen<C>(broadcast ? one : pack.element(k));
+    return result;
+  }
+};
+
+template <typename T, int kWidth>
+LAMELLA_DEVICE Read<T, kWidth> read(const T* src, bool broadcast, std::int64_t left) {
+  Read<T, kWidth> x{};
+  x.broadcast = broadcast;
+  if (kWidth == 1 || broadcast) {
+    x.broadcast = true;
+    x.one = *src;
+  } else if (left >= kWidth) {
+    x.pack = *reinterpret_cast<const PackWords<T, kWidth>*>(src);
   } else {
-    load(x, src, left);
+    LAMELLA_UNROLL
+    for (int k = 0; k < kWidth; ++k) x.pack.put(k, k < left ? src[k] : T{});
   }
   return x;
 }
+
+constexpr int kReadTogether = 4;
 
 template <typename T, int kWidth>
 LAMELLA_KERNEL(kStridedThreads)
@@ -73,30 +99,42 @@ combine_kernel(Fold<T> fold, std::int64_t rows, int columns_log2) {
     const std::int64_t left = length - column;
     Pack<C, kWidth> sum{};
     if (fold.continues) load(sum, fold.partial + at, left);
-    for (int s = 0; s < fold.count; ++s) {
-      const CombineSource& source = fold.sources[s];
-      const std::int64_t stride = source.strides[last];
-      const T* const src = static_cast<const T*>(source.data) + row_offset(fold.extents, source.strides, row) + column * stride;
-      const Pack<T, kWidth> x = read<T, kWidth>(src, stride, left);
+    LAMELLA_NO_UNROLL
+    for (int first = 0; first < fold.count; first += kReadTogether) {
+      Read<T, kWidth> x[kReadTogether] = {};
       LAMELLA_UNROLL
-      for (int k = 0; k < kWidth; ++k) {
-        const C value = widen<C>(x.at[k]);
-        sum.at[k] = s == 0 && !fold.continues ? value : combined(fold.kind, sum.at[k], value);
+      for (int s = 0; s < kReadTogether; ++s) {
+        if (first + s >= fold.count) break;
+        const CombineSource& source = fold.sources[first + s];
+        const std::int64_t stride = source.strides[last];
+        const T* const src = static_cast<const T*>(source.data) + row_offset(fold.extents, source.strides, row) + column * stride;
+        x[s] = read<T, kWidth>(src, stride == 0, left);
+      }
+      LAMELLA_NO_UNROLL  // one copy of each operation
+          for (int s = first; s < fold.count && s < first + kReadTogether; ++s) {
+        const Pack<C, kWidth> value = x[0].template widened<C>();
+        if (s == 0 && !fold.continues) {
+          sum = value;
+        } else {
+          combine_packs(fold.kind, sum, value);
+        }
+        LAMELLA_UNROLL
+        for (int next = 1; next < kReadTogether; ++next) x[next - 1] = x[next];
       }
     }
     if (!fold.ends) {
       store(fold.partial + at, sum, left);
       return;
     }
-    Pack<T, kWidth> y;
-    LAMELLA_UNROLL
-    for (int k = 0; k < kWidth; ++k) {
-      if constexpr (std::is_integral_v<T>) {
-        y.at[k] = sum.at[k];
-      } else {
-        y.at[k] = narrow<T>(sum.at[k] / fold.divisor);
+    if constexpr (!std::is_integral_v<T>) {
+      if (fold.kind == CombineKind::average) {
+        LAMELLA_UNROLL
+        for (int k = 0; k < kWidth; ++k) sum.at[k] = sum.at[k] / fold.divisor;
       }
     }
+    Pack<T, kWidth> y;
+    LAMELLA_UNROLL
+    for (int k = 0; k < kWidth; ++k) y.at[k] = narrow<T>(sum.at[k]);
     store(fold.dst + at, y, left);
   });
 }

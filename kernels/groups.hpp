@@ -4,14 +4,22 @@
 #include <cstdint>
 
 #include "kernels/reduce.hpp"
+#include "kernels/storage.hpp"
 
 /// Threads that work on one row together, and agree on a number.
 namespace lamella::kernels {
+
+template <typename T>
+inline constexpr T kLowest = std::is_floating_point_v<T> ? -kInfinity<T> : std::numeric_limits<T>::lowest();
 
 struct Sum {
   template <typename T>
   LAMELLA_DEVICE static T of(T a, T b) {
     return a + b;
+  }
+  template <typename T>
+  LAMELLA_DEVICE static T neutral() {
+    return T{};
   }
 };
 /// Of a and NaN it is a.
@@ -19,6 +27,11 @@ struct Largest {
   template <typename T>
   LAMELLA_DEVICE static T of(T a, T b) {
     return b > a ? b : a;
+  }
+  LAMELLA_DEVICE static float of(float a, float b) { return ::fmaxf(a, b); }  // one instruction
+  template <typename T>
+  LAMELLA_DEVICE static T neutral() {
+    return kLowest<T>;
   }
 };
 

@@ -36,9 +36,11 @@ template <typename Op, typename T, typename Group>
 LAMELLA_KERNEL(Group::kThreads)
 reduce_rows_kernel(const T* src, T* dst, RowShape shape, double divisor) {
   for (std::int64_t row = block_x() * Group::kGroups + Group::index(); row < shape.rows; row += grid_x() * Group::kGroups) {
-    Row<T, ComputeOf<T>, Group, 0> items(src + shape.start(row), shape);
+    const T* const from = src + shape.start(row);
     double all = Op::kNeutral;
-    items.each([&](ComputeOf<T> x, std::int64_t) { all = Op::of(all, static_cast<double>(x)); });
+    for (std::int64_t i = Group::rank(); i < shape.length; i += Group::kSize) {
+      all = Op::of(all, static_cast<double>(widen<ComputeOf<T>>(from[i * shape.stride])));
+    }
     all = Group::template reduce<Op>(all);
     if (Group::rank() == 0) dst[row] = narrow<T>(static_cast<ComputeOf<T>>(all / divisor));
   }

@@ -3,10 +3,15 @@
 
 #include <cstdint>
 
-#include "kernels/groups.hpp"
-#include "kernels/storage.hpp"
+#include "kernels/pack_words.hpp"
+#include "kernels/row_groups.hpp"
 
 /// Algorithms on rows, whoever shares a row and wherever it is kept.
+///
+/// Which thread has which elements, and so every bit of a result, follows from the length and the stride of rows alone: not from
+/// how many rows there are, and not from where they start. A length that is a whole number of 16-byte packs is dealt out by
+/// packs, which are read as such where all pointers allow it and element by element where not; other lengths are dealt out by
+/// elements.
 namespace lamella::kernels {
 
 /// Rows of `length` elements, `stride` apart, in src[outer, length, stride].
@@ -21,79 +26,286 @@ struct RowShape {
   }
 };
 
-/// One thread's share of a row: in registers (kItems of them, read once), or in memory (kItems 0, read again for every walk).
-template <typename T, typename C, typename Group, int kItems>
-class Row {
- public:
-  static constexpr bool kCached = kItems > 0;
+/// Elements of a row that a thread keeps: more would take registers from other rows whose loads hide the latency of these.
+template <typename T>
+inline constexpr int kKeptItems = sizeof(T) == 8 ? 8 : 16;
+template <typename T>
+inline constexpr int kPackWidth = sizeof(T) == 8 ? 1 : 16 / static_cast<int>(sizeof(T));
+template <typename T>
+inline constexpr std::int64_t kLongestKept = kKeptItems<T>* static_cast<std::int64_t>(WarpsGroup::kThreads);
 
-  LAMELLA_DEVICE Row(const T* src, const RowShape& shape) : src_(src), length_(shape.length), stride_(shape.stride) {
-    if constexpr (kCached) {
+/// A row of any length and stride, read again for every walk, kItems loads at a time.
+template <typename T, typename C, typename Group, int kMostItems>
+class WalkedRow {
+ public:
+  using Element = T;
+  static constexpr bool kKept = false;
+  static constexpr int kItems = kMostItems;
+
+  LAMELLA_DEVICE WalkedRow(const T* src, T* dst, const RowShape& shape, C filler)
+      : src_(src), dst_(dst), length_(shape.length), stride_(shape.stride), filler_(filler) {}
+
+  [[nodiscard]] LAMELLA_DEVICE std::int64_t length() const { return length_; }
+  [[nodiscard]] LAMELLA_DEVICE static bool there() { return true; }
+  LAMELLA_DEVICE void ready() const {}
+  /// The same row, or none.
+  [[nodiscard]] LAMELLA_DEVICE WalkedRow again(bool there) const {
+    return WalkedRow(src_, dst_, {1, there ? length_ : 0, stride_}, filler_);
+  }
+  /// Element i, this thread's or not.
+  [[nodiscard]] LAMELLA_DEVICE C at(std::int64_t i) const { return widen<C>(src_[i * stride_]); }
+
+  template <typename F>
+  LAMELLA_DEVICE void each(const F& f) {
+    walk([&](C& x, std::int64_t i, int slot) { f(x, i < length_, slot); });
+  }
+  template <typename F>
+  LAMELLA_DEVICE void store(const F& f) const {
+    walk([&](C& x, std::int64_t i, int slot) {
+      if (i < length_) dst_[i * stride_] = narrow<T>(f(x, i, slot));
+    });
+  }
+
+ private:
+  template <typename F>
+  LAMELLA_DEVICE void walk(const F& f) const {
+    const std::int64_t size = Group::size();
+    for (std::int64_t base = 0; base < length_; base += kItems * size) {
+      const std::int64_t first = base + Group::rank();
+      T raw[kItems];
       LAMELLA_UNROLL
       for (int k = 0; k < kItems; ++k) {
-        const std::int64_t i = Group::rank() + k * Group::kSize;
-        x_[k] = i < length_ ? widen<C>(src[i * stride_]) : C(0);
+        const std::int64_t i = first + k * size;
+        raw[k] = narrow<T>(filler_);
+        if (i < length_) raw[k] = src_[i * stride_];
+      }
+      LAMELLA_UNROLL
+      for (int k = 0; k < kItems; ++k) {
+        if (base + k * size >= length_) break;  // for the whole group
+        C x = widen<C>(raw[k]);
+        f(x, first + k * size, k);
       }
     }
   }
 
-  /// f(x, i) for the elements of this thread, in order. What it makes of x stays only in registers.
-  template <typename F>
-  LAMELLA_DEVICE void each(const F& f) {
-    if constexpr (kCached) {
+  const T* src_;
+  T* dst_;
+  std::int64_t length_;
+  std::int64_t stride_;
+  C filler_;
+};
+
+/// One thread's share of a row in registers: kPacks packs of kWidth neighbours, read before anything is made of them. Elements
+/// that the row does not have are `filler`.
+template <typename T, typename C, typename Group, int kWidth, int kPacks>
+class KeptRow {
+ public:
+  using Element = T;
+  static constexpr bool kKept = true;
+  static constexpr int kItems = kWidth * kPacks;
+
+  /// `packs`: they may be read and written as such. A row that is not `there` is all filler, and never written.
+  LAMELLA_DEVICE KeptRow(const T* src, T* dst, unsigned length, bool there, bool packs, C filler)
+      : src_(src),
+        dst_(dst + Group::rank() * kWidth),
+        filler_(filler),
+        first_(there ? Group::rank() * kWidth : length),
+        step_(Group::size() * kWidth),
+        length_(length),
+        there_(there),
+        packs_(packs) {
+    fetch(src, raw_, narrow<T>(filler));
+  }
+
+  [[nodiscard]] LAMELLA_DEVICE std::int64_t length() const { return length_; }
+  /// The row read from memory once more, or none. As long as nobody has written it.
+  [[nodiscard]] LAMELLA_DEVICE WalkedRow<T, C, Group, 2> again(bool there) const {
+    return {src_, dst_ - Group::rank() * kWidth, {1, there ? length_ : 0, 1}, filler_};
+  }
+  [[nodiscard]] LAMELLA_DEVICE bool there() const { return there_; }
+
+  /// What the elements of this thread have of an array that is as long as the row.
+  template <typename E>
+  LAMELLA_DEVICE void fetch(const E* array, PackWords<E, kWidth> (&packs)[kPacks], E filler) const {
+    const E* const from = array + Group::rank() * kWidth;
+    LAMELLA_UNROLL
+    for (int k = 0; k < kItems; ++k) packs[k / kWidth].put(k % kWidth, filler);
+    if (kWidth == 1 || packs_) {
       LAMELLA_UNROLL
-      for (int k = 0; k < kItems; ++k) {
-        const std::int64_t i = Group::rank() + k * Group::kSize;
-        if (i < length_) f(x_[k], i);
+      for (int k = 0; k < kPacks; ++k) {
+        if (first_ + k * step_ < length_) packs[k] = *reinterpret_cast<const PackWords<E, kWidth>*>(from + k * step_);
       }
     } else {
-      for (std::int64_t i = Group::rank(); i < length_; i += Group::kSize) {
-        C x = widen<C>(src_[i * stride_]);
-        f(x, i);
+      LAMELLA_UNROLL
+      for (int k = 0; k < kPacks; ++k) {
+        if (first_ + k * step_ < length_) {
+          LAMELLA_UNROLL
+          for (int j = 0; j < kWidth; ++j) packs[k].put(j, from[k * step_ + j]);
+        }
+      }
+    }
+  }
+
+  /// Once before the others, behind what else is to be read meanwhile.
+  LAMELLA_DEVICE void ready() {
+    LAMELLA_UNROLL
+    for (int k = 0; k < kItems; ++k) x_[k] = widen<C>(raw_[k / kWidth].element(k % kWidth));
+  }
+
+  /// f(x, there, slot) for the elements of this thread, in order, and for fillers. What it makes of x stays.
+  template <typename F>
+  LAMELLA_DEVICE void each(const F& f) {
+    LAMELLA_UNROLL
+    for (int k = 0; k < kPacks; ++k) {
+      if (k * step_ >= length_) break;  // for the whole group
+      LAMELLA_UNROLL
+      for (int j = 0; j < kWidth; ++j) f(x_[k * kWidth + j], first_ + k * step_ < length_, k * kWidth + j);
+    }
+  }
+
+  /// dst = f(x, i, slot) of each element i of the row; slot counts this thread's.
+  template <typename F>
+  LAMELLA_DEVICE void store(const F& f) const {
+    LAMELLA_UNROLL
+    for (int k = 0; k < kPacks; ++k) {
+      if (k * step_ >= length_) break;
+      Pack<C, kWidth> result;
+      LAMELLA_UNROLL
+      for (int j = 0; j < kWidth; ++j) {
+        result.at[j] = f(x_[k * kWidth + j], static_cast<std::int64_t>(first_ + k * step_ + j), k * kWidth + j);
+      }
+      const PackWords<T, kWidth> y = narrow<T>(result);
+      if (first_ + k * step_ >= length_) continue;
+      if (kWidth == 1 || packs_) {
+        *reinterpret_cast<PackWords<T, kWidth>*>(dst_ + k * step_) = y;
+      } else {
+        LAMELLA_UNROLL
+        for (int j = 0; j < kWidth; ++j) dst_[k * step_ + j] = y.element(j);
       }
     }
   }
 
  private:
   const T* src_;
-  std::int64_t length_;
-  std::int64_t stride_;
-  C x_[kCached ? kItems : 1];
+  T* dst_;
+  C filler_;
+  unsigned first_;
+  unsigned step_;
+  unsigned length_;
+  bool there_;
+  bool packs_;
+  PackWords<T, kWidth> raw_[kPacks];
+  C x_[kItems];
 };
 
-/// f(row, src, dst) for all rows. A row is written by its group alone, after all of it has been read.
-template <typename F, typename T, typename Group, int kItems>
-LAMELLA_KERNEL(Group::kThreads)
-rows_kernel(F f, const T* src, T* dst, RowShape shape) {
-  for (std::int64_t row = block_x() * Group::kGroups + Group::index(); row < shape.rows; row += grid_x() * Group::kGroups) {
+/// An array that is as long as the row, or `absent` for each element where it is null: read along with a kept row, element by
+/// element with one that is walked.
+template <typename Items, typename C>
+class RowConstant;
+template <typename T, typename C, typename Group, int kWidth, int kPacks>
+class RowConstant<KeptRow<T, C, Group, kWidth, kPacks>, C> {
+ public:
+  LAMELLA_DEVICE RowConstant(const KeptRow<T, C, Group, kWidth, kPacks>& items, const C* values, C absent) {
+    if (values != nullptr) {
+      items.fetch(values, values_, absent);
+    } else {
+      LAMELLA_UNROLL
+      for (int k = 0; k < kWidth * kPacks; ++k) values_[k / kWidth].put(k % kWidth, absent);
+    }
+  }
+  LAMELLA_DEVICE C of(std::int64_t, int slot) const { return values_[slot / kWidth].element(slot % kWidth); }
+
+ private:
+  PackWords<C, kWidth> values_[kPacks];
+};
+template <typename T, typename C, typename Group, int kItems>
+class RowConstant<WalkedRow<T, C, Group, kItems>, C> {
+ public:
+  LAMELLA_DEVICE RowConstant(const WalkedRow<T, C, Group, kItems>&, const C* values, C absent)
+      : values_(values), absent_(absent) {}
+  LAMELLA_DEVICE C of(std::int64_t i, int) const { return values_ != nullptr ? values_[i] : absent_; }
+
+ private:
+  const C* values_;
+  C absent_;
+};
+
+/// f.run(group, row) for all rows, with 64 registers a thread, or F::kRegisterShare as many; F::kWalked loads at a time where
+/// rows are walked. A row is written by its group alone, after all of it has been read.
+template <typename F, typename T, typename Group, int kWidth, int kPacks>
+__global__ void __launch_bounds__(Group::kThreads, 1024 / Group::kThreads / F::kRegisterShare)
+    kept_rows_kernel(F f, const T* src, T* dst, std::int64_t rows, unsigned length, bool packs) {
+  using C = typename F::Compute;
+  Group group;
+  for (std::int64_t base = block_x() * Group::kGroups; base < rows; base += grid_x() * Group::kGroups) {
+    const std::int64_t row = base + Group::index();
+    KeptRow<T, C, Group, kWidth, kPacks> items(src + row * length, dst + row * length, length, row < rows, packs, F::kFiller);
+    f.run(group, items);
+  }
+}
+
+template <typename F, typename T>
+__global__ void __launch_bounds__(WarpsGroup::kThreads, 1024 / WarpsGroup::kThreads / F::kRegisterShare)
+    walked_rows_kernel(F f, const T* src, T* dst, RowShape shape) {
+  using C = typename F::Compute;
+  WarpsGroup group;
+  for (std::int64_t row = block_x(); row < shape.rows; row += grid_x()) {
     const std::int64_t start = shape.start(row);
-    Row<T, typename F::Compute, Group, kItems> items(src + start, shape);
-    f.template run<Group>(items, src + start, dst + start, shape);
+    WalkedRow<T, C, WarpsGroup, F::kWalked> items(src + start, dst + start, shape, F::kFiller);
+    f.run(group, items);
   }
 }
 
-template <typename Group, int kItems, typename F, typename T>
-cudaError_t launch_rows_as(const F& f, const T* src, T* dst, const RowShape& shape, cudaStream_t stream) {
+/// As many warps as it takes when each thread has `items` elements, and no more than there may be.
+inline unsigned threads_of(std::int64_t length, std::int64_t items) {
+  return blocks(tiles(length, items * kWarp) * kWarp, WarpsGroup::kThreads);
+}
+
+template <typename Group, int kWidth, int kPacks, typename F, typename T>
+cudaError_t launch_kept_as(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
   const Launch how{.grid = dim3(blocks(tiles(shape.rows, Group::kGroups))),
-                   .threads = Group::kThreads,
-                   .shared = std::is_empty_v<typename Group::Shared> ? 0 : sizeof(typename Group::Shared),
+                   .threads = Group::kGroups > 1 ? Group::kThreads : threads_of(shape.length, kWidth * kPacks),
+                   .shared = Group::kShared,
                    .stream = stream};
-  return launch(how, rows_kernel<F, T, Group, kItems>, f, src, dst, shape);
+  return launch(how, kept_rows_kernel<F, T, Group, kWidth, kPacks>, f, src, dst, shape.rows, static_cast<unsigned>(shape.length),
+                packs);
 }
 
-/// Short rows by a warp, longer ones by a block; in registers as long as they fit, if that is asked for.
-template <bool kInRegisters, typename F, typename T>
-cudaError_t launch_rows(const F& f, const T* src, T* dst, const RowShape& shape, cudaStream_t stream) {
-  if (shape.rows == 0 || shape.length == 0) return cudaSuccess;
-  if constexpr (kInRegisters) {
-    if (shape.length <= std::int64_t{4} * kWarp) return launch_rows_as<WarpGroup, 4>(f, src, dst, shape, stream);
-    if (shape.length <= std::int64_t{16} * kWarp) return launch_rows_as<WarpGroup, 16>(f, src, dst, shape, stream);
-    if (shape.length <= std::int64_t{16} * 512) return launch_rows_as<BlockGroup<512>, 16>(f, src, dst, shape, stream);
-    return launch_rows_as<BlockGroup<512>, 0>(f, src, dst, shape, stream);
-  } else {
-    if (shape.length <= std::int64_t{32} * kWarp) return launch_rows_as<WarpGroup, 0>(f, src, dst, shape, stream);
-    return launch_rows_as<BlockGroup<256>, 0>(f, src, dst, shape, stream);
+/// Rows in registers, by part of a warp, a warp, or a block.
+template <typename F, typename T>
+cudaError_t launch_kept(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
+  constexpr int kItems = kKeptItems<T>;
+  constexpr int kWidth = kPackWidth<T>;
+  if (shape.length <= 32) return launch_kept_as<LaneGroup<8>, 1, 4>(f, src, dst, shape, false, stream);
+  if constexpr (kWidth > 1) {
+    if (shape.length % kWidth == 0) {
+      if (shape.length <= 16 * kItems)
+        return launch_kept_as<LaneGroup<16>, kWidth, kItems / kWidth>(f, src, dst, shape, packs, stream);
+      if (shape.length <= 32 * kItems)
+        return launch_kept_as<LaneGroup<32>, kWidth, kItems / kWidth>(f, src, dst, shape, packs, stream);
+      return launch_kept_as<WarpsGroup, kWidth, kItems / kWidth>(f, src, dst, shape, packs, stream);
+    }
   }
+  if (shape.length <= 32 * kItems) return launch_kept_as<LaneGroup<32>, 1, kItems>(f, src, dst, shape, false, stream);
+  return launch_kept_as<WarpsGroup, 1, kItems>(f, src, dst, shape, false, stream);
+}
+
+template <typename F, typename T>
+cudaError_t launch_walked(const F& f, const T* src, T* dst, const RowShape& shape, cudaStream_t stream) {
+  if (shape.rows == 0 || shape.length == 0) return cudaSuccess;
+  const Launch how{.grid = dim3(blocks(shape.rows)),
+                   .threads = threads_of(shape.length, F::kWalked),
+                   .shared = WarpsGroup::kShared,
+                   .stream = stream};
+  return launch(how, walked_rows_kernel<F, T>, f, src, dst, shape);
+}
+
+/// In registers as long as rows fit and are contiguous. `packs`: all that f reads along a row is aligned to 16 bytes.
+template <typename F, typename T>
+cudaError_t launch_rows(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
+  if (shape.rows == 0 || shape.length == 0) return cudaSuccess;
+  if (shape.stride != 1 || shape.length > kLongestKept<T>) return launch_walked(f, src, dst, shape, stream);
+  return launch_kept(f, src, dst, shape, packs && aligned(src) && aligned(dst), stream);
 }
 
 }  // namespace lamella::kernels

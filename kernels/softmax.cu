@@ -8,20 +8,36 @@ namespace {
 LAMELLA_HD float log_of(float x) { return ::logf(x); }
 LAMELLA_HD double log_of(double x) { return ::log(x); }
 
-/// With shift the largest x, and total the sum of exp(x - shift).
+/// n / d for a d of at least 1 that many n have: by its reciprocal, with the remainder put right, which leaves the nearest number
+/// but for rare last bits.
+template <typename C>
+class Divisor {
+ public:
+  LAMELLA_HD explicit Divisor(C d) : d_(d), reciprocal_(C(1) / d) {}
+  LAMELLA_HD C divides(C n) const {
+    const C quotient = n * reciprocal_;
+    return core::math::fma(core::math::fma(-quotient, d_, n), reciprocal_, quotient);
+  }
+
+ private:
+  C d_;
+  C reciprocal_;
+};
+
+/// With shift the largest x, and total the sum of exp(x - shift): at least 1, or NaN.
 struct Softmax {
   static constexpr bool kOfExponential = true;
   template <typename C>
-  LAMELLA_HD static C scale(C total) {
-    return total;
+  LAMELLA_HD static Divisor<C> scale(C total) {
+    return Divisor<C>(total);
   }
   template <typename C>
-  LAMELLA_HD static C of_exponential(C exponential, C total) {
-    return exponential / total;
+  LAMELLA_HD static C of_exponential(C exponential, const Divisor<C>& total) {
+    return total.divides(exponential);
   }
   template <typename C>
-  LAMELLA_HD static C of(C x, C shift, C total) {
-    return core::math::exp(x - shift) / total;
+  LAMELLA_HD static C of(C x, C shift, const Divisor<C>& total) {
+    return total.divides(core::math::exp(x - shift));
   }
 };
 
@@ -40,25 +56,29 @@ struct LogSoftmax {
 template <typename Op, typename C>
 struct SoftmaxRow {
   using Compute = C;
+  static constexpr int kWalked = 8;
+  static constexpr unsigned kRegisterShare = 1;
+  static constexpr C kFiller = -kInfinity<C>;  // its exponential is 0
 
-  template <typename Group, typename Items, typename T>
-  LAMELLA_DEVICE void run(Items& items, const T*, T* dst, const RowShape& shape) const {
-    constexpr bool kKept = Op::kOfExponential && Items::kCached;
+  template <typename Group, typename Items>
+  LAMELLA_DEVICE void run(Group& group, Items& items) const {
+    constexpr bool kKept = Op::kOfExponential && Items::kKept;
+    items.ready();
     C shift = -kInfinity<C>;
-    items.each([&](C x, std::int64_t) { shift = Largest::of(shift, x); });
-    shift = Group::template reduce<Largest>(shift);
+    items.each([&](C x, bool, int) { shift = Largest::of(shift, x); });
+    shift = group.template reduce<Largest>(shift);
     C total = 0;
-    items.each([&](C& x, std::int64_t) {
+    items.each([&](C& x, bool, int) {
       const C exponential = core::math::exp(x - shift);
       total += exponential;
       if constexpr (kKept) x = exponential;
     });
-    const C scale = Op::scale(Group::template reduce<Sum>(total));
-    items.each([&](C x, std::int64_t i) {
+    const auto scale = Op::scale(group.template reduce<Sum>(total));
+    items.store([&](C x, std::int64_t, int) {
       if constexpr (kKept) {
-        dst[i * shape.stride] = narrow<T>(Op::of_exponential(x, scale));
+        return Op::of_exponential(x, scale);
       } else {
-        dst[i * shape.stride] = narrow<T>(Op::of(x, shift, scale));
+        return Op::of(x, shift, scale);
       }
     });
   }
@@ -70,18 +90,36 @@ constexpr unsigned kColumnThreads = 128;
 template <typename Op, typename T>
 LAMELLA_DEVICE void column(const T* src, T* dst, std::int64_t length, std::int64_t stride) {
   using C = ComputeOf<T>;
-  constexpr std::int64_t kPart = 16;
-  const auto at = [&](std::int64_t i) { return widen<C>(src[i * stride]); };
+  constexpr int kPart = kKeptItems<T>;
+  // f(x, i) for all elements, read a part at a time; there are none behind the last but -infinity. `end` follows each part.
+  const auto parts = [&](const auto& f, const auto& end) {
+    for (std::int64_t first = 0; first < length; first += kPart) {
+      T raw[kPart];
+      LAMELLA_UNROLL
+      for (int k = 0; k < kPart; ++k) {
+        raw[k] = narrow<T>(-kInfinity<C>);
+        if (first + k < length) raw[k] = src[(first + k) * stride];
+      }
+      LAMELLA_UNROLL
+      for (int k = 0; k < kPart; ++k) f(widen<C>(raw[k]), first + k);
+      end();
+    }
+  };
   C shift = -kInfinity<C>;
-  for (std::int64_t i = 0; i < length; ++i) shift = Largest::of(shift, at(i));
+  parts([&](C x, std::int64_t) { shift = Largest::of(shift, x); }, [] {});
   C total = 0;
-  for (std::int64_t first = 0; first < length; first += kPart) {  // sums of sums lose less than one long sum
-    C part = 0;
-    for (std::int64_t i = first; i < first + kPart && i < length; ++i) part += core::math::exp(at(i) - shift);
-    total += part;
-  }
-  const C scale = Op::scale(total);
-  for (std::int64_t i = 0; i < length; ++i) dst[i * stride] = narrow<T>(Op::of(at(i), shift, scale));
+  C part = 0;  // sums of sums lose less than one long sum
+  parts([&](C x, std::int64_t) { part += core::math::exp(x - shift); },
+        [&] {
+          total += part;
+          part = 0;
+        });
+  const auto scale = Op::scale(total);
+  parts(
+      [&](C x, std::int64_t i) {
+        if (i < length) dst[i * stride] = narrow<T>(Op::of(x, shift, scale));
+      },
+      [] {});
 }
 
 template <typename Op, typename T>
@@ -112,7 +150,7 @@ cudaError_t softmax_as(const Rowwise& args, cudaStream_t stream) {
     const T* const src = static_cast<const T*>(args.src);
     T* const dst = static_cast<T*>(args.dst);
     if (shape.stride >= kWarp) return launch_columns<Op>(args, src, dst, stream);
-    return launch_rows<true>(SoftmaxRow<Op, ComputeOf<T>>{}, src, dst, shape, stream);
+    return launch_rows(SoftmaxRow<Op, ComputeOf<T>>{}, src, dst, shape, true, stream);
   });
 }
 

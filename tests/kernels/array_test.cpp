@@ -142,6 +142,7 @@ TEST(CombineKernelTest, FoldsMoreSourcesThanOneLaunchTakesWithOneRounding) {
   for (const CombineKind kind : kKinds) {
     for (const DType dtype : kFloating) {
       check({kind, dtype, {4, 35}, std::vector<Shape>(16, {4, 35})});
+      check({kind, dtype, {4, 40}, {{4, 40}, {1, 40}, {4, 1}, {4, 40}, {1, 1}, {4, 40}}});  // read by fours, of each kind
       check({kind, dtype, {4, 35}, std::vector<Shape>(40, {4, 35})});
       check({kind, dtype, {4, 40}, std::vector<Shape>(33, {1, 40})});
     }

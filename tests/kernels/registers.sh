@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every kernel compiles without a warning, keeps what it holds in registers, and stays within its number of them. Needs nvcc, no device.
+# Every kernel compiles without a warning, keeps what it holds in registers, and stays within its number of them; of sm_90, loads and stores are
+# what sass_bounds.py wants. Needs nvcc, no device.
 # Usage: registers.sh [--arch 90] [--include GENERATED_INCLUDES] [--nvcc NVCC] [FILE.cu...]
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
@@ -13,7 +14,8 @@ while [ $# -gt 0 ]; do
     *) files+=("$1"); shift ;;
   esac
 done
-[ ${#files[@]} -gt 0 ] || files=(kernels/*.cu)
+all=0
+[ ${#files[@]} -gt 0 ] || { files=(kernels/*.cu); all=1; }
 command -v "$nvcc" > /dev/null || { echo "no nvcc"; exit 77; }
 readonly most=128       # registers of a thread: what kernels/launch.hpp asks for
 readonly frame_most=0    # bytes of local memory
@@ -51,4 +53,5 @@ if [ -e "$work/failed" ]; then
   cat "$work/failed" "$work"/*.log | grep -E 'does not compile|error|warning'
   bad=1
 fi
+if [ "$all$arch" = 190 ] && [ ! -e "$work/failed" ]; then python3 -B tests/kernels/sass_bounds.py "$work"/*.cubin || bad=1; fi
 exit "${bad:-0}"

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds on what ptxas makes of the kernels that should run at a copy's speed, each beside its reason. Needs no device and no disassembler.
+
+Usage: sass_bounds.py CUBIN... (of sm_90, all kernels); prints what is out of its bounds. --show prints what was found of each kernel.
+"""
+import re
+import subprocess
+import sys
+
+import sass
+
+SIZES = {"float": 4, "double": 8, "__half": 2, "__nv_bfloat16": 2}
+GROUPS = {"kept": re.compile(r"kept_rows_kernel<(\w+)Row<.*>, (\w+), (?:LaneGroup<\d+u?>|WarpsGroup), (\d+), (\d+)>"),
+          "walked": re.compile(r"walked_rows_kernel<(\w+)Row<.*>, (\w+)>"),
+          "columns": re.compile(r"columns_kernel<(?:Log)?Softmax, (\w+)>"),
+          "combine": re.compile(r"combine_kernel<(\w+), (\d+)>")}
+# Of a thread. A row's loads hide behind the work on other rows, so what a thread holds is paid for by fewer of those: about 26 KB of loads a
+# multiprocessor keep the memory busy, and a thread has 32 to 64 bytes of them. Layer normalization also keeps gamma, beta and, under float32,
+# the low parts of distances from the mean.
+REGISTERS = {"Softmax": 56, "Normalized": 128}
+WALKED = {"Softmax": 8, "Normalized": 8, "Sparsemax": 4}  # loads at a time
+
+
+def kept(kernel, row, element, width, packs):
+    size, width, packs = SIZES[element], int(width), int(packs)
+    # One latency a row: all of it is under way before the first element is waited for.
+    yield "loads under way", kernel.in_flight(size * width), packs, None
+    if size * width == 16:  # a quarter or an eighth of the accesses, and of their addresses
+        constants = 2 * packs * width * 4 // 16 if row == "Normalized" else 0  # gamma and beta, which are read with the row
+        yield "16-byte loads", kernel.count(sass.LOAD, 16), packs + constants, packs + constants
+        yield "16-byte loads under way", kernel.in_flight(16), packs + constants, None
+        yield "16-byte stores", kernel.count(sass.STORE, 16), packs, packs
+    yield "registers", kernel.registers, 0, REGISTERS[row]
+
+
+def walked(kernel, row, element):
+    # A long row is in the second-level cache after the first walk; each walk has this many latencies less.
+    yield "loads under way", kernel.in_flight(SIZES[element]), WALKED[row], None
+
+
+def columns(kernel, element):
+    # A thread walks a column alone: one load at a time would take a latency an element.
+    yield "loads under way", kernel.in_flight(SIZES[element]), 8 if element == "double" else 16, None
+
+
+def combine(kernel, element, width):
+    if element not in SIZES:
+        return
+    # Sources are read together, four at a time: a fold that waits for each has a latency a source.
+    size = SIZES[element] * int(width)
+    yield "loads under way", kernel.in_flight(size), 4, None
+    if size == 16:
+        yield "16-byte stores", kernel.count(sass.STORE, 16), 1, None
+
+
+RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine}
+
+
+def main():
+    show, files = "--show" in sys.argv, [a for a in sys.argv[1:] if a != "--show"]
+    kernels = [kernel for file in files for kernel in sass.kernels(file)]
+    names = subprocess.run(["c++filt", "-n"], input="\n".join(k.name for k in kernels), text=True, capture_output=True, check=True).stdout.splitlines()
+    bad, checked = 0, dict.fromkeys(RULES, 0)
+    for kernel, name in zip(kernels, names):
+        # Local memory is a thread's own part of the device's: what is there was meant to be in registers.
+        found = [("accesses to local memory", kernel.local(), 0, 0)]
+        name = name.replace("lamella::kernels::", "").replace("(anonymous namespace)::", "").split("(")[0].removeprefix("void ")
+        for group, pattern in GROUPS.items():
+            match = pattern.search(name)
+            if match:
+                row = match.groups()
+                found += RULES[group](kernel, *(part.replace("LogSoftmax", "Softmax") for part in row))
+                checked[group] += 1
+        for what, value, least, most in found:
+            wrong = value < least or (most is not None and value > most)
+            bad += wrong
+            if wrong or (show and len(found) > 1):
+                print(f"{name}: {value} {what}, {least} to {'any' if most is None else most}{' WRONG' if wrong else ''}")
+    for group, count in checked.items():
+        if count == 0:
+            bad += 1
+            print(f"no kernel is called what {GROUPS[group].pattern} looks for")
+    print(f"{len(kernels)} kernels, of {sum(checked.values())} also what loads and stores ptxas made of them: {bad} out of bounds")
+    return bad > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

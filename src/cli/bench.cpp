@@ -148,6 +148,16 @@ class Run {
   bench::Report report_;
 };
 
+CLI::Validator activation_name() {
+  const auto check = [](const std::string& text) -> std::string {
+    std::vector<std::string> names;
+    for (const std::string_view name : activation_names()) names.emplace_back(name);
+    if (std::find(names.begin(), names.end(), text) != names.end()) return {};
+    return "got '" + text + "', allowed " + listed(names) + did_you_mean(text, names);
+  };
+  return {check, ""};
+}
+
 void add_axes(CLI::App& app, BenchState& state) {
   // A value each time: a file may follow.
   const auto list = [&](const char* name, auto& into, const char* what, const char* type) {
@@ -162,7 +172,7 @@ void add_axes(CLI::App& app, BenchState& state) {
   sizes("--width", state.axes.widths, "inputs and units of a layer");
   sizes("--depth", state.axes.depths, "layers of a model");
   take_word(*list("--dtype", state.dtypes, "types of layers and activations", ""), {"float32", "bfloat16", "float16", "float64"});
-  list("--activation", state.axes.activations, "Keras' names", "NAME,...");
+  list("--activation", state.axes.activations, "Keras' names", "NAME,...")->check(activation_name());
   list("--engine", state.engines, "only these Dense engines, beside the unfused way", "NAME,...");
   take_word(*list("--fusion", state.fusions, "only these", ""), words_of_enum<Fusion>());
   take_word(*list("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call", ""),

@@ -91,7 +91,7 @@ def schema():
         expect(word in table, word, table)
     for wrong in (["--level", "x"], ["--dtype", "float7"], ["--fusion", "x"], ["--activation", "x"]):
         done = bench(*SMALL, *wrong)
-        expect(done.returncode == 4 and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
+        expect(done.returncode == 2 and "allowed" in done.stderr and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
 
 
 def made(folder, name, *arguments, plant=""):
@@ -227,6 +227,10 @@ def quote():
                            *[dict(peer("c", error_message="not measured: why"), ratio=None)] * 3,
                            geometric_means={"a": {"ratio": 2.0, "cells": 2, "lowest": 1.5}}))
     expect(text.count("| a |") == 3 and "| b |" not in text and text.count("- c: not measured: why") == 1 and "rounds differ too much" in text, text)
+    text = tables.face(of(peer("a", real_time=3.0), peer("b", real_time=4.5), peer("a", batch=64, real_time=9.0),
+                          peer("b", batch=64, error_message="refused as noisy: rounds differ by 40%"), num_cpus=2, cpu="X", simd=["avx2"], date="2026-01-02T"))
+    expect("| model | rows | lamella | a | b |" in text and "| 4 x Dense(64, tanh) | 1 | 1 | 3 | 4.5 |" in text, text)
+    expect("| 4 x Dense(64, tanh) | 64 | 1 | 9 | noisy |" in text and "on 2 processors (X, AVX2), 2026-01-02." in text, text)
     with tempfile.TemporaryDirectory() as folder:
         tables.ROOT = pathlib.Path(folder)
         pathlib.Path(folder, "bench/results").mkdir(parents=True)

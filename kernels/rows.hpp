@@ -30,7 +30,7 @@ struct RowShape {
 template <typename T>
 inline constexpr int kKeptItems = sizeof(T) == 8 ? 8 : 16;
 template <typename T>
-inline constexpr int kPackWidth = sizeof(T) == 8 ? 1 : 16 / static_cast<int>(sizeof(T));
+inline constexpr int kRowPack = sizeof(T) == 8 ? 1 : 16 / static_cast<int>(sizeof(T));
 template <typename T>
 inline constexpr std::int64_t kLongestKept = kKeptItems<T>* static_cast<std::int64_t>(WarpsGroup::kThreads);
 
@@ -55,6 +55,27 @@ class WalkedRow {
   /// Element i, this thread's or not.
   [[nodiscard]] LAMELLA_DEVICE C at(std::int64_t i) const { return widen<C>(src_[i * stride_]); }
 
+  /// f(x, first, filled) for what is read at a time: x[k] is element first + k * Group::size() or filler; from `filled` on, for
+  /// the whole group, there is filler only.
+  template <typename F>
+  LAMELLA_DEVICE void batches(const F& f) const {
+    const std::int64_t size = Group::size();
+    for (std::int64_t base = 0; base < length_; base += kItems * size) {
+      const std::int64_t first = base + Group::rank();
+      T raw[kItems];
+      LAMELLA_UNROLL
+      for (int k = 0; k < kItems; ++k) {
+        const std::int64_t i = first + k * size;
+        raw[k] = narrow<T>(filler_);
+        if (i < length_) raw[k] = src_[i * stride_];
+      }
+      C x[kItems];
+      LAMELLA_UNROLL
+      for (int k = 0; k < kItems; ++k) x[k] = widen<C>(raw[k]);
+      const std::int64_t filled = (length_ - base - 1) / size + 1;
+      f(x, first, filled < kItems ? static_cast<int>(filled) : kItems);
+    }
+  }
   template <typename F>
   LAMELLA_DEVICE void each(const F& f) {
     walk([&](C& x, std::int64_t i, int slot) { f(x, i < length_, slot); });
@@ -69,23 +90,13 @@ class WalkedRow {
  private:
   template <typename F>
   LAMELLA_DEVICE void walk(const F& f) const {
-    const std::int64_t size = Group::size();
-    for (std::int64_t base = 0; base < length_; base += kItems * size) {
-      const std::int64_t first = base + Group::rank();
-      T raw[kItems];
+    batches([&](C(&x)[kItems], std::int64_t first, int filled) {
       LAMELLA_UNROLL
       for (int k = 0; k < kItems; ++k) {
-        const std::int64_t i = first + k * size;
-        raw[k] = narrow<T>(filler_);
-        if (i < length_) raw[k] = src_[i * stride_];
+        if (k >= filled) break;
+        f(x[k], first + k * static_cast<std::int64_t>(Group::size()), k);
       }
-      LAMELLA_UNROLL
-      for (int k = 0; k < kItems; ++k) {
-        if (base + k * size >= length_) break;  // for the whole group
-        C x = widen<C>(raw[k]);
-        f(x, first + k * size, k);
-      }
-    }
+    });
   }
 
   const T* src_;
@@ -275,7 +286,7 @@ cudaError_t launch_kept_as(const F& f, const T* src, T* dst, const RowShape& sha
 template <typename F, typename T>
 cudaError_t launch_kept(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
   constexpr int kItems = kKeptItems<T>;
-  constexpr int kWidth = kPackWidth<T>;
+  constexpr int kWidth = kRowPack<T>;
   if (shape.length <= 32) return launch_kept_as<LaneGroup<8>, 1, 4>(f, src, dst, shape, false, stream);
   if constexpr (kWidth > 1) {
     if (shape.length % kWidth == 0) {

@@ -65,14 +65,18 @@ struct SoftmaxRow {
     constexpr bool kKept = Op::kOfExponential && Items::kKept;
     items.ready();
     C shift = -kInfinity<C>;
-    items.each([&](C x, bool, int) { shift = Largest::of(shift, x); });
-    shift = group.template reduce<Largest>(shift);
     C total = 0;
-    items.each([&](C& x, bool, int) {
-      const C exponential = core::math::exp(x - shift);
-      total += exponential;
-      if constexpr (kKept) x = exponential;
-    });
+    if constexpr (Items::kKept) {
+      items.each([&](C x, bool, int) { shift = Largest::of(shift, x); });
+      shift = group.template reduce<Largest>(shift);
+      items.each([&](C& x, bool, int) {
+        const C exponential = core::math::exp(x - shift);
+        total += exponential;
+        if constexpr (kKept) x = exponential;
+      });
+    } else {
+      total = walked_total(group, items, shift);
+    }
     const auto scale = Op::scale(group.template reduce<Sum>(total));
     items.store([&](C x, std::int64_t, int) {
       if constexpr (kKept) {
@@ -81,6 +85,29 @@ struct SoftmaxRow {
         return Op::of(x, shift, scale);
       }
     });
+  }
+
+ private:
+  /// In one walk: each thread's sum is of exponentials of distances from the largest number that it has met. `shift` becomes the
+  /// row's.
+  template <typename Group, typename Items>
+  LAMELLA_DEVICE static C walked_total(Group& group, const Items& items, C& shift) {
+    C largest = -kInfinity<C>;
+    C total = 0;
+    items.batches([&](const C(&x)[Items::kItems], std::int64_t, int filled) {
+      const C before = largest;
+      LAMELLA_UNROLL
+      for (int k = 0; k < Items::kItems; ++k) largest = Largest::of(largest, x[k]);
+      if (largest > before) total *= core::math::exp(before - largest);
+      const C from = largest > -kInfinity<C> ? largest : C(0);  // of nothing but -infinity nothing is summed
+      LAMELLA_UNROLL
+      for (int k = 0; k < Items::kItems; ++k) {
+        if (k >= filled) break;
+        total += core::math::exp(x[k] - from);
+      }
+    });
+    shift = group.template reduce<Largest>(largest);
+    return total * core::math::exp(largest - shift);
   }
 };
 

@@ -129,6 +129,21 @@ TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverIsBesideIt) {
   }
 }
 
+/// Rows of 16 bits that share a warp with rows which are summed in double keep to floats, as their last bits show.
+TEST(LayerNormalizationKernelTest, SixteenBitRowsHaveTheSameBitsWhateverIsBesideThem) {
+  constexpr std::int64_t kRows = 129;
+  constexpr std::int64_t kLength = 200;
+  const Normalization c{.dtype = DType::bfloat16, .rows = kRows, .length = kLength, .gamma = false, .beta = false};
+  std::vector<double> x = random_values(kRows * kLength, 28, DType::bfloat16);
+  const std::vector<double> plain = run(c, x, {}, {});
+  for (std::int64_t i = 0; i < kRows * kLength; ++i) x[static_cast<std::size_t>(i)] *= i / kLength % 2 == 1 ? 0x1p90 : 1.0;
+  const std::vector<double> beside = run(c, x, {}, {});
+  for (std::int64_t i = 0; i < kRows * kLength; ++i) {
+    if (i / kLength % 2 == 1) continue;
+    ASSERT_EQ(beside[static_cast<std::size_t>(i)], plain[static_cast<std::size_t>(i)]) << i;
+  }
+}
+
 TEST(LayerNormalizationKernelTest, TakesEveryChoiceOfParametersInPlaceOrNot) {
   for (const DType dtype : kFloating) {
     for (int choice = 0; choice < 32; ++choice) {

@@ -53,7 +53,7 @@ STAGES = {
     "malformed": ("scripts/malformed", True),
     "instruction-sets": (LESSER, True),
     "gpu-scripts": ("tests/repository/gpu_scripts.sh build/release", NVCC),
-    "registers": ("tests/kernels/registers.sh", NVCC),
+    "registers": ("tests/kernels/registers.sh && tests/kernels/registers.sh --arch 80 kernels/mma_gemm.cu", NVCC),
     "peers": ("build/venv-conformance/bin/python tests/bench/peers_test.py $PWD/build/release/bin", True),
     "instructions": (INSTRUCTIONS, True),
     "one-batch": ("tests/repository/one_batch.sh", True),

@@ -7,13 +7,14 @@
 namespace lamella::kernels {
 namespace {
 
-/// A block makes kRows x kUnits results, a warp kRowTiles * 8 rows and 64 units of them, along chunks of 32 inputs. kStages of
-/// these are in shared memory, of which one is multiplied while the others are on their way.
-template <int kRowWarps, int kUnitWarps, int kRowTilesOfWarp, int kStagesOfAll>
+/// A block makes kRows x kUnits results, a warp kRowTiles * 8 rows and 64 units of them, along chunks of 32 inputs. kStages are
+/// in shared memory, each of kChunks, of which one is multiplied while the others are on their way.
+template <int kRowWarps, int kUnitWarps, int kRowTilesOfWarp, int kStagesOfAll, int kChunksOfStage>
 struct MmaTiling {
   static constexpr int kAcross = kUnitWarps;
   static constexpr int kRowTiles = kRowTilesOfWarp;
   static constexpr int kStages = kStagesOfAll;
+  static constexpr int kChunks = kChunksOfStage;
   static constexpr int kThreads = kRowWarps * kUnitWarps * static_cast<int>(kWarp);
   static constexpr int kRows = kRowWarps * kRowTiles * 8;
   static constexpr int kUnits = kUnitWarps * static_cast<int>(MmaLayout::kUnits);
@@ -24,12 +25,12 @@ struct MmaTiling {
   /// Rows of a thread whose sums are in shared memory at a time.
   static constexpr int kFinished = 2 * kRowTiles < 6 ? 2 * kRowTiles : 6;
 
-  struct Stage {
+  struct Chunk {
     uint4 src[kRows * kPacks];
     uint4 kernel[kUnits * kPacks];
   };
   union Shared {
-    Stage stages[kStages];
+    Chunk stages[kStages][kChunks];
     float4 sums[2 * kFinished][kThreads];  ///< each thread's own
   };
   static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more, and twice that on every GPU
@@ -62,7 +63,16 @@ class Bringing {
     units_ = static_cast<int>(at_most(g.padded_units - unit0, Tiles::kUnits)) - thread / Tiles::kPacks;
   }
 
-  LAMELLA_DEVICE void operator()(typename Tiles::Stage& stage, const Mma<T>& g) {
+  /// A stage from chunk number `first` on, as far as there are chunks.
+  LAMELLA_DEVICE void operator()(typename Tiles::Chunk (&stage)[Tiles::kChunks], const Mma<T>& g, int first, int chunks) {
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kChunks; ++n) {
+      if (first + n < chunks) bring(stage[n], g);
+    }
+  }
+
+ private:
+  LAMELLA_DEVICE void bring(typename Tiles::Chunk& stage, const Mma<T>& g) {
     constexpr int kApart = Tiles::kThreads / Tiles::kPacks;
     const int thread = static_cast<int>(thread_index());
     LAMELLA_UNROLL
@@ -89,7 +99,6 @@ class Bringing {
     kernel_ += g.padded_units * MmaLayout::kInputs;
   }
 
- private:
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
   LAMELLA_DEVICE static std::int64_t at_most(std::int64_t n, std::int64_t most) { return n < most ? n : most; }
 
@@ -102,7 +111,7 @@ class Bringing {
 
 /// The products of a chunk. Rows are the columns of what tensor cores compute, units its rows.
 template <typename T, typename Tiles>
-LAMELLA_DEVICE void multiply(float (&sums)[4][Tiles::kRowTiles][4], const typename Tiles::Stage& stage) {
+LAMELLA_DEVICE void multiply(float (&sums)[4][Tiles::kRowTiles][4], const typename Tiles::Chunk& stage) {
   const int lane = static_cast<int>(thread_index() % kWarp);
   const int warp = static_cast<int>(thread_index() / kWarp);
   const uint4* const src = &stage.src[warp / Tiles::kAcross * Tiles::kRowTiles * 8 * Tiles::kPacks + lane];
@@ -126,19 +135,22 @@ LAMELLA_DEVICE void add_products(float (&sums)[4][Tiles::kRowTiles][4], const Mm
   const int chunks = static_cast<int>(tiles(g.inputs, MmaLayout::kInputs));
   Bringing<T, Tiles, kSrcPacks> bring(g, row0, unit0);
   LAMELLA_UNROLL
-  for (int chunk = 0; chunk < Tiles::kStages - 1; ++chunk) {
-    if (chunk < chunks) bring(shared.stages[chunk], g);
+  for (int n = 0; n < Tiles::kStages - 1; ++n) {
+    bring(shared.stages[n], g, n * Tiles::kChunks, chunks);
     commit_copies();
   }
   int stage = 0;
   LAMELLA_NO_UNROLL
-  for (int chunk = 0; chunk < chunks; ++chunk) {
+  for (int chunk = 0; chunk < chunks; chunk += Tiles::kChunks) {
     wait_for_copies<Tiles::kStages - 2>();
-    barrier();  // the chunk is there for all, and the stage before it is read
+    barrier();  // the stage is there for all, and the one before it is read
     const int free = stage == 0 ? Tiles::kStages - 1 : stage - 1;
-    if (chunk + Tiles::kStages - 1 < chunks) bring(shared.stages[free], g);
+    bring(shared.stages[free], g, chunk + (Tiles::kStages - 1) * Tiles::kChunks, chunks);
     commit_copies();
-    multiply<T, Tiles>(sums, shared.stages[stage]);
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kChunks; ++n) {
+      if (n == 0 || chunk + n < chunks) multiply<T, Tiles>(sums, shared.stages[stage][n]);
+    }
     stage = stage == Tiles::kStages - 1 ? 0 : stage + 1;
   }
 }
@@ -228,8 +240,8 @@ mma_gemm_kernel(Mma<T> g) {
   }
 }
 
-using ManyRows = MmaTiling<4, 2, 4, 3>;  ///< 128 x 128
-using FewRows = MmaTiling<4, 1, 1, 8>;   ///< 32 x 64
+using ManyRows = MmaTiling<4, 2, 4, 3, 1>;  ///< 128 x 128
+using FewRows = MmaTiling<4, 1, 1, 4, 2>;   ///< 32 x 64; a warp has too little to do with one chunk between two barriers
 
 template <typename Tiles, typename T>
 cudaError_t launch_mma(const Mma<T>& g, cudaStream_t stream) {

@@ -170,7 +170,13 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
   return results;
 }
 
-std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
+std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& given) {
+  std::vector<int> srcs = given;
+  const bool casts = !spec.policy.follows_inputs && !std::holds_alternative<core::NestedParams>(spec.params);
+  for (int& src : srcs) {  // until Keras 3.13 what is cast on its way into a layer has lost its mask
+    const bool turns = casts && is_floating(at(src).dtype) && compute(spec, {src}) != at(src).dtype;
+    if (turns && masked_.contains(src) && !keras2() && before(3, 14)) src = alias(src);
+  }
   const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
   const KnownMask own = own_mask(spec, srcs);
   if (from == srcs.end() && !own) return lowered(spec, srcs);

@@ -79,9 +79,8 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
     same = same && at(values.back()).dtype == at(values.front()).dtype;
   }
   if (const auto masks = masks_of_merge(params, srcs); !masks.empty()) {
-    LAMELLA_EXPECTS(same && is_floating(at(values[0]).dtype) && at(values[0]).dtype == at(srcs[0]).dtype, unsupported, "layer '",
-                    core::escaped(spec.path), "' (", spec.class_name,
-                    "): an input has a mask; lamella takes inputs of one floating type then, that of the layer");
+    LAMELLA_EXPECTS(same && is_floating(at(values[0]).dtype), unsupported, "layer '", core::escaped(spec.path), "' (",
+                    spec.class_name, "): an input has a mask; lamella takes floating inputs then");
     return masked_merge(spec, params, values, masks);
   }
   if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);

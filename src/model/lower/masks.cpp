@@ -154,6 +154,11 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
   const std::size_t inputs = srcs.size() - node.masks.size();
   const std::vector<int> masks(srcs.begin() + static_cast<std::ptrdiff_t>(inputs), srcs.end());
   srcs.resize(inputs);
+  const bool casts = !layer_spec.policy.follows_inputs && !std::holds_alternative<core::NestedParams>(layer_spec.params);
+  for (int& src : srcs) {  // until Keras 3.13 what is cast on its way into a layer has lost its mask
+    const bool turns = casts && is_floating(at(src).dtype) && compute(layer_spec, {src}) != at(src).dtype;
+    if (turns && masked_.contains(src) && !keras2() && before(3, 14)) src = alias(src);
+  }
   const bool takes = takes_mask(layer_spec);
   LAMELLA_EXPECTS(takes || masks.empty(), unsupported, "layer '", core::escaped(layer_spec.path), "' (", layer_spec.class_name,
                   ") is called with the argument 'mask', which it does not take");
@@ -170,13 +175,7 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
   return results;
 }
 
-std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& given) {
-  std::vector<int> srcs = given;
-  const bool casts = !spec.policy.follows_inputs && !std::holds_alternative<core::NestedParams>(spec.params);
-  for (int& src : srcs) {  // until Keras 3.13 what is cast on its way into a layer has lost its mask
-    const bool turns = casts && is_floating(at(src).dtype) && compute(spec, {src}) != at(src).dtype;
-    if (turns && masked_.contains(src) && !keras2() && before(3, 14)) src = alias(src);
-  }
+std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<int>& srcs) {
   const auto from = std::find_if(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
   const KnownMask own = own_mask(spec, srcs);
   if (from == srcs.end() && !own) return lowered(spec, srcs);

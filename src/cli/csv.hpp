@@ -43,7 +43,6 @@ class CsvReader {
   std::int64_t line_ = 1;    ///< of the next record
   std::int64_t record_ = 1;  ///< line that the record at hand began in
   bool first_is_data_ = false;
-  bool separator_known_ = false;
 };
 
 /// Rows of one or more inputs that stand side by side in one file: by the names of the columns, "x" or "x_0", "x_1", ..., or, for

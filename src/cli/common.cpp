@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <lamella/architecture.hpp>
 #include <nlohmann/json.hpp>
@@ -84,6 +85,10 @@ void RunOptions::add_to(CLI::App& app) {
 }
 
 Options RunOptions::options() const {
+  // From 2.4 on CLI11 takes no notice of a value of the environment that the option refuses.
+  if (const char* text = std::getenv("LAMELLA_DEVICE"); text != nullptr && *text != '\0' && device == "auto") {
+    if (const std::string why = device_name()(text); !why.empty()) throw UsageError("LAMELLA_DEVICE: " + why);
+  }
   Options result;
   result.device = Device::parse(device);
   if (!dtype.empty()) result.dtype = dtype_of(dtype);

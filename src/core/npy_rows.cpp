@@ -36,6 +36,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int get() const { return number_; }
+  void open(const std::string& path) { number_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
 
  private:
   int number_;
@@ -125,7 +126,8 @@ Tensor NpyRows::Impl::rows(const Shape& shape) {
 
 NpyRows::NpyRows(const std::string& path) {
   if (path.find('\0') != std::string::npos) fail_at(ErrorCode::io, path, "the path holds a NUL byte");
-  impl_ = std::make_unique<Impl>(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), true, std::vector<std::byte>{}, path);
+  impl_ = std::make_unique<Impl>(-1, true, std::vector<std::byte>{}, path);
+  impl_->file.open(path);
   if (impl_->file.get() < 0) fail_at(ErrorCode::io, path, "cannot open: ", errno_text());
   struct stat status {};
   if (::fstat(impl_->file.get(), &status) != 0) fail_at(ErrorCode::io, path, "cannot stat: ", errno_text());

@@ -44,7 +44,6 @@ struct WarpGroup {
 
   LAMELLA_DEVICE static int rank() { return static_cast<int>(thread_index() % kWarp); }
   LAMELLA_DEVICE static int index() { return static_cast<int>(thread_index() / kWarp); }
-  LAMELLA_DEVICE static void sync() { warp_barrier(); }
   template <typename Op, typename T>
   LAMELLA_DEVICE static T reduce(T x) {
     return warp_reduce<Op>(x);
@@ -61,7 +60,6 @@ struct BlockGroup {
 
   LAMELLA_DEVICE static int rank() { return static_cast<int>(thread_index()); }
   LAMELLA_DEVICE static int index() { return 0; }
-  LAMELLA_DEVICE static void sync() { barrier(); }
   template <typename Op, typename T>
   LAMELLA_DEVICE static T reduce(T x) {
     return block_reduce<kBlockThreads, Op>(x, shared_memory<Shared>());

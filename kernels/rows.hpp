@@ -49,8 +49,8 @@ class WalkedRow {
   [[nodiscard]] LAMELLA_DEVICE static bool there() { return true; }
   LAMELLA_DEVICE void ready() const {}
   /// The same row, or none.
-  [[nodiscard]] LAMELLA_DEVICE WalkedRow again(bool there) const {
-    return WalkedRow(src_, dst_, {1, there ? length_ : 0, stride_}, filler_);
+  [[nodiscard]] LAMELLA_DEVICE WalkedRow<T, C, Group, 2> again(bool there) const {
+    return {src_, dst_, {1, there ? length_ : 0, stride_}, filler_};
   }
   /// Element i, this thread's or not.
   [[nodiscard]] LAMELLA_DEVICE C at(std::int64_t i) const { return widen<C>(src_[i * stride_]); }
@@ -60,7 +60,8 @@ class WalkedRow {
   template <typename F>
   LAMELLA_DEVICE void batches(const F& f) const {
     const std::int64_t size = Group::size();
-    for (std::int64_t base = 0; base < length_; base += kItems * size) {
+    LAMELLA_NO_UNROLL  // there are loads enough
+        for (std::int64_t base = 0; base < length_; base += kItems * size) {
       const std::int64_t first = base + Group::rank();
       T raw[kItems];
       LAMELLA_UNROLL

@@ -92,6 +92,7 @@ LAMELLA_C_API lamella_error* lamella_options_create(lamella_options** options);
  *   math               "exact", "tf32"
  *   fusion             "automatic", "none", "epilogue", "library"
  *   determinism        "run_to_run", "batch_invariant"
+ *   tuning             "off", "cached", "measure"
  *   hard_sigmoid       "as_written", "keras2", "keras3"
  *   engine             a Dense engine; "" for the best
  *   threads, max_batch, cached_programs, memory_limit     whole numbers
@@ -125,6 +126,8 @@ LAMELLA_C_API lamella_error* lamella_model_with_activation_parameters(const lame
                                                                       lamella_model** changed);
 /* A new model that ends at a layer, "outer/dense" inside a nested model; the weights are shared. */
 LAMELLA_C_API lamella_error* lamella_model_output_of(const lamella_model* model, const char* layer, lamella_model** part);
+/* Writes NAME.keras, or NAME.weights.h5, as Keras 3 does. */
+LAMELLA_C_API lamella_error* lamella_model_save(const lamella_model* model, const char* path);
 /* A new model with the weights of a weights file. */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
 /* On CUDA it may be freed while work that it enqueued is under way. */

@@ -35,6 +35,14 @@ enum class Determinism {
   batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its place in it or its neighbours. Slower
 };
 
+/// How the engine of a Dense layer is chosen among those that do not refuse. `cached` and `measure` count for nothing where an
+/// engine is forced, or with Determinism::batch_invariant: what is fastest depends on the batch.
+enum class Tuning {
+  off,      ///< by rule: the first in the device's order. Nothing is run, nothing is read
+  cached,   ///< as measured before on this machine, where that was done; else by rule
+  measure,  ///< what was not measured before is now, when a batch size is first seen, in some tens of milliseconds a layer
+};
+
 /// Keras 2's hard_sigmoid is clip(0.2x + 0.5), Keras 3's clip(x/6 + 0.5).
 enum class HardSigmoid {
   as_written,  ///< the formula of the Keras that wrote the file: what its author measured
@@ -46,6 +54,7 @@ enum class HardSigmoid {
 [[nodiscard]] LAMELLA_API std::string_view to_string(Math math) noexcept;
 [[nodiscard]] LAMELLA_API std::string_view to_string(Fusion fusion) noexcept;
 [[nodiscard]] LAMELLA_API std::string_view to_string(Determinism determinism) noexcept;
+[[nodiscard]] LAMELLA_API std::string_view to_string(Tuning tuning) noexcept;
 [[nodiscard]] LAMELLA_API std::string_view to_string(HardSigmoid hard_sigmoid) noexcept;
 
 /// How a model is compiled. Plain data; every field has the default that most callers want.
@@ -68,8 +77,11 @@ struct Options {
   /// NVTX ranges around steps, named after their layers; no graphs then. On the CPU steps are timed, which explain() shows.
   bool profile = false;
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
+  /// Measurements are kept in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache, and hold for this
+  /// machine, device, version of lamella and of the libraries: with them the choice, and so the bits, are the same in each run.
+  Tuning tuning = Tuning::off;
   /// Zeros. Room for the options of later versions, whose defaults are zeros: programs need not be compiled anew for these.
-  std::array<std::uint64_t, 8> reserved = {};
+  std::array<std::uint64_t, 7> reserved = {};
 };
 
 /// What Options::engine may be on a device, best first. Throws DeviceError.

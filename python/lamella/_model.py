@@ -261,7 +261,7 @@ def load(source: Source, **options: Any) -> Model:
     device: "auto" (the default: the first GPU that works, else the CPU), "cpu" or "cuda:N".
     dtype: what every layer computes in: "float32", "bfloat16", "float16" or "float64"; None: as the file says.
     threads: CPU threads a call may use; 0: LAMELLA_THREADS, else one per core.
-    math, fusion, determinism, engine, max_batch, cached_programs, memory_limit, graphs, profile, hard_sigmoid: as in docs/python.md.
+    math, fusion, determinism, tuning, engine, max_batch, cached_programs, memory_limit, graphs, profile, hard_sigmoid: as in docs/python.md.
 
     Raises LoadError (FileError where it cannot be read), ArgumentError for an option, DeviceError.
 

@@ -51,6 +51,8 @@ bool set_choice(Options& o, std::string_view name, nb::handle value) {
     set(o.fusion, name, value, {Fusion::automatic, Fusion::none, Fusion::epilogue, Fusion::library});
   else if (name == "determinism")
     set(o.determinism, name, value, {Determinism::run_to_run, Determinism::batch_invariant});
+  else if (name == "tuning")
+    set(o.tuning, name, value, {Tuning::off, Tuning::cached, Tuning::measure});
   else if (name == "hard_sigmoid")
     set(o.hard_sigmoid, name, value, {HardSigmoid::as_written, HardSigmoid::keras2, HardSigmoid::keras3});
   else
@@ -95,7 +97,7 @@ Options options_from(const nb::dict& keywords) {
     const auto name = nb::cast<std::string>(key);
     if (set_choice(options, name, value) || set_value(options, name, value)) continue;
     throw nb::type_error(("no option is called '" + printable(name) +
-                          "'; there are: device, dtype, threads, math, fusion, determinism, engine, max_batch, "
+                          "'; there are: device, dtype, threads, math, fusion, determinism, tuning, engine, max_batch, "
                           "cached_programs, memory_limit, graphs, profile, hard_sigmoid")
                              .c_str());
   }

@@ -157,15 +157,16 @@ def test_errors_have_a_code_and_a_natural_class(tmp_path, mlp):
     ({"threads": -1}, lamella.ArgumentError), ({"threads": 1.5}, lamella.ArgumentError), ({"threads": 2**40}, lamella.ArgumentError),
     ({"threads": True}, lamella.ArgumentError), ({"math": "fast"}, lamella.ArgumentError), ({"graphs": 3}, lamella.ArgumentError),
     ({"max_batch": 0}, lamella.ArgumentError), ({"engine": "none such"}, lamella.ArgumentError), ({"fusion": None}, lamella.ArgumentError),
-    ({"hard_sigmoid": "keras4"}, lamella.ArgumentError), ({"none_such": 1}, TypeError), ({"device": 0}, lamella.ArgumentError)])
+    ({"hard_sigmoid": "keras4"}, lamella.ArgumentError), ({"tuning": "on"}, lamella.ArgumentError),
+    ({"none_such": 1}, TypeError), ({"device": 0}, lamella.ArgumentError)])
 def test_options_that_are_none(options, error):
     with pytest.raises(error):
         lamella.load(MLP, **{"device": "cpu"} | options)
 
 
 def test_every_option_is_taken(x):
-    m = lamella.load(MLP, device="auto", dtype=None, threads=1, math="exact", fusion="none", determinism="batch_invariant", engine="", max_batch=7,
-                     cached_programs=2, memory_limit=0, graphs=False, profile=True, hard_sigmoid="keras2")
+    m = lamella.load(MLP, device="auto", dtype=None, threads=1, math="exact", fusion="none", determinism="batch_invariant", tuning="off", engine="",
+                     max_batch=7, cached_programs=2, memory_limit=0, graphs=False, profile=True, hard_sigmoid="keras2")
     y = m.predict(x)
     assert all((m(x[i:i + 1]) == y[i]).all() for i in range(20))
 

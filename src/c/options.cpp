@@ -57,6 +57,10 @@ constexpr std::pair<std::string_view, Setter> kSetters[] = {
      [](Options& o, std::string_view n, std::string_view v) {
        o.determinism = one_of(n, v, {Determinism::run_to_run, Determinism::batch_invariant});
      }},
+    {"tuning",
+     [](Options& o, std::string_view n, std::string_view v) {
+       o.tuning = one_of(n, v, {Tuning::off, Tuning::cached, Tuning::measure});
+     }},
     {"hard_sigmoid",
      [](Options& o, std::string_view n, std::string_view v) {
        o.hard_sigmoid = one_of(n, v, {HardSigmoid::as_written, HardSigmoid::keras2, HardSigmoid::keras3});

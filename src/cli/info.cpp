@@ -16,15 +16,6 @@
 namespace lamella::cli {
 namespace {
 
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
-
 /// The best that the processor has.
 std::string machine_isa() {
 #if defined(__x86_64__)
@@ -59,7 +50,7 @@ std::vector<Fact> facts() {
   const int quota = core::quota_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
   const std::string memory = memory_limit();
   return {
-      {"processor", "processor", processor_name()},
+      {"processor", "processor", core::processor_name()},
       {"processors", "processors", std::to_string(std::thread::hardware_concurrency()), true},
       {"usable_processors", "of those usable here", std::to_string(core::usable_processors()), true},
       {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},

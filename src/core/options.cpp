@@ -37,6 +37,18 @@ std::string_view to_string(Determinism determinism) noexcept {
   return "none of Determinism";
 }
 
+std::string_view to_string(Tuning tuning) noexcept {
+  switch (tuning) {
+    case Tuning::off:
+      return "off";
+    case Tuning::cached:
+      return "cached";
+    case Tuning::measure:
+      return "measure";
+  }
+  return "none of Tuning";
+}
+
 std::string_view to_string(HardSigmoid hard_sigmoid) noexcept {
   switch (hard_sigmoid) {
     case HardSigmoid::as_written:

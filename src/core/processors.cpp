@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/check.hpp"
+
 namespace lamella::core {
 namespace {
 
@@ -84,6 +86,15 @@ int usable_processors() {
   const int allowed = std::max(affinity(), 1);
   const int quota = quota_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
   return quota == 0 ? allowed : std::min(allowed, quota);
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return escaped(std::string_view(line).substr(colon + 2));
+  }
+  return "processor";
 }
 
 }  // namespace lamella::core

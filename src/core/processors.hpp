@@ -15,4 +15,7 @@ namespace lamella::core {
 /// below the folder `root`, and of those around them, rounded up; 0 where there is none.
 [[nodiscard]] LAMELLA_API int quota_of_groups(const std::string& groups, const std::string& root);
 
+/// What the processor calls itself, in printable characters: "AMD EPYC 9R14"; "processor" where the system does not say.
+[[nodiscard]] LAMELLA_API std::string processor_name();
+
 }  // namespace lamella::core

@@ -7,7 +7,9 @@
 #include <oneapi/dnnl/dnnl.h>
 
 #include "core/check.hpp"
+#include "core/processors.hpp"
 #include "cpu/ops.hpp"
+#include "cpu/simd.hpp"
 
 namespace lamella::cpu {
 namespace {
@@ -42,7 +44,10 @@ class CpuBackend final : public core::Backend {
 
   [[nodiscard]] int device_count() const override { return 1; }
   [[nodiscard]] std::string why_unusable(int) override { return {}; }
-  [[nodiscard]] std::string describe(int) const override { return "this machine's processors"; }
+  [[nodiscard]] std::string describe(int) const override {
+    static const std::string& text = *new std::string(core::concat(core::processor_name(), ", ", to_string(best_isa())));
+    return text;
+  }
   [[nodiscard]] std::vector<std::string> libraries() const override {
     const dnnl_version_t& version = *dnnl_version();
     return {core::concat("oneDNN ", version.major, ".", version.minor, ".", version.patch)};

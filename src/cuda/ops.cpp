@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/ops.hpp"
 
-#include <algorithm>
 #include <type_traits>
 
 #include "core/integer_relu.hpp"
@@ -9,33 +8,22 @@
 #include "cuda/dense/engines.hpp"
 #include "cuda/rowwise/engines.hpp"
 #include "cuda/steps.hpp"
+#include "ops/select.hpp"
 
 namespace lamella::cuda {
 namespace {
 
-template <typename D>
-using Engines = std::span<const ops::Engine<D>* const>;
-
-/// Picks from a list; a forced name that stands in another list does not concern this one.
-template <typename D>
-ops::Choice choose(Engines<D> engines, const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
-                   std::string_view forced) {
-  const bool concerned =
-      std::any_of(engines.begin(), engines.end(), [&](const auto* engine) { return engine->name() == forced; });
-  return ops::select<D>(engines, desc, constants, context, concerned ? forced : std::string_view());
-}
-
 ops::Choice choose(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return choose<ops::DenseDesc>(dense_engines(d), d, constants, context, forced);
+  return ops::select<ops::DenseDesc>(dense_engines(d), d, constants, context, forced);
 }
 ops::Choice choose(const ops::ActivationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return choose<ops::ActivationDesc>(activation_engines(), d, constants, context, forced);
+  return ops::select<ops::ActivationDesc>(activation_engines(), d, constants, context, forced);
 }
 ops::Choice choose(const ops::RowwiseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return choose<ops::RowwiseDesc>(rowwise_engines(), d, constants, context, forced);
+  return ops::select<ops::RowwiseDesc>(rowwise_engines(), d, constants, context, forced);
 }
 template <typename D>
 ops::Choice choose(const D& d, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {

@@ -52,12 +52,14 @@ std::string explain_text(const Explained& explained, const std::string& why_this
                          " at a time, each with buffers of its own\n");
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::concat(captured, "\n");
+  if (!explained.tuning.empty()) text += core::concat("Measurements are not kept: ", explained.tuning, "\n");
   if (!why_this_device.empty()) text += core::concat("CUDA is not used: ", why_this_device, "\n");
   const StepTimes::Least times = program.times.get();
   int number = 0;
   for (const ProgramStep& step : program.steps) {
     const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
     text += core::concat("  ", ++number, ". ", op_of(step), "  [", joined(step.layers), "]\n     engine ", step.choice.engine);
+    if (!step.choice.measured.empty()) text += core::concat(" (", step.choice.measured, ")");
     if (!step.choice.fused.empty()) text += core::concat(", fused: ", step.choice.fused);
     text += core::concat(", ", amount(static_cast<double>(bytes_of(whole))), "B, ", amount(static_cast<double>(flops_of(whole))),
                          "FLOP");
@@ -90,7 +92,8 @@ std::string explain_json(const Explained& explained) {
                               json_text(refusal.why), "}");
     }
     steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers,
-                          R"(], "engine": )", json_text(step.choice.engine), R"(, "fused": )", json_text(step.choice.fused),
+                          R"(], "engine": )", json_text(step.choice.engine), R"(, "measured": )",
+                          json_text(step.choice.measured), R"(, "fused": )", json_text(step.choice.fused),
                           R"(, "refused": [)", refused, R"(], "bytes": )", bytes_of(whole), R"(, "flops": )", flops_of(whole),
                           R"(, "workspace": )", step.choice.plan->workspace_bytes(),
                           times.runs == 0 ? "" : core::concat(R"(, "nanoseconds": )", times.nanoseconds[i]), "}");
@@ -104,6 +107,7 @@ std::string explain_json(const Explained& explained) {
   if (times.runs != 0) text += core::concat(",\n  \"runs\": ", times.runs, ",\n  \"rows_a_run\": ", explained.chunks.rows);
   if (const std::string captured = program.captured.get(); !captured.empty())
     text += core::concat(",\n  \"graph\": ", json_text(captured));
+  if (!explained.tuning.empty()) text += core::concat(",\n  \"tuning\": ", json_text(explained.tuning));
   return text + "\n}";
 }
 

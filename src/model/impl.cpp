@@ -121,7 +121,8 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     const std::lock_guard lock(mutex_);
     if (auto known = find()) return known;
   }
-  const ops::PlanContext context{threads, options.device.index(), budget};
+  ops::PlanContext context{threads, options.device.index(), budget};
+  if (options.determinism != Determinism::batch_invariant) context.tuning = options.tuning;
   auto made = model::compile(*graph_of, batch, backend.ops(), context, options.engine);
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;

@@ -27,6 +27,7 @@ struct Explained {
   std::shared_ptr<const Graph> graph;
   std::shared_ptr<const Program> program;
   Device device;
+  std::string tuning = {};  ///< why the file of measurements is not used; empty where it is, or where none is asked for
 };
 
 }  // namespace model

@@ -20,6 +20,13 @@ inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<F
   return core::concat("another kind of fusion was asked for; this engine ", does);
 }
 
+/// "dense 64 x 1024 -> 512, bias, tanh, float32": all that decides how long it takes.
+inline std::string describe(const DenseDesc& d) {
+  return core::concat("dense ", d.batch, " x ", d.inputs, " -> ", d.units, d.has_bias ? ", bias, " : ", ", to_string(d.activation.kind),
+                      ", ", to_string(d.dtype), d.math == Math::exact ? "" : ", ", d.math == Math::exact ? "" : to_string(d.math),
+                      d.fusion == Fusion::automatic ? "" : ", fusion ", d.fusion == Fusion::automatic ? "" : to_string(d.fusion));
+}
+
 /// What engines refuse whose products a library computes, or empty.
 inline std::string refused_by_library(const DenseDesc& desc, std::string_view library) {
   if (desc.determinism != Determinism::batch_invariant) return {};

@@ -20,6 +20,8 @@ class Stream;
 
 namespace lamella::ops {
 
+class Tuner;
+
 /// What a plan may keep between calls, one per session: library objects whose pointers change from call to call.
 class PlanState {
  public:
@@ -51,6 +53,10 @@ struct PlanContext {
   int device_index = 0;                             ///< CUDA only
   std::shared_ptr<core::MemoryBudget> budget = {};  ///< device memory is taken from it; null: no limit
   core::Backend* backend = nullptr;                 ///< filled in by the device's OpSet
+  Tuning tuning = Tuning::off;                      ///< whether select() asks `tuner`
+  Tuner* tuner = nullptr;                           ///< null: the process's
+  /// Engines take what another engine is expected to be faster at too. What they cannot do they refuse nevertheless.
+  bool any_speed = false;
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
@@ -80,35 +86,8 @@ struct Choice {
   std::string engine;
   std::string fused;
   std::vector<Refusal> refused;
+  std::string measured;  ///< where a measurement chose the engine: how fast it was, and whether that was found out before
 };
-
-/// The first engine that does not refuse; with `forced`, that engine or ArgumentError (value) with its refusal.
-template <typename D>
-[[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc,
-                            const std::shared_ptr<const Constants>& constants, const PlanContext& context,
-                            std::string_view forced = {}) {
-  Choice choice;
-  for (const Engine<D>* engine : engines) {
-    if (!forced.empty() && engine->name() != forced) {
-      choice.refused.push_back({std::string(engine->name()), core::concat("engine '", forced, "' was asked for")});
-      continue;
-    }
-    if (std::string why = engine->refuses(desc, context); !why.empty()) {
-      LAMELLA_EXPECTS(forced.empty(), value, "engine '", forced, "' cannot do this: ", why);
-      choice.refused.push_back({std::string(engine->name()), std::move(why)});
-      continue;
-    }
-    choice.plan = engine->plan(desc, constants, context);
-    choice.engine = engine->name();
-    choice.fused = engine->fuses(desc);
-    return choice;
-  }
-  std::string names;
-  for (const Engine<D>* engine : engines) names += core::concat(names.empty() ? "" : ", ", engine->name());
-  LAMELLA_EXPECTS(forced.empty(), value, "no engine is called '", forced, "'; there are: ", names);
-  LAMELLA_ASSERT(false, "every engine refused");
-  return choice;
-}
 
 /// All operations of one kind of device. Thread-safe.
 class OpSet {

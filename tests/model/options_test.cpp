@@ -52,11 +52,13 @@ TEST(OptionsTest, EveryEnumerationHasNames) {
   EXPECT_EQ(to_string(Math::tf32), "tf32");
   EXPECT_EQ(to_string(Fusion::epilogue), "epilogue");
   EXPECT_EQ(to_string(Determinism::batch_invariant), "batch_invariant");
+  EXPECT_EQ(to_string(Tuning::measure), "measure");
   EXPECT_EQ(to_string(HardSigmoid::as_written), "as_written");
   EXPECT_EQ(to_string(DeviceKind::cuda), "cuda");
   EXPECT_EQ(to_string(static_cast<Math>(9)), "none of Math");
   EXPECT_EQ(to_string(static_cast<Fusion>(9)), "none of Fusion");
   EXPECT_EQ(to_string(static_cast<Determinism>(9)), "none of Determinism");
+  EXPECT_EQ(to_string(static_cast<Tuning>(9)), "none of Tuning");
   EXPECT_EQ(to_string(static_cast<HardSigmoid>(9)), "none of HardSigmoid");
   EXPECT_EQ(to_string(static_cast<DeviceKind>(9)), "no device");
   EXPECT_EQ(to_string(static_cast<ActivationKind>(250)), "no activation");

@@ -124,11 +124,11 @@ bool has_bfloat16_instructions() {
 #endif
 }
 
-/// Why panels are not the way to do it, or empty. Several threads are this engine's business whatever the size, and so is AVX2:
+/// Why panels are not the fastest way to do it, or empty. Several threads are this engine's business whatever the size, and so is AVX2:
 /// oneDNN packs the kernel for it at every call.
 std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
-  const bool free = d.determinism != Determinism::batch_invariant;
+  const bool free = d.determinism != Determinism::batch_invariant && !context.any_speed;
   if (free && d.dtype == DType::bfloat16 && has_bfloat16_instructions() && work_of(d) > kMaximumBfloat16Work) {
     return core::concat(work_of(d), " multiply-adds are more than ", kMaximumBfloat16Work,
                         ", and oneDNN has this processor's bfloat16 instructions for them");

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/tuning_records.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/check.hpp"
+#include "core/output_file.hpp"
+
+namespace lamella::core {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "lamella tuning 1";
+constexpr std::size_t kMostBytes = std::size_t{16} << 20U;
+constexpr std::size_t kMostRecords = 4096;  ///< the oldest go first
+
+/// Takes records from the text as it is read: a tree of values could not be destroyed where memory has run out. Entries that are
+/// not as write() makes them are left out.
+class Reader final : public nlohmann::json_sax<json> {
+ public:
+  /// Nothing where the text is not JSON, is too deep, or does not say the format.
+  static std::optional<std::vector<TuningRecord>> records_of(const std::string& text) {
+    Reader reader;
+    if (!json::sax_parse(text, &reader) || reader.format_ != kFormat) return std::nullopt;
+    return std::move(reader.records_);
+  }
+
+  bool null() override { return other(); }
+  bool boolean(bool) override { return other(); }
+  bool binary(binary_t&) override { return other(); }
+  bool number_integer(number_integer_t value) override { return number(static_cast<double>(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return number(static_cast<double>(value)); }
+  bool number_float(number_float_t value, const string_t&) override { return number(value); }
+  bool string(string_t& value) override {
+    if (depth_ == 1 && top_ == "format") format_ = value;
+    if (!is_field()) return other();
+    if (field_ == "machine") record_.machine = value;
+    if (field_ == "work") record_.work = value;
+    if (field_ == "engine") record_.engine = value;
+    return true;
+  }
+  bool key(string_t& name) override {
+    (depth_ == 1 ? top_ : depth_ == kRecord ? field_ : engine_) = name;
+    return true;
+  }
+  bool start_object(std::size_t) override {
+    if (++depth_ == kRecord) {
+      record_ = {};
+      is_good_ = top_ == "records";
+    }
+    if (depth_ == kRecord + 1 && field_ != "microseconds") is_good_ = false;
+    return depth_ <= kDeepest;
+  }
+  bool end_object() override {
+    if (depth_-- != kRecord) return true;
+    const bool is_whole = !record_.machine.empty() && !record_.work.empty() && !record_.engine.empty();
+    if (is_good_ && is_whole && !record_.microseconds.empty()) records_.push_back(std::move(record_));
+    return true;
+  }
+  bool start_array(std::size_t) override {
+    if (depth_ >= kRecord) is_good_ = false;
+    return ++depth_ <= kDeepest;
+  }
+  bool end_array() override {
+    --depth_;
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  static constexpr int kRecord = 3;  ///< inside the object and the array
+  static constexpr int kDeepest = 5;
+
+  [[nodiscard]] bool is_field() const { return depth_ == kRecord && field_ != "microseconds"; }
+  bool other() {
+    if (depth_ >= kRecord) is_good_ = false;
+    return true;
+  }
+  bool number(double value) {
+    const bool is_time = depth_ == kRecord + 1 && std::isfinite(value) && value >= 0;
+    if (!is_time) return other();
+    record_.microseconds.emplace_back(engine_, value);
+    return true;
+  }
+
+  int depth_ = 0;
+  bool is_good_ = false;  ///< what has been read of the record
+  std::string top_;
+  std::string field_;
+  std::string engine_;
+  std::string format_;
+  TuningRecord record_;
+  std::vector<TuningRecord> records_;
+};
+
+std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', true, json::error_handler_t::replace); }
+
+std::string text_of(const std::vector<TuningRecord>& records) {
+  std::string text = concat("{\"format\": ", quoted(kFormat), ", \"records\": [");
+  for (const TuningRecord& record : records) {
+    text += concat(&record == records.data() ? "\n" : ",\n", "{\"machine\": ", quoted(record.machine), ", \"work\": ",
+                   quoted(record.work), ", \"engine\": ", quoted(record.engine), ", \"microseconds\": {");
+    for (const auto& [engine, time] : record.microseconds) {
+      char number[32];
+      static_cast<void>(std::snprintf(number, sizeof number, "%.9g", time));
+      text += concat(engine == record.microseconds.front().first ? "" : ", ", quoted(engine), ": ", number);
+    }
+    text += "}}";
+  }
+  return text + "\n]}\n";
+}
+
+}  // namespace
+
+std::optional<TuningRecord> TuningRecords::find(std::string_view machine, std::string_view work) {
+  const std::lock_guard lock(mutex_);
+  if (!is_read_) read();
+  for (const TuningRecord& record : records_) {
+    if (record.machine == machine && record.work == work) return record;
+  }
+  return std::nullopt;
+}
+
+void TuningRecords::add(TuningRecord record) {
+  const std::lock_guard lock(mutex_);
+  read();
+  put(std::move(record));
+  if (!path_.empty() && !is_foreign_) write();
+}
+
+std::string TuningRecords::trouble() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
+void TuningRecords::put(TuningRecord record) {
+  std::erase_if(records_, [&](const TuningRecord& old) { return old.machine == record.machine && old.work == record.work; });
+  records_.push_back(std::move(record));
+  if (records_.size() > kMostRecords) records_.erase(records_.begin());
+}
+
+/// What the file has and memory has not; what is in memory counts.
+void TuningRecords::read() {
+  is_read_ = true;
+  if (path_.empty()) return;
+  std::ifstream file(path_, std::ios::binary);
+  if (!file) {
+    std::error_code error;
+    is_foreign_ = std::filesystem::exists(path_, error);
+    if (is_foreign_) trouble_ = escaped(path_) + ": cannot be opened";
+    return;
+  }
+  std::string text;
+  for (char part[4096]; text.size() <= kMostBytes && (file.read(part, sizeof part) || file.gcount() > 0);)
+    text.append(part, static_cast<std::size_t>(file.gcount()));
+  auto found = text.size() > kMostBytes || file.bad() ? std::nullopt : Reader::records_of(text);
+  is_foreign_ = !found && (!text.empty() || file.bad());
+  trouble_ = is_foreign_ ? escaped(path_) + ": is no file of measurements; it is left as it is" : "";
+  if (!found) return;
+  for (TuningRecord& mine : records_) {
+    std::erase_if(*found, [&](const TuningRecord& old) { return old.machine == mine.machine && old.work == mine.work; });
+    found->push_back(std::move(mine));
+  }
+  records_ = std::move(*found);
+}
+
+void TuningRecords::write() {
+  std::error_code error;  // where the folder cannot be made, the file cannot either, and that says why
+  std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
+  try {
+    const std::string text = text_of(records_);
+    OutputFile file(path_);
+    file.write(text.data(), text.size());
+    file.finish();
+    trouble_.clear();
+  } catch (const Error& failed) {
+    trouble_ = without_code(failed.what());
+  }
+}
+
+std::string tuning_file() {
+  if (const char* const file = ::secure_getenv("LAMELLA_TUNING_FILE"); file != nullptr) return file;
+  for (const auto& [variable, folder] : {std::pair("XDG_CACHE_HOME", ""), {"HOME", "/.cache"}}) {
+    const char* const root = ::secure_getenv(variable);
+    if (root != nullptr && root[0] == '/') return concat(root, folder, "/lamella/tuning.json");
+  }
+  return {};
+}
+
+}  // namespace lamella::core

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -260,6 +261,16 @@ void bind_model(nb::module_& module) {
              const nb::gil_scoped_release released;
              loaded->model.prepare(batches);
            })
+      .def(
+          "save",
+          [](const PyModel& self, const std::filesystem::path& path) {
+            const auto loaded = self.loaded;
+            const nb::gil_scoped_release released;
+            loaded->model.save(path.string());
+          },
+          nb::arg("path"),
+          "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras answers with the same numbers. What it would read otherwise "
+          "raises ArgumentError.")
       .def("_set_activation",
            [](PyModel& self, const std::string& layer, const std::string& activation) {
              self.loaded = std::make_shared<const Loaded>(self.loaded->model.with_activation(layer, activation));

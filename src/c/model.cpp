@@ -222,6 +222,14 @@ lamella_error* lamella_model_output_of(const lamella_model* model, const char* l
   });
 }
 
+lamella_error* lamella_model_save(const lamella_model* model, const char* path) {
+  return guarded([&] {
+    expect(model, "lamella_model_save", "model");
+    expect(path, "lamella_model_save", "path");
+    model->model.save(path);
+  });
+}
+
 lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed) {
   return guarded([&] {
     expect(model, "lamella_model_with_weights", "model");

@@ -27,6 +27,14 @@ Reading reading_of(Where where, const std::string& version, HardSigmoid hard_sig
   return reading;
 }
 
+/// Reads a model and keeps the text that it was read from.
+Model read_whole(Bytes text, Reading& reading) {
+  const core::OwnedJson config(parse_json(text, reading.where));
+  auto model = std::make_shared<core::ModelSpec>(*read_model(*config, "", reading));
+  model->config_json = std::make_shared<const std::string>(as_text(text));
+  return model;
+}
+
 /// Of the Keras that wrote the archive; empty where it does not say.
 std::string version_in(const Members& members) {
   const char* const name = "metadata.json";
@@ -41,9 +49,9 @@ Model load_archive(const Members& members, HardSigmoid hard_sigmoid, const Sampl
   const char* const name = "config.json";
   const std::string version = version_in(members);
   if (!members.contains(name)) members.where(name).fail(ErrorCode::missing, "is not there");
-  const core::OwnedJson config(parse_json(members.member(name).bytes, members.where(name)));
   Reading reading = reading_of(members.where(name), version, hard_sigmoid, true);
-  const Model model = read_model(*config, "", reading);
+  const OwnedBytes config = members.member(name);
+  const Model model = read_whole(config.bytes, reading);
   return with_input_shape(with_weights(*model, source_of(members)), reading, sample);
 }
 
@@ -146,7 +154,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     const core::OwnedJson config(parse_json(text.bytes, where));
     const std::string version = config->is_object() ? config->value("keras_version", std::string()) : std::string();
     Reading reading = reading_of(where, version, hard_sigmoid, true);
-    const Model model = read_model(*config, "", reading);
+    const Model model = read_whole(text.bytes, reading);
     return with_input_shape(with_weights_of(*model, weights), reading);
   });
 }

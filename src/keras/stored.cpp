@@ -42,6 +42,22 @@ Weights weights_of(const core::NormalizationParams& p) {
 }
 Weights weights_of(const core::DiscretizationParams& p) { return p.boundaries ? Weights{} : Weights{{"summary", false}}; }
 
+/// Keras' snake case: "BatchNormalization" is "batch_normalization", "ReLU" is "re_lu", "Conv2D" is "conv2d".
+std::string snake_case(std::string_view name) {
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  std::string result;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    const bool begins_word = upper(c) && i > 0 &&
+                             ((i + 1 < name.size() && lower(name[i + 1])) || lower(name[i - 1]) ||
+                              (name[i - 1] >= '0' && name[i - 1] <= '9' && i + 1 < name.size() && lower(name[i + 1])));
+    if (begins_word && result.back() != '_') result += '_';
+    result += upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::vector<StoredWeight> stored_weights(const core::LayerSpec& layer) {
@@ -58,6 +74,10 @@ std::string config_of(const core::LayerSpec& layer) {
   if (layer.activation_json.empty()) return layer.config_json;
   const std::string_view others = std::string_view(layer.config_json).substr(1);
   return core::concat(R"({"activation":)", layer.activation_json, others == "}" ? "" : ",", others);
+}
+
+std::string archive_key(const core::LayerSpec& layer) {
+  return snake_case(layer.class_name == "Model" ? "Functional" : layer.class_name);
 }
 
 std::string_view inner_key(const core::LayerSpec& layer) {

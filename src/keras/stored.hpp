@@ -25,6 +25,9 @@ struct StoredWeight {
 /// The layer's `config` object as get_config() shows it.
 [[nodiscard]] std::string config_of(const core::LayerSpec& layer);
 
+/// What a .keras file calls the layer's class: "batch_normalization". Of several in a model the second has "_1" behind it.
+[[nodiscard]] std::string archive_key(const core::LayerSpec& layer);
+
 /// The key of the layer inside this one, see core::layer_inside(), in the config and in a .keras file.
 [[nodiscard]] std::string_view inner_key(const core::LayerSpec& layer);
 

@@ -12,22 +12,6 @@
 namespace lamella::keras {
 namespace {
 
-/// Keras' snake case: "BatchNormalization" is "batch_normalization", "ReLU" is "re_lu", "Conv2D" is "conv2d".
-std::string snake_case(std::string_view name) {
-  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
-  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  std::string result;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    const bool begins_word = upper(c) && i > 0 &&
-                             ((i + 1 < name.size() && lower(name[i + 1])) || lower(name[i - 1]) ||
-                              (name[i - 1] >= '0' && name[i - 1] <= '9' && i + 1 < name.size() && lower(name[i + 1])));
-    if (begins_word && result.back() != '_') result += '_';
-    result += upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return result;
-}
-
 /// What the layer's own config says about a weight's shape; -1 where it depends on the input.
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) return expected_of(*dense, name).shape;
@@ -164,7 +148,7 @@ class Filler {
     for (const auto& layer : model.layers) {
       paths.emplace_back();
       if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
-      const std::string key = snake_case(layer->class_name == "Model" ? "Functional" : layer->class_name);
+      const std::string key = archive_key(*layer);
       int& number = taken[key];
       paths.back() = base + key + (number == 0 ? "" : "_" + std::to_string(number));
       if (numbering == Numbering::unseen && visited_.contains(layer.get())) continue;

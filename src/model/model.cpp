@@ -9,9 +9,11 @@
 #include "core/backend.hpp"
 #include "core/float_environment.hpp"
 #include "keras/load.hpp"
+#include "keras/save.hpp"
 #include "model/call.hpp"
 #include "model/impl.hpp"
 #include "model/open_shapes.hpp"
+#include "ops/tuner.hpp"
 
 namespace lamella {
 Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
@@ -181,6 +183,8 @@ Model Model::with_weights(const std::string& path) const {
   return {keras::load_weights(*impl_->spec, path), impl_->options};
 }
 
+void Model::save(const std::string& path) const { keras::save_model(*impl_->spec, path); }
+
 std::string Model::summary() const {
   const core::FloatEnvironment environment;
   return model::summary_of(*impl_->spec);
@@ -192,7 +196,8 @@ std::string Model::explain(const ExplainOptions& options) const {
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()),
                   "' leaves extents open (None)");
-  const model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
+  model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
+  if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
   return options.json ? model::explain_json(explained) : model::explain_text(explained, why_no_cuda());
 }
 

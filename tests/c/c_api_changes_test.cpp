@@ -31,6 +31,17 @@ TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheFirst) {
   refused(lamella_model_with_weights(model.get(), "no/such.h5", &changed), "E_IO", "no/such.h5");
 }
 
+TEST(CApiChangesTest, SavesWhatItReadsAgain) {
+  const ModelHandle model = loaded("dense");
+  const std::string path = ::testing::TempDir() + "lamella_c_saved.keras";
+  ok(lamella_model_save(model.get(), path.c_str()));
+  const Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
+  EXPECT_TRUE(same_bits(Model::load(path).predict(x), Model::load(kFixtures + "dense/model.keras").predict(x)));
+  std::remove(path.c_str());
+  refused(lamella_model_save(model.get(), "model.onnx"), "E_VALUE", "got 'model.onnx', allowed NAME.keras, NAME.weights.h5");
+  refused(lamella_model_save(model.get(), nullptr), "E_ARGUMENT", "path: got NULL");
+}
+
 TEST(CApiChangesTest, SetsActivationsWithParameters) {
   const ModelHandle model = loaded("dense");
   const Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});

@@ -162,6 +162,7 @@ TEST(CApiTest, SetsEveryOption) {
                                                                                     {"math", "tf32"},
                                                                                     {"fusion", "none"},
                                                                                     {"determinism", "run_to_run"},
+                                                                                    {"tuning", "cached"},
                                                                                     {"hard_sigmoid", "keras2"},
                                                                                     {"engine", "small"},
                                                                                     {"threads", "1"},
@@ -237,6 +238,7 @@ TEST(CApiTest, RefusesNullAndFreesIt) {
   refused(lamella_model_memory_bytes(nullptr, nullptr, nullptr), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_stats(nullptr, nullptr), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_with_weights(nullptr, "a", &model), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_save(nullptr, "a.keras"), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_device(nullptr, &number, &number), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_input(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_output(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");

@@ -212,7 +212,9 @@ std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network, HardSi
   const auto spec = as_argument_error([&] { return keras::read_model(object, "", reading); });
   core::LayerChanges weights;
   fill_model(weights, *spec, *network.network->layout);
-  return std::move(weights).apply_to(*spec);
+  auto whole = std::make_shared<core::ModelSpec>(*std::move(weights).apply_to(*spec));
+  whole->config_json = std::make_shared<const std::string>(object.dump());
+  return whole;
 }
 
 std::shared_ptr<const core::LayerSpec> layer_spec_of(const LayerState& layer, const std::string& name) {

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keras/save.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <ctime>
+#include <list>
+#include <map>
+#include <set>
+
+#include "core/output_file.hpp"
+#include "core/owned_json.hpp"
+#include "keras/hdf5/writer.hpp"
+#include "keras/json.hpp"
+#include "keras/load.hpp"
+#include "keras/stored.hpp"
+#include "keras/zip/writer.hpp"
+
+namespace lamella::keras {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void refuse(const std::string& why) { core::throw_argument(ErrorCode::unsupported, "[Model::save] " + why); }
+[[noreturn]] void refuse(const core::LayerSpec& layer, const std::string& why) {
+  refuse(core::concat("layer '", core::escaped(layer.path), "' (", core::escaped(layer.class_name), ") ", why));
+}
+
+constexpr const char* kOldestWritten = "3.0.0";  ///< the Keras that models made in C++ are written for
+
+/// Whether "hard_sigmoid" means another function to lamella than to the Keras that will read the file.
+bool has_keras2_hard_sigmoid(const core::ModelSpec& model) {
+  return std::any_of(model.layers.begin(), model.layers.end(), [](const auto& layer) {
+    if (const core::ModelSpec* nested = core::nested_model(*layer)) return has_keras2_hard_sigmoid(*nested);
+    return std::visit(
+        [](const auto& params) {
+          if constexpr (requires { params.activation.kind; }) return params.activation.kind == ActivationKind::HardSigmoidKeras2;
+          return false;
+        },
+        layer->params);
+  });
+}
+
+/// Puts the weights of a model's layers where Keras 3 looks for them: "layers/dense_1/vars/0".
+class WeightsFile {
+ public:
+  void add(const core::ModelSpec& model, const std::string& path) {
+    const std::string base = path.empty() ? "layers" : path + "/layers";
+    std::map<std::string, int> taken;
+    for (const auto& layer : model.layers) {
+      if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
+      const std::string key = archive_key(*layer);
+      const int number = taken[key]++;
+      add(*layer, core::concat(base, "/", key, number == 0 ? "" : "_", number == 0 ? "" : std::to_string(number)));
+    }
+  }
+  [[nodiscard]] std::vector<Bytes> parts() { return file_.parts(); }
+
+ private:
+  void add(const core::LayerSpec& layer, const std::string& path) {
+    if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
+    file_.group(path + "/vars");
+    if (const core::ModelSpec* nested = core::nested_model(layer)) return add(*nested, path);
+    if (const core::LayerSpec* inside = core::layer_inside(layer)) {
+      if (inner_key(layer) == "activation" && !stored_weights(*inside).empty())
+        refuse(layer, "has an activation with weights of its own, which Keras does not read from a file");
+      add(*inside, core::concat(path, "/", inner_key(layer)));
+    }
+    if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer))
+      refuse(layer, "has learnt its vocabulary by adapt(); give it to the layer as `vocabulary`");
+    int number = 0;
+    for (const StoredWeight& weight : stored_weights(layer)) add_weight(layer, weight.name, path + "/vars", number++);
+  }
+
+  static bool has_vocabulary(const core::LayerSpec& layer) {
+    const std::string text = config_of(layer);
+    const core::OwnedJson config(parse_json(std::as_bytes(std::span(text)), Where(layer.path)));
+    return config->is_object() && config->contains("vocabulary") && !config->at("vocabulary").is_null();
+  }
+
+  void add_weight(const core::LayerSpec& layer, std::string_view name, const std::string& group, int number) {
+    static constexpr std::int32_t kCount = 0;  // of samples that adapt() saw; Keras wants one, and nothing depends on it
+    if (name == "count")
+      return file_.dataset(group, std::to_string(number), Shape{}, DType::int32, std::as_bytes(std::span(&kCount, 1)));
+    for (const core::Weight& weight : layer.weights) {
+      if (weight.name != name) continue;
+      const Tensor& value = weight.value->dtype() == DType::bfloat16 ? widened(*weight.value) : *weight.value;
+      return file_.dataset(group, std::to_string(number), value.shape(), value.dtype(),
+                           {static_cast<const std::byte*>(value.data()), value.bytes()});
+    }
+    refuse(layer, core::concat("has no weight '", name, "'"));
+  }
+
+  /// HDF5 has no bfloat16; float32 has each of its numbers.
+  const Tensor& widened(const Tensor& value) {
+    Tensor& wide = widened_.emplace_back(value.shape(), DType::float32);
+    const auto from = static_cast<TensorView>(value).span<bfloat16>();
+    for (std::size_t i = 0; i < from.size(); ++i) wide.span<float>()[i] = static_cast<float>(from[i]);
+    return wide;
+  }
+
+  H5Writer file_;
+  std::set<const core::LayerSpec*> visited_;
+  std::list<Tensor> widened_;
+};
+
+/// JSON as Python's json module reads and writes it: numbers that are not finite have words.
+std::string python_json(const json& value) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    const auto number = value.get<double>();
+    return std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
+  }
+  if (!value.is_structured()) return value.dump();
+  std::string text;
+  for (const auto& [key, inner] : value.items()) {
+    text += text.empty() ? "" : ", ";
+    if (value.is_object()) text += json(key).dump() + ": ";
+    text += python_json(inner);
+  }
+  return value.is_object() ? "{" + text + "}" : "[" + text + "]";
+}
+
+/// Writes the activations of the layers, which may have been set since, into the config of their model.
+void set_activations(json& model_config, const core::ModelSpec& model, const Where& where) {
+  json& config = model_config.at("config");
+  for (json& entry : config.is_array() ? config : config.at("layers")) {
+    json& inner = entry.at("config");
+    const std::string name = entry.contains("name") ? entry.at("name").get<std::string>() : inner.at("name").get<std::string>();
+    for (const auto& layer : model.layers) {
+      if (layer->name != name) continue;
+      if (const core::ModelSpec* nested = core::nested_model(*layer)) {
+        set_activations(entry, *nested, where);
+      } else if (!layer->activation_json.empty() && inner.is_object()) {
+        core::dismantle(inner["activation"]);
+        inner["activation"] = parse_json(std::as_bytes(std::span(layer->activation_json)), where.layer(layer->path));
+      }
+    }
+  }
+}
+
+/// Without what only training needs.
+std::string config_text(const core::ModelSpec& model, const std::string& path) {
+  const Where where(path);
+  core::OwnedJson config(parse_json(std::as_bytes(std::span(*model.config_json)), where));
+  set_activations(*config, model, where);
+  if ((*config).contains("compile_config")) {
+    core::dismantle((*config)["compile_config"]);
+    (*config).erase("compile_config");
+  }
+  return python_json(*config);
+}
+
+std::string metadata_text(const core::ModelSpec& model) {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char date[32];
+  static_cast<void>(std::strftime(date, sizeof date, "%Y-%m-%d@%H:%M:%S", &parts));
+  const std::string version = model.keras_version.empty() ? kOldestWritten : model.keras_version;
+  return core::concat(R"({"keras_version": )", json(version).dump(), R"(, "date_saved": ")", date, "\"}");
+}
+
+void save_archive(const core::ModelSpec& model, const std::string& path) {
+  if (!model.config_json)
+    refuse("a model read from a legacy .h5 file, and a part of a model, have no config in Keras 3's form; save NAME.weights.h5");
+  if (is_keras2(HardSigmoid::as_written, model.keras_version))
+    refuse(core::concat("the model's config is Keras ", core::escaped(model.keras_version), "'s, not Keras 3's; save NAME.weights.h5"));
+  if (has_keras2_hard_sigmoid(model)) refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
+  const std::string config = config_text(model, path);
+  const std::string metadata = metadata_text(model);
+  WeightsFile weights;
+  weights.add(model, "");
+  ArchiveWriter archive(path);
+  for (const auto& [name, text] : {std::pair("metadata.json", &metadata), {"config.json", &config}})
+    archive.add(name, std::array{std::as_bytes(std::span(*text))});
+  archive.add("model.weights.h5", weights.parts());
+  archive.finish();
+}
+
+void save_weights(const core::ModelSpec& model, const std::string& path) {
+  WeightsFile weights;
+  weights.add(model, "");
+  core::OutputFile file(path);
+  for (const Bytes part : weights.parts()) file.write(part.data(), part.size());
+  file.finish();
+}
+
+}  // namespace
+
+void save_model(const core::ModelSpec& model, const std::string& path) {
+  if (path.ends_with(".keras")) return save_archive(model, path);
+  if (path.ends_with(".weights.h5")) return save_weights(model, path);
+  core::throw_argument(ErrorCode::value,
+                       core::concat("[Model::save] path: got '", core::escaped(path), "', allowed NAME.keras, NAME.weights.h5"));
+}
+
+}  // namespace lamella::keras

@@ -35,6 +35,7 @@ constexpr const char* kFooter =
     "Environment:\n"
     "  LAMELLA_DEVICE         the default of --device\n"
     "  LAMELLA_THREADS        the default of --threads\n"
+    "  LAMELLA_TUNING_FILE    where lamella tune keeps what it measured\n"
     "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best instruction set that may be used\n"
     "  LAMELLA_CUDA_PLUGIN    the file of the CUDA device, in place of the one beside the library\n"
     "  LAMELLA_CUDA_ALLOCATOR pool, or exact: device memory without CUDA's pools";

@@ -67,7 +67,7 @@ void add_header(CLI::App& app, std::string& header) {
 
 Header header_of(const std::string& word) { return word == "yes" ? Header::yes : word == "no" ? Header::no : Header::automatic; }
 
-void RunOptions::add_to(CLI::App& app) {
+void RunOptions::add_to(CLI::App& app, bool may_tune) {
   app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")
       ->capture_default_str()
       ->envname("LAMELLA_DEVICE")
@@ -79,6 +79,11 @@ void RunOptions::add_to(CLI::App& app) {
   take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded (CUDA)"),
             words_of_enum<Math>());
   take_word(*app.add_option("--determinism", determinism, "what may change the bits of a result"), words_of_enum<Determinism>());
+  if (may_tune) {
+    take_word(*app.add_option("--tuning", tuning, "engines by rule, or the fastest as measured before (lamella tune) or now")
+                   ->capture_default_str(),
+              words_of_enum<Tuning>());
+  }
   app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use")
       ->type_name("N")
       ->check(integer(0, 1024));
@@ -95,6 +100,7 @@ Options RunOptions::options() const {
   if (!math.empty()) result.math = value_of<Math>(math);
   if (!fusion.empty()) result.fusion = value_of<Fusion>(fusion);
   if (!determinism.empty()) result.determinism = value_of<Determinism>(determinism);
+  result.tuning = value_of<Tuning>(tuning);
   result.engine = engine;
   result.threads = threads;
   if (engine.empty()) return result;

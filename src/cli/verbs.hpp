@@ -42,6 +42,8 @@ Registered add_verify(CLI::App& root);
 Registered add_summary(CLI::App& root);
 Registered add_explain(CLI::App& root);
 Registered add_profile(CLI::App& root);
+Registered add_tune(CLI::App& root);
+Registered add_convert(CLI::App& root);
 Registered add_layers(CLI::App& root);
 Registered add_info(CLI::App& root);
 Registered add_bench(CLI::App& root);
@@ -66,8 +68,10 @@ struct RunOptions {
   std::string math;
   std::string fusion;
   std::string determinism;
+  std::string tuning = "cached";
   int threads = 0;
-  void add_to(CLI::App& app);
+  /// `may_tune`: whether --tuning is among them.
+  void add_to(CLI::App& app, bool may_tune = true);
   /// Throws UsageError, DeviceError.
   [[nodiscard]] Options options() const;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <lamella/npy.hpp>
 #include <string>
@@ -16,8 +17,8 @@
 
 namespace lamella::cli {
 
-inline constexpr AddVerb kVerbs[] = {add_predict, add_verify, add_summary, add_explain,
-                                     add_profile, add_layers, add_info,    add_completion};
+inline constexpr AddVerb kVerbs[] = {add_predict, add_verify,  add_summary, add_explain, add_profile,
+                                     add_tune,    add_convert, add_layers,  add_info,    add_completion};
 
 class CommandTest : public ::testing::Test {
  protected:
@@ -26,9 +27,16 @@ class CommandTest : public ::testing::Test {
     std::string out, err;
   };
 
-  CommandTest() { std::filesystem::create_directory(folder_); }
+  CommandTest() {
+    ::setenv("LAMELLA_TUNING_FILE", measurements().c_str(), 1);
+    std::filesystem::create_directory(folder_);
+  }
   ~CommandTest() override { std::filesystem::remove_all(folder_); }
 
+  /// Where the process keeps what it measures: the same for all tests, because it looks once.
+  static std::string measurements() {
+    return (std::filesystem::temp_directory_path() / ("command_test_" + std::to_string(::getpid()) + ".json")).string();
+  }
   static Result command(const std::vector<std::string>& words) {
     std::vector<const char*> argv{"lamella"};
     for (const std::string& word : words) argv.push_back(word.c_str());

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// tune: which engine is the fastest for each Dense layer of a model, here.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/verbs.hpp"
+#include "cli/words.hpp"
+
+namespace lamella::cli {
+namespace {
+
+using nlohmann::json;
+
+/// "dense 784 -> 64 relu  [hidden]": which step of a program it is.
+std::string heading(const json& step) {
+  std::string text = step.at("op").get<std::string>() + "  [";
+  for (const json& layer : step.at("layers")) text += (text.ends_with('[') ? "" : " + ") + layer.get<std::string>();
+  return text + "]";
+}
+
+/// How long the engine was measured to take; in words where it was not.
+std::string time_of(const json& step, const std::string& engine) {
+  if (step.at("engine") == engine) return step.at("measured").get<std::string>();
+  for (const json& refusal : step.at("refused")) {
+    if (refusal.at("engine") == engine) return refusal.at("why").get<std::string>();
+  }
+  return "not measured";
+}
+
+void print_steps(const json& measured, const json& by_rule) {
+  std::printf("batch %lld on %s\n", static_cast<long long>(measured.at("batch").get<std::int64_t>()),
+              measured.at("device").get<std::string>().c_str());
+  const json& steps = measured.at("steps");
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].at("op").get<std::string>().rfind("dense ", 0) != 0) continue;
+    const std::string engine = steps[i].at("engine");
+    const std::string rule = by_rule.at("steps").at(i).at("engine");
+    std::string text = "  " + heading(steps[i]) + "\n    " + engine;
+    if (steps[i].at("measured").get<std::string>().empty()) {
+      text += ": there is nothing to choose from";
+    } else {
+      text += " " + time_of(steps[i], engine) + (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(steps[i], rule));
+    }
+    print(stdout, text + "\n");
+  }
+}
+
+struct TuneState {
+  std::string model;
+  std::vector<std::int64_t> batches = {1, 64, 4096};
+  bool json = false;
+  RunOptions run;
+};
+
+int run_tune(const TuneState& state) {
+  Options options = state.run.options();
+  options.tuning = Tuning::off;
+  const Model by_rule = Model::load(state.model, options);
+  options.tuning = Tuning::measure;
+  const Model model = Model::load(state.model, options);
+  model.prepare(state.batches);
+  std::string all;
+  std::string trouble;
+  for (const std::int64_t batch : state.batches) {
+    const std::string text = model.explain({.batch = batch, .json = true});
+    const json measured = json::parse(text);
+    if (measured.contains("tuning")) trouble = measured.at("tuning").get<std::string>();
+    all += (all.empty() ? "" : ",\n") + text;
+    if (!state.json) print_steps(measured, json::parse(by_rule.explain({.batch = batch, .json = true})));
+  }
+  if (state.json) print(stdout, "[" + all + "]\n");
+  if (!trouble.empty()) print(stderr, "lamella: the measurements are not kept: " + trouble + "\n");
+  return kOk;
+}
+
+}  // namespace
+
+Registered add_tune(CLI::App& root) {
+  auto state = std::make_shared<TuneState>();
+  CLI::App* app = root.add_subcommand("tune", "Measure which engine is the fastest for each Dense layer, for predict to use");
+  add_model(*app, state->model);
+  app->add_option("--batch", state->batches, "rows that come at once, as in 1,64,4096")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->type_name("N")
+      ->check(integer(1));
+  app->add_flag("--json", state->json, "as JSON: what explain says of each batch");
+  state->run.add_to(*app, false);
+  app->footer("What was measured is kept in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache.");
+  return {app, [state] { return run_tune(*state); }};
+}
+
+}  // namespace lamella::cli

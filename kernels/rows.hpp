@@ -210,25 +210,39 @@ class KeptRow {
   C x_[kItems];
 };
 
-/// An array that is as long as the row, or `absent` for each element where it is null: read along with a kept row, element by
-/// element with one that is walked.
+/// An array that is as long as the row, or `absent` for each element where it is null. It is read along with a kept row, but for
+/// rows of many single elements, whose addresses leave too few registers for it, and for those that are walked: as it is used.
 template <typename Items, typename C>
 class RowConstant;
 template <typename T, typename C, typename Group, int kWidth, int kPacks>
 class RowConstant<KeptRow<T, C, Group, kWidth, kPacks>, C> {
  public:
-  LAMELLA_DEVICE RowConstant(const KeptRow<T, C, Group, kWidth, kPacks>& items, const C* values, C absent) {
-    if (values != nullptr) {
-      items.fetch(values, values_, absent);
-    } else {
-      LAMELLA_UNROLL
-      for (int k = 0; k < kWidth * kPacks; ++k) values_[k / kWidth].put(k % kWidth, absent);
+  LAMELLA_DEVICE RowConstant(const KeptRow<T, C, Group, kWidth, kPacks>& items, const C* values, C absent)
+      : from_(values), absent_(absent), length_(items.length()) {
+    if constexpr (kAhead) {
+      if (values != nullptr) {
+        items.fetch(values, values_, absent);
+      } else {
+        LAMELLA_UNROLL
+        for (int k = 0; k < kWidth * kPacks; ++k) values_[k / kWidth].put(k % kWidth, absent);
+      }
     }
   }
-  LAMELLA_DEVICE C of(std::int64_t, int slot) const { return values_[slot / kWidth].element(slot % kWidth); }
+  LAMELLA_DEVICE C of(std::int64_t i, int slot) const {
+    if constexpr (kAhead) {
+      return values_[slot / kWidth].element(slot % kWidth);
+    } else {
+      return from_ != nullptr && i < length_ ? from_[i] : absent_;
+    }
+  }
 
  private:
-  PackWords<C, kWidth> values_[kPacks];
+  static constexpr bool kAhead = kWidth > 1 || kPacks <= 4;
+
+  PackWords<C, kWidth> values_[kAhead ? kPacks : 1];
+  const C* from_;
+  C absent_;
+  std::int64_t length_;
 };
 template <typename T, typename C, typename Group, int kItems>
 class RowConstant<WalkedRow<T, C, Group, kItems>, C> {

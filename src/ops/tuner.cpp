@@ -169,7 +169,7 @@ class Laboratory {
 
 /// The engines that there is memory for, measured side by side.
 std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> candidates, std::int64_t batch,
-                            const std::function<double()>& now) {
+                            Tuner::Clock now) {
   std::vector<Entry> entries;
   const auto time = [&](Entry& entry, int calls) {
     const double begin = now();

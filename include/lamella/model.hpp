@@ -164,9 +164,9 @@ class LAMELLA_API Model {
   /// layer's. Layers behind it are gone, weights are shared, not copied. Throws ArgumentError: value (no such layer),
   /// unsupported (it is called more than once, or stands inside a TimeDistributed).
   [[nodiscard]] Model output_of(std::string_view layer) const;
-  /// Writes the model as Keras 3 does: NAME.keras, with config and weights, or NAME.weights.h5. Keras answers with the same numbers.
-  /// A file of that name is replaced when all is written. Options are not part of it. Throws ArgumentError: value (another name),
-  /// unsupported (what Keras would read otherwise, such as the config of Keras 2); Error (io).
+  /// Writes the model as Keras 3 does: NAME.keras, with config and weights, or NAME.weights.h5. Keras answers with the same
+  /// numbers. A file of that name is replaced when all is written. Options are not part of it. Throws ArgumentError: value
+  /// (another name), unsupported (what Keras would read otherwise, such as the config of Keras 2); Error (io).
   void save(const std::string& path) const;
   /// This model with the weights of a weights file. Throws LoadError.
   [[nodiscard]] Model with_weights(const std::string& path) const;

@@ -269,7 +269,8 @@ void bind_model(nb::module_& module) {
             loaded->model.save(path.string());
           },
           nb::arg("path"),
-          "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras answers with the same numbers. What it would read otherwise "
+          "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras answers with the same numbers. What it would read "
+          "otherwise "
           "raises ArgumentError.")
       .def("_set_activation",
            [](PyModel& self, const std::string& layer, const std::string& activation) {

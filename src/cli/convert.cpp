@@ -15,7 +15,9 @@ Registered add_convert(CLI::App& root) {
   auto state = std::make_shared<State>();
   CLI::App* app = root.add_subcommand("convert", "Write a model, or its weights, as Keras 3 does");
   add_model(*app, state->model, ".keras or .h5 file, or the text of to_json() with --weights");
-  app->add_option("-o,--output", state->output, "NAME.keras, or NAME.weights.h5 for the weights alone")->type_name("FILE")->required();
+  app->add_option("-o,--output", state->output, "NAME.keras, or NAME.weights.h5 for the weights alone")
+      ->type_name("FILE")
+      ->required();
   app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, or a whole model")
       ->type_name("FILE");
   app->footer("A model of Keras 2 gives its weights only: Keras 3 reads other configs.");

@@ -40,7 +40,8 @@ void print_steps(const json& measured, const json& by_rule) {
     if (steps[i].at("measured").get<std::string>().empty()) {
       text += ": there is nothing to choose from";
     } else {
-      text += " " + time_of(steps[i], engine) + (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(steps[i], rule));
+      text += " " + time_of(steps[i], engine) +
+              (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(steps[i], rule));
     }
     print(stdout, text + "\n");
   }

@@ -366,8 +366,8 @@ struct ModelSpec {
   std::vector<ValueRef> outputs;
   std::vector<std::string> input_names;   ///< of the InputLayers, or the keys of a dict; unique
   std::vector<std::string> output_names;  ///< of the layers that make the outputs, or the keys of a dict; unique
-  /// The whole model as Keras 3 serializes it, {"module": ..., "class_name": ..., "config": ...}, where it was made from that. Layers
-  /// may have other activations since. Null for what stands inside another model.
+  /// The whole model as Keras 3 serializes it, {"module": ..., "class_name": ..., "config": ...}, where it was made from that.
+  /// Layers may have other activations since. Null for what stands inside another model.
   std::shared_ptr<const std::string> config_json = nullptr;
 };
 

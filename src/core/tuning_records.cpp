@@ -105,8 +105,8 @@ std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', tr
 std::string text_of(const std::vector<TuningRecord>& records) {
   std::string text = concat("{\"format\": ", quoted(kFormat), ", \"records\": [");
   for (const TuningRecord& record : records) {
-    text += concat(&record == records.data() ? "\n" : ",\n", "{\"machine\": ", quoted(record.machine), ", \"work\": ",
-                   quoted(record.work), ", \"engine\": ", quoted(record.engine), ", \"microseconds\": {");
+    text += concat(&record == records.data() ? "\n" : ",\n", "{\"machine\": ", quoted(record.machine),
+                   ", \"work\": ", quoted(record.work), ", \"engine\": ", quoted(record.engine), ", \"microseconds\": {");
     for (const auto& [engine, time] : record.microseconds) {
       char number[32];
       static_cast<void>(std::snprintf(number, sizeof number, "%.9g", time));

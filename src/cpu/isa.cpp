@@ -39,8 +39,6 @@ Isa best_isa() {
   return isa;
 }
 
-std::string_view to_string(Isa isa) noexcept {
-  return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "generic";
-}
+std::string_view to_string(Isa isa) noexcept { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "generic"; }
 
 }  // namespace lamella::cpu

@@ -165,8 +165,10 @@ void save_archive(const core::ModelSpec& model, const std::string& path) {
   if (!model.config_json)
     refuse("a model read from a legacy .h5 file, and a part of a model, have no config in Keras 3's form; save NAME.weights.h5");
   if (is_keras2(HardSigmoid::as_written, model.keras_version))
-    refuse(core::concat("the model's config is Keras ", core::escaped(model.keras_version), "'s, not Keras 3's; save NAME.weights.h5"));
-  if (has_keras2_hard_sigmoid(model)) refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
+    refuse(core::concat("the model's config is Keras ", core::escaped(model.keras_version),
+                        "'s, not Keras 3's; save NAME.weights.h5"));
+  if (has_keras2_hard_sigmoid(model))
+    refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
   const std::string config = config_text(model, path);
   const std::string metadata = metadata_text(model);
   WeightsFile weights;

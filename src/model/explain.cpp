@@ -92,10 +92,10 @@ std::string explain_json(const Explained& explained) {
                               json_text(refusal.why), "}");
     }
     steps += core::concat(i == 0 ? "" : ",\n    ", R"({"op": )", json_text(op_of(step)), R"(, "layers": [)", layers,
-                          R"(], "engine": )", json_text(step.choice.engine), R"(, "measured": )",
-                          json_text(step.choice.measured), R"(, "fused": )", json_text(step.choice.fused),
-                          R"(, "refused": [)", refused, R"(], "bytes": )", bytes_of(whole), R"(, "flops": )", flops_of(whole),
-                          R"(, "workspace": )", step.choice.plan->workspace_bytes(),
+                          R"(], "engine": )", json_text(step.choice.engine), R"(, "measured": )", json_text(step.choice.measured),
+                          R"(, "fused": )", json_text(step.choice.fused), R"(, "refused": [)", refused, R"(], "bytes": )",
+                          bytes_of(whole), R"(, "flops": )", flops_of(whole), R"(, "workspace": )",
+                          step.choice.plan->workspace_bytes(),
                           times.runs == 0 ? "" : core::concat(R"(, "nanoseconds": )", times.nanoseconds[i]), "}");
   }
   std::string text = core::concat("{\n  \"device\": ", json_text(to_string(explained.device)),

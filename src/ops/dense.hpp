@@ -22,9 +22,10 @@ inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<F
 
 /// "dense 64 x 1024 -> 512, bias, tanh, float32": all that decides how long it takes.
 inline std::string describe(const DenseDesc& d) {
-  return core::concat("dense ", d.batch, " x ", d.inputs, " -> ", d.units, d.has_bias ? ", bias, " : ", ", to_string(d.activation.kind),
-                      ", ", to_string(d.dtype), d.math == Math::exact ? "" : ", ", d.math == Math::exact ? "" : to_string(d.math),
-                      d.fusion == Fusion::automatic ? "" : ", fusion ", d.fusion == Fusion::automatic ? "" : to_string(d.fusion));
+  return core::concat("dense ", d.batch, " x ", d.inputs, " -> ", d.units, d.has_bias ? ", bias, " : ", ",
+                      to_string(d.activation.kind), ", ", to_string(d.dtype), d.math == Math::exact ? "" : ", ",
+                      d.math == Math::exact ? "" : to_string(d.math), d.fusion == Fusion::automatic ? "" : ", fusion ",
+                      d.fusion == Fusion::automatic ? "" : to_string(d.fusion));
 }
 
 /// What engines refuse whose products a library computes, or empty.

@@ -40,7 +40,8 @@ template <typename D>
       choice.plan = engine->plan(desc, constants, open);
       choice.engine = engine->name();
       choice.fused = engine->fuses(desc);
-      choice.measured = core::concat(verdict->time_of(choice.engine), verdict->is_remembered ? ", measured before" : ", measured");
+      choice.measured =
+          core::concat(verdict->time_of(choice.engine), verdict->is_remembered ? ", measured before" : ", measured");
     } else {
       std::string why = engine->refuses(desc, open);
       choice.refused.push_back({std::string(engine->name()), why.empty() ? verdict->time_of(engine->name()) : std::move(why)});

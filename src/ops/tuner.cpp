@@ -49,7 +49,11 @@ std::optional<Work> work_of(const Desc& desc) {
   if (const auto* d = std::get_if<DenseDesc>(&desc))
     return Work{d->batch, d->inputs, d->units, d->dtype, tolerance_of(d->dtype, d->math), describe(*d)};
   if (const auto* d = std::get_if<QuantizedDenseDesc>(&desc)) {
-    return Work{d->batch, d->inputs, d->units, d->dtype, tolerance_of(d->dtype, Math::exact),
+    return Work{d->batch,
+                d->inputs,
+                d->units,
+                d->dtype,
+                tolerance_of(d->dtype, Math::exact),
                 core::concat("dense ", d->batch, " x ", d->inputs, " -> ", d->units, d->has_bias ? ", bias, " : ", ",
                              to_string(d->activation.kind), ", ", to_string(d->dtype), ", ", describe(*d))};
   }
@@ -168,8 +172,7 @@ class Laboratory {
 };
 
 /// The engines that there is memory for, measured side by side.
-std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> candidates, std::int64_t batch,
-                            Tuner::Clock now) {
+std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> candidates, std::int64_t batch, Tuner::Clock now) {
   std::vector<Entry> entries;
   const auto time = [&](Entry& entry, int calls) {
     const double begin = now();
@@ -204,7 +207,8 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
 std::string machine_of(const PlanContext& context) {
   std::string text = core::concat("lamella ", version(), ", ", context.backend->describe(context.device_index));
   for (const std::string& library : context.backend->libraries()) text += ", " + library;
-  if (context.backend->traits.is_inline) text += core::concat(", ", context.threads, context.threads == 1 ? " thread" : " threads");
+  if (context.backend->traits.is_inline)
+    text += core::concat(", ", context.threads, context.threads == 1 ? " thread" : " threads");
   return text;
 }
 

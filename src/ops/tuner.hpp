@@ -37,8 +37,8 @@ class LAMELLA_API Tuner {
   /// The fastest at a DenseDesc or QuantizedDenseDesc, as known; with Tuning::measure, as found out now. Nothing where it is not
   /// known, where there is nothing to choose, and for every other operation. `candidates` are in the device's order: of two as
   /// fast as each other the first is taken. What `reference` gives for a few rows is what the fastest must give.
-  [[nodiscard]] std::optional<Verdict> fastest(const Desc& desc, std::span<const Candidate> candidates, const Candidate& reference,
-                                               const PlanContext& context);
+  [[nodiscard]] std::optional<Verdict> fastest(const Desc& desc, std::span<const Candidate> candidates,
+                                               const Candidate& reference, const PlanContext& context);
   /// Why the file of records is not used, or empty.
   [[nodiscard]] std::string trouble() const { return records_.trouble(); }
 

@@ -19,7 +19,8 @@ TEST_F(CommandTest, TuneMeasuresWhatExplainAndPredictThenUse) {
   const Result tuned = command({"tune", model, "--device", "cpu", "--batch", "7,3"});
   EXPECT_EQ(tuned.code, kOk) << tuned.err;
   EXPECT_EQ(tuned.err, "");
-  EXPECT_THAT(tuned.out, AllOf(HasSubstr("batch 7 on cpu"), HasSubstr("batch 3 on cpu"), HasSubstr("[dense"), HasSubstr(" us, measured")));
+  EXPECT_THAT(tuned.out,
+              AllOf(HasSubstr("batch 7 on cpu"), HasSubstr("batch 3 on cpu"), HasSubstr("[dense"), HasSubstr(" us, measured")));
   EXPECT_THAT(command(explain).out, HasSubstr(" us, measured before"));
   std::vector<std::string> by_rule = explain;
   by_rule.insert(by_rule.end(), {"--tuning", "off"});
@@ -28,7 +29,10 @@ TEST_F(CommandTest, TuneMeasuresWhatExplainAndPredictThenUse) {
   EXPECT_EQ(nlohmann::json::parse(kept).at("format"), "lamella tuning 1");
   const Result as_json = command({"tune", model, "--device", "cpu", "--batch", "7", "--json"});
   EXPECT_EQ(nlohmann::json::parse(as_json.out).at(0).at("batch"), 7);
-  EXPECT_EQ(command({"verify", model, "-i", extracted("dense", "x"), "--expected", extracted("dense", "y"), "--tuning", "measure"}).code, kOk);
+  EXPECT_EQ(
+      command({"verify", model, "-i", extracted("dense", "x"), "--expected", extracted("dense", "y"), "--tuning", "measure"})
+          .code,
+      kOk);
   std::filesystem::remove(measurements());
   expect_refused({"tune", model, "--batch", "0"}, kUsage, "--batch");
   expect_refused({"explain", model, "--tuning", "on"}, kUsage, "off, cached, measure");
@@ -44,9 +48,11 @@ TEST_F(CommandTest, ConvertWritesWhatVerifyAccepts) {
   EXPECT_EQ(command(verify_dense(extracted("dense", "y"))).code, kOk);
   EXPECT_EQ(command({"verify", file("m.keras"), "-i", extracted("dense", "x"), "--expected", extracted("dense", "y")}).code, kOk);
   EXPECT_EQ(command({"convert", model, "--weights", file("m.weights.h5"), "-o", file("again.keras")}).code, kOk);
-  EXPECT_EQ(command({"verify", file("again.keras"), "-i", extracted("dense", "x"), "--expected", extracted("dense", "y")}).code, kOk);
+  EXPECT_EQ(command({"verify", file("again.keras"), "-i", extracted("dense", "x"), "--expected", extracted("dense", "y")}).code,
+            kOk);
   expect_refused({"convert", model, "-o", file("m.onnx")}, kInput, "allowed NAME.keras, NAME.weights.h5");
-  expect_refused({"convert", std::string(LAMELLA_FIXTURES) + "/keras2/h5_dense/model.h5", "-o", file("old.keras")}, kInput, "NAME.weights.h5");
+  expect_refused({"convert", std::string(LAMELLA_FIXTURES) + "/keras2/h5_dense/model.h5", "-o", file("old.keras")}, kInput,
+                 "NAME.weights.h5");
   EXPECT_FALSE(std::filesystem::exists(file("old.keras")));
 }
 

@@ -44,7 +44,8 @@ std::vector<Tensor> some_inputs(const Model& model) {
     for (const std::int64_t extent : model.input_shape(static_cast<int>(i))) extents.push_back(extent < 0 ? 2 : extent);
     Tensor x{Shape(extents)};
     for (std::size_t k = 0; k < x.span<float>().size(); ++k)
-      x.span<float>()[k] = is_floating(model.input_dtype(static_cast<int>(i))) ? static_cast<float>(2 * core::uniform(i, k) - 1) : static_cast<float>(k % 2);
+      x.span<float>()[k] = is_floating(model.input_dtype(static_cast<int>(i))) ? static_cast<float>(2 * core::uniform(i, k) - 1)
+                                                                               : static_cast<float>(k % 2);
     inputs.push_back(x.to(model.input_dtype(static_cast<int>(i))));
   }
   return inputs;
@@ -89,7 +90,8 @@ TEST_F(Save, WritesEveryFixtureThatItReadsOrSaysWhyNot) {
     }
     const std::string why = refusal(*model, at("saved.keras"));
     if (!why.empty()) {
-      EXPECT_THAT(why, ::testing::AnyOf(HasSubstr("not Keras 3's"), HasSubstr("legacy .h5 file"), HasSubstr("learnt its vocabulary by adapt()"),
+      EXPECT_THAT(why, ::testing::AnyOf(HasSubstr("not Keras 3's"), HasSubstr("legacy .h5 file"),
+                                        HasSubstr("learnt its vocabulary by adapt()"),
                                         HasSubstr("activation with weights of its own"), HasSubstr("has no weight")));
       ++refused;
       continue;
@@ -156,8 +158,8 @@ TEST(H5Writer, WritesWhatTheReaderReads) {
   std::vector<std::byte> elements(8 * 300);
   for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = static_cast<std::byte>(i * 7);
   std::vector<std::pair<std::string, DType>> written;
-  for (const DType dtype : {DType::float16, DType::float32, DType::float64, DType::int8, DType::uint8, DType::int16, DType::uint16,
-                            DType::int32, DType::uint32, DType::int64, DType::uint64}) {
+  for (const DType dtype : {DType::float16, DType::float32, DType::float64, DType::int8, DType::uint8, DType::int16,
+                            DType::uint16, DType::int32, DType::uint32, DType::int64, DType::uint64}) {
     const std::string name(to_string(dtype));
     writer.dataset("types/" + name, "0", Shape{3, 5}, dtype, std::span(elements).first(15 * size_of(dtype)));
     written.emplace_back("types/" + name + "/0", dtype);
@@ -165,7 +167,9 @@ TEST(H5Writer, WritesWhatTheReaderReads) {
   writer.group("empty/inside");
   writer.dataset("", "none", Shape{0, 4}, DType::float32, {});
   writer.dataset("", "scalar", Shape{}, DType::float32, std::span(elements).first(4));
-  for (int i = 0; i < 300; ++i) writer.dataset("many", std::to_string(i), Shape{i % 3}, DType::uint8, std::span(elements).first(static_cast<std::size_t>(i % 3)));
+  for (int i = 0; i < 300; ++i)
+    writer.dataset("many", std::to_string(i), Shape{i % 3}, DType::uint8,
+                   std::span(elements).first(static_cast<std::size_t>(i % 3)));
   std::vector<std::byte> bytes;
   for (const auto part : writer.parts()) bytes.insert(bytes.end(), part.begin(), part.end());
   const keras::H5File file({nullptr, bytes}, keras::Where("(test)"));

@@ -19,7 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 
-double g_now = 0;   // seconds
+double g_now = 0;  // seconds
 int g_executed = 0;
 
 /// Writes `value` into every result, in so many seconds.
@@ -30,7 +30,8 @@ class MadeUp final : public Engine<DenseDesc> {
   [[nodiscard]] std::string refuses(const DenseDesc&, const PlanContext& context) const override {
     return context.any_speed ? never : never.empty() ? slow : never;
   }
-  [[nodiscard]] std::unique_ptr<Plan> plan(const DenseDesc& d, std::shared_ptr<const Constants>, const PlanContext&) const override {
+  [[nodiscard]] std::unique_ptr<Plan> plan(const DenseDesc& d, std::shared_ptr<const Constants>,
+                                           const PlanContext&) const override {
     class Fill final : public Plan {
      public:
       Fill(std::int64_t results, double seconds, float value) : results_(results), seconds_(seconds), value_(value) {}
@@ -115,8 +116,8 @@ TEST_F(TunerTest, TakesTheFastestAndRemembersItInTheNextProcess) {
   const Choice choice = select(Tuning::measure);
   EXPECT_EQ(choice.engine, "second");
   EXPECT_EQ(choice.measured, "4 us, measured");
-  EXPECT_THAT(choice.refused, ElementsAre(Field(&Refusal::why, "9 us"), Field(&Refusal::why, "6 us"),
-                                          Field(&Refusal::why, "not measured")));
+  EXPECT_THAT(choice.refused,
+              ElementsAre(Field(&Refusal::why, "9 us"), Field(&Refusal::why, "6 us"), Field(&Refusal::why, "not measured")));
   for (const Tuning tuning : {Tuning::cached, Tuning::measure}) {
     const Choice again = select(tuning);
     EXPECT_EQ(again.engine, "second");

@@ -124,8 +124,8 @@ bool has_bfloat16_instructions() {
 #endif
 }
 
-/// Why panels are not the fastest way to do it, or empty. Several threads are this engine's business whatever the size, and so is AVX2:
-/// oneDNN packs the kernel for it at every call.
+/// Why panels are not the fastest way to do it, or empty. Several threads are this engine's business whatever the size, and so is
+/// AVX2: oneDNN packs the kernel for it at every call.
 std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
   const bool free = d.determinism != Determinism::batch_invariant && !context.any_speed;

@@ -57,8 +57,18 @@ Record datatype(DType dtype) {
   const std::size_t size = size_of(dtype);
   const std::size_t bits = 8 * size;
   const auto floating = [&](int exponent, int mantissa, int bias) {
-    return Record().u8(kVersion | 1).u8(kImpliedBit).u8(bits - 1).u8(0).u32(size).u16(0).u16(bits)
-        .u8(static_cast<unsigned>(mantissa)).u8(static_cast<unsigned>(exponent)).u8(0).u8(static_cast<unsigned>(mantissa))
+    return Record()
+        .u8(kVersion | 1)
+        .u8(kImpliedBit)
+        .u8(bits - 1)
+        .u8(0)
+        .u32(size)
+        .u16(0)
+        .u16(bits)
+        .u8(static_cast<unsigned>(mantissa))
+        .u8(static_cast<unsigned>(exponent))
+        .u8(0)
+        .u8(static_cast<unsigned>(mantissa))
         .u32(static_cast<unsigned>(bias));
   };
   if (dtype == DType::float16) return floating(5, 10, 15);
@@ -87,7 +97,14 @@ Record link(std::string_view name, std::uint64_t address) {
 /// The messages in their frame. `flags` say that the length has four bytes and that there are no times.
 std::string header_of(const Record& messages) {
   constexpr int kFourBytesOfLength = 2;
-  return Record().text("OHDR").u8(2).u8(kFourBytesOfLength).u32(messages.bytes().size()).text(messages.bytes()).checksum().bytes();
+  return Record()
+      .text("OHDR")
+      .u8(2)
+      .u8(kFourBytesOfLength)
+      .u32(messages.bytes().size())
+      .text(messages.bytes())
+      .checksum()
+      .bytes();
 }
 
 }  // namespace
@@ -150,8 +167,18 @@ std::vector<Bytes> H5Writer::parts() {
     object->elements_address = end;
     end += (object->elements.size() + kAlignment - 1) / kAlignment * kAlignment;
   }
-  metadata_ = Record().text("\x89HDF\r\n\x1a\n").u8(2).u8(8).u8(8).u8(0).u64(0).u64(hdf5::kUndefined).u64(end)
-                  .u64(root_->address).checksum().bytes();
+  metadata_ = Record()
+                  .text("\x89HDF\r\n\x1a\n")
+                  .u8(2)
+                  .u8(8)
+                  .u8(8)
+                  .u8(0)
+                  .u64(0)
+                  .u64(hdf5::kUndefined)
+                  .u64(end)
+                  .u64(root_->address)
+                  .checksum()
+                  .bytes();
   for (const Object* object : objects) metadata_ += header(*object);
   metadata_.resize(metadata_end, '\0');
 
@@ -160,7 +187,8 @@ std::vector<Bytes> H5Writer::parts() {
   for (const Object* object : objects) {
     if (object->elements.empty()) continue;
     parts.push_back(object->elements);
-    if (const std::size_t over = object->elements.size() % kAlignment; over != 0) parts.push_back(Bytes(kPadding).first(kAlignment - over));
+    if (const std::size_t over = object->elements.size() % kAlignment; over != 0)
+      parts.push_back(Bytes(kPadding).first(kAlignment - over));
   }
   return parts;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the test double makes of kernels that nvcc compiled: their results, and faults planted into the compiled text.
-#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -69,13 +68,7 @@ TEST_F(CompiledKernelTest, GivesTheResultsWhenTheStreamHasCome) {
 }
 
 TEST_F(CompiledKernelTest, AStoreBesideItsMemoryLosesTheDevice) {
-  ptx::registry::edit_statements("st.global.f32", [](std::string statement) {
-    const std::size_t end = statement.find(']');
-    const std::size_t plus = statement.find('+');
-    const int offset = plus < end ? std::stoi(statement.substr(plus + 1)) : 0;
-    const std::size_t begin = std::min(plus, end);
-    return statement.replace(begin, end - begin, "+" + std::to_string(offset + 4));
-  });
+  ptx::registry::edit_statements("st.global.f32", ptx::registry::four_bytes_on);
   float* const data = device(std::vector<float>(31, 1.0F));
   ASSERT_EQ(softmax(data, data, 31, nullptr), cudaSuccess);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorIllegalAddress);

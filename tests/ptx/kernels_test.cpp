@@ -105,8 +105,7 @@ TEST_F(PtxPlantedTest, ShufflesOfHalfAWarpAreFound) {
 }
 
 TEST_F(PtxPlantedTest, StoresThatAreFourBytesOffAreFound) {
-  ptx::registry::edit_statements(
-      "st.global.f32", [](const std::string& statement) { return std::string(statement).insert(statement.find(']'), "+4"); });
+  ptx::registry::edit_statements("st.global.f32", ptx::registry::four_bytes_on);
   const std::vector<ptx::Finding> findings = softmax(31);
   ASSERT_THAT(findings, testing::Contains(FaultIs(ptx::Fault::bounds)));
   EXPECT_THAT(findings[0].what, testing::HasSubstr("124 bytes into an allocation, which has 124"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/ptx/registry.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -97,6 +98,13 @@ void edit(std::function<std::string(std::string)> change) {
   state().edit = std::move(change);
   state().read.clear();
   state().modules.clear();
+}
+
+std::string four_bytes_on(std::string statement) {
+  const std::size_t end = statement.find(']');
+  const std::size_t begin = std::min(statement.find('+'), end);
+  const int offset = begin < end ? std::stoi(statement.substr(begin + 1)) : 0;
+  return statement.replace(begin, end - begin, "+" + std::to_string(offset + 4));
 }
 
 void edit_statements(const std::string& start, const std::function<std::string(const std::string&)>& change) {

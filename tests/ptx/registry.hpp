@@ -36,6 +36,8 @@ struct Kernel {
 void edit(std::function<std::string(std::string)> change);
 /// The same for each statement that starts like that.
 void edit_statements(const std::string& start, const std::function<std::string(const std::string&)>& change);
+/// A statement with its address four bytes further on.
+[[nodiscard]] std::string four_bytes_on(std::string statement);
 /// All modules of the program, in the order of their registration.
 [[nodiscard]] const std::vector<Module>& modules();
 

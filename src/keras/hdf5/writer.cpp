@@ -19,30 +19,30 @@ struct H5Writer::Object {
 namespace {
 
 constexpr std::uint64_t kSuperblockSize = 48;
-constexpr std::uint64_t kAlignment = 8;
+constexpr std::uint64_t kH5Alignment = 8;
 constexpr std::size_t kLongestName = 0xFFFF;
 
 /// Little-endian fields, one behind the other.
-class Record {
+class H5Bytes {
  public:
-  Record& u8(std::uint64_t value) { return number(value, 1); }
-  Record& u16(std::uint64_t value) { return number(value, 2); }
-  Record& u32(std::uint64_t value) { return number(value, 4); }
-  Record& u64(std::uint64_t value) { return number(value, 8); }
-  Record& text(std::string_view text) {
+  H5Bytes& u8(std::uint64_t value) { return number(value, 1); }
+  H5Bytes& u16(std::uint64_t value) { return number(value, 2); }
+  H5Bytes& u32(std::uint64_t value) { return number(value, 4); }
+  H5Bytes& u64(std::uint64_t value) { return number(value, 8); }
+  H5Bytes& text(std::string_view text) {
     bytes_ += text;
     return *this;
   }
   /// A message of an object header.
-  Record& message(hdf5::MessageType type, const Record& body) {
+  H5Bytes& message(hdf5::MessageType type, const H5Bytes& body) {
     LAMELLA_ASSERT(body.bytes_.size() <= 0xFFFF, "a message of ", body.bytes_.size(), " bytes");
     return u8(type).u16(body.bytes_.size()).u8(0).text(body.bytes_);
   }
-  Record& checksum() { return u32(hdf5::lookup3(std::as_bytes(std::span(bytes_)))); }
+  H5Bytes& checksum() { return u32(hdf5::lookup3(std::as_bytes(std::span(bytes_)))); }
   [[nodiscard]] const std::string& bytes() const noexcept { return bytes_; }
 
  private:
-  Record& number(std::uint64_t value, int size) {
+  H5Bytes& number(std::uint64_t value, int size) {
     for (int i = 0; i < size; ++i) bytes_ += static_cast<char>(value >> (8 * i) & 0xFFU);
     return *this;
   }
@@ -50,14 +50,14 @@ class Record {
 };
 
 /// Version 1 of the message: class and bit field, size, then what the class wants to know.
-Record datatype(DType dtype) {
+H5Bytes datatype(DType dtype) {
   constexpr int kVersion = 1 << 4;
   constexpr int kSigned = 0x08;
   constexpr int kImpliedBit = 0x20;
   const std::size_t size = size_of(dtype);
   const std::size_t bits = 8 * size;
   const auto floating = [&](int exponent, int mantissa, int bias) {
-    return Record()
+    return H5Bytes()
         .u8(kVersion | 1)
         .u8(kImpliedBit)
         .u8(bits - 1)
@@ -76,28 +76,28 @@ Record datatype(DType dtype) {
   if (dtype == DType::float64) return floating(11, 52, 1023);
   LAMELLA_ASSERT(!is_floating(dtype) && dtype != DType::boolean, "no HDF5 type is written for ", to_string(dtype));
   const bool has_sign = to_string(dtype).front() == 'i';
-  return Record().u8(kVersion).u8(has_sign ? kSigned : 0).u8(0).u8(0).u32(size).u16(0).u16(bits);
+  return H5Bytes().u8(kVersion).u8(has_sign ? kSigned : 0).u8(0).u8(0).u32(size).u16(0).u16(bits);
 }
 
-Record dataspace(const Shape& shape) {
-  Record record;
+H5Bytes dataspace(const Shape& shape) {
+  H5Bytes record;
   record.u8(2).u8(static_cast<std::uint64_t>(shape.rank())).u8(0).u8(shape.rank() == 0 ? 0 : 1);
   for (const std::int64_t extent : shape.extents()) record.u64(static_cast<std::uint64_t>(extent));
   return record;
 }
 
-Record link(std::string_view name, std::uint64_t address) {
+H5Bytes link(std::string_view name, std::uint64_t address) {
   constexpr int kTwoBytesOfLength = 1;
   constexpr int kHasCharacterSet = 0x10;
   constexpr int kUtf8 = 1;
   LAMELLA_ASSERT(name.size() <= kLongestName, "a name of ", name.size(), " bytes");
-  return Record().u8(1).u8(kTwoBytesOfLength | kHasCharacterSet).u8(kUtf8).u16(name.size()).text(name).u64(address);
+  return H5Bytes().u8(1).u8(kTwoBytesOfLength | kHasCharacterSet).u8(kUtf8).u16(name.size()).text(name).u64(address);
 }
 
 /// The messages in their frame. `flags` say that the length has four bytes and that there are no times.
-std::string header_of(const Record& messages) {
+std::string header_of(const H5Bytes& messages) {
   constexpr int kFourBytesOfLength = 2;
-  return Record()
+  return H5Bytes()
       .text("OHDR")
       .u8(2)
       .u8(kFourBytesOfLength)
@@ -136,10 +136,10 @@ void H5Writer::dataset(std::string_view group, std::string_view name, const Shap
 
 std::vector<Bytes> H5Writer::parts() {
   const auto header = [](const Object& object) {
-    Record messages;
+    H5Bytes messages;
     if (!object.dtype) {
-      messages.message(hdf5::kLinkInfo, Record().u8(0).u8(0).u64(hdf5::kUndefined).u64(hdf5::kUndefined));
-      messages.message(hdf5::kGroupInfo, Record().u8(0).u8(0));
+      messages.message(hdf5::kLinkInfo, H5Bytes().u8(0).u8(0).u64(hdf5::kUndefined).u64(hdf5::kUndefined));
+      messages.message(hdf5::kGroupInfo, H5Bytes().u8(0).u8(0));
       for (const auto& [name, member] : object.members) messages.message(hdf5::kLink, link(name, member->address));
       return header_of(messages);
     }
@@ -148,8 +148,8 @@ std::vector<Bytes> H5Writer::parts() {
     constexpr int kContiguous = 1;
     messages.message(hdf5::kDataspace, dataspace(object.shape));
     messages.message(hdf5::kDatatype, datatype(*object.dtype));
-    messages.message(hdf5::kFill, Record().u8(3).u8(kAllocatedLate | kWrittenIfSet));
-    messages.message(hdf5::kLayout, Record().u8(3).u8(kContiguous).u64(object.elements_address).u64(object.elements.size()));
+    messages.message(hdf5::kFill, H5Bytes().u8(3).u8(kAllocatedLate | kWrittenIfSet));
+    messages.message(hdf5::kLayout, H5Bytes().u8(3).u8(kContiguous).u64(object.elements_address).u64(object.elements.size()));
     return header_of(messages);
   };
   // Headers are as long with one address as with another: sizes first, then what is written.
@@ -160,14 +160,14 @@ std::vector<Bytes> H5Writer::parts() {
     end += header(*objects[i]).size();
     for (const auto& [name, member] : objects[i]->members) objects.push_back(member.get());
   }
-  const std::uint64_t metadata_end = (end + kAlignment - 1) / kAlignment * kAlignment;
+  const std::uint64_t metadata_end = (end + kH5Alignment - 1) / kH5Alignment * kH5Alignment;
   end = metadata_end;
   for (Object* object : objects) {
     if (object->elements.empty()) continue;
     object->elements_address = end;
-    end += (object->elements.size() + kAlignment - 1) / kAlignment * kAlignment;
+    end += (object->elements.size() + kH5Alignment - 1) / kH5Alignment * kH5Alignment;
   }
-  metadata_ = Record()
+  metadata_ = H5Bytes()
                   .text("\x89HDF\r\n\x1a\n")
                   .u8(2)
                   .u8(8)
@@ -182,13 +182,13 @@ std::vector<Bytes> H5Writer::parts() {
   for (const Object* object : objects) metadata_ += header(*object);
   metadata_.resize(metadata_end, '\0');
 
-  static constexpr std::byte kPadding[kAlignment] = {};
+  static constexpr std::byte kPadding[kH5Alignment] = {};
   std::vector<Bytes> parts{std::as_bytes(std::span(metadata_))};
   for (const Object* object : objects) {
     if (object->elements.empty()) continue;
     parts.push_back(object->elements);
-    if (const std::size_t over = object->elements.size() % kAlignment; over != 0)
-      parts.push_back(Bytes(kPadding).first(kAlignment - over));
+    if (const std::size_t over = object->elements.size() % kH5Alignment; over != 0)
+      parts.push_back(Bytes(kPadding).first(kH5Alignment - over));
   }
   return parts;
 }

@@ -27,11 +27,16 @@ Reading reading_of(Where where, const std::string& version, HardSigmoid hard_sig
   return reading;
 }
 
-/// Reads a model and keeps the text that it was read from.
-Model read_whole(Bytes text, Reading& reading) {
-  const core::OwnedJson config(parse_json(text, reading.where));
-  auto model = std::make_shared<core::ModelSpec>(*read_model(*config, "", reading));
-  model->config_json = std::make_shared<const std::string>(as_text(text));
+/// Reads a model and keeps the text that it is read from, which `text` gives. What is packed is unpacked twice, so that text,
+/// tree of values and model are never there at once.
+template <typename Text>
+Model read_whole(const Text& text, Reading& reading) {
+  auto model = std::make_shared<core::ModelSpec>();
+  {
+    const core::OwnedJson config(parse_json(text().bytes, reading.where));
+    *model = *read_model(*config, "", reading);
+  }
+  model->config_json = std::make_shared<const std::string>(as_text(text().bytes));
   return model;
 }
 
@@ -50,8 +55,7 @@ Model load_archive(const Members& members, HardSigmoid hard_sigmoid, const Sampl
   const std::string version = version_in(members);
   if (!members.contains(name)) members.where(name).fail(ErrorCode::missing, "is not there");
   Reading reading = reading_of(members.where(name), version, hard_sigmoid, true);
-  const OwnedBytes config = members.member(name);
-  const Model model = read_whole(config.bytes, reading);
+  const Model model = read_whole([&] { return members.member(name); }, reading);
   return with_input_shape(with_weights(*model, source_of(members)), reading, sample);
 }
 
@@ -154,7 +158,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     const core::OwnedJson config(parse_json(text.bytes, where));
     const std::string version = config->is_object() ? config->value("keras_version", std::string()) : std::string();
     Reading reading = reading_of(where, version, hard_sigmoid, true);
-    const Model model = read_whole(text.bytes, reading);
+    const Model model = read_whole([&] { return text; }, reading);
     return with_input_shape(with_weights_of(*model, weights), reading);
   });
 }

@@ -69,9 +69,9 @@ inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 
 enum class MmaTile { automatic, few_rows, many_rows };
 /// The same in float16 or bfloat16 by tensor cores, which add in float32; a row's bits depend on that row alone, whatever the
-/// batch and the tile. The kernel lies as MmaLayout says, aligned to 16 bytes. Where src and dst are aligned to 16 bytes, and
-/// inputs and units are multiples of 8, they are read and written in packs. On code for less than kMmaArchitecture the
-/// kernel traps.
+/// batch and the tile. The kernel lies as MmaLayout says, aligned to 16 bytes. src is read in packs where it is aligned to 16
+/// bytes and inputs are a multiple of 8, dst written in packs where it is aligned to 8 and units are a multiple of 4. On code
+/// for less than kMmaArchitecture the kernel traps.
 struct MmaGemm {
   ActivationSpec activation;
   DType dtype = DType::float16;  ///< of src, kernel and dst

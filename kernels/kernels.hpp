@@ -45,9 +45,8 @@ struct Epilogue {
 };
 [[nodiscard]] cudaError_t epilogue(const Epilogue& args, cudaStream_t stream);
 
-/// dst[b, u] = activation(sum_i src[b, i] * kernel[i, u] + bias[u]), in any shape; the sum runs over i in one fixed order
-/// whatever the batch.
-struct TiledGemm {
+/// dst[b, u] = activation(sum_i src[b, i] * kernel[i, u] + bias[u])
+struct Dense {
   ActivationSpec activation;
   DType dtype = DType::float32;  ///< of src, kernel and dst
   const void* src = nullptr;
@@ -57,36 +56,24 @@ struct TiledGemm {
   std::int64_t batch = 0;
   std::int64_t inputs = 0;
   std::int64_t units = 0;
-  std::int64_t kernel_stride = 0;  ///< from row to row of the kernel, at least units
 };
-[[nodiscard]] cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream);
+/// In any shape; the sum runs over i in one fixed order whatever the batch. `kernel_stride`: from row to row of the kernel, at
+/// least units.
+[[nodiscard]] cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
+inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 /// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add
 /// their sums in a fixed order. The kernel starts aligned to 16 bytes, and so does each of its rows; else cudaErrorInvalidValue.
-using SmallBatch = TiledGemm;
-inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
-[[nodiscard]] cudaError_t small_batch(const SmallBatch& args, cudaStream_t stream);
+[[nodiscard]] cudaError_t small_batch(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
+inline constexpr int kMmaArchitecture = 80;                  ///< has_image()'s, at least
+inline constexpr std::int64_t kMostMmaInputs = 0x7FFF'FF00;  ///< inputs are counted in 32 bits
 enum class MmaTile { automatic, few_rows, many_rows };
 /// The same in float16 or bfloat16 by tensor cores, which add in float32; a row's bits depend on that row alone, whatever the
 /// batch and the tile. The kernel lies as MmaLayout says, aligned to 16 bytes. src is read in packs where it is aligned to 16
 /// bytes and inputs are a multiple of 8, dst written in packs where it is aligned to 8 and units are a multiple of 4. On code
 /// for less than kMmaArchitecture the kernel traps.
-struct MmaGemm {
-  ActivationSpec activation;
-  DType dtype = DType::float16;  ///< of src, kernel and dst
-  const void* src = nullptr;
-  const void* kernel = nullptr;
-  const void* bias = nullptr;  ///< (units,) of C, or null
-  void* dst = nullptr;
-  std::int64_t batch = 0;
-  std::int64_t inputs = 0;
-  std::int64_t units = 0;
-  MmaTile tile = MmaTile::automatic;
-};
-inline constexpr int kMmaArchitecture = 80;                  ///< has_image()'s, at least
-inline constexpr std::int64_t kMostMmaInputs = 0x7FFF'FF00;  ///< inputs are counted in 32 bits
-[[nodiscard]] cudaError_t mma_gemm(const MmaGemm& args, cudaStream_t stream);
+[[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
 
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
 /// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to

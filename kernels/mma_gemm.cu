@@ -251,7 +251,7 @@ cudaError_t launch_mma(const Mma<T>& g, cudaStream_t stream) {
 }
 
 template <typename T>
-cudaError_t mma_gemm_as(const MmaGemm& args, cudaStream_t stream) {
+cudaError_t mma_gemm_as(const Dense& args, MmaTile tile, cudaStream_t stream) {
   const Mma<T> g{static_cast<const T*>(args.src),
                  static_cast<const T*>(args.kernel),
                  static_cast<const float*>(args.bias),
@@ -264,7 +264,6 @@ cudaError_t mma_gemm_as(const MmaGemm& args, cudaStream_t stream) {
                  reinterpret_cast<std::uintptr_t>(args.dst) % 8 == 0 && args.units % 4 == 0,
                  args.activation.kind,
                  Parameters<float>(args.activation)};
-  MmaTile tile = args.tile;
   if (tile == MmaTile::automatic) {
     constexpr std::int64_t kBlocks = 64;  // fewer large blocks leave half of a large GPU without work
     const bool few = args.batch <= 64 || tiles(args.batch, ManyRows::kRows) * tiles(args.units, ManyRows::kUnits) < kBlocks;
@@ -276,19 +275,12 @@ cudaError_t mma_gemm_as(const MmaGemm& args, cudaStream_t stream) {
 }  // namespace
 
 /// Every sum runs over the inputs in the same order and by the same instruction, so both tilings give the same bits.
-cudaError_t mma_gemm(const MmaGemm& args, cudaStream_t stream) {
+cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream) {
   if (args.batch == 0 || args.units == 0) return cudaSuccess;
   if (is_rowwise(args.activation.kind) || !aligned(args.kernel) || args.inputs > kMostMmaInputs ||
       args.units > MmaLayout::kMostUnits || tiles(args.batch, FewRows::kRows) > kMaxGridX)
     return cudaErrorInvalidValue;
-  switch (args.dtype) {
-    case DType::float16:
-      return mma_gemm_as<__half>(args, stream);
-    case DType::bfloat16:
-      return mma_gemm_as<__nv_bfloat16>(args, stream);
-    default:
-      return cudaErrorInvalidValue;
-  }
+  return visit_16_bits(args.dtype, [&](auto t) { return mma_gemm_as<typename decltype(t)::type>(args, tile, stream); });
 }
 
 }  // namespace lamella::kernels

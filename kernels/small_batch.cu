@@ -115,8 +115,8 @@ cudaError_t launch_small(Small<T> g, cudaStream_t stream) {
 }
 
 template <typename T>
-cudaError_t small_batch_as(const SmallBatch& args, cudaStream_t stream) {
-  if (!aligned(args.kernel) || args.kernel_stride % kPack<T> != 0) return cudaErrorInvalidValue;
+cudaError_t small_batch_as(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream) {
+  if (!aligned(args.kernel) || kernel_stride % kPack<T> != 0) return cudaErrorInvalidValue;
   const Small<T> g{static_cast<const T*>(args.src),
                    static_cast<const T*>(args.kernel),
                    static_cast<const float*>(args.bias),
@@ -124,7 +124,7 @@ cudaError_t small_batch_as(const SmallBatch& args, cudaStream_t stream) {
                    args.batch,
                    args.inputs,
                    args.units,
-                   args.kernel_stride,
+                   kernel_stride,
                    args.activation.kind,
                    Parameters<float>(args.activation),
                    0};
@@ -136,19 +136,12 @@ cudaError_t small_batch_as(const SmallBatch& args, cudaStream_t stream) {
 
 }  // namespace
 
-cudaError_t small_batch(const SmallBatch& args, cudaStream_t stream) {
+cudaError_t small_batch(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream) {
   if (args.batch == 0 || args.units == 0) return cudaSuccess;
   if (args.batch > kSmallBatch || is_rowwise(args.activation.kind)) return cudaErrorInvalidValue;
-  switch (args.dtype) {
-    case DType::float32:
-      return small_batch_as<float>(args, stream);
-    case DType::float16:
-      return small_batch_as<__half>(args, stream);
-    case DType::bfloat16:
-      return small_batch_as<__nv_bfloat16>(args, stream);
-    default:
-      return cudaErrorInvalidValue;
-  }
+  if (args.dtype == DType::float32) return small_batch_as<float>(args, kernel_stride, stream);
+  return visit_16_bits(args.dtype,
+                       [&](auto t) { return small_batch_as<typename decltype(t)::type>(args, kernel_stride, stream); });
 }
 
 }  // namespace lamella::kernels

@@ -91,21 +91,18 @@ struct Type {
   using type = T;
 };
 
+/// f(Type<T>{}) for float16 and bfloat16; cudaErrorInvalidValue for others.
+template <typename F>
+cudaError_t visit_16_bits(DType dtype, const F& f) {
+  if (dtype == DType::float16) return f(Type<__half>{});
+  return dtype == DType::bfloat16 ? f(Type<__nv_bfloat16>{}) : cudaErrorInvalidValue;
+}
+
 /// f(Type<T>{}) for the floating types; cudaErrorInvalidValue for others.
 template <typename F>
 cudaError_t visit_floating(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::float32:
-      return f(Type<float>{});
-    case DType::float16:
-      return f(Type<__half>{});
-    case DType::bfloat16:
-      return f(Type<__nv_bfloat16>{});
-    case DType::float64:
-      return f(Type<double>{});
-    default:
-      return cudaErrorInvalidValue;
-  }
+  if (dtype == DType::float32) return f(Type<float>{});
+  return dtype == DType::float64 ? f(Type<double>{}) : visit_16_bits(dtype, f);
 }
 
 /// f(Type<T>{}) for the integer types; cudaErrorInvalidValue for others.

@@ -172,7 +172,7 @@ cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
 }  // namespace
 
 /// Every sum runs over the inputs one after the other, so both tilings give the same bits.
-cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream) {
+cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream) {
   if (args.batch == 0 || args.units == 0) return cudaSuccess;
   if (is_rowwise(args.activation.kind)) return cudaErrorInvalidValue;
   return visit_floating(args.dtype, [&](auto t) {
@@ -185,7 +185,7 @@ cudaError_t tiled_gemm(const TiledGemm& args, cudaStream_t stream) {
                     args.batch,
                     args.inputs,
                     args.units,
-                    args.kernel_stride,
+                    kernel_stride,
                     args.activation.kind,
                     Parameters<C>(args.activation)};
     if (args.batch <= 16) return launch_gemm<Tiling<16, 32, 64, 2, 1>>(g, stream);

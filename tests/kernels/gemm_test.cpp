@@ -29,9 +29,9 @@ Result run(const Case& c, const std::vector<double>* rows = nullptr) {
   Buffer kernel(r.w, c.dtype);
   Buffer bias(r.b, compute);
   Buffer dst(c.batch * c.units, c.dtype);
-  const kernels::TiledGemm args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
-                                dst.data(),   c.batch, c.inputs,   c.units,       stride};
-  EXPECT_EQ(kernels::tiled_gemm(args, nullptr), cudaSuccess);
+  const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
+                            dst.data(),   c.batch, c.inputs,   c.units};
+  EXPECT_EQ(kernels::tiled_gemm(args, stride, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   r.y = dst.values();
   return r;
@@ -130,8 +130,8 @@ TEST(TiledGemmTest, AZeroHasTheSameSignInEveryBatch) {
     Buffer src(x, DType::float32);
     Buffer kernel(w, DType::float32);
     Buffer dst(batch, DType::float32);
-    const kernels::TiledGemm args{{}, DType::float32, src.data(), kernel.data(), nullptr, dst.data(), batch, 16, 1, 1};
-    ASSERT_EQ(kernels::tiled_gemm(args, nullptr), cudaSuccess);
+    const kernels::Dense args{{}, DType::float32, src.data(), kernel.data(), nullptr, dst.data(), batch, 16, 1};
+    ASSERT_EQ(kernels::tiled_gemm(args, 1, nullptr), cudaSuccess);
     EXPECT_TRUE(dst[0] == 0 && std::signbit(dst[0])) << batch;
   }
 }
@@ -150,9 +150,9 @@ TEST(TiledGemmTest, PassesNaNAndInfinityOnToTheirOwnResultsOnly) {
 
 TEST(TiledGemmTest, RefusesAnActivationOfRows) {
   Buffer memory(4, DType::float32);
-  const kernels::TiledGemm args{
-      {ActivationKind::Softmax}, DType::float32, memory.data(), memory.data(), nullptr, memory.data(), 1, 1, 1, 1};
-  EXPECT_EQ(kernels::tiled_gemm(args, nullptr), cudaErrorInvalidValue);
+  const kernels::Dense args{
+      {ActivationKind::Softmax}, DType::float32, memory.data(), memory.data(), nullptr, memory.data(), 1, 1, 1};
+  EXPECT_EQ(kernels::tiled_gemm(args, 1, nullptr), cudaErrorInvalidValue);
 }
 
 }  // namespace

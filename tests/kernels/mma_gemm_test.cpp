@@ -41,9 +41,9 @@ std::vector<double> run(const Case& c, const Data& data) {
   Buffer kernel(packed, c.dtype, true);
   Buffer bias(data.b, DType::float32);
   Buffer dst(c.batch * c.units, c.dtype, c.dst_aligned);
-  const kernels::MmaGemm args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
-                              dst.data(),   c.batch, c.inputs,   c.units,       c.tile};
-  EXPECT_EQ(kernels::mma_gemm(args, nullptr), cudaSuccess);
+  const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
+                            dst.data(),   c.batch, c.inputs,   c.units};
+  EXPECT_EQ(kernels::mma_gemm(args, c.tile, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   return dst.values();
 }
@@ -230,11 +230,11 @@ TEST_F(MmaGemmTest, SumsBeyondTheTypeAreInfinite) {
 
 TEST_F(MmaGemmTest, RefusesWhatItCannotDo) {
   Buffer memory(4096, DType::float16, true);
-  const kernels::MmaGemm args{{}, DType::float16, memory.data(), memory.data(), nullptr, memory.data(), 1, 4, 4};
+  const kernels::Dense args{{}, DType::float16, memory.data(), memory.data(), nullptr, memory.data(), 1, 4, 4};
   const auto refused = [&](auto change) {
-    kernels::MmaGemm bad = args;
+    kernels::Dense bad = args;
     change(bad);
-    return kernels::mma_gemm(bad, nullptr) == cudaErrorInvalidValue;
+    return kernels::mma_gemm(bad, MmaTile::automatic, nullptr) == cudaErrorInvalidValue;
   };
   EXPECT_TRUE(refused([](auto& a) { a.dtype = DType::float32; }));
   EXPECT_TRUE(refused([](auto& a) { a.dtype = DType::float64; }));

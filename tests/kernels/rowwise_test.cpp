@@ -301,6 +301,37 @@ TEST(SoftmaxKernelTest, TakesLogitsThatOverflowTheExponential) {
   check({ActivationKind::LogSoftmax, DType::float32, 4, 50, 1}, 300.0);
 }
 
+/// Of rows of 0 and x, whose exponentials the device itself is asked for. Times the sum's reciprocal alone, every fifth result
+/// is beside the nearest number.
+TEST(SoftmaxKernelTest, DividesToTheNearestNumberButForRareLastBits) {
+  constexpr std::int64_t kRows = 2000;
+  const auto divided = [](auto e) {
+    using T = decltype(e);
+    const T sum = 1 + e;
+    return static_cast<double>(static_cast<T>(static_cast<long double>(e) / static_cast<long double>(sum)));
+  };
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    std::vector<double> x;
+    for (std::int64_t i = 0; i < kRows; ++i) x.push_back(static_cast<double>(i + 1) * -0x1p-8);
+    Buffer src(x, dtype);
+    Buffer exponentials(kRows, dtype);
+    ASSERT_EQ(kernels::elementwise({ActivationKind::Exponential}, dtype, src.data(), exponentials.data(), kRows, nullptr),
+              cudaSuccess);
+    for (const std::int64_t inner : {std::int64_t{1}, kRows}) {
+      std::vector<double> rows(2 * kRows);
+      const auto second = [&](std::int64_t i) { return static_cast<std::size_t>(inner == 1 ? 2 * i + 1 : kRows + i); };
+      for (std::int64_t i = 0; i < kRows; ++i) rows[second(i)] = x[static_cast<std::size_t>(i)];
+      const std::vector<double> y = run({ActivationKind::Softmax, dtype, kRows / inner, 2, inner}, rows);
+      int beside = 0;
+      for (std::int64_t i = 0; i < kRows; ++i) {
+        const double e = exponentials[static_cast<std::size_t>(i)];
+        beside += y[second(i)] != (dtype == DType::float32 ? divided(static_cast<float>(e)) : divided(e)) ? 1 : 0;
+      }
+      EXPECT_LE(beside, kRows / 200) << to_string(dtype) << " along " << inner;
+    }
+  }
+}
+
 TEST(SparsemaxKernelTest, IsRightWhereElementsAreEqual) {
   for (const std::int64_t n : {3, 40, 700}) {
     std::vector<double> x;

@@ -39,9 +39,9 @@ Result run(const Case& c) {
   Buffer kernel(r.w, c.dtype, true);
   Buffer bias(r.b, DType::float32);
   Buffer dst(c.batch * c.units, c.dtype);
-  const kernels::SmallBatch args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
-                                 dst.data(),   c.batch, c.inputs,   c.units,       stride};
-  EXPECT_EQ(kernels::small_batch(args, nullptr), cudaSuccess);
+  const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
+                            dst.data(),   c.batch, c.inputs,   c.units};
+  EXPECT_EQ(kernels::small_batch(args, stride, nullptr), cudaSuccess);
   EXPECT_TRUE(dst.guarded());
   r.y = dst.values();
   return r;
@@ -115,15 +115,15 @@ TEST(SmallBatchTest, GivesTheSameBitsEveryTime) {
 
 TEST(SmallBatchTest, RefusesWhatItCannotDo) {
   Buffer memory(4096, DType::float32, true);
-  kernels::SmallBatch args{{}, DType::float32, memory.data(), memory.data(), nullptr, memory.data(), 1, 4, 4, 4};
-  const auto refused = [&](auto change) {
-    kernels::SmallBatch bad = args;
+  const kernels::Dense args{{}, DType::float32, memory.data(), memory.data(), nullptr, memory.data(), 1, 4, 4};
+  const auto refused = [&](auto change, std::int64_t kernel_stride = 4) {
+    kernels::Dense bad = args;
     change(bad);
-    return kernels::small_batch(bad, nullptr) == cudaErrorInvalidValue;
+    return kernels::small_batch(bad, kernel_stride, nullptr) == cudaErrorInvalidValue;
   };
   EXPECT_TRUE(refused([](auto& a) { a.batch = kernels::kSmallBatch + 1; }));
   EXPECT_TRUE(refused([](auto& a) { a.dtype = DType::float64; }));
-  EXPECT_TRUE(refused([](auto& a) { a.kernel_stride = 5; }));
+  EXPECT_TRUE(refused([](auto&) {}, 5));
   EXPECT_TRUE(refused([](auto& a) { a.kernel = static_cast<const float*>(a.kernel) + 1; }));
   EXPECT_TRUE(refused([](auto& a) { a.activation.kind = ActivationKind::Softmax; }));
 }

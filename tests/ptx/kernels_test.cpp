@@ -124,7 +124,7 @@ std::vector<ptx::Finding> mma(lamella::kernels::MmaTile tile, int* wrong = nullp
   Buffer kernel(weights, DType::float16, true);
   Buffer dst(33 * 65, DType::float16);
   EXPECT_EQ(
-      lamella::kernels::mma_gemm({{}, DType::float16, src.data(), kernel.data(), nullptr, dst.data(), 33, 70, 65, tile}, nullptr),
+      lamella::kernels::mma_gemm({{}, DType::float16, src.data(), kernel.data(), nullptr, dst.data(), 33, 70, 65}, tile, nullptr),
       cudaSuccess);
   for (std::int64_t r = 0; wrong != nullptr && r < 33; ++r) {
     for (std::int64_t u = 0; u < 65; ++u) {

@@ -31,9 +31,9 @@ class MmaGemmEngine final : public DenseEngine {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     return make_plan([d, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
                          CudaStream& stream, const ops::Args& args) {
-      const kernels::MmaGemm product{d.activation, d.dtype, args.srcs[0], kernel.get(), bias.get(),
-                                     args.dst,     d.batch, d.inputs,     d.units};
-      check(kernels::mma_gemm(product, handle_of(stream)), device, "mma_gemm kernel");
+      const kernels::Dense dense{d.activation, d.dtype, args.srcs[0], kernel.get(), bias.get(),
+                                 args.dst,     d.batch, d.inputs,     d.units};
+      check(kernels::mma_gemm(dense, kernels::MmaTile::automatic, handle_of(stream)), device, "mma_gemm kernel");
     });
   }
 };

@@ -25,9 +25,9 @@ class SmallBatchEngine final : public DenseEngine {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     return make_plan([d, kernel = kernel_on_device(constants, d, context), bias, device = context.device_index](
                          CudaStream& stream, const ops::Args& args) {
-      const kernels::SmallBatch product{d.activation, d.dtype, args.srcs[0], kernel.data.get(), bias.get(),
-                                        args.dst,     d.batch, d.inputs,     d.units,           kernel.stride};
-      check(kernels::small_batch(product, handle_of(stream)), device, "small_batch kernel");
+      const kernels::Dense dense{d.activation, d.dtype,  args.srcs[0], kernel.data.get(), bias.get(), args.dst,
+                                 d.batch,      d.inputs, d.units};
+      check(kernels::small_batch(dense, kernel.stride, handle_of(stream)), device, "small_batch kernel");
     });
   }
 };

@@ -57,6 +57,7 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
                   std::shared_ptr<model::ConstantsPool> pool_in, std::shared_ptr<core::MemoryBudget> budget_in)
     : spec(std::move(spec_in)),
       options(resolved(options_in)),
+      device_is_named(options_in.device.kind() != DeviceKind::automatic),
       pool(std::move(pool_in)),
       backend(core::backend(options.device)),
       budget(backend.traits.is_host ? nullptr : std::move(budget_in)),

@@ -38,7 +38,8 @@ struct Model::Impl {
        std::shared_ptr<core::MemoryBudget> budget);
 
   std::shared_ptr<const core::ModelSpec> spec;
-  Options options;  ///< device resolved, threads at least 1
+  Options options;       ///< device resolved, threads at least 1
+  bool device_is_named;  ///< rather than chosen: nobody asks why it is this one
   std::shared_ptr<model::ConstantsPool> pool;
   core::Backend& backend;
   std::shared_ptr<core::MemoryBudget> budget;  ///< null where Options::memory_limit counts nothing

@@ -198,7 +198,8 @@ std::string Model::explain(const ExplainOptions& options) const {
                   "' leaves extents open (None)");
   model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
   if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
-  return options.json ? model::explain_json(explained) : model::explain_text(explained, why_no_cuda());
+  return options.json ? model::explain_json(explained)
+                      : model::explain_text(explained, impl_->device_is_named ? "" : why_no_cuda());
 }
 
 }  // namespace lamella

@@ -48,6 +48,15 @@ TEST(OptionsTest, RefusesOptionsThatCannotBe) {
 // Programs that are not compiled anew pass as much: an option takes of the room, and nothing moves.
 static_assert(sizeof(void*) != 8 || sizeof(Options) == 160);
 
+TEST(OptionsTest, WhyThereIsNoCudaIsSaidWhereNoDeviceWasNamed) {
+  if (why_no_cuda().empty()) GTEST_SKIP() << "there is CUDA here";
+  SpecBuilder builder;
+  const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});
+  const std::string line = "CUDA is not used: " + why_no_cuda();
+  EXPECT_NE(model_of(spec, {}).explain().find(line), std::string::npos);
+  EXPECT_EQ(model_of(spec, kCpu).explain().find("CUDA"), std::string::npos);
+}
+
 TEST(OptionsTest, EveryEnumerationHasNames) {
   EXPECT_EQ(to_string(Math::tf32), "tf32");
   EXPECT_EQ(to_string(Fusion::epilogue), "epilogue");

@@ -9,22 +9,22 @@
 namespace lamella::cuda {
 namespace {
 
-/// A stream for one transfer. The legacy default stream is never used: it waits for the caller's streams.
-class TransferStream {
- public:
-  explicit TransferStream(int device) : device_(device) {
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), device_, "cudaStreamCreateWithFlags");
-  }
-  ~TransferStream() { destroy_when_done(stream_, device_); }
-  TransferStream(const TransferStream&) = delete;
-  TransferStream& operator=(const TransferStream&) = delete;
-  [[nodiscard]] cudaStream_t get() const noexcept { return stream_; }
-  void wait() const { check(cudaStreamSynchronize(stream_), device_, "cudaStreamSynchronize"); }
+std::shared_ptr<CUstream_st> make_stream(int device) {
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), device, "cudaStreamCreateWithFlags");
+  return {stream, [device](cudaStream_t made) { destroy_when_done(made, device); }};
+}
 
- private:
-  int device_;
-  cudaStream_t stream_ = nullptr;
-};
+/// Enqueues a transfer by `enqueue(stream)` and waits for it, on a stream that is used again unless it fails. Never the legacy
+/// default stream: it waits for the caller's streams.
+template <typename F>
+void transfer(CudaDevice& device, const char* call, const F& enqueue) {
+  const DeviceGuard guard(device.index);
+  std::shared_ptr<CUstream_st> stream = device.transfers.take([&] { return make_stream(device.index); });
+  check(enqueue(stream.get()), device.index, call);
+  check(cudaStreamSynchronize(stream.get()), device.index, "cudaStreamSynchronize");
+  device.transfers.give_back(std::move(stream));
+}
 
 std::string version_text(std::size_t version, std::size_t major) {
   return core::concat(version / major, ".", version % major / (major / 100 == 0 ? 1 : major / 100));
@@ -79,18 +79,13 @@ std::vector<std::string> CudaBackend::libraries() const {
 
 void CudaBackend::copy(int index, void* dst, const void* src, std::size_t bytes) {
   if (bytes == 0) return;
-  const DeviceGuard guard(index);
-  const TransferStream stream(index);
-  check(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream.get()), index, "cudaMemcpyAsync");
-  stream.wait();
+  transfer(device(index), "cudaMemcpyAsync",
+           [&](cudaStream_t stream) { return cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, stream); });
 }
 
 void CudaBackend::fill(int index, void* dst, int byte, std::size_t bytes) {
   if (bytes == 0) return;
-  const DeviceGuard guard(index);
-  const TransferStream stream(index);
-  check(cudaMemsetAsync(dst, byte, bytes, stream.get()), index, "cudaMemsetAsync");
-  stream.wait();
+  transfer(device(index), "cudaMemsetAsync", [&](cudaStream_t stream) { return cudaMemsetAsync(dst, byte, bytes, stream); });
 }
 
 void CudaBackend::expect_device_memory(int index, const void* data, const char* what) {

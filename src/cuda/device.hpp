@@ -11,14 +11,15 @@
 #include "cuda/memory.hpp"
 
 struct cublasLtContext;
+struct CUstream_st;
 
 namespace lamella::cuda {
 
 class CudnnHandle;
 class ProductAlgorithms;
 
-/// Handles of a library, lent to one stream each. None is destroyed while the process lives: that would wait for the whole device
-/// and break whatever is being captured on it. Thread-safe.
+/// Handles, lent to one user each. None that is given back is destroyed while the process lives: a library's would wait for the
+/// whole device and break whatever is being captured on it. Thread-safe.
 template <typename T>
 class HandlePool {
  public:
@@ -68,6 +69,7 @@ class CudaDevice {
   DeviceMemory memory;
   HandlePool<cublasLtContext> cublaslt;
   HandlePool<CudnnHandle> cudnn;
+  HandlePool<CUstream_st> transfers;  ///< streams without work
   /// Held alone while a stream of lamella's is captured, shared by what may disturb a capture: making handles, and cuBLASLt's
   /// heuristics. Never taken twice by one thread.
   std::shared_mutex captures;

@@ -70,6 +70,16 @@ TEST_F(CudaDeviceTest, RefusesADeviceThatDoesNotExist) {
               AllOf(HasSubstr("cuda:2 does not exist"), HasSubstr("there are 2")));
 }
 
+TEST_F(CudaDeviceTest, OneStreamServesTransfersThatFollowEachOther) {
+  static_cast<void>(random_rows(3, 1).to(Device::cuda(0)));
+  fake_cuda::clear_call_log();
+  const Tensor there = random_rows(5, 1).to(Device::cuda(0));
+  static_cast<void>(Tensor::zeros({7}, DType::float32, Device::cuda(0)));
+  static_cast<void>(there.to(Device::cpu()));
+  EXPECT_EQ(fake_cuda::count_calls("cudaMemcpyAsync"), 2U);
+  EXPECT_EQ(fake_cuda::count_calls("cudaStreamCreateWithFlags"), 0U);
+}
+
 TEST_F(CudaDeviceTest, CarriesTensorsThereAndBack) {
   restart_cuda({.devices = 2});
   for (const std::int64_t n : {0, 1, 3, 1027}) {

@@ -53,7 +53,7 @@ void expect_reachable(const Array& array, const Where& where) {
            !__builtin_mul_overflow(far, array.shape[axis] - 1, &far) &&
            !__builtin_add_overflow(far < 0 ? lowest : highest, far, far < 0 ? &lowest : &highest);
   }
-  LAMELLA_EXPECTS(fits, overflow, where.text(), ": its strides reach further than memory does");
+  LAMELLA_EXPECTS(fits, overflow, "{}: its strides reach further than memory does", where.text());
 }
 
 /// Calls f(offset) with the place of each element, counted in elements, in C order.
@@ -96,21 +96,21 @@ std::int32_t number_of(DType dtype) noexcept {
 }
 
 Array array_of(const lamella_tensor& tensor, const Where& where) {
-  LAMELLA_EXPECTS(tensor.struct_size >= sizeof(lamella_tensor), argument, where.text(), ": struct_size: got ", tensor.struct_size,
-                  ", allowed ", sizeof(lamella_tensor), "..");
-  LAMELLA_EXPECTS(tensor.ndim >= 1 && tensor.ndim <= LAMELLA_MAX_RANK, shape, where.text(), ": ndim: got ", tensor.ndim,
-                  ", allowed 1..", LAMELLA_MAX_RANK);
-  LAMELLA_EXPECTS(tensor.shape != nullptr, argument, where.text(), ": shape: got NULL");
-  LAMELLA_EXPECTS(tensor.device_type == LAMELLA_CPU || tensor.device_type == LAMELLA_CUDA, device, where.text(),
-                  ": device_type: got ", tensor.device_type, ", allowed 1 (CPU), 2 (CUDA)");
+  LAMELLA_EXPECTS(tensor.struct_size >= sizeof(lamella_tensor), argument, "{}: struct_size: got {}, allowed {}..", where.text(),
+                  tensor.struct_size, sizeof(lamella_tensor));
+  LAMELLA_EXPECTS(tensor.ndim >= 1 && tensor.ndim <= LAMELLA_MAX_RANK, shape, "{}: ndim: got {}, allowed 1..{}", where.text(),
+                  tensor.ndim, LAMELLA_MAX_RANK);
+  LAMELLA_EXPECTS(tensor.shape != nullptr, argument, "{}: shape: got NULL", where.text());
+  LAMELLA_EXPECTS(tensor.device_type == LAMELLA_CPU || tensor.device_type == LAMELLA_CUDA, device,
+                  "{}: device_type: got {}, allowed 1 (CPU), 2 (CUDA)", where.text(), tensor.device_type);
   Array array;
   array.data = tensor.data;
   array.shape = Shape(std::span(tensor.shape, static_cast<std::size_t>(tensor.ndim)));
-  LAMELLA_EXPECTS(tensor.dtype >= 0 && static_cast<std::size_t>(tensor.dtype) < kNumbered.size(), dtype, where.text(),
-                  ": dtype: got ", tensor.dtype, ", allowed 0..", kNumbered.size() - 1);
+  LAMELLA_EXPECTS(tensor.dtype >= 0 && static_cast<std::size_t>(tensor.dtype) < kNumbered.size(), dtype,
+                  "{}: dtype: got {}, allowed 0..{}", where.text(), tensor.dtype, kNumbered.size() - 1);
   array.dtype = kNumbered[static_cast<std::size_t>(tensor.dtype)];
   array.device = tensor.device_type == LAMELLA_CPU ? Device::cpu() : Device::cuda(tensor.device_index);
-  LAMELLA_EXPECTS(array.data != nullptr || array.shape.elements() == 0, argument, where.text(), ": data: got NULL");
+  LAMELLA_EXPECTS(array.data != nullptr || array.shape.elements() == 0, argument, "{}: data: got NULL", where.text());
   if (tensor.strides != nullptr && !is_plain(array.shape, tensor.strides)) {
     array.strides.assign(tensor.strides, tensor.strides + tensor.ndim);
     expect_reachable(array, where);

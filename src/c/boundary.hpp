@@ -52,7 +52,7 @@ template <typename F>
 
 /// Throws ArgumentError (argument) when a pointer is null.
 inline void expect(const void* pointer, const char* function, const char* argument) {
-  LAMELLA_EXPECTS(pointer != nullptr, argument, "[", function, "] ", argument, ": got NULL");
+  LAMELLA_EXPECTS(pointer != nullptr, argument, "[{}] {}: got NULL", function, argument);
 }
 
 /// Which array of a call: for messages, which are put together only when they are needed.
@@ -61,7 +61,7 @@ struct Where {
   const char* kind;  ///< "input", "output"
   std::string_view name;
 
-  [[nodiscard]] std::string text() const { return core::concat("[", function, "] ", kind, " '", core::escaped(name), "'"); }
+  [[nodiscard]] std::string text() const { return core::format("[{}] {} '{}'", function, kind, core::escaped(name)); }
 };
 
 /// The number of a dtype in lamella.h.

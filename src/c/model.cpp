@@ -47,9 +47,9 @@ const char* name_at(const std::vector<lamella_model::Port>& ports, std::int32_t 
 void describe(const std::vector<lamella_model::Port>& ports, const Model& model, std::int32_t index, lamella_tensor* what,
               const char* function) {
   expect(what, function, "what");
-  LAMELLA_EXPECTS(what->struct_size >= sizeof(lamella_tensor), argument, "[", function, "] struct_size: got ", what->struct_size,
-                  ", allowed ", sizeof(lamella_tensor), "..");
-  LAMELLA_EXPECTS(name_at(ports, index) != nullptr, value, "[", function, "] index: got ", index, ", allowed 0..",
+  LAMELLA_EXPECTS(what->struct_size >= sizeof(lamella_tensor), argument, "[{}] struct_size: got {}, allowed {}..", function,
+                  what->struct_size, sizeof(lamella_tensor));
+  LAMELLA_EXPECTS(name_at(ports, index) != nullptr, value, "[{}] index: got {}, allowed 0..{}", function, index,
                   static_cast<std::int64_t>(ports.size()) - 1);
   const lamella_model::Port& port = ports[static_cast<std::size_t>(index)];
   const bool cuda = model.device().is_cuda();
@@ -78,15 +78,14 @@ Arrays arrays_of(const lamella_model& model, const lamella_tensor* inputs, std::
                  std::size_t output_count, const char* function) {
   const auto checked = [&](const lamella_tensor* tensors, std::size_t count, const std::vector<lamella_model::Port>& ports,
                            const char* kind) {
-    LAMELLA_EXPECTS(count == ports.size(), argument, "[", function, "] the model has ", ports.size(), " ", kind, "s, got ",
-                    count);
+    LAMELLA_EXPECTS(count == ports.size(), argument, "[{}] the model has {} {}s, got {}", function, ports.size(), kind, count);
     expect(tensors, function, kind);
     std::vector<Array> arrays;
     for (std::size_t i = 0; i < count; ++i) {
       const Where where{function, kind, ports[i].name};
       arrays.push_back(array_of(tensors[i], where));
-      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, where.text(), ": got ", to_string(arrays[i].dtype),
-                      ", the model has ", to_string(ports[i].dtype));
+      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, "{}: got {}, the model has {}", where.text(),
+                      to_string(arrays[i].dtype), to_string(ports[i].dtype));
     }
     return arrays;
   };
@@ -119,9 +118,9 @@ void predict_copied(const lamella_model& model, const Arrays& arrays) {
   }
   const std::vector<Tensor> results = model.model.predict(inputs);
   for (std::size_t i = 0; i < results.size(); ++i) {
-    LAMELLA_EXPECTS(arrays.outputs[i].shape == results[i].shape(), shape, "[lamella_model_predict] output '",
-                    core::escaped(model.outputs[i].name), "': got ", to_string(arrays.outputs[i].shape), ", the result is ",
-                    to_string(results[i].shape()));
+    LAMELLA_EXPECTS(arrays.outputs[i].shape == results[i].shape(), shape,
+                    "[lamella_model_predict] output '{}': got {}, the result is {}", core::escaped(model.outputs[i].name),
+                    to_string(arrays.outputs[i].shape), to_string(results[i].shape()));
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (!arrays.outputs[i].strides.empty()) {
@@ -140,7 +139,7 @@ void predict(const lamella_model& model, const Arrays& arrays) {
   }
   LAMELLA_EXPECTS(arrays.all([](const Array& array) { return array.device.is_cpu(); }), device,
                   "[lamella_model_predict] arrays lie on several devices, or have strides and lie on one that is not the CPU; "
-                  "allowed: all on the CPU, or all without strides on ",
+                  "allowed: all on the CPU, or all without strides on {}",
                   to_string(device));
   predict_copied(model, arrays);
 }
@@ -165,7 +164,7 @@ lamella_error* lamella_model_load_with_shape(const char* path, const int64_t* sh
     constexpr const char* kName = "lamella_model_load_with_shape";
     expect(path, kName, "path");
     if (ndim != 0) expect(shape, kName, "shape");
-    LAMELLA_EXPECTS(ndim < LAMELLA_MAX_RANK, value, "[", kName, "] ndim: got ", ndim, ", allowed 0..", LAMELLA_MAX_RANK - 1);
+    LAMELLA_EXPECTS(ndim < LAMELLA_MAX_RANK, value, "[{}] ndim: got {}, allowed 0..{}", kName, ndim, LAMELLA_MAX_RANK - 1);
     expect(model, kName, "model");
     const std::vector<std::int64_t> sample(shape, shape + ndim);
     *model = lamella::c::handle(lamella::load_with_shape(path, sample, lamella::c::options_of(options)));
@@ -297,8 +296,8 @@ lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_t
     constexpr const char* kName = "lamella_model_enqueue";
     expect(model, kName, "model");
     const auto arrays = lamella::c::arrays_of(*model, inputs, input_count, outputs, output_count, kName);
-    LAMELLA_EXPECTS(arrays.all([](const auto& array) { return array.strides.empty(); }), argument, "[", kName,
-                    "] an array has strides; allowed is C order, without gaps");
+    LAMELLA_EXPECTS(arrays.all([](const auto& array) { return array.strides.empty(); }), argument,
+                    "[{}] an array has strides; allowed is C order, without gaps", kName);
     const auto views = lamella::c::views_of(arrays);
     model->model.predict_into(views.inputs, views.outputs, stream);
   });
@@ -329,8 +328,8 @@ lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* st
   return guarded([&] {
     expect(model, "lamella_model_stats", "model");
     expect(stats, "lamella_model_stats", "stats");
-    LAMELLA_EXPECTS(stats->struct_size >= sizeof(lamella_stats), argument, "[lamella_model_stats] struct_size: got ",
-                    stats->struct_size, ", allowed ", sizeof(lamella_stats), "..");
+    LAMELLA_EXPECTS(stats->struct_size >= sizeof(lamella_stats), argument,
+                    "[lamella_model_stats] struct_size: got {}, allowed {}..", stats->struct_size, sizeof(lamella_stats));
     const lamella::ModelStats found = model->model.stats();
     *stats = {stats->struct_size, found.calls, found.rows, found.programs, found.sessions, found.graphs};
   });

@@ -18,24 +18,24 @@ T one_of(std::string_view option, std::string_view value, const T (&all)[N]) {
   std::string allowed;
   for (const T one : all) {
     if (to_string(one) == value) return one;
-    allowed += core::concat(allowed.empty() ? "" : ", ", to_string(one));
+    allowed += core::format("{}{}", allowed.empty() ? "" : ", ", to_string(one));
   }
   core::throw_argument(ErrorCode::value,
-                       core::concat("[", kSet, "] ", option, ": got '", core::escaped(value), "', allowed ", allowed));
+                       core::format("[{}] {}: got '{}', allowed {}", kSet, option, core::escaped(value), allowed));
 }
 
 template <typename T>
 T whole_number(std::string_view option, std::string_view value) {
   T number{};
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  LAMELLA_EXPECTS(error == std::errc{} && end == value.data() + value.size(), value, "[", kSet, "] ", option, ": got '",
-                  core::escaped(value), "', allowed a whole number");
+  LAMELLA_EXPECTS(error == std::errc{} && end == value.data() + value.size(), value, "[{}] {}: got '{}', allowed a whole number",
+                  kSet, option, core::escaped(value));
   return number;
 }
 
 bool truth(std::string_view option, std::string_view value) {
-  LAMELLA_EXPECTS(value == "true" || value == "false", value, "[", kSet, "] ", option, ": got '", core::escaped(value),
-                  "', allowed true, false");
+  LAMELLA_EXPECTS(value == "true" || value == "false", value, "[{}] {}: got '{}', allowed true, false", kSet, option,
+                  core::escaped(value));
   return value == "true";
 }
 
@@ -80,10 +80,10 @@ void set(Options& options, std::string_view option, std::string_view value) {
   std::string allowed;
   for (const auto& [name, setter] : kSetters) {
     if (name == option) return setter(options, option, value);
-    allowed += core::concat(allowed.empty() ? "" : ", ", name);
+    allowed += core::format("{}{}", allowed.empty() ? "" : ", ", name);
   }
   core::throw_argument(ErrorCode::value,
-                       core::concat("[", kSet, "] no option is called '", core::escaped(option), "'; there are: ", allowed));
+                       core::format("[{}] no option is called '{}'; there are: {}", kSet, core::escaped(option), allowed));
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ void set_parameter(ActivationSpec& spec, std::string_view asked, const Activatio
   const auto& [name, number] = given;
   if (is_rowwise(spec.kind) && name == "axis") {
     LAMELLA_EXPECTS(number >= -Shape::kMaxRank && number < Shape::kMaxRank && number == static_cast<int>(number), value,
-                    "activation '", core::escaped(asked), "' axis: got ", number, ", allowed ", -Shape::kMaxRank, "..",
+                    "activation '{}' axis: got {:g}, allowed {}..{}", core::escaped(asked), number, -Shape::kMaxRank,
                     Shape::kMaxRank - 1);
     spec.axis = static_cast<int>(number);
     return;
@@ -96,8 +96,8 @@ void set_parameter(ActivationSpec& spec, std::string_view asked, const Activatio
   std::string known = is_rowwise(spec.kind) ? "axis" : "";
   for (const ActivationParameter& parameter : parameters_of(spec.kind))
     known += (known.empty() ? "" : ", ") + std::string(parameter.name);
-  LAMELLA_EXPECTS(index >= 0, value, "activation '", core::escaped(asked), "' has no parameter '", core::escaped(name),
-                  "'; there are: ", known.empty() ? "none" : known);
+  LAMELLA_EXPECTS(index >= 0, value, "activation '{}' has no parameter '{}'; there are: {}", core::escaped(asked),
+                  core::escaped(name), known.empty() ? "none" : known);
   spec.parameters[static_cast<std::size_t>(index)] = number;
   set |= 1U << static_cast<unsigned>(index);
 }
@@ -117,7 +117,7 @@ ActivationSpec with_parameters(ActivationKind kind, std::string_view asked, cons
   for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(kind)) {
     if ((set >> i++ & 1U) == 0) missing += (missing.empty() ? "" : ", ") + std::string(parameter.name);
   }
-  LAMELLA_EXPECTS(missing.empty(), value, "activation '", asked, "' needs values for ", missing,
+  LAMELLA_EXPECTS(missing.empty(), value, "activation '{}' needs values for {}{}", asked, missing,
                   given.empty() ? "; a bare name has none" : "");
   return spec;
 }
@@ -148,7 +148,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   }
   std::string all;
   for (const std::string_view known : activation_names()) all += (all.empty() ? "" : ", ") + std::string(known);
-  core::throw_argument(ErrorCode::value, core::concat("unknown activation '", core::escaped(asked), "'; ",
+  core::throw_argument(ErrorCode::value, core::format("unknown activation '{}'; {}", core::escaped(asked),
                                                       near.empty() ? "known: " + all : "near: " + near));
 }
 
@@ -195,9 +195,9 @@ int parameter_index(ActivationKind kind, std::string_view parameter) noexcept {
 int ulp_bound(ActivationKind kind) noexcept { return row_of(kind).ulp; }
 
 ActivationSpec ActivationSpec::relu(double negative_slope, std::optional<double> max_value, double threshold) {
-  LAMELLA_EXPECTS(negative_slope >= 0, value, "relu: negative_slope must be >= 0, got ", negative_slope);
-  LAMELLA_EXPECTS(!max_value || *max_value >= 0, value, "relu: max_value must be >= 0, got ", *max_value);
-  LAMELLA_EXPECTS(threshold >= 0, value, "relu: threshold must be >= 0, got ", threshold);
+  LAMELLA_EXPECTS(negative_slope >= 0, value, "relu: negative_slope must be >= 0, got {:g}", negative_slope);
+  LAMELLA_EXPECTS(!max_value || *max_value >= 0, value, "relu: max_value must be >= 0, got {:g}", *max_value);
+  LAMELLA_EXPECTS(threshold >= 0, value, "relu: threshold must be >= 0, got {:g}", threshold);
   const double maximum = max_value.value_or(kNoMaximum);
   if (threshold == 0) {
     if (negative_slope == 0 && maximum == kNoMaximum) return {.kind = ActivationKind::Relu};

@@ -7,6 +7,6 @@ namespace lamella::core {
 
 std::string why_no_cuda_backend() { return "this build of lamella has no CUDA device (LAMELLA_CUDA=OFF)"; }
 
-Backend& cuda_backend() { throw DeviceError(ErrorCode::device, concat("[cuda] ", why_no_cuda_backend())); }
+Backend& cuda_backend() { throw DeviceError(ErrorCode::device, core::format("[cuda] {}", why_no_cuda_backend())); }
 
 }  // namespace lamella::core

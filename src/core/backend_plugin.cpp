@@ -40,16 +40,16 @@ Opened open() {
   // To open a FIFO or a device may take for ever. A path without a slash is searched for by the loader.
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-    return {nullptr, concat("the CUDA plugin cannot be opened: ", escaped(path, 1024), " is not a regular file")};
+    return {nullptr, core::format("the CUDA plugin cannot be opened: {} is not a regular file", escaped(path, 1024))};
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) return {nullptr, concat("the CUDA plugin cannot be opened: ", escaped(dlerror(), 1024))};
+  if (library == nullptr) return {nullptr, core::format("the CUDA plugin cannot be opened: {}", escaped(dlerror(), 1024))};
   auto* const entry = reinterpret_cast<CudaPlugin>(dlsym(library, "lamella_cuda_plugin_1"));
-  if (entry == nullptr) return {nullptr, concat(escaped(path, 1024), " is not lamella's CUDA plugin")};
+  if (entry == nullptr) return {nullptr, core::format("{} is not lamella's CUDA plugin", escaped(path, 1024))};
   Opened result;
   try {
     result.backend = entry(std::string(version()).c_str(), result.why_not);
   } catch (const std::exception& error) {
-    result.why_not = concat("the CUDA plugin failed: ", escaped(error.what(), 1024));
+    result.why_not = core::format("the CUDA plugin failed: {}", escaped(error.what(), 1024));
   } catch (...) {
     result.why_not = "the CUDA plugin failed: it threw what is no std::exception";
   }
@@ -71,7 +71,7 @@ const Opened& opened() {
 std::string why_no_cuda_backend() { return opened().backend != nullptr ? std::string() : opened().why_not; }
 
 Backend& cuda_backend() {
-  if (opened().backend == nullptr) throw DeviceError(ErrorCode::device, concat("[cuda] ", opened().why_not));
+  if (opened().backend == nullptr) throw DeviceError(ErrorCode::device, core::format("[cuda] {}", opened().why_not));
   return *opened().backend;
 }
 

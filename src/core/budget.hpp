@@ -19,9 +19,9 @@ class MemoryBudget {
   void take(std::size_t bytes, const char* what) {
     const std::lock_guard lock(mutex_);
     if (limit_ != 0 && (bytes > limit_ || used_ > limit_ - bytes)) {
-      throw Error(ErrorCode::out_of_memory,
-                  concat("[Options] memory_limit: ", what, " of ", bytes, " bytes do not fit; ", used_, " of ", limit_,
-                         " bytes are in use; a larger limit or a smaller max_batch helps"));
+      throw Error(ErrorCode::out_of_memory, core::format("[Options] memory_limit: {} of {} bytes do not fit; {} of {} bytes are "
+                                                         "in use; a larger limit or a smaller max_batch helps",
+                                                         what, bytes, used_, limit_));
     }
     used_ += bytes;
   }

@@ -5,22 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 
 #include <lamella/error.hpp>
 
-namespace lamella::core {
+#include "core/format.hpp"
 
-/// The arguments written one behind the other: concat("got ", 3) is "got 3".
-template <typename... Args>
-[[nodiscard]] std::string concat(const Args&... args) {
-  std::ostringstream out;
-  out.exceptions(std::ios::badbit);  // a stream that runs out of memory would otherwise just leave the rest out
-  (out << ... << args);
-  return out.str();
-}
+namespace lamella::core {
 
 /// `text` as it may stand in a message: control bytes and invalid UTF-8 as \xNN, at most `limit` bytes, "..." when cut.
 [[nodiscard]] LAMELLA_API std::string escaped(std::string_view text, std::size_t limit = 256);
@@ -51,20 +43,20 @@ template <std::integral T>
 
 /// A C string that a caller must not leave out; throws ArgumentError (argument).
 [[nodiscard]] inline std::string_view not_null(const char* text, const char* what) {
-  if (text == nullptr) throw_argument(ErrorCode::argument, concat(what, ": got null"));
+  if (text == nullptr) throw_argument(ErrorCode::argument, format("{}: got null", what));
   return text;
 }
 
 }  // namespace lamella::core
 
-/// The caller's mistake: throws ArgumentError(code) with the message made of the remaining arguments.
+/// The caller's mistake: throws ArgumentError(code) with a message as of format().
 #define LAMELLA_EXPECTS(condition, code, ...)                                                                            \
   do {                                                                                                                   \
-    if (!(condition)) ::lamella::core::throw_argument(::lamella::ErrorCode::code, ::lamella::core::concat(__VA_ARGS__)); \
+    if (!(condition)) ::lamella::core::throw_argument(::lamella::ErrorCode::code, ::lamella::core::format(__VA_ARGS__)); \
   } while (false)
 
 /// Our own mistake: throws Error(internal).
 #define LAMELLA_ASSERT(condition, ...)                                                                           \
   do {                                                                                                           \
-    if (!(condition)) ::lamella::core::throw_internal(__FILE__, __LINE__, ::lamella::core::concat(__VA_ARGS__)); \
+    if (!(condition)) ::lamella::core::throw_internal(__FILE__, __LINE__, ::lamella::core::format(__VA_ARGS__)); \
   } while (false)

@@ -9,7 +9,7 @@
 namespace lamella {
 
 Device Device::cuda(int index) {
-  LAMELLA_EXPECTS(index >= 0, value, "[Device::cuda] index: got ", index, ", allowed 0..");
+  LAMELLA_EXPECTS(index >= 0, value, "[Device::cuda] index: got {}, allowed 0..", index);
   return {DeviceKind::cuda, index};
 }
 
@@ -23,8 +23,7 @@ Device Device::parse(std::string_view text) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
     if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0 && digits.front() != '-') return cuda(index);
   }
-  core::throw_argument(ErrorCode::value,
-                       core::concat("device: got '", core::escaped(text), "', allowed auto, cpu, cuda, cuda:N"));
+  core::throw_argument(ErrorCode::value, core::format("device: got '{}', allowed auto, cpu, cuda, cuda:N", core::escaped(text)));
 }
 
 std::string_view to_string(DeviceKind kind) noexcept {
@@ -41,7 +40,7 @@ std::string_view to_string(DeviceKind kind) noexcept {
 
 std::string to_string(Device device) {
   std::string text(to_string(device.kind()));
-  if (device.is_cuda()) text += core::concat(":", device.index());
+  if (device.is_cuda()) text += core::format(":{}", device.index());
   return text;
 }
 
@@ -76,8 +75,9 @@ Device resolve(Device device) {
   }
   const int count = core::backend(device).device_count();
   if (device.index() >= count) {
-    throw DeviceError(ErrorCode::device, core::concat("[Device] ", to_string(device), " does not exist; there are ", count,
-                                                      " CUDA devices, the first is cuda:0"));
+    throw DeviceError(
+        ErrorCode::device,
+        core::format("[Device] {} does not exist; there are {} CUDA devices, the first is cuda:0", to_string(device), count));
   }
   return device;
 }

@@ -36,7 +36,7 @@ DType dtype_of(std::string_view name) {
     if (row.name == name) return row.dtype;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }
-  core::throw_argument(ErrorCode::dtype, core::concat("dtype: got '", core::escaped(name), "', allowed ", known));
+  core::throw_argument(ErrorCode::dtype, core::format("dtype: got '{}', allowed {}", core::escaped(name), known));
 }
 
 float16::float16(float value) noexcept {

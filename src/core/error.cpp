@@ -55,7 +55,7 @@ std::string_view to_string(ErrorCode code) noexcept {
 std::string printable(std::string_view text) { return core::escaped(text, std::string::npos); }
 
 Error::Error(ErrorCode code, const std::string& message)
-    : std::runtime_error(core::concat(message, " [", to_string(code), "]")), code_(code) {}
+    : std::runtime_error(core::format("{} [{}]", message, to_string(code))), code_(code) {}
 Error::~Error() = default;
 ArgumentError::~ArgumentError() = default;
 LoadError::~LoadError() = default;
@@ -66,7 +66,7 @@ namespace core {
 void throw_argument(ErrorCode code, const std::string& message) { throw ArgumentError(code, message); }
 
 void throw_internal(const char* file, int line, const std::string& message) {
-  throw Error(ErrorCode::internal, concat(file, ":", line, ": ", message));
+  throw Error(ErrorCode::internal, core::format("{}:{}: {}", file, line, message));
 }
 
 namespace {

@@ -56,9 +56,9 @@ const InitializerRow& initializer_row(std::string_view given) {
     if (row.name == name || row.snake == name) return row;
     known += (known.empty() ? "" : ", ") + std::string(row.snake);
   }
-  LAMELLA_EXPECTS(name != "STFT" && name != "stft" && name != "STFTInitializer", unsupported, "initializer: got '", name,
-                  "', which only fills Fourier layers; allowed ", known);
-  core::throw_argument(ErrorCode::value, core::concat("initializer: got '", core::escaped(given), "', allowed ", known));
+  LAMELLA_EXPECTS(name != "STFT" && name != "stft" && name != "STFTInitializer", unsupported,
+                  "initializer: got '{}', which only fills Fourier layers; allowed {}", name, known);
+  core::throw_argument(ErrorCode::value, core::format("initializer: got '{}', allowed {}", core::escaped(given), known));
 }
 
 double product(const Shape& shape, const std::vector<int>& axes) {
@@ -88,9 +88,9 @@ Fans fans_of(const Initializer& initializer, const Shape& shape) {
 core::Distribution scaled(const Initializer& initializer, double scale, std::string_view mode, std::string_view distribution,
                           const Shape& shape) {
   using Kind = core::Distribution::Kind;
-  LAMELLA_EXPECTS(std::isfinite(scale) && scale > 0.0, value, "[VarianceScaling] scale: got ", scale, ", allowed above 0");
-  LAMELLA_EXPECTS(mode == "fan_in" || mode == "fan_out" || mode == "fan_avg", value, "[VarianceScaling] mode: got '",
-                  core::escaped(mode), "', allowed fan_in, fan_out, fan_avg");
+  LAMELLA_EXPECTS(std::isfinite(scale) && scale > 0.0, value, "[VarianceScaling] scale: got {:g}, allowed above 0", scale);
+  LAMELLA_EXPECTS(mode == "fan_in" || mode == "fan_out" || mode == "fan_avg", value,
+                  "[VarianceScaling] mode: got '{}', allowed fan_in, fan_out, fan_avg", core::escaped(mode));
   const Fans fans = fans_of(initializer, shape);
   const double fan = mode == "fan_in" ? fans.in : mode == "fan_out" ? fans.out : (fans.in + fans.out) / 2.0;
   const double variance = scale / std::max(1.0, fan);
@@ -99,8 +99,10 @@ core::Distribution scaled(const Initializer& initializer, double scale, std::str
     return {Kind::truncated_normal, 0.0, std::sqrt(variance) / kCutStddev};
   if (distribution == "untruncated_normal") return {Kind::normal, 0.0, std::sqrt(variance)};
   if (distribution == "uniform") return {Kind::uniform, -std::sqrt(3.0 * variance), 2.0 * std::sqrt(3.0 * variance)};
-  core::throw_argument(ErrorCode::value, core::concat("[VarianceScaling] distribution: got '", core::escaped(distribution),
-                                                      "', allowed truncated_normal, normal, untruncated_normal, uniform"));
+  core::throw_argument(
+      ErrorCode::value,
+      core::format("[VarianceScaling] distribution: got '{}', allowed truncated_normal, normal, untruncated_normal, uniform",
+                   core::escaped(distribution)));
 }
 
 core::Distribution distribution_of(const Initializer& initializer, const InitializerRow& row, const Shape& shape) {
@@ -110,14 +112,15 @@ core::Distribution distribution_of(const Initializer& initializer, const Initial
     return scaled(initializer, initializer.scale, initializer.mode, initializer.distribution, shape);
   if (row.name == "RandomUniform") {
     const double width = initializer.maxval - initializer.minval;
-    LAMELLA_EXPECTS(std::isfinite(width) && width >= 0.0, value, "[RandomUniform] minval: got ", initializer.minval,
-                    ", allowed up to maxval, which is ", initializer.maxval);
+    LAMELLA_EXPECTS(std::isfinite(width) && width >= 0.0, value,
+                    "[RandomUniform] minval: got {:g}, allowed up to maxval, which is {:g}", initializer.minval,
+                    initializer.maxval);
     return {Kind::uniform, initializer.minval, width};
   }
-  LAMELLA_EXPECTS(std::isfinite(initializer.mean), value, "[", row.name, "] mean: got ", initializer.mean,
-                  ", allowed finite values");
-  LAMELLA_EXPECTS(std::isfinite(initializer.stddev) && initializer.stddev >= 0.0, value, "[", row.name, "] stddev: got ",
-                  initializer.stddev, ", allowed 0 and more");
+  LAMELLA_EXPECTS(std::isfinite(initializer.mean), value, "[{}] mean: got {:g}, allowed finite values", row.name,
+                  initializer.mean);
+  LAMELLA_EXPECTS(std::isfinite(initializer.stddev) && initializer.stddev >= 0.0, value,
+                  "[{}] stddev: got {:g}, allowed 0 and more", row.name, initializer.stddev);
   return {row.name == "RandomNormal" ? Kind::normal : Kind::truncated_normal, initializer.mean, initializer.stddev};
 }
 
@@ -160,7 +163,7 @@ Tensor filled(const Shape& shape, double value) {
 }
 
 Tensor identity_of(const Shape& shape, double gain) {
-  LAMELLA_EXPECTS(shape.rank() == 2, shape, "[Identity] shape: got ", to_string(shape), ", allowed two axes");
+  LAMELLA_EXPECTS(shape.rank() == 2, shape, "[Identity] shape: got {}, allowed two axes", to_string(shape));
   Tensor result = filled(shape, 0.0);
   const std::int64_t diagonal = std::min(shape[0], shape[1]);
   for (std::int64_t i = 0; i < diagonal; ++i) result.span<double>()[static_cast<std::size_t>(i * shape[1] + i)] = gain;
@@ -168,7 +171,7 @@ Tensor identity_of(const Shape& shape, double gain) {
 }
 
 Tensor orthogonal_of(const Shape& shape, double gain, std::uint64_t seed) {
-  LAMELLA_EXPECTS(shape.rank() >= 2, shape, "[Orthogonal] shape: got ", to_string(shape), ", allowed two axes and more");
+  LAMELLA_EXPECTS(shape.rank() >= 2, shape, "[Orthogonal] shape: got {}, allowed two axes and more", to_string(shape));
   Tensor result(shape, DType::float64);
   if (shape.elements() > 0)
     core::draw_orthogonal(shape.elements(0, shape.rank() - 1), shape.back(), gain, seed, result.span<double>());
@@ -249,9 +252,11 @@ Initializer Initializer::variance_scaling(double scale, std::string_view mode, s
 
 std::string Initializer::config_json() const {
   std::vector<std::string> fields;
-  const auto add = [&](std::string_view key, const std::string& text) { fields.push_back(core::concat('"', key, "\": ", text)); };
+  const auto add = [&](std::string_view key, const std::string& text) {
+    fields.push_back(core::format("\"{}\": {}", key, text));
+  };
   const auto add_text = [&](std::string_view key, const std::string& text) {
-    add(key, core::concat('"', core::escaped(text), '"'));
+    add(key, core::format("\"{}\"", core::escaped(text)));
   };
   const InitializerRow& row = initializer_row(class_name);
   if (row.name == "Constant") add("value", json_number(value));
@@ -275,8 +280,8 @@ std::string Initializer::config_json() const {
   if (output_axes) add("output_axes", json_axes(*output_axes));
   std::string config;
   for (const std::string& field : fields) config += (config.empty() ? "" : ", ") + field;
-  return core::concat(R"({"module": "keras.initializers", "class_name": ")", row.name, R"(", "config": {)", config,
-                      R"(}, "registered_name": null})");
+  return core::format(R"({{"module": "keras.initializers", "class_name": "{}", "config": {{{}}}, "registered_name": null}})",
+                      row.name, config);
 }
 
 Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtype, std::uint64_t seed) {
@@ -286,7 +291,7 @@ Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtyp
   if (row.name == "Ones") return filled(shape, 1.0).to(dtype);
   if (row.name == "Constant") return filled(shape, initializer.value).to(dtype);
   if (row.name == "Identity") return identity_of(shape, initializer.gain).to(dtype);
-  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[", row.name, "] dtype: got ", to_string(dtype), ", allowed floating types");
+  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[{}] dtype: got {}, allowed floating types", row.name, to_string(dtype));
   const std::uint64_t used = initializer.seed.value_or(seed);
   if (row.name == "Orthogonal") return orthogonal_of(shape, initializer.gain, used).to(dtype);
   const core::Distribution distribution = distribution_of(initializer, row, shape);

@@ -18,9 +18,9 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 
-template <typename... Parts>
-[[noreturn]] void fail(ErrorCode code, const std::string& where, const Parts&... parts) {
-  throw LoadError(code, concat(escaped(where), ": ", parts...));
+template <typename... Args>
+[[noreturn]] void fail(ErrorCode code, const std::string& where, FormatString<Args...> message, const Args&... args) {
+  throw LoadError(code, escaped(where) + ": " + core::format(message, args...));
 }
 
 struct Header {
@@ -56,7 +56,7 @@ class HeaderParser {
         header.shape = tuple();
         shape = true;
       } else {
-        fail(ErrorCode::value, where_, "npy header: key '", escaped(key), "' is unknown or stands twice");
+        fail(ErrorCode::value, where_, "npy header: key '{}' is unknown or stands twice", escaped(key));
       }
       if (!accept(',')) {
         expect('}');
@@ -81,7 +81,7 @@ class HeaderParser {
     return true;
   }
   void expect(char c) {
-    if (!accept(c)) bad(concat("'", c, "'"));
+    if (!accept(c)) bad(core::format("'{}'", c));
   }
   std::string string() {
     const char quote = peek();
@@ -114,10 +114,10 @@ class HeaderParser {
       if (error != std::errc{}) bad("an integer");
       at_ = static_cast<std::size_t>(end - text_.data());
       accept('L');  // Python 2 wrote long integers so
-      if (value < 0) fail(ErrorCode::shape, where_, "npy header 'shape': got ", value, ", allowed 0..");
+      if (value < 0) fail(ErrorCode::shape, where_, "npy header 'shape': got {}, allowed 0..", value);
       values.push_back(value);
       if (values.size() > Shape::kMaxRank)
-        fail(ErrorCode::shape, where_, "npy header 'shape': more than ", Shape::kMaxRank, " extents");
+        fail(ErrorCode::shape, where_, "npy header 'shape': more than {} extents", Shape::kMaxRank);
       if (!accept(',')) {
         expect(')');
         break;
@@ -126,7 +126,7 @@ class HeaderParser {
     return values;
   }
   [[noreturn]] void bad(const std::string& wanted) {
-    fail(ErrorCode::value, where_, "npy header at byte ", at_, ": expected ", wanted);
+    fail(ErrorCode::value, where_, "npy header at byte {}: expected {}", at_, wanted);
   }
 
   std::string_view text_;
@@ -153,9 +153,9 @@ NpyElement element_of(const std::string& descr, const std::string& where) {
       if (order == '<' || order == '>' || order == '=' || (order == '|' && one_byte))
         return {letters.dtype, order == '>' && !one_byte};
     }
-    allowed += concat(allowed.empty() ? "" : ", ", letters.text);
+    allowed += core::format("{}{}", allowed.empty() ? "" : ", ", letters.text);
   }
-  fail(ErrorCode::dtype, where, "npy header 'descr': got '", escaped(descr), "', allowed ", allowed, " behind a byte order");
+  fail(ErrorCode::dtype, where, "npy header 'descr': got '{}', allowed {} behind a byte order", escaped(descr), allowed);
 }
 
 /// Where element `index` (row-major) stands in Fortran order.
@@ -175,18 +175,18 @@ std::int64_t fortran_index(std::int64_t index, const Shape& shape) {
 NpyHead parse_npy_head(std::span<const std::byte> begin, std::optional<std::size_t> size, const std::string& where) {
   const std::string_view text(reinterpret_cast<const char*>(begin.data()), begin.size());
   if (!text.starts_with(kMagic)) fail(ErrorCode::value, where, "not an npy file: it does not begin with \\x93NUMPY");
-  if (text.size() < 10) fail(ErrorCode::value, where, "an npy header of ", text.size(), " bytes is cut short");
+  if (text.size() < 10) fail(ErrorCode::value, where, "an npy header of {} bytes is cut short", text.size());
   const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(text[i])); };
   const std::size_t major = byte(6);
   if (major < 1 || major > 3 || byte(7) != 0)
-    fail(ErrorCode::unsupported, where, "npy version ", major, ".", byte(7), ", allowed 1.0, 2.0, 3.0");
+    fail(ErrorCode::unsupported, where, "npy version {}.{}, allowed 1.0, 2.0, 3.0", major, byte(7));
   const std::size_t prefix = major == 1 ? 10 : 12;
-  if (text.size() < prefix) fail(ErrorCode::value, where, "an npy header of ", text.size(), " bytes is cut short");
+  if (text.size() < prefix) fail(ErrorCode::value, where, "an npy header of {} bytes is cut short", text.size());
   const std::size_t length = byte(8) | byte(9) << 8U | (major == 1 ? 0 : byte(10) << 16U | byte(11) << 24U);
   if (length > kLongestNpyHeader)
-    fail(ErrorCode::limit, where, "npy header length: got ", length, ", allowed 0..", kLongestNpyHeader);
+    fail(ErrorCode::limit, where, "npy header length: got {}, allowed 0..{}", length, kLongestNpyHeader);
   if (text.size() - prefix < length)
-    fail(ErrorCode::value, where, "npy header length: got ", length, ", the file has ", text.size() - prefix, " bytes behind it");
+    fail(ErrorCode::value, where, "npy header length: got {}, the file has {} bytes behind it", length, text.size() - prefix);
   const Header header = HeaderParser(text.substr(prefix, length), where).parse();
   NpyHead head;
   head.element = element_of(header.descr, where);
@@ -195,13 +195,12 @@ NpyHead parse_npy_head(std::span<const std::byte> begin, std::optional<std::size
   try {
     head.shape = Shape(header.shape);
   } catch (const ArgumentError& error) {
-    fail(error.code(), where, "npy header 'shape': ", error.what());
+    fail(error.code(), where, "npy header 'shape': {}", error.what());
   }
   const auto needed = checked_mul(static_cast<std::size_t>(head.shape.elements()), size_of(head.element.dtype));
   if (!needed || (size && *needed != *size - head.data_at)) {
-    fail(ErrorCode::shape, where, to_string(head.shape), " of ", escaped(header.descr), " needs ",
-         needed ? std::to_string(*needed) : "too many", " bytes, the file has ",
-         size ? std::to_string(*size - head.data_at) : "fewer");
+    fail(ErrorCode::shape, where, "{} of {} needs {} bytes, the file has {}", to_string(head.shape), escaped(header.descr),
+         needed ? std::to_string(*needed) : "too many", size ? std::to_string(*size - head.data_at) : "fewer");
   }
   head.data_bytes = *needed;
   return head;
@@ -232,9 +231,9 @@ Tensor npy_in_c_order(Tensor fortran) {
 
 std::string npy_header(DType dtype, const Shape& shape) {
   const auto letters = std::find_if(kLetters.begin(), kLetters.end(), [&](const Letters& l) { return l.dtype == dtype; });
-  LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no ", to_string(dtype));
-  std::string header = concat("{'descr': '", size_of(letters->dtype) == 1 ? '|' : '<', letters->text,
-                              "', 'fortran_order': False, 'shape': ", to_string(shape), ", }");
+  LAMELLA_ASSERT(letters != kLetters.end(), "numpy has no {}", to_string(dtype));
+  std::string header = core::format("{{'descr': '{}{}', 'fortran_order': False, 'shape': {}, }}",
+                                    size_of(letters->dtype) == 1 ? '|' : '<', letters->text, to_string(shape));
   constexpr std::size_t kPrefix = 10;
   header.append(63 - (kPrefix + header.size()) % 64, ' ');
   header += '\n';

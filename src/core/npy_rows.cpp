@@ -19,9 +19,9 @@
 namespace lamella::core {
 namespace {
 
-template <typename... Parts>
-[[noreturn]] void fail_at(ErrorCode code, const std::string& where, const Parts&... parts) {
-  throw LoadError(code, concat(escaped(where), ": ", parts...));
+template <typename... Args>
+[[noreturn]] void fail_at(ErrorCode code, const std::string& where, FormatString<Args...> message, const Args&... args) {
+  throw LoadError(code, escaped(where) + ": " + core::format(message, args...));
 }
 
 std::string errno_text() { return std::strerror(errno); }
@@ -71,7 +71,7 @@ std::size_t NpyRows::Impl::read(std::byte* to, std::size_t bytes) {
   while (have < bytes) {
     const ssize_t got = ::read(file.get(), to + have, bytes - have);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_at(ErrorCode::io, where, "cannot read: ", errno_text());
+    if (got < 0) fail_at(ErrorCode::io, where, "cannot read: {}", errno_text());
     if (got == 0) break;
     have += static_cast<std::size_t>(got);
   }
@@ -80,7 +80,7 @@ std::size_t NpyRows::Impl::read(std::byte* to, std::size_t bytes) {
 
 void NpyRows::Impl::begin() {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) fail_at(ErrorCode::io, where, "cannot stat: ", errno_text());
+  if (::fstat(file.get(), &status) != 0) fail_at(ErrorCode::io, where, "cannot stat: {}", errno_text());
   if (S_ISREG(status.st_mode)) {
     const off_t at = ::lseek(file.get(), 0, SEEK_CUR);
     const off_t left = std::max<off_t>(status.st_size - std::max<off_t>(at, 0), 0);
@@ -103,8 +103,8 @@ void NpyRows::Impl::take(std::byte* to, std::size_t bytes) {
   if (bytes == known) return;
   if (read(to + known, bytes - known) == bytes - known) return;
   if (size) fail_at(ErrorCode::io, where, "the file became shorter while it was read");
-  fail_at(ErrorCode::shape, where, to_string(head.shape), " of ", to_string(head.element.dtype), " needs ", head.data_bytes,
-          " bytes, the data ends before");
+  fail_at(ErrorCode::shape, where, "{} of {} needs {} bytes, the data ends before", to_string(head.shape),
+          to_string(head.element.dtype), head.data_bytes);
 }
 
 /// A stream ends where its elements do.
@@ -112,8 +112,8 @@ void NpyRows::Impl::expect_end() {
   if (size) return;
   std::byte next{};
   if (taken == ahead.size() && read(&next, 1) == 0) return;
-  fail_at(ErrorCode::shape, where, to_string(head.shape), " of ", to_string(head.element.dtype), " needs ", head.data_bytes,
-          " bytes, there are more");
+  fail_at(ErrorCode::shape, where, "{} of {} needs {} bytes, there are more", to_string(head.shape),
+          to_string(head.element.dtype), head.data_bytes);
 }
 
 Tensor NpyRows::Impl::rows(const Shape& shape) {
@@ -128,9 +128,9 @@ NpyRows::NpyRows(const std::string& path) {
   if (path.find('\0') != std::string::npos) fail_at(ErrorCode::io, path, "the path holds a NUL byte");
   impl_ = std::make_unique<Impl>(-1, true, std::vector<std::byte>{}, path);
   impl_->file.open(path);
-  if (impl_->file.get() < 0) fail_at(ErrorCode::io, path, "cannot open: ", errno_text());
+  if (impl_->file.get() < 0) fail_at(ErrorCode::io, path, "cannot open: {}", errno_text());
   struct stat status {};
-  if (::fstat(impl_->file.get(), &status) != 0) fail_at(ErrorCode::io, path, "cannot stat: ", errno_text());
+  if (::fstat(impl_->file.get(), &status) != 0) fail_at(ErrorCode::io, path, "cannot stat: {}", errno_text());
   if (!S_ISREG(status.st_mode)) fail_at(ErrorCode::io, path, "not a regular file");
   impl_->begin();
 }

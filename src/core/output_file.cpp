@@ -178,7 +178,7 @@ int OutputFile::with_new_name(const Make& make) {
 
 void OutputFile::fail(const char* what) const {
   const std::string why = std::strerror(errno);
-  throw Error(ErrorCode::io, concat(escaped(path_, 4096), ": ", what, ": ", why));
+  throw Error(ErrorCode::io, core::format("{}: {}: {}", escaped(path_, 4096), what, why));
 }
 
 }  // namespace lamella::core

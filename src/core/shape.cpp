@@ -10,13 +10,13 @@ namespace lamella {
 Shape::Shape(std::initializer_list<std::int64_t> extents) : Shape(std::span(extents.begin(), extents.size())) {}
 
 Shape::Shape(std::span<const std::int64_t> extents) {
-  LAMELLA_EXPECTS(extents.size() <= kMaxRank, shape, "[Shape] rank: got ", extents.size(), ", allowed 0..", kMaxRank);
+  LAMELLA_EXPECTS(extents.size() <= kMaxRank, shape, "[Shape] rank: got {}, allowed 0..{}", extents.size(), kMaxRank);
   rank_ = static_cast<int>(extents.size());
   // The product must fit even where an extent of 0 makes it 0, so that partial products are safe everywhere.
   std::int64_t product = 1;
   bool empty = false;
   for (std::size_t i = 0; i < extents.size(); ++i) {
-    LAMELLA_EXPECTS(extents[i] >= 0, shape, "[Shape] extent of axis ", i, ": got ", extents[i], ", allowed 0..");
+    LAMELLA_EXPECTS(extents[i] >= 0, shape, "[Shape] extent of axis {}: got {}, allowed 0..", i, extents[i]);
     extents_[i] = extents[i];
     empty = empty || extents[i] == 0;
     const auto next = core::checked_mul(product, std::max<std::int64_t>(extents[i], 1));
@@ -31,12 +31,12 @@ void Shape::throw_overflow() {
 }
 
 std::int64_t Shape::operator[](int axis) const {
-  LAMELLA_EXPECTS(axis >= -rank_ && axis < rank_, shape, "[Shape] axis: got ", axis, ", allowed ", -rank_, "..", rank_ - 1);
+  LAMELLA_EXPECTS(axis >= -rank_ && axis < rank_, shape, "[Shape] axis: got {}, allowed {}..{}", axis, -rank_, rank_ - 1);
   return extents_[static_cast<std::size_t>(axis < 0 ? axis + rank_ : axis)];
 }
 
 std::int64_t Shape::elements(int first, int last) const {
-  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes ", first, "..", last, " of rank ", rank_);
+  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes {}..{} of rank {}", first, last, rank_);
   std::int64_t product = 1;
   for (int axis = first; axis < last; ++axis) product *= extents_[static_cast<std::size_t>(axis)];
   return product;
@@ -50,12 +50,12 @@ Shape Shape::with(int axis, std::int64_t extent) const {
 }
 
 Shape Shape::slice(int first, int last) const {
-  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes ", first, "..", last, " of rank ", rank_);
+  LAMELLA_EXPECTS(first >= 0 && first <= last && last <= rank_, shape, "[Shape] axes {}..{} of rank {}", first, last, rank_);
   return Shape(extents().subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)));
 }
 
 Shape Shape::prepended(std::int64_t extent) const {
-  LAMELLA_EXPECTS(rank_ < kMaxRank, shape, "[Shape] rank: got ", rank_ + 1, ", allowed 0..", kMaxRank);
+  LAMELLA_EXPECTS(rank_ < kMaxRank, shape, "[Shape] rank: got {}, allowed 0..{}", rank_ + 1, kMaxRank);
   std::array<std::int64_t, kMaxRank> extents{};
   extents[0] = extent;
   std::copy(begin(), end(), extents.begin() + 1);

@@ -20,14 +20,13 @@ namespace lamella {
 namespace {
 
 void expect_known(DType dtype) {
-  LAMELLA_EXPECTS(size_of(dtype) != 0, dtype, "[Tensor] dtype: got number ", static_cast<int>(dtype), ", which is none");
+  LAMELLA_EXPECTS(size_of(dtype) != 0, dtype, "[Tensor] dtype: got number {}, which is none", static_cast<int>(dtype));
 }
 
 std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   expect_known(dtype);
   const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
-  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] ", to_string(shape), " of ", to_string(dtype),
-                  " does not fit into 64 bits of bytes");
+  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] {} of {} does not fit into 64 bits of bytes", to_string(shape), to_string(dtype));
   const Device where = resolve(device);
   return core::backend(where).allocate(where.index(), *bytes);
 }
@@ -50,28 +49,30 @@ To converted(From value) {
 TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device device)
     : data_(data), shape_(shape), dtype_(dtype), device_(device) {
   expect_known(dtype);
-  LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, ", to_string(shape),
-                  " has elements");
+  LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, {} has elements",
+                  to_string(shape));
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
-  LAMELLA_EXPECTS(past == 0, argument, "[TensorView] data of ", to_string(dtype), " must be aligned to ", size_of(dtype),
-                  " bytes, the address is ", past, " past such a place; copy the elements to aligned memory");
+  LAMELLA_EXPECTS(past == 0, argument,
+                  "[TensorView] data of {} must be aligned to {} bytes, the address is {} past such a place; copy the elements "
+                  "to aligned memory",
+                  to_string(dtype), size_of(dtype), past);
 }
 
 void TensorView::expect_elements(std::size_t found) const {
-  LAMELLA_EXPECTS(found == static_cast<std::size_t>(shape_.elements()), shape, "[TensorView] the span has ", found, " elements, ",
-                  to_string(shape_), " has ", shape_.elements());
+  LAMELLA_EXPECTS(found == static_cast<std::size_t>(shape_.elements()), shape, "[TensorView] the span has {} elements, {} has {}",
+                  found, to_string(shape_), shape_.elements());
 }
 
 void TensorView::expect_host(DType wanted) const {
-  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for ", to_string(wanted), ", the elements are ",
+  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for {}, the elements are {}", to_string(wanted),
                   to_string(dtype_));
-  LAMELLA_EXPECTS(core::is_host(device_), device, "[TensorView::span] the elements lie on ", to_string(device_),
-                  "; to(Device::cpu()) brings them here");
+  LAMELLA_EXPECTS(core::is_host(device_), device, "[TensorView::span] the elements lie on {}; to(Device::cpu()) brings them here",
+                  to_string(device_));
 }
 
 TensorView TensorView::reshaped(const Shape& shape) const {
-  LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] ", to_string(shape_), " has ",
-                  shape_.elements(), " elements, ", to_string(shape), " has ", shape.elements());
+  LAMELLA_EXPECTS(shape.elements() == shape_.elements(), shape, "[TensorView::reshaped] {} has {} elements, {} has {}",
+                  to_string(shape_), shape_.elements(), to_string(shape), shape.elements());
   return {data_, shape, dtype_, device_};
 }
 
@@ -121,7 +122,7 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::to(DType wanted) const {
-  LAMELLA_EXPECTS(core::is_host(device()), device, "[Tensor::to] conversion needs host memory, the elements lie on ",
+  LAMELLA_EXPECTS(core::is_host(device()), device, "[Tensor::to] conversion needs host memory, the elements lie on {}",
                   to_string(device()));
   if (wanted == dtype()) return clone();
   const core::FloatEnvironment environment;  // rounding does not depend on the caller's
@@ -137,8 +138,8 @@ Tensor Tensor::to(DType wanted) const {
 }
 
 Tensor Tensor::reshaped(const Shape& shape) && {
-  LAMELLA_EXPECTS(shape.elements() == view_.shape().elements(), shape, "[Tensor::reshaped] ", to_string(view_.shape()), " has ",
-                  view_.shape().elements(), " elements, ", to_string(shape), " has ", shape.elements());
+  LAMELLA_EXPECTS(shape.elements() == view_.shape().elements(), shape, "[Tensor::reshaped] {} has {} elements, {} has {}",
+                  to_string(view_.shape()), view_.shape().elements(), to_string(shape), shape.elements());
   Tensor result;
   result.view_ = MutableTensorView(view_.data(), shape, dtype(), device());
   result.owner_ = std::move(owner_);

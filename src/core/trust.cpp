@@ -85,8 +85,8 @@ std::string examine(const VendorForm& form, const VendorFunction& compute) {
       const double nearest = rounded(want, form.dtype);
       const bool same = std::isnan(nearest) ? std::isnan(y[i]) : y[i] == nearest;
       if (same || (std::isfinite(nearest) && std::fabs(y[i] - want) <= tolerance(want, form))) continue;
-      why = concat(form.vendor, "'s ", to_string(form.activation.kind), "(", x[i], ") in ", to_string(form.dtype), " is ", y[i],
-                   ", Keras' is ", nearest);
+      why = core::format("{}'s {}({:g}) in {} is {:g}, Keras' is {:g}", form.vendor, to_string(form.activation.kind), x[i],
+                         to_string(form.dtype), y[i], nearest);
     }
   });
   return why;
@@ -95,7 +95,7 @@ std::string examine(const VendorForm& form, const VendorFunction& compute) {
 }  // namespace
 
 std::string Verdicts::why_not(const VendorForm& form, const VendorFunction& compute) {
-  std::string key = concat(form.vendor, '|', to_string(form.activation.kind), '|', to_string(form.dtype), '|', form.tf32);
+  std::string key = core::format("{}|{}|{}|{}", form.vendor, to_string(form.activation.kind), to_string(form.dtype), form.tf32);
   for (const double parameter : form.activation.parameters)
     key.append(reinterpret_cast<const char*>(&parameter), sizeof parameter);
   key += form.algorithm;

@@ -103,14 +103,15 @@ class Reader final : public nlohmann::json_sax<json> {
 std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', true, json::error_handler_t::replace); }
 
 std::string text_of(const std::vector<TuningRecord>& records) {
-  std::string text = concat("{\"format\": ", quoted(kFormat), ", \"records\": [");
+  std::string text = core::format(R"({{"format": {}, "records": [)", quoted(kFormat));
   for (const TuningRecord& record : records) {
-    text += concat(&record == records.data() ? "\n" : ",\n", "{\"machine\": ", quoted(record.machine),
-                   ", \"work\": ", quoted(record.work), ", \"engine\": ", quoted(record.engine), ", \"microseconds\": {");
+    text += core::format(R"({}{{"machine": {}, "work": {}, "engine": {}, "microseconds": {{)",
+                         &record == records.data() ? "\n" : ",\n", quoted(record.machine), quoted(record.work),
+                         quoted(record.engine));
     for (const auto& [engine, time] : record.microseconds) {
       char number[32];
       static_cast<void>(std::snprintf(number, sizeof number, "%.9g", time));
-      text += concat(engine == record.microseconds.front().first ? "" : ", ", quoted(engine), ": ", number);
+      text += core::format("{}{}: {}", engine == record.microseconds.front().first ? "" : ", ", quoted(engine), number);
     }
     text += "}}";
   }
@@ -189,7 +190,7 @@ std::string tuning_file() {
   if (const char* const file = ::secure_getenv("LAMELLA_TUNING_FILE"); file != nullptr) return file;
   for (const auto& [variable, folder] : {std::pair("XDG_CACHE_HOME", ""), {"HOME", "/.cache"}}) {
     const char* const root = ::secure_getenv(variable);
-    if (root != nullptr && root[0] == '/') return concat(root, folder, "/lamella/tuning.json");
+    if (root != nullptr && root[0] == '/') return core::format("{}{}/lamella/tuning.json", root, folder);
   }
   return {};
 }

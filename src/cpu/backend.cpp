@@ -45,12 +45,12 @@ class CpuBackend final : public core::Backend {
   [[nodiscard]] int device_count() const override { return 1; }
   [[nodiscard]] std::string why_unusable(int) override { return {}; }
   [[nodiscard]] std::string describe(int) const override {
-    static const std::string& text = *new std::string(core::concat(core::processor_name(), ", ", to_string(best_isa())));
+    static const std::string& text = *new std::string(core::format("{}, {}", core::processor_name(), to_string(best_isa())));
     return text;
   }
   [[nodiscard]] std::vector<std::string> libraries() const override {
     const dnnl_version_t& version = *dnnl_version();
-    return {core::concat("oneDNN ", version.major, ".", version.minor, ".", version.patch)};
+    return {core::format("oneDNN {}.{}.{}", version.major, version.minor, version.patch)};
   }
   [[nodiscard]] std::shared_ptr<void> allocate(int, std::size_t bytes) override { return core::allocate_host(bytes); }
   [[nodiscard]] std::shared_ptr<void> allocate_pinned(int, std::size_t bytes) override { return core::allocate_host(bytes); }

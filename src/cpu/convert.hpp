@@ -23,7 +23,7 @@ void visit_floating(DType dtype, F&& f) {
   core::visit_dtype(dtype, [&](auto value) {
     if constexpr (std::is_integral_v<decltype(value)>) {
       core::throw_argument(ErrorCode::dtype,
-                           core::concat("[cpu] dtype: got ", to_string(dtype), ", allowed float32, float16, bfloat16, float64"));
+                           core::format("[cpu] dtype: got {}, allowed float32, float16, bfloat16, float64", to_string(dtype)));
     } else {
       f(value);
     }
@@ -37,7 +37,7 @@ void visit_integer(DType dtype, F&& f) {
     if constexpr (std::is_integral_v<decltype(value)> && !std::is_same_v<decltype(value), bool>) {
       f(value);
     } else {
-      core::throw_argument(ErrorCode::dtype, core::concat("[cpu] dtype: got ", to_string(dtype), ", allowed the integer types"));
+      core::throw_argument(ErrorCode::dtype, core::format("[cpu] dtype: got {}, allowed the integer types", to_string(dtype)));
     }
   });
 }

@@ -50,8 +50,9 @@ PlanPtr plan(const ops::GatherDesc& desc, const ConstantsPtr& constants, const o
         result = gather<T, C, double>(desc, team, std::move(table));
         break;
       default:
-        core::throw_argument(ErrorCode::dtype, core::concat("[cpu] numbers of rows: got ", to_string(desc.index),
-                                                            ", allowed int32, int64, float32, float64"));
+        core::throw_argument(
+            ErrorCode::dtype,
+            core::format("[cpu] numbers of rows: got {}, allowed int32, int64, float32, float64", to_string(desc.index)));
     }
   });
   return result;

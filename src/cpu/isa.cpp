@@ -27,8 +27,8 @@ Isa isa_allowed() {
   const std::string_view allowed(text);
   if (allowed == "avx512") return Isa::avx512;
   if (allowed == "avx2") return Isa::avx2;
-  LAMELLA_EXPECTS(allowed == "generic", value, "LAMELLA_MAX_CPU_ISA: got '", core::escaped(allowed),
-                  "', allowed generic, avx2, avx512");
+  LAMELLA_EXPECTS(allowed == "generic", value, "LAMELLA_MAX_CPU_ISA: got '{}', allowed generic, avx2, avx512",
+                  core::escaped(allowed));
   return Isa::generic;
 }
 

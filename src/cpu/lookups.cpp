@@ -72,7 +72,7 @@ PlanPtr plan(const ops::BucketDesc& desc, const ConstantsPtr& constants, const o
   const Team team = team_for(desc, context);
   auto boundaries = constant_as<float>(constants, 0);
   if (desc.from == DType::float64) return bucket<double>(desc, team, std::move(boundaries));
-  LAMELLA_EXPECTS(desc.from == DType::float32, dtype, "[cpu] buckets of ", to_string(desc.from), ", allowed float32, float64");
+  LAMELLA_EXPECTS(desc.from == DType::float32, dtype, "[cpu] buckets of {}, allowed float32, float64", to_string(desc.from));
   return bucket<float>(desc, team, std::move(boundaries));
 }
 
@@ -120,8 +120,9 @@ PlanPtr plan(const ops::CountDesc& desc, const ConstantsPtr&, const ops::PlanCon
         result = count<T, double>(desc, team);
         break;
       default:
-        core::throw_argument(ErrorCode::dtype, core::concat("[cpu] numbers to be counted: got ", to_string(desc.index),
-                                                            ", allowed int32, int64, float32, float64"));
+        core::throw_argument(
+            ErrorCode::dtype,
+            core::format("[cpu] numbers to be counted: got {}, allowed int32, int64, float32, float64", to_string(desc.index)));
     }
   });
   return result;

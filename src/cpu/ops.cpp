@@ -38,7 +38,7 @@ class CpuOps final : public ops::OpSet {
  private:
   [[nodiscard]] ops::Choice plan_checked(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
                                          std::string_view forced) override {
-    LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got ", context.threads, ", allowed 1 or more");
+    LAMELLA_EXPECTS(context.threads >= 1, value, "[cpu] threads: got {}, allowed 1 or more", context.threads);
     ops::PlanContext here = context;
     here.backend = &core::cpu_backend();
     return std::visit([&](const auto& d) { return choose(d, constants, here, forced); }, desc);

@@ -27,7 +27,7 @@ void transfer(CudaDevice& device, const char* call, const F& enqueue) {
 }
 
 std::string version_text(std::size_t version, std::size_t major) {
-  return core::concat(version / major, ".", version % major / (major / 100 == 0 ? 1 : major / 100));
+  return core::format("{}.{}", version / major, version % major / (major / 100 == 0 ? 1 : major / 100));
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ CudaBackend::~CudaBackend() { cuda::release_retired(); }
 
 CudaDevice& CudaBackend::device(int index) {
   const std::lock_guard lock(mutex_);
-  LAMELLA_EXPECTS(index >= 0 && index < device_count(), device, "[cuda] device ", index, " does not exist; there are ",
+  LAMELLA_EXPECTS(index >= 0 && index < device_count(), device, "[cuda] device {} does not exist; there are {}", index,
                   device_count());
   auto& device = devices_[static_cast<std::size_t>(index)];
   if (!device) device = std::make_unique<CudaDevice>(index);
@@ -59,8 +59,8 @@ std::string CudaBackend::why_unusable(int index) {
 std::string CudaBackend::describe(int index) const {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), index, "cudaGetDeviceProperties");
-  return core::concat(properties.name, ", compute capability ", properties.major, ".", properties.minor, ", ",
-                      properties.totalGlobalMem >> 30U, " GiB, ", properties.multiProcessorCount, " SMs");
+  return core::format("{}, compute capability {}.{}, {} GiB, {} SMs", properties.name, properties.major, properties.minor,
+                      properties.totalGlobalMem >> 30U, properties.multiProcessorCount);
 }
 
 std::vector<std::string> CudaBackend::libraries() const {
@@ -68,12 +68,12 @@ std::vector<std::string> CudaBackend::libraries() const {
   int runtime = 0;
   check(cudaDriverGetVersion(&driver), 0, "cudaDriverGetVersion");
   check(cudaRuntimeGetVersion(&runtime), 0, "cudaRuntimeGetVersion");
-  std::vector<std::string> result{core::concat("CUDA driver ", driver / 1000, ".", driver % 1000 / 10),
-                                  core::concat("CUDA runtime ", runtime / 1000, ".", runtime % 1000 / 10),
-                                  core::concat("cuBLASLt ", version_text(cublasLtGetVersion(), 10000))};
+  std::vector<std::string> result{core::format("CUDA driver {}.{}", driver / 1000, driver % 1000 / 10),
+                                  core::format("CUDA runtime {}.{}", runtime / 1000, runtime % 1000 / 10),
+                                  core::format("cuBLASLt {}", version_text(cublasLtGetVersion(), 10000))};
   const std::size_t cudnn = cudnn_version();
   result.push_back(cudnn == 0 ? std::string("cuDNN: not found")
-                              : core::concat("cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100));
+                              : core::format("cuDNN {}.{}.{}", cudnn / 10000, cudnn % 10000 / 100, cudnn % 100));
   return result;
 }
 
@@ -95,10 +95,10 @@ void CudaBackend::expect_device_memory(int index, const void* data, const char* 
   check(cudaPointerGetAttributes(&attributes, data), index, "cudaPointerGetAttributes");
   const bool reachable =
       attributes.type == cudaMemoryTypeManaged || (attributes.type == cudaMemoryTypeDevice && attributes.device == index);
-  LAMELLA_EXPECTS(
-      reachable, device, what, " is said to lie on cuda:", index, ", but it is ",
-      attributes.type == cudaMemoryTypeDevice ? core::concat("memory of cuda:", attributes.device) : std::string("host memory"),
-      "; Tensor::to(device) copies it there");
+  LAMELLA_EXPECTS(reachable, device, "{} is said to lie on cuda:{}, but it is {}; Tensor::to(device) copies it there", what,
+                  index,
+                  attributes.type == cudaMemoryTypeDevice ? core::format("memory of cuda:{}", attributes.device)
+                                                          : std::string("host memory"));
 }
 
 std::unique_ptr<core::Stream> CudaBackend::create_stream(int index) { return std::make_unique<CudaStream>(device(index)); }

@@ -20,11 +20,9 @@ CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(s
   static_cast<void>(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
   if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
     static_cast<void>(cudaGetLastError());
-    throw DeviceError(ErrorCode::device,
-                      core::concat("[cuda:", device,
-                                   "] this build of lamella has no code for GPUs of compute "
-                                   "capability ",
-                                   major, ".", minor, "; build it with CMAKE_CUDA_ARCHITECTURES=", major, minor));
+    throw DeviceError(ErrorCode::device, core::format("[cuda:{}] this build of lamella has no code for GPUs of compute "
+                                                      "capability {}.{}; build it with CMAKE_CUDA_ARCHITECTURES={}{}",
+                                                      device, major, minor, major, minor));
   }
   check(status, device, "cudaFuncGetAttributes");
 }

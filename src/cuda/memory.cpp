@@ -17,8 +17,8 @@ namespace {
 bool wants_exact(int device) {
   const char* text = std::getenv("LAMELLA_CUDA_ALLOCATOR");
   const std::string_view mode = text == nullptr ? "" : text;
-  LAMELLA_EXPECTS(mode.empty() || mode == "pool" || mode == "exact", value, "LAMELLA_CUDA_ALLOCATOR: got '", core::escaped(mode),
-                  "', allowed pool, exact");
+  LAMELLA_EXPECTS(mode.empty() || mode == "pool" || mode == "exact", value,
+                  "LAMELLA_CUDA_ALLOCATOR: got '{}', allowed pool, exact", core::escaped(mode));
   if (mode == "exact") return true;
   int pools = 0;
   check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, device), device, "cudaDeviceGetAttribute");
@@ -173,10 +173,10 @@ void DeviceMemory::throw_out_of_memory(std::size_t bytes) const {
   std::size_t total = 0;
   const bool known = cudaMemGetInfo(&available, &total) == cudaSuccess;
   if (!known) static_cast<void>(cudaGetLastError());
-  throw Error(ErrorCode::out_of_memory,
-              core::concat("[cuda:", device_, "] cannot allocate ", bytes, " bytes of device memory; ",
-                           known ? core::concat(available, " of ", total, " bytes are free") : "how much is free is not known",
-                           "; a smaller Options::max_batch needs less"));
+  throw Error(
+      ErrorCode::out_of_memory,
+      core::format("[cuda:{}] cannot allocate {} bytes of device memory; {}; a smaller Options::max_batch needs less", device_,
+                   bytes, known ? core::format("{} of {} bytes are free", available, total) : "how much is free is not known"));
 }
 
 std::shared_ptr<void> DeviceMemory::allocate_pinned(std::size_t bytes) const {
@@ -186,7 +186,7 @@ std::shared_ptr<void> DeviceMemory::allocate_pinned(std::size_t bytes) const {
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     throw Error(ErrorCode::out_of_memory,
-                core::concat("[cuda:", device_, "] cannot allocate ", bytes, " bytes of pinned host memory"));
+                core::format("[cuda:{}] cannot allocate {} bytes of pinned host memory", device_, bytes));
   }
   check(status, device_, "cudaHostAlloc");
   return {memory, [deferred = deferred_](void* p) { deferred->give_back(p, [](void* kept) { return cudaFreeHost(kept); }); }};

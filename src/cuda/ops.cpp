@@ -34,8 +34,8 @@ ops::Choice choose(const D& d, const ConstantsPtr& constants, const ops::PlanCon
 }
 
 void expect_floating(DType dtype) {
-  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[cuda] dtype: got ", to_string(dtype),
-                  ", allowed float32, float16, bfloat16, float64");
+  LAMELLA_EXPECTS(is_floating(dtype), dtype, "[cuda] dtype: got {}, allowed float32, float16, bfloat16, float64",
+                  to_string(dtype));
 }
 
 /// Dense engines refuse for themselves; what only moves, converts or looks up elements says itself which types it takes.

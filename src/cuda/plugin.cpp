@@ -12,7 +12,7 @@
 extern "C" LAMELLA_API lamella::core::Backend* lamella_cuda_plugin_1(const char* version, std::string& why_not) {
   using lamella::cuda::CudaBackend;
   if (version != lamella::version()) {
-    why_not = lamella::core::concat("the CUDA plugin is of version ", lamella::version(), ", lamella is of version ", version);
+    why_not = lamella::core::format("the CUDA plugin is of version {}, lamella is of version {}", lamella::version(), version);
     return nullptr;
   }
   const int devices = lamella::cuda::usable_devices(why_not);

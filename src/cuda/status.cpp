@@ -67,7 +67,7 @@ bool is_sticky(cudaError_t status) {
 
 std::string described(cudaError_t status, int device, const char* call) {
   const char* const more = status == cudaErrorInitializationError ? " (CUDA does not survive a fork())" : "";
-  return core::concat("[cuda:", device, "] ", call, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status), more);
+  return core::format("[cuda:{}] {}: {}, {}{}", device, call, cudaGetErrorName(status), cudaGetErrorString(status), more);
 }
 
 void remember(int device, const std::string& reason) {
@@ -78,7 +78,7 @@ void remember(int device, const std::string& reason) {
   trouble.lost.store(true, std::memory_order_release);
 }
 
-std::string version_text(int version) { return core::concat(version / 1000, ".", version % 1000 / 10); }
+std::string version_text(int version) { return core::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 /// cudaGetDeviceCount's error in words. A missing driver is told by its version being 0: the error alone says "too old".
 std::string driver_problem(cudaError_t status, int driver) {
@@ -87,8 +87,8 @@ std::string driver_problem(cudaError_t status, int driver) {
   if (driver == 0) return "no NVIDIA driver was found on this machine";
   switch (status) {
     case cudaErrorInsufficientDriver:
-      return core::concat("the NVIDIA driver supports CUDA ", version_text(driver), ", this build of lamella needs CUDA ",
-                          runtime / 1000, ".0 or later; update the driver");
+      return core::format("the NVIDIA driver supports CUDA {}, this build of lamella needs CUDA {}.0 or later; update the driver",
+                          version_text(driver), runtime / 1000);
     case cudaErrorNoDevice:
       return "the NVIDIA driver is there, but no GPU is visible; look at CUDA_VISIBLE_DEVICES, and at the container's GPU access";
     case cudaErrorSystemDriverMismatch:
@@ -98,7 +98,7 @@ std::string driver_problem(cudaError_t status, int driver) {
     case cudaErrorSymbolNotFound:
       return "the NVIDIA driver's library is incomplete; reinstall the driver";
     default:
-      return core::concat("the NVIDIA driver does not start: ", cudaGetErrorName(status), ", ", cudaGetErrorString(status));
+      return core::format("the NVIDIA driver does not start: {}, {}", cudaGetErrorName(status), cudaGetErrorString(status));
   }
 }
 
@@ -232,9 +232,8 @@ void expect_alive(int device) {
   const std::lock_guard lock(trouble.mutex);
   throw DeviceError(
       ErrorCode::device_lost,
-      core::concat(
-          "[cuda:", device,
-          "] the device is lost until this process is started anew; the first error, caused at or before it: ", trouble.reason));
+      core::format("[cuda:{}] the device is lost until this process is started anew; the first error, caused at or before it: {}",
+                   device, trouble.reason));
 }
 
 int usable_devices(std::string& why_not) {

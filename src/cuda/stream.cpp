@@ -42,7 +42,7 @@ bool is_disturbed(cudaError_t status) {
 
 void check(cublasStatus_t status, int device, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  const std::string message = core::concat("[cuda:", device, "] ", call, ": ", cublasLtGetStatusName(status));
+  const std::string message = core::format("[cuda:{}] {}: {}", device, call, cublasLtGetStatusName(status));
   if (status == CUBLAS_STATUS_ALLOC_FAILED) throw Error(ErrorCode::out_of_memory, message);
   throw DeviceError(ErrorCode::device, message);
 }

@@ -34,43 +34,44 @@ std::string number_text(double number) {
 }
 
 std::string object_text(const char* module, std::string_view class_name, const std::string& config, bool registered) {
-  return core::concat(R"({"module": ")", module, R"(", "class_name": ")", class_name, R"(", "config": {)", config,
-                      R"(}, "registered_name": )", registered ? core::concat('"', class_name, '"') : std::string("null"), '}');
+  return core::format(R"({{"module": "{}", "class_name": "{}", "config": {{{}}}, "registered_name": {}}})", module, class_name,
+                      config, registered ? core::format("\"{}\"", class_name) : std::string("null"));
 }
 
 std::string layer_text(const char* class_name, const std::string& config, const std::string& policy) {
-  return object_text("keras.layers", class_name, core::concat(config, R"(, "dtype": ")", policy, '"'), false);
+  return object_text("keras.layers", class_name, core::format(R"({}, "dtype": "{}")", config, policy), false);
 }
 
 std::string operation_text(const ActivationSpec& spec) {
   std::string config;
   for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(spec.kind))
-    config += core::concat(config.empty() ? "\"" : ", \"", parameter.name, "\": ", number_text(spec.parameters[i++]));
-  if (is_rowwise(spec.kind)) config = core::concat(R"("axis": )", spec.axis);
+    config += core::format("{}{}\": {}", config.empty() ? "\"" : ", \"", parameter.name, number_text(spec.parameters[i++]));
+  if (is_rowwise(spec.kind)) config = core::format(R"("axis": {})", spec.axis);
   for (const auto& [class_name, kind] : kClasses) {
     if (kind == spec.kind) return object_text(kOperations, class_name, config, true);
   }
-  core::throw_argument(ErrorCode::value, core::concat("activation: '", to_string(spec.kind), "' is no activation of Keras"));
+  core::throw_argument(ErrorCode::value, core::format("activation: '{}' is no activation of Keras", to_string(spec.kind)));
 }
 
 /// The numbers are of the kind: as many, finite, and none that Keras refuses.
 void expect_valid(const ActivationSpec& spec) {
-  LAMELLA_EXPECTS(to_string(spec.kind) != "no activation", value, "activation: got number ", static_cast<int>(spec.kind),
-                  ", which is no ActivationKind");
+  LAMELLA_EXPECTS(to_string(spec.kind) != "no activation", value, "activation: got number {}, which is no ActivationKind",
+                  static_cast<int>(spec.kind));
   const auto parameters = parameters_of(spec.kind);
   const bool is_relu = spec.kind == ActivationKind::LeakyRelu || spec.kind == ActivationKind::ReluGeneral;
   for (std::size_t i = 0; i < spec.parameters.size(); ++i) {
     const double found = spec.parameters[i];
-    LAMELLA_EXPECTS(i < parameters.size() || found == 0, value, "activation '", to_string(spec.kind), "' parameter ", i, ": got ",
-                    found, "; it has ", parameters.size(), " parameters, the others are 0");
+    LAMELLA_EXPECTS(i < parameters.size() || found == 0, value,
+                    "activation '{}' parameter {}: got {:g}; it has {} parameters, the others are 0", to_string(spec.kind), i,
+                    found, parameters.size());
     if (i >= parameters.size()) continue;
     const bool unbounded = spec.kind == ActivationKind::ReluGeneral && parameters[i].name == "max_value";
-    LAMELLA_EXPECTS((std::isfinite(found) || (unbounded && found > 0)) && (!is_relu || found >= 0), value, "activation '",
-                    to_string(spec.kind), "' ", parameters[i].name, ": got ", found, ", allowed ",
+    LAMELLA_EXPECTS((std::isfinite(found) || (unbounded && found > 0)) && (!is_relu || found >= 0), value,
+                    "activation '{}' {}: got {:g}, allowed {}", to_string(spec.kind), parameters[i].name, found,
                     is_relu ? "numbers from 0 on" : "finite numbers");
   }
-  LAMELLA_EXPECTS(is_rowwise(spec.kind) || spec.axis == -1, value, "activation '", to_string(spec.kind), "' axis: got ",
-                  spec.axis, ", allowed -1: it works on single elements");
+  LAMELLA_EXPECTS(is_rowwise(spec.kind) || spec.axis == -1, value,
+                  "activation '{}' axis: got {}, allowed -1: it works on single elements", to_string(spec.kind), spec.axis);
 }
 
 }  // namespace
@@ -85,8 +86,8 @@ std::string activation_config(const ActivationSpec& spec, const std::string& pol
       return "\"hard_sigmoid\"";
     case ActivationKind::ReluGeneral:
       return layer_text("ReLU",
-                        core::concat(R"("max_value": )", std::isinf(p[1]) ? "null" : number_text(p[1]), R"(, "negative_slope": )",
-                                     number_text(p[0]), R"(, "threshold": )", number_text(p[2])),
+                        core::format(R"("max_value": {}, "negative_slope": {}, "threshold": {})",
+                                     std::isinf(p[1]) ? "null" : number_text(p[1]), number_text(p[0]), number_text(p[2])),
                         policy);
     default:
       break;
@@ -95,12 +96,12 @@ std::string activation_config(const ActivationSpec& spec, const std::string& pol
     if (known != to_string(spec.kind)) continue;
     const auto parameters = parameters_of(spec.kind);
     const bool required = !parameters.empty() && parameters[0].required;
-    if (!required && spec == activation_of(known)) return core::concat('"', known, '"');
+    if (!required && spec == activation_of(known)) return core::format("\"{}\"", known);
   }
   if (spec.kind == ActivationKind::LeakyRelu)
-    return layer_text("LeakyReLU", core::concat(R"("negative_slope": )", number_text(p[0])), policy);
-  if (spec.kind == ActivationKind::Elu) return layer_text("ELU", core::concat(R"("alpha": )", number_text(p[0])), policy);
-  if (spec.kind == ActivationKind::Softmax) return layer_text("Softmax", core::concat(R"("axis": )", spec.axis), policy);
+    return layer_text("LeakyReLU", core::format(R"("negative_slope": {})", number_text(p[0])), policy);
+  if (spec.kind == ActivationKind::Elu) return layer_text("ELU", core::format(R"("alpha": {})", number_text(p[0])), policy);
+  if (spec.kind == ActivationKind::Softmax) return layer_text("Softmax", core::format(R"("axis": {})", spec.axis), policy);
   return operation_text(spec);
 }
 
@@ -133,8 +134,8 @@ std::optional<ActivationSpec> activation_operation(const Json& object, const Fie
     }
     return spec;
   }
-  fields.fail_field(ErrorCode::unsupported, "activation",
-                    core::concat("is the operation '", core::escaped(class_name, 64), "', which is no activation"));
+  fields.fail_field(ErrorCode::unsupported, "activation", "is the operation '{}', which is no activation",
+                    core::escaped(class_name, 64));
 }
 
 }  // namespace lamella::keras

@@ -103,10 +103,10 @@ std::size_t shift_of(int file, std::size_t size) {
 /// The size of a regular file that could be opened.
 std::size_t opened_size(const Descriptor& file, const std::string& path, const Where& where) {
   if (path.find('\0') != std::string::npos) where.fail(ErrorCode::io, "the path holds a NUL byte");
-  if (file.value() < 0) where.fail(ErrorCode::io, "cannot be opened: ", std::strerror(errno));
+  if (file.value() < 0) where.fail(ErrorCode::io, "cannot be opened: {}", std::strerror(errno));
   struct stat status {};
-  if (::fstat(file.value(), &status) != 0) where.fail(ErrorCode::io, "cannot be examined: ", std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) where.fail(ErrorCode::io, "is ", kind_of(status.st_mode), ", expected a regular file");
+  if (::fstat(file.value(), &status) != 0) where.fail(ErrorCode::io, "cannot be examined: {}", std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) where.fail(ErrorCode::io, "is {}, expected a regular file", kind_of(status.st_mode));
   return static_cast<std::size_t>(status.st_size);
 }
 
@@ -114,7 +114,7 @@ Buffer memory_for(std::size_t size, const Where& where) {
   try {
     return Buffer(size);
   } catch (const std::bad_alloc&) {
-    throw core::HostMemoryError(core::concat(where.text(), ": cannot allocate").c_str(), size);
+    throw core::HostMemoryError(core::format("{}: cannot allocate", where.text()).c_str(), size);
   }
 }
 
@@ -131,7 +131,7 @@ FileBytes::FileBytes(const std::string& path, const Look& look) {
   if (look) {
     const Glance glance = [&](std::uint64_t at, std::size_t most) {
       std::string bytes(at >= size ? 0 : std::min<std::uint64_t>(most, size - at), '\0');
-      if (!read_at(file.value(), bytes.data(), bytes.size(), at)) where.fail(ErrorCode::io, "cannot be read at byte ", at);
+      if (!read_at(file.value(), bytes.data(), bytes.size(), at)) where.fail(ErrorCode::io, "cannot be read at byte {}", at);
       return bytes;
     };
     look(glance, size);
@@ -142,15 +142,15 @@ FileBytes::FileBytes(const std::string& path, const Look& look) {
   for (std::size_t done = 0; done < size;) {
     const ssize_t got = ::pread(file.value(), data + done, std::min(size - done, kReadAtOnce), static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) where.fail(ErrorCode::io, "cannot be read at byte ", done, ": ", std::strerror(errno));
-    if (got == 0) where.fail(ErrorCode::io, "ended at byte ", done, " while being read, it had ", size, " bytes when opened");
+    if (got < 0) where.fail(ErrorCode::io, "cannot be read at byte {}: {}", done, std::strerror(errno));
+    if (got == 0) where.fail(ErrorCode::io, "ended at byte {} while being read, it had {} bytes when opened", done, size);
     done += static_cast<std::size_t>(got);
   }
   contents_ = {buffer.owner, Bytes{data, size}};
 }
 
 std::uint64_t ByteReader::uint(std::size_t size) {
-  LAMELLA_ASSERT(size <= 8, "a number of ", size, " bytes");
+  LAMELLA_ASSERT(size <= 8, "a number of {} bytes", size);
   const Bytes raw = bytes(size);
   std::uint64_t value = 0;
   for (std::size_t i = size; i-- > 0;) value = value << 8U | std::to_integer<std::uint64_t>(raw[i]);
@@ -159,7 +159,7 @@ std::uint64_t ByteReader::uint(std::size_t size) {
 
 Bytes ByteReader::bytes(std::uint64_t size) {
   if (size > left()) {
-    fail(code_, where_, what_, " ends too early: ", size, " bytes needed at byte ", position_, " of it, ", left(), " left");
+    fail(code_, where_, "{} ends too early: {} bytes needed at byte {} of it, {} left", what_, size, position_, left());
   }
   const Bytes result = bytes_.subspan(position_, static_cast<std::size_t>(size));
   position_ += static_cast<std::size_t>(size);
@@ -167,7 +167,7 @@ Bytes ByteReader::bytes(std::uint64_t size) {
 }
 
 void ByteReader::seek(std::uint64_t position) {
-  if (position > bytes_.size()) fail(code_, where_, what_, ": byte ", position, " lies past its end at ", bytes_.size());
+  if (position > bytes_.size()) fail(code_, where_, "{}: byte {} lies past its end at {}", what_, position, bytes_.size());
   position_ = static_cast<std::size_t>(position);
 }
 

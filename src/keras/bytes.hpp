@@ -23,10 +23,10 @@ struct OwnedBytes {
   Bytes bytes;
 };
 
-/// Throws LoadError(code) that reads `where: parts...`.
-template <typename... Parts>
-[[noreturn]] void fail(ErrorCode code, std::string_view where, const Parts&... parts) {
-  throw LoadError(code, core::concat(where, ": ", parts...));
+/// Throws LoadError(code) that reads `where: message`.
+template <typename... Args>
+[[noreturn]] void fail(ErrorCode code, std::string_view where, core::FormatString<Args...> message, const Args&... args) {
+  throw LoadError(code, core::format("{}: {}", where, core::format(message, args...)));
 }
 
 /// Uninitialised or zeroed memory of `size` bytes, 64-byte aligned, writable through `data`. Large pages are asked for when it is

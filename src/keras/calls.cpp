@@ -130,7 +130,7 @@ class CallReader {
     } else if (is_dict(value)) {
       for (const auto& item : value.items()) collect(item.value());
     } else if (!value.is_null()) {
-      reading_.where.layer(name_).fail(ErrorCode::unsupported, "(", class_, ") is called with an argument that is not a tensor");
+      reading_.where.layer(name_).fail(ErrorCode::unsupported, "({}) is called with an argument that is not a tensor", class_);
     }
   }
 
@@ -160,7 +160,7 @@ class CallReader {
         if (const auto found = dict.find(name); found != dict.end()) {
           values.push_back(&*found);
         } else if (!result_.keras2) {
-          reading_.where.layer(name_).fail(ErrorCode::missing, "is called without its input '", core::escaped(name), "'");
+          reading_.where.layer(name_).fail(ErrorCode::missing, "is called without its input '{}'", core::escaped(name));
         }
       }
       if (values.size() == callee_->input_names.size()) return values;
@@ -178,7 +178,7 @@ class CallReader {
         if (!value.get<bool>()) continue;
         reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with training=True, which computes as in training");
       }
-      reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with the argument '", core::escaped(key), "'");
+      reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with the argument '{}'", core::escaped(key));
     }
   }
 
@@ -212,8 +212,8 @@ Ref ref_of(const Json& item, const std::string& name, const Reading& reading) {
   for (const std::size_t i : {1U, 2U}) {
     const auto number = item[i].get<std::int64_t>();
     if (number < -1 || number > kMostCalls) {
-      reading.where.layer(name).fail(ErrorCode::value, "a reference to layer '", core::escaped(item[0].get<std::string>()),
-                                     "' has the index ", number);
+      reading.where.layer(name).fail(ErrorCode::value, "a reference to layer '{}' has the index {}",
+                                     core::escaped(item[0].get<std::string>()), number);
     }
   }
   return {item[0].get<std::string>(), item[1].get<std::int64_t>(), item[2].get<std::int64_t>()};

@@ -25,7 +25,7 @@ Container container_of(const FileBytes::Glance& glance, std::uint64_t size, bool
     const std::string there = glance(at, 8);
     if (H5File::looks_like(std::as_bytes(std::span(there)))) return Container::hdf5;
   }
-  where.fail(ErrorCode::archive, foreign_file(bytes, size));
+  where.fail(ErrorCode::archive, "{}", foreign_file(bytes, size));
 }
 
 std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text) {

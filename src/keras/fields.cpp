@@ -55,8 +55,7 @@ class NestedLists {
  public:
   NestedLists(const Json& value, const Fields& fields, const char* key) : fields_(fields), key_(key) {
     for (const Json* inner = &value; inner->is_array(); inner = &inner->front()) {
-      if (shape_.size() == Shape::kMaxRank)
-        fields_.fail_field(ErrorCode::shape, key_, "has more than ", Shape::kMaxRank, " axes");
+      if (shape_.size() == Shape::kMaxRank) fields_.fail_field(ErrorCode::shape, key_, "has more than {} axes", Shape::kMaxRank);
       shape_.push_back(static_cast<std::int64_t>(inner->size()));
       if (inner->empty()) break;
     }
@@ -68,14 +67,15 @@ class NestedLists {
   void take(const Json& value, std::size_t depth) {
     if (depth < shape_.size()) {
       if (!value.is_array() || static_cast<std::int64_t>(value.size()) != shape_[depth]) {
-        fields_.fail_field(ErrorCode::shape, key_, "has lists of different lengths: got ", shown(value), ", allowed ",
-                           shape_[depth], " entries in each list of axis ", depth);
+        fields_.fail_field(ErrorCode::shape, key_,
+                           "has lists of different lengths: got {}, allowed {} entries in each list of axis {}", shown(value),
+                           shape_[depth], depth);
       }
       for (const Json& inner : value) take(inner, depth + 1);
     } else if (value.is_number()) {
       numbers_.push_back(value.get<double>());
     } else {
-      fields_.fail_field(ErrorCode::value, key_, "got ", shown(value), ", allowed a number or a list of numbers");
+      fields_.fail_field(ErrorCode::value, key_, "got {}, allowed a number or a list of numbers", shown(value));
     }
   }
 
@@ -100,9 +100,7 @@ const Json& Fields::at(const char* key) const {
 
 std::int64_t Fields::integer(const char* key, std::int64_t low, std::int64_t high) const {
   const Json& value = at(key);
-  const auto fail = [&](ErrorCode code, const auto& found) {
-    fail_field(code, key, "got ", found, ", allowed ", low, "..", high);
-  };
+  const auto fail = [&](ErrorCode code, const auto& found) { fail_field(code, key, "got {}, allowed {}..{}", found, low, high); };
   if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) {
     fail(ErrorCode::overflow, value.get<std::uint64_t>());
   }
@@ -120,19 +118,19 @@ double Fields::number(const char* key, double fallback) const {
     const Tensor numbers = array(key);
     if (numbers.shape().elements() == 1) return numbers.span<double>()[0];
   }
-  if (!value.is_number()) fail_field(ErrorCode::value, key, "got ", shown(value), ", allowed a number");
+  if (!value.is_number()) fail_field(ErrorCode::value, key, "got {}, allowed a number", shown(value));
   return value.get<double>();
 }
 
 bool Fields::boolean(const char* key, bool fallback) const {
   if (!has(key)) return fallback;
-  if (!at(key).is_boolean()) fail_field(ErrorCode::value, key, "got ", shown(at(key)), ", allowed true, false");
+  if (!at(key).is_boolean()) fail_field(ErrorCode::value, key, "got {}, allowed true, false", shown(at(key)));
   return at(key).get<bool>();
 }
 
 std::string Fields::string(const char* key, const std::string& fallback) const {
   if (!has(key)) return fallback;
-  if (!at(key).is_string()) fail_field(ErrorCode::value, key, "got ", shown(at(key)), ", allowed a string");
+  if (!at(key).is_string()) fail_field(ErrorCode::value, key, "got {}, allowed a string", shown(at(key)));
   return at(key).get<std::string>();
 }
 
@@ -146,7 +144,7 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
     // Keras takes 1.0 for 1, too.
     const double number = axis.is_number() ? axis.get<double>() : 0.5;
     if (!(std::abs(number) <= 2147483647) || number != std::trunc(number))
-      fail_field(ErrorCode::value, key, "got ", shown(axis), ", allowed an integer or a list of integers");
+      fail_field(ErrorCode::value, key, "got {}, allowed an integer or a list of integers", shown(axis));
     result.push_back(static_cast<int>(number));
   };
   if (!value->is_array()) {
@@ -181,8 +179,9 @@ core::Policy plain_policy(const std::string& name, const Json* dtype, const Fiel
 #define LAMELLA_DTYPE(enumerator, text, type) \
   if (name == (text)) return {DType::enumerator, DType::enumerator};
 #include <lamella/dtype.def>
-  fields.fail_field(ErrorCode::dtype, "dtype", "got ", name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'",
-                    ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
+  fields.fail_field(ErrorCode::dtype, "dtype",
+                    "got {}, allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16",
+                    name.empty() ? shown(*dtype) : "'" + core::escaped(name) + "'");
 }
 
 }  // namespace
@@ -200,15 +199,15 @@ core::Policy read_policy(const Json* dtype, const Fields& fields) {
   } else if (dtype->is_object() && dtype->contains("config") && dtype->at("config").is_object()) {
     const Json& config = dtype->at("config");
     if (config.contains("policy_map")) {
-      fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy ",
-                        core::escaped(dtype->value("class_name", std::string())), " ", shown(config), ", which is not supported");
+      fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy {} {}, which is not supported",
+                        core::escaped(dtype->value("class_name", std::string())), shown(config));
     }
     quantization = config.value("mode", std::string());
     name = config.value(quantization.empty() ? "name" : "source_name", std::string());
   }
   core::Policy policy = plain_policy(name, dtype, fields);
   if (!quantization.empty() && !is_floating(policy.compute))
-    fields.fail_field(ErrorCode::dtype, "dtype", "is quantized from ", name, ", allowed floating types");
+    fields.fail_field(ErrorCode::dtype, "dtype", "is quantized from {}, allowed floating types", name);
   policy.quantization = std::move(quantization);
   return policy;
 }
@@ -217,9 +216,9 @@ std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, co
   const Json* list = &shape;
   if (shape.is_object() && shape.value("class_name", std::string()) == "__tuple__" && shape.contains("items"))
     list = &shape.at("items");
-  if (!list->is_array()) fields.fail_field(ErrorCode::shape, key, "got ", shown(shape), ", allowed a list of extents");
+  if (!list->is_array()) fields.fail_field(ErrorCode::shape, key, "got {}, allowed a list of extents", shown(shape));
   if (list->size() > Shape::kMaxRank)
-    fields.fail_field(ErrorCode::shape, key, "has ", list->size(), " extents, allowed 0..", Shape::kMaxRank);
+    fields.fail_field(ErrorCode::shape, key, "has {} extents, allowed 0..{}", list->size(), Shape::kMaxRank);
   std::vector<core::Extent> result;
   std::int64_t product = 1;
   for (const Json& extent : *list) {
@@ -230,7 +229,7 @@ std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, co
     const bool fits =
         extent.is_number_integer() && !(extent.is_number_unsigned() && extent.get<std::uint64_t>() > 0x7FFF'FFFF'FFFFU);
     if (!fits || extent.get<std::int64_t>() < 0) {
-      fields.fail_field(ErrorCode::shape, key, "got the extent ", shown(extent), ", allowed null or 0..2^47");
+      fields.fail_field(ErrorCode::shape, key, "got the extent {}, allowed null or 0..2^47", shown(extent));
     }
     result.emplace_back(extent.get<std::int64_t>());
     const auto next = core::checked_mul(product, std::max<std::int64_t>(1, *result.back()));

@@ -27,10 +27,10 @@ std::string foreign_file(Bytes head, std::uint64_t size) {
     return "is a TensorFlow Lite model; lamella reads the Keras model it was made from";
   if (text.starts_with("\x93NUMPY")) return "is an npy array, not a model";
   if (is_pickle(text))
-    return core::concat("is a Python pickle, which only Python can read and which may run code; ", kSaveAsKeras);
+    return core::format("is a Python pickle, which only Python can read and which may run code; {}", kSaveAsKeras);
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string_view::npos && text[first] == '{') {
-    if (contains(text, "\"modelTopology\"")) return core::concat("is a TensorFlow.js model; ", kSaveAsKeras);
+    if (contains(text, "\"modelTopology\"")) return core::format("is a TensorFlow.js model; {}", kSaveAsKeras);
     if (contains(text, "\"weight_map\"")) return "lists weights only: load a model and give it this file";
     return "holds the architecture alone, without weights: give the weights too";
   }
@@ -38,10 +38,10 @@ std::string foreign_file(Bytes head, std::uint64_t size) {
     return "is a web page or XML, not a model; was it downloaded completely?";
   // Both are protocol buffers that begin with a version, 3 or more for ONNX, and a field of bytes.
   if (text.size() > 4 && text[0] == '\x08' && text[2] == '\x12') {
-    if (text[1] >= 3 && text[1] < 32) return core::concat("is an ONNX model; ", kSaveAsKeras);
-    if (text[1] == 1) return core::concat("is a part of a TensorFlow SavedModel; ", kSaveAsKeras);
+    if (text[1] >= 3 && text[1] < 32) return core::format("is an ONNX model; {}", kSaveAsKeras);
+    if (text[1] == 1) return core::format("is a part of a TensorFlow SavedModel; {}", kSaveAsKeras);
   }
-  return core::concat("is neither a .keras archive nor an HDF5 file (", size, " bytes)");
+  return core::format("is neither a .keras archive nor an HDF5 file ({} bytes)", size);
 }
 
 std::string foreign_folder(const std::string& path) {
@@ -55,7 +55,7 @@ std::string foreign_folder(const std::string& path) {
   }};
   for (const auto& [name, what] : kMarks) {
     struct stat status {};
-    if (::stat((path + "/" + name).c_str(), &status) == 0) return core::concat("is ", what, "; ", kSaveAsKeras);
+    if (::stat((path + "/" + name).c_str(), &status) == 0) return core::format("is {}; {}", what, kSaveAsKeras);
   }
   return {};
 }

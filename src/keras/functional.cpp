@@ -36,22 +36,22 @@ class FunctionalReader {
   }
 
  private:
-  template <typename... Parts>
-  [[noreturn]] void fail_model(ErrorCode code, const Parts&... parts) const {
-    reading_.where.model(spec_->name).fail(code, parts...);
+  template <typename... Args>
+  [[noreturn]] void fail_model(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    reading_.where.model(spec_->name).fail(code, message, args...);
   }
 
   void read_layers() {
     const auto it = config_.find("layers");
     if (it == config_.end() || !it->is_array()) fail_model(ErrorCode::missing, "config has no list 'layers'");
-    if (it->size() > kMostLayers) fail_model(ErrorCode::limit, "has ", it->size(), " layers, allowed 0..", kMostLayers);
+    if (it->size() > kMostLayers) fail_model(ErrorCode::limit, "has {} layers, allowed 0..{}", it->size(), kMostLayers);
     for (const Json& object : *it) {
       if (!object.is_object()) fail_model(ErrorCode::json, "an entry of 'layers' is not an object");
       std::string name = object.value("name", std::string());
       if (name.empty() && object.contains("config") && object.at("config").is_object())
         name = object.at("config").value("name", std::string());
       if (name.empty()) fail_model(ErrorCode::missing, "an entry of 'layers' has no name");
-      if (index_.contains(name)) fail_model(ErrorCode::value, "two layers are called '", core::escaped(name), "'");
+      if (index_.contains(name)) fail_model(ErrorCode::value, "two layers are called '{}'", core::escaped(name));
       index_[name] = entries_.size();
       Entry entry;
       entry.model = is_model(object);
@@ -135,7 +135,7 @@ class FunctionalReader {
     if (given == 0) reading_.where.layer(entry.layer->path).fail(ErrorCode::value, "is called without inputs");
     if (const auto* model = core::nested_model(*entry.layer); model != nullptr && given != model->inputs.size()) {
       reading_.where.layer(entry.layer->path)
-          .fail(ErrorCode::shape, "is called with ", given, " inputs, it takes ", model->inputs.size());
+          .fail(ErrorCode::shape, "is called with {} inputs, it takes {}", given, model->inputs.size());
     }
     for (const Ref& ref : inputs) expect_ref(ref, entry.layer->path);
   }
@@ -185,15 +185,16 @@ class FunctionalReader {
   void expect_ref(const Ref& ref, const std::string& from) const {
     const auto it = index_.find(ref.layer);
     if (it == index_.end())
-      reading_.where.layer(from).fail(ErrorCode::missing, "refers to layer '", core::escaped(ref.layer), "', which is not there");
+      reading_.where.layer(from).fail(ErrorCode::missing, "refers to layer '{}', which is not there", core::escaped(ref.layer));
     const Entry& entry = entries_[it->second];
     const bool input = std::holds_alternative<core::InputParams>(entry.layer->params);
     const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
     const core::ModelSpec* const model = core::nested_model(*entry.layer);
     const auto tensors = static_cast<std::int64_t>(model == nullptr ? 1 : model->outputs.size());
     if (ref.node < 0 || ref.node >= calls || ref.tensor < 0 || ref.tensor >= tensors) {
-      reading_.where.layer(from).fail(ErrorCode::value, "refers to call ", ref.node, ", result ", ref.tensor, " of layer '",
-                                      core::escaped(ref.layer), "', which has ", calls, " calls with ", tensors, " results");
+      reading_.where.layer(from).fail(ErrorCode::value,
+                                      "refers to call {}, result {} of layer '{}', which has {} calls with {} results", ref.node,
+                                      ref.tensor, core::escaped(ref.layer), calls, tensors);
     }
   }
 
@@ -206,7 +207,7 @@ class FunctionalReader {
   /// by its key, else by the layer that makes it; a name that is taken gets a number.
   void read_ends(const char* key, std::vector<core::ValueRef>& values, std::vector<std::string>& names) const {
     const auto it = config_.find(key);
-    if (it == config_.end()) fail_model(ErrorCode::missing, "config has no '", key, "'");
+    if (it == config_.end()) fail_model(ErrorCode::missing, "config has no '{}'", key);
     std::set<std::string> taken;
     std::map<std::string, int> next;  // number to try for a name that is taken
     const auto walk = [&](const auto& self, const Json& item, const std::string& called) -> void {
@@ -216,14 +217,14 @@ class FunctionalReader {
         const std::string& layer = spec_->layers[static_cast<std::size_t>(spec_->nodes[node].layer)]->name;
         const std::string& base = called.empty() ? layer : called;
         std::string name = base;
-        for (int& n = next[base]; !taken.insert(name).second;) name = core::concat(base, "_", ++n);
+        for (int& n = next[base]; !taken.insert(name).second;) name = core::format("{}_{}", base, ++n);
         names.push_back(name);
       } else if (item.is_array()) {
         for (const Json& inner : item) self(self, inner, called);
       } else if (item.is_object()) {
         for (const auto& inner : item.items()) self(self, inner.value(), inner.key());
       } else {
-        fail_model(ErrorCode::json, "'", key, "' is not made of [name, node, tensor]");
+        fail_model(ErrorCode::json, "'{}' is not made of [name, node, tensor]", key);
       }
     };
     walk(walk, *it, std::string());

@@ -47,11 +47,11 @@ std::shared_ptr<const core::ModelSpec> with_input_shape(std::shared_ptr<const co
   }
   if (taken.shape.empty()) {
     reading.where.layer(taken.undecided->path)
-        .fail(ErrorCode::missing, "the file does not say the shape of the model's input, and ",
-              core::escaped(taken.undecided->class_name),
-              " does not tell it; give it to lamella::load_with_shape(), let `lamella predict` take it from its input, or "
-              "begin the "
-              "model with keras.Input(shape) and save it anew");
+        .fail(ErrorCode::missing,
+              "the file does not say the shape of the model's input, and {} does not tell it; give it to "
+              "lamella::load_with_shape(), let `lamella predict` take it from its input, or begin the model with "
+              "keras.Input(shape) and save it anew",
+              core::escaped(taken.undecided->class_name));
   }
   core::LayerChanges changes;
   std::get<core::InputParams>(changes.copy_of(first).params).batch_shape = std::move(taken.shape);

@@ -106,7 +106,7 @@ class Builder : public nlohmann::json_sax<json> {
   bool number_unsigned(number_unsigned_t value) override { return number(json(value)); }
   bool number_float(number_float_t value, const string_t& spelling) override {
     if (spelling.find_first_of(".eE") == string_t::npos) {
-      refuse(ErrorCode::overflow, "the integer ", core::escaped(spelling, 64), " does not fit into 64 bits");
+      refuse(ErrorCode::overflow, "the integer {} does not fit into 64 bits", core::escaped(spelling, 64));
     }
     return number(json(value));
   }
@@ -118,7 +118,7 @@ class Builder : public nlohmann::json_sax<json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(string_t& value) override {
-    if (open_.back()->contains(value)) refuse(ErrorCode::json, "the key '", core::escaped(value), "' stands twice in one object");
+    if (open_.back()->contains(value)) refuse(ErrorCode::json, "the key '{}' stands twice in one object", core::escaped(value));
     key_ = std::move(value);
     return true;
   }
@@ -126,15 +126,15 @@ class Builder : public nlohmann::json_sax<json> {
   bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
     std::string_view text = error.what();
     text.remove_prefix(std::min(text.find("] ") + 2, text.size()));
-    refuse(ErrorCode::json, core::escaped(text));
+    refuse(ErrorCode::json, "{}", core::escaped(text));
   }
 
   json take() { return std::move(*root_); }
 
  private:
-  template <typename... Parts>
-  [[noreturn]] void refuse(ErrorCode code, const Parts&... parts) const {
-    where_.fail(code, "near byte ", *furthest_ - begin_, ": ", parts...);
+  template <typename... Args>
+  [[noreturn]] void refuse(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    where_.fail(code, "near byte {}: {}", *furthest_ - begin_, core::format(message, args...));
   }
 
   bool number(json value) {
@@ -149,7 +149,7 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   json& place(json value) {
-    if (++values_ > kMaxValues) refuse(ErrorCode::limit, "more than ", kMaxValues, " values");
+    if (++values_ > kMaxValues) refuse(ErrorCode::limit, "more than {} values", kMaxValues);
     if (open_.empty()) return *root_ = std::move(value);
     json& parent = *open_.back();
     if (parent.is_object()) return parent[key_] = std::move(value);
@@ -158,7 +158,7 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   bool open(json value) {
-    if (open_.size() == kMaxDepth) refuse(ErrorCode::limit, "nested deeper than ", kMaxDepth, " levels");
+    if (open_.size() == kMaxDepth) refuse(ErrorCode::limit, "nested deeper than {} levels", kMaxDepth);
     open_.push_back(&place(std::move(value)));
     return true;
   }
@@ -190,12 +190,12 @@ void refuse_other_encodings(std::string_view text, const Where& where) {
 }  // namespace
 
 json parse_json(Bytes bytes, const Where& where) {
-  if (bytes.size() > kMaxBytes) where.fail(ErrorCode::limit, "JSON of ", bytes.size(), " bytes, allowed are ", kMaxBytes);
+  if (bytes.size() > kMaxBytes) where.fail(ErrorCode::limit, "JSON of {} bytes, allowed are {}", bytes.size(), kMaxBytes);
   if (bytes.empty()) where.fail(ErrorCode::json, "is empty, expected JSON");
   refuse_other_encodings(as_text(bytes), where);
   // The parser would take it for the end of the text and never look behind it.
   if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos)
-    where.fail(ErrorCode::json, "a NUL byte at byte ", nul);
+    where.fail(ErrorCode::json, "a NUL byte at byte {}", nul);
   std::string text(as_text(bytes));
   std::vector<Literal> literals = take_literals(text);
   const char* furthest = text.data();

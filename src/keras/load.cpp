@@ -62,7 +62,7 @@ Model load_archive(const Members& members, HardSigmoid hard_sigmoid, const Sampl
 Model load_folder(const std::string& path, HardSigmoid hard_sigmoid, const Sample& sample) {
   const Members members(path);
   if (const std::string foreign = members.contains("config.json") ? "" : foreign_folder(path); !foreign.empty())
-    members.where().fail(ErrorCode::archive, foreign);
+    members.where().fail(ErrorCode::archive, "{}", foreign);
   return load_archive(members, hard_sigmoid, sample);
 }
 
@@ -72,13 +72,14 @@ Model load_legacy(const Where& where, const OwnedBytes& bytes, HardSigmoid hard_
   if (!config_text) {
     const bool weights =
         file->has_attribute("/", "layer_names") || file->has_group("layers") || file->has_group("_layer_checkpoint_dependencies");
-    where.fail(ErrorCode::missing, "has no attribute 'model_config'",
+    where.fail(ErrorCode::missing, "has no attribute 'model_config'{}",
                weights ? "; it holds weights only: load a model and give it this file" : "");
   }
   const std::string version = file->string_attribute("/", "keras_version").value_or("");
   if (version.starts_with("1.")) {
-    where.fail(ErrorCode::unsupported, "was written by Keras ", core::escaped(version),
-               "; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew");
+    where.fail(ErrorCode::unsupported,
+               "was written by Keras {}; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew",
+               core::escaped(version));
   }
   const Where config_place = where.object("@model_config");
   const core::OwnedJson config(parse_json(std::as_bytes(std::span(*config_text)), config_place));
@@ -115,9 +116,9 @@ Model with_load_errors(const Where& where, const F& f) {
   try {
     return f();
   } catch (const Json::exception& error) {
-    where.fail(ErrorCode::json, "config: ", core::escaped(error.what()));
+    where.fail(ErrorCode::json, "config: {}", core::escaped(error.what()));
   } catch (const ArgumentError& error) {
-    where.fail(error.code(), core::without_code(error.what()));
+    where.fail(error.code(), "{}", core::without_code(error.what()));
   }
 }
 

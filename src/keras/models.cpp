@@ -41,7 +41,7 @@ std::shared_ptr<const core::ModelSpec> read_sequential(const Json& config, const
   const Json& layers = config.is_array() ? config : fields.at("layers");
   if (!layers.is_array()) fields.fail_field(ErrorCode::json, "layers", "is not a list");
   if (layers.size() > kMostLayers)
-    fields.fail_field(ErrorCode::limit, "layers", "has ", layers.size(), " entries, allowed 0..", kMostLayers);
+    fields.fail_field(ErrorCode::limit, "layers", "has {} entries, allowed 0..{}", layers.size(), kMostLayers);
   std::set<std::string> names;
   const auto append = [&](const std::shared_ptr<const core::LayerSpec>& layer) {
     if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->params)) {
@@ -124,7 +124,7 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
   try {
     return f();
   } catch (const Json::exception& error) {
-    reading.where.layer(path).fail(ErrorCode::json, "config: ", core::escaped(error.what()));
+    reading.where.layer(path).fail(ErrorCode::json, "config: {}", core::escaped(error.what()));
   }
 }
 
@@ -156,10 +156,10 @@ std::shared_ptr<const core::LayerSpec> read_or_note(const Json& object, const st
   std::string text = reading.refused[0].what;
   for (std::size_t i = 1; i < std::min(kNamed, reading.refused.size()); ++i) {
     const std::string_view what = reading.refused[i].what;
-    text += core::concat("; ", what.substr(what.starts_with(file) ? file.size() : 0));
+    text += core::format("; {}", what.substr(what.starts_with(file) ? file.size() : 0));
   }
-  if (reading.refused.size() > kNamed) text += core::concat("; and ", reading.refused.size() - kNamed, " others");
-  if (reading.unknown_class) text += core::concat("; supported are ", supported_classes());
+  if (reading.refused.size() > kNamed) text += core::format("; and {} others", reading.refused.size() - kNamed);
+  if (reading.unknown_class) text += core::format("; supported are {}", supported_classes());
   throw LoadError(reading.refused[0].code, text);
 }
 
@@ -178,8 +178,8 @@ std::shared_ptr<const core::LayerSpec> read_nested(const Json& object, const std
 
 std::shared_ptr<const core::LayerSpec> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
   if (path.size() > kLongestPath) {
-    reading.where.layer(path).fail(ErrorCode::limit, "its name, with those of the models around it, has ", path.size(),
-                                   " bytes, allowed 0..", kLongestPath);
+    reading.where.layer(path).fail(ErrorCode::limit, "its name, with those of the models around it, has {} bytes, allowed 0..{}",
+                                   path.size(), kLongestPath);
   }
   const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
   const std::int64_t id = shareable ? object.at("shared_object_id").get<std::int64_t>() : 0;
@@ -225,12 +225,13 @@ namespace {
 std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const std::string& path, Reading& reading) {
   if (!object.is_object() || !is_model(object)) {
     const std::string found = object.is_object() ? object.value("class_name", std::string("nothing")) : std::string("no object");
-    reading.where.fail(ErrorCode::unsupported, "class_name: got '", core::escaped(found),
-                       "', allowed Sequential, Functional; a subclassed model exists only as Python code");
+    reading.where.fail(ErrorCode::unsupported,
+                       "class_name: got '{}', allowed Sequential, Functional; a subclassed model exists only as Python code",
+                       core::escaped(found));
   }
   expect_builtin(object, object.value("class_name", std::string()), path, reading);
   if (++reading.depth > kDeepest)
-    reading.where.layer(path).fail(ErrorCode::limit, "models are nested more than ", kDeepest, " deep");
+    reading.where.layer(path).fail(ErrorCode::limit, "models are nested more than {} deep", kDeepest);
   if (!object.contains("config")) reading.where.layer(path).fail(ErrorCode::missing, "the model has no config");
   const Json& config = object.at("config");
   const bool sequential = object.value("class_name", std::string()) == "Sequential";
@@ -242,10 +243,10 @@ std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const 
   const std::int64_t calls = reading.calls[model.get()] = count_calls(*model, reading);
   if (calls > kMostCalls) {
     reading.where.layer(path.empty() ? name : path)
-        .fail(ErrorCode::limit, "the model makes more than ", kMostCalls,
-              " calls of layers, or gives them more inputs; those inside nested models are counted each "
-              "time, and those with names of more than ",
-              kShortPath, " bytes several times");
+        .fail(ErrorCode::limit,
+              "the model makes more than {} calls of layers, or gives them more inputs; those inside nested models are counted "
+              "each time, and those with names of more than {} bytes several times",
+              kMostCalls, kShortPath);
   }
   return model;
 }

@@ -28,9 +28,10 @@ std::map<std::string, Tensor> load_npz(const std::string& path) {
 void save_npz(const std::string& path, const std::map<std::string, TensorView>& arrays) {
   for (const auto& [name, array] : arrays) {
     const auto bad = keras::bad_name(name + std::string(kEnding));
-    LAMELLA_EXPECTS(!bad, value, "[save_npz] array '", core::escaped(name), "': the name ", bad->why);
-    LAMELLA_EXPECTS(core::is_host(array.device()), device, "[save_npz] the elements of '", core::escaped(name), "' lie on ",
-                    to_string(array.device()), "; to(Device::cpu()) brings them here");
+    LAMELLA_EXPECTS(!bad, value, "[save_npz] array '{}': the name {}", core::escaped(name), bad->why);
+    LAMELLA_EXPECTS(core::is_host(array.device()), device,
+                    "[save_npz] the elements of '{}' lie on {}; to(Device::cpu()) brings them here", core::escaped(name),
+                    to_string(array.device()));
   }
   keras::ArchiveWriter archive(path);
   for (const auto& [name, array] : arrays) {

@@ -31,7 +31,7 @@ std::int64_t number_in(const std::string& mode, const std::string& part, const F
   const char* const end = part.data() + part.size();
   const auto result = std::from_chars(part.data(), end, number);
   if (result.ec != std::errc() || result.ptr != end || number < -1 || number == 0 || number > kLargestGroup) {
-    fields.fail_field(ErrorCode::value, "dtype", "got the mode '", core::escaped(mode, 64), "', allowed numbers are -1 and 1..",
+    fields.fail_field(ErrorCode::value, "dtype", "got the mode '{}', allowed numbers are -1 and 1..{}", core::escaped(mode, 64),
                       kLargestGroup);
   }
   return number;
@@ -50,20 +50,21 @@ Quantization mode_of(const std::string& mode, const Fields& fields, const Readin
     const std::int64_t bits = number(1);
     const bool known = bits == 4 || (gptq && (bits == 2 || bits == 3 || bits == 8));
     if (!known) {
-      fields.fail_field(ErrorCode::value, "dtype", "got the mode '", core::escaped(mode, 64), "' with weights of ", bits,
-                        " bits, allowed ", gptq ? "2, 3, 4, 8" : "4");
+      fields.fail_field(ErrorCode::value, "dtype", "got the mode '{}' with weights of {} bits, allowed {}",
+                        core::escaped(mode, 64), bits, gptq ? "2, 3, 4, 8" : "4");
     }
     return {
         .mode = gptq ? QuantizationMode::gptq : QuantizationMode::awq, .bits = static_cast<int>(bits), .group_size = number(2)};
   }
-  fields.fail_field(ErrorCode::unsupported, "dtype", "got the quantization mode '", core::escaped(mode, 64),
-                    "', supported are int8, int4, int4/GROUP, float8, gptq/BITS/GROUP, awq/4/GROUP");
+  fields.fail_field(ErrorCode::unsupported, "dtype",
+                    "got the quantization mode '{}', supported are int8, int4, int4/GROUP, float8, gptq/BITS/GROUP, awq/4/GROUP",
+                    core::escaped(mode, 64));
 }
 
 /// The `config` of a serialized object; null when there is none.
 const Json& config_in(const Json& object, const char* what, const Fields& fields) {
   if (!object.is_object() || !object.contains("config") || !object.at("config").is_object())
-    fields.fail_field(ErrorCode::value, "quantization_config", what, " is not a serialized object");
+    fields.fail_field(ErrorCode::value, "quantization_config", "{} is not a serialized object", what);
   return object.at("config");
 }
 
@@ -71,13 +72,13 @@ core::ActivationQuantizer read_quantizer(const Json& object, const Fields& field
   const Json& config = config_in(object, "activation_quantizer", fields);
   const Fields quantizer(config, reading, fields.layer());
   const auto fail = [&](ErrorCode code, const std::string& why) {
-    fields.fail_field(code, "quantization_config", "activation_quantizer ", why);
+    fields.fail_field(code, "quantization_config", "activation_quantizer {}", why);
   };
   const std::string class_name = object.value("class_name", std::string());
   if (class_name != "AbsMaxQuantizer")
-    fail(ErrorCode::unsupported, core::concat("is a ", core::escaped(class_name, 64), ", supported is AbsMaxQuantizer"));
+    fail(ErrorCode::unsupported, core::format("is a {}, supported is AbsMaxQuantizer", core::escaped(class_name, 64)));
   const std::string type = quantizer.string("output_dtype", "int8");
-  if (type != "int8") fail(ErrorCode::unsupported, core::concat("makes ", core::escaped(type, 64), ", supported is int8"));
+  if (type != "int8") fail(ErrorCode::unsupported, core::format("makes {}, supported is int8", core::escaped(type, 64)));
   core::ActivationQuantizer result;
   result.epsilon = quantizer.number("epsilon", result.epsilon);
   const std::vector<int> range = quantizer.axes("value_range", {result.low, result.high});
@@ -181,8 +182,8 @@ void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& 
   if (!dense->quantization->symmetric) {
     where.layer(layer.path)
         .fail_sentence(ErrorCode::unsupported,
-                       "has no kernel_zero: Keras 3.14 to 3.15 does not store the zero points of gptq and "
-                       "awq in a .keras file, they are lost; its .h5 files hold them");
+                       "has no kernel_zero: Keras 3.14 to 3.15 does not store the zero points of gptq and awq in a .keras file, "
+                       "they are lost; its .h5 files hold them");
   }
   std::erase_if(wanted, [](const StoredWeight& weight) { return weight.name == "kernel_zero"; });
 }

@@ -64,9 +64,10 @@ class Fields {
   [[nodiscard]] const std::string& layer() const { return layer_; }
   [[nodiscard]] const Reading& reading() const { return reading_; }
   /// What was found and what is allowed.
-  template <typename... Parts>
-  [[noreturn]] void fail_field(ErrorCode code, std::string_view key, const Parts&... parts) const {
-    reading_.where.layer(layer_).field(key).fail(code, parts...);
+  template <typename... Args>
+  [[noreturn]] void fail_field(ErrorCode code, std::string_view key, core::FormatString<Args...> message,
+                               const Args&... args) const {
+    reading_.where.layer(layer_).field(key).fail(code, message, args...);
   }
   /// Refuses keys that are neither read nor known to have no effect at inference.
   void expect_only(std::span<const std::string_view> read) const;

@@ -24,7 +24,7 @@ using nlohmann::json;
 
 [[noreturn]] void refuse(const std::string& why) { core::throw_argument(ErrorCode::unsupported, "[Model::save] " + why); }
 [[noreturn]] void refuse(const core::LayerSpec& layer, const std::string& why) {
-  refuse(core::concat("layer '", core::escaped(layer.path), "' (", core::escaped(layer.class_name), ") ", why));
+  refuse(core::format("layer '{}' ({}) {}", core::escaped(layer.path), core::escaped(layer.class_name), why));
 }
 
 constexpr const char* kOldestWritten = "3.0.0";  ///< the Keras that models made in C++ are written for
@@ -52,7 +52,7 @@ class WeightsFile {
       if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
       const std::string key = archive_key(*layer);
       const int number = taken[key]++;
-      add(*layer, core::concat(base, "/", key, number == 0 ? "" : "_", number == 0 ? "" : std::to_string(number)));
+      add(*layer, core::format("{}/{}{}{}", base, key, number == 0 ? "" : "_", number == 0 ? "" : std::to_string(number)));
     }
   }
   [[nodiscard]] std::vector<Bytes> parts() { return file_.parts(); }
@@ -65,7 +65,7 @@ class WeightsFile {
     if (const core::LayerSpec* inside = core::layer_inside(layer)) {
       if (inner_key(layer) == "activation" && !stored_weights(*inside).empty())
         refuse(layer, "has an activation with weights of its own, which Keras does not read from a file");
-      add(*inside, core::concat(path, "/", inner_key(layer)));
+      add(*inside, core::format("{}/{}", path, inner_key(layer)));
     }
     if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer))
       refuse(layer, "has learnt its vocabulary by adapt(); give it to the layer as `vocabulary`");
@@ -89,7 +89,7 @@ class WeightsFile {
       return file_.dataset(group, std::to_string(number), value.shape(), value.dtype(),
                            {static_cast<const std::byte*>(value.data()), value.bytes()});
     }
-    refuse(layer, core::concat("has no weight '", name, "'"));
+    refuse(layer, core::format("has no weight '{}'", name));
   }
 
   /// HDF5 has no bfloat16; float32 has each of its numbers.
@@ -158,15 +158,15 @@ std::string metadata_text(const core::ModelSpec& model) {
   char date[32];
   static_cast<void>(std::strftime(date, sizeof date, "%Y-%m-%d@%H:%M:%S", &parts));
   const std::string version = model.keras_version.empty() ? kOldestWritten : model.keras_version;
-  return core::concat(R"({"keras_version": )", json(version).dump(), R"(, "date_saved": ")", date, "\"}");
+  return core::format(R"({{"keras_version": {}, "date_saved": "{}"}})", json(version).dump(), date);
 }
 
 void save_archive(const core::ModelSpec& model, const std::string& path) {
   if (!model.config_json)
     refuse("a model read from a legacy .h5 file, and a part of a model, have no config in Keras 3's form; save NAME.weights.h5");
   if (is_keras2(HardSigmoid::as_written, model.keras_version))
-    refuse(core::concat("the model's config is Keras ", core::escaped(model.keras_version),
-                        "'s, not Keras 3's; save NAME.weights.h5"));
+    refuse(core::format("the model's config is Keras {}'s, not Keras 3's; save NAME.weights.h5",
+                        core::escaped(model.keras_version)));
   if (has_keras2_hard_sigmoid(model))
     refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
   const std::string config = config_text(model, path);
@@ -194,7 +194,7 @@ void save_model(const core::ModelSpec& model, const std::string& path) {
   if (path.ends_with(".keras")) return save_archive(model, path);
   if (path.ends_with(".weights.h5")) return save_weights(model, path);
   core::throw_argument(ErrorCode::value,
-                       core::concat("[Model::save] path: got '", core::escaped(path), "', allowed NAME.keras, NAME.weights.h5"));
+                       core::format("[Model::save] path: got '{}', allowed NAME.keras, NAME.weights.h5", core::escaped(path)));
 }
 
 }  // namespace lamella::keras

@@ -73,7 +73,7 @@ bool is_trained(const core::LayerSpec& layer, std::string_view weight) {
 std::string config_of(const core::LayerSpec& layer) {
   if (layer.activation_json.empty()) return layer.config_json;
   const std::string_view others = std::string_view(layer.config_json).substr(1);
-  return core::concat(R"({"activation":)", layer.activation_json, others == "}" ? "" : ",", others);
+  return core::format(R"({{"activation":{}{}{})", layer.activation_json, others == "}" ? "" : ",", others);
 }
 
 std::string archive_key(const core::LayerSpec& layer) {

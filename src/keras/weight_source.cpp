@@ -26,11 +26,11 @@ struct Shards {
 };
 
 void Shards::add(const std::string& group, const Json& item) {
-  if (!item.is_string()) where.fail(ErrorCode::value, "weight_map of '", core::escaped(group), "' is not a file name");
+  if (!item.is_string()) where.fail(ErrorCode::value, "weight_map of '{}' is not a file name", core::escaped(group));
   const std::string name = item.get<std::string>();
   if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos ||
       name.find('\0') != std::string::npos || name.starts_with('.')) {
-    where.fail(ErrorCode::unsafe, "shard '", core::escaped(name), "' is not a plain file name");
+    where.fail(ErrorCode::unsafe, "shard '{}' is not a plain file name", core::escaped(name));
   }
   if (!files.contains(name)) {
     const std::string path = folder + name;

@@ -37,13 +37,13 @@ core::LayerSpec& Filling::copy_of(const core::LayerSpec& layer) {
 
 void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const Where& where) {
   if (name == "count") return;
-  const auto fail = [&](ErrorCode code, const auto&... parts) { where.layer(layer.path).weight(name).fail(code, parts...); };
+  const auto place = [&] { return where.layer(layer.path).weight(name); };
   const auto* dense = std::get_if<core::DenseParams>(&layer.params);
   const std::vector<DType> types = dense == nullptr ? std::vector<DType>{} : expected_of(*dense, name).types;
   if (types.empty() ? !is_floating(dataset.dtype) : std::find(types.begin(), types.end(), dataset.dtype) == types.end()) {
     std::string allowed;
-    for (const DType type : types) allowed += core::concat(allowed.empty() ? "" : ", ", to_string(type));
-    fail(ErrorCode::dtype, "got ", to_string(dataset.dtype), ", allowed ", types.empty() ? "floating types" : allowed);
+    for (const DType type : types) allowed += core::format("{}{}", allowed.empty() ? "" : ", ", to_string(type));
+    place().fail(ErrorCode::dtype, "got {}, allowed {}", to_string(dataset.dtype), types.empty() ? "floating types" : allowed);
   }
   const std::vector<std::int64_t> wanted = expected_shape(layer, name);
   const auto found = dataset.shape.extents();
@@ -54,7 +54,7 @@ void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Datas
     std::string text;
     for (const std::int64_t extent : wanted)
       text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
-    fail(ErrorCode::shape, "got shape ", to_string(dataset.shape), ", allowed (", text, ")");
+    place().fail(ErrorCode::shape, "got shape {}, allowed ({})", to_string(dataset.shape), text);
   }
   std::vector<core::Weight>& weights = copy_of(layer).weights;
   const bool known = std::any_of(weights.begin(), weights.end(), [&](const core::Weight& w) { return w.name == name; });
@@ -177,15 +177,14 @@ class Filler {
     std::vector<StoredWeight> wanted = stored_weights(layer);
     if (wanted.empty()) return;
     const std::string vars = path + "/vars";
-    const auto fail = [&](ErrorCode code, const auto&... parts) {
-      source_.where.object(vars).layer(layer.path).fail_sentence(code, parts...);
-    };
-    if (!source_.has_group(vars)) fail(ErrorCode::missing, "has no weights in the file; it needs ", listed(wanted));
+    const auto place = [&] { return source_.where.object(vars).layer(layer.path); };
+    if (!source_.has_group(vars))
+      place().fail_sentence(ErrorCode::missing, "has no weights in the file; it needs {}", listed(wanted));
     const std::size_t found = source_.children(vars).size();
     forget_lost_zeros(layer, wanted, found, source_.where.object(vars));
     if (found != wanted.size()) {
-      fail(found < wanted.size() ? ErrorCode::missing : ErrorCode::shape, "has ", found, " weights in the file; it needs ",
-           wanted.size(), " (", listed(wanted), ")");
+      place().fail_sentence(found < wanted.size() ? ErrorCode::missing : ErrorCode::shape,
+                            "has {} weights in the file; it needs {} ({})", found, wanted.size(), listed(wanted));
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const std::string at = vars + "/" + std::to_string(i);
@@ -194,7 +193,7 @@ class Filler {
   }
 
   void fill_inside(const core::LayerSpec& layer, const core::LayerSpec& inside, const std::string& path) {
-    const std::string place = core::concat(path, separator_, inner_key(layer));
+    const std::string place = core::format("{}{}{}", path, separator_, inner_key(layer));
     const std::string vars = place + "/vars";
     const bool saved = source_.has_group(vars) && !source_.children(vars).empty();
     if (saved || !filling_.replace_unsaved_prelu(layer)) fill(inside, place);
@@ -206,18 +205,18 @@ class Filler {
     std::string name = "assets/" + path + "/vocabulary.txt";
     std::replace(name.begin(), name.end(), '\\', '/');
     const auto fail = [&](ErrorCode code, const std::string& what) {
-      source_.where.layer(layer.path).fail_sentence(code, "vocabulary ", what);
+      source_.where.layer(layer.path).fail_sentence(code, "vocabulary {}", what);
     };
     const std::optional<OwnedBytes> text = source_.asset ? source_.asset(name) : std::nullopt;
-    if (!text) fail(ErrorCode::missing, core::concat("is in neither the config nor '", core::escaped(name), "'"));
+    if (!text) fail(ErrorCode::missing, core::format("is in neither the config nor '{}'", core::escaped(name)));
     const std::vector<std::int64_t> words = read_vocabulary(text->bytes, fail);
-    if (words.empty()) fail(ErrorCode::value, core::concat("'", core::escaped(name), "' is empty"));
+    if (words.empty()) fail(ErrorCode::value, core::format("'{}' is empty", core::escaped(name)));
     set_vocabulary(std::get<core::IntegerLookupParams>(filling_.copy_of(layer).params), words, fail);
   }
 
   static std::string listed(const std::vector<StoredWeight>& weights) {
     std::string text;
-    for (const StoredWeight& weight : weights) text += core::concat(text.empty() ? "" : ", ", weight.name);
+    for (const StoredWeight& weight : weights) text += core::format("{}{}", text.empty() ? "" : ", ", weight.name);
     return text;
   }
 

@@ -96,7 +96,7 @@ std::vector<std::string> strings(const H5File& file, const std::string& path, co
   for (int part = 0;; ++part) {
     const auto chunk = file.strings_attribute(path, name + std::to_string(part));
     if (!chunk) {
-      if (part == 0) where.object(path).fail(ErrorCode::missing, "has no attribute '", name, "'");
+      if (part == 0) where.object(path).fail(ErrorCode::missing, "has no attribute '{}'", name);
       return result;
     }
     result.insert(result.end(), chunk->begin(), chunk->end());
@@ -142,8 +142,10 @@ class LoraWork {
     const auto elements = static_cast<std::uint64_t>(kernel.elements());
     const auto each = static_cast<std::uint64_t>(std::max<std::int64_t>(rank, 1));
     if (elements > left_ / each) {
-      where.fail(ErrorCode::limit, "merging its LoRA matrices of rank ", rank, " into a kernel of ", to_string(kernel),
-                 " takes the file past ", allowed_, " multiplications, the most for its size");
+      where.fail(ErrorCode::limit,
+                 "merging its LoRA matrices of rank {} into a kernel of {} takes the file past {} multiplications, the most for "
+                 "its size",
+                 rank, to_string(kernel), allowed_);
     }
     left_ -= elements * each;
   }
@@ -180,7 +182,7 @@ void fill_lora(Filling& filling, const core::LayerSpec& layer, const std::vector
       std::string_view last = std::string_view(names[i]).substr(names[i].rfind('/') + 1);
       if (last.substr(0, last.find(':')) == name) return found[i];
     }
-    where.layer(layer.path).fail_sentence(ErrorCode::missing, "has LoRA and no weight '", name, "'");
+    where.layer(layer.path).fail_sentence(ErrorCode::missing, "has LoRA and no weight '{}'", name);
   };
   H5Dataset kernel = merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work);
   filling.store(layer, "kernel", std::move(kernel), where);
@@ -215,7 +217,7 @@ bool written_by_keras3(const H5File& file, const std::string& root) {
 std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std::string>& names) {
   if (slots.size() != names.size()) return slots;
   std::map<std::string, const Slot*, std::less<>> known;
-  for (const Slot& slot : slots) known[core::concat(slot.layer->name, "/", slot.name)] = &slot;
+  for (const Slot& slot : slots) known[core::format("{}/{}", slot.layer->name, slot.name)] = &slot;
   std::vector<Slot> ordered;
   std::set<const Slot*> taken;
   for (const std::string& name : names) {
@@ -233,8 +235,8 @@ void fill_layer(Filling& filling, const core::LayerSpec& layer, const std::vecto
   const bool lora = dense != nullptr && !dense->quantization && group.names.size() == slots.size() + 2;
   if (group.names.size() != slots.size() && !lora) {
     from.layer(layer.path)
-        .fail_sentence(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape, "has ", group.names.size(),
-                       " weights in the file; it needs ", slots.size());
+        .fail_sentence(group.names.size() < slots.size() ? ErrorCode::missing : ErrorCode::shape,
+                       "has {} weights in the file; it needs {}", group.names.size(), slots.size());
   }
   std::vector<H5Dataset> found;
   for (const std::string& name : group.names) found.push_back(file.dataset(group.path + "/" + name));
@@ -259,7 +261,7 @@ std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec
     if (unsaved && filling.replace_unsaved_prelu(*layer)) std::erase_if(slots, [&](const Slot& s) { return s.layer == inside; });
     if (slots.empty()) continue;
     if (at == groups.size()) {
-      where.layer(layer->path).fail(ErrorCode::missing, "the file has weights of ", groups.size(), " layers only");
+      where.layer(layer->path).fail(ErrorCode::missing, "the file has weights of {} layers only", groups.size());
     }
     const Group& group = groups[at++];
     if (!keras3 && core::nested_model(*layer) != nullptr) slots = ordered_by_name(std::move(slots), group.names);
@@ -267,7 +269,7 @@ std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec
   }
   if (at != groups.size()) {
     where.object(groups[at].path)
-        .fail(ErrorCode::shape, "weights are left over: the model has ", at, " layers with weights, the file ", groups.size());
+        .fail(ErrorCode::shape, "weights are left over: the model has {} layers with weights, the file {}", at, groups.size());
   }
   return std::move(filling).done(model);
 }

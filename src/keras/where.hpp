@@ -33,15 +33,15 @@ class Where {
 
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
-  /// Throws LoadError: "PLACE: parts...".
-  template <typename... Parts>
-  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
-    throw LoadError(code, core::concat(text_, ": ", parts...));
+  /// Throws LoadError: "PLACE: MESSAGE".
+  template <typename... Args>
+  [[noreturn]] void fail(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    throw LoadError(code, text_ + ": " + core::format(message, args...));
   }
-  /// The same with the place as the subject of the sentence: "PLACE parts...".
-  template <typename... Parts>
-  [[noreturn]] void fail_sentence(ErrorCode code, const Parts&... parts) const {
-    throw LoadError(code, core::concat(text_, " ", parts...));
+  /// The same with the place as the subject of the sentence: "PLACE MESSAGE".
+  template <typename... Args>
+  [[noreturn]] void fail_sentence(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    throw LoadError(code, text_ + " " + core::format(message, args...));
   }
 
  private:

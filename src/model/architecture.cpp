@@ -17,9 +17,9 @@ Model load_architecture(const std::string& json, const std::string& weights, con
 
 Model load_with_shape(const std::string& path, const std::vector<std::int64_t>& sample_shape, const Options& options) {
   for (const std::int64_t extent : sample_shape)
-    LAMELLA_EXPECTS(extent >= -1, value, "[load_with_shape] sample_shape: got the extent ", extent, ", allowed -1, 0..");
-  LAMELLA_EXPECTS(sample_shape.size() < Shape::kMaxRank, limit, "[load_with_shape] sample_shape: has ", sample_shape.size(),
-                  " axes, allowed 0..", Shape::kMaxRank - 1);
+    LAMELLA_EXPECTS(extent >= -1, value, "[load_with_shape] sample_shape: got the extent {}, allowed -1, 0..", extent);
+  LAMELLA_EXPECTS(sample_shape.size() < Shape::kMaxRank, limit, "[load_with_shape] sample_shape: has {} axes, allowed 0..{}",
+                  sample_shape.size(), Shape::kMaxRank - 1);
   const core::FloatEnvironment environment;
   return model::made_of(keras::load_model(path, options.hard_sigmoid, sample_shape), options, path);
 }

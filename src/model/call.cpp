@@ -21,7 +21,7 @@ bool fits(std::span<const std::int64_t> sample, const std::vector<std::int64_t>&
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
-  for (const std::string& n : names) text += core::concat(text.empty() ? "'" : ", '", core::escaped(n), "'");
+  for (const std::string& n : names) text += core::format("{}{}'", text.empty() ? "'" : ", '", core::escaped(n));
   return text;
 }
 
@@ -37,8 +37,8 @@ Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const st
       if (fits(std::span<const std::int64_t>(expanded).subspan(1), wanted)) return Shape(expanded);
     }
   }
-  core::throw_argument(ErrorCode::shape, core::concat("[Model::predict] input '", core::escaped(input), "': expected shape ",
-                                                      shape_text(wanted), ", got ", to_string(x)));
+  core::throw_argument(ErrorCode::shape, core::format("[Model::predict] input '{}': expected shape {}, got {}",
+                                                      core::escaped(input), shape_text(wanted), to_string(x)));
 }
 
 bool overlap(const TensorView& a, const TensorView& b) {
@@ -54,22 +54,23 @@ namespace lamella {
 
 Shape Model::Impl::sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const {
   const Shape shape = model::accepted(x.shape(), input_shapes[input], input_names[input]);
-  LAMELLA_EXPECTS(input == 0 || shape[0] == rows, shape, "[Model::", call, "] input '", core::escaped(input_names[input]),
-                  "' has ", shape[0], " rows, input '", core::escaped(input_names[0]), "' has ", rows);
+  LAMELLA_EXPECTS(input == 0 || shape[0] == rows, shape, "[Model::{}] input '{}' has {} rows, input '{}' has {}", call,
+                  core::escaped(input_names[input]), shape[0], core::escaped(input_names[0]), rows);
   rows = shape[0];
   return shape.slice(1, shape.rank());
 }
 
 model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const {
-  LAMELLA_EXPECTS(inputs.size() == input_names.size(), argument, "[Model::predict] the model takes ", input_names.size(),
-                  " inputs (", model::listed(input_names), "), got ", inputs.size());
+  LAMELLA_EXPECTS(inputs.size() == input_names.size(), argument, "[Model::predict] the model takes {} inputs ({}), got {}",
+                  input_names.size(), model::listed(input_names), inputs.size());
   model::HostArrays host;
   std::vector<Shape> samples;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TensorView& x = inputs[i];
-    LAMELLA_EXPECTS(core::is_host(x.device()), device, "[Model::predict] input '", core::escaped(input_names[i]), "' lies on ",
-                    to_string(x.device()),
-                    "; host memory is expected: Tensor::to(Device::cpu()) copies it there, predict_into() takes device memory");
+    LAMELLA_EXPECTS(core::is_host(x.device()), device,
+                    "[Model::predict] input '{}' lies on {}; host memory is expected: Tensor::to(Device::cpu()) copies it there, "
+                    "predict_into() takes device memory",
+                    core::escaped(input_names[i]), to_string(x.device()));
     samples.push_back(sample_of(x, i, "predict", host.rows));
     const void* data = x.data();
     if (x.dtype() != input_dtypes[i]) {
@@ -91,35 +92,35 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
 
 void* Model::Impl::stream_of_caller(void* stream) const {
   void* const callers_default = backend.traits.default_stream;
-  LAMELLA_EXPECTS(callers_default != nullptr, device, "[Model::predict_into] a stream was given, the model is on ",
-                  to_string(options.device), "; the CPU has none");
+  LAMELLA_EXPECTS(callers_default != nullptr, device,
+                  "[Model::predict_into] a stream was given, the model is on {}; the CPU has none", to_string(options.device));
   return stream != nullptr ? stream : callers_default;
 }
 
 void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const {
   LAMELLA_EXPECTS(srcs.size() == input_names.size() && dsts.size() == output_names.size(), argument,
-                  "[Model::predict_into] the model has ", input_names.size(), " inputs (", model::listed(input_names), ") and ",
-                  output_names.size(), " outputs (", model::listed(output_names), "), got ", srcs.size(), " and ", dsts.size());
+                  "[Model::predict_into] the model has {} inputs ({}) and {} outputs ({}), got {} and {}", input_names.size(),
+                  model::listed(input_names), output_names.size(), model::listed(output_names), srcs.size(), dsts.size());
   const auto expect_here = [&](const TensorView& array, const char* kind, const std::string& name, const char* what) {
-    LAMELLA_EXPECTS(array.device() == options.device, device, "[Model::predict_into] ", kind, " '", core::escaped(name),
-                    "' lies on ", to_string(array.device()), ", the model on ", to_string(options.device),
-                    "; all must be on one: Tensor::to(device) copies");
+    LAMELLA_EXPECTS(array.device() == options.device, device,
+                    "[Model::predict_into] {} '{}' lies on {}, the model on {}; all must be on one: Tensor::to(device) copies",
+                    kind, core::escaped(name), to_string(array.device()), to_string(options.device));
     backend.expect_device_memory(options.device.index(), array.data(), what);
   };
   for (std::size_t i = 0; i < srcs.size(); ++i) {
     expect_here(srcs[i], "input", input_names[i], "[Model::predict_into] an input");
-    LAMELLA_EXPECTS(srcs[i].dtype() == input_dtypes[i], dtype, "[Model::predict_into] input '", core::escaped(input_names[i]),
-                    "' is ", to_string(srcs[i].dtype()), ", the model takes ", to_string(input_dtypes[i]),
-                    "; Tensor::to(dtype) converts");
+    LAMELLA_EXPECTS(srcs[i].dtype() == input_dtypes[i], dtype,
+                    "[Model::predict_into] input '{}' is {}, the model takes {}; Tensor::to(dtype) converts",
+                    core::escaped(input_names[i]), to_string(srcs[i].dtype()), to_string(input_dtypes[i]));
   }
   for (std::size_t i = 0; i < dsts.size(); ++i) {
     expect_here(dsts[i], "output", output_names[i], "[Model::predict_into] an output");
     const auto shared_with = [&](const TensorView& other) { return model::overlap(dsts[i], other); };
-    LAMELLA_EXPECTS(std::none_of(srcs.begin(), srcs.end(), shared_with), argument, "[Model::predict_into] output '",
-                    core::escaped(output_names[i]),
-                    "' and an input share memory: rows would be overwritten before they are read");
+    LAMELLA_EXPECTS(std::none_of(srcs.begin(), srcs.end(), shared_with), argument,
+                    "[Model::predict_into] output '{}' and an input share memory: rows would be overwritten before they are read",
+                    core::escaped(output_names[i]));
     LAMELLA_EXPECTS(std::none_of(dsts.begin(), dsts.begin() + static_cast<std::ptrdiff_t>(i), shared_with), argument,
-                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' and another one share memory");
+                    "[Model::predict_into] output '{}' and another one share memory", core::escaped(output_names[i]));
   }
 }
 
@@ -145,8 +146,8 @@ inline void Model::Impl::run_into_until(const std::stop_token* stop, std::span<c
   for (std::size_t i = 0; i < dsts.size(); ++i) {
     const model::Value& out = lowered->values[static_cast<std::size_t>(lowered->outputs[i])];
     LAMELLA_EXPECTS(dsts[i].dtype() == out.dtype && dsts[i].shape() == out.sample.prepended(rows), shape,
-                    "[Model::predict_into] output '", core::escaped(output_names[i]), "' is ", to_string(dsts[i].dtype()), " ",
-                    to_string(dsts[i].shape()), ", the result is ", to_string(out.dtype), " ",
+                    "[Model::predict_into] output '{}' is {} {}, the result is {} {}", core::escaped(output_names[i]),
+                    to_string(dsts[i].dtype()), to_string(dsts[i].shape()), to_string(out.dtype),
                     to_string(out.sample.prepended(rows)));
     arrays.targets.push_back({static_cast<std::byte*>(dsts[i].data()), row_bytes(dsts[i])});
   }

@@ -77,8 +77,8 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
   const auto bytes_of_value = [&](int value) {
     const Value& v = graph.values[static_cast<std::size_t>(value)];
     const auto total = core::checked_mul(v.sample.elements(), batch);
-    LAMELLA_EXPECTS(total && *total <= kMostBytes / static_cast<std::int64_t>(size_of(v.dtype)), overflow, "[predict] ", batch,
-                    " rows of ", to_string(v.sample), " do not fit into memory");
+    LAMELLA_EXPECTS(total && *total <= kMostBytes / static_cast<std::int64_t>(size_of(v.dtype)), overflow,
+                    "[predict] {} rows of {} do not fit into memory", batch, to_string(v.sample));
     return static_cast<std::size_t>(*total) * size_of(v.dtype);
   };
   for (std::size_t i = 0; i < graph.inputs.size(); ++i)

@@ -78,8 +78,9 @@ SpecPtr ending(const core::ModelSpec& spec, const core::LayerSpec& wanted) {
     if (&layer == &wanted || inside) calls.emplace_back(n, std::move(inside));
   }
   if (calls.empty()) return nullptr;
-  LAMELLA_EXPECTS(calls.size() == 1, unsupported, "[Model::output_of] layer '", core::escaped(wanted.path), "' is called ",
-                  calls.size(), " times; its output is that of one call only where there is one");
+  LAMELLA_EXPECTS(calls.size() == 1, unsupported,
+                  "[Model::output_of] layer '{}' is called {} times; its output is that of one call only where there is one",
+                  core::escaped(wanted.path), calls.size());
   return cut(spec, calls.front().first, calls.front().second, wanted.name);
 }
 
@@ -88,8 +89,9 @@ SpecPtr ending(const core::ModelSpec& spec, const core::LayerSpec& wanted) {
 SpecPtr model::ending_at(const core::ModelSpec& spec, std::string_view layer) {
   const core::LayerSpec& wanted = layer_called(spec, layer, "output_of");
   auto result = ending(spec, wanted);
-  LAMELLA_EXPECTS(result, unsupported, "[Model::output_of] layer '", core::escaped(wanted.path),
-                  "' stands inside a TimeDistributed; it has no output of its own");
+  LAMELLA_EXPECTS(result, unsupported,
+                  "[Model::output_of] layer '{}' stands inside a TimeDistributed; it has no output of its own",
+                  core::escaped(wanted.path));
   return result;
 }
 

@@ -18,7 +18,7 @@ Overload(F...) -> Overload<F...>;  // clang 14 does not find it by itself
 
 std::int64_t times(std::int64_t a, std::int64_t b) {
   const auto product = core::checked_mul(a, b);
-  LAMELLA_EXPECTS(product, overflow, "[predict] ", a, " x ", b, " elements do not fit into 64 bits");
+  LAMELLA_EXPECTS(product, overflow, "[predict] {} x {} elements do not fit into 64 bits", a, b);
   return *product;
 }
 
@@ -226,7 +226,7 @@ std::string op_name(const ops::Desc& desc) {
                         },
                         [](const ops::ReduceDesc& d) {
                           constexpr const char* kNames[] = {"sum", "mean", "product", "maximum", "minimum"};
-                          return core::concat(kNames[static_cast<int>(d.kind)], " along an axis");
+                          return core::format("{} along an axis", kNames[static_cast<int>(d.kind)]);
                         },
                         [](const ops::ConcatDesc&) { return std::string("concatenate"); },
                         [](const ops::SliceDesc&) { return std::string("slice"); },
@@ -235,7 +235,7 @@ std::string op_name(const ops::Desc& desc) {
                         [](const ops::TransposeDesc&) { return std::string("transpose"); },
                         [](const ops::CastDesc& d) {
                           return d.from == d.to ? std::string("copy")
-                                                : core::concat("cast ", to_string(d.from), " to ", to_string(d.to));
+                                                : core::format("cast {} to {}", to_string(d.from), to_string(d.to));
                         },
                     },
                     desc);

@@ -18,18 +18,19 @@ constexpr std::size_t kStreams = 8;  ///< sessions that work on as many streams 
 Options resolved(Options options) {
   options.device = resolve(options.device);
   options.threads = model::thread_count(options.threads);
-  LAMELLA_EXPECTS(options.max_batch >= 1, value, "[Options] max_batch: got ", options.max_batch, ", allowed 1..");
+  LAMELLA_EXPECTS(options.max_batch >= 1, value, "[Options] max_batch: got {}, allowed 1..", options.max_batch);
   LAMELLA_EXPECTS(std::all_of(options.reserved.begin(), options.reserved.end(), [](std::uint64_t n) { return n == 0; }), value,
                   "[Options] reserved: got a number that is not 0, an option of a later version");
   LAMELLA_EXPECTS(options.cached_programs >= 1, value, "[Options] cached_programs: got 0, allowed 1..");
-  LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype, "[Options] dtype: got ", to_string(*options.dtype),
-                  ", allowed float32, bfloat16, float16, float64");
+  LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype,
+                  "[Options] dtype: got {}, allowed float32, bfloat16, float16, float64", to_string(*options.dtype));
   if (!options.engine.empty()) {
     const auto names = core::backend(options.device).ops().engines();
     std::string list;
     for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
-    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value, "[Options] engine: got '",
-                    core::escaped(options.engine), "', allowed on ", to_string(options.device), ": ", list);
+    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), options.engine) != names.end(), value,
+                    "[Options] engine: got '{}', allowed on {}: {}", core::escaped(options.engine), to_string(options.device),
+                    list);
   }
   return options;
 }
@@ -40,14 +41,14 @@ std::vector<std::string> engine_names(Device device) { return core::backend(reso
 
 int model::thread_count(int option) {
   constexpr int kMost = 1024;
-  LAMELLA_EXPECTS(option >= 0 && option <= kMost, value, "[Options] threads: got ", option, ", allowed 0..", kMost);
+  LAMELLA_EXPECTS(option >= 0 && option <= kMost, value, "[Options] threads: got {}, allowed 0..{}", option, kMost);
   if (option > 0) return option;
   if (const char* text = std::getenv("LAMELLA_THREADS"); text != nullptr && *text != '\0') {
     const std::string_view view(text);
     int value = 0;
     const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
     LAMELLA_EXPECTS(error == std::errc{} && end == view.data() + view.size() && value >= 1 && value <= kMost, value,
-                    "LAMELLA_THREADS: got '", core::escaped(view), "', allowed 1..", kMost);
+                    "LAMELLA_THREADS: got '{}', allowed 1..{}", core::escaped(view), kMost);
     return value;
   }
   return std::min(core::usable_processors(), kMost);

@@ -46,7 +46,8 @@ LayerInfo info_of(const core::LayerSpec& layer) {
 
 std::string paths_of(const std::vector<const core::LayerSpec*>& layers) {
   std::string paths;
-  for (const core::LayerSpec* layer : layers) paths += core::concat(paths.empty() ? "'" : ", '", core::escaped(layer->path), "'");
+  for (const core::LayerSpec* layer : layers)
+    paths += core::format("{}{}'", paths.empty() ? "'" : ", '", core::escaped(layer->path));
   return paths;
 }
 
@@ -66,18 +67,18 @@ const core::LayerSpec& model::layer_called(const core::ModelSpec& spec, std::str
     }
     if (found.size() == 1) return *found.front();
     if (found.empty()) continue;
-    core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] ", found.size(), " layers are called '",
-                                                        core::escaped(wanted), "'; name one by its path: ", paths_of(found)));
+    core::throw_argument(ErrorCode::value, core::format("[Model::{}] {} layers are called '{}'; name one by its path: {}", caller,
+                                                        found.size(), core::escaped(wanted), paths_of(found)));
   }
-  core::throw_argument(ErrorCode::value, core::concat("[Model::", caller, "] no layer is called '", core::escaped(wanted),
-                                                      "'; there are: ", paths_of(all)));
+  core::throw_argument(ErrorCode::value, core::format("[Model::{}] no layer is called '{}'; there are: {}", caller,
+                                                      core::escaped(wanted), paths_of(all)));
 }
 
 namespace {
 
 /// The name of a policy that computes as this one.
 std::string policy_name(const core::Policy& policy) {
-  return core::concat(policy.compute == policy.variable ? "" : "mixed_", to_string(policy.compute));
+  return core::format("{}{}", policy.compute == policy.variable ? "" : "mixed_", to_string(policy.compute));
 }
 
 /// Replaces the `activation` of a layer in what runs and in what get_config() shows: the caller's name, or, empty, the
@@ -100,9 +101,11 @@ void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, st
       },
       layer.params);
   if (!found) {
-    core::throw_argument(ErrorCode::value,
-                         core::concat("[Model::set_activation] layer '", core::escaped(layer.path), "' (", layer.class_name,
-                                      ") has no activation to replace; Dense, EinsumDense and Activation layers have"));
+    core::throw_argument(
+        ErrorCode::value,
+        core::format(
+            "[Model::set_activation] layer '{}' ({}) has no activation to replace; Dense, EinsumDense and Activation layers have",
+            core::escaped(layer.path), layer.class_name));
   }
   layer.activation_json = std::move(shown);
 }
@@ -131,8 +134,9 @@ std::shared_ptr<const core::ModelSpec> with_new(const core::ModelSpec& spec, std
   each_same(spec, found, [&](const core::LayerSpec& same) {
     changes.copy_of(same, [&](core::LayerSpec& copy) { set_activation(copy, activation, name); });
   });
-  LAMELLA_EXPECTS(!changes.empty(), unsupported, "[Model::set_activation] layer '", core::escaped(found.path),
-                  "' stands inside a TimeDistributed; its activation cannot be replaced");
+  LAMELLA_EXPECTS(!changes.empty(), unsupported,
+                  "[Model::set_activation] layer '{}' stands inside a TimeDistributed; its activation cannot be replaced",
+                  core::escaped(found.path));
   return std::move(changes).apply_to(spec);
 }
 

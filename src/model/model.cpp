@@ -34,7 +34,7 @@ Model model::made_of(std::shared_ptr<const core::ModelSpec> spec, const Options&
     // Shapes that do not fit inside the model are the file's fault; options are the caller's.
     const std::string_view what = core::without_code(error.what());
     if (!what.starts_with("layer '")) throw;
-    throw LoadError(error.code(), core::concat(core::escaped(path, 4096), ": ", what));
+    throw LoadError(error.code(), core::format("{}: {}", core::escaped(path, 4096), what));
   }
 }
 
@@ -56,8 +56,8 @@ const std::vector<std::string>& Model::output_names() const noexcept { return im
 namespace {
 
 std::size_t checked(int index, std::size_t count, const char* what) {
-  LAMELLA_EXPECTS(index >= 0 && static_cast<std::size_t>(index) < count, value, "[Model::", what, "] index: got ", index,
-                  ", allowed 0..", static_cast<std::int64_t>(count) - 1);
+  LAMELLA_EXPECTS(index >= 0 && static_cast<std::size_t>(index) < count, value, "[Model::{}] index: got {}, allowed 0..{}", what,
+                  index, static_cast<std::int64_t>(count) - 1);
   return static_cast<std::size_t>(index);
 }
 
@@ -96,8 +96,9 @@ DType Model::output_dtype(int index) const {
 // Each of the four calls checks its arguments and hands the arrays to Impl::run(): docs/architecture.md counts the frames.
 Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
   const core::FloatEnvironment environment;
-  LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument, "[Model::predict] the model has ", impl_->output_names.size(),
-                  " outputs (", model::listed(impl_->output_names), "); use the overload that returns all of them");
+  LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument,
+                  "[Model::predict] the model has {} outputs ({}); use the overload that returns all of them",
+                  impl_->output_names.size(), model::listed(impl_->output_names));
   model::HostArrays host = impl_->checked(std::span(&x, 1));
   impl_->run(host.call(stop), nullptr);
   return std::move(host.outputs.front());
@@ -113,13 +114,13 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std
 std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs, const std::stop_token& stop) const {
   for (const auto& [key, view] : inputs) {
     LAMELLA_EXPECTS(std::find(impl_->input_names.begin(), impl_->input_names.end(), key) != impl_->input_names.end(), value,
-                    "[Model::predict] no input is called '", core::escaped(key),
-                    "'; there are: ", model::listed(impl_->input_names));
+                    "[Model::predict] no input is called '{}'; there are: {}", core::escaped(key),
+                    model::listed(impl_->input_names));
   }
   std::vector<TensorView> ordered;
   for (const std::string& key : impl_->input_names) {
     const auto found = inputs.find(key);
-    LAMELLA_EXPECTS(found != inputs.end(), missing, "[Model::predict] input '", core::escaped(key), "' is not given");
+    LAMELLA_EXPECTS(found != inputs.end(), missing, "[Model::predict] input '{}' is not given", core::escaped(key));
     ordered.push_back(found->second);
   }
   return predict(ordered, stop);
@@ -149,10 +150,10 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
 void Model::prepare(std::span<const std::int64_t> batches) const {
   const core::FloatEnvironment environment;
   const auto shapes = impl_->fixed_shapes();
-  LAMELLA_EXPECTS(shapes, unsupported, "[Model::prepare] the input shape of '", core::escaped(name()),
-                  "' leaves extents open (None)");
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::prepare] the input shape of '{}' leaves extents open (None)",
+                  core::escaped(name()));
   for (const std::int64_t rows : batches)
-    LAMELLA_EXPECTS(rows >= 1, value, "[Model::prepare] batches: got ", rows, " rows, allowed 1..");
+    LAMELLA_EXPECTS(rows >= 1, value, "[Model::prepare] batches: got {} rows, allowed 1..", rows);
   impl_->prepare(impl_->graph(*shapes), batches);
 }
 
@@ -192,10 +193,10 @@ std::string Model::summary() const {
 
 std::string Model::explain(const ExplainOptions& options) const {
   const core::FloatEnvironment environment;
-  LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got ", options.batch, ", allowed 0..");
+  LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got {}, allowed 0..", options.batch);
   const auto shapes = impl_->fixed_shapes();
-  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '", core::escaped(name()),
-                  "' leaves extents open (None)");
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' leaves extents open (None)",
+                  core::escaped(name()));
   model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
   if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
   return options.json ? model::explain_json(explained)

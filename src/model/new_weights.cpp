@@ -36,13 +36,13 @@ std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec
 }
 
 TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name) {
-  const auto where = [&] { return core::concat("[Model::with_weights] '", core::escaped(name), "': "); };
-  LAMELLA_EXPECTS(core::is_host(value.device()), device, where(), "its elements lie on ", to_string(value.device()),
-                  "; to(Device::cpu()) brings them here");
-  LAMELLA_EXPECTS(value.shape() == old.shape(), shape, where(), "got shape ", to_string(value.shape()), ", allowed ",
+  const auto where = [&] { return core::format("[Model::with_weights] '{}': ", core::escaped(name)); };
+  LAMELLA_EXPECTS(core::is_host(value.device()), device, "{}its elements lie on {}; to(Device::cpu()) brings them here", where(),
+                  to_string(value.device()));
+  LAMELLA_EXPECTS(value.shape() == old.shape(), shape, "{}got shape {}, allowed {}", where(), to_string(value.shape()),
                   to_string(old.shape()));
   const bool converts = is_floating(old.dtype()) && is_floating(value.dtype());
-  LAMELLA_EXPECTS(converts || value.dtype() == old.dtype(), dtype, where(), "got ", to_string(value.dtype()), ", allowed ",
+  LAMELLA_EXPECTS(converts || value.dtype() == old.dtype(), dtype, "{}got {}, allowed {}", where(), to_string(value.dtype()),
                   is_floating(old.dtype()) ? "floating types" : to_string(old.dtype()));
   return std::make_shared<const Tensor>(Tensor::copy_of(value).to(old.dtype()));
 }
@@ -54,12 +54,13 @@ std::shared_ptr<const core::ModelSpec> with_values(const core::ModelSpec& spec, 
     const auto found = known.find(name);
     if (found == known.end()) {
       std::string names;
-      for (const auto& [other, tensors] : known) names += core::concat(names.empty() ? "'" : ", '", core::escaped(other), "'");
-      core::throw_argument(ErrorCode::value, core::concat("[Model::with_weights] no weight is called '", core::escaped(name),
-                                                          "'; there are: ", names.empty() ? "none" : names));
+      for (const auto& [other, tensors] : known)
+        names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
+      core::throw_argument(ErrorCode::value, core::format("[Model::with_weights] no weight is called '{}'; there are: {}",
+                                                          core::escaped(name), names.empty() ? "none" : names));
     }
-    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::with_weights] ", found->second.size(), " weights are called '",
-                    core::escaped(name), "'");
+    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::with_weights] {} weights are called '{}'", found->second.size(),
+                    core::escaped(name));
     const TensorPtr& old = *found->second.begin();
     replaced[old] = new_value(*old, value, name);
   }

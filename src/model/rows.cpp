@@ -163,8 +163,7 @@ using ProgramPtr = std::shared_ptr<const model::Program>;
 bool is_stopped(const Call& call) { return call.stop != nullptr && call.stop->stop_requested(); }
 
 [[noreturn]] void throw_stopped(const Call& call, std::int64_t begun) {
-  throw Error(ErrorCode::cancelled,
-              core::concat("[Model::predict] cancelled when ", begun, " of ", call.rows, " rows were begun"));
+  throw Error(ErrorCode::cancelled, core::format("[Model::predict] cancelled when {} of {} rows were begun", begun, call.rows));
 }
 
 /// Batches go to two sessions in turn: while one computes, the other's rows are copied.

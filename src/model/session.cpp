@@ -175,7 +175,7 @@ std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays&
   bound.failures = graph ? 0 : bound.failures + 1;
   bound.cannot_capture = !graph && (!not_captured.disturbed || bound.failures == kFailures);
   bound.program->captured.set(graph ? "captured as a CUDA graph"
-                                    : core::concat("not captured as a CUDA graph: ", not_captured.why,
+                                    : core::format("not captured as a CUDA graph: {}{}", not_captured.why,
                                                    bound.cannot_capture ? "" : "; it will be tried again"));
   return graph;
 }

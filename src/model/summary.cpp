@@ -120,7 +120,7 @@ class Table {
       text_ += i == 0 ? left : cross;
       for (std::size_t k = 0; k < widths_[i] + 2; ++k) text_ += line;
     }
-    text_ += core::concat(right, "\n");
+    text_ += core::format("{}\n", right);
   }
   void row(const std::vector<std::string>& cells, const char* border) {
     std::vector<std::vector<std::string>> columns_of;
@@ -133,9 +133,9 @@ class Table {
       for (std::size_t i = 0; i < cells.size(); ++i) {
         const std::string text = line < columns_of[i].size() ? columns_of[i][line] : "";
         const std::string space(widths_[i] - columns(text), ' ');
-        text_ += core::concat(border, " ", i == kNumbers ? space + text : text + space, " ");
+        text_ += core::format("{} {} ", border, i == kNumbers ? space + text : text + space);
       }
-      text_ += core::concat(border, "\n");
+      text_ += core::format("{}\n", border);
     }
   }
 
@@ -184,14 +184,14 @@ std::vector<Row> rows_of(const core::ModelSpec& spec) {
     call_of[n] = calls[layer]++;
     std::string text;
     for (const SampleShape& shape : shapes[n]) text += (text.empty() ? "" : ", ") + shape_text(shape);
-    if (shapes[n].size() > 1) text = core::concat("[", text, "]");
+    if (shapes[n].size() > 1) text = core::format("[{}]", text);
     auto& known = distinct[layer];
     if (!text.empty() && std::find(known.begin(), known.end(), text) == known.end()) known.push_back(text);
     for (const core::ValueRef& ref : spec.nodes[n].inputs) {
       const auto from = static_cast<std::size_t>(ref.node);
       const core::LayerSpec& source = *spec.layers[static_cast<std::size_t>(spec.nodes[from].layer)];
-      rows[layer].connections += core::concat(rows[layer].connections.empty() ? "" : ", ", core::escaped(source.name), "[",
-                                              call_of[from], "][", ref.output, "]");
+      rows[layer].connections += core::format("{}{}[{}][{}]", rows[layer].connections.empty() ? "" : ", ",
+                                              core::escaped(source.name), call_of[from], ref.output);
     }
   }
   for (std::size_t l = 0; l < rows.size(); ++l) {
@@ -237,7 +237,7 @@ std::vector<std::size_t> widths_for(bool chain, std::size_t number) {
 }
 
 std::string total(const char* what, std::int64_t elements, std::int64_t bytes) {
-  return core::concat(" ", what, " params: ", with_commas(elements), " (", readable(bytes), ")\n");
+  return core::format(" {} params: {} ({})\n", what, with_commas(elements), readable(bytes));
 }
 
 }  // namespace
@@ -263,11 +263,11 @@ std::string summary_of(const core::ModelSpec& spec) {
     add(layer, own, own_seen);
     add(layer, all, seen);
     if (spec.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer.params)) continue;
-    table.body(cells({core::concat(core::escaped(layer.name), " (", core::escaped(layer.class_name), ")"), rows[l].shapes,
+    table.body(cells({core::format("{} ({})", core::escaped(layer.name), core::escaped(layer.class_name)), rows[l].shapes,
                       with_commas(own.elements), rows[l].connections}));
   }
   std::string text =
-      core::concat("Model: \"", core::escaped(spec.name), "\"\n", table.done(), total("Total", all.elements, all.bytes),
+      core::format("Model: \"{}\"\n{}{}{}{}", core::escaped(spec.name), table.done(), total("Total", all.elements, all.bytes),
                    total("Trainable", all.elements - all.fixed_elements, all.bytes - all.fixed_bytes),
                    total("Non-trainable", all.fixed_elements, all.fixed_bytes));
   std::set<std::string> notes;

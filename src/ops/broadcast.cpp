@@ -10,7 +10,7 @@ namespace {
 
 void multiply(std::int64_t& by, std::int64_t extent) {
   const auto product = core::checked_mul(by, extent);
-  LAMELLA_EXPECTS(product, overflow, by, " x ", extent, " elements do not fit into 64 bits");
+  LAMELLA_EXPECTS(product, overflow, "{} x {} elements do not fit into 64 bits", by, extent);
   by = *product;
 }
 

@@ -11,7 +11,7 @@ namespace lamella::ops {
 namespace {
 
 std::int64_t spread(const Shape& constant, const Shape& sample) {
-  LAMELLA_ASSERT(broadcasts(constant, sample), "a constant of shape ", to_string(constant), " for a sample ", to_string(sample));
+  LAMELLA_ASSERT(broadcasts(constant, sample), "a constant of shape {} for a sample {}", to_string(constant), to_string(sample));
   return constant.elements();
 }
 
@@ -19,7 +19,7 @@ std::int64_t spread(const Shape& constant, const Shape& sample) {
 struct Sizes {
   std::vector<std::int64_t> operator()(const DenseDesc& d) const {
     const auto kernel = core::checked_mul(d.inputs, d.units);
-    LAMELLA_ASSERT(kernel, "a kernel of ", d.inputs, " x ", d.units);
+    LAMELLA_ASSERT(kernel, "a kernel of {} x {}", d.inputs, d.units);
     return d.has_bias ? std::vector{*kernel, d.units} : std::vector{*kernel};
   }
   std::vector<std::int64_t> operator()(const LayerNormalizationDesc& d) const {
@@ -44,7 +44,7 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const QuantizedDenseDesc& d) const {
     const auto weights = core::checked_mul(d.inputs, weight_row(d));
     const auto scales = core::checked_mul(std::max<std::int64_t>(d.groups, 1), d.units);
-    LAMELLA_ASSERT(weights && scales, "a quantized kernel of ", d.inputs, " x ", d.units);
+    LAMELLA_ASSERT(weights && scales, "a quantized kernel of {} x {}", d.inputs, d.units);
     std::vector<std::int64_t> sizes{*weights, *scales};
     if (d.groups > 0) sizes.insert(sizes.end(), {*scales, d.inputs});
     if (d.has_input_scale) sizes.push_back(d.inputs);
@@ -54,7 +54,7 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const QuantizeDequantizeDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const GatherDesc& d) const {
     const auto table = core::checked_mul(d.rows, d.width);
-    LAMELLA_ASSERT(table, "a table of ", d.rows, " x ", d.width);
+    LAMELLA_ASSERT(table, "a table of {} x {}", d.rows, d.width);
     return {*table};
   }
   std::vector<std::int64_t> operator()(const BucketDesc& d) const { return {d.length}; }
@@ -75,15 +75,15 @@ bool is_right(const Desc& desc, std::size_t i, DType dtype) {
 
 void expect_constants(const Desc& desc, const Constants& constants) {
   const std::vector<std::int64_t> sizes = std::visit(Sizes{}, desc);
-  LAMELLA_ASSERT(constants.size() == sizes.size(), "operation ", desc.index(), ": ", constants.size(), " constants, it takes ",
+  LAMELLA_ASSERT(constants.size() == sizes.size(), "operation {}: {} constants, it takes {}", desc.index(), constants.size(),
                  sizes.size());
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    LAMELLA_ASSERT(constants.values()[i] != nullptr, "operation ", desc.index(), ": constant ", i, " is missing");
+    LAMELLA_ASSERT(constants.values()[i] != nullptr, "operation {}: constant {} is missing", desc.index(), i);
     const Tensor& value = constants[i];
-    LAMELLA_ASSERT(is_right(desc, i, value.dtype()) && value.device().is_cpu(), "operation ", desc.index(), ": constant ", i,
-                   " is ", to_string(value.dtype()), " on ", to_string(value.device()));
-    LAMELLA_ASSERT(value.shape().elements() == sizes[i], "operation ", desc.index(), ": constant ", i, " has ",
-                   value.shape().elements(), " elements, it takes ", sizes[i]);
+    LAMELLA_ASSERT(is_right(desc, i, value.dtype()) && value.device().is_cpu(), "operation {}: constant {} is {} on {}",
+                   desc.index(), i, to_string(value.dtype()), to_string(value.device()));
+    LAMELLA_ASSERT(value.shape().elements() == sizes[i], "operation {}: constant {} has {} elements, it takes {}", desc.index(),
+                   i, value.shape().elements(), sizes[i]);
   }
 }
 

@@ -29,8 +29,8 @@ struct QuantizedConstants {
 
 /// What q is and what becomes of x, in words.
 [[nodiscard]] inline std::string describe(const QuantizedDenseDesc& d) {
-  return core::concat(d.format == WeightFormat::int8 ? "int8" : "int4", " weights",
-                      d.groups > 0 ? core::concat(" in ", d.groups, d.groups == 1 ? " group" : " groups") : std::string(),
+  return core::format("{} weights{}{}", d.format == WeightFormat::int8 ? "int8" : "int4",
+                      d.groups > 0 ? core::format(" in {}{}", d.groups, d.groups == 1 ? " group" : " groups") : std::string(),
                       d.quantizes ? ", int8 products" : "");
 }
 

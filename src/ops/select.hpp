@@ -41,7 +41,7 @@ template <typename D>
       choice.engine = engine->name();
       choice.fused = engine->fuses(desc);
       choice.measured =
-          core::concat(verdict->time_of(choice.engine), verdict->is_remembered ? ", measured before" : ", measured");
+          core::format("{}{}", verdict->time_of(choice.engine), verdict->is_remembered ? ", measured before" : ", measured");
     } else {
       std::string why = engine->refuses(desc, open);
       choice.refused.push_back({std::string(engine->name()), why.empty() ? verdict->time_of(engine->name()) : std::move(why)});
@@ -67,7 +67,7 @@ template <typename D>
   Choice choice;
   std::string refusals;
   for (const Engine<D>* engine : engines) {
-    std::string why = is_forced && engine->name() != forced ? core::concat("engine '", forced, "' was asked for")
+    std::string why = is_forced && engine->name() != forced ? core::format("engine '{}' was asked for", forced)
                                                             : engine->refuses(desc, context);
     if (why.empty()) {
       choice.plan = engine->plan(desc, constants, context);
@@ -75,11 +75,11 @@ template <typename D>
       choice.fused = engine->fuses(desc);
       return choice;
     }
-    LAMELLA_EXPECTS(engine->name() != forced, value, "engine '", forced, "' cannot do this: ", why);
-    refusals += core::concat(refusals.empty() ? "" : "; ", engine->name(), ": ", why);
+    LAMELLA_EXPECTS(engine->name() != forced, value, "engine '{}' cannot do this: {}", forced, why);
+    refusals += core::format("{}{}: {}", refusals.empty() ? "" : "; ", engine->name(), why);
     choice.refused.push_back({std::string(engine->name()), std::move(why)});
   }
-  core::throw_argument(ErrorCode::value, core::concat("no engine can do this: ", refusals));
+  core::throw_argument(ErrorCode::value, core::format("no engine can do this: {}", refusals));
 }
 
 }  // namespace lamella::ops

@@ -54,16 +54,16 @@ std::optional<Work> work_of(const Desc& desc) {
                 d->units,
                 d->dtype,
                 tolerance_of(d->dtype, Math::exact),
-                core::concat("dense ", d->batch, " x ", d->inputs, " -> ", d->units, d->has_bias ? ", bias, " : ", ",
-                             to_string(d->activation.kind), ", ", to_string(d->dtype), ", ", describe(*d))};
+                core::format("dense {} x {} -> {}{}{}, {}, {}", d->batch, d->inputs, d->units, d->has_bias ? ", bias, " : ", ",
+                             to_string(d->activation.kind), to_string(d->dtype), describe(*d))};
   }
   return std::nullopt;
 }
 
 std::size_t bytes_of(std::int64_t rows, std::int64_t columns, DType dtype) {
   const auto elements = core::checked_mul(rows, columns);
-  LAMELLA_EXPECTS(elements && *elements < std::int64_t{1} << 50U, overflow, "[predict] ", rows, " x ", columns,
-                  " elements do not fit into memory");
+  LAMELLA_EXPECTS(elements && *elements < std::int64_t{1} << 50U, overflow, "[predict] {} x {} elements do not fit into memory",
+                  rows, columns);
   return static_cast<std::size_t>(*elements) * size_of(dtype);
 }
 
@@ -205,10 +205,10 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
 }
 
 std::string machine_of(const PlanContext& context) {
-  std::string text = core::concat("lamella ", version(), ", ", context.backend->describe(context.device_index));
+  std::string text = core::format("lamella {}, {}", version(), context.backend->describe(context.device_index));
   for (const std::string& library : context.backend->libraries()) text += ", " + library;
   if (context.backend->traits.is_inline)
-    text += core::concat(", ", context.threads, context.threads == 1 ? " thread" : " threads");
+    text += core::format(", {}{}", context.threads, context.threads == 1 ? " thread" : " threads");
   return text;
 }
 

@@ -57,7 +57,7 @@ std::string readable(std::string formula) {
   return formula;
 }
 
-std::string vendor(std::string column) { return column.find("NONE") == std::string::npos ? core::concat("`", column, "`") : ""; }
+std::string vendor(std::string column) { return column.find("NONE") == std::string::npos ? core::format("`{}`", column) : ""; }
 
 std::vector<Row> rows() {
   return {
@@ -74,7 +74,7 @@ std::vector<Row> rows() {
 std::string other_names(ActivationKind kind) {
   std::string result;
   const auto add = [&](ActivationKind of, std::string_view other) {
-    if (of == kind) result += (result.empty() ? "" : ", ") + (core::concat("`", other, "`"));
+    if (of == kind) result += (result.empty() ? "" : ", ") + (core::format("`{}`", other));
   };
 #define LAMELLA_ALIAS(name, Kind) add(ActivationKind::Kind, name);
 #define LAMELLA_SPELLING(name, Kind, ...) add(ActivationKind::Kind, name);

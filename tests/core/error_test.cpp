@@ -16,7 +16,7 @@ TEST(ErrorTest, EveryCodeHasAnameOfItsOwnThatMessagesEndIn) {
     EXPECT_TRUE(found.starts_with("E_")) << code;
     EXPECT_TRUE(names.insert(found).second) << found;
     const Error error(static_cast<ErrorCode>(code), "what happened");
-    EXPECT_EQ(error.what(), core::concat("what happened [", found, "]"));
+    EXPECT_EQ(error.what(), core::format("what happened [{}]", found));
     EXPECT_EQ(core::without_code(error.what()), "what happened");
   }
   EXPECT_EQ(core::without_code("no code"), "no code");
@@ -24,7 +24,7 @@ TEST(ErrorTest, EveryCodeHasAnameOfItsOwnThatMessagesEndIn) {
 
 TEST(ErrorTest, ChecksSayWhereALibrarysOwnRuleWasBroken) {
   try {
-    LAMELLA_ASSERT(1 > 2, "one is ", 1);
+    LAMELLA_ASSERT(1 > 2, "one is {}", 1);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::internal);

@@ -124,7 +124,7 @@ TEST_F(CudaBadInputTest, AHostPointerWhereDeviceMemoryIsExpected) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   const auto says = [](const char* what) {
-    return AllOf(HasSubstr(core::concat(what, " is said to lie on cuda:0, but it is host memory")),
+    return AllOf(HasSubstr(core::format("{} is said to lie on cuda:0, but it is host memory", what)),
                  HasSubstr("Tensor::to(device) copies it there"));
   };
   for (const void* const data : {std::as_const(x_).data(), static_cast<const void*>(pinned.get())}) {
@@ -197,7 +197,7 @@ TEST_F(CudaBadInputTest, ASessionIsNeverUsedByTwoThreadsAtOnce) {
   for (const bool on_host : {true, false}) {
     for (int way = 0; way < 3; ++way) {
       for (int nth = 1;; ++nth) {
-        SCOPED_TRACE(core::concat("way ", way, ", in the call ", nth, on_host ? " of predict" : " of predict_into"));
+        SCOPED_TRACE(core::format("way {}, in the call {}{}", way, nth, on_host ? " of predict" : " of predict_into"));
         const auto self = std::this_thread::get_id();
         int calls = 0;
         std::vector<float> found;

@@ -203,7 +203,7 @@ void strike_all(const Strike& strike) {
   int faults = 0;
   for (const fake_cuda::Fault fault : {fake_cuda::Fault::once, fake_cuda::Fault::forever}) {
     for (std::uint64_t n = 1; n < 100'000; ++n) {
-      SCOPED_TRACE(core::concat(fault == fake_cuda::Fault::once ? "once" : "for ever", " at call ", n));
+      SCOPED_TRACE(core::format("{} at call {}", fault == fake_cuda::Fault::once ? "once" : "for ever", n));
       if (!strike(n, fault)) break;
       ++faults;
       if (testing::Test::HasFailure()) return;
@@ -277,7 +277,7 @@ TEST(ACallersCapture, WithAFaultLeavesNothingBrokenAndNothingBehind) {
 }
 
 std::string name_of(const testing::TestParamInfo<std::tuple<Scenario, Way>>& info) {
-  return core::concat(std::get<0>(info.param).name, "_", testing::PrintToString(std::get<1>(info.param)));
+  return core::format("{}_{}", std::get<0>(info.param).name, testing::PrintToString(std::get<1>(info.param)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuda, EachFault,

@@ -56,7 +56,7 @@ namespace core {
 
 Backend& cuda_backend() {
   state().open();
-  if (!state().backend) throw DeviceError(ErrorCode::device, concat("[cuda] ", state().why_not));
+  if (!state().backend) throw DeviceError(ErrorCode::device, core::format("[cuda] {}", state().why_not));
   return *state().backend;
 }
 

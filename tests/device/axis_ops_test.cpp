@@ -35,7 +35,7 @@ TEST(ReduceTest, MakesOneNumberOfTheMiddleAxis) {
               want.push_back(all);
             }
           }
-          SCOPED_TRACE(core::concat(static_cast<int>(kind), " ", outer, " ", length, " ", inner));
+          SCOPED_TRACE(core::format("{} {} {} {}", static_cast<int>(kind), outer, length, inner));
           expect_near(
               run(ops::ReduceDesc{kind, outer, length, inner, dtype}, constants_of({}), sources({x}, dtype), dtype, want.size()),
               want, dtype, kind == K::product && dtype == DType::float64 ? 2000 : 0, dtype == DType::float64 ? 2000 : 0);

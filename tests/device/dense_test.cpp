@@ -62,8 +62,8 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
   }
   /// Compares with a sum in float64 on the stored bits.
   void check(const DenseDesc& d, const Data& data, const Offsets& offsets = {}) {
-    SCOPED_TRACE(core::concat(GetParam(), " ", d.batch, "x", d.inputs, "x", d.units, " ", to_string(d.activation.kind), " ",
-                              to_string(d.dtype), ", behind alignment: src ", offsets.src, ", dst ", offsets.dst));
+    SCOPED_TRACE(core::format("{} {}x{}x{} {} {}, behind alignment: src {}, dst {}", GetParam(), d.batch, d.inputs, d.units,
+                              to_string(d.activation.kind), to_string(d.dtype), offsets.src, offsets.dst));
     const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
     const DType weights = d.dtype == DType::float64 ? DType::float64 : DType::float32;
     const auto x = rounded(data.x, d.dtype);

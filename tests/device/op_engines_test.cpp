@@ -37,7 +37,7 @@ TEST(OpEngines, SoftmaxAlongEveryAxis) {
             const ops::RowwiseDesc d{kind, outer, length, inner, dtype};
             const auto x = rounded(random_values(static_cast<std::size_t>(outer * length * inner), 11, 3.0), dtype);
             const auto want = rowwise_truth(d, x);
-            SCOPED_TRACE(core::concat(to_string(kind), " ", to_string(dtype), " ", outer, " ", length, " ", inner));
+            SCOPED_TRACE(core::format("{} {} {} {} {}", to_string(kind), to_string(dtype), outer, length, inner));
             ran.merge(each_engine(d, [&](const std::string& engine) {
               expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, want.size(), engine), want, dtype, 40, 80);
             }));
@@ -63,7 +63,7 @@ TEST(OpEngines, EveryActivation) {
         const auto x = activation_inputs(n, 5, dtype);
         const auto want = activation_truth(spec, x);
         const ops::ActivationDesc d{static_cast<std::int64_t>(n), spec, dtype};
-        SCOPED_TRACE(core::concat(to_string(kind), " ", to_string(dtype), " ", n));
+        SCOPED_TRACE(core::format("{} {} {}", to_string(kind), to_string(dtype), n));
         ran.merge(each_engine(d, [&](const std::string& engine) {
           expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, n, engine), want, dtype, 40, 80);
         }));

@@ -54,7 +54,7 @@ TEST(RowwiseTest, FollowsTheDefinitionsAlongEveryAxis) {
             const ops::RowwiseDesc d{kind, outer, length, inner, dtype};
             const auto x = rounded(random_values(static_cast<std::size_t>(outer * length * inner), ++seed, 3.0), dtype);
             const auto want = rowwise_truth(d, x);
-            SCOPED_TRACE(core::concat(to_string(kind), " ", outer, " ", length, " ", inner));
+            SCOPED_TRACE(core::format("{} {} {} {}", to_string(kind), outer, length, inner));
             expect_near(run(d, constants_of({}), sources({x}, dtype), dtype, want.size()), want, dtype, 40, 40);
             if (HasFatalFailure()) return;
           }

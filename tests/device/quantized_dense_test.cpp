@@ -198,7 +198,7 @@ TEST(QuantizedDense, WeightsAloneAreThoseOfTheFormulaAtAwkwardSizes) {
         auto x = random_values(static_cast<std::size_t>(s.batch * s.inputs), seed, 0.1);
         x = rounded(x, dtype);
         for (const std::string& engine : engines(dtype)) {
-          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", to_string(dtype),
+          SCOPED_TRACE(core::format("{} {}x{}x{} {}{}{}", engine, s.batch, s.inputs, s.units, to_string(dtype),
                                     grouped ? " grouped" : "", format == WeightFormat::int4 ? " int4" : " int8"));
           expect_product(layer, x, run_layer(layer, x, engine));
         }
@@ -220,7 +220,7 @@ TEST(QuantizedDense, ProductsOfIntegersHaveKerasBits) {
         }
         const auto x = drawn_rows(layer.desc, seed);
         for (const std::string& engine : engines(dtype)) {
-          SCOPED_TRACE(core::concat(engine, " ", s.batch, "x", s.inputs, "x", s.units, " ", to_string(dtype)));
+          SCOPED_TRACE(core::format("{} {}x{}x{} {}", engine, s.batch, s.inputs, s.units, to_string(dtype)));
           expect_integers(layer, x, run_layer(layer, x, engine));
         }
       }

@@ -108,7 +108,7 @@ TEST_P(EachVariant, RefusesTypesThatHaveNoCounterpart) {
 
 TEST_P(EachVariant, PutsChunksTogether) {
   for (const char* name : {"none", "one", "one gzip", "gzip", "shuffle", "fletcher", "all"})
-    expect_rule<float>(core::concat("chunks/", name));
+    expect_rule<float>(core::format("chunks/{}", name));
   EXPECT_EQ(values<std::int32_t>(file_.dataset("chunks/many")), rule(1100, 50));
   EXPECT_EQ(values<float>(file_.dataset("chunks/part")), (std::vector<double>{-1, -1, -1, 8, 9, -1, -1, -1, -1, -1}));
 }
@@ -134,7 +134,7 @@ TEST_P(EachVariant, ReadsAttributes) {
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.string_attribute("/", "number")); }), ErrorCode::dtype);
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.string_attribute("/", "list")); }), ErrorCode::shape);
   for (int i = 0; i < 30; ++i)
-    EXPECT_EQ(file_.string_attribute("names", core::concat("attribute ", i)), core::concat("value ", i));
+    EXPECT_EQ(file_.string_attribute("names", core::format("attribute {}", i)), core::format("value {}", i));
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, EachVariant, testing::Values("earliest.h5", "latest.h5", "v110.h5", "userblock.h5"));
@@ -180,7 +180,7 @@ bool walks(Bytes bytes) {
     for (std::size_t i = 0; i < open.size() && i < 200; ++i) {
       const std::string path = open[i];
       for (const std::string& name : file.children(path)) {
-        const std::string child = core::concat(path, "/", name);
+        const std::string child = core::format("{}/{}", path, name);
         if (file.has_group(child)) open.push_back(child);
         if (file.has_dataset(child)) static_cast<void>(file.dataset(child));
         static_cast<void>(file.strings_attribute(child, "name"));

@@ -286,7 +286,7 @@ TEST(ConstantsTest, ThatDoNotBroadcastOverTheInputAreRefusedByName) {
   };
   using testing::HasSubstr;
   for (const Shape& shape : {Shape{4}, Shape{2}, Shape{3, 4}, Shape{2, 4, 3}, Shape{1, 1, 4, 3}, Shape{4, 4}}) {
-    EXPECT_THAT(rescaling(shape), HasSubstr(core::concat("'Rescaling_1' scale: has shape ", to_string(shape))))
+    EXPECT_THAT(rescaling(shape), HasSubstr(core::format("'Rescaling_1' scale: has shape {}", to_string(shape))))
         << to_string(shape);
   }
   const auto normalization = [&](const Shape& mean) {
@@ -294,7 +294,7 @@ TEST(ConstantsTest, ThatDoNotBroadcastOverTheInputAreRefusedByName) {
                    {{"mean", b.random(mean)}, {"variance", b.random({4}, 1, 2)}});
   };
   for (const Shape& shape : {Shape{3}, Shape{4, 4}, Shape{5}}) {
-    EXPECT_THAT(normalization(shape), HasSubstr(core::concat("mean has shape ", to_string(shape)))) << to_string(shape);
+    EXPECT_THAT(normalization(shape), HasSubstr(core::format("mean has shape {}", to_string(shape)))) << to_string(shape);
   }
   EXPECT_THAT(refusal("PReLU", core::PReluParams{}, {{"alpha", b.random({3})}}), HasSubstr("alpha has shape"));
 }

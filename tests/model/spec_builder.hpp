@@ -41,7 +41,7 @@ class SpecBuilder {
   core::ValueRef add(std::string class_name, core::LayerParams params, std::vector<core::ValueRef> inputs,
                      std::vector<core::Weight> weights) {
     auto layer = std::make_shared<core::LayerSpec>();
-    layer->path = path.empty() ? core::concat(class_name, "_", spec_->layers.size()) : std::exchange(path, {});
+    layer->path = path.empty() ? core::format("{}_{}", class_name, spec_->layers.size()) : std::exchange(path, {});
     layer->name = name.empty() ? layer->path : std::exchange(name, {});
     layer->class_name = std::move(class_name);
     layer->config_json = "{}";
@@ -61,7 +61,7 @@ class SpecBuilder {
       spec_->input_names.push_back(
           spec_->layers[static_cast<std::size_t>(spec_->nodes[static_cast<std::size_t>(input.node)].layer)]->name);
     spec_->outputs = std::move(outputs);
-    for (std::size_t i = 0; i < spec_->outputs.size(); ++i) spec_->output_names.push_back(core::concat("output_", i));
+    for (std::size_t i = 0; i < spec_->outputs.size(); ++i) spec_->output_names.push_back(core::format("output_{}", i));
     return spec_;
   }
   std::shared_ptr<const Tensor> random(const Shape& shape, float low = -0.5F, float high = 0.5F) {

@@ -70,7 +70,7 @@ std::string without_commas(std::string text) {
 class SummaryOf : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
-  const std::string folder = core::concat(LAMELLA_FIXTURES, "/", GetParam(), "/");
+  const std::string folder = core::format("{}/{}/", LAMELLA_FIXTURES, GetParam());
   std::ifstream file(folder + "summaries.json");
   const auto summaries = nlohmann::json::parse(file);
   int compared = 0;

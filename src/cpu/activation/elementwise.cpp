@@ -45,8 +45,9 @@ PlanPtr plan_float64(const ops::ActivationDesc& desc, Team team) {
 }
 
 PlanPtr plan_integers(const ops::ActivationDesc& desc, Team team) {
-  LAMELLA_EXPECTS(core::keeps_integers(desc.activation), dtype, "[cpu] activation '", to_string(desc.activation.kind), "' of ",
-                  to_string(desc.dtype), ": allowed float32, float16, bfloat16, float64");
+  LAMELLA_EXPECTS(core::keeps_integers(desc.activation), dtype,
+                  "[cpu] activation '{}' of {}: allowed float32, float16, bfloat16, float64", to_string(desc.activation.kind),
+                  to_string(desc.dtype));
   PlanPtr result;
   visit_integer(desc.dtype, [&](auto t) {
     using T = decltype(t);

@@ -60,7 +60,7 @@ dnnl::primitive_attr attributes(const ProductDesc& desc) {
 /// Throws std::bad_alloc or Error (internal) for anything but success.
 void expect_success(dnnl_status_t status, const char* what) {
   if (status == dnnl_out_of_memory) throw std::bad_alloc();
-  LAMELLA_ASSERT(status == dnnl_success, "oneDNN failed with status ", static_cast<int>(status), ": ", what);
+  LAMELLA_ASSERT(status == dnnl_success, "oneDNN failed with status {}: {}", static_cast<int>(status), what);
 }
 
 dnnl::inner_product_forward::primitive_desc describe(const ProductDesc& d) {
@@ -137,7 +137,7 @@ bool has_activation(const ActivationSpec& activation) { return post_op_of(activa
 std::string why_not(const ProductDesc& desc) {
   if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "oneDNN wants sizes above 0";
   if (desc.activation != nullptr && !has_activation(*desc.activation)) {
-    return core::concat("oneDNN has no '", to_string(desc.activation->kind), "' by Keras' formula");
+    return core::format("oneDNN has no '{}' by Keras' formula", to_string(desc.activation->kind));
   }
   try {
     const Door door;
@@ -148,7 +148,7 @@ std::string why_not(const ProductDesc& desc) {
   } catch (const dnnl::error& e) {
     // It has loops for float32 on every machine: what is missing then is memory, and another engine would give other bits.
     if (e.status == dnnl_out_of_memory || desc.src == DType::float32) throw std::bad_alloc();
-    return core::concat("oneDNN cannot do it on this machine: ", e.what());
+    return core::format("oneDNN cannot do it on this machine: {}", e.what());
   }
 }
 

@@ -146,7 +146,7 @@ class PostOpEngine final : public DenseEngine {
       return why;
     if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16)
-      return core::concat("oneDNN has no products of ", to_string(d.dtype));
+      return core::format("oneDNN has no products of {}", to_string(d.dtype));
     if (std::string why = onednn::why_not(post_op_product(d)); !why.empty()) return why;
     return onednn::why_not_trusted(d.activation, d.dtype);
   }

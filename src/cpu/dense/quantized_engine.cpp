@@ -234,7 +234,7 @@ class QuantizedPanelsEngine final : public QuantizedDenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "quantized_panels"; }
   [[nodiscard]] std::string refuses(const ops::QuantizedDenseDesc& d, const ops::PlanContext&) const override {
-    if (!is_floating(d.dtype)) return core::concat("dtype ", to_string(d.dtype), " is not a floating type");
+    if (!is_floating(d.dtype)) return core::format("dtype {} is not a floating type", to_string(d.dtype));
     return d.dtype == DType::float64 ? "it computes in float32" : "";
   }
   [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override {

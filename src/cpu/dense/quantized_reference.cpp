@@ -86,7 +86,7 @@ class QuantizedReference final : public QuantizedDenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "quantized_reference"; }
   [[nodiscard]] std::string refuses(const ops::QuantizedDenseDesc& d, const ops::PlanContext&) const override {
-    return is_floating(d.dtype) ? std::string() : core::concat("dtype ", to_string(d.dtype), " is not a floating type");
+    return is_floating(d.dtype) ? std::string() : core::format("dtype {} is not a floating type", to_string(d.dtype));
   }
   [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";

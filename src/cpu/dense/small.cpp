@@ -130,11 +130,11 @@ std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& cont
   if (d.dtype == DType::float64) return "it computes in float32";
   const bool free = d.determinism != Determinism::batch_invariant && !context.any_speed;
   if (free && d.dtype == DType::bfloat16 && has_bfloat16_instructions() && work_of(d) > kMaximumBfloat16Work) {
-    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumBfloat16Work,
-                        ", and oneDNN has this processor's bfloat16 instructions for them");
+    return core::format("{:g} multiply-adds are more than {:g}, and oneDNN has this processor's bfloat16 instructions for them",
+                        work_of(d), kMaximumBfloat16Work);
   }
   if (free && best_isa() != Isa::avx2 && context.threads == 1 && d.batch > kVectorRows && work_of(d) > kMaximumWork) {
-    return core::concat(work_of(d), " multiply-adds are more than ", kMaximumWork, " on one thread");
+    return core::format("{:g} multiply-adds are more than {:g} on one thread", work_of(d), kMaximumWork);
   }
   return {};
 }

@@ -101,10 +101,10 @@ class CudnnActivationEngine final : public ActivationEngine {
   [[nodiscard]] std::string refuses(const ops::ActivationDesc& d, const ops::PlanContext& context) const override {
     if (!cudnn().why_not.empty()) return cudnn().why_not;
     const auto mode = column(d.activation);
-    if (!mode) return core::concat("cuDNN has no ", to_string(d.activation.kind), " that is Keras'");
-    if (!is_floating(d.dtype)) return core::concat("dtype ", to_string(d.dtype), " is not a floating type");
+    if (!mode) return core::format("cuDNN has no {} that is Keras'", to_string(d.activation.kind));
+    if (!is_floating(d.dtype)) return core::format("dtype {} is not a floating type", to_string(d.dtype));
     if (d.elements > std::numeric_limits<int>::max())
-      return core::concat("cuDNN counts elements in 32 bits, there are ", d.elements);
+      return core::format("cuDNN counts elements in 32 bits, there are {}", d.elements);
     return device_of(context).verdicts.why_not(
         {"cuDNN", d.activation, d.dtype},
         [&](std::span<const double> x, std::span<double> y) { compute(context, d, *mode, x, y); });

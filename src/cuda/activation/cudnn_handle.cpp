@@ -32,7 +32,7 @@ const Cudnn& cudnn() {
 
 void check(cudnnStatus_t status, int device, const char* call) {
   if (status == CUDNN_STATUS_SUCCESS) return;
-  const std::string message = core::concat("[cuda:", device, "] ", call, ": ", cudnn().cudnnGetErrorString(status));
+  const std::string message = core::format("[cuda:{}] {}: {}", device, call, cudnn().cudnnGetErrorString(status));
   const bool memory = status == CUDNN_STATUS_ALLOC_FAILED || status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
                       status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
   if (memory) throw Error(ErrorCode::out_of_memory, message);

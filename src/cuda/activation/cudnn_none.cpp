@@ -19,7 +19,7 @@ class Absent final : public ops::Engine<D> {
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   [[nodiscard]] std::string refuses(const D&, const ops::PlanContext&) const override { return kAbsent; }
   [[nodiscard]] PlanPtr plan(const D&, ConstantsPtr, const ops::PlanContext&) const override {
-    throw Error(ErrorCode::internal, core::concat(name_, ": ", kAbsent));
+    throw Error(ErrorCode::internal, core::format("{}: {}", name_, kAbsent));
   }
 
  private:
@@ -29,7 +29,7 @@ class Absent final : public ops::Engine<D> {
 }  // namespace
 
 std::shared_ptr<CudnnHandle> make_cudnn_handle(int device) {
-  throw DeviceError(ErrorCode::device, core::concat("[cuda:", device, "] ", kAbsent));
+  throw DeviceError(ErrorCode::device, core::format("[cuda:{}] {}", device, kAbsent));
 }
 std::size_t cudnn_version() { return 0; }
 

@@ -152,7 +152,7 @@ class CublasLtEpilogueEngine final : public DenseEngine {
       return why;
     if (std::string why = ops::refused_by_library(d, "cuBLASLt"); !why.empty()) return why;
     const auto epilogue = column(d.activation.kind);
-    if (!epilogue) return core::concat("cuBLASLt has no epilogue for ", to_string(d.activation.kind));
+    if (!epilogue) return core::format("cuBLASLt has no epilogue for {}", to_string(d.activation.kind));
     if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none))
       return "cuBLASLt has no epilogues for float64";
     const ProductDesc product = product_of(d, d.has_bias ? with_bias(*epilogue) : *epilogue);

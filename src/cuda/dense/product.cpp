@@ -164,13 +164,13 @@ struct Product::Impl {
         status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INVALID_VALUE;
     if (!refused && is_capture_relaxed() && status != CUBLAS_STATUS_SUCCESS) {
       // Versions of cuBLAS do not answer while a stream is captured; what is chosen now would be chosen for ever.
-      throw DeviceError(ErrorCode::device,
-                        core::concat("[cuda:", device, "] cuBLASLt cannot plan while a stream is captured (",
-                                     cublasLtGetStatusName(status), "); call Model::prepare() for this number of rows before"));
+      throw DeviceError(ErrorCode::device, core::format("[cuda:{}] cuBLASLt cannot plan while a stream is captured ({}); call "
+                                                        "Model::prepare() for this number of rows before",
+                                                        device, cublasLtGetStatusName(status)));
     }
     if (!refused && status != CUBLAS_STATUS_INTERNAL_ERROR) check(status, device, "cublasLtMatmulAlgoGetHeuristic");
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_SUCCESS)
-      answer.why_none = core::concat("cuBLASLt's heuristics answer ", cublasLtGetStatusName(status));
+      answer.why_none = core::format("cuBLASLt's heuristics answer {}", cublasLtGetStatusName(status));
     answer.is_final = status != CUBLAS_STATUS_INTERNAL_ERROR;
     if (status != CUBLAS_STATUS_SUCCESS) return std::nullopt;
     const auto end = results.begin() + found;

@@ -15,7 +15,7 @@ class SmallBatchEngine final : public DenseEngine {
     if (d.determinism == Determinism::batch_invariant)
       return "the bits of a row may not depend on the batch, and larger batches are added in another order";
     if (d.batch > kernels::kSmallBatch)
-      return core::concat("it takes at most ", kernels::kSmallBatch, " rows, and there are ", d.batch);
+      return core::format("it takes at most {} rows, and there are {}", kernels::kSmallBatch, d.batch);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {

@@ -10,7 +10,7 @@ class TiledEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "tiled"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
-    return is_floating(d.dtype) ? std::string() : core::concat("dtype ", to_string(d.dtype), " is not a floating type");
+    return is_floating(d.dtype) ? std::string() : core::format("dtype {} is not a floating type", to_string(d.dtype));
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";

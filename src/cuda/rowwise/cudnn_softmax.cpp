@@ -39,7 +39,7 @@ class CudnnSoftmaxEngine final : public RowwiseEngine {
     if (!cudnn().why_not.empty()) return cudnn().why_not;
     constexpr std::int64_t kMost = std::numeric_limits<int>::max();
     if (d.kind != ActivationKind::Softmax && d.kind != ActivationKind::LogSoftmax)
-      return core::concat("cuDNN has no ", to_string(d.kind));
+      return core::format("cuDNN has no {}", to_string(d.kind));
     const auto rows = core::checked_mul(d.outer, d.length);
     const auto elements = rows ? core::checked_mul(*rows, d.inner) : rows;
     if (!elements || *elements > kMost) return "cuDNN counts elements in 32 bits, there are more";

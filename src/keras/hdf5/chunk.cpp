@@ -22,10 +22,10 @@ struct ChunkLayout {
 
 Grid make_grid(const Space& space, const Type& type, const std::vector<std::uint64_t>& sizes, std::string_view place) {
   if (sizes.size() != space.extents.size() + 1 || space.extents.empty()) {
-    fail(ErrorCode::hdf5, place, "chunks of rank ", sizes.size() - 1, " for a dataset of rank ", space.extents.size());
+    fail(ErrorCode::hdf5, place, "chunks of rank {} for a dataset of rank {}", sizes.size() - 1, space.extents.size());
   }
   if (sizes.back() != type.size)
-    fail(ErrorCode::hdf5, place, "chunks of elements of ", sizes.back(), " bytes, the type has ", type.size);
+    fail(ErrorCode::hdf5, place, "chunks of elements of {} bytes, the type has {}", sizes.back(), type.size);
   Grid grid{.extents = space.extents,
             .chunk = {},
             .counts = {},
@@ -36,13 +36,13 @@ Grid make_grid(const Space& space, const Type& type, const std::vector<std::uint
             .element = type.size};
   for (std::size_t axis = 0; axis < space.extents.size(); ++axis) {
     const std::uint64_t size = sizes[axis];
-    if (size == 0) fail(ErrorCode::hdf5, place, "chunks of 0 elements on axis ", axis);
+    if (size == 0) fail(ErrorCode::hdf5, place, "chunks of 0 elements on axis {}", axis);
     grid.chunk.push_back(size);
     grid.counts.push_back(space.extents[axis] / size + (space.extents[axis] % size == 0 ? 0 : 1));
     grid.chunks *= grid.counts.back();  // at most the number of elements, which fits
     const std::uint64_t most = space.most.empty() ? space.extents[axis] : space.most[axis];
     if (most < space.extents[axis])
-      fail(ErrorCode::hdf5, place, space.extents[axis], " elements on axis ", axis, ", which may have ", most);
+      fail(ErrorCode::hdf5, place, "{} elements on axis {}, which may have {}", space.extents[axis], axis, most);
     grid.most.push_back(most / size + (most % size == 0 ? 0 : 1));
     // Datasets that grow without end have no array of chunks, and nobody looks at their slots.
     grid.slots = core::checked_mul(grid.slots, grid.most.back()).value_or(kUndefined);
@@ -61,7 +61,7 @@ ChunkLayout parse_layout(const Image& image, ByteReader& reader, int version, co
   if (rank == 0) fail(ErrorCode::hdf5, place, "chunks without extents");
   if (version == 3) layout.address = image.address(reader);
   const std::size_t width = version == 3 ? 4 : reader.u8();
-  if (width == 0 || width > 8) fail(ErrorCode::hdf5, place, "chunk extents of ", width, " bytes");
+  if (width == 0 || width > 8) fail(ErrorCode::hdf5, place, "chunk extents of {} bytes", width);
   std::vector<std::uint64_t> sizes;
   for (std::size_t i = 0; i < rank; ++i) sizes.push_back(reader.uint(width));
   layout.grid = make_grid(space, type, sizes, place);
@@ -86,7 +86,7 @@ ChunkLayout parse_layout(const Image& image, ByteReader& reader, int version, co
     case Index::tree2:
       fail(ErrorCode::unsupported, place, "chunks indexed by a version 2 B-tree (a resizable dataset)");
     default:
-      fail(ErrorCode::hdf5, place, "chunk index ", index, ", allowed are 1 to 5");
+      fail(ErrorCode::hdf5, place, "chunk index {}, allowed are 1 to 5", index);
   }
   layout.address = image.address(reader);
   return layout;
@@ -111,7 +111,7 @@ class Assembler {
   }
 
   void take(const StoredChunk& chunk) {
-    if (done_.at(chunk.number)) fail(ErrorCode::hdf5, place_, "chunk ", chunk.number, " stands twice in the index");
+    if (done_.at(chunk.number)) fail(ErrorCode::hdf5, place_, "chunk {} stands twice in the index", chunk.number);
     done_[chunk.number] = true;
     image_.charge(grid_.chunk_bytes, place_);
     const std::vector<std::uint64_t> start = start_of(chunk.number);
@@ -176,7 +176,7 @@ std::vector<StoredChunk> stored_chunks(const Image& image, const ChunkLayout& la
   if (layout.address == kUndefined) return chunks;
   const Grid& grid = layout.grid;
   const auto tell = [&](const StoredChunk& chunk) {
-    if (chunks.size() == grid.chunks) fail(ErrorCode::hdf5, place, "more chunks than the ", grid.chunks, " of its shape");
+    if (chunks.size() == grid.chunks) fail(ErrorCode::hdf5, place, "more chunks than the {} of its shape", grid.chunks);
     chunks.push_back(chunk);
   };
   switch (layout.index) {
@@ -187,7 +187,7 @@ std::vector<StoredChunk> stored_chunks(const Image& image, const ChunkLayout& la
       walk_fixed_array(image, layout.address, grid, filtered, place, tell);
       break;
     case Index::single: {
-      if (grid.chunks != 1) fail(ErrorCode::hdf5, place, "one chunk is stored, the shape needs ", grid.chunks);
+      if (grid.chunks != 1) fail(ErrorCode::hdf5, place, "one chunk is stored, the shape needs {}", grid.chunks);
       StoredChunk chunk = layout.single;
       chunk.address = layout.address;
       tell(chunk);
@@ -196,7 +196,7 @@ std::vector<StoredChunk> stored_chunks(const Image& image, const ChunkLayout& la
     default: {
       if (filtered) fail(ErrorCode::hdf5, place, "filtered chunks without an index");
       const auto all = core::checked_mul(grid.slots, grid.chunk_bytes);
-      if (!all) fail(ErrorCode::overflow, place, grid.slots, " chunks of ", grid.chunk_bytes, " bytes");
+      if (!all) fail(ErrorCode::overflow, place, "{} chunks of {} bytes", grid.slots, grid.chunk_bytes);
       static_cast<void>(image.range(layout.address, *all, "chunks", place));
       for (std::uint64_t i = 0; i < grid.slots; ++i) {
         const auto number = grid.number_of_slot(i);

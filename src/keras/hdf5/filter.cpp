@@ -45,7 +45,7 @@ OwnedBytes unshuffled(const OwnedBytes& in, std::size_t element) {
 
 OwnedBytes unsummed(const OwnedBytes& in, std::string_view place) {
   if (in.bytes.size() < kSumSize)
-    fail(ErrorCode::hdf5, place, "a chunk of ", in.bytes.size(), " bytes has no room for its fletcher32 sum");
+    fail(ErrorCode::hdf5, place, "a chunk of {} bytes has no room for its fletcher32 sum", in.bytes.size());
   const Bytes data = in.bytes.first(in.bytes.size() - kSumSize);
   ByteReader reader(in.bytes.last(kSumSize), ErrorCode::hdf5, place, "fletcher32 sum");
   if (reader.u32() != fletcher32(data))
@@ -59,9 +59,9 @@ std::vector<Filter> read_filters(const Object& object, std::string_view place) {
   if (object.find(kFilters) == nullptr) return {};
   ByteReader reader(object.need(kFilters, "filter pipeline", place).body, ErrorCode::hdf5, place, "filter pipeline message");
   const int version = reader.u8();
-  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "filter pipeline version ", version, ", allowed are 1 and 2");
+  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "filter pipeline version {}, allowed are 1 and 2", version);
   const std::size_t count = reader.u8();
-  if (count > kMaxFilters) fail(ErrorCode::limit, place, count, " filters, allowed are ", kMaxFilters);
+  if (count > kMaxFilters) fail(ErrorCode::limit, place, "{} filters, allowed are {}", count, kMaxFilters);
   if (version == 1) reader.skip(6);
   std::vector<Filter> filters;
   for (std::size_t i = 0; i < count; ++i) {
@@ -74,7 +74,7 @@ std::vector<Filter> read_filters(const Object& object, std::string_view place) {
     reader.skip(4U * values);
     if (version == 1 && values % 2 == 1) reader.skip(4);
     if (filter.id != kDeflate && filter.id != kShuffle && filter.id != kFletcher) {
-      fail(ErrorCode::unsupported, place, "filter ", filter.id, name_of(filter.id), ", allowed are deflate, shuffle, fletcher32");
+      fail(ErrorCode::unsupported, place, "filter {}{}, allowed are deflate, shuffle, fletcher32", filter.id, name_of(filter.id));
     }
     filters.push_back(filter);
   }
@@ -96,7 +96,7 @@ OwnedBytes unfiltered(const Image& image, Bytes stored, const std::vector<Filter
       data = {room.owner, Bytes{room.data, got}};
     }
   }
-  if (data.bytes.size() != size) fail(ErrorCode::hdf5, place, "a chunk of ", data.bytes.size(), " bytes, expected ", size);
+  if (data.bytes.size() != size) fail(ErrorCode::hdf5, place, "a chunk of {} bytes, expected {}", data.bytes.size(), size);
   return data;
 }
 

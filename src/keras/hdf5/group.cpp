@@ -30,21 +30,21 @@ class GroupReader {
  private:
   void add(std::string_view name, std::uint64_t address) {
     if (name.empty() || name == "." || name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos) {
-      fail(ErrorCode::hdf5, place_, "a member with the name '", core::escaped(name), "'");
+      fail(ErrorCode::hdf5, place_, "a member with the name '{}'", core::escaped(name));
     }
     image_.charge(kLinkCost + name.size(), place_);
     if (!links_.emplace(name, address).second)
-      fail(ErrorCode::hdf5, place_, "two members with the name '", core::escaped(name), "'");
+      fail(ErrorCode::hdf5, place_, "two members with the name '{}'", core::escaped(name));
   }
 
   [[noreturn]] void refuse(std::string_view name, std::string_view kind) const {
-    fail(ErrorCode::unsafe, place_, "member '", core::escaped(name), "' is ", kind, ", allowed are hard links");
+    fail(ErrorCode::unsafe, place_, "member '{}' is {}, allowed are hard links", core::escaped(name), kind);
   }
 
   void add_link(Bytes body) {
     ByteReader reader(body, ErrorCode::hdf5, place_, "link message");
     if (const int version = reader.u8(); version != 1)
-      fail(ErrorCode::hdf5, place_, "link message version ", version, ", expected 1");
+      fail(ErrorCode::hdf5, place_, "link message version {}, expected 1", version);
     const unsigned flags = reader.u8();
     const unsigned type = (flags & 8U) != 0 ? reader.u8() : 0;
     if ((flags & 4U) != 0) reader.skip(8);   // creation order
@@ -56,8 +56,7 @@ class GroupReader {
 
   void read_dense(Bytes body) {
     ByteReader reader(body, ErrorCode::hdf5, place_, "link info message");
-    if (const int version = reader.u8(); version != 0)
-      fail(ErrorCode::hdf5, place_, "link info version ", version, ", expected 0");
+    if (const int version = reader.u8(); version != 0) fail(ErrorCode::hdf5, place_, "link info version {}, expected 0", version);
     if ((reader.u8() & 1U) != 0) reader.skip(8);
     const std::uint64_t heap_address = image_.address(reader);
     const std::uint64_t tree = image_.address(reader);
@@ -79,8 +78,8 @@ class GroupReader {
     while (!open.empty()) {
       const std::uint64_t address = open.back();
       open.pop_back();
-      if (!seen.insert(address).second) fail(ErrorCode::hdf5, place_, "B-tree: a node is reached twice, at address ", address);
-      if (seen.size() > kMaxNodes) fail(ErrorCode::limit, place_, "B-tree of more than ", kMaxNodes, " nodes");
+      if (!seen.insert(address).second) fail(ErrorCode::hdf5, place_, "B-tree: a node is reached twice, at address {}", address);
+      if (seen.size() > kMaxNodes) fail(ErrorCode::limit, place_, "B-tree of more than {} nodes", kMaxNodes);
       ByteReader node = image_.at(address, "B-tree node", place_);
       const std::string_view magic = node.text(4);
       if (magic == "SNOD") {
@@ -88,7 +87,7 @@ class GroupReader {
       } else if (magic == "TREE") {
         read_children(node, open);
       } else {
-        fail(ErrorCode::hdf5, place_, "no B-tree node at address ", address);
+        fail(ErrorCode::hdf5, place_, "no B-tree node at address {}", address);
       }
     }
   }
@@ -106,7 +105,7 @@ class GroupReader {
 
   void read_symbols(ByteReader& node, Bytes names) {
     if (const int version = node.u8(); version != 1)
-      fail(ErrorCode::hdf5, place_, "symbol table node version ", version, ", expected 1");
+      fail(ErrorCode::hdf5, place_, "symbol table node version {}, expected 1", version);
     node.skip(1);
     const std::uint16_t count = node.u16();
     for (int i = 0; i < count; ++i) {
@@ -114,7 +113,7 @@ class GroupReader {
       const std::uint64_t address = image_.address(node);
       const std::uint32_t kind = node.u32();
       node.skip(20);
-      if (offset >= names.size()) fail(ErrorCode::hdf5, place_, "a name at byte ", offset, " of a local heap of ", names.size());
+      if (offset >= names.size()) fail(ErrorCode::hdf5, place_, "a name at byte {} of a local heap of {}", offset, names.size());
       std::string_view name = as_text(names.subspan(offset));
       const std::size_t end = name.find('\0');
       if (end == std::string_view::npos) fail(ErrorCode::hdf5, place_, "a name in the local heap has no end");
@@ -133,7 +132,7 @@ class GroupReader {
 std::optional<Attribute> parse_attribute(Bytes body, std::string_view wanted, std::string_view place) {
   ByteReader reader(body, ErrorCode::hdf5, place, "attribute message");
   const int version = reader.u8();
-  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "attribute message version ", version, ", allowed are 1 to 3");
+  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "attribute message version {}, allowed are 1 to 3", version);
   const unsigned flags = reader.u8();
   const std::uint16_t name_size = reader.u16();
   const std::uint16_t type_size = reader.u16();
@@ -148,7 +147,7 @@ std::optional<Attribute> parse_attribute(Bytes body, std::string_view wanted, st
   name = name.substr(0, name.find('\0'));
   if (name != wanted) return std::nullopt;
   if (version > 1 && (flags & 3U) != 0)
-    fail(ErrorCode::unsupported, place, "attribute '", core::escaped(name), "' with a shared type or dataspace");
+    fail(ErrorCode::unsupported, place, "attribute '{}' with a shared type or dataspace", core::escaped(name));
   Attribute attribute;
   attribute.type = part(type_size);
   attribute.space = part(space_size);
@@ -173,7 +172,7 @@ std::optional<Attribute> find_attribute(const Image& image, const Object& object
   if (info == nullptr) return std::nullopt;
   ByteReader reader(info->body, ErrorCode::hdf5, place, "attribute info message");
   if (const int version = reader.u8(); version != 0)
-    fail(ErrorCode::hdf5, place, "attribute info version ", version, ", expected 0");
+    fail(ErrorCode::hdf5, place, "attribute info version {}, expected 0", version);
   if ((reader.u8() & 1U) != 0) reader.skip(2);
   const std::uint64_t heap_address = image.address(reader);
   const std::uint64_t tree = image.address(reader);
@@ -208,7 +207,7 @@ File::Node* File::find(std::string_view path) {
     const std::string_view name = path.substr(begin, end - begin);
     begin = end + 1;
     if (name.empty()) continue;
-    if (++depth > kMaxPath) fail(ErrorCode::limit, place, "more than ", kMaxPath, " groups deep");
+    if (++depth > kMaxPath) fail(ErrorCode::limit, place, "more than {} groups deep", kMaxPath);
     if (!node->object.is_group()) return nullptr;
     const Links& links = links_of(*node, place);
     const auto link = links.find(name);

@@ -27,10 +27,10 @@ std::vector<std::string> strings_of(const File& file, const Attribute& attribute
   if (space.elements == 0) return {};
   const Type type = hdf5::parse_type(attribute.type, place);
   if (type.kind != Kind::text && type.kind != Kind::variable_text) {
-    fail(ErrorCode::dtype, place, "elements of class '", type.name, "', expected strings");
+    fail(ErrorCode::dtype, place, "elements of class '{}', expected strings", type.name);
   }
-  if (space.extents.size() > 1) fail(ErrorCode::shape, place, "strings of rank ", space.extents.size(), ", allowed are 0 and 1");
-  if (space.elements > kMaxStrings) fail(ErrorCode::limit, place, space.elements, " strings, allowed are ", kMaxStrings);
+  if (space.extents.size() > 1) fail(ErrorCode::shape, place, "strings of rank {}, allowed are 0 and 1", space.extents.size());
+  if (space.elements > kMaxStrings) fail(ErrorCode::limit, place, "{} strings, allowed are {}", space.elements, kMaxStrings);
   ByteReader reader(attribute.data, ErrorCode::hdf5, place, "attribute data");
   std::vector<std::string> strings;
   for (std::uint64_t i = 0; i < space.elements; ++i) {
@@ -47,7 +47,7 @@ std::vector<std::string> strings_of(const File& file, const Attribute& attribute
       continue;
     }
     const Bytes object = hdf5::global_heap_object(file.image(), address, index, place);
-    if (size > object.size()) fail(ErrorCode::hdf5, place, "a string of ", size, " bytes in a heap object of ", object.size());
+    if (size > object.size()) fail(ErrorCode::hdf5, place, "a string of {} bytes in a heap object of {}", size, object.size());
     file.image().charge(size, place);
     strings.push_back(trimmed(as_text(object.first(size)), false));
   }
@@ -143,7 +143,7 @@ std::optional<std::string> H5File::string_attribute(std::string_view path, std::
   auto strings = strings_attribute(path, name);
   if (!strings) return std::nullopt;
   if (strings->size() != 1)
-    fail(ErrorCode::shape, attribute_place(*file_, path, name), strings->size(), " strings, expected one");
+    fail(ErrorCode::shape, attribute_place(*file_, path, name), "{} strings, expected one", strings->size());
   return std::move(strings->front());
 }
 

@@ -19,7 +19,7 @@ std::size_t bytes_for(std::uint64_t value) {
 
 Bytes local_heap(const Image& image, std::uint64_t address, std::string_view place) {
   ByteReader reader = image.block(address, "HEAP", "local heap", place);
-  if (const int version = reader.u8(); version != 0) fail(ErrorCode::hdf5, place, "local heap version ", version, ", expected 0");
+  if (const int version = reader.u8(); version != 0) fail(ErrorCode::hdf5, place, "local heap version {}, expected 0", version);
   reader.skip(3);
   const std::uint64_t size = image.length(reader);
   static_cast<void>(image.length(reader));
@@ -29,7 +29,7 @@ Bytes local_heap(const Image& image, std::uint64_t address, std::string_view pla
 const std::map<std::uint32_t, Bytes>& Image::collection(std::uint64_t address, std::string_view place) const {
   if (const auto known = collections_.find(address); known != collections_.end()) return known->second;
   ByteReader head = block(address, "GCOL", "global heap", place);
-  if (const int version = head.u8(); version != 1) fail(ErrorCode::hdf5, place, "global heap version ", version, ", expected 1");
+  if (const int version = head.u8(); version != 1) fail(ErrorCode::hdf5, place, "global heap version {}, expected 1", version);
   head.skip(3);
   const std::uint64_t size = length(head);
   ByteReader reader(range(address, size, "global heap", place), ErrorCode::hdf5, place, "global heap");
@@ -53,14 +53,13 @@ const std::map<std::uint32_t, Bytes>& Image::collection(std::uint64_t address, s
 Bytes global_heap_object(const Image& image, std::uint64_t address, std::uint32_t index, std::string_view place) {
   const auto& objects = image.collection(address, place);
   const auto found = objects.find(index);
-  if (found == objects.end()) fail(ErrorCode::hdf5, place, "no object ", index, " in the global heap at address ", address);
+  if (found == objects.end()) fail(ErrorCode::hdf5, place, "no object {} in the global heap at address {}", index, address);
   return found->second;
 }
 
 FractalHeap::FractalHeap(const Image& image, std::uint64_t address, std::string_view place) : image_(image), place_(place) {
   ByteReader reader = image.block(address, "FRHP", "fractal heap", place);
-  if (const int version = reader.u8(); version != 0)
-    fail(ErrorCode::hdf5, place, "fractal heap version ", version, ", expected 0");
+  if (const int version = reader.u8(); version != 0) fail(ErrorCode::hdf5, place, "fractal heap version {}, expected 0", version);
   id_size_ = reader.u16();
   const std::uint16_t filter_size = reader.u16();
   if (filter_size != 0) fail(ErrorCode::unsupported, place, "a fractal heap with filters");
@@ -82,7 +81,7 @@ FractalHeap::FractalHeap(const Image& image, std::uint64_t address, std::string_
   const bool sizes_fit = std::has_single_bit(width_) && std::has_single_bit(start_size_) && std::has_single_bit(max_direct_) &&
                          start_size_ <= max_direct_ && max_direct_ <= (std::uint64_t{1} << 32U) && offset_bits >= 8 &&
                          offset_bits <= 64;
-  if (!sizes_fit) fail(ErrorCode::hdf5, place, "fractal heap at address ", address, ": impossible block sizes");
+  if (!sizes_fit) fail(ErrorCode::hdf5, place, "fractal heap at address {}: impossible block sizes", address);
   offset_bytes_ = (offset_bits + 7U) / 8U;
   length_bytes_ = bytes_for(std::min(max_direct_, max_object_));
 }
@@ -90,7 +89,7 @@ FractalHeap::FractalHeap(const Image& image, std::uint64_t address, std::string_
 Bytes FractalHeap::object(Bytes id) const {
   ByteReader reader(id, ErrorCode::hdf5, place_, "fractal heap ID");
   const unsigned flags = reader.u8();
-  if (flags >> 6U != 0) fail(ErrorCode::hdf5, place_, "fractal heap ID version ", flags >> 6U, ", expected 0");
+  if (flags >> 6U != 0) fail(ErrorCode::hdf5, place_, "fractal heap ID version {}, expected 0", flags >> 6U);
   const unsigned kind = flags >> 4U & 3U;
   if (kind == 2) return reader.bytes(std::min<std::uint64_t>((flags & 0x0FU) + 1U, reader.left()));
   if (kind != 0) fail(ErrorCode::unsupported, place_, "a huge object in a fractal heap");
@@ -103,7 +102,7 @@ FractalHeap::Row FractalHeap::row(std::uint64_t index) const {
   const std::uint64_t shift = index == 0 ? 0 : index - 1;
   const auto start_bits = static_cast<std::uint64_t>(std::bit_width(start_size_)) - 1;
   if (shift + start_bits + static_cast<std::uint64_t>(std::bit_width(width_)) > 63)
-    fail(ErrorCode::hdf5, place_, "fractal heap with ", index, " rows");
+    fail(ErrorCode::hdf5, place_, "fractal heap with {} rows", index);
   const std::uint64_t size = start_size_ << shift;
   return {size, size <= max_direct_};
 }
@@ -114,12 +113,12 @@ Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
   std::uint64_t block_size = start_size_;
   std::uint64_t inside = offset;  // from the beginning of the block
   for (std::uint64_t level = 0; rows != 0; ++level) {
-    if (level == kMaxLevels) fail(ErrorCode::limit, place_, "fractal heap deeper than ", kMaxLevels, " levels");
+    if (level == kMaxLevels) fail(ErrorCode::limit, place_, "fractal heap deeper than {} levels", kMaxLevels);
     ByteReader reader = image_.block(block, "FHIB", "fractal heap table", place_);
     reader.skip(1 + image_.offset_size() + offset_bytes_);
     std::uint64_t r = 0;
     while (r < rows && inside >= row(r).block_size * width_) inside -= row(r++).block_size * width_;
-    if (r == rows) fail(ErrorCode::hdf5, place_, "fractal heap offset ", offset, " lies outside the heap");
+    if (r == rows) fail(ErrorCode::hdf5, place_, "fractal heap offset {} lies outside the heap", offset);
     const Row found = row(r);
     reader.skip((r * width_ + inside / found.block_size) * image_.offset_size());
     inside %= found.block_size;
@@ -133,7 +132,7 @@ Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
   }
   static_cast<void>(image_.block(block, "FHDB", "fractal heap block", place_));
   if (size > block_size || inside > block_size - size)
-    fail(ErrorCode::hdf5, place_, "fractal heap object of ", size, " bytes leaves its block");
+    fail(ErrorCode::hdf5, place_, "fractal heap object of {} bytes leaves its block", size);
   return image_.range(block, block_size, "fractal heap block", place_).subspan(inside, size);
 }
 
@@ -157,9 +156,9 @@ constexpr std::uint64_t kTreeOverhead = 10;  // of a node
 Tree read_tree(const Image& image, std::uint64_t address, int type, std::string_view place) {
   ByteReader head = image.block(address, "BTHD", "version 2 B-tree", place);
   if (const int version = head.u8(); version != 0)
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: header version ", version, ", expected 0");
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: header version {}, expected 0", version);
   if (const int found = head.u8(); found != type)
-    fail(ErrorCode::hdf5, place, "version 2 B-tree of type ", found, ", expected ", type);
+    fail(ErrorCode::hdf5, place, "version 2 B-tree of type {}, expected {}", found, type);
   Tree tree;
   tree.node_size = head.u32();
   tree.record_size = head.u16();
@@ -171,11 +170,11 @@ Tree read_tree(const Image& image, std::uint64_t address, int type, std::string_
   image.check_sum(address, head.at() + 4, "version 2 B-tree", place);
   constexpr std::uint64_t kMaxDepth = 8;
   if (tree.depth > kMaxDepth || tree.record_size == 0 || tree.node_size < kTreeOverhead + tree.record_size) {
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: depth ", tree.depth, ", records of ", tree.record_size, " in nodes of ",
-         tree.node_size, " bytes");
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: depth {}, records of {} in nodes of {} bytes", tree.depth, tree.record_size,
+         tree.node_size);
   }
   if (tree.total > image.size() / tree.record_size)
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", tree.total, " records do not fit into the file");
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: {} records do not fit into the file", tree.total);
   return tree;
 }
 
@@ -186,7 +185,7 @@ void add_levels(Tree& tree, const Image& image, std::string_view place) {
   for (std::uint64_t level = 1; level <= tree.depth; ++level) {
     const std::uint64_t pointer = image.offset_size() + tree.count_bytes + tree.total_bytes.back();
     if (tree.node_size < kTreeOverhead + pointer)
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: nodes of ", tree.node_size, " bytes are too small");
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: nodes of {} bytes are too small", tree.node_size);
     tree.most.push_back((tree.node_size - kTreeOverhead - pointer) / (tree.record_size + pointer));
     const auto under = core::checked_mul(tree.most.back() + 1, below);
     if (!under || *under > kUndefined / 2) fail(ErrorCode::hdf5, place, "version 2 B-tree: too deep");
@@ -211,15 +210,15 @@ std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int t
     const Node node = open.back();
     open.pop_back();
     if (!seen.insert(node.address).second)
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: a node is reached twice, at address ", node.address);
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: a node is reached twice, at address {}", node.address);
     ByteReader reader = image.block(node.address, node.level == 0 ? "BTLF" : "BTIN", "version 2 B-tree node", place);
     reader.skip(2);
     if (node.records > tree.most[node.level])
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: ", node.records, " records in one node");
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: {} records in one node", node.records);
     image.charge(node.records * sizeof(Bytes), place);
     for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(tree.record_size));
     if (records.size() > tree.total)
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the ", tree.total, " records it says");
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the {} records it says", tree.total);
     for (std::uint64_t i = 0; node.level > 0 && i <= node.records; ++i) {
       const std::uint64_t child = image.address(reader);
       const std::uint64_t count = reader.uint(tree.count_bytes);
@@ -229,7 +228,7 @@ std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int t
     image.check_sum(node.address, reader.at() + 4, "version 2 B-tree node", place);
   }
   if (records.size() != tree.total)
-    fail(ErrorCode::hdf5, place, "version 2 B-tree: ", records.size(), " records, expected ", tree.total);
+    fail(ErrorCode::hdf5, place, "version 2 B-tree: {} records, expected {}", records.size(), tree.total);
   return records;
 }
 

@@ -13,7 +13,7 @@ std::uint64_t number_at(const Grid& grid, ByteReader& key, std::string_view plac
   for (std::size_t axis = 0; axis < grid.rank(); ++axis) {
     const std::uint64_t start = key.u64();
     if (start % grid.chunk[axis] != 0 || start >= grid.extents[axis]) {
-      fail(ErrorCode::hdf5, place, "a chunk begins at ", start, " on axis ", axis, ", outside the grid of chunks");
+      fail(ErrorCode::hdf5, place, "a chunk begins at {} on axis {}, outside the grid of chunks", start, axis);
     }
     number = number * grid.counts[axis] + start / grid.chunk[axis];
   }
@@ -49,7 +49,7 @@ void walk_tree(const Image& image, std::uint64_t address, const Grid& grid, std:
   while (!open.empty()) {
     const std::uint64_t at = open.back();
     open.pop_back();
-    if (!seen.insert(at).second) fail(ErrorCode::hdf5, place, "chunk B-tree: a node is reached twice, at address ", at);
+    if (!seen.insert(at).second) fail(ErrorCode::hdf5, place, "chunk B-tree: a node is reached twice, at address {}", at);
     ByteReader node = image.block(at, "TREE", "chunk B-tree node", place);
     if (node.u8() != 1) fail(ErrorCode::hdf5, place, "chunk B-tree: a node of a group in the tree of chunks");
     const int level = node.u8();
@@ -74,7 +74,7 @@ void walk_tree(const Image& image, std::uint64_t address, const Grid& grid, std:
 void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& grid, bool filtered, std::string_view place,
                       const TellChunk& tell) {
   ByteReader head = image.block(address, "FAHD", "fixed array", place);
-  if (const int version = head.u8(); version != 0) fail(ErrorCode::hdf5, place, "fixed array version ", version, ", expected 0");
+  if (const int version = head.u8(); version != 0) fail(ErrorCode::hdf5, place, "fixed array version {}, expected 0", version);
   if (head.u8() != (filtered ? 1 : 0)) fail(ErrorCode::hdf5, place, "fixed array: its entries do not fit to the filters");
   const std::size_t entry = head.u8();
   const unsigned page_bits = head.u8();
@@ -83,9 +83,9 @@ void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& gri
   image.check_sum(address, head.at() + 4, "fixed array", place);
   const std::size_t least = image.offset_size() + (filtered ? 5 : 0);
   if (entry < least || entry > least + 7 || (!filtered && entry != least) || page_bits > 32) {
-    fail(ErrorCode::hdf5, place, "fixed array: entries of ", entry, " bytes, pages of 2^", page_bits);
+    fail(ErrorCode::hdf5, place, "fixed array: entries of {} bytes, pages of 2^{}", entry, page_bits);
   }
-  if (entries != grid.slots) fail(ErrorCode::hdf5, place, "fixed array of ", entries, " chunks, the shape needs ", grid.slots);
+  if (entries != grid.slots) fail(ErrorCode::hdf5, place, "fixed array of {} chunks, the shape needs {}", entries, grid.slots);
   if (data == kUndefined) return;
   const ArrayEntries form{grid, filtered, entry - least + 1, grid.chunk_bytes};
 

@@ -43,7 +43,7 @@ class HeaderReader {
   void begin_old(ByteReader& head) {
     const int version = head.u8();
     if (version != 1)
-      fail(ErrorCode::hdf5, place_, "object header at address ", object_.address, ": version ", version, ", allowed are 1 and 2");
+      fail(ErrorCode::hdf5, place_, "object header at address {}: version {}, allowed are 1 and 2", object_.address, version);
     head.skip(7);
     const std::uint32_t size = head.u32();
     head.skip(4);
@@ -54,21 +54,21 @@ class HeaderReader {
     is_new_ = true;
     const int version = head.u8();
     if (version != 2)
-      fail(ErrorCode::hdf5, place_, "object header at address ", object_.address, ": version ", version, ", expected 2");
+      fail(ErrorCode::hdf5, place_, "object header at address {}: version {}, expected 2", object_.address, version);
     const unsigned flags = head.u8();
     if ((flags & 0x20U) != 0) head.skip(16);  // times
     if ((flags & 0x10U) != 0) head.skip(4);   // when attributes move elsewhere
     creation_order_ = (flags & 0x04U) != 0;
     const std::uint64_t size = head.uint(std::size_t{1} << (flags & 3U));
-    if (size > image_.size()) fail(ErrorCode::hdf5, place_, "object header of ", size, " bytes, the file has ", image_.size());
+    if (size > image_.size()) fail(ErrorCode::hdf5, place_, "object header of {} bytes, the file has {}", size, image_.size());
     image_.check_sum(object_.address, head.at() + size + 4, "object header", place_);
     add({object_.address + head.at(), size});
   }
 
   void add(Block block) {
     if (!seen_.insert(block.address).second)
-      fail(ErrorCode::hdf5, place_, "object header: a continuation leads back to address ", block.address);
-    if (seen_.size() > kMaxMessages) fail(ErrorCode::limit, place_, "object header with more than ", kMaxMessages, " parts");
+      fail(ErrorCode::hdf5, place_, "object header: a continuation leads back to address {}", block.address);
+    if (seen_.size() > kMaxMessages) fail(ErrorCode::limit, place_, "object header with more than {} parts", kMaxMessages);
     blocks_.push_back(block);
   }
 
@@ -78,7 +78,7 @@ class HeaderReader {
     const std::uint64_t size = image_.length(reader);
     if (!is_new_) return add({address, size});
     static_cast<void>(image_.block(address, "OCHK", "object header continuation", place_));
-    if (size < 8) fail(ErrorCode::hdf5, place_, "object header continuation of ", size, " bytes");
+    if (size < 8) fail(ErrorCode::hdf5, place_, "object header continuation of {} bytes", size);
     image_.check_sum(address, size, "object header continuation", place_);
     add({address + 4, size - 8});
   }
@@ -97,17 +97,17 @@ class HeaderReader {
       message.body = reader.bytes(size);
       take(message);
     }
-    if (!is_new_ && reader.left() != 0) fail(ErrorCode::hdf5, place_, "object header: ", reader.left(), " bytes are no message");
+    if (!is_new_ && reader.left() != 0) fail(ErrorCode::hdf5, place_, "object header: {} bytes are no message", reader.left());
   }
 
   void take(const Message& message) {
     if (message.type == kNil) return;
     if (message.type == kContinuation) return continue_at(message.body);
     if (message.type > kLastKnownMessage && (message.flags & kRefuseIfUnknown) != 0) {
-      fail(ErrorCode::unsupported, place_, "an object header message of type ", message.type, " that must be understood");
+      fail(ErrorCode::unsupported, place_, "an object header message of type {} that must be understood", message.type);
     }
     if (object_.messages.size() == kMaxMessages)
-      fail(ErrorCode::limit, place_, "more than ", kMaxMessages, " object header messages");
+      fail(ErrorCode::limit, place_, "more than {} object header messages", kMaxMessages);
     image_.charge(sizeof(Message), place_);
     object_.messages.push_back(message);
   }
@@ -132,9 +132,9 @@ const Message* Object::find(MessageType type) const noexcept {
 
 const Message& Object::need(MessageType type, std::string_view what, std::string_view place) const {
   const Message* message = find(type);
-  if (message == nullptr) fail(ErrorCode::hdf5, place, "no ", what, " message in the object header at address ", address);
+  if (message == nullptr) fail(ErrorCode::hdf5, place, "no {} message in the object header at address {}", what, address);
   if ((message->flags & kSharedMessage) != 0)
-    fail(ErrorCode::unsupported, place, "a shared ", what, " (a committed type or a shared message)");
+    fail(ErrorCode::unsupported, place, "a shared {} (a committed type or a shared message)", what);
   return *message;
 }
 

@@ -38,8 +38,7 @@ void parse_integer(ByteReader& reader, unsigned flags, Type& type, std::string_v
   const bool known =
       (type.size == 1 || type.size == 2 || type.size == 4 || type.size == 8) && offset == 0 && precision == 8 * type.size;
   if (!known)
-    fail(ErrorCode::dtype, place, "integers of ", precision, " bits in ", type.size,
-         " bytes, allowed are whole 1, 2, 4, 8 bytes");
+    fail(ErrorCode::dtype, place, "integers of {} bits in {} bytes, allowed are whole 1, 2, 4, 8 bytes", precision, type.size);
 }
 
 void parse_float(ByteReader& reader, unsigned flags, Type& type, std::string_view place) {
@@ -61,8 +60,9 @@ void parse_float(ByteReader& reader, unsigned flags, Type& type, std::string_vie
       return;
     }
   }
-  fail(ErrorCode::dtype, place, "floats of ", type.size, " bytes with ", exponent_size, " exponent and ", mantissa_size,
-       " mantissa bits, allowed are float16, bfloat16, float32, float64");
+  fail(ErrorCode::dtype, place,
+       "floats of {} bytes with {} exponent and {} mantissa bits, allowed are float16, bfloat16, float32, float64", type.size,
+       exponent_size, mantissa_size);
 }
 
 template <typename T>
@@ -89,12 +89,12 @@ Type parse_type(Bytes body, std::string_view place) {
   unsigned flags = static_cast<unsigned>(reader.uint(3));
   Type type;
   type.size = reader.u32();
-  if ((head >> 4U) < 1 || (head >> 4U) > 5) fail(ErrorCode::hdf5, place, "datatype version ", head >> 4U, ", allowed are 1 to 5");
+  if ((head >> 4U) < 1 || (head >> 4U) > 5) fail(ErrorCode::hdf5, place, "datatype version {}, allowed are 1 to 5", head >> 4U);
   const unsigned kind = head & 0x0FU;
-  if (kind >= kClassNames.size()) fail(ErrorCode::hdf5, place, "datatype class ", kind, ", allowed are 0 to 11");
+  if (kind >= kClassNames.size()) fail(ErrorCode::hdf5, place, "datatype class {}, allowed are 0 to 11", kind);
   type.name = kClassNames[kind];
   if (type.size == 0 || type.size > kMaxElement)
-    fail(ErrorCode::hdf5, place, "elements of ", type.size, " bytes, allowed are 1 to ", kMaxElement);
+    fail(ErrorCode::hdf5, place, "elements of {} bytes, allowed are 1 to {}", type.size, kMaxElement);
   if (kind == 8) {  // an enumeration stands on an integer, as h5py's booleans do
     head = reader.u8();
     flags = static_cast<unsigned>(reader.uint(3));
@@ -121,16 +121,16 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
   const int version = reader.u8();
   const int rank = reader.u8();
   const bool may_grow = (reader.u8() & 1U) != 0;
-  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "dataspace version ", version, ", allowed are 1 and 2");
+  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "dataspace version {}, allowed are 1 and 2", version);
   Space space;
   if (version == 1) {
     reader.skip(5);
   } else {
     const int kind = reader.u8();
-    if (kind > 2 || (kind != 1 && rank != 0)) fail(ErrorCode::hdf5, place, "dataspace of kind ", kind, " and rank ", rank);
+    if (kind > 2 || (kind != 1 && rank != 0)) fail(ErrorCode::hdf5, place, "dataspace of kind {} and rank {}", kind, rank);
     space.null = kind == 2;
   }
-  if (rank > Shape::kMaxRank) fail(ErrorCode::limit, place, "rank ", rank, ", allowed are 0 to ", Shape::kMaxRank);
+  if (rank > Shape::kMaxRank) fail(ErrorCode::limit, place, "rank {}, allowed are 0 to {}", rank, Shape::kMaxRank);
   if (space.null) space.elements = 0;
   std::uint64_t nonzero = 1;  // a zero must not hide that the others do not fit
   for (int i = 0; i < rank; ++i) {
@@ -161,7 +161,7 @@ DType dtype_of(const Type& type, std::string_view place) {
     default:
       break;
   }
-  fail(ErrorCode::dtype, place, "elements of class '", type.name, "', allowed are integers and floats");
+  fail(ErrorCode::dtype, place, "elements of class '{}', allowed are integers and floats", type.name);
 }
 
 OwnedBytes to_native(const Image& image, const Type& type, OwnedBytes raw, std::string_view place) {

@@ -35,7 +35,7 @@ class H5Bytes {
   }
   /// A message of an object header.
   H5Bytes& message(hdf5::MessageType type, const H5Bytes& body) {
-    LAMELLA_ASSERT(body.bytes_.size() <= 0xFFFF, "a message of ", body.bytes_.size(), " bytes");
+    LAMELLA_ASSERT(body.bytes_.size() <= 0xFFFF, "a message of {} bytes", body.bytes_.size());
     return u8(type).u16(body.bytes_.size()).u8(0).text(body.bytes_);
   }
   H5Bytes& checksum() { return u32(hdf5::lookup3(std::as_bytes(std::span(bytes_)))); }
@@ -74,7 +74,7 @@ H5Bytes datatype(DType dtype) {
   if (dtype == DType::float16) return floating(5, 10, 15);
   if (dtype == DType::float32) return floating(8, 23, 127);
   if (dtype == DType::float64) return floating(11, 52, 1023);
-  LAMELLA_ASSERT(!is_floating(dtype) && dtype != DType::boolean, "no HDF5 type is written for ", to_string(dtype));
+  LAMELLA_ASSERT(!is_floating(dtype) && dtype != DType::boolean, "no HDF5 type is written for {}", to_string(dtype));
   const bool has_sign = to_string(dtype).front() == 'i';
   return H5Bytes().u8(kVersion).u8(has_sign ? kSigned : 0).u8(0).u8(0).u32(size).u16(0).u16(bits);
 }
@@ -90,7 +90,7 @@ H5Bytes link(std::string_view name, std::uint64_t address) {
   constexpr int kTwoBytesOfLength = 1;
   constexpr int kHasCharacterSet = 0x10;
   constexpr int kUtf8 = 1;
-  LAMELLA_ASSERT(name.size() <= kLongestName, "a name of ", name.size(), " bytes");
+  LAMELLA_ASSERT(name.size() <= kLongestName, "a name of {} bytes", name.size());
   return H5Bytes().u8(1).u8(kTwoBytesOfLength | kHasCharacterSet).u8(kUtf8).u16(name.size()).text(name).u64(address);
 }
 

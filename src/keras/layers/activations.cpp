@@ -11,14 +11,14 @@ namespace {
 
 ActivationSpec named(const std::string& name, const Fields& fields, const char* key, const Reading& reading) {
   if (name.find('>') != std::string::npos)
-    fields.fail_field(ErrorCode::unsupported, key, "got '", core::escaped(name), "', a custom function");
+    fields.fail_field(ErrorCode::unsupported, key, "got '{}', a custom function", core::escaped(name));
   try {
     const ActivationSpec spec = activation_of(name);
     if (spec.kind == ActivationKind::HardSigmoid && reading.keras2_hard_sigmoid)
       return {.kind = ActivationKind::HardSigmoidKeras2};
     return spec;
   } catch (const ArgumentError& error) {
-    fields.fail_field(ErrorCode::value, key, "got '", core::escaped(name), "': ", core::without_code(error.what()));
+    fields.fail_field(ErrorCode::value, key, "got '{}': {}", core::escaped(name), core::without_code(error.what()));
   }
 }
 
@@ -83,7 +83,7 @@ core::LayerParams parse_dense(const Fields& f, const std::string& path, Reading&
 core::LayerParams parse_activation(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"activation"});
   const auto [spec, layer] = read_activation(f, path, reading);
-  if (layer) f.fail_field(ErrorCode::unsupported, "activation", "is a ", layer->class_name, " layer; use that layer itself");
+  if (layer) f.fail_field(ErrorCode::unsupported, "activation", "is a {} layer; use that layer itself", layer->class_name);
   return plain_activation(spec);
 }
 
@@ -93,14 +93,14 @@ core::LayerParams parse_relu(const Fields& f, const std::string&, Reading&) {
   try {
     return plain_activation(ActivationSpec::relu(f.number("negative_slope", 0), most, f.number("threshold", 0)));
   } catch (const ArgumentError& error) {
-    f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", core::without_code(error.what()));
+    f.fail_field(ErrorCode::value, "max_value, negative_slope, threshold", "{}", core::without_code(error.what()));
   }
 }
 
 core::LayerParams parse_leaky_relu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"negative_slope", "alpha"});
   const double slope = f.number("negative_slope", f.number("alpha", 0.3));
-  if (!(slope >= 0)) f.fail_field(ErrorCode::value, "negative_slope", "got ", slope, ", allowed 0..");
+  if (!(slope >= 0)) f.fail_field(ErrorCode::value, "negative_slope", "got {:g}, allowed 0..", slope);
   return plain_activation({.kind = ActivationKind::LeakyRelu, .parameters = {slope}});
 }
 

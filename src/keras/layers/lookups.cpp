@@ -20,8 +20,8 @@ core::Encoding encoding_of(const Fields& f, const std::string& otherwise, bool i
   if (mode == "one_hot") return core::Encoding::one_hot;
   if (mode == "multi_hot" || mode == "binary") return core::Encoding::multi_hot;
   if (mode == "count") return core::Encoding::count;
-  f.fail_field(mode == "tf_idf" ? ErrorCode::unsupported : ErrorCode::value, "output_mode", "got '", core::escaped(mode),
-               "', allowed ", integer ? "int, " : "", "one_hot, multi_hot, count");
+  f.fail_field(mode == "tf_idf" ? ErrorCode::unsupported : ErrorCode::value, "output_mode",
+               "got '{}', allowed {}one_hot, multi_hot, count", core::escaped(mode), integer ? "int, " : "");
 }
 
 std::optional<std::int64_t> token(const Fields& f, const char* key) {
@@ -48,7 +48,7 @@ std::vector<std::int64_t> vocabulary_of(const Fields& f) {
   for (const Json& entry : list) {
     const bool fits = entry.is_number_integer() &&
                       !(entry.is_number_unsigned() && entry.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost));
-    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", "has the entry ", all.size(), ", which is no int64");
+    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", "has the entry {}, which is no int64", all.size());
     all.push_back(entry.get<std::int64_t>());
   }
   return all;
@@ -85,7 +85,7 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
     if (params.invert) std::swap(table.back().first, table.back().second);
   }
   if (params.padded_to != 0 && params.padded_to < next)
-    fail(ErrorCode::value, core::concat("is of ", next, " with the special tokens, max_tokens are ", params.padded_to));
+    fail(ErrorCode::value, core::format("is of {} with the special tokens, max_tokens are {}", next, params.padded_to));
   params.depth = std::max(params.padded_to, next);
   if (params.invert) {
     if (params.mask_token) table.emplace_back(0, *params.mask_token);
@@ -100,7 +100,7 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
   std::sort(table.begin(), table.end());
   for (std::size_t i = 1; i < table.size(); ++i) {
     if (table[i - 1].first == table[i].first)
-      fail(ErrorCode::value, core::concat("has ", table[i].first, " twice, or it is the mask_token"));
+      fail(ErrorCode::value, core::format("has {} twice, or it is the mask_token", table[i].first));
   }
   params.keys = column(table, false);
   params.values = column(table, true);
@@ -119,8 +119,8 @@ std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail
     const bool empty_end = at == last && std::all_of(stop, end, [](char c) { return c == '\n' || c == '\r'; });
     if (empty_end) break;
     if (error != std::errc() || read != last)
-      fail(ErrorCode::value, core::concat("has the line ", words.size() + 1, ", which is no int64"));
-    if (words.size() == kMostWords) fail(ErrorCode::limit, core::concat("has more than ", kMostWords, " lines"));
+      fail(ErrorCode::value, core::format("has the line {}, which is no int64", words.size() + 1));
+    if (words.size() == kMostWords) fail(ErrorCode::limit, core::format("has more than {} lines", kMostWords));
     words.push_back(word);
     at = stop == end ? end : stop + 1;
   }
@@ -149,7 +149,7 @@ core::LayerParams parse_discretization(const Fields& f, const std::string&, Read
   // A NaN is in no order.
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (!(i == 0 ? numbers[i] == numbers[i] : numbers[i - 1] <= numbers[i]))
-      f.fail_field(ErrorCode::unsupported, "bin_boundaries", "does not ascend at entry ", i);
+      f.fail_field(ErrorCode::unsupported, "bin_boundaries", "does not ascend at entry {}", i);
   }
   core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), 0, encoding_of(f, "int", true)};
   params.integer = reading.keras2 ? DType::int64 : DType::int32;
@@ -164,11 +164,11 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   params.encoding = encoding_of(f, "int", true);
   params.encoded = reading.keras2 ? DType::float32 : DType::int64;
   if (f.string("vocabulary_dtype", "int64") != "int64")
-    f.fail_field(ErrorCode::unsupported, "vocabulary_dtype", "got ", f.string("vocabulary_dtype", ""), ", allowed int64");
+    f.fail_field(ErrorCode::unsupported, "vocabulary_dtype", "got {}, allowed int64", f.string("vocabulary_dtype", ""));
   const std::string method = f.string("oov_method", "floormod");
   params.farmhash = method == "farmhash";
   if (!params.farmhash && method != "floormod")
-    f.fail_field(ErrorCode::value, "oov_method", "got '", core::escaped(method), "', allowed floormod, farmhash");
+    f.fail_field(ErrorCode::value, "oov_method", "got '{}', allowed floormod, farmhash", core::escaped(method));
   params.salt = salt_of(f);
   if (params.salt && !params.farmhash) f.fail_field(ErrorCode::value, "salt", "is there without oov_method='farmhash'");
   params.oov_indices = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;
@@ -179,12 +179,11 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   if (params.invert && !params.oov_token) f.fail_field(ErrorCode::missing, "oov_token", "is not there, and invert needs it");
   if (f.has("vocabulary")) {
     set_vocabulary(params, vocabulary_of(f),
-                   [&](ErrorCode code, const std::string& what) { f.fail_field(code, "vocabulary", what); });
+                   [&](ErrorCode code, const std::string& what) { f.fail_field(code, "vocabulary", "{}", what); });
   } else if (!reading.has_assets) {
-    f.fail_field(
-        ErrorCode::unsupported, "vocabulary",
-        "is not in the file, which cannot hold that of an adapted layer: save the model as .keras, or make the layer anew "
-        "with vocabulary=layer.get_vocabulary()");
+    f.fail_field(ErrorCode::unsupported, "vocabulary",
+                 "is not in the file, which cannot hold that of an adapted layer: save the model as .keras, or make the layer "
+                 "anew with vocabulary=layer.get_vocabulary()");
   }
   return params;
 }

@@ -11,7 +11,7 @@ core::LayerParams parse_batch_normalization(const Fields& f, const std::string&,
                  "adjustment", "fused"});
   if (f.boolean("renorm", false)) f.fail_field(ErrorCode::unsupported, "renorm", "is true");
   const std::vector<int> axes = f.axes("axis", {-1});
-  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has ", axes.size(), " entries, allowed 1");
+  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has {} entries, allowed 1", axes.size());
   core::BatchNormalizationParams params{axes[0], f.number("epsilon", 1e-3), f.boolean("center", true), f.boolean("scale", true)};
   return params;
 }
@@ -39,7 +39,7 @@ core::LayerParams parse_group_normalization(const Fields& f, const std::string&,
   const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
   if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
   const std::vector<int> axes = f.axes("axis", {-1});
-  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has ", axes.size(), " entries, allowed 1");
+  if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has {} entries, allowed 1", axes.size());
   const core::GroupNormalizationParams params{groups, axes[0], f.number("epsilon", 1e-3), f.boolean("center", true),
                                               f.boolean("scale", true)};
   return params;

@@ -45,8 +45,8 @@ core::EinsumDenseParams equation_of(const Fields& f) {
     fits = fits && is_term(params.input) && is_term(params.kernel) && is_term(params.output);
   }
   if (!fits) {
-    f.fail_field(ErrorCode::value, "equation", "got '", core::escaped(text),
-                 "', allowed X,Y->Z, ...X,Y->...Z and X...,Y->Z... of letters, each once in a term");
+    f.fail_field(ErrorCode::value, "equation",
+                 "got '{}', allowed X,Y->Z, ...X,Y->...Z and X...,Y->Z... of letters, each once in a term", core::escaped(text));
   }
   return params;
 }
@@ -70,7 +70,7 @@ core::LayerParams parse_dot(const Fields& f, const std::string&, Reading& readin
   core::DotParams params{f.axes("axes", {}), f.boolean("normalize", false), reading.keras2 ? 1e-6 : 1e-7};
   if (params.axes.size() == 1) params.axes.push_back(params.axes[0]);
   if (params.axes.size() != 2)
-    f.fail_field(ErrorCode::value, "axes", "has ", params.axes.size(), " entries, allowed an integer or 2");
+    f.fail_field(ErrorCode::value, "axes", "has {} entries, allowed an integer or 2", params.axes.size());
   return params;
 }
 
@@ -85,8 +85,8 @@ core::LayerParams parse_time_distributed(const Fields& f, const std::string& pat
     f.fail_field(ErrorCode::value, "layer", "is an InputLayer, which computes nothing");
   if (const auto* model = core::nested_model(*inner);
       model != nullptr && (model->inputs.size() != 1 || model->outputs.size() != 1)) {
-    f.fail_field(ErrorCode::unsupported, "layer", "is a model of ", model->inputs.size(), " inputs and ", model->outputs.size(),
-                 " outputs, allowed one of each");
+    f.fail_field(ErrorCode::unsupported, "layer", "is a model of {} inputs and {} outputs, allowed one of each",
+                 model->inputs.size(), model->outputs.size());
   }
   return core::TimeDistributedParams{inner};
 }

@@ -14,7 +14,7 @@ bool selects(const Reading& reading) { return !reading.keras2 && !older_than(rea
 bool channels_first(const Fields& f) {
   const std::string format = f.string("data_format", "channels_last");
   if (format != "channels_last" && format != "channels_first") {
-    f.fail_field(ErrorCode::value, "data_format", "got '", core::escaped(format), "', allowed channels_last, channels_first");
+    f.fail_field(ErrorCode::value, "data_format", "got '{}', allowed channels_last, channels_first", core::escaped(format));
   }
   return format == "channels_first";
 }
@@ -46,7 +46,7 @@ core::LayerParams parse_reshape(const Fields& f, const std::string&, Reading&) {
   core::ReshapeParams params;
   int open = 0;
   for (const int extent : f.axes("target_shape", {})) {
-    if (extent < -1) f.fail_field(ErrorCode::value, "target_shape", "got ", extent, ", allowed -1..");
+    if (extent < -1) f.fail_field(ErrorCode::value, "target_shape", "got {}, allowed -1..", extent);
     open += extent == -1 ? 1 : 0;
     params.target.push_back(extent);
   }
@@ -61,7 +61,7 @@ core::LayerParams parse_permute(const Fields& f, const std::string&, Reading&) {
   std::sort(sorted.begin(), sorted.end());
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i] != static_cast<int>(i) + 1)
-      f.fail_field(ErrorCode::value, "dims", "is no order of the numbers 1..", sorted.size());
+      f.fail_field(ErrorCode::value, "dims", "is no order of the numbers 1..{}", sorted.size());
   }
   return params;
 }
@@ -107,7 +107,7 @@ core::LayerParams parse_input(const Fields& f, const std::string&, Reading&) {
   try {
     params.dtype = dtype_of(dtype);
   } catch (const ArgumentError& error) {
-    f.fail_field(ErrorCode::dtype, "dtype", core::without_code(error.what()));
+    f.fail_field(ErrorCode::dtype, "dtype", "{}", core::without_code(error.what()));
   }
   return params;
 }

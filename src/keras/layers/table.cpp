@@ -123,7 +123,7 @@ void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading) {
   if (class_name == "Lambda" || class_name == "__lambda__" || class_name == "TFSMLayer" || class_name == "TorchModuleWrapper") {
     reading.where.layer(layer).fail(
-        ErrorCode::unsafe, "class ", class_name, " carries code; lamella never runs code from a file",
+        ErrorCode::unsafe, "class {} carries code; lamella never runs code from a file{}", class_name,
         class_name == "Lambda" ? ": write it as layers and operations, such as x * 2.0 or keras.ops.tanh(x)" : "");
   }
   const auto text = [&](const char* key) {
@@ -134,13 +134,13 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
       "layers and operations in its place, copy the weights over and save that";
   for (const std::string& name : {text("registered_name"), class_name}) {  // Package>Name; .h5 has it for the class's name
     if (name.find('>') == std::string::npos) continue;
-    reading.where.layer(layer).fail(ErrorCode::unsupported, "class '", core::escaped(name), "'", kInstead);
+    reading.where.layer(layer).fail(ErrorCode::unsupported, "class '{}'{}", core::escaped(name), kInstead);
   }
   const std::string module = text("module");
   const bool says_module = object.contains("module") && object.at("module").is_string();  // and even "" is one
   if (says_module && !keras_module(module)) {
-    reading.where.layer(layer).fail(ErrorCode::unsafe, "class ", core::escaped(class_name), " of module '", core::escaped(module),
-                                    "'", kInstead);
+    reading.where.layer(layer).fail(ErrorCode::unsafe, "class {} of module '{}'{}", core::escaped(class_name),
+                                    core::escaped(module), kInstead);
   }
 }
 
@@ -156,12 +156,12 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
   if (is_operation(object)) {
-    reading.where.layer(path).fail(ErrorCode::unsupported, "operation ", core::escaped(class_name), " of '",
-                                   core::escaped(object.value("module", std::string("?"))), "' stands where only a layer can");
+    reading.where.layer(path).fail(ErrorCode::unsupported, "operation {} of '{}' stands where only a layer can",
+                                   core::escaped(class_name), core::escaped(object.value("module", std::string("?"))));
   }
   const auto row = classes().find(class_name);
   if (row == classes().end()) {
-    reading.where.layer(path).fail(ErrorCode::unsupported, "class ", core::escaped(class_name), " is not supported",
+    reading.where.layer(path).fail(ErrorCode::unsupported, "class {} is not supported{}", core::escaped(class_name),
                                    instead_of(class_name));
   }
   if (!object.contains("config") || !object.at("config").is_object())
@@ -175,19 +175,19 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   spec.class_name = class_name;
   // A layer in a layer keeps its text twice.
   if (++reading.inside > kDeepestLayer) {
-    reading.where.layer(path).fail(ErrorCode::limit, "layers are inside each other, as activations or wrapped, more than ",
-                                   kDeepestLayer, " deep");
+    reading.where.layer(path).fail(ErrorCode::limit, "layers are inside each other, as activations or wrapped, more than {} deep",
+                                   kDeepestLayer);
   }
   keep_config(config, spec);
   spec.path = path;
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
   reading.config_bytes += spec.config_json.size() + spec.activation_json.size();
   if (reading.config_bytes > kMostConfigText) {
-    reading.where.layer(path).fail(ErrorCode::limit, "the configs up to here have more than ", kMostConfigText, " bytes of text");
+    reading.where.layer(path).fail(ErrorCode::limit, "the configs up to here have more than {} bytes of text", kMostConfigText);
   }
   if (!spec.policy.quantization.empty() && class_name != "Dense") {
-    fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy '", core::escaped(spec.policy.quantization, 64),
-                      "'; quantized ", class_name, " is not supported");
+    fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy '{}'; quantized {} is not supported",
+                      core::escaped(spec.policy.quantization, 64), class_name);
   }
   spec.params = row->second(fields, path, reading);
   --reading.inside;

@@ -13,7 +13,7 @@ namespace {
 std::vector<std::int64_t> extents_of(const Json& value, const OperationFields& f) {
   std::vector<std::int64_t> extents;
   for (const Json* v = &value; v->is_array(); v = &v->front()) {
-    if (extents.size() == Shape::kMaxRank) f.fail(ErrorCode::shape, "has a constant of more than ", Shape::kMaxRank, " axes");
+    if (extents.size() == Shape::kMaxRank) f.fail(ErrorCode::shape, "has a constant of more than {} axes", Shape::kMaxRank);
     extents.push_back(static_cast<std::int64_t>(v->size()));
     if (v->empty()) break;
   }
@@ -43,7 +43,7 @@ std::optional<DType> counted_dtype(const Json& dtype, const OperationFields& f) 
   try {
     return dtype_of(name);
   } catch (const ArgumentError& error) {
-    f.fail(ErrorCode::dtype, "has a constant of an unknown type: ", core::without_code(error.what()));
+    f.fail(ErrorCode::dtype, "has a constant of an unknown type: {}", core::without_code(error.what()));
   }
 }
 
@@ -70,7 +70,7 @@ void read_constant(const Json& operand, const OperationFields& f, core::Arithmet
 
 core::LayerParams parse_arithmetic(core::MergeKind kind, const OperationFields& f) {
   f.expect_only({});
-  if (f.operands() != 2) f.fail(ErrorCode::value, "takes 2 operands, got ", f.operands());
+  if (f.operands() != 2) f.fail(ErrorCode::value, "takes 2 operands, got {}", f.operands());
   core::ArithmeticParams params{kind, nullptr, !is_tensor(f.operand(0)), std::nullopt};
   if (params.constant_first && !is_tensor(f.operand(1))) f.fail(ErrorCode::value, "takes at least one tensor");
   if (params.constant_first) read_constant(f.operand(0), f, params);

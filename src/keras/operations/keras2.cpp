@@ -154,7 +154,7 @@ bool is_reference(const Json& value) {
 std::string operand_of(const Json& reference) {
   if (reference[0] == Json("_CONSTANT_VALUE")) return text_of(reference[2]);
   const std::string history = list_text({text_of(reference[0]), text_of(reference[1]), text_of(reference[2])});
-  return core::concat(R"({"class_name": "__keras_tensor__", "config": {"keras_history": )", history, "}}");
+  return core::format(R"({{"class_name": "__keras_tensor__", "config": {{"keras_history": {}}}}})", history);
 }
 
 /// References become tensors, however deep they stand.
@@ -190,8 +190,8 @@ class Keras2Reader {
     const std::string name = fields.string("function", "");
     const auto row = functions().find(name);
     if (row == functions().end()) {
-      fail(ErrorCode::unsupported, "function tf.", core::escaped(name),
-           " between layers is not supported; docs/keras-files.md lists those that are");
+      fail(ErrorCode::unsupported, "function tf.{} between layers is not supported; docs/keras-files.md lists those that are",
+           core::escaped(name));
     }
     std::vector<OperationCall> calls;
     for (const Json* node : nodes_) calls.push_back(call_of(*node, row->second));
@@ -205,8 +205,9 @@ class Keras2Reader {
                                  : std::string();
     const auto row = graph_operations().find(name);
     if (row == graph_operations().end()) {
-      fail(ErrorCode::unsupported, "TensorFlow's operation '", core::escaped(name),
-           "' between layers is not supported; docs/keras-files.md lists those that are");
+      fail(ErrorCode::unsupported,
+           "TensorFlow's operation '{}' between layers is not supported; docs/keras-files.md lists those that are",
+           core::escaped(name));
     }
     std::vector<OperationCall> calls;
     for (const Json* node : nodes_) {
@@ -226,9 +227,9 @@ class Keras2Reader {
   }
 
  private:
-  template <typename... Parts>
-  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
-    reading_.where.layer(path_).fail(code, parts...);
+  template <typename... Args>
+  [[noreturn]] void fail(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    reading_.where.layer(path_).fail(code, message, args...);
   }
 
   [[nodiscard]] const Json* constant(std::size_t i) const {

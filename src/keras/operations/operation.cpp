@@ -60,7 +60,7 @@ void write(const Json& value, std::string& text) {
 OperationCall::OperationCall(std::string operation, const std::string& operands, const std::string& parameters,
                              const Where& where)
     : operation_(std::move(operation)), value_([&] {
-        const std::string text = core::concat("[", operands, ",", parameters, "]");
+        const std::string text = core::format("[{},{}]", operands, parameters);
         return parse_json(std::as_bytes(std::span(text)), where);
       }()) {}
 
@@ -78,7 +78,7 @@ std::string list_text(const std::vector<std::string>& texts) {
 
 std::string dict_text(const std::vector<std::pair<std::string, std::string>>& entries) {
   std::string dict = "{";
-  for (const auto& [key, text] : entries) dict += core::concat(dict.size() == 1 ? "" : ",", text_of(Json(key)), ":", text);
+  for (const auto& [key, text] : entries) dict += core::format("{}{}:{}", dict.size() == 1 ? "" : ",", text_of(Json(key)), text);
   return dict + "}";
 }
 
@@ -95,7 +95,7 @@ const Json* list_of(const Json& value) {
 void OperationFields::expect_tensors(std::size_t count) const {
   bool all = operands() == count;
   for (std::size_t i = 0; all && i < count; ++i) all = is_tensor(operand(i));
-  if (!all) fail(ErrorCode::unsupported, "is supported on ", count, count == 1 ? " tensor" : " tensors", " only");
+  if (!all) fail(ErrorCode::unsupported, "is supported on {}{} only", count, count == 1 ? " tensor" : " tensors");
 }
 
 void OperationFields::expect_list() const {
@@ -124,7 +124,7 @@ bool is_operation(const Json& object) {
 
 Operation read_operation(const Json& object, const std::string& path, const Reading& reading) {
   if (path.size() > kLongestPath)
-    reading.where.layer(path).fail(ErrorCode::limit, "its path is longer than ", kLongestPath, " bytes");
+    reading.where.layer(path).fail(ErrorCode::limit, "its path is longer than {} bytes", kLongestPath);
   const std::string class_name = object.at("class_name");
   expect_builtin(object, class_name, path, reading);
   if (!object.contains("config") || !object.at("config").is_object())
@@ -169,8 +169,8 @@ std::vector<OperationCall> keras3_calls(const Json& object, const std::string& p
     for (auto at = has_names ? kwargs->begin() : node.end(); has_names && at != kwargs->end(); ++at) {
       // The operands of a few operations are called by name.
       if (is_tensor(*at)) {
-        reading.where.layer(path).fail(ErrorCode::unsupported, "operation ", core::escaped(operation), " takes the tensor '",
-                                       core::escaped(at.key()), "' by name");
+        reading.where.layer(path).fail(ErrorCode::unsupported, "operation {} takes the tensor '{}' by name",
+                                       core::escaped(operation), core::escaped(at.key()));
       }
       if (!at->is_null()) parameters.emplace_back(at.key(), text_of(*at));
     }

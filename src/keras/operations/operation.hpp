@@ -56,9 +56,9 @@ class OperationFields : public Fields {
   void expect_tensors(std::size_t count) const;
   /// Refuses any operands but one list of tensors.
   void expect_list() const;
-  template <typename... Parts>
-  [[noreturn]] void fail(ErrorCode code, const Parts&... parts) const {
-    reading().where.layer(layer()).fail(code, "operation ", core::escaped(operation()), " ", parts...);
+  template <typename... Args>
+  [[noreturn]] void fail(ErrorCode code, core::FormatString<Args...> message, const Args&... args) const {
+    reading().where.layer(layer()).fail(code, "operation {} {}", core::escaped(operation()), core::format(message, args...));
   }
 
  private:

@@ -10,8 +10,7 @@ constexpr std::int64_t kFar = std::int64_t{1} << 48U;
 std::int64_t place(const Json& value, const char* what, const OperationFields& f) {
   const bool fits =
       value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{kFar});
-  if (!fits || value.get<std::int64_t>() < -kFar)
-    f.fail(ErrorCode::unsupported, "has a ", what, " that is no integer within 2^48");
+  if (!fits || value.get<std::int64_t>() < -kFar) f.fail(ErrorCode::unsupported, "has a {} that is no integer within 2^48", what);
   return value.get<std::int64_t>();
 }
 
@@ -54,7 +53,7 @@ core::LayerParams parse_slice(const OperationFields& f) {
   if (items == nullptr) {
     params.items.push_back(item_of(f.operand(1), f));
   } else {
-    if (items->size() > 2 * Shape::kMaxRank) f.fail(ErrorCode::limit, "names more than ", 2 * Shape::kMaxRank, " axes");
+    if (items->size() > 2 * Shape::kMaxRank) f.fail(ErrorCode::limit, "names more than {} axes", 2 * Shape::kMaxRank);
     for (const Json& value : *items) params.items.push_back(item_of(value, f));
   }
   int ellipses = 0;

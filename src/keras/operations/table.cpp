@@ -24,7 +24,7 @@ core::LayerParams elementwise(const OperationFields& f) {
   f.expect_only(read);
   for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(K)) {
     const std::string key(parameter.name);
-    if (parameter.required && !f.has(key.c_str())) f.fail(ErrorCode::missing, "has no '", key, "'");
+    if (parameter.required && !f.has(key.c_str())) f.fail(ErrorCode::missing, "has no '{}'", key);
     spec.parameters[i++] = f.number(key.c_str(), parameter.default_value);
   }
   if constexpr (kAlongAxis) {
@@ -62,7 +62,7 @@ core::LayerParams relu_operation(const OperationFields& f) {
   try {
     return core::ActivationParams{ActivationSpec::relu(f.number("negative_slope", 0), most, f.number("threshold", 0)), {}};
   } catch (const ArgumentError& error) {
-    f.fail(ErrorCode::value, core::without_code(error.what()));
+    f.fail(ErrorCode::value, "{}", core::without_code(error.what()));
   }
 }
 
@@ -84,7 +84,7 @@ core::LayerParams cast(const OperationFields& f) {
   for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64}) {
     if (to_string(dtype) == name) return core::CastParams{dtype};
   }
-  f.fail_field(ErrorCode::dtype, "dtype", "got '", core::escaped(name), "', allowed float32, float16, bfloat16, float64");
+  f.fail_field(ErrorCode::dtype, "dtype", "got '{}', allowed float32, float16, bfloat16, float64", core::escaped(name));
 }
 
 core::LayerParams concatenate(const OperationFields& f) {
@@ -107,10 +107,10 @@ core::LayerParams reshape(const OperationFields& f) {
     f.fail(ErrorCode::unsupported, "must have -1 as the first extent: lamella computes each sample on its own");
   }
   if (shape.size() > static_cast<std::size_t>(Shape::kMaxRank))
-    f.fail(ErrorCode::limit, "makes ", shape.size(), " axes, allowed 1..", Shape::kMaxRank);
+    f.fail(ErrorCode::limit, "makes {} axes, allowed 1..{}", shape.size(), Shape::kMaxRank);
   core::ReshapeParams params;
   for (std::size_t i = 1; i < shape.size(); ++i) {
-    if (shape[i] < 0) f.fail(ErrorCode::value, "has the extent ", shape[i], " behind the batch, allowed 0..");
+    if (shape[i] < 0) f.fail(ErrorCode::value, "has the extent {} behind the batch, allowed 0..", shape[i]);
     params.target.push_back(shape[i]);
   }
   return params;
@@ -139,7 +139,7 @@ core::LayerParams reduce(const OperationFields& f) {
   f.expect_only({"axis", "keepdims", "initial"});
   f.expect_tensors(1);
   for (const char* key : {"initial", "dtype"}) {
-    if (f.has(key)) f.fail(ErrorCode::unsupported, "is not supported with '", key, "'");
+    if (f.has(key)) f.fail(ErrorCode::unsupported, "is not supported with '{}'", key);
   }
   if (f.has("axis") && f.axes("axis", {}).empty()) f.fail(ErrorCode::value, "has an empty list of axes");
   return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false)};

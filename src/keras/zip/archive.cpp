@@ -45,7 +45,7 @@ bool climbs(std::string_view name) {
 }
 
 void check_name(std::string_view name, const Where& where) {
-  if (const auto bad = bad_name(name)) where.fail(bad->code, "member '", core::escaped(name), "': the name ", bad->why);
+  if (const auto bad = bad_name(name)) where.fail(bad->code, "member '{}': the name {}", core::escaped(name), bad->why);
 }
 
 std::uint64_t unpacked_limit(std::uint64_t packed) {
@@ -77,7 +77,7 @@ Archive::Archive(OwnedBytes file, Where where) : file_(std::move(file)), where_(
 
 Archive::Directory Archive::find_directory() const {
   const Bytes bytes = file_.bytes;
-  if (bytes.size() < zip::kEndSize) where_.fail(ErrorCode::archive, "no zip archive: ", bytes.size(), " bytes are too few");
+  if (bytes.size() < zip::kEndSize) where_.fail(ErrorCode::archive, "no zip archive: {} bytes are too few", bytes.size());
   std::optional<std::uint64_t> found;
   const std::uint64_t last = bytes.size() - zip::kEndSize;
   for (std::uint64_t at = last + 1; at-- > (last > kMaxComment ? last - kMaxComment : 0);) {
@@ -86,7 +86,7 @@ Archive::Directory Archive::find_directory() const {
     if (reader.u32() != zip::kEndMagic) continue;
     reader.skip(zip::kEndSize - 6);
     if (reader.u16() != last - at) continue;  // the comment must reach the end of the file
-    if (found) where_.fail(ErrorCode::archive, "two end records, at bytes ", at, " and ", *found);
+    if (found) where_.fail(ErrorCode::archive, "two end records, at bytes {} and {}", at, *found);
     found = at;
   }
   if (!found) where_.fail(ErrorCode::archive, "no end record: the archive is cut off or no zip");
@@ -105,12 +105,12 @@ Archive::Directory Archive::find_directory() const {
     where_.fail(ErrorCode::archive, "spread over several disks");
   read_zip64(directory, *found);
   if (directory.entries > zip::kMaxEntries) {
-    where_.fail(ErrorCode::limit, directory.entries, " members, allowed are ", zip::kMaxEntries);
+    where_.fail(ErrorCode::limit, "{} members, allowed are {}", directory.entries, zip::kMaxEntries);
   }
   const auto end = core::checked_add(directory.begin, directory.size);
-  if (!end) where_.fail(ErrorCode::overflow, "directory of ", directory.size, " bytes at byte ", directory.begin);
+  if (!end) where_.fail(ErrorCode::overflow, "directory of {} bytes at byte {}", directory.size, directory.begin);
   if (*end != directory.end) {
-    where_.fail(ErrorCode::archive, "the directory ends at byte ", *end, ", the end record begins at ", directory.end);
+    where_.fail(ErrorCode::archive, "the directory ends at byte {}, the end record begins at {}", *end, directory.end);
   }
   return directory;
 }
@@ -134,10 +134,10 @@ void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   if (disk != 0 || locator.u32() > 1) where_.fail(ErrorCode::archive, "spread over several disks");
   if (at != end_record - zip::kLocator64Size - zip::kEnd64Size) {
     where_.fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive,
-                "the zip64 end record is said to begin at byte ", at, ", expected right before its locator");
+                "the zip64 end record is said to begin at byte {}, expected right before its locator", at);
   }
   ByteReader record(file_.bytes.subspan(at, zip::kEnd64Size), ErrorCode::archive, where_.text(), "zip64 end record");
-  if (record.u32() != zip::kEnd64Magic) where_.fail(ErrorCode::archive, "no zip64 end record at byte ", at);
+  if (record.u32() != zip::kEnd64Magic) where_.fail(ErrorCode::archive, "no zip64 end record at byte {}", at);
   if (record.u64() != zip::kEnd64Size - 12)
     where_.fail(ErrorCode::archive, "the zip64 end record has another size than 56 bytes");
   record.skip(4);
@@ -150,7 +150,7 @@ void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   wide.end = at;
   if (!one_disk || entries_here != wide.entries) where_.fail(ErrorCode::archive, "spread over several disks");
   if (wide.size >= kMaxSize || wide.begin >= kMaxSize) {
-    where_.fail(ErrorCode::overflow, "zip64 directory of ", wide.size, " bytes at byte ", wide.begin);
+    where_.fail(ErrorCode::overflow, "zip64 directory of {} bytes at byte {}", wide.size, wide.begin);
   }
   const auto agrees = [](std::uint64_t narrow, std::uint64_t value, std::uint64_t full) {
     return narrow == full || narrow == value;
@@ -202,26 +202,26 @@ Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const 
 
 void Archive::check_entry(const Where& place, const Entry& entry) const {
   if (entry.size >= kMaxSize || entry.packed >= kMaxSize || entry.header >= kMaxSize) {
-    place.fail(ErrorCode::overflow, "size ", entry.size, ", packed ", entry.packed, ", at byte ", entry.header);
+    place.fail(ErrorCode::overflow, "size {}, packed {}, at byte {}", entry.size, entry.packed, entry.header);
   }
   if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) place.fail(ErrorCode::unsupported, "is encrypted");
   if ((entry.flags & kPatched) != 0) place.fail(ErrorCode::unsupported, "holds patch data");
   if (entry.method != zip::kStore && entry.method != zip::kDeflate) {
-    place.fail(ErrorCode::unsupported, "compression method ", entry.method, ", allowed are 0 (stored) and 8 (deflate)");
+    place.fail(ErrorCode::unsupported, "compression method {}, allowed are 0 (stored) and 8 (deflate)", entry.method);
   }
   if (entry.method == zip::kStore && entry.packed != entry.size) {
-    place.fail(ErrorCode::archive, "stored, yet its sizes ", entry.packed, " and ", entry.size, " differ");
+    place.fail(ErrorCode::archive, "stored, yet its sizes {} and {} differ", entry.packed, entry.size);
   }
-  if (entry.packed > file_.bytes.size()) place.fail(ErrorCode::archive, entry.packed, " bytes are more than the file has");
+  if (entry.packed > file_.bytes.size()) place.fail(ErrorCode::archive, "{} bytes are more than the file has", entry.packed);
   if (entry.size > unpacked_limit(entry.packed)) {
-    place.fail(ErrorCode::limit, entry.packed, " bytes that unpack to ", entry.size, ", allowed are ",
+    place.fail(ErrorCode::limit, "{} bytes that unpack to {}, allowed are {}", entry.packed, entry.size,
                unpacked_limit(entry.packed));
   }
 }
 
 void Archive::read_directory(const Directory& directory) {
   if (directory.entries > directory.size / zip::kCentralSize) {
-    where_.fail(ErrorCode::archive, directory.entries, " members cannot stand in a directory of ", directory.size, " bytes");
+    where_.fail(ErrorCode::archive, "{} members cannot stand in a directory of {} bytes", directory.entries, directory.size);
   }
   ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_.text(), "directory");
   std::set<std::string> seen;
@@ -229,28 +229,27 @@ void Archive::read_directory(const Directory& directory) {
   const std::uint64_t allowed = 4 * unpacked_limit(file_.bytes.size());
   for (std::uint64_t i = 0; i < directory.entries; ++i) {
     if (reader.u32() != zip::kCentralMagic)
-      where_.fail(ErrorCode::archive, "no directory entry for member ", i, " of ", directory.entries);
+      where_.fail(ErrorCode::archive, "no directory entry for member {} of {}", i, directory.entries);
     std::string name;
     Entry entry = read_entry(reader, name);
     check_entry(where_.member(name), entry);
     if (!seen.insert(lower(name)).second) where_.member(name).fail(ErrorCode::archive, "stands twice in the archive");
     unpacked += entry.size;
     if (unpacked > allowed)
-      where_.fail(ErrorCode::limit, "its members unpack to ", unpacked, " bytes and more, allowed are ", allowed);
+      where_.fail(ErrorCode::limit, "its members unpack to {} bytes and more, allowed are {}", unpacked, allowed);
     check_local(name, entry, directory);
     names_.push_back(name);
     entries_.emplace(std::move(name), entry);
   }
-  if (reader.left() != 0) where_.fail(ErrorCode::archive, reader.left(), " bytes of the directory belong to no member");
+  if (reader.left() != 0) where_.fail(ErrorCode::archive, "{} bytes of the directory belong to no member", reader.left());
 }
 
 /// What a reader that walks from header to header would see must be what the directory says.
 void Archive::check_local(const std::string& name, Entry& entry, const Directory& directory) const {
   const Where place = where_.member(name);
-  if (entry.header > directory.begin)
-    place.fail(ErrorCode::archive, "begins at byte ", entry.header, ", behind the members' end");
+  if (entry.header > directory.begin) place.fail(ErrorCode::archive, "begins at byte {}, behind the members' end", entry.header);
   ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place.text(), "local header");
-  if (reader.u32() != zip::kLocalMagic) place.fail(ErrorCode::archive, "no local header at byte ", entry.header);
+  if (reader.u32() != zip::kLocalMagic) place.fail(ErrorCode::archive, "no local header at byte {}", entry.header);
   reader.skip(2);
   const std::uint16_t flags = reader.u16();
   const std::uint16_t method = reader.u16();
@@ -272,7 +271,7 @@ void Archive::check_local(const std::string& name, Entry& entry, const Directory
     if (packed == 0xFFFF'FFFF) packed = field.u64();
   }
   const auto differs = [&](std::string_view what) {
-    place.fail(ErrorCode::archive, "local header and directory disagree about ", what);
+    place.fail(ErrorCode::archive, "local header and directory disagree about {}", what);
   };
   if (method != entry.method) differs("the method");
   if (((flags ^ entry.flags) & (kEncrypted | kStreamed | kPatched | kStrongEncryption | kMaskedHeaders)) != 0)
@@ -305,19 +304,18 @@ void Archive::check_coverage(const Directory& directory) const {
   for (const auto& [header, member] : by_header) {
     if (header != end) {
       where_.member(*member.first)
-          .fail(ErrorCode::archive, "begins at byte ", header, ", expected ", end,
-                ": members may neither overlap nor leave gaps");
+          .fail(ErrorCode::archive, "begins at byte {}, expected {}: members may neither overlap nor leave gaps", header, end);
     }
     end = member.second;
   }
   if (end != directory.begin) {
-    where_.fail(ErrorCode::archive, "the directory begins at byte ", directory.begin, ", the members end at byte ", end);
+    where_.fail(ErrorCode::archive, "the directory begins at byte {}, the members end at byte {}", directory.begin, end);
   }
 }
 
 OwnedBytes Archive::member(std::string_view name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) where_.fail(ErrorCode::missing, "no member '", core::escaped(name), "'");
+  if (found == entries_.end()) where_.fail(ErrorCode::missing, "no member '{}'", core::escaped(name));
   const Entry& entry = found->second;
   const Where place = where_.member(name);
   OwnedBytes result{file_.owner, file_.bytes.subspan(entry.data, entry.packed)};
@@ -325,7 +323,7 @@ OwnedBytes Archive::member(std::string_view name) const {
     const Buffer unpacked(entry.size);
     const std::size_t got =
         inflate_into(result.bytes, {unpacked.data, unpacked.size}, Wrapping::none, ErrorCode::archive, place.text());
-    if (got != entry.size) place.fail(ErrorCode::archive, "unpacks to ", got, " bytes, the directory says ", entry.size);
+    if (got != entry.size) place.fail(ErrorCode::archive, "unpacks to {} bytes, the directory says {}", got, entry.size);
     result = unpacked.freeze();
   }
   if (crc32(result.bytes) != entry.crc) place.fail(ErrorCode::archive, "its CRC does not match its bytes: the file is damaged");

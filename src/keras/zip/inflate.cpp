@@ -37,10 +37,10 @@ std::size_t inflate_into(Bytes packed, std::span<std::byte> out, Wrapping wrappi
   }
   if (status == Z_MEM_ERROR) throw std::bad_alloc();
   if (status == Z_BUF_ERROR && consumed < packed.size())
-    fail(code, where, "the deflate stream unpacks to more than ", out.size(), " bytes");
-  if (status == Z_BUF_ERROR) fail(code, where, "the deflate stream ends early, after ", produced, " of ", out.size(), " bytes");
-  if (status != Z_STREAM_END) fail(code, where, "the deflate stream is damaged near byte ", consumed);
-  if (consumed != packed.size()) fail(code, where, packed.size() - consumed, " bytes follow the end of the deflate stream");
+    fail(code, where, "the deflate stream unpacks to more than {} bytes", out.size());
+  if (status == Z_BUF_ERROR) fail(code, where, "the deflate stream ends early, after {} of {} bytes", produced, out.size());
+  if (status != Z_STREAM_END) fail(code, where, "the deflate stream is damaged near byte {}", consumed);
+  if (consumed != packed.size()) fail(code, where, "{} bytes follow the end of the deflate stream", packed.size() - consumed);
   return produced;
 }
 

@@ -54,7 +54,7 @@ void ArchiveWriter::write(const std::string& record) {
 
 void ArchiveWriter::add(std::string_view name, std::span<const Bytes> parts) {
   if (++entries_ > zip::kMaxEntries)
-    throw Error(ErrorCode::limit, core::concat("an archive of more than ", zip::kMaxEntries, " members"));
+    throw Error(ErrorCode::limit, core::format("an archive of more than {} members", zip::kMaxEntries));
   std::uint64_t size = 0;
   for (const Bytes part : parts) size += part.size();
   const bool wide = size >= kNarrow;

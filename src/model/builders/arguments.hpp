@@ -41,15 +41,15 @@ template <typename T>
   if (text.empty()) return {};
   if (text.front() != '{') return text;
   Config object = Config::parse(text, nullptr, false);
-  LAMELLA_EXPECTS(object.is_object() && object.contains("class_name"), value, "[", where, "] got '", core::escaped(text),
-                  "', allowed a name or a JSON object with a class_name");
+  LAMELLA_EXPECTS(object.is_object() && object.contains("class_name"), value,
+                  "[{}] got '{}', allowed a name or a JSON object with a class_name", where, core::escaped(text));
   return object;
 }
 
 [[nodiscard]] inline Config initializer_config(const char* where, const Initializer& initializer) {
   Config object = Config::parse(initializer.config_json(), nullptr, false);
-  LAMELLA_EXPECTS(object.is_object(), value, "[", where, "] initializer ", initializer.class_name,
-                  " holds a number that is not finite");
+  LAMELLA_EXPECTS(object.is_object(), value, "[{}] initializer {} holds a number that is not finite", where,
+                  initializer.class_name);
   return object;
 }
 
@@ -57,18 +57,19 @@ template <typename T>
 [[nodiscard]] inline Config activation_config(const char* where, const ActivationArgument& argument, const std::string& policy) {
   if (argument.layer) return object_of(*Access::state(*argument.layer), argument.layer->name());
   if (argument.spec) {
-    LAMELLA_EXPECTS(argument.spec->kind != ActivationKind::HardSigmoidKeras2, value, "[", where,
-                    "] activation: got 'hard_sigmoid_keras2'; allowed 'hard_sigmoid': Options::hard_sigmoid chooses its formula");
+    LAMELLA_EXPECTS(
+        argument.spec->kind != ActivationKind::HardSigmoidKeras2, value,
+        "[{}] activation: got 'hard_sigmoid_keras2'; allowed 'hard_sigmoid': Options::hard_sigmoid chooses its formula", where);
     try {
       return Config::parse(keras::activation_config(*argument.spec, policy));
     } catch (const ArgumentError& error) {
-      core::throw_argument(error.code(), core::concat("[", where, "] ", core::without_code(error.what())));
+      core::throw_argument(error.code(), core::format("[{}] {}", where, core::without_code(error.what())));
     }
   }
   const auto known = activation_names();
   const ActivationSpec spec = activation_of(argument.name);  // throws for what nobody knows
-  LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value, "[", where, "] activation: got '",
-                  core::escaped(argument.name), "', which is no name of keras.activations");
+  LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value,
+                  "[{}] activation: got '{}', which is no name of keras.activations", where, core::escaped(argument.name));
   return to_string(spec.kind);
 }
 

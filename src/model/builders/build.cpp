@@ -15,14 +15,15 @@ namespace {
 std::size_t sample_axis(const std::string& name, const char* what, int axis, std::size_t rank) {
   const int full = static_cast<int>(rank) + 1;
   const int positive = axis < 0 ? axis + full : axis;
-  LAMELLA_EXPECTS(positive >= 1 && positive < full, value, "layer '", core::escaped(name), "' ", what, ": got ", axis,
-                  ", allowed ", 1 - full, "..-1 and 1..", full - 1, " for an input of rank ", full);
+  LAMELLA_EXPECTS(positive >= 1 && positive < full, value,
+                  "layer '{}' {}: got {}, allowed {}..-1 and 1..{} for an input of rank {}", core::escaped(name), what, axis,
+                  1 - full, full - 1, full);
   return static_cast<std::size_t>(positive) - 1;
 }
 
 std::int64_t known_extent(const std::string& name, const std::vector<std::int64_t>& sample, std::size_t axis) {
-  LAMELLA_EXPECTS(sample[axis] >= 0, shape, "layer '", core::escaped(name), "': axis ", axis + 1,
-                  " of its input is None, its weights need a number");
+  LAMELLA_EXPECTS(sample[axis] >= 0, shape, "layer '{}': axis {} of its input is None, its weights need a number",
+                  core::escaped(name), axis + 1);
   return sample[axis];
 }
 
@@ -50,8 +51,8 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
                    const std::string& name, const std::vector<std::int64_t>& sample) {
   using Ellipsis = core::EinsumDenseParams::Ellipsis;
   const std::size_t letters = params.input.size();
-  LAMELLA_EXPECTS(sample.size() + 1 >= letters, shape, "layer '", core::escaped(name), "' equation: ", params.input,
-                  " names more axes than its input has");
+  LAMELLA_EXPECTS(sample.size() + 1 >= letters, shape, "layer '{}' equation: {} names more axes than its input has",
+                  core::escaped(name), params.input);
   const std::size_t elided = sample.size() + 1 - letters;
   const std::size_t before = params.ellipsis == Ellipsis::left ? elided : 0;
   const Config& given = layer.arguments.at("output_shape");
@@ -59,14 +60,14 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
   const auto output_extent = [&](char label) -> std::int64_t {
     const std::size_t at = params.output.find(label);
     const std::size_t first = before == 0 ? 1 : 0;
-    LAMELLA_EXPECTS(at >= first && at - first < given.size() && given.at(at - first).is_number(), shape, "layer '",
-                    core::escaped(name), "' output_shape: has no number for axis '", label, "'");
+    LAMELLA_EXPECTS(at >= first && at - first < given.size() && given.at(at - first).is_number(), shape,
+                    "layer '{}' output_shape: has no number for axis '{}'", core::escaped(name), label);
     return given.at(at - first).get<std::int64_t>();
   };
   const auto extent_of = [&](char label) {
     const std::size_t at = params.input.find(label);
     if (at == std::string::npos) return output_extent(label);
-    LAMELLA_EXPECTS(at + before >= 1, shape, "layer '", core::escaped(name), "' equation: the kernel has the batch axis");
+    LAMELLA_EXPECTS(at + before >= 1, shape, "layer '{}' equation: the kernel has the batch axis", core::escaped(name));
     return known_extent(name, sample, at + before - 1);
   };
   std::vector<std::int64_t> extents;
@@ -76,8 +77,8 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
   }
   const std::string axes = layer.arguments.at("bias_axes").get<std::string>();
   for (const char label : axes) {
-    LAMELLA_EXPECTS(params.output.find(label) != std::string::npos, value, "layer '", core::escaped(name), "' bias_axes: '",
-                    label, "' is not in the output ", params.output);
+    LAMELLA_EXPECTS(params.output.find(label) != std::string::npos, value, "layer '{}' bias_axes: '{}' is not in the output {}",
+                    core::escaped(name), label, params.output);
   }
   for (const char label : params.output.substr(params.output.find_first_of(axes)))
     extents.push_back(axes.find(label) != std::string::npos ? extent_of(label) : 1);
@@ -104,7 +105,7 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
   const core::LayerParams& params = layer.prototype->params;
   if (const auto* dense = std::get_if<core::DenseParams>(&params)) {
     if (weight == "bias") return {dense->units};
-    LAMELLA_EXPECTS(!sample.empty(), shape, "layer '", core::escaped(name), "': expected min_ndim=2, found ndim=1");
+    LAMELLA_EXPECTS(!sample.empty(), shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(name));
     return {known_extent(name, sample, sample.size() - 1), dense->units};
   }
   if (std::holds_alternative<core::PReluParams>(params)) return alpha_shape(layer, name, sample);
@@ -117,7 +118,7 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
   if (const auto* einsum = std::get_if<core::EinsumDenseParams>(&params))
     return einsum_shape(layer, *einsum, weight, name, sample);
   const auto* batch = std::get_if<core::BatchNormalizationParams>(&params);
-  LAMELLA_ASSERT(batch != nullptr, layer.class_name, " has weights that nothing knows how to build");
+  LAMELLA_ASSERT(batch != nullptr, "{} has weights that nothing knows how to build", layer.class_name);
   return {known_extent(name, sample, sample_axis(name, "axis", batch->axis, sample.size()))};
 }
 
@@ -150,15 +151,15 @@ core::ModelSpec alone(std::shared_ptr<const core::LayerSpec> layer, const std::v
 }
 
 void expect_nested_inputs(const Layout& layout, const std::string& name, const std::vector<ValueInfo>& inputs) {
-  LAMELLA_EXPECTS(inputs.size() == layout.inputs.values.size(), argument, "layer '", core::escaped(name), "' takes ",
-                  layout.inputs.values.size(), " inputs, got ", inputs.size());
+  LAMELLA_EXPECTS(inputs.size() == layout.inputs.values.size(), argument, "layer '{}' takes {} inputs, got {}",
+                  core::escaped(name), layout.inputs.values.size(), inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const auto& wanted = layout.values.at(Access::call(layout.inputs.values[i]).get()).at(0).sample;
     const auto& found = inputs[i].sample;
     const bool fits = std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
                                  [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
-    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(name), "': input ", i, " has shape ", shape_text(found),
-                    ", the model takes ", shape_text(wanted));
+    LAMELLA_EXPECTS(fits, shape, "layer '{}': input {} has shape {}, the model takes {}", core::escaped(name), i,
+                    shape_text(found), shape_text(wanted));
   }
 }
 
@@ -217,7 +218,7 @@ Building::~Building() {
 
 void Building::layer(LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs) {
   if (is_built(layer)) return;
-  LAMELLA_EXPECTS(inputs.size() == 1, argument, "layer '", core::escaped(name), "' takes one input, got ", inputs.size());
+  LAMELLA_EXPECTS(inputs.size() == 1, argument, "layer '{}' takes one input, got {}", core::escaped(name), inputs.size());
   const ValueInfo& input = inputs[0];
   if (layer.network) {
     return sequential(layer, Input(input.sample, {.dtype = input.dtype}));
@@ -235,13 +236,13 @@ void Building::layer(LayerState& layer, const std::string& name, const std::vect
   }
   if (!layer.inner) return;
   if (layer.class_name == "TimeDistributed") {
-    LAMELLA_EXPECTS(input.sample.size() >= 2, shape, "layer '", core::escaped(name),
-                    "': expected min_ndim=3, found ndim=", input.sample.size() + 1);
+    LAMELLA_EXPECTS(input.sample.size() >= 2, shape, "layer '{}': expected min_ndim=3, found ndim={}", core::escaped(name),
+                    input.sample.size() + 1);
     const std::vector<std::int64_t> step(input.sample.begin() + 1, input.sample.end());
     return this->layer(*layer.inner, shown_name(*layer.inner), {{step, input.dtype}});
   }
-  LAMELLA_EXPECTS(layer.class_name == "Dense" || is_built(*layer.inner), unsupported, "layer '", core::escaped(name),
-                  "': an activation with weights can be built in a Dense only");
+  LAMELLA_EXPECTS(layer.class_name == "Dense" || is_built(*layer.inner), unsupported,
+                  "layer '{}': an activation with weights can be built in a Dense only", core::escaped(name));
   std::vector<std::int64_t> sample = input.sample;
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.prototype->params)) sample.back() = dense->units;
   this->layer(*layer.inner, name + "/activation", {{sample, input.dtype}});
@@ -270,11 +271,11 @@ void Building::network(LayerState& network, const OneOrMany<KerasTensor>& inputs
 
 void Building::sequential(LayerState& network, const KerasTensor& input) {
   const std::string name = core::escaped(shown_name(network));
-  LAMELLA_EXPECTS(!network.network->stack.empty(), argument, "[Sequential] '", name, "' has no layers");
+  LAMELLA_EXPECTS(!network.network->stack.empty(), argument, "[Sequential] '{}' has no layers", name);
   OneOrMany<KerasTensor> values = input;
   for (const auto& layer : network.network->stack) {
-    LAMELLA_EXPECTS(values.values.size() == 1, argument, "[Sequential] '", name, "': layer '", core::escaped(shown_name(*layer)),
-                    "' stands behind a model of ", values.values.size(), " outputs");
+    LAMELLA_EXPECTS(values.values.size() == 1, argument, "[Sequential] '{}': layer '{}' stands behind a model of {} outputs",
+                    name, core::escaped(shown_name(*layer)), values.values.size());
     const auto call = call_of(layer, values);
     values = OneOrMany<KerasTensor>();
     for (std::size_t i = 0; i < output_count(*layer); ++i) values.values.push_back(Access::tensor(call, static_cast<int>(i)));

@@ -106,7 +106,7 @@ void fill_layer(core::LayerChanges& changes, const core::LayerSpec& spec, const 
 }
 
 void fill_model(core::LayerChanges& changes, const core::ModelSpec& spec, const Layout& layout) {
-  LAMELLA_ASSERT(spec.layers.size() == layout.layers.size(), "a built model has ", layout.layers.size(), " layers, its config ",
+  LAMELLA_ASSERT(spec.layers.size() == layout.layers.size(), "a built model has {} layers, its config {}", layout.layers.size(),
                  spec.layers.size());
   for (std::size_t i = 0; i < layout.layers.size(); ++i) fill_layer(changes, *spec.layers[i], *layout.layers[i].layer);
 }
@@ -138,8 +138,8 @@ std::string shown_name(const LayerState& layer) { return layer.name.empty() ? de
 std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerState>>& layers) {
   std::set<std::string> taken;
   for (const auto& layer : layers) {
-    LAMELLA_EXPECTS(layer->name.empty() || taken.insert(layer->name).second, value, "two layers of a model are called '",
-                    core::escaped(layer->name), "'");
+    LAMELLA_EXPECTS(layer->name.empty() || taken.insert(layer->name).second, value, "two layers of a model are called '{}'",
+                    core::escaped(layer->name));
   }
   std::vector<std::size_t> by_age(layers.size());
   std::iota(by_age.begin(), by_age.end(), 0U);
@@ -151,7 +151,7 @@ std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerSta
     if (!layers[i]->name.empty()) continue;
     const std::string base = names[i];
     for (int& number = next[base];; ++number) {
-      names[i] = number == 0 ? base : core::concat(base, "_", number);
+      names[i] = number == 0 ? base : core::format("{}_{}", base, number);
       if (taken.insert(names[i]).second) break;
     }
   }
@@ -195,10 +195,10 @@ std::shared_ptr<LayerState> make_layer(std::string class_name, const std::string
   layer->arguments = std::move(arguments);
   layer->initializers = std::move(initializers);
   layer->inner = std::move(inner);
-  LAMELLA_EXPECTS(name.find('/') == std::string::npos, value, "[", layer->class_name, "] name: got '", core::escaped(name),
-                  "', allowed no '/'");
+  LAMELLA_EXPECTS(name.find('/') == std::string::npos, value, "[{}] name: got '{}', allowed no '/'", layer->class_name,
+                  core::escaped(name));
   for (const auto& [key, value] : layer->arguments.items()) {
-    LAMELLA_EXPECTS(is_finite(value), value, "[", layer->class_name, "] ", key, ": got a number that is not finite");
+    LAMELLA_EXPECTS(is_finite(value), value, "[{}] {}: got a number that is not finite", layer->class_name, key);
   }
   layer->prototype = read(*layer, shown_name(*layer));
   return layer;

@@ -46,7 +46,7 @@ Config lookup_config(const std::vector<std::int64_t>& vocabulary, const IntegerL
 }
 
 Config hashing_config(std::int64_t num_bins, HashingOptions o) {
-  LAMELLA_EXPECTS(o.salt.size() <= 2, argument, "[Hashing] salt: got ", o.salt.size(), " numbers, allowed 0, 1, 2");
+  LAMELLA_EXPECTS(o.salt.size() <= 2, argument, "[Hashing] salt: got {} numbers, allowed 0, 1, 2", o.salt.size());
   if (o.dtype.empty()) o.dtype = o.output_mode == "int" ? "int64" : "float32";
   if (o.salt.size() == 1) o.salt.push_back(o.salt[0]);
   return model::with(o, {{"num_bins", num_bins},

@@ -67,8 +67,9 @@ class Ordering {
   void enter(const CallState* call, std::vector<Step>& path) {
     if (!visited_.insert(call).second) return;
     found_.emplace(call->layer.get(), static_cast<int>(found_.size()));
-    LAMELLA_EXPECTS(!is_input(*call->layer) || given_.contains(call), value, "[Functional] an output depends on Input '",
-                    core::escaped(shown_name(*call->layer)), "', which is not among the inputs");
+    LAMELLA_EXPECTS(!is_input(*call->layer) || given_.contains(call), value,
+                    "[Functional] an output depends on Input '{}', which is not among the inputs",
+                    core::escaped(shown_name(*call->layer)));
     path.push_back({.call = call});
   }
 
@@ -80,14 +81,15 @@ class Ordering {
 };
 
 void expect_inputs(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs) {
-  LAMELLA_EXPECTS(!inputs.values.empty() && !outputs.values.empty(), argument, "[Functional] got ", inputs.values.size(),
-                  " inputs and ", outputs.values.size(), " outputs, allowed 1..");
+  LAMELLA_EXPECTS(!inputs.values.empty() && !outputs.values.empty(), argument,
+                  "[Functional] got {} inputs and {} outputs, allowed 1..", inputs.values.size(), outputs.values.size());
   std::set<const CallState*> seen;
   for (const KerasTensor& input : inputs.values) {
     const std::string name = core::escaped(shown_name(*Access::call(input)->layer));
-    LAMELLA_EXPECTS(is_input(*Access::call(input)->layer), value, "[Functional] an input comes from layer '", name, "' (",
-                    Access::call(input)->layer->class_name, "), allowed values of Input()");
-    LAMELLA_EXPECTS(seen.insert(Access::call(input).get()).second, value, "[Functional] input '", name, "' is given twice");
+    LAMELLA_EXPECTS(is_input(*Access::call(input)->layer), value,
+                    "[Functional] an input comes from layer '{}' ({}), allowed values of Input()", name,
+                    Access::call(input)->layer->class_name);
+    LAMELLA_EXPECTS(seen.insert(Access::call(input).get()).second, value, "[Functional] input '{}' is given twice", name);
   }
 }
 
@@ -97,8 +99,8 @@ std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& laye
                                          int number) {
   auto call = std::make_shared<CallState>();
   for (const KerasTensor& input : inputs.values) call->depth = std::max(call->depth, Access::call(input)->depth + 1);
-  LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[", layer->class_name, "] stands behind ", call->depth,
-                  " calls of layers, allowed 0..", kDeepest);
+  LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[{}] stands behind {} calls of layers, allowed 0..{}", layer->class_name,
+                  call->depth, kDeepest);
   call->layer = layer;
   call->inputs = inputs;
   call->number = number;

@@ -31,8 +31,9 @@ void collect(LayerState& layer, std::set<const LayerState*>& seen, std::vector<S
 
 /// All weights of a built layer in Keras' order, each once.
 std::vector<Slot> slots_of(LayerState& layer, const char* where) {
-  LAMELLA_EXPECTS(model::is_built(layer), argument, "[Layer::", where, "] '", core::escaped(model::shown_name(layer)), "' (",
-                  layer.class_name, ") has no weights yet: build() it, or make a model with it");
+  LAMELLA_EXPECTS(model::is_built(layer), argument,
+                  "[Layer::{}] '{}' ({}) has no weights yet: build() it, or make a model with it", where,
+                  core::escaped(model::shown_name(layer)), layer.class_name);
   std::set<const LayerState*> seen;
   std::vector<Slot> slots;
   collect(layer, seen, slots);
@@ -51,8 +52,9 @@ model::LayerState::LayerState() {
 }
 
 KerasTensor::operator Layer() const {
-  LAMELLA_EXPECTS(model::is_input(*call_->layer), value, "[Layer] a value of layer '",
-                  core::escaped(model::shown_name(*call_->layer)), "' stands where a layer is needed; only one of Input() may");
+  LAMELLA_EXPECTS(model::is_input(*call_->layer), value,
+                  "[Layer] a value of layer '{}' stands where a layer is needed; only one of Input() may",
+                  core::escaped(model::shown_name(*call_->layer)));
   return core::Access::layer(call_->layer);
 }
 
@@ -69,8 +71,8 @@ void Layer::build(const std::vector<std::int64_t>& sample_shape, const BuildOpti
   const KerasTensor input = Input(sample_shape);
   const std::uint64_t model_seed = state_->network ? state_->network->seed : 0;
   const bool weightless = !state_->network && keras::stored_weights(*state_->prototype).empty();
-  LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '", shown, "' (", state_->class_name,
-                  ") is built already");
+  LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '{}' ({}) is built already", shown,
+                  state_->class_name);
   model::Building building(options.seed.value_or(model_seed));
   building.layer(*state_, shown, {model::input_value(*core::Access::call(input)->layer)});
   building.commit();
@@ -85,15 +87,15 @@ std::vector<Tensor> Layer::get_weights() const {
 void Layer::set_weights(std::span<const TensorView> weights) {
   const core::FloatEnvironment environment;
   const std::vector<Slot> slots = slots_of(*state_, "set_weights");
-  LAMELLA_EXPECTS(weights.size() == slots.size(), argument, "[Layer::set_weights] '", core::escaped(name()), "' (", class_name(),
-                  ") has ", slots.size(), " weights, got ", weights.size());
+  LAMELLA_EXPECTS(weights.size() == slots.size(), argument, "[Layer::set_weights] '{}' ({}) has {} weights, got {}",
+                  core::escaped(name()), class_name(), slots.size(), weights.size());
   std::vector<std::shared_ptr<const Tensor>> values;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const LayerState& layer = *slots[i].layer;
     const Tensor& old = *layer.weights[slots[i].at];
-    LAMELLA_EXPECTS(weights[i].shape() == old.shape(), shape, "[Layer::set_weights] weight ", i, ", '",
-                    core::escaped(model::shown_name(layer)), "/", keras::stored_weights(*layer.prototype)[slots[i].at].name,
-                    "': got shape ", to_string(weights[i].shape()), ", allowed ", to_string(old.shape()));
+    LAMELLA_EXPECTS(weights[i].shape() == old.shape(), shape, "[Layer::set_weights] weight {}, '{}/{}': got shape {}, allowed {}",
+                    i, core::escaped(model::shown_name(layer)), keras::stored_weights(*layer.prototype)[slots[i].at].name,
+                    to_string(weights[i].shape()), to_string(old.shape()));
     values.push_back(converted(weights[i], old.dtype()));
   }
   for (std::size_t i = 0; i < slots.size(); ++i) slots[i].layer->weights[slots[i].at] = std::move(values[i]);
@@ -112,10 +114,9 @@ std::int64_t Layer::count_params() const {
 }
 
 std::vector<KerasTensor> Layer::call(const OneOrMany<KerasTensor>& inputs) const {
-  LAMELLA_EXPECTS(!model::is_input(*state_), argument, "[InputLayer] '", core::escaped(name()),
-                  "' is the start of a graph and is not called");
-  LAMELLA_EXPECTS(!inputs.values.empty(), argument, "[", class_name(), "] '", core::escaped(name()),
-                  "' is called without an input");
+  LAMELLA_EXPECTS(!model::is_input(*state_), argument, "[InputLayer] '{}' is the start of a graph and is not called",
+                  core::escaped(name()));
+  LAMELLA_EXPECTS(!inputs.values.empty(), argument, "[{}] '{}' is called without an input", class_name(), core::escaped(name()));
   const auto call = model::call_of(state_, inputs, state_->calls);
   ++state_->calls;
   std::vector<KerasTensor> outputs;
@@ -126,8 +127,8 @@ std::vector<KerasTensor> Layer::call(const OneOrMany<KerasTensor>& inputs) const
 
 KerasTensor Layer::operator()(const OneOrMany<KerasTensor>& inputs) const {
   const std::size_t count = model::output_count(*state_);
-  LAMELLA_EXPECTS(count == 1, argument, "[", class_name(), "] '", core::escaped(name()), "' has ", count,
-                  " outputs; call() returns all of them");
+  LAMELLA_EXPECTS(count == 1, argument, "[{}] '{}' has {} outputs; call() returns all of them", class_name(),
+                  core::escaped(name()), count);
   return call(inputs)[0];
 }
 

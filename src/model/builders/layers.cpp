@@ -23,7 +23,7 @@ using model::shape_or_null;
 using model::with;
 
 double rate_of(const char* where, const char* argument, double value) {
-  LAMELLA_EXPECTS(value >= 0 && value <= 1, value, "[", where, "] ", argument, ": got ", value, ", allowed 0..1");
+  LAMELLA_EXPECTS(value >= 0 && value <= 1, value, "[{}] {}: got {:g}, allowed 0..1", where, argument, value);
   return value;
 }
 
@@ -102,8 +102,9 @@ Config group_normalization_config(const GroupNormalizationOptions& o) {
 }
 
 Config normalization_config(const NormalizationOptions& o) {
-  LAMELLA_EXPECTS(!o.mean.values.empty() && !o.variance.values.empty(), argument, "[Normalization] mean and variance: got ",
-                  o.mean.values.size(), " and ", o.variance.values.size(), " numbers, allowed 1.. each: there is no adapt()");
+  LAMELLA_EXPECTS(!o.mean.values.empty() && !o.variance.values.empty(), argument,
+                  "[Normalization] mean and variance: got {} and {} numbers, allowed 1.. each: there is no adapt()",
+                  o.mean.values.size(), o.variance.values.size());
   Config config = base_config(o);
   config.update(
       {{"axis", o.axis.values}, {"invert", o.invert}, {"mean", list_or_one(o.mean)}, {"variance", list_or_one(o.variance)}});

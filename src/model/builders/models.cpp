@@ -14,8 +14,8 @@ using core::Access;
 using model::Layout;
 
 std::shared_ptr<model::LayerState> make_network(const char* class_name, const ModelOptions& options) {
-  LAMELLA_EXPECTS(options.name.find('/') == std::string::npos, value, "[", class_name, "] name: got '",
-                  core::escaped(options.name), "', allowed no '/'");
+  LAMELLA_EXPECTS(options.name.find('/') == std::string::npos, value, "[{}] name: got '{}', allowed no '/'", class_name,
+                  core::escaped(options.name));
   auto state = std::make_shared<model::LayerState>();
   state->class_name = class_name;
   state->name = options.name;
@@ -26,8 +26,8 @@ std::shared_ptr<model::LayerState> make_network(const char* class_name, const Mo
 }
 
 const Layout& layout_of(const model::LayerState& state, const char* where) {
-  LAMELLA_EXPECTS(state.network->layout, argument, "[", state.class_name, "::", where, "] '",
-                  core::escaped(model::shown_name(state)), "' does not know its input: build() it, or put an Input first");
+  LAMELLA_EXPECTS(state.network->layout, argument, "[{}::{}] '{}' does not know its input: build() it, or put an Input first",
+                  state.class_name, where, core::escaped(model::shown_name(state)));
   return *state.network->layout;
 }
 
@@ -35,21 +35,21 @@ void append(model::LayerState& sequential, const std::shared_ptr<model::LayerSta
   model::NetworkState& own = *sequential.network;
   const std::string shown = core::escaped(model::shown_name(*layer));
   if (model::is_input(*layer)) {
-    LAMELLA_EXPECTS(own.stack.empty() && !own.input, value, "[Sequential::add] Input '", shown, "' may only come first");
+    LAMELLA_EXPECTS(own.stack.empty() && !own.input, value, "[Sequential::add] Input '{}' may only come first", shown);
     own.input = Access::tensor(model::call_of(layer, {}), 0);
     return;
   }
-  LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '", shown, "' cannot stand in itself");
-  LAMELLA_EXPECTS(std::find(own.stack.begin(), own.stack.end(), layer) == own.stack.end(), value, "[Sequential::add] layer '",
-                  shown, "' is there already; a Functional may call a layer twice");
+  LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '{}' cannot stand in itself", shown);
+  LAMELLA_EXPECTS(std::find(own.stack.begin(), own.stack.end(), layer) == own.stack.end(), value,
+                  "[Sequential::add] layer '{}' is there already; a Functional may call a layer twice", shown);
   own.stack.push_back(layer);
 }
 
 /// Puts layers at the end, and builds again what has an input.
 void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
   model::NetworkState& own = *sequential.network;
-  LAMELLA_EXPECTS(sequential.calls == 0, argument, "[Sequential::add] '", core::escaped(model::shown_name(sequential)),
-                  "' is part of another model and may not change");
+  LAMELLA_EXPECTS(sequential.calls == 0, argument, "[Sequential::add] '{}' is part of another model and may not change",
+                  core::escaped(model::shown_name(sequential)));
   const auto stack = own.stack;
   const auto input = own.input;
   const auto layout = own.layout;
@@ -97,10 +97,10 @@ Layer Network::get_layer(std::string_view name) const {
   std::string names;
   for (const Layout::Entry& entry : layout_of(*Access::state(*this), "get_layer").layers) {
     if (entry.name == name) return Access::layer(entry.layer);
-    names += core::concat(names.empty() ? "'" : ", '", core::escaped(entry.name), "'");
+    names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(entry.name));
   }
-  core::throw_argument(ErrorCode::value, core::concat("[", class_name(), "::get_layer] no layer is called '", core::escaped(name),
-                                                      "'; there are: ", names));
+  core::throw_argument(ErrorCode::value, core::format("[{}::get_layer] no layer is called '{}'; there are: {}", class_name(),
+                                                      core::escaped(name), names));
 }
 
 Sequential::Sequential(const std::vector<Layer>& layers, const ModelOptions& options)

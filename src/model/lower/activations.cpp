@@ -58,9 +58,10 @@ int Lowering::activation_of_integers(const std::string& path, const ActivationSp
     return add_step(ops::ActivationDesc{sample.elements(), spec, DType::float32}, {x}, sample, DType::float32, path);
   }
   const bool truth = at(src).dtype == DType::boolean;
-  LAMELLA_EXPECTS(core::keeps_integers(spec) && !(truth && spec.kind != ActivationKind::Relu), unsupported, "layer '",
-                  core::escaped(path), "': activation '", to_string(spec.kind), "' of ", to_string(at(src).dtype),
-                  " values; Keras wraps around or refuses them, lamella takes floating values here");
+  LAMELLA_EXPECTS(
+      core::keeps_integers(spec) && !(truth && spec.kind != ActivationKind::Relu), unsupported,
+      "layer '{}': activation '{}' of {} values; Keras wraps around or refuses them, lamella takes floating values here",
+      core::escaped(path), to_string(spec.kind), to_string(at(src).dtype));
   const int x = truth ? cast(src, DType::int32, path) : src;
   const DType dtype = at(x).dtype;
   return add_step(ops::ActivationDesc{sample.elements(), spec, dtype}, {x}, sample, dtype, path);
@@ -80,8 +81,8 @@ int Lowering::rowwise(const std::string& path, ActivationKind kind, std::vector<
                               dtype};
   Shape result = sample;
   if (kind == ActivationKind::Glu) {
-    LAMELLA_EXPECTS(desc.length % 2 == 0, shape, "layer '", core::escaped(path), "': glu needs an even extent, axis ", first + 1,
-                    " has ", desc.length);
+    LAMELLA_EXPECTS(desc.length % 2 == 0, shape, "layer '{}': glu needs an even extent, axis {} has {}", core::escaped(path),
+                    first + 1, desc.length);
     result = sample.with(first, sample[first] / 2);
   }
   return transposed(add_step(desc, {arranged}, result, dtype, path), inverse(order), path);
@@ -91,8 +92,8 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   const Shape sample = at(src).sample;
   const std::shared_ptr<const Tensor>& alpha = weight(spec, "alpha");
   const Shape shape = alpha->shape();
-  LAMELLA_EXPECTS(ops::broadcasts(shape, sample), shape, "layer '", core::escaped(spec.path), "': alpha has shape ",
-                  to_string(shape), ", its input needs ", to_string(sample), " or 1 where shared");
+  LAMELLA_EXPECTS(ops::broadcasts(shape, sample), shape, "layer '{}': alpha has shape {}, its input needs {} or 1 where shared",
+                  core::escaped(spec.path), to_string(shape), to_string(sample));
   const ops::Broadcast over = ops::collapsed(sample, {shape});
   const DType dtype = at(src).dtype;
   if (!is_floating(dtype)) return prelu_of_integers(spec, alpha, src);
@@ -103,8 +104,9 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
 int Lowering::prelu_of_integers(const core::LayerSpec& spec, const std::shared_ptr<const Tensor>& alpha, int src) {
   const DType dtype = floating_compute(spec);
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(at(src).dtype != DType::boolean, dtype, "layer '", core::escaped(spec.path),
-                  "' (PReLU): its input is bool, which Keras does not negate; allowed are integers and floating types");
+  LAMELLA_EXPECTS(at(src).dtype != DType::boolean, dtype,
+                  "layer '{}' (PReLU): its input is bool, which Keras does not negate; allowed are integers and floating types",
+                  core::escaped(spec.path));
   const ActivationSpec relu{.kind = ActivationKind::Relu};
   const int minus = combined(spec.path, ops::CombineKind::subtract, {src, src, src});  // x - x - x
   const int over = cast(activation_of_integers(spec.path, relu, src), dtype, spec.path);

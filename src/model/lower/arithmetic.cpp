@@ -65,7 +65,7 @@ std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, 
 
 int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {
   const std::size_t wanted = params.constant ? 1 : 2;
-  LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '", core::escaped(spec.path), "' takes ", wanted, " inputs, got ",
+  LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '{}' takes {} inputs, got {}", core::escaped(spec.path), wanted,
                   srcs.size());
   if (!params.constant) {
     const auto kind = static_cast<ops::CombineKind>(params.kind);
@@ -111,17 +111,19 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
   const Shape given = params.constant->shape();
   const int rank = from.sample.rank();
   const bool fits = given.rank() <= rank || (given.rank() == rank + 1 && given[0] == 1);
-  LAMELLA_EXPECTS(fits, unsupported, "layer '", core::escaped(spec.path), "': its constant of shape ", to_string(given),
-                  " reaches the batch axis of its input of ", rank + 1, " axes; lamella computes each sample on its own");
+  LAMELLA_EXPECTS(fits, unsupported,
+                  "layer '{}': its constant of shape {} reaches the batch axis of its input of {} axes; lamella computes each "
+                  "sample on its own",
+                  core::escaped(spec.path), to_string(given), rank + 1);
   std::vector<std::int64_t> extents(static_cast<std::size_t>(rank), 1);  // of the constant, aligned at the end
   const int shared = std::min(given.rank(), rank);
   for (int k = 1; k <= shared; ++k) extents[static_cast<std::size_t>(rank - k)] = given[given.rank() - k];
   std::vector<std::int64_t> result(extents);
   for (int axis = 0; axis < rank; ++axis) {
     const auto i = static_cast<std::size_t>(axis);
-    LAMELLA_EXPECTS(extents[i] == from.sample[axis] || extents[i] == 1 || from.sample[axis] == 1, shape, "layer '",
-                    core::escaped(spec.path), "': its constant of shape ", to_string(given), " and its input ",
-                    to_string(from.sample), " (without the batch) cannot be broadcast together");
+    LAMELLA_EXPECTS(extents[i] == from.sample[axis] || extents[i] == 1 || from.sample[axis] == 1, shape,
+                    "layer '{}': its constant of shape {} and its input {} (without the batch) cannot be broadcast together",
+                    core::escaped(spec.path), to_string(given), to_string(from.sample));
     if (extents[i] == 1) result[i] = from.sample[axis];
   }
   const Shape shape(extents);
@@ -154,8 +156,9 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
 int Lowering::ordered(const std::string& path, double number, int src) {
   if (is_floating(at(src).dtype)) return src;
   // An integer that float64 rounds is beyond these, and so is its float64.
-  LAMELLA_EXPECTS(std::abs(number) < 0x1p53, unsupported, "layer '", core::escaped(path), "' compares with ", number,
-                  ", its input is ", to_string(at(src).dtype), ", allowed are numbers below 2^53 in magnitude");
+  LAMELLA_EXPECTS(std::abs(number) < 0x1p53, unsupported,
+                  "layer '{}' compares with {:g}, its input is {}, allowed are numbers below 2^53 in magnitude",
+                  core::escaped(path), number, to_string(at(src).dtype));
   return cast(src, DType::float64, path);
 }
 
@@ -200,7 +203,7 @@ int Lowering::comparison(const std::string& path, const core::ComparisonParams& 
 }
 
 int Lowering::logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '", core::escaped(spec.path), "' takes 2 inputs, got ", srcs.size());
+  LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '{}' takes 2 inputs, got {}", core::escaped(spec.path), srcs.size());
   std::vector<int> bools;
   for (const int src : srcs) bools.push_back(cast(src, DType::boolean, spec.path));
   return met(spec, params.both ? ops::CombineKind::minimum : ops::CombineKind::maximum, bools, false);

@@ -23,7 +23,7 @@ int Lowering::product(const core::LayerSpec& spec, const core::DenseParams& para
 
 int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
+  LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(spec.path));
   if (params.use_bias) expect_weight(spec, "bias", {params.units});
   int result = 0;
   if (params.quantization) {

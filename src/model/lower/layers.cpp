@@ -9,19 +9,20 @@ namespace lamella::model {
 
 int Lowering::sample_axis(const std::string& path, int axis, const Shape& sample) const {
   const int full_rank = sample.rank() + 1;
-  LAMELLA_EXPECTS(axis >= -full_rank && axis < full_rank, value, "layer '", core::escaped(path), "' axis: got ", axis,
-                  ", allowed ", -full_rank, "..", full_rank - 1, " for input of shape (None, ...) and rank ", full_rank);
+  LAMELLA_EXPECTS(axis >= -full_rank && axis < full_rank, value,
+                  "layer '{}' axis: got {}, allowed {}..{} for input of shape (None, ...) and rank {}", core::escaped(path), axis,
+                  -full_rank, full_rank - 1, full_rank);
   const int positive = axis < 0 ? axis + full_rank : axis;
-  LAMELLA_EXPECTS(positive != 0, unsupported, "layer '", core::escaped(path), "' axis: got ", axis,
-                  ", the batch axis; lamella computes each sample on its own");
+  LAMELLA_EXPECTS(positive != 0, unsupported, "layer '{}' axis: got {}, the batch axis; lamella computes each sample on its own",
+                  core::escaped(path), axis);
   return positive - 1;
 }
 
 std::vector<int> Lowering::sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const {
   for (int& axis : axes) axis = sample_axis(path, axis, sample);
   std::sort(axes.begin(), axes.end());
-  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '", core::escaped(path),
-                  "' axis: an axis is named twice");
+  LAMELLA_EXPECTS(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), value, "layer '{}' axis: an axis is named twice",
+                  core::escaped(path));
   return axes;
 }
 
@@ -40,7 +41,7 @@ struct Lowering::ByClass {
   using Values = std::vector<int>;
 
   int one() const {
-    LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '", core::escaped(spec.path), "' takes one input, got ", srcs.size());
+    LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '{}' takes one input, got {}", core::escaped(spec.path), srcs.size());
     return srcs[0];
   }
   /// Keras casts floating inputs to the layer's compute type and leaves integers as they are; a layer that multiplies them with
@@ -53,8 +54,9 @@ struct Lowering::ByClass {
   /// Of integers, Keras starts these in integers, whose squares wrap around.
   const ByClass& of_floats() const {
     for (const int src : srcs) {
-      LAMELLA_EXPECTS(is_floating(to.at(src).dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                      "): its input is ", to_string(to.at(src).dtype), "; lamella takes floating values here");
+      LAMELLA_EXPECTS(is_floating(to.at(src).dtype), unsupported,
+                      "layer '{}' ({}): its input is {}; lamella takes floating values here", core::escaped(spec.path),
+                      spec.class_name, to_string(to.at(src).dtype));
     }
     return *this;
   }
@@ -132,7 +134,7 @@ std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vecto
 } catch (const ArgumentError& error) {
   // Shapes say what is wrong with them, not where they come from.
   if (core::without_code(error.what()).starts_with("layer '")) throw;
-  throw ArgumentError(error.code(), core::concat("layer '", core::escaped(spec.path), "': ", core::without_code(error.what())));
+  throw ArgumentError(error.code(), core::format("layer '{}': {}", core::escaped(spec.path), core::without_code(error.what())));
 }
 
 }  // namespace lamella::model

@@ -30,9 +30,8 @@ int Lowering::encoded(const core::LayerSpec& spec, core::Encoding encoding, std:
   const Shape sample = at(src).sample;
   const bool each = encoding == core::Encoding::one_hot;
   // Keras counts along the first axis behind the batch, whichever axes follow; what it would do without one is not of a sample.
-  LAMELLA_EXPECTS(each || sample.rank() == 1, unsupported, "layer '", core::escaped(spec.path), "' output_mode: got ",
-                  encoding == core::Encoding::count ? "count" : "multi_hot", " for an input of ", sample.rank() + 1,
-                  " axes, allowed 2");
+  LAMELLA_EXPECTS(each || sample.rank() == 1, unsupported, "layer '{}' output_mode: got {} for an input of {} axes, allowed 2",
+                  core::escaped(spec.path), encoding == core::Encoding::count ? "count" : "multi_hot", sample.rank() + 1);
   const bool one = each && sample.rank() > 0 && sample.back() == 1;
   std::vector<std::int64_t> extents(sample.begin(), each && !one ? sample.end() : sample.end() - 1);
   extents.push_back(depth);
@@ -45,7 +44,7 @@ int Lowering::encoded(const core::LayerSpec& spec, core::Encoding encoding, std:
 
 int Lowering::category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src) {
   const DType given = at(src).dtype;
-  LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '", core::escaped(spec.path), "': its input is bool");
+  LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '{}': its input is bool", core::escaped(spec.path));
   // Keras casts to int32 before multi_hot, so that fractions are cut off; one_hot and count compare.
   const bool cuts = params.encoding == core::Encoding::multi_hot && is_floating(given);
   const bool short_float = given == DType::float16 || given == DType::bfloat16;
@@ -98,12 +97,12 @@ std::vector<float> boundaries_of(const Tensor& summary, std::int64_t bins) {
 std::shared_ptr<const Tensor> Lowering::learnt_boundaries(const core::LayerSpec& spec, std::int64_t bins) {
   const auto& summary = weight(spec, "summary");
   LAMELLA_EXPECTS(summary && summary->dtype() == DType::float32 && summary->shape().rank() == 2 && summary->shape()[0] == 2,
-                  shape, "layer '", core::escaped(spec.path), "' summary: allowed float32 of shape (2, any)");
+                  shape, "layer '{}' summary: allowed float32 of shape (2, any)", core::escaped(spec.path));
   const std::vector<float> boundaries = boundaries_of(*summary, bins);
-  LAMELLA_EXPECTS(!boundaries.empty(), missing, "layer '", core::escaped(spec.path), "': was never adapted");
+  LAMELLA_EXPECTS(!boundaries.empty(), missing, "layer '{}': was never adapted", core::escaped(spec.path));
   for (std::size_t i = 0; i < boundaries.size(); ++i) {
-    LAMELLA_EXPECTS(i == 0 ? !std::isnan(boundaries[0]) : boundaries[i - 1] <= boundaries[i], value, "layer '",
-                    core::escaped(spec.path), "' summary: its boundaries do not ascend at entry ", i);
+    LAMELLA_EXPECTS(i == 0 ? !std::isnan(boundaries[0]) : boundaries[i - 1] <= boundaries[i], value,
+                    "layer '{}' summary: its boundaries do not ascend at entry {}", core::escaped(spec.path), i);
   }
   return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{static_cast<std::int64_t>(boundaries.size())}));
 }
@@ -133,8 +132,9 @@ void set_key(ops::HashRule& rule, const core::Salt& salt) {
 }  // namespace
 
 int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src) {
-  LAMELLA_EXPECTS(params.keys, missing, "layer '", core::escaped(spec.path),
-                  "': its vocabulary stands in the .keras file that it was saved in; load weights from that");
+  LAMELLA_EXPECTS(params.keys, missing,
+                  "layer '{}': its vocabulary stands in the .keras file that it was saved in; load weights from that",
+                  core::escaped(spec.path));
   const int x = cast(src, DType::int64, spec.path);
   const Shape sample = at(x).sample;
   constexpr std::int64_t kNowhere = -1;  // no place is
@@ -156,7 +156,7 @@ int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLoo
 
 int Lowering::hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src) {
   const DType given = at(src).dtype;
-  LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '", core::escaped(spec.path), "': its input is bool");
+  LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '{}': its input is bool", core::escaped(spec.path));
   const bool masks = params.mask && params.bins > 1;
   ops::HashRule rule{
       .bins = masks ? params.bins - 1 : params.bins, .first = masks ? 1 : 0, .is_unsigned = given == DType::uint64};

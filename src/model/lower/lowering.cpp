@@ -50,8 +50,9 @@ int Lowering::autocast(int value, const core::LayerSpec& spec) {
 
 DType Lowering::floating_compute(const core::LayerSpec& spec) const {
   const DType dtype = compute(spec);
-  LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name, ") dtype: got ",
-                  to_string(dtype), ", allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16");
+  LAMELLA_EXPECTS(is_floating(dtype), unsupported,
+                  "layer '{}' ({}) dtype: got {}, allowed float32, float16, bfloat16, float64, mixed_float16, mixed_bfloat16",
+                  core::escaped(spec.path), spec.class_name, to_string(dtype));
   return dtype;
 }
 
@@ -99,7 +100,7 @@ void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs
       const std::string_view what = core::without_code(error.what());
       if (what.starts_with("layer '")) throw;
       const std::string& path = spec.layers.at(static_cast<std::size_t>(node.layer))->path;
-      throw ArgumentError(error.code(), core::concat("layer '", core::escaped(path), "': ", what));
+      throw ArgumentError(error.code(), core::format("layer '{}': {}", core::escaped(path), what));
     }
   }
   --depth_;

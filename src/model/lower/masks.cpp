@@ -160,8 +160,9 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
     if (turns && masked_.contains(src) && !keras2() && before(3, 14)) src = alias(src);
   }
   const bool takes = takes_mask(layer_spec);
-  LAMELLA_EXPECTS(takes || masks.empty(), unsupported, "layer '", core::escaped(layer_spec.path), "' (", layer_spec.class_name,
-                  ") is called with the argument 'mask', which it does not take");
+  LAMELLA_EXPECTS(takes || masks.empty(), unsupported,
+                  "layer '{}' ({}) is called with the argument 'mask', which it does not take", core::escaped(layer_spec.path),
+                  layer_spec.class_name);
   const KnownMask carried = mask_of(srcs.at(0));
   if (takes) name_masks(spec, node, masks, srcs);
   std::vector<int> results = layer(layer_spec, srcs);
@@ -181,10 +182,12 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
   if (from == srcs.end() && !own) return lowered(spec, srcs);
   const MaskUse use = mask_use(spec, keras2());
   const std::string maker = own ? spec.path : masked_.at(*from).layer;
-  LAMELLA_EXPECTS(use != MaskUse::reads, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                  "): the mask that '", core::escaped(maker), "' makes reaches it and changes what Keras computes here");
-  LAMELLA_EXPECTS(!computes_with_mask(spec) || masked_.at(*from).known(), unsupported, "layer '", core::escaped(spec.path), "' (",
-                  spec.class_name, ") computes with the mask of '", core::escaped(maker), kUnknown);
+  LAMELLA_EXPECTS(use != MaskUse::reads, unsupported,
+                  "layer '{}' ({}): the mask that '{}' makes reaches it and changes what Keras computes here",
+                  core::escaped(spec.path), spec.class_name, core::escaped(maker));
+  LAMELLA_EXPECTS(!computes_with_mask(spec) || masked_.at(*from).known(), unsupported,
+                  "layer '{}' ({}) computes with the mask of '{}{}", core::escaped(spec.path), spec.class_name,
+                  core::escaped(maker), kUnknown);
   std::vector<int> results = lowered(spec, srcs);
   if (use == MaskUse::passes) return results;
   const KnownMask left = own ? own : mask_after(spec, srcs);
@@ -228,8 +231,8 @@ int Lowering::softmax_by_steps(const core::LayerSpec& spec, const std::vector<in
 
 int Lowering::masked_softmax(const core::LayerSpec& spec, const core::ActivationParams& params, const Mask& mask, int src) {
   const DType dtype = at(src).dtype;
-  LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '", core::escaped(spec.path), "' (Softmax): its input is ",
-                  to_string(dtype), "; lamella takes floating values here");
+  LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '{}' (Softmax): its input is {}; lamella takes floating values here",
+                  core::escaped(spec.path), to_string(dtype));
   const bool selects = !keras2() && !before(3, 13);
   int keep = mask_numbers(mask, dtype, spec.path, !selects);
   if (selects && mask.given && at(mask.of).dtype != DType::boolean) {  // Keras: numbers above 0.5, as their type has it
@@ -238,12 +241,11 @@ int Lowering::masked_softmax(const core::LayerSpec& spec, const core::Activation
                               : ActivationSpec{.kind = ActivationKind::Relu};
     keep = cast(cast(activation(spec.path, above, {}, mask.of), DType::boolean, spec.path), dtype, spec.path);
   }
-  LAMELLA_EXPECTS(
-      at(keep).sample.rank() == at(src).sample.rank(), unsupported, "layer '", core::escaped(spec.path),
-      "' (Softmax): the mask of '", core::escaped(mask.layer), "' has ", at(keep).sample.rank() + 1, " axes, its input ",
-      at(src).sample.rank() + 1,
-      ": Keras lines them up at their ends, samples of the one with steps of the other, or fails. Call the layer with a "
-      "mask of as many axes, such as keras.ops.expand_dims(mask, -1), or with numbers that carry no mask");
+  LAMELLA_EXPECTS(at(keep).sample.rank() == at(src).sample.rank(), unsupported,
+                  "layer '{}' (Softmax): the mask of '{}' has {} axes, its input {}: Keras lines them up at their ends, samples "
+                  "of the one with steps of the other, or fails. Call the layer with a mask of as many axes, such as "
+                  "keras.ops.expand_dims(mask, -1), or with numbers that carry no mask",
+                  core::escaped(spec.path), core::escaped(mask.layer), at(keep).sample.rank() + 1, at(src).sample.rank() + 1);
   double large = -1e9;
   if (dtype == DType::float16) large = !keras2() ? -3e4 : before(2, 13) ? -65504 : -32752;
   const int kept = selects ? masked(spec.path, src, keep, true) : src;
@@ -269,8 +271,8 @@ int Lowering::masked_merge(const core::LayerSpec& spec, const core::MergeParams&
                            const std::vector<KnownMask>& masks) {
   using ops::CombineKind;
   const auto fail_where = [&](bool fails, const Mask& mask, const char* why) {
-    LAMELLA_EXPECTS(!fails, unsupported, "layer '", core::escaped(spec.path), "' (", spec.class_name,
-                    ") computes with the mask of '", core::escaped(mask.layer), why);
+    LAMELLA_EXPECTS(!fails, unsupported, "layer '{}' ({}) computes with the mask of '{}{}", core::escaped(spec.path),
+                    spec.class_name, core::escaped(mask.layer), why);
   };
   std::vector<int> numbers;  // -1: no mask
   for (std::size_t i = 0; i < values.size(); ++i) {

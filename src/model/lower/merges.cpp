@@ -18,14 +18,16 @@ int Lowering::combined(const std::string& path, ops::CombineKind kind, const std
     // Keras' layers put missing axes behind the batch axis, which is numpy's rule for the sample; numpy itself would put them
     // before.
     const auto extents = at(value).sample.extents();
-    LAMELLA_EXPECTS(padded || static_cast<int>(extents.size()) == rank, unsupported, "layer '", core::escaped(path),
-                    "': inputs of ", extents.size() + 1, " and ", rank + 1,
-                    " axes would be broadcast along the batch axis; lamella computes each sample on its own");
+    LAMELLA_EXPECTS(
+        padded || static_cast<int>(extents.size()) == rank, unsupported,
+        "layer '{}': inputs of {} and {} axes would be broadcast along the batch axis; lamella computes each sample on its own",
+        core::escaped(path), extents.size() + 1, rank + 1);
     std::vector<std::int64_t> with_ones(static_cast<std::size_t>(rank) - extents.size(), 1);
     with_ones.insert(with_ones.end(), extents.begin(), extents.end());
     for (std::size_t i = 0; i < with_ones.size(); ++i) {
-      LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape, "layer '", core::escaped(path),
-                      "': inputs cannot be broadcast together: axis ", i + 1, " has extents ", result[i], " and ", with_ones[i]);
+      LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape,
+                      "layer '{}': inputs cannot be broadcast together: axis {} has extents {} and {}", core::escaped(path),
+                      i + 1, result[i], with_ones[i]);
       if (result[i] == 1) result[i] = with_ones[i];
     }
     desc.srcs.push_back(Shape(with_ones).prepended(1));
@@ -39,8 +41,10 @@ namespace {
 
 /// Of bools, which are 0 or 1: a sum is true when one is, a product when all are. Only the difference does not exist.
 ops::CombineKind kind_of_bools(const core::LayerSpec& spec, ops::CombineKind kind) {
-  LAMELLA_EXPECTS(kind != ops::CombineKind::subtract, dtype, "layer '", core::escaped(spec.path),
-                  "' (Subtract): its inputs are bool, which Keras does not subtract; allowed are integers and floating types");
+  LAMELLA_EXPECTS(
+      kind != ops::CombineKind::subtract, dtype,
+      "layer '{}' (Subtract): its inputs are bool, which Keras does not subtract; allowed are integers and floating types",
+      core::escaped(spec.path));
   if (kind == ops::CombineKind::add) return ops::CombineKind::maximum;
   return kind == ops::CombineKind::multiply ? ops::CombineKind::minimum : kind;
 }
@@ -68,8 +72,8 @@ int Lowering::met(const core::LayerSpec& spec, ops::CombineKind kind, const std:
 
 int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
   const bool subtracts = params.kind == core::MergeKind::subtract;
-  LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '", core::escaped(spec.path), "' (",
-                  spec.class_name, ") takes ", subtracts ? "exactly 2 inputs" : "at least 1 input", ", got ", srcs.size());
+  LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '{}' ({}) takes {}, got {}",
+                  core::escaped(spec.path), spec.class_name, subtracts ? "exactly 2 inputs" : "at least 1 input", srcs.size());
   const auto kind = static_cast<ops::CombineKind>(params.kind);
   const bool average = kind == ops::CombineKind::average;
   std::vector<int> values;
@@ -79,8 +83,9 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
     same = same && at(values.back()).dtype == at(values.front()).dtype;
   }
   if (const auto masks = masks_of_merge(params, srcs); !masks.empty()) {
-    LAMELLA_EXPECTS(same && is_floating(at(values[0]).dtype), unsupported, "layer '", core::escaped(spec.path), "' (",
-                    spec.class_name, "): an input has a mask; lamella takes floating inputs then");
+    LAMELLA_EXPECTS(same && is_floating(at(values[0]).dtype), unsupported,
+                    "layer '{}' ({}): an input has a mask; lamella takes floating inputs then", core::escaped(spec.path),
+                    spec.class_name);
     return masked_merge(spec, params, values, masks);
   }
   if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);
@@ -93,7 +98,7 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
 }
 
 int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '", core::escaped(spec.path), "' takes at least one input");
+  LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '{}' takes at least one input", core::escaped(spec.path));
   return concatenated(spec, sample_axis(spec.path, params.axis, at(srcs[0]).sample), srcs);
 }
 
@@ -113,14 +118,14 @@ int Lowering::concatenated(const core::LayerSpec& spec, int axis, const std::vec
   std::int64_t total = 0;
   for (const int src : called) {
     const Shape sample = at(src).sample;
-    LAMELLA_EXPECTS(sample.rank() == first.rank() && sample.with(axis, 0) == first.with(axis, 0), shape, "layer '",
-                    core::escaped(spec.path), "': inputs of shapes ", to_string(first), " and ", to_string(sample),
-                    " (without the batch) differ outside axis ", axis + 1);
+    LAMELLA_EXPECTS(sample.rank() == first.rank() && sample.with(axis, 0) == first.with(axis, 0), shape,
+                    "layer '{}': inputs of shapes {} and {} (without the batch) differ outside axis {}", core::escaped(spec.path),
+                    to_string(first), to_string(sample), axis + 1);
     values.push_back(cast(src, dtype, spec.path));
     desc.extents.push_back(sample[axis] * inner);
     const auto sum = core::checked_add(total, sample[axis]);
-    LAMELLA_EXPECTS(sum, overflow, "layer '", core::escaped(spec.path), "': the extents of axis ", axis + 1,
-                    " do not fit into 64 bits together");
+    LAMELLA_EXPECTS(sum, overflow, "layer '{}': the extents of axis {} do not fit into 64 bits together",
+                    core::escaped(spec.path), axis + 1);
     total = *sum;
   }
   return add_step(desc, values, first.with(axis, total), dtype, spec.path);

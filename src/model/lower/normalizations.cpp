@@ -97,8 +97,9 @@ int Lowering::layer_normalization(const core::LayerSpec& spec, const core::Layer
   ConstantsPool::Values constants;
   for (const char* name : {"gamma", "beta"}) {
     if (!(name[0] == 'g' ? desc.has_gamma : desc.has_beta)) continue;
-    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == length, shape, "layer '", core::escaped(spec.path), "': ", name,
-                    " has shape ", to_string(weight(spec, name)->shape()), ", its input needs ", length, " elements");
+    LAMELLA_EXPECTS(weight(spec, name)->shape().elements() == length, shape,
+                    "layer '{}': {} has shape {}, its input needs {} elements", core::escaped(spec.path), name,
+                    to_string(weight(spec, name)->shape()), length);
     constants.push_back(weight(spec, name));
   }
   return normalized(spec.path, src, axes, desc, constants);
@@ -108,8 +109,8 @@ int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNorm
   const Shape sample = at(src).sample;
   const std::vector<int> axes = sample_axes(spec.path, params.axes, sample);
   const Shape scale = weight(spec, "scale")->shape();
-  LAMELLA_EXPECTS(broadcasts(scale, sample), shape, "layer '", core::escaped(spec.path), "': scale has shape ", to_string(scale),
-                  ", which does not broadcast to its input ", to_string(sample));
+  LAMELLA_EXPECTS(broadcasts(scale, sample), shape, "layer '{}': scale has shape {}, which does not broadcast to its input {}",
+                  core::escaped(spec.path), to_string(scale), to_string(sample));
   const Shape rows = sample.slice(sample.rank() - static_cast<int>(axes.size()), sample.rank());
   ops::LayerNormalizationDesc desc{.epsilon = params.epsilon, .kind = ops::NormalizationKind::mean_square};
   const auto scale_to = [&](const Shape& shape) {
@@ -136,8 +137,9 @@ int Lowering::group_normalization(const core::LayerSpec& spec, const core::Group
   const int axis = sample_axis(spec.path, params.axis, sample);
   const std::int64_t channels = sample[axis];
   const std::int64_t groups = params.groups == -1 ? channels : params.groups;
-  LAMELLA_EXPECTS(groups > 0 && channels % groups == 0, shape, "layer '", core::escaped(spec.path), "' groups: got ",
-                  params.groups, ", which do not divide the ", channels, " channels of its input");
+  LAMELLA_EXPECTS(groups > 0 && channels % groups == 0, shape,
+                  "layer '{}' groups: got {}, which do not divide the {} channels of its input", core::escaped(spec.path),
+                  params.groups, channels);
   for (const core::Weight& w : spec.weights) expect_weight(spec, w.name, {channels});
   std::vector<std::int64_t> extents(sample.begin(), sample.end());
   extents[static_cast<std::size_t>(axis)] = groups;
@@ -160,8 +162,9 @@ int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams
     const bool with_batch = shape.rank() == sample.rank() + 1 && shape[0] == 1;
     const Shape over = with_batch ? shape.slice(1, shape.rank()) : shape;
     const bool fits = broadcasts(over, sample);
-    LAMELLA_EXPECTS(fits, shape, "layer '", core::escaped(spec.path), "' ", name, ": has shape ", to_string(shape),
-                    ", which does not broadcast over the axes of its input ", to_string(sample), " (without the batch)");
+    LAMELLA_EXPECTS(fits, shape,
+                    "layer '{}' {}: has shape {}, which does not broadcast over the axes of its input {} (without the batch)",
+                    core::escaped(spec.path), name, to_string(shape), to_string(sample));
     return Spread{constant(spec, {.what = Recipe::What::rounded, .sources = {value}}, wide(spec),
                            [&] { return numbers(value->to(compute(spec))); }),
                   padded(over, sample)};
@@ -198,9 +201,10 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
   const auto spread = [&](Recipe::What what, const char* name, const std::function<Values(Values)>& of) {
     const std::shared_ptr<const Tensor>& statistics = weight(spec, name);
     const auto shape = spread_over(statistics->shape(), sample, axes);
-    LAMELLA_EXPECTS(shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(statistics->shape()),
-                    ", which does not broadcast over the ", axes.size(), " axes that it is for, of its input ", to_string(sample),
-                    " (without the batch)");
+    LAMELLA_EXPECTS(shape, shape,
+                    "layer '{}': {} has shape {}, which does not broadcast over the {} axes that it is for, of its input {} "
+                    "(without the batch)",
+                    core::escaped(spec.path), name, to_string(statistics->shape()), axes.size(), to_string(sample));
     const Recipe recipe{.what = what, .sources = {statistics}};
     return Spread{constant(spec, recipe, wide(spec), [&] { return of(numbers(statistics->to(dtype))); }), *shape};
   };

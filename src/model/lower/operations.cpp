@@ -13,11 +13,11 @@ int Lowering::transpose(const core::LayerSpec& spec, const core::TransposeParams
   if (axes.empty()) {
     for (int axis = full; axis-- > 0;) axes.push_back(axis);
   }
-  LAMELLA_EXPECTS(static_cast<int>(axes.size()) == full, value, "layer '", core::escaped(spec.path), "' axes: has ", axes.size(),
-                  " entries, its input has ", full, " axes");
+  LAMELLA_EXPECTS(static_cast<int>(axes.size()) == full, value, "layer '{}' axes: has {} entries, its input has {} axes",
+                  core::escaped(spec.path), axes.size(), full);
   const bool batch_first = axes[0] == 0 || axes[0] == -full;
-  LAMELLA_EXPECTS(batch_first, unsupported, "layer '", core::escaped(spec.path),
-                  "' axes: move the batch axis; lamella computes each sample on its own");
+  LAMELLA_EXPECTS(batch_first, unsupported, "layer '{}' axes: move the batch axis; lamella computes each sample on its own",
+                  core::escaped(spec.path));
   std::vector<int> order;
   for (std::size_t i = 1; i < axes.size(); ++i) order.push_back(sample_axis(spec.path, axes[i], sample));
   static_cast<void>(sample_axes(spec.path, {axes.begin() + 1, axes.end()}, sample));
@@ -27,8 +27,8 @@ int Lowering::transpose(const core::LayerSpec& spec, const core::TransposeParams
 int Lowering::expand_dims(const core::LayerSpec& spec, const core::ExpandDimsParams& params, int src) {
   const Shape sample = at(src).sample;
   const int rank = sample.rank() + static_cast<int>(params.axes.size());
-  LAMELLA_EXPECTS(rank < Shape::kMaxRank, limit, "layer '", core::escaped(spec.path), "': the result has more than ",
-                  Shape::kMaxRank, " axes");
+  LAMELLA_EXPECTS(rank < Shape::kMaxRank, limit, "layer '{}': the result has more than {} axes", core::escaped(spec.path),
+                  Shape::kMaxRank);
   const Shape result(std::vector<std::int64_t>(static_cast<std::size_t>(rank), 1));
   const std::vector<int> axes = sample_axes(spec.path, params.axes, result);
   std::vector<std::int64_t> extents;
@@ -44,8 +44,8 @@ int Lowering::squeeze(const core::LayerSpec& spec, const core::SqueezeParams& pa
   std::vector<int> axes;
   for (const int axis : params.axes) {
     axes.push_back(sample_axis(spec.path, axis, sample));
-    LAMELLA_EXPECTS(sample[axes.back()] == 1, shape, "layer '", core::escaped(spec.path), "' axis: ", axis, " has the extent ",
-                    sample[axes.back()], ", allowed 1");
+    LAMELLA_EXPECTS(sample[axes.back()] == 1, shape, "layer '{}' axis: {} has the extent {}, allowed 1", core::escaped(spec.path),
+                    axis, sample[axes.back()]);
   }
   std::vector<std::int64_t> extents;
   for (int axis = 0; axis < sample.rank(); ++axis) {
@@ -56,11 +56,12 @@ int Lowering::squeeze(const core::LayerSpec& spec, const core::SqueezeParams& pa
 }
 
 int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '", core::escaped(spec.path), "' takes at least one input");
+  LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '{}' takes at least one input", core::escaped(spec.path));
   std::vector<int> parts;
   for (const int src : srcs) {
-    LAMELLA_EXPECTS(at(src).sample == at(srcs[0]).sample, shape, "layer '", core::escaped(spec.path), "': inputs of shapes ",
-                    to_string(at(srcs[0]).sample), " and ", to_string(at(src).sample), " (without the batch) differ");
+    LAMELLA_EXPECTS(at(src).sample == at(srcs[0]).sample, shape,
+                    "layer '{}': inputs of shapes {} and {} (without the batch) differ", core::escaped(spec.path),
+                    to_string(at(srcs[0]).sample), to_string(at(src).sample));
     parts.push_back(expand_dims(spec, core::ExpandDimsParams{{params.axis}}, src));
   }
   return concatenated(spec, sample_axis(spec.path, params.axis, at(parts[0]).sample), parts);
@@ -68,8 +69,9 @@ int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params
 
 int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src) {
   const Shape whole = at(src).sample;
-  LAMELLA_EXPECTS(!params.axes.empty(), unsupported, "layer '", core::escaped(spec.path),
-                  "' axis: all, the batch axis among them; lamella computes each sample on its own");
+  LAMELLA_EXPECTS(!params.axes.empty(), unsupported,
+                  "layer '{}' axis: all, the batch axis among them; lamella computes each sample on its own",
+                  core::escaped(spec.path));
   const std::vector<int> axes = sample_axes(spec.path, params.axes, whole);
   const bool adjacent = axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
   const int arranged = transposed(src, adjacent ? all_axes(whole) : moved_last(whole, axes), spec.path);
@@ -80,8 +82,8 @@ int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& para
   const ops::ReduceDesc desc{static_cast<ops::ReduceKind>(params.kind), sample.elements(0, first), sample.elements(first, last),
                              sample.elements(last, sample.rank()), dtype};
   const bool neutral = params.kind != core::ReduceKind::maximum && params.kind != core::ReduceKind::minimum;
-  LAMELLA_EXPECTS(neutral || desc.length > 0, shape, "layer '", core::escaped(spec.path),
-                  "': an input of no elements has no extreme");
+  LAMELLA_EXPECTS(neutral || desc.length > 0, shape, "layer '{}': an input of no elements has no extreme",
+                  core::escaped(spec.path));
   std::vector<std::int64_t> kept;
   std::vector<std::int64_t> ones;
   for (const int axis : all_axes(whole)) {
@@ -105,8 +107,8 @@ struct Taken {
 Taken taken(const core::SliceItem& item, std::int64_t extent, const std::string& path) {
   if (item.kind == core::SliceItem::Kind::index) {
     const std::int64_t index = *item.start < 0 ? *item.start + extent : *item.start;
-    LAMELLA_EXPECTS(index >= 0 && index < extent, value, "layer '", core::escaped(path), "': index ", *item.start,
-                    " of an axis of extent ", extent);
+    LAMELLA_EXPECTS(index >= 0 && index < extent, value, "layer '{}': index {} of an axis of extent {}", core::escaped(path),
+                    *item.start, extent);
     return {index, 1, 1};
   }
   const std::int64_t step = item.step.value_or(1);
@@ -132,7 +134,7 @@ std::vector<core::SliceItem> spelt_out(const core::SliceParams& params, int full
     named += item.kind == Kind::range || item.kind == Kind::index ? 1 : 0;
     open = open || item.kind == Kind::ellipsis;
   }
-  LAMELLA_EXPECTS(named <= full, value, "layer '", core::escaped(path), "' takes ", named, " axes of an input of ", full);
+  LAMELLA_EXPECTS(named <= full, value, "layer '{}' takes {} axes of an input of {}", core::escaped(path), named, full);
   std::vector<core::SliceItem> result;
   const auto fill = [&] { result.insert(result.end(), static_cast<std::size_t>(full - named), core::SliceItem{}); };
   for (const core::SliceItem& item : params.items) {
@@ -154,8 +156,9 @@ int Lowering::slice(const core::LayerSpec& spec, const core::SliceParams& params
   const std::vector<core::SliceItem> items = spelt_out(params, from.sample.rank() + 1, spec.path);
   const core::SliceItem& batch = items.at(0);
   const bool whole = batch.kind == Kind::range && batch.start.value_or(0) == 0 && !batch.stop && batch.step.value_or(1) == 1;
-  LAMELLA_EXPECTS(whole, unsupported, "layer '", core::escaped(spec.path),
-                  "': takes a part of the batch, or puts an axis before it; lamella computes each sample on its own");
+  LAMELLA_EXPECTS(whole, unsupported,
+                  "layer '{}': takes a part of the batch, or puts an axis before it; lamella computes each sample on its own",
+                  core::escaped(spec.path));
   ops::SliceDesc desc{from.sample.prepended(1), {}, {0}, {1}, from.dtype};
   std::vector<std::int64_t> extents;
   std::vector<std::int64_t> shown;
@@ -173,8 +176,8 @@ int Lowering::slice(const core::LayerSpec& spec, const core::SliceParams& params
     if (items[i].kind == Kind::range) shown.push_back(part.count);
     all = all && part.count == extent && (part.step == 1 || extent == 1);
   }
-  LAMELLA_EXPECTS(shown.size() < static_cast<std::size_t>(Shape::kMaxRank), limit, "layer '", core::escaped(spec.path),
-                  "': the result has more than ", Shape::kMaxRank, " axes");
+  LAMELLA_EXPECTS(shown.size() < static_cast<std::size_t>(Shape::kMaxRank), limit, "layer '{}': the result has more than {} axes",
+                  core::escaped(spec.path), Shape::kMaxRank);
   const Shape sample(extents);
   desc.dst = sample.prepended(1);
   const int result = all ? src : add_step(desc, {src}, sample, from.dtype, spec.path);

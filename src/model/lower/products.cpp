@@ -29,13 +29,13 @@ std::string with_ellipsis(const std::string& term, core::EinsumDenseParams::Elli
 
 Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseParams& params, const Shape& sample) {
   const auto refuse = [&](const std::string& why) {
-    core::throw_argument(ErrorCode::unsupported, core::concat("layer '", core::escaped(spec.path), "' equation: in ",
-                                                              params.input, ",", params.kernel, "->", params.output, " ", why));
+    core::throw_argument(ErrorCode::unsupported, core::format("layer '{}' equation: in {},{}->{} {}", core::escaped(spec.path),
+                                                              params.input, params.kernel, params.output, why));
   };
   const int elided = sample.rank() + 1 - static_cast<int>(params.input.size());
-  LAMELLA_EXPECTS(params.ellipsis == core::EinsumDenseParams::Ellipsis::none ? elided == 0 : elided >= 0, shape, "layer '",
-                  core::escaped(spec.path), "' equation: ", params.input, " does not name the ", sample.rank() + 1,
-                  " axes of its input");
+  LAMELLA_EXPECTS(params.ellipsis == core::EinsumDenseParams::Ellipsis::none ? elided == 0 : elided >= 0, shape,
+                  "layer '{}' equation: {} does not name the {} axes of its input", core::escaped(spec.path), params.input,
+                  sample.rank() + 1);
   const std::string input = with_ellipsis(params.input, params.ellipsis, elided);
   const std::string output = with_ellipsis(params.output, params.ellipsis, elided);
   const auto has = [](const std::string& term, char label) { return term.find(label) != std::string::npos; };
@@ -44,7 +44,7 @@ Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseP
     refuse("the batch does not come first; lamella computes each sample on its own");
   for (const char label : input.substr(1)) {
     if (has(params.kernel, label) == has(output, label))
-      refuse(core::concat("'", label, has(output, label) ? "' is in all three terms" : "' is in the input alone"));
+      refuse(core::format("'{}{}", label, has(output, label) ? "' is in all three terms" : "' is in the input alone"));
   }
   Contraction c;
   std::string made;
@@ -54,7 +54,7 @@ Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseP
     } else if (has(params.kernel, label)) {
       made += label;
     } else {
-      refuse(core::concat("'", label, "' is in the output alone"));
+      refuse(core::format("'{}' is in the output alone", label));
     }
   }
   c.kept = static_cast<int>(c.input.size());
@@ -63,7 +63,7 @@ Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseP
       c.input.push_back(at(input, label) - 1);
       c.kernel.push_back(at(params.kernel, label));
     } else if (!has(output, label)) {
-      refuse(core::concat("'", label, "' is in the kernel alone"));
+      refuse(core::format("'{}' is in the kernel alone", label));
     }
   }
   c.summed = static_cast<int>(c.kernel.size());
@@ -103,15 +103,16 @@ Tensor arranged(const std::shared_ptr<const Tensor>& tensor, const std::vector<i
 int Lowering::einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src) {
   const Contraction c = contraction_of(spec, params, at(src).sample);
   const std::shared_ptr<const Tensor>& kernel = weight(spec, "kernel");
-  LAMELLA_EXPECTS(kernel->shape().rank() == static_cast<int>(params.kernel.size()), shape, "layer '", core::escaped(spec.path),
-                  "': kernel has shape ", to_string(kernel->shape()), ", its equation names ", params.kernel.size(), " axes");
+  LAMELLA_EXPECTS(kernel->shape().rank() == static_cast<int>(params.kernel.size()), shape,
+                  "layer '{}': kernel has shape {}, its equation names {} axes", core::escaped(spec.path),
+                  to_string(kernel->shape()), params.kernel.size());
   const int moved = transposed(src, c.input, spec.path);
   const Shape input = at(moved).sample;
   for (int i = 0; i < c.summed; ++i) {
-    LAMELLA_EXPECTS(kernel->shape()[c.kernel[static_cast<std::size_t>(i)]] == input[c.kept + i], shape, "layer '",
-                    core::escaped(spec.path), "': kernel has shape ", to_string(kernel->shape()), ", axis '",
-                    params.kernel[static_cast<std::size_t>(c.kernel[static_cast<std::size_t>(i)])], "' of its input has ",
-                    input[c.kept + i], " elements");
+    LAMELLA_EXPECTS(kernel->shape()[c.kernel[static_cast<std::size_t>(i)]] == input[c.kept + i], shape,
+                    "layer '{}': kernel has shape {}, axis '{}' of its input has {} elements", core::escaped(spec.path),
+                    to_string(kernel->shape()), params.kernel[static_cast<std::size_t>(c.kernel[static_cast<std::size_t>(i)])],
+                    input[c.kept + i]);
   }
   std::vector<std::int64_t> made(input.begin(), input.begin() + c.kept);
   for (std::size_t i = static_cast<std::size_t>(c.summed); i < c.kernel.size(); ++i) made.push_back(kernel->shape()[c.kernel[i]]);
@@ -151,13 +152,13 @@ int Lowering::add_bias(const core::LayerSpec& spec, int src) {
   const Shape sample = at(src).sample;
   const std::shared_ptr<const Tensor>& bias = weight(spec, "bias");
   const Shape shape = bias->shape();
-  LAMELLA_EXPECTS(broadcasts(shape, sample), shape, "layer '", core::escaped(spec.path), "': bias has shape ", to_string(shape),
-                  ", which does not broadcast to ", to_string(sample));
+  LAMELLA_EXPECTS(broadcasts(shape, sample), shape, "layer '{}': bias has shape {}, which does not broadcast to {}",
+                  core::escaped(spec.path), to_string(shape), to_string(sample));
   return affine(spec.path, src, number(spec, 1.0, sample), {bias, padded(shape, sample)});
 }
 
 int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs) {
-  LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '", core::escaped(spec.path), "' (Dot) takes exactly 2 inputs, got ",
+  LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '{}' (Dot) takes exactly 2 inputs, got {}", core::escaped(spec.path),
                   srcs.size());
   const DType dtype = compute(spec);
   std::vector<int> values;
@@ -171,8 +172,8 @@ int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, co
     rows.push_back(at(values[i]).sample);
     result.insert(result.end(), rows[i].begin(), rows[i].end() - 1);
   }
-  LAMELLA_EXPECTS(rows[0].back() == rows[1].back(), shape, "layer '", core::escaped(spec.path), "' axes: its inputs have ",
-                  rows[0].back(), " and ", rows[1].back(), " elements along them");
+  LAMELLA_EXPECTS(rows[0].back() == rows[1].back(), shape, "layer '{}' axes: its inputs have {} and {} elements along them",
+                  core::escaped(spec.path), rows[0].back(), rows[1].back());
   if (result.empty()) result.push_back(1);
   const std::int64_t length = rows[0].back();
   const ops::InnerProductsDesc desc{1, rows[0].elements(0, rows[0].rank() - 1), rows[1].elements(0, rows[1].rank() - 1), length,
@@ -182,13 +183,13 @@ int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, co
 
 int Lowering::time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src) {
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(sample.rank() >= 2, shape, "layer '", core::escaped(spec.path),
-                  "': expected min_ndim=3, found ndim=", sample.rank() + 1);
+  LAMELLA_EXPECTS(sample.rank() >= 2, shape, "layer '{}': expected min_ndim=3, found ndim={}", core::escaped(spec.path),
+                  sample.rank() + 1);
   // Keras 3 casts to the compute dtype of TimeDistributed, Keras 2 to that of the layer inside.
   const bool one_type =
       std::holds_alternative<core::NestedParams>(params.wrapped->params) || compute(*params.wrapped) == compute(spec);
-  LAMELLA_EXPECTS(one_type, unsupported, "layer '", core::escaped(spec.path), "' dtype: it computes in ",
-                  to_string(compute(spec)), ", the layer inside in ", to_string(compute(*params.wrapped)));
+  LAMELLA_EXPECTS(one_type, unsupported, "layer '{}' dtype: it computes in {}, the layer inside in {}", core::escaped(spec.path),
+                  to_string(compute(spec)), to_string(compute(*params.wrapped)));
   // Lowered for one step; then each step is a sample more to every operation.
   const std::size_t first_value = graph_.values.size();
   const std::size_t first_step = graph_.steps.size();

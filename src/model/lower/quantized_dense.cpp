@@ -14,7 +14,7 @@ using core::Quantization;
 using core::QuantizationMode;
 
 [[noreturn]] void fail(ErrorCode code, const core::LayerSpec& spec, const std::string& what) {
-  core::throw_argument(code, core::concat("layer '", core::escaped(spec.path), "': ", what));
+  core::throw_argument(code, core::format("layer '{}': {}", core::escaped(spec.path), what));
 }
 
 /// gptq and awq store (units, inputs) without sign.
@@ -43,7 +43,7 @@ struct Stored {
     }
     const int value = bytes[unit * inputs + input];
     if (quantization.bits < 8 && value >= 1 << quantization.bits)
-      fail(ErrorCode::value, spec, core::concat("a weight of ", quantization.bits, " bits is ", value));
+      fail(ErrorCode::value, spec, core::format("a weight of {} bits is {}", quantization.bits, value));
     return value - middle(quantization);
   }
 };
@@ -85,7 +85,7 @@ Tensor groups_of_inputs(const core::LayerSpec& spec, const Tensor& g_idx, std::i
   const std::vector<double> from = numbers(g_idx);
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (!(from[i] > -1 && from[i] < static_cast<double>(groups)))
-      fail(ErrorCode::value, spec, core::concat("g_idx of input ", i, " is ", from[i], ", allowed are 0..", groups - 1));
+      fail(ErrorCode::value, spec, core::format("g_idx of input {} is {:g}, allowed are 0..{}", i, from[i], groups - 1));
     result.span<std::int32_t>()[i] = static_cast<std::int32_t>(from[i]);
   }
   return result;

@@ -22,21 +22,22 @@ int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& pa
   std::int64_t known = 1;
   for (const std::int64_t extent : target) {
     if (extent >= 0) known = core::checked_mul(known, extent).value_or(-1);
-    LAMELLA_EXPECTS(known >= 0, overflow, "layer '", core::escaped(spec.path), "' target_shape does not fit into 64 bits");
+    LAMELLA_EXPECTS(known >= 0, overflow, "layer '{}' target_shape does not fit into 64 bits", core::escaped(spec.path));
   }
   for (std::int64_t& extent : target) {
     if (extent == -1) extent = known == 0 ? 0 : total / known;
   }
   const Shape result(target);
-  LAMELLA_EXPECTS(result.elements() == total, shape, "layer '", core::escaped(spec.path), "' target_shape: ", to_string(result),
-                  " has ", result.elements(), " elements, the input ", to_string(at(src).sample), " has ", total);
+  LAMELLA_EXPECTS(result.elements() == total, shape, "layer '{}' target_shape: {} has {} elements, the input {} has {}",
+                  core::escaped(spec.path), to_string(result), result.elements(), to_string(at(src).sample), total);
   return reshaped(src, result);
 }
 
 int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src) {
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(static_cast<std::size_t>(sample.rank()) == params.dims.size(), shape, "layer '", core::escaped(spec.path),
-                  "' dims has ", params.dims.size(), " entries, its input has ", sample.rank(), " axes behind the batch");
+  LAMELLA_EXPECTS(static_cast<std::size_t>(sample.rank()) == params.dims.size(), shape,
+                  "layer '{}' dims has {} entries, its input has {} axes behind the batch", core::escaped(spec.path),
+                  params.dims.size(), sample.rank());
   std::vector<int> order;
   for (const int dim : params.dims) order.push_back(dim - 1);
   return transposed(src, order, spec.path);
@@ -44,8 +45,8 @@ int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& pa
 
 int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src) {
   const Shape sample = at(src).sample;
-  LAMELLA_EXPECTS(sample.rank() == 1, shape, "layer '", core::escaped(spec.path),
-                  "': expected ndim=2, found ndim=", sample.rank() + 1);
+  LAMELLA_EXPECTS(sample.rank() == 1, shape, "layer '{}': expected ndim=2, found ndim={}", core::escaped(spec.path),
+                  sample.rank() + 1);
   const Shape result = sample.prepended(params.count);
   ops::CombineDesc desc{ops::CombineKind::add, result.prepended(1), {sample.prepended(1).prepended(1)}, at(src).dtype};
   if (desc.dtype == DType::boolean) desc.dtype = DType::uint8;  // a copy of bytes
@@ -58,14 +59,15 @@ int Lowering::differences(const std::string& path, double wanted, int src) {
   const Value from = at(src);
   // Keras compares with the value as the input's type has it. A difference of two of its numbers is 0 only where they are equal.
   const double value = rounded(wanted, from.dtype);
-  LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported, "layer '", core::escaped(path), "' mask_value: got ",
-                  wanted, ", which is infinite as ", to_string(from.dtype), "; allowed are finite numbers");
+  LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported,
+                  "layer '{}' mask_value: got {:g}, which is infinite as {}; allowed are finite numbers", core::escaped(path),
+                  wanted, to_string(from.dtype));
   const Shape one = all_ones(from.sample);
   return affine(path, src, {line_constant({1}, from.dtype), one}, {line_constant({-value}, from.dtype), one});
 }
 
 int Lowering::masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src) {
-  LAMELLA_EXPECTS(at(src).sample.rank() > 0, shape, "layer '", core::escaped(spec.path), "': expected min_ndim=2, found ndim=1");
+  LAMELLA_EXPECTS(at(src).sample.rank() > 0, shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(spec.path));
   // Steps of nothing but zeros are zeros already, and NaN is equal to nothing.
   if (params.value == 0.0 || std::isnan(params.value)) return src;
   const Mask mask{spec.path, src, true, params.value};

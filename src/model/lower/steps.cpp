@@ -7,8 +7,8 @@ namespace lamella::model {
 namespace {
 
 void expect_steps(const core::LayerSpec& spec, const Shape& sample) {
-  LAMELLA_EXPECTS(sample.rank() == 2, shape, "layer '", core::escaped(spec.path),
-                  "': expected ndim=3, found ndim=", sample.rank() + 1);
+  LAMELLA_EXPECTS(sample.rank() == 2, shape, "layer '{}': expected ndim=3, found ndim={}", core::escaped(spec.path),
+                  sample.rank() + 1);
 }
 
 }  // namespace
@@ -24,9 +24,9 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
   const DType dtype = at(x).dtype;
   const int steps = mask_value(known->second, dtype, spec.path, !params.selects);
   const Shape shape = params.channels_first ? Shape{1, at(steps).sample[0]} : Shape{at(steps).sample[0], 1};
-  LAMELLA_EXPECTS(at(steps).sample.rank() == 2 && at(steps).sample[0] == at(x).sample[axis - 1], shape, "layer '",
-                  core::escaped(spec.path), "': its mask is of ", to_string(at(steps).sample),
-                  " (without the batch), its input of ", at(x).sample[axis - 1], " steps");
+  LAMELLA_EXPECTS(at(steps).sample.rank() == 2 && at(steps).sample[0] == at(x).sample[axis - 1], shape,
+                  "layer '{}': its mask is of {} (without the batch), its input of {} steps", core::escaped(spec.path),
+                  to_string(at(steps).sample), at(x).sample[axis - 1]);
   const int mask = reshaped(steps, shape);
   const core::ReduceParams sum{core::ReduceKind::sum, {axis}, true};
   const int total = reduce(spec, sum, masked(spec.path, x, mask, params.selects));
@@ -37,9 +37,9 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
 int Lowering::cropping(const core::LayerSpec& spec, const core::CroppingParams& params, int src) {
   const Shape sample = at(src).sample;
   expect_steps(spec, sample);
-  LAMELLA_EXPECTS(params.before < sample[0] && params.after < sample[0] - params.before, shape, "layer '",
-                  core::escaped(spec.path), "' cropping: takes ", params.before, " and ", params.after, " steps of ", sample[0],
-                  ", allowed less than all");
+  LAMELLA_EXPECTS(params.before < sample[0] && params.after < sample[0] - params.before, shape,
+                  "layer '{}' cropping: takes {} and {} steps of {}, allowed less than all", core::escaped(spec.path),
+                  params.before, params.after, sample[0]);
   core::SliceParams part;
   part.items.resize(2);
   part.items[1].start = params.before;
@@ -51,7 +51,7 @@ int Lowering::zero_padding(const core::LayerSpec& spec, const core::ZeroPaddingP
   const Value from = at(src);
   expect_steps(spec, from.sample);
   const int axis = params.channels_first ? 1 : 0;
-  LAMELLA_EXPECTS(from.sample[axis] > 0, shape, "layer '", core::escaped(spec.path), "': its input has no steps");
+  LAMELLA_EXPECTS(from.sample[axis] > 0, shape, "layer '{}': its input has no steps", core::escaped(spec.path));
   core::SliceParams first_step;
   first_step.items.resize(static_cast<std::size_t>(axis) + 2);
   first_step.items.back().stop = 1;

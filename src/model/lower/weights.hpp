@@ -30,7 +30,7 @@ namespace lamella::model {
   for (const core::Weight& w : spec.weights) {
     if (w.name == name) return w.value;
   }
-  core::throw_argument(ErrorCode::missing, core::concat("layer '", core::escaped(spec.path), "' has no weight '", name, "'"));
+  core::throw_argument(ErrorCode::missing, core::format("layer '{}' has no weight '{}'", core::escaped(spec.path), name));
 }
 
 /// The same, or null when the layer is made without it.
@@ -81,8 +81,8 @@ namespace lamella::model {
 
 inline void expect_weight(const core::LayerSpec& spec, std::string_view name, const Shape& shape) {
   const Shape found = weight(spec, name)->shape();
-  LAMELLA_EXPECTS(found == shape, shape, "layer '", core::escaped(spec.path), "': ", name, " has shape ", to_string(found),
-                  ", its input needs ", to_string(shape));
+  LAMELLA_EXPECTS(found == shape, shape, "layer '{}': {} has shape {}, its input needs {}", core::escaped(spec.path), name,
+                  to_string(found), to_string(shape));
 }
 
 }  // namespace lamella::model

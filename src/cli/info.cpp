@@ -1,33 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // info: where models can run, and what of this machine they may use.
-#include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <string_view>
+#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
-#include "cli/info.hpp"
 #include "cli/verbs.hpp"
+#include "core/isa.hpp"
 #include "core/processors.hpp"
 
 namespace lamella::cli {
 namespace {
-
-/// The best that the processor has.
-std::string machine_isa() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return "avx512";
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
-#endif
-  return "generic";
-}
 
 std::string memory_limit() {
   for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
@@ -37,6 +21,11 @@ std::string memory_limit() {
     return word;
   }
   return {};
+}
+
+std::string isa_in_use() {
+  const bool limited = core::best_isa() != core::machine_isa();
+  return std::string(to_string(core::best_isa())) + (limited ? ", for LAMELLA_MAX_CPU_ISA says so" : "");
 }
 
 struct Fact {
@@ -55,7 +44,7 @@ std::vector<Fact> facts() {
       {"usable_processors", "of those usable here", std::to_string(core::usable_processors()), true},
       {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},
       {"memory_limit", "memory limit of the control group", memory.empty() ? "none" : memory + " bytes"},
-      {"isa", "instruction set in use", used_isa() + (used_isa() == machine_isa() ? "" : ", for LAMELLA_MAX_CPU_ISA says so")},
+      {"isa", "instruction set in use", isa_in_use()},
   };
 }
 
@@ -78,17 +67,6 @@ void print_json(const std::vector<Device>& devices, const std::string& why) {
 }
 
 }  // namespace
-
-std::string used_isa() {
-  const std::string machine = machine_isa();
-  const char* const text = std::getenv("LAMELLA_MAX_CPU_ISA");
-  if (text == nullptr) return machine;
-  constexpr std::string_view kOrder[] = {"generic", "avx2", "avx512"};
-  const auto rank = [&](std::string_view name) {
-    return std::find(std::begin(kOrder), std::end(kOrder), name) - std::begin(kOrder);
-  };
-  return rank(text) < rank(machine) ? text : machine;
-}
 
 Registered add_info(CLI::App& root) {
   auto json = std::make_shared<bool>(false);

@@ -12,16 +12,11 @@
 #define LAMELLA_TARGET_AVX2
 #endif
 
-#include <string_view>
+#include "core/isa.hpp"
 
 namespace lamella::cpu {
 
-enum class Isa { generic, avx2, avx512 };
-
-/// The best instruction set of this machine that LAMELLA_MAX_CPU_ISA (generic, avx2 or avx512) allows; read once. Throws
-/// ArgumentError (value) for any other word.
-[[nodiscard]] Isa best_isa();
-/// The word of LAMELLA_MAX_CPU_ISA.
-[[nodiscard]] std::string_view to_string(Isa isa) noexcept;
+using core::best_isa;
+using core::Isa;
 
 }  // namespace lamella::cpu

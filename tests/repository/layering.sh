@@ -26,7 +26,7 @@ allow model model keras ops core
 allow c c core
 allow cli cli core
 # What the installed command needs of the library beside its interface: files some rows at a time, and the machine.
-found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(npy_head|npy_rows|output_file|processors).hpp"' || true)
+found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(isa|npy_head|npy_rows|output_file|processors).hpp"' || true)
 [ -z "$found" ] || fail "the command uses the library's interface, and of core little:"$'\n'"$found"
 found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"

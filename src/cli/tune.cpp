@@ -28,20 +28,18 @@ std::string time_of(const json& step, const std::string& engine) {
   return "not measured";
 }
 
-void print_steps(const json& measured, const json& by_rule) {
+void print_steps(const json& measured) {
   std::printf("batch %lld on %s\n", static_cast<long long>(measured.at("batch").get<std::int64_t>()),
               measured.at("device").get<std::string>().c_str());
-  const json& steps = measured.at("steps");
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    if (steps[i].at("op").get<std::string>().rfind("dense ", 0) != 0) continue;
-    const std::string engine = steps[i].at("engine");
-    const std::string rule = by_rule.at("steps").at(i).at("engine");
-    std::string text = "  " + heading(steps[i]) + "\n    " + engine;
-    if (steps[i].at("measured").get<std::string>().empty()) {
+  for (const json& step : measured.at("steps")) {
+    if (step.at("op").get<std::string>().rfind("dense ", 0) != 0) continue;
+    const std::string engine = step.at("engine");
+    const std::string rule = step.at("by_rule");
+    std::string text = "  " + heading(step) + "\n    " + engine;
+    if (step.at("measured").get<std::string>().empty()) {
       text += ": there is nothing to choose from";
     } else {
-      text += " " + time_of(steps[i], engine) +
-              (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(steps[i], rule));
+      text += " " + time_of(step, engine) + (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(step, rule));
     }
     print(stdout, text + "\n");
   }
@@ -56,8 +54,6 @@ struct TuneState {
 
 int run_tune(const TuneState& state) {
   Options options = state.run.options();
-  options.tuning = Tuning::off;
-  const Model by_rule = Model::load(state.model, options);
   options.tuning = Tuning::measure;
   const Model model = Model::load(state.model, options);
   model.prepare(state.batches);
@@ -68,7 +64,7 @@ int run_tune(const TuneState& state) {
     const json measured = json::parse(text);
     if (measured.contains("tuning")) trouble = measured.at("tuning").get<std::string>();
     all += (all.empty() ? "" : ",\n") + text;
-    if (!state.json) print_steps(measured, json::parse(by_rule.explain({.batch = batch, .json = true})));
+    if (!state.json) print_steps(measured);
   }
   if (state.json) print(stdout, "[" + all + "]\n");
   if (!trouble.empty()) print(stderr, "lamella: the measurements are not kept: " + trouble + "\n");

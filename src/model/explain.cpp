@@ -93,10 +93,10 @@ std::string explain_json(const Explained& explained) {
                               json_text(refusal.why));
     }
     steps += core::format(
-        R"({}{{"op": {}, "layers": [{}], "engine": {}, "measured": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
+        R"({}{{"op": {}, "layers": [{}], "engine": {}, "measured": {}, "by_rule": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
         i == 0 ? "" : ",\n    ", json_text(op_of(step)), layers, json_text(step.choice.engine), json_text(step.choice.measured),
-        json_text(step.choice.fused), refused, bytes_of(whole), flops_of(whole), step.choice.plan->workspace_bytes(),
-        times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
+        json_text(step.choice.by_rule), json_text(step.choice.fused), refused, bytes_of(whole), flops_of(whole),
+        step.choice.plan->workspace_bytes(), times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
   }
   std::string text = core::format("{{\n  \"device\": {},\n  \"batch\": {},\n  \"steps\": [\n    {}\n  ]",
                                   json_text(to_string(explained.device)), explained.batch, steps);

@@ -51,6 +51,21 @@ class Constants {
     return entry;
   }
 
+  /// The same constants, with the forms that they have by now, for plans that may not be kept: what such plans make is lost with
+  /// the copy, unless adopt() takes it.
+  [[nodiscard]] std::shared_ptr<const Constants> copy() const {
+    auto result = std::make_shared<Constants>(values_);
+    const std::lock_guard lock(mutex_);
+    result->derived_ = derived_;
+    return result;
+  }
+  /// Takes the forms that plans have made of a copy().
+  void adopt(const Constants& copy) const {
+    const std::scoped_lock lock(mutex_, copy.mutex_);
+    derived_.insert(copy.derived_.begin(), copy.derived_.end());
+    packed_bytes_ += copy.packed_bytes_;
+  }
+
   /// To be called where a form takes host memory, which it does for as long as these constants live.
   void note_packed(std::size_t bytes) const noexcept { packed_bytes_ += bytes; }
   [[nodiscard]] std::size_t packed_bytes() const noexcept { return packed_bytes_; }

@@ -87,6 +87,7 @@ struct Choice {
   std::string fused;
   std::vector<Refusal> refused;
   std::string measured;  ///< where a measurement chose the engine: how fast it was, and whether that was found out before
+  std::string by_rule;   ///< and the engine that would have been chosen without one
 };
 
 /// All operations of one kind of device. Thread-safe.

@@ -18,13 +18,12 @@ template <typename D>
                                                     const PlanContext& context) {
   PlanContext open = context;
   open.any_speed = true;
-  // What the losers make of the weights goes with them.
-  const auto weights = std::make_shared<const Constants>(constants->values());
   const auto candidate = [&](const Engine<D>* engine) {
-    return Candidate{engine->name(), [&, engine](std::int64_t batch) {
+    auto copy = constants->copy();
+    return Candidate{engine->name(), copy, [&, engine, copy](std::int64_t batch) {
                        D part = desc;
                        part.batch = batch;
-                       return engine->plan(part, weights, open);
+                       return engine->plan(part, copy, open);
                      }};
   };
   std::vector<Candidate> candidates;
@@ -32,12 +31,19 @@ template <typename D>
     if (engine->refuses(desc, open).empty()) candidates.push_back(candidate(engine));
   }
   Tuner& tuner = context.tuner == nullptr ? Tuner::of_process() : *context.tuner;
-  const auto verdict = tuner.fastest(desc, candidates, candidate(engines.back()), context);
+  auto verdict = tuner.fastest(desc, candidates, candidate(engines.back()), context);
   if (!verdict) return std::nullopt;
   Choice choice;
+  if (verdict->plan) {
+    choice.plan = std::move(verdict->plan);
+    for (const Candidate& c : candidates) {
+      if (c.engine == verdict->record.engine) constants->adopt(*c.constants);
+    }
+  }
   for (const Engine<D>* engine : engines) {
+    if (choice.by_rule.empty() && engine->refuses(desc, context).empty()) choice.by_rule = engine->name();
     if (engine->name() == verdict->record.engine) {
-      choice.plan = engine->plan(desc, constants, open);
+      if (!choice.plan) choice.plan = engine->plan(desc, constants, open);
       choice.engine = engine->name();
       choice.fused = engine->fuses(desc);
       choice.measured =

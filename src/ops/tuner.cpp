@@ -240,7 +240,7 @@ std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const C
     auto record = records_.find(machine, work->text);
     const auto has = [&](const Candidate& c) { return record && c.engine == record->engine; };
     if (std::none_of(candidates.begin(), candidates.end(), has)) return std::nullopt;
-    return Verdict{*std::move(record), true};
+    return Verdict{*std::move(record), true, nullptr};
   };
   if (auto verdict = known(); verdict || context.tuning != Tuning::measure) return verdict;
   const std::lock_guard lock(measuring_);
@@ -251,16 +251,18 @@ std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const C
   core::TuningRecord record{machine, work->text, {}, {}};
   double best = std::numeric_limits<double>::infinity();
   const auto wanted = laboratory.first_rows(laboratory.entry(reference, std::min(work->batch, kCompared)));
-  for (const Entry& entry : entries) {
+  std::vector<Entry*> right;
+  for (Entry& entry : entries) {
     if (!agree(laboratory.first_rows(entry), wanted, work->tolerance)) continue;
     record.microseconds.emplace_back(entry.engine, entry.seconds * 1e6);
+    right.push_back(&entry);
     best = std::min(best, entry.seconds);
   }
-  for (const auto& [engine, microseconds] : record.microseconds) {
-    if (microseconds > best * 1e6 * kAlike) continue;
-    record.engine = engine;
+  for (Entry* entry : right) {
+    if (entry->seconds > best * kAlike) continue;
+    record.engine = entry->engine;
     records_.add(record);
-    return Verdict{std::move(record), false};
+    return Verdict{std::move(record), false, std::move(entry->plan)};
   }
   return std::nullopt;
 }

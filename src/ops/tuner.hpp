@@ -17,6 +17,7 @@ namespace lamella::ops {
 /// An engine that can do what is to be done.
 struct Candidate {
   std::string_view engine;
+  std::shared_ptr<const Constants> constants;  ///< of its own: what losers make of the weights is lost with them
   std::function<std::unique_ptr<Plan>(std::int64_t batch)> plan;
 };
 
@@ -31,6 +32,7 @@ class LAMELLA_API Tuner {
   struct Verdict {
     core::TuningRecord record;
     bool is_remembered = false;  ///< from an earlier measurement
+    std::unique_ptr<Plan> plan;  ///< the one that was measured
     /// "3.1 us", or that the engine was not measured.
     [[nodiscard]] std::string time_of(std::string_view engine) const;
   };

@@ -28,7 +28,11 @@ TEST_F(CommandTest, TuneMeasuresWhatExplainAndPredictThenUse) {
   std::ifstream kept(measurements());
   EXPECT_EQ(nlohmann::json::parse(kept).at("format"), "lamella tuning 1");
   const Result as_json = command({"tune", model, "--device", "cpu", "--batch", "7", "--json"});
-  EXPECT_EQ(nlohmann::json::parse(as_json.out).at(0).at("batch"), 7);
+  const nlohmann::json tuned_json = nlohmann::json::parse(as_json.out).at(0);
+  EXPECT_EQ(tuned_json.at("batch"), 7);
+  const nlohmann::json ruled =
+      nlohmann::json::parse(command({"explain", model, "--device", "cpu", "--batch", "7", "--tuning", "off", "--json"}).out);
+  EXPECT_EQ(tuned_json.at("steps").at(0).at("by_rule"), ruled.at("steps").at(0).at("engine"));
   EXPECT_EQ(
       command({"verify", model, "-i", extracted("dense", "x"), "--expected", extracted("dense", "y"), "--tuning", "measure"})
           .code,

@@ -30,8 +30,15 @@ class MadeUp final : public Engine<DenseDesc> {
   [[nodiscard]] std::string refuses(const DenseDesc&, const PlanContext& context) const override {
     return context.any_speed ? never : never.empty() ? slow : never;
   }
-  [[nodiscard]] std::unique_ptr<Plan> plan(const DenseDesc& d, std::shared_ptr<const Constants>,
+  [[nodiscard]] std::unique_ptr<Plan> plan(const DenseDesc& d, std::shared_ptr<const Constants> constants,
                                            const PlanContext&) const override {
+    ++plans;
+    if (packed != 0) {
+      static_cast<void>(constants->derived({.constant = packed}, [&] {
+        constants->note_packed(packed);
+        return std::make_shared<int>();
+      }));
+    }
     class Fill final : public Plan {
      public:
       Fill(std::int64_t results, double seconds, float value) : results_(results), seconds_(seconds), value_(value) {}
@@ -53,6 +60,8 @@ class MadeUp final : public Engine<DenseDesc> {
   std::string never;  ///< why it cannot do it
   std::string slow;   ///< why another is expected to be faster
   bool out_of_memory = false;
+  std::size_t packed = 0;  ///< bytes of a form that it makes of the weights, which has this for its number
+  mutable int plans = 0;   ///< made so far
 
  private:
   const char* name_;
@@ -86,6 +95,15 @@ class TunerTest : public ::testing::Test {
     std::filesystem::create_directories(folder_ / "deep");
     std::ofstream(file()) << text;
   }
+  [[nodiscard]] std::size_t packed_bytes() const { return constants_->packed_bytes(); }
+  [[nodiscard]] bool has_form(std::size_t packed) const {
+    bool has = true;
+    static_cast<void>(constants_->derived({.constant = packed}, [&] {
+      has = false;
+      return std::make_shared<int>();
+    }));
+    return has;
+  }
   [[nodiscard]] std::string content() const {
     std::ifstream stream(file());
     return {std::istreambuf_iterator<char>(stream), {}};
@@ -101,6 +119,26 @@ class TunerTest : public ::testing::Test {
   std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("lamella_tuner_" + std::to_string(::getpid()));
   std::shared_ptr<const Constants> constants_ = std::make_shared<const Constants>(std::vector<std::shared_ptr<const Tensor>>{});
 };
+
+TEST_F(TunerTest, ThePlanThatWasMeasuredIsTheOneInUseAndWhatOthersPackedIsGone) {
+  first.packed = 100;
+  second.packed = 20;
+  third.packed = 3;
+  const Choice choice = select(Tuning::measure);
+  EXPECT_EQ(choice.engine, "second");
+  EXPECT_EQ(choice.by_rule, "first");
+  ASSERT_NE(choice.plan, nullptr);
+  EXPECT_EQ(second.plans, 1);
+  EXPECT_EQ(packed_bytes(), 20U);
+  EXPECT_TRUE(has_form(20));
+  EXPECT_FALSE(has_form(100));
+  EXPECT_FALSE(has_form(3));
+  const Choice again = select(Tuning::cached);  // from the file: there is no plan of a measurement
+  EXPECT_EQ(again.engine, "second");
+  EXPECT_EQ(again.by_rule, "first");
+  EXPECT_EQ(second.plans, 2);
+  EXPECT_EQ(first.plans, 1);
+}
 
 TEST_F(TunerTest, MeasuresNothingUnlessItIsAsked) {
   for (const Tuning tuning : {Tuning::off, Tuning::cached}) {

@@ -3,11 +3,14 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string_view>
+#include <vector>
 
-/// What each activation is, in double and better, written from its definition: nothing here is shared with the library.
-/// For finite x only, NaN where there is no value; `p` are the parameters in the order of the table.
+/// What each activation is, in double and better, written from its definition: nothing here is shared with the library. A new
+/// activation has a line in truths() (finite x, NaN where there is no value) and one in at_the_ends(). `p` are the parameters in
+/// the order of the table.
 namespace lamella::test {
 
 using Truth = double (*)(double x, const std::array<double, 3>& p);
@@ -88,6 +91,70 @@ inline const std::map<std::string_view, Truth>& truths() {
       {"expm1", [](double x, P) { return std::expm1(x); }},
   };
   return table;
+}
+
+/// What Keras 3.15 on JAX gives for NaN, -inf and +inf.
+struct AtTheEnds {
+  std::string_view name;
+  std::array<float, 3> p;
+  float nan, below, above;
+};
+
+inline const std::vector<AtTheEnds>& at_the_ends() {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  static const auto& all = *new std::vector<AtTheEnds>{
+      {"linear", {}, kNaN, -kInf, kInf},
+      {"relu", {}, kNaN, 0, kInf},
+      {"relu6", {}, kNaN, 0, 6},
+      {"leaky_relu", {0.2F}, kNaN, -kInf, kInf},
+      {"elu", {1}, kNaN, -1, kInf},
+      {"celu", {1}, kNaN, -1, kInf},
+      {"selu", {}, kNaN, -1.7580993F, kInf},
+      {"gelu", {}, kNaN, kNaN, kInf},
+      {"gelu_tanh", {}, kNaN, kNaN, kInf},
+      {"silu", {}, kNaN, kNaN, kInf},
+      {"hard_silu", {}, kNaN, kNaN, kInf},
+      {"sigmoid", {}, kNaN, 0, 1},
+      {"hard_sigmoid", {}, kNaN, 0, 1},
+      {"hard_sigmoid_keras2", {}, kNaN, 0, 1},
+      {"sparse_sigmoid", {}, kNaN, 0, 1},
+      {"log_sigmoid", {}, kNaN, -kInf, 0},
+      {"tanh", {}, kNaN, -1, 1},
+      {"hard_tanh", {}, kNaN, -1, 1},
+      {"tanh_shrink", {}, kNaN, -kInf, kInf},
+      {"softplus", {}, kNaN, 0, kInf},
+      {"softsign", {}, kNaN, kNaN, kNaN},
+      {"exponential", {}, kNaN, 0, kInf},
+      {"mish", {}, kNaN, kNaN, kInf},
+      {"squareplus", {4}, kNaN, kNaN, kInf},
+      {"sparse_plus", {}, kNaN, 0, kInf},
+      {"hard_shrink", {0.5F}, 0, -kInf, kInf},
+      {"soft_shrink", {0.5F}, 0, -kInf, kInf},
+      {"threshold", {1, 7}, 7, 7, kInf},
+      {"relu_general", {0, kInf, 1.5F}, 0, 0, kInf},
+      {"relu_general", {0, 2, 0}, kNaN, 0, 2},
+      {"relu_general", {0.1F, 6, 0}, kNaN, -kInf, 6},
+      {"relu_general", {0.1F, 3, 1.5F}, kNaN, -kInf, 3},
+      {"relu_general", {0, 1, 2}, 0, 0, 1},
+      {"absolute", {}, kNaN, kInf, kInf},
+      {"sign", {}, kNaN, -1, 1},
+      {"floor", {}, kNaN, -kInf, kInf},
+      {"ceil", {}, kNaN, -kInf, kInf},
+      {"round", {}, kNaN, -kInf, kInf},
+      {"square", {}, kNaN, kInf, kInf},
+      {"sqrt", {}, kNaN, kNaN, kInf},
+      {"rsqrt", {}, kNaN, kNaN, 0},
+      {"reciprocal", {1}, kNaN, 0, 0},
+      {"divide", {-2}, kNaN, kInf, -kInf},
+      {"power", {3}, kNaN, -kInf, kInf},
+      {"power", {0}, 1, 1, 1},
+      {"clip", {-1, 2}, kNaN, -1, 2},
+      {"log", {}, kNaN, kNaN, kInf},
+      {"log1p", {}, kNaN, kNaN, kInf},
+      {"expm1", {}, kNaN, -1, kInf},
+  };
+  return all;
 }
 
 }  // namespace lamella::test

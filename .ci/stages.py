@@ -43,6 +43,9 @@ STAGES = {
     "launched": ("tests/ptx/launched.sh build/release build/launched", NVCC),
     "launched-75": (OLDEST, NVCC),
     "install": ("tests/install/run.sh", True),
+    "package": ("tests/install/package.sh", True),
+    "subproject": ("tests/install/subproject.sh", True),
+    "docs": ("scripts/docs", True),
     "python": ("scripts/test-python", True),
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
@@ -65,7 +68,7 @@ STAGES = {
     "against-base": ("bench/against-base", True),
 }
 # What the workflow runs beside the others, and the serial whole has no time for.
-BY_NAME = {"launched-75"}
+BY_NAME = {"launched-75", "subproject"}
 # What a build or a passed test says is only of use while one looks on.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)

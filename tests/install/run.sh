@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, and holds the library to the interface that
+# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, uninstalls, and holds the library to the interface that
 # interface.txt lists: what is gone breaks programs that are linked with it; what is new is to be written down.
 # Usage: run.sh [--write] [BUILD_FOLDER]     --write: lists the interface anew
 set -euo pipefail
@@ -25,9 +25,16 @@ cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o
 [ "$(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 1 | grep -cE '^-?[0-9.e-]+$')" -gt 0 ]
 "$scratch/prefix/bin/lamella" verify "$model/mlp.keras" --input "$model/mlp_input.npy" --expected "$model/mlp_expected.npy"
 python3 "$root/tests/install/readme.py" "$scratch/prefix" "$libdir" >/dev/null
+python3 "$root/tests/install/pages.py" "$scratch/prefix" "$libdir" >"$scratch/pages" || { cat "$scratch/pages"; exit 1; }
 for page in bash-completion/completions/lamella zsh/site-functions/_lamella fish/vendor_completions.d/lamella.fish man/man1/lamella.1; do
   [ -s "$scratch/prefix/share/$page" ] || { echo "not installed: share/$page"; exit 1; }
 done
+for page in LICENSE README.md CHANGELOG.md docs/README.md docs/speed.svg; do
+  [ -s "$scratch/prefix/share/doc/lamella/$page" ] || { echo "not installed: share/doc/lamella/$page"; exit 1; }
+done
+[ "$(pkg-config --variable=prefix lamella)" -ef "$scratch/prefix" ] || { echo "pkg-config looks in $(pkg-config --variable=prefix lamella)"; exit 1; }
+flags=" $(pkg-config --cflags --libs --static lamella) "
+[[ $flags != *" -std"* ]] || { echo "pkg-config gives a standard: $flags"; exit 1; }
 foreign=$(nm -DC --defined-only "$libdir/liblamella.so" | awk '$2 ~ /[TDBRV]/' | grep -vE 'lamella::| T lamella_[a-z_]+$' | grep -vE ' V (typeinfo|typeinfo name|vtable) for std::' || true)
 [ -z "$foreign" ] || { echo "exported symbols that are not lamella's:"; echo "$foreign" | head; exit 1; }
 # Functions, and what programs need to catch our errors. Inline functions, Model's private constructors and what only the CUDA plugin uses
@@ -36,6 +43,9 @@ list=$root/tests/install/interface.txt
 nm -D --defined-only "$libdir/liblamella.so" | awk '$2 == "T" || $3 ~ /^_ZT[IV]N7lamella[0-9]+[A-Z][A-Za-z]*E$/ {print $3}' \
   | grep -vE '^_ZNK?7lamella(4core|3ops)|^_ZNK?7lamella5Model(4Impl|C[12]ESt10shared_ptr)' | LC_ALL=C sort >"$scratch/interface"
 [ "$write" = 0 ] || cp "$scratch/interface" "$list"
+cmake --build "$build" --target uninstall >/dev/null
+left=$(find "$scratch/prefix" ! -type d)
+[ -z "$left" ] || { echo "uninstall left:"; echo "$left" | head; exit 1; }
 diff=$(LC_ALL=C comm -3 "$list" "$scratch/interface" | sed -E 's/^\t/new: /; t; s/^/gone: /' | c++filt)
 [ -z "$diff" ] || { echo "the interface is not what $(basename "$list") says (tests/install/run.sh --write):"; echo "$diff" | head -n 20; exit 1; }
-echo "9 passed, 0 failed"
+echo "13 passed, 0 failed"

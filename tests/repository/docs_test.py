@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages and the command say the same, links lead somewhere, the README is short and leads to every page.
 
-Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md right
+Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md and
+docs/errors.md right
 """
 import pathlib
 import re
@@ -69,6 +70,23 @@ def landing():
             fail(f"docs/README.md has no link to {page.name}")
 
 
+def errors():
+    """docs/errors.md has every code of lamella/error.hpp, in its words."""
+    text = (ROOT / "include/lamella/error.hpp").read_text(encoding="utf-8")
+    codes = re.findall(r"^  (\w+),\s+///< (.*)$", text[text.index("enum class ErrorCode"):text.index("};")], re.M)
+    if len(codes) < 10:
+        fail(f"only {len(codes)} codes were found in lamella/error.hpp")
+    lines = "".join(f"| `{name}` | `E_{name.upper()}` | {meaning} |\n" for name, meaning in codes)
+    page = ROOT / "docs/errors.md"
+    found = page.read_text(encoding="utf-8")
+    fresh = re.sub(r"(<!-- errors -->\n).*?(<!-- end -->)", lambda m: f"{m.group(1)}| `ErrorCode::` | in messages | when |\n|---|---|---|\n{lines}{m.group(2)}",
+                   found, flags=re.S)
+    if WRITE:
+        page.write_text(fresh, encoding="utf-8")
+    elif fresh != found:
+        fail("docs/errors.md is not what lamella/error.hpp says; tests/repository/docs_test.py --write puts it right")
+
+
 def run(*words):
     return subprocess.run([LAMELLA, *words], capture_output=True, text=True)
 
@@ -107,6 +125,7 @@ def command():
 def main():
     links()
     landing()
+    errors()
     if LAMELLA:
         command()
     for failure in failures:

@@ -14,6 +14,7 @@
 #include "cli/bench/grid.hpp"
 #include "cli/bench/output.hpp"
 #include "cli/bench/runner.hpp"
+#include "cli/bench/throughput.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
 
@@ -34,7 +35,11 @@ struct BenchState {
   double others_limit = 0.10;
   double seconds_a_call = 0;
   double seconds = 0;
+  std::vector<int> callers;
+  bool quick = false;
   bool json = false;
+  bool csv = false;
+  bool markdown = false;
 };
 
 int thread_count(int given) {
@@ -67,6 +72,12 @@ class Run {
     report_.settings.spread_limit = state.spread_limit;
     report_.settings.cold_spread_limit = 2 * state.spread_limit;
     report_.settings.others_limit = state.others_limit;
+    if (state.quick) {
+      report_.settings.refuse = false;
+      report_.settings.candidate_us /= 3;
+      report_.settings.latency_us /= 4;
+    }
+    report_.cpu_device = describe(Device::cpu());
     report_.load_before = bench::machine_load();
     report_.why_no_cuda = why_no_cuda();
   }
@@ -110,6 +121,11 @@ class Run {
     });
     runner.set_floors(report_.rows);
     report_.ceilings[to_string(device)] = runner.ceilings();
+    for (const bench::Cell& cell : cells_) {
+      if (cell.file.empty()) continue;
+      for (const int callers : state_.callers)
+        report_.throughputs.push_back(bench::measure_throughput(cell, device, callers, state_.quick ? 0.3 : 1));
+    }
   }
 
   void absent(Device device, bench::Progress& progress) {
@@ -163,7 +179,9 @@ void add_axes(CLI::App& app, BenchState& state) {
   const auto list = [&](const char* name, auto& into, const char* what, const char* type) {
     return app.add_option(name, into, what)->delimiter(',')->allow_extra_args(false)->type_name(type);
   };
-  app.add_option("MODEL", state.axes.files, ".keras or .h5 files to time; without any: lamella's own grid")->type_name("FILE");
+  CLI::Option* const model =
+      app.add_option("MODEL", state.axes.files, ".keras or .h5 files to time; without any: lamella's own grid")
+          ->type_name("FILE");
   take_word(*list("--level", state.levels, "what is measured", ""), {"activation", "layer", "model"});
   const auto sizes = [&](const char* name, auto& into, const char* what) {
     list(name, into, what, "N,...")->check(integer(1, 1 << 24));
@@ -178,6 +196,10 @@ void add_axes(CLI::App& app, BenchState& state) {
   take_word(*list("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call", ""),
             {"warm", "cold"});
   app.add_flag("--full", state.axes.full, "the whole grid, and series of growing work; without it less than two minutes");
+  list("--concurrency", state.callers, "also call each MODEL from so many threads at once, as in 1,2,4: rows/s and latencies",
+       "N,...")
+      ->needs(model)
+      ->check(integer(1, 1024));
 }
 
 void add_settings(CLI::App& app, BenchState& state) {
@@ -205,7 +227,11 @@ void add_settings(CLI::App& app, BenchState& state) {
   app.add_option("--seconds", state.seconds, "begin no cell after so many; what was not measured has rows that say so")
       ->type_name("NUMBER")
       ->check(positive());
-  app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the table");
+  app.add_flag("--quick", state.quick, "a third of the time; what is noisy is not refused but stays, with a warning");
+  CLI::Option* const json = app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the tables");
+  CLI::Option* const csv = app.add_flag("--csv", state.csv, "print CSV instead, a line for each row");
+  app.add_flag("--markdown", state.markdown, "print the tables as Markdown")->excludes(json)->excludes(csv);
+  csv->excludes(json);
   app.add_option("--out", state.out, "also write that JSON to a file")->type_name("FILE");
 }
 
@@ -222,11 +248,10 @@ int run_bench(BenchState& state) {
   try {
     const bench::Report report = Run(state).run();
     if (!state.out.empty()) write(state.out, json_of(report));
-    if (state.json) {
-      print(stdout, json_of(report));
-    } else {
-      print_table(report, stdout);
-    }
+    print(stdout, state.json       ? json_of(report)
+                  : state.csv      ? csv_of(report)
+                  : state.markdown ? markdown_of(report)
+                                   : text_of(report));
     return Device::parse(state.device).is_cuda() && !report.why_no_cuda.empty() ? kDevice : kOk;
   } catch (const bench::WrongResult& wrong) {
     print(stderr, std::string("lamella: bench: ") + wrong.what() + "\n");

@@ -33,6 +33,23 @@ TEST(BenchSummary, IsMedianLeastAndQuartilesOverTheMedian) {
   EXPECT_DOUBLE_EQ(summarize({1, 2}, 1).median_us, 1.5);
 }
 
+TEST(BenchPercentiles, AreOfSingleCallsOfWhichThereAreEnough) {
+  const Percentiles few = percentiles_of({5, 1, 4, 2, 3});
+  EXPECT_DOUBLE_EQ(few.p50_us, 3);
+  EXPECT_DOUBLE_EQ(few.p90_us, 4.6);
+  EXPECT_DOUBLE_EQ(few.p99_us, 4.96);
+  int n = 0;
+  ScriptedClock slow([&] { return ++n % 50 == 0 ? 9e6 : 1e6; });  // two of a hundred
+  const Percentiles calls = measure_calls(slow, [] {}, {});
+  EXPECT_EQ(calls.calls, 100);
+  EXPECT_DOUBLE_EQ(calls.p90_us, 1e6);
+  EXPECT_DOUBLE_EQ(calls.p99_us, 9e6);
+  ScriptedClock fast([] { return 1.0; });
+  EXPECT_EQ(measure_calls(fast, [] {}, {}).calls, 10'000);
+  ScriptedClock middling([] { return 500.0; });
+  EXPECT_EQ(measure_calls(middling, [] {}, {}).calls, 400);  // 200 ms
+}
+
 TEST(BenchMeasure, SeesAPlantedSlowdownExactly) {
   double now = 0;
   ScriptedClock clock([&] { return now; });

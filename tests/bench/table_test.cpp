@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <sstream>
 
 #include "cli/bench/output.hpp"
 
@@ -12,17 +13,6 @@ using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::string table_of(const Report& report) {
-  char* text = nullptr;
-  std::size_t size = 0;
-  std::FILE* const file = open_memstream(&text, &size);
-  print_table(report, file);
-  static_cast<void>(std::fclose(file));
-  std::string result(text, size);
-  std::free(text);
-  return result;
-}
 
 Row row_of(Device device, double median_us) {
   Row row;
@@ -42,12 +32,15 @@ TEST(BenchTable, HasARowForEachMeasurementWithItsUnits) {
   report.rows[1].speedup = 2.5;
   report.rows[1].way.engine = "small";
   report.rows[2].cold = true;
-  const std::string table = table_of(report);
-  EXPECT_THAT(table, AllOf(HasSubstr("layer, cpu (rows x width x layers; microseconds a call)"),
-                           ContainsRegex("tanh float32 64x256 +automatic +1234 +617.2 +25%"),
-                           ContainsRegex("\n +small .automatic. +12.3 +6.17[0-9] +25% +2.500x +1.0 +2.0 +3.086 +25% +memory"),
+  report.cpu_device = "Some Processor, avx2; oneDNN 2.6.3";
+  report.threads = 2;
+  const std::string table = text_of(report);
+  EXPECT_THAT(table, AllOf(HasSubstr("Some Processor, avx2; oneDNN 2.6.3; 2 threads\n"), HasSubstr("\nlayer, cpu ("),
+                           ContainsRegex("\ntanh float32 64x256\n +automatic +1234 +25% +1.000 +2.000 +25% memory"),
+                           ContainsRegex("\n +small .automatic. +12.3 +25% +2.500x +1.000 +2.000 +25% memory"),
                            ContainsRegex("automatic, cold +1.23[45] ")));
-  EXPECT_THAT(table, Not(HasSubstr("refused as noisy")));
+  EXPECT_EQ(table.find("tanh float32 64x256"), table.rfind("tanh float32 64x256"));  // told once
+  EXPECT_THAT(table, Not(HasSubstr("are refused as noisy")));
 }
 
 TEST(BenchTable, NamesTheUsersFileAndStacksOfLayers) {
@@ -56,8 +49,8 @@ TEST(BenchTable, NamesTheUsersFileAndStacksOfLayers) {
   report.rows[0].cell = {.level = Level::model, .file = "somewhere/else/mlp.keras", .batch = 7};
   report.rows[1].cell = {
       .level = Level::model, .batch = 7, .width = 32, .depth = 4, .dtype = DType::bfloat16, .activation = "gelu"};
-  EXPECT_THAT(table_of(report), AllOf(ContainsRegex("\nmlp.keras 7 +automatic"), HasSubstr("\ngelu bfloat16 7x32x4 "),
-                                      Not(HasSubstr("somewhere"))));
+  EXPECT_THAT(text_of(report), AllOf(ContainsRegex("\nmlp.keras 7\n +automatic"), HasSubstr("\ngelu bfloat16 7x32x4\n"),
+                                     Not(HasSubstr("somewhere"))));
 }
 
 TEST(BenchTable, CountsWhatWasNotMeasuredAndMarksWhatIsNoise) {
@@ -71,10 +64,72 @@ TEST(BenchTable, CountsWhatWasNotMeasuredAndMarksWhatIsNoise) {
     report.rows[at].timing.reset();
     report.rows[at].error = "not measured: nobody asked";
   }
-  EXPECT_THAT(table_of(report), AllOf(HasSubstr("layer, cuda:0 "), HasSubstr("automatic, no graph"), HasSubstr("25%! "),
-                                      ContainsRegex("1 rows marked ! are refused as noisy: .* load of the machine 0.0 to 3.5"),
-                                      HasSubstr("1 rows, cpu: not measured: nobody asked"),
-                                      HasSubstr("1 rows, cuda:0: not measured: nobody asked"), Not(HasSubstr("layer, cpu "))));
+  EXPECT_THAT(text_of(report), AllOf(HasSubstr("layer, cuda:0 "), HasSubstr("automatic, no graph"), HasSubstr("25%! "),
+                                     ContainsRegex("1 rows marked ! are refused as noisy.* load of the machine 0.0 to 3.5"),
+                                     HasSubstr("1 rows, cpu: not measured: nobody asked"),
+                                     HasSubstr("1 rows, cuda:0: not measured: nobody asked"), Not(HasSubstr("layer, cpu "))));
+}
+
+/// Everything that a table can show, at its longest.
+Report everything() {
+  Report report;
+  report.cpu_device = "Some Processor, avx512; oneDNN 2.6.3";
+  report.rows = {row_of(Device::cuda(0), 123456.7), row_of(Device::cpu(), 99999), row_of(Device::cpu(), 5)};
+  report.rows[0].cell = {
+      .level = Level::model, .batch = 1 << 20, .width = 4096, .depth = 128, .dtype = DType::bfloat16, .activation = "leaky_relu"};
+  report.rows[0].timing->percentiles = {.p50_us = 123456.7, .p90_us = 234567.8, .p99_us = 345678.9, .calls = 100};
+  report.rows[0].way = {.device = Device::cuda(0), .engine = "cublaslt_epilogue", .fusion = Fusion::automatic, .graphs = false};
+  report.rows[0].speedup = 1234.5;
+  report.rows[0].bound_by = "arithmetic";
+  report.rows[1].error = "refused as noisy: spread 25 %, the limit is 10 %";
+  report.rows[2].warning = "noisy: spread 25 %, the limit is 10 %";
+  report.throughputs = {{.cell = {.level = Level::model, .file = "a/mlp, the \"best\".keras", .batch = 64},
+                         .callers = 4,
+                         .rows_per_s = 1234567.8,
+                         .latency = {.p50_us = 10, .p90_us = 20, .p99_us = 30, .calls = 400}}};
+  return report;
+}
+
+TEST(BenchTable, FitsAHundredColumnsAndExplainsThem) {
+  std::istringstream lines(text_of(everything()));
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
+  const std::string text = text_of(everything());
+  for (const char* column : {"\nmedian ", "\nspread ", "\nspeedup ", "\np90 p99 ", "\nfloor ", "\nrows/s "})
+    EXPECT_THAT(text, HasSubstr(column));
+  EXPECT_THAT(text,
+              AllOf(ContainsRegex("cublaslt_epilogue .automatic., no graph +123457 +25% +1234x +234568 +345679  25% arithmetic"),
+                    ContainsRegex("\n  4 +1234568 +10.0 +20.0 +30.0 +400\n"), HasSubstr("to do: "), HasSubstr("25%~"),
+                    HasSubstr("WARNING: 1 rows marked ~ are noisy")));
+}
+
+TEST(BenchTable, IsMarkdownWithAsManyFieldsInEachRow) {
+  std::istringstream lines(markdown_of(everything()));
+  std::ptrdiff_t bars = 0;
+  int rows = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::ptrdiff_t found = std::count(line.begin(), line.end(), '|');
+    if (found != 0 && bars != 0) {
+      EXPECT_EQ(found, bars) << line;
+    }
+    bars = found;
+    rows += found != 0;
+  }
+  EXPECT_EQ(rows, 3 * 2 + 4);  // heads with their rules, and what was measured
+}
+
+TEST(BenchCsv, HasALineForEachRowAndQuotesWhatNeedsIt) {
+  std::istringstream lines(csv_of(everything()));
+  std::vector<std::string> all;
+  for (std::string line; std::getline(lines, line);) all.push_back(line);
+  ASSERT_EQ(all.size(), 5U);
+  const auto commas = std::count(all[0].begin(), all[0].end(), ',');
+  EXPECT_EQ(std::count(all[1].begin(), all[1].end(), ','), commas);
+  EXPECT_THAT(all[0], HasSubstr("level,model,batch,"));
+  EXPECT_THAT(all[1],
+              AllOf(HasSubstr("model,,1048576,4096,128,leaky_relu,bfloat16,cuda:0,cublaslt_epilogue,automatic,warm,,123456.7,"),
+                    HasSubstr(",123456.7,234567.8,345678.9,,1234.5,")));
+  EXPECT_THAT(all[2], HasSubstr("\"refused as noisy: spread 25 %, the limit is 10 %\""));
+  EXPECT_THAT(all[4], AllOf(HasSubstr("throughput,\"mlp, the \"\"best\"\".keras\",64,"), HasSubstr(",4,,,,10,20,30,1234567.8,")));
 }
 
 }  // namespace

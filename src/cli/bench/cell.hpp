@@ -52,7 +52,8 @@ struct Row {
   Way way;
   bool cold = false;
   int threads = 0;
-  std::string error = {};  ///< why there is no result; empty when there is one
+  std::string error = {};    ///< why there is no result; empty when there is one
+  std::string warning = {};  ///< why the result is not to be trusted
   std::optional<Timing> timing = std::nullopt;
   std::string engine = {};                       ///< that ran
   std::string fused = {};                        ///< into the product

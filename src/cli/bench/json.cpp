@@ -49,6 +49,7 @@ Json context_of(const Report& report) {
           {"lamella_version", report.version},
           {"fingerprint", machine.fingerprint()},
           {"cpu", machine.cpu},
+          {"cpu_device", report.cpu_device},
           {"simd", machine.simd},
           {"memory_gb", machine.memory_gb},
           {"system", machine.kernel},
@@ -95,6 +96,12 @@ void add_result(Json& json, const Row& row) {
   json["floor_us"] = row.floor_us;
   json["fraction_of_floor"] = row.floor_us / timing.median_us;
   json["bound_by"] = row.bound_by;
+  if (timing.percentiles) {
+    json["p50_us"] = timing.percentiles->p50_us;
+    json["p90_us"] = timing.percentiles->p90_us;
+    json["p99_us"] = timing.percentiles->p99_us;
+    json["calls_timed"] = timing.percentiles->calls;
+  }
   json["load"] = row.load;
   json["others"] = row.others;
 }
@@ -116,6 +123,7 @@ Json row_of(const Row& row) {
     json["error_occurred"] = true;
     json["error_message"] = row.error;
   }
+  if (!row.warning.empty()) json["warning"] = row.warning;
   add_cell(json, row);
   if (row.timing) {
     add_result(json, row);
@@ -125,12 +133,40 @@ Json row_of(const Row& row) {
   return json;
 }
 
+Json throughput_of(const Throughput& one) {
+  const std::string file = one.cell.file.substr(one.cell.file.find_last_of('/') + 1);
+  const std::string name = "throughput/" + file + "/batch:" + std::to_string(one.cell.batch) + "/" + to_string(one.device) +
+                           "/callers:" + std::to_string(one.callers);
+  return {{"name", name},
+          {"run_name", name},
+          {"run_type", "iteration"},
+          {"repetitions", 1},
+          {"repetition_index", 0},
+          {"threads", one.callers},
+          {"iterations", one.latency.calls},
+          {"real_time", one.latency.p50_us},
+          {"cpu_time", one.latency.p50_us},
+          {"time_unit", "us"},
+          {"level", "throughput"},
+          {"model", file},
+          {"batch", one.cell.batch},
+          {"device", to_string(one.device)},
+          {"callers", one.callers},
+          {"rows_per_s", one.rows_per_s},
+          {"p50_us", one.latency.p50_us},
+          {"p90_us", one.latency.p90_us},
+          {"p99_us", one.latency.p99_us},
+          {"others", one.others}};
+}
+
 }  // namespace
 
 std::string json_of(const Report& report) {
   constexpr auto kReplace = Json::error_handler_t::replace;
   std::string rows;  // one a line: results are kept in git, and read there
-  for (const Row& row : report.rows) rows += (rows.empty() ? "\n" : ",\n") + row_of(row).dump(-1, ' ', true, kReplace);
+  const auto add = [&](const Json& row) { rows += (rows.empty() ? "\n" : ",\n") + row.dump(-1, ' ', true, kReplace); };
+  for (const Row& row : report.rows) add(row_of(row));
+  for (const Throughput& one : report.throughputs) add(throughput_of(one));
   return "{\"context\":\n" + context_of(report).dump(1, ' ', true, kReplace) + ",\n\"benchmarks\": [" + rows + "\n]}\n";
 }
 

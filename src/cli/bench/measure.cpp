@@ -101,6 +101,25 @@ Timing summarize(std::vector<double> samples_us, std::int64_t calls) {
   return timing;
 }
 
+Percentiles percentiles_of(std::vector<double> calls_us) {
+  std::sort(calls_us.begin(), calls_us.end());
+  return {.p50_us = quantile(calls_us, 0.5),
+          .p90_us = quantile(calls_us, 0.9),
+          .p99_us = quantile(calls_us, 0.99),
+          .calls = static_cast<std::int64_t>(calls_us.size())};
+}
+
+Percentiles measure_calls(Clock& clock, const Call& call, const Settings& settings) {
+  constexpr std::size_t kLeast = 100;
+  constexpr std::size_t kMost = 10'000;
+  std::vector<double> calls_us;
+  for (double spent_us = 0; calls_us.size() < kLeast || (calls_us.size() < kMost && spent_us < settings.latency_us);) {
+    calls_us.push_back(clock.time(call, 1));
+    spent_us += calls_us.back();
+  }
+  return percentiles_of(std::move(calls_us));
+}
+
 std::vector<Timing> measure(Clock& clock, std::span<const Call> candidates, const Settings& settings) {
   return Rounds(clock, candidates, settings).run();
 }

@@ -10,6 +10,7 @@
 #include "cli/bench/ceilings.hpp"
 #include "cli/bench/cell.hpp"
 #include "cli/bench/machine.hpp"
+#include "cli/bench/throughput.hpp"
 
 namespace lamella::bench {
 
@@ -23,16 +24,23 @@ struct Report {
   double load_before = 0;
   double load_after = 0;
   std::string why_no_cuda;
+  std::string cpu_device;                    ///< processor, instruction set in use, oneDNN's version
   std::string gpu;                           ///< and its libraries; empty when none was measured
   std::map<std::string, Ceilings> ceilings;  ///< by device
   std::vector<Row> rows;
+  std::vector<Throughput> throughputs;
 };
 
 /// Google Benchmark's form: {"context": {...}, "benchmarks": [...]}. docs/performance.md names the fields that are ours.
 [[nodiscard]] std::string json_of(const Report& report);
 
-/// The table, a level after the other; refused and absent ways are counted below it, each reason once.
-void print_table(const Report& report, std::FILE* file);
+/// Tables of at most 100 columns, a level after the other, what their columns are, and what was refused or absent, each reason
+/// once.
+[[nodiscard]] std::string text_of(const Report& report);
+/// The same as Markdown.
+[[nodiscard]] std::string markdown_of(const Report& report);
+/// A line for each row, refused ones too, with a first line of names; empty fields where there is nothing.
+[[nodiscard]] std::string csv_of(const Report& report);
 
 /// "[====>    ] 12/80 layer/tanh/..." on stderr, when that is a terminal.
 class Progress {

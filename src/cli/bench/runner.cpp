@@ -84,7 +84,13 @@ std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, boo
   Settings settings = settings_;
   settings.cold = cold;
   measure_product(ceilings_, clock_, device_, threads_, subject.dtype());
-  const auto [timings, others] = measure_undisturbed(calls, settings);
+  auto [timings, others] = measure_undisturbed(calls, settings);
+  if (cell.level == Level::model && !cold) {
+    constexpr double kLong = 20e3;  // a hundred of them would take seconds
+    for (std::size_t i = 0; i < timings.size(); ++i) {
+      if (timings[i].median_us < kLong) timings[i].percentiles = measure_calls(clock_, calls[i], settings);
+    }
+  }
   for (std::size_t i = 0; i < timings.size(); ++i) {
     finish(rows[measured[i]], timings[i], runnables[measured[i]]->explained(), settings.allowed_spread(), others);
   }
@@ -176,12 +182,15 @@ void Runner::finish(Row& row, const Timing& timing, Runnable::Explained explaine
     double& most = ceilings_.products[row.cell.dtype.value_or(DType::float32)];
     most = std::max(most, row.flops / timing.min_us);
   }
+  std::string noise;
   if (timing.spread > allowed_spread) {
-    row.error = text_of("refused as noisy: spread %.0f %%, the limit is %.0f %%", timing.spread * 100, allowed_spread * 100);
+    noise = text_of("noisy: spread %.0f %%, the limit is %.0f %%", timing.spread * 100, allowed_spread * 100);
   } else if (others > settings_.others_limit) {
-    row.error = text_of("refused as noisy: other programs had %.0f %% of the processors, the limit is %.0f %%", others * 100,
-                        settings_.others_limit * 100);
+    noise = text_of("noisy: other programs had %.0f %% of the processors, the limit is %.0f %%", others * 100,
+                    settings_.others_limit * 100);
   }
+  if (noise.empty()) return;
+  (settings_.refuse ? row.error : row.warning) = settings_.refuse ? "refused as " + noise : noise;
 }
 
 void Runner::set_floors(std::vector<Row>& rows) const {

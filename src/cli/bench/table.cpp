@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <algorithm>
+#include <cstdio>
+#include <map>
 
 #include "cli/bench/output.hpp"
 
@@ -14,9 +14,16 @@ std::string number(double value) {
   return text;
 }
 
-std::string cell_text(const Row& row) {
-  const Cell& cell = row.cell;
-  std::string text = cell.file.empty() ? cell.activation : printable(cell.file.substr(cell.file.find_last_of('/') + 1));
+std::string percent(double share) {
+  char text[32];
+  static_cast<void>(std::snprintf(text, sizeof text, "%.0f%%", share * 100));
+  return text;
+}
+
+std::string file_of(const Cell& cell) { return printable(cell.file.substr(cell.file.find_last_of('/') + 1)); }
+
+std::string cell_text(const Cell& cell) {
+  std::string text = cell.file.empty() ? cell.activation : file_of(cell);
   if (cell.dtype) text += " " + std::string(to_string(*cell.dtype));
   text += " " + std::to_string(cell.batch);
   if (cell.file.empty()) text += "x" + std::to_string(cell.width);
@@ -31,73 +38,160 @@ std::string way_text(const Row& row) {
   return text + (row.cold ? ", cold" : "");
 }
 
-void print_row(const Row& row, const std::string& cell, std::FILE* file) {
+/// Lines of one table; the first is its head.
+struct Table {
+  std::string title;
+  std::vector<std::vector<std::string>> lines;
+};
+
+std::vector<std::string> line_of(const Row& row) {
   const Timing& timing = *row.timing;
-  const bool noisy = !row.error.empty();
-  static_cast<void>(std::fprintf(file, "%-28s %-30s %10s %9s %5.0f%%%s %8s %8.1f %9.1f %9s %5.0f%%  %s\n", cell.c_str(),
-                                 way_text(row).c_str(), number(timing.median_us).c_str(), number(timing.min_us).c_str(),
-                                 timing.spread * 100, noisy ? "!" : " ", row.speedup ? (number(*row.speedup) + "x").c_str() : "",
-                                 row.bytes / timing.median_us * 1e-3, row.flops / timing.median_us * 1e-3,
-                                 number(row.floor_us).c_str(), row.floor_us / timing.median_us * 100, row.bound_by.c_str()));
+  std::vector<std::string> line{way_text(row), number(timing.median_us),
+                                percent(timing.spread) + (!row.error.empty()     ? "!"
+                                                          : !row.warning.empty() ? "~"
+                                                                                 : " "),
+                                row.speedup ? number(*row.speedup) + "x" : ""};
+  if (row.cell.level == Level::model) {
+    line.push_back(timing.percentiles ? number(timing.percentiles->p90_us) : "");
+    line.push_back(timing.percentiles ? number(timing.percentiles->p99_us) : "");
+  } else {
+    line.push_back(number(row.bytes / timing.median_us * 1e-3));
+    line.push_back(number(row.flops / timing.median_us * 1e-3));
+  }
+  line.push_back(percent(row.floor_us / timing.median_us) + " " + row.bound_by);
+  return line;
 }
 
-void print_level(const Report& report, Level level, const std::string& device, std::FILE* file) {
+void add_level(std::vector<Table>& tables, const Report& report, Level level, const std::string& device) {
+  const bool model = level == Level::model;
+  Table table{std::string(to_string(level)) + ", " + device,
+              {{"way", "median", "spread ", "speedup", model ? "p90" : "GB/s", model ? "p99" : "GFLOP/s", "floor"}}};
   std::string previous;
   for (const Row& row : report.rows) {
     if (row.cell.level != level || to_string(row.way.device) != device || !row.timing) continue;
-    if (previous.empty()) {
-      static_cast<void>(std::fprintf(
-          file, "\n%s, %s (rows x width x layers; microseconds a call)\n%-28s %-30s %10s %9s %6s  %8s %8s %9s %9s %6s  %s\n",
-          to_string(level).data(), device.c_str(), "cell", "fusion or engine", "median", "min", "spread", "speedup", "GB/s",
-          "GFLOP/s", "floor", "of it", "bound by"));
-    }
-    const std::string cell = cell_text(row);
-    print_row(row, cell == previous ? "" : cell, file);
+    const std::string cell = cell_text(row.cell);
+    if (cell != previous) table.lines.push_back({cell});
     previous = cell;
+    table.lines.push_back(line_of(row));
   }
+  if (!previous.empty()) tables.push_back(std::move(table));
+}
+
+void add_throughput(std::vector<Table>& tables, const Report& report) {
+  Table table{"throughput", {{"callers at once", "rows/s", "p50", "p90", "p99", "calls"}}};
+  std::string previous;
+  for (const Throughput& one : report.throughputs) {
+    const std::string cell = cell_text(one.cell) + ", " + to_string(one.device);
+    if (cell != previous) table.lines.push_back({cell});
+    previous = cell;
+    table.lines.push_back({std::to_string(one.callers), number(one.rows_per_s), number(one.latency.p50_us),
+                           number(one.latency.p90_us), number(one.latency.p99_us), std::to_string(one.latency.calls)});
+  }
+  if (!previous.empty()) tables.push_back(std::move(table));
+}
+
+std::vector<Table> tables_of(const Report& report) {
+  std::vector<std::string> devices;
+  for (const Row& row : report.rows) {
+    const std::string device = to_string(row.way.device);
+    if (std::find(devices.begin(), devices.end(), device) == devices.end()) devices.push_back(device);
+  }
+  std::vector<Table> tables;
+  for (const std::string& device : devices) {
+    for (const Level level : {Level::activation, Level::layer, Level::model}) add_level(tables, report, level, device);
+  }
+  add_throughput(tables, report);
+  return tables;
+}
+
+std::string machine_of(const Report& report) {
+  return report.cpu_device + "; " + std::to_string(report.threads) + (report.threads == 1 ? " thread" : " threads") +
+         (report.gpu.empty() ? "" : "\n" + report.gpu) + "\n";
+}
+
+/// What follows the tables: what the columns are, and what is missing.
+std::vector<std::string> notes_of(const Report& report, bool throughput) {
+  std::vector<std::string> notes{
+      "median   microseconds of a call: half of the samples took longer",
+      "spread   between the quartiles, as a share of the median; ! refused as noisy, ~ noisy",
+      "speedup  the median of the unfused way (none) / this one's",
+      "p90 p99  microseconds that 90 and 99 of 100 single calls stay below",
+      "floor    what the machine's memory and arithmetic allow, as a share of the median; what bounds it",
+  };
+  if (throughput)
+    notes.emplace_back("rows/s   of all callers together, each on one thread; p50, p90, p99 of their calls, host to host");
+  int refused = 0;
+  int warned = 0;
+  std::map<std::string, int> reasons;
+  for (const Row& row : report.rows) {
+    if (row.timing && !row.error.empty()) ++refused;
+    if (!row.warning.empty()) ++warned;
+    if (!row.timing && row.error.starts_with("not measured: ")) ++reasons[to_string(row.way.device) + ": " + row.error];
+  }
+  char load[80];
+  static_cast<void>(std::snprintf(load, sizeof load, "load of the machine %.1f to %.1f", report.load_before, report.load_after));
+  if (refused != 0) {
+    notes.push_back(std::to_string(refused) + " rows marked ! are refused as noisy (--spread, --others); " + load);
+    notes.emplace_back("to do: end other programs, or --quick (medians with a warning), or --threads 1");
+  }
+  if (warned != 0) notes.push_back("WARNING: " + std::to_string(warned) + " rows marked ~ are noisy, do not quote them; " + load);
+  for (const auto& [reason, count] : reasons) notes.push_back(std::to_string(count) + " rows, " + printable(reason));
+  return notes;
+}
+
+void append_padded(std::string& text, const std::string& word, std::size_t width, bool right) {
+  const std::string padding(width > word.size() ? width - word.size() : 0, ' ');
+  text += right ? padding + word : word + padding;
 }
 
 }  // namespace
 
-void print_table(const Report& report, std::FILE* file) {
-  std::map<std::string, int> reasons;
-  std::vector<std::string> devices;
-  int noisy = 0;
-  for (const Row& row : report.rows) {
-    const std::string device = to_string(row.way.device);
-    if (std::find(devices.begin(), devices.end(), device) == devices.end()) devices.push_back(device);
-    if (row.timing && !row.error.empty()) ++noisy;
-    if (!row.timing && row.error.starts_with("not measured: ")) ++reasons[device + ": " + row.error];
+std::string text_of(const Report& report) {
+  std::string text = machine_of(report);
+  for (const Table& table : tables_of(report)) {
+    text += "\n" + table.title + " (rows x width x layers)\n";
+    for (const std::vector<std::string>& line : table.lines) {
+      std::string made;
+      for (std::size_t i = 0; i < line.size(); ++i) {
+        const bool last = table.lines[0].size() == 7 && i == 6;  // words
+        if (i == 0) {
+          append_padded(made, (line.size() == 1 ? "" : "  ") + line[i], line.size() == 1 ? 0 : 43, false);
+        } else {
+          append_padded(made, (last ? "  " : "") + line[i], last ? 0 : 8, !last);
+        }
+      }
+      made.erase(made.find_last_not_of(' ') + 1);
+      text += made + "\n";
+    }
   }
-  for (const std::string& device : devices) {
-    for (const Level level : {Level::activation, Level::layer, Level::model}) print_level(report, level, device, file);
-  }
-  static_cast<void>(std::fprintf(file, "\n"));
-  if (noisy != 0) {
-    static_cast<void>(std::fprintf(
-        file,
-        "%d rows marked ! are refused as noisy: spread over %.0f %% (cold: %.0f %%), or other programs had over %.0f %% of the "
-        "processors; load of the machine %.1f to %.1f\n",
-        noisy, report.settings.spread_limit * 100, report.settings.cold_spread_limit * 100, report.settings.others_limit * 100,
-        report.load_before, report.load_after));
-  }
-  for (const auto& [reason, count] : reasons)
-    static_cast<void>(std::fprintf(file, "%d rows, %s\n", count, printable(reason).c_str()));
+  text += "\n";
+  for (const std::string& note : notes_of(report, !report.throughputs.empty())) text += note + "\n";
+  return text;
 }
 
-Progress::Progress(std::size_t total) : total_(total), shown_(isatty(STDERR_FILENO) != 0) {}
-
-Progress::~Progress() {
-  if (shown_) static_cast<void>(std::fprintf(stderr, "\r\033[K"));
-}
-
-void Progress::begin(const std::string& what) {
-  constexpr std::size_t kWidth = 30;
-  ++begun_;
-  if (!shown_) return;
-  const std::size_t filled = total_ == 0 ? kWidth : (begun_ - 1) * kWidth / total_;
-  static_cast<void>(std::fprintf(stderr, "\r\033[K[%s%s] %zu/%zu %.60s", std::string(filled, '=').c_str(),
-                                 std::string(kWidth - filled, ' ').c_str(), begun_, total_, what.c_str()));
+std::string markdown_of(const Report& report) {
+  std::string text = machine_of(report);
+  for (const Table& table : tables_of(report)) {
+    text += "\n**" + table.title + "**\n\n";
+    std::string cell;
+    for (std::size_t i = 0; i < table.lines.size(); ++i) {
+      const std::vector<std::string>& line = table.lines[i];
+      if (line.size() == 1) {
+        cell = line[0];
+        continue;
+      }
+      text += "| " + (i == 0 ? std::string("rows x width x layers") : cell);
+      for (const std::string& word : line) text += " | " + word;
+      text += " |\n";
+      if (i != 0) continue;
+      text += "|---|---|";
+      for (std::size_t k = 1; k < line.size(); ++k) text += "---:|";
+      text += "\n";
+    }
+  }
+  text += "\n";
+  for (const std::string& note : notes_of(report, !report.throughputs.empty())) text += "- " + note + "\n";
+  return text;
 }
 
 }  // namespace lamella::bench

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the `lamella bench` command and of the scripts in bench/. Usage: command_test.py PART LAMELLA PLANTED_LIBRARY"""
 import copy
+import csv
 import importlib.machinery
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -87,11 +89,37 @@ def schema():
     rows = json.loads(bench(model, "--batch", "1,7", "--device", "cpu", "--json").stdout)["benchmarks"]
     expect({(r["model"], r["batch"]) for r in rows} == {("mlp.keras", 1), ("mlp.keras", 7)}, "a model of the user's")
     table = bench(*SMALL).stdout
-    for word in ("layer, cpu", "model, cpu", "activation, cpu", "speedup", "floor"):
+    for word in ("layer, cpu", "model, cpu", "activation, cpu", "speedup", "floor", "oneDNN"):
         expect(word in table, word, table)
+    expect(max(map(len, table.splitlines())) <= 100 or data["context"]["why_no_cuda"], "wider than 100 columns")
+    people(model)
     for wrong in (["--level", "x"], ["--dtype", "float7"], ["--fusion", "x"], ["--activation", "x"]):
         done = bench(*SMALL, *wrong)
         expect(done.returncode == 2 and "allowed" in done.stderr and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
+
+
+def people(model):
+    """What is for people and their programs: CSV, Markdown, percentiles, callers at once, and what is noisy."""
+    few = [model, "--batch", "1,7", "--device", "cpu", "--cache", "warm", "--fusion", "automatic"]
+    done = bench(*few, "--concurrency", "1,3", "--quick", "--csv")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    expect(done.returncode == 0 and {r["level"] for r in rows} == {"model", "throughput"}, done.stdout, done.stderr)
+    expect({(r["batch"], r["callers"]) for r in rows if r["level"] == "throughput"} == {(b, c) for b in "17" for c in "13"}, "callers", done.stdout)
+    for r in rows:
+        expect(0 < float(r["p50_us"]) <= float(r["p90_us"]) <= float(r["p99_us"]), "percentiles", r)
+        expect(r["level"] == "model" or float(r["rows_per_s"]) > 0, r)
+    data = json.loads(bench(*few, "--concurrency", "2", "--json").stdout)
+    expect("oneDNN" in data["context"]["cpu_device"], data["context"])
+    at_once = [r for r in data["benchmarks"] if r["level"] == "throughput"]
+    expect([(r["batch"], r["callers"]) for r in at_once] == [(1, 2), (7, 2)] and all(r["iterations"] >= 2 for r in at_once), at_once)
+    expect("|---|---|---:|" in bench(*few, "--markdown").stdout, "Markdown")
+    noisy = run(LAMELLA, "bench", *few, "--spread", "1e-9", "--threads", "1", "--json")
+    expect(all(r["error_occurred"] for r in json.loads(noisy.stdout)["benchmarks"]), "refused as noisy", noisy.stdout)
+    quick = json.loads(run(LAMELLA, "bench", *few, "--spread", "1e-9", "--threads", "1", "--json", "--quick").stdout)["benchmarks"]
+    expect(quick and all(r["warning"].startswith("noisy: ") and "error_occurred" not in r for r in quick), "--quick", quick)
+    for wrong in (["--concurrency", "2"], [model, "--concurrency", "0"], [model, "--csv", "--json"], [model, "--markdown", "--csv"]):
+        done = bench(*wrong)
+        expect(done.returncode == 2 and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
 
 
 def made(folder, name, *arguments, plant=""):
@@ -335,8 +363,16 @@ def report():
         expect(text.count("<svg") >= 4, "pictures", text.count("<svg"))
         for word in ('src="', "href=\"http", "@import"):
             expect(word not in text, "not self-contained:", word)
-        for word in ("Speedup by fusion", "Time against the roofline floor", "Engines side by side", "Roofline"):
+        for word in ("Speedup by fusion", "Time against the roofline floor", "Engines side by side", "Roofline", 'name="viewport"', "prefers-color-scheme:dark",
+                     'href="result.json"'):
             expect(word in text, word)
+        ids, to = re.findall(r' id="([^"]+)"', text), re.findall(r'href="#([^"]+)"', text)
+        expect(len(set(ids)) == len(ids), "an id stands twice", [i for i in ids if ids.count(i) > 1][:3])
+        expect(set(to) <= set(ids), "links that lead nowhere", set(to) - set(ids))
+        expect(text.count("<figcaption>") == text.count("<figure>") == text.count("<svg") and text.count("<title>") > 20, "captions, and values under the pointer")
+        expect(re.search(r'<ol id="takeaways">(<li>[^<]{40,}</li>)+</ol>', text), "takeaways")
+        for colour in ("#000000", "#ffffff", "#010203", "#fcfdfe"):
+            expect(f"fill: {colour}" not in text or colour == "#ffffff", "a colour that dark mode does not change:", colour)
     return 0
 
 

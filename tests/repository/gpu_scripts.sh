@@ -71,6 +71,26 @@ logs=$(tar -tJf "$work/out/gpu-logs.tar.xz")
 grep -q 'logs/tests-gpu_ops_test-0.log' <<<"$logs" || fail "keeps the logs: $logs"
 passed=$((passed + 3))
 
+# What came back is filed in a copy of the repository, where the tables then are what the files say.
+mkdir "$work/clone"
+git ls-files -z | xargs -0 cp --parents -t "$work/clone"
+# A stand-in for the grid, which the double has no time for.
+sed 's/"cpu"/"cuda:0"/g' bench/results/cpu.json >"$work/out/gpu-bench.json"
+printf '{"activation": "ta' >>"$work/out/gpu-accuracy.jsonl"  # as of a run that is cut short
+printf '{"context": {' >"$work/out/gpu-peers.json"
+"$work/clone/scripts/gpu-harvest" --apply "$work/out" >"$work/log" 2>&1 || fail "--apply"
+grep -q "gpu-peers.json: not filed, it was cut short" "$work/log" || fail "--apply tells of what was cut short"
+for file in harvest.json goals.json accuracy.jsonl host.json bench.json; do
+  grep -q "^| .bench/results/gpu-$file. | [0-9]" "$work/clone/docs/performance.md" || fail "--apply tells of gpu-$file"
+done
+"$work/clone/bench/quote" --check >"$work/log" || fail "tables are what is filed"
+cp "$work/clone/docs/performance.md" "$work/once.md"
+"$work/clone/scripts/gpu-harvest" --apply "$work/out" >"$work/log" 2>&1 && cmp -s "$work/once.md" "$work/clone/docs/performance.md" || fail "--apply twice"
+mkdir "$work/empty"
+if "$work/clone/scripts/gpu-harvest" --apply "$work/empty" >"$work/log" 2>&1; then fail "--apply of nothing"; fi
+grep -q "holds no result" "$work/log" || fail "in words"
+passed=$((passed + 5))
+
 harvest 1 FINDS=9 -- --only sanitizers
 expect "a tool that finds something" 'stage["sanitizers"]["tools"]["memcheck"] == 9 and "failed" in stage["sanitizers"]'
 found=$(tar -xJOf "$work/out/gpu-logs.tar.xz" logs/sanitizer-memcheck.log)

@@ -39,6 +39,7 @@ INSTRUCTIONS = "bench/instructions build/release/bin/instructions || [ $? -eq 3 
 # Name, command for bash, when it exists.
 STAGES = {
     "lint": ("scripts/lint", True),
+    "tidy": ("scripts/tidy", True),
     "release": ("rm -f build/launched && LAMELLA_PTX_LAUNCHED=$PWD/build/launched scripts/test release", True),
     "launched": ("tests/ptx/launched.sh build/release build/launched", NVCC),
     "launched-75": (OLDEST, NVCC),

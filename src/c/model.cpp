@@ -16,8 +16,8 @@ std::vector<std::int64_t> with_batch(const std::vector<std::int64_t>& sample) {
   return shape;
 }
 
-lamella_model* handle(Model model) {
-  auto result = std::make_unique<lamella_model>(lamella_model{std::move(model), {}, {}});
+lamella_model* handle(const Model& model) {
+  auto result = std::make_unique<lamella_model>(lamella_model{model, {}, {}});
   const Model& made = result->model;
   for (std::size_t i = 0; i < made.input_names().size(); ++i) {
     const int index = static_cast<int>(i);

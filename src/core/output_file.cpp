@@ -170,8 +170,11 @@ int OutputFile::with_new_name(const Make& make) {
     for (std::size_t i = name.size() - 6; i < name.size(); ++i, number /= kCharacters.size())
       name[i] = kCharacters[number % kCharacters.size()];
     const int result = make(name);
-    if (result >= 0) temporary_ = std::move(name);
-    if (result >= 0 || (errno != EEXIST && errno != EINTR)) return result;
+    if (result >= 0) {
+      temporary_ = std::move(name);
+      return result;
+    }
+    if (errno != EEXIST && errno != EINTR) return result;
   }
   return -1;
 }

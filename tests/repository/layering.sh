@@ -32,7 +32,7 @@ found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
 found=$(grep -rnE '^#include "' kernels | grep -vE '#include "(kernels|ops|core)/' || true)
 [ -z "$found" ] || fail "includes that kernels may not have:"$'\n'"$found"
-found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI))' include || true)
+found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt))' include || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
 
 while read -r lines file; do

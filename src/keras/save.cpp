@@ -8,6 +8,8 @@
 #include <list>
 #include <map>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "core/output_file.hpp"
 #include "core/owned_json.hpp"
@@ -42,9 +44,33 @@ bool has_keras2_hard_sigmoid(const core::ModelSpec& model) {
   });
 }
 
+/// What Keras writes beside the weights for a layer that adapt() gave its vocabulary: a line for each place, special tokens
+/// first.
+std::string vocabulary_text(const core::LayerSpec& layer) {
+  const auto& lookup = std::get<core::IntegerLookupParams>(layer.params);
+  const bool masked = lookup.mask_token && lookup.encoding == core::Encoding::integer;
+  const std::int64_t special = (masked ? 1 : 0) + lookup.oov_indices;
+  if (lookup.oov_indices > 0 && !lookup.oov_token) refuse(layer, "has no oov_token, which its vocabulary would begin with");
+  std::map<std::int64_t, std::int64_t> words;  // by their places; what stands for the mask has none
+  const auto& [from, to] = lookup.invert ? std::tie(lookup.values, lookup.keys) : std::tie(lookup.keys, lookup.values);
+  for (std::size_t i = 0; i < from->span<std::int64_t>().size(); ++i) {
+    const std::int64_t place = to->span<std::int64_t>()[i];
+    const bool is_mask = !lookup.invert && !masked && lookup.mask_token == from->span<std::int64_t>()[i];
+    if (place >= special && !is_mask) words[place] = from->span<std::int64_t>()[i];
+  }
+  std::string text;
+  if (masked) text += std::to_string(*lookup.mask_token) + '\n';
+  for (std::int64_t i = 0; i < lookup.oov_indices; ++i) text += std::to_string(*lookup.oov_token) + '\n';
+  for (const auto& [place, word] : words) text += std::to_string(word) + '\n';
+  text.pop_back();  // adapt() leaves one word at least
+  return text;
+}
+
 /// Puts the weights of a model's layers where Keras 3 looks for them: "layers/dense_1/vars/0".
 class WeightsFile {
  public:
+  /// `has_assets`: files may stand beside this one.
+  explicit WeightsFile(bool has_assets) : has_assets_(has_assets) {}
   void add(const core::ModelSpec& model, const std::string& path) {
     const std::string base = path.empty() ? "layers" : path + "/layers";
     std::map<std::string, int> taken;
@@ -56,6 +82,8 @@ class WeightsFile {
     }
   }
   [[nodiscard]] std::vector<Bytes> parts() { return file_.parts(); }
+  /// Names of the files beside it, and their content.
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& assets() const { return assets_; }
 
  private:
   void add(const core::LayerSpec& layer, const std::string& path) {
@@ -67,8 +95,11 @@ class WeightsFile {
         refuse(layer, "has an activation with weights of its own, which Keras does not read from a file");
       add(*inside, core::format("{}/{}", path, inner_key(layer)));
     }
-    if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer))
-      refuse(layer, "has learnt its vocabulary by adapt(); give it to the layer as `vocabulary`");
+    if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer)) {
+      if (!has_assets_)
+        refuse(layer, "has learnt its vocabulary by adapt(), which a file of weights cannot hold; save NAME.keras");
+      assets_.emplace_back("assets/" + path + "/vocabulary.txt", vocabulary_text(layer));
+    }
     int number = 0;
     for (const StoredWeight& weight : stored_weights(layer)) add_weight(layer, weight.name, path + "/vars", number++);
   }
@@ -100,7 +131,9 @@ class WeightsFile {
     return wide;
   }
 
+  const bool has_assets_;
   H5Writer file_;
+  std::vector<std::pair<std::string, std::string>> assets_;
   std::set<const core::LayerSpec*> visited_;
   std::list<Tensor> widened_;
 };
@@ -171,17 +204,18 @@ void save_archive(const core::ModelSpec& model, const std::string& path) {
     refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
   const std::string config = config_text(model, path);
   const std::string metadata = metadata_text(model);
-  WeightsFile weights;
+  WeightsFile weights(true);
   weights.add(model, "");
   ArchiveWriter archive(path);
   for (const auto& [name, text] : {std::pair("metadata.json", &metadata), {"config.json", &config}})
     archive.add(name, std::array{std::as_bytes(std::span(*text))});
   archive.add("model.weights.h5", weights.parts());
+  for (const auto& [name, text] : weights.assets()) archive.add(name, std::array{std::as_bytes(std::span(text))});
   archive.finish();
 }
 
 void save_weights(const core::ModelSpec& model, const std::string& path) {
-  WeightsFile weights;
+  WeightsFile weights(false);
   weights.add(model, "");
   core::OutputFile file(path);
   for (const Bytes part : weights.parts()) file.write(part.data(), part.size());

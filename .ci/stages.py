@@ -51,6 +51,7 @@ STAGES = {
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
     "conformance": ("scripts/conformance --count 300", True),
+    "conformance-save": ("scripts/conformance --count 40 --through-save", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
     "asan": ("scripts/test asan", True),
     "tsan": ("scripts/test tsan", True),

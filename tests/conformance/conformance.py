@@ -9,6 +9,9 @@ What is compared, for each row (each element of the batch):
 Keras rounds to 16 bits after the product, after the bias and after the activation; lamella keeps float32 inside a layer and rounds once. The two walk
 apart by about one rounding a layer, in random directions, hence the root. A model whose own answer moves by more than its tolerance when all weights and
 inputs move by one rounding is drawn again: it would measure Keras' luck.
+
+With --through-save lamella writes each model instead (`lamella convert`), and Keras, which reads what it wrote, must give the very bits that it gave
+before. A model that lamella refuses to write, by a sentence with E_UNSUPPORTED, and one whose own file Keras does not read again, are told and not counted.
 """
 import argparse
 import os
@@ -185,6 +188,37 @@ def complaint(case, command, arguments, outputs):
     return None
 
 
+def read_again(path, case):
+    """What Keras has when it reads a file that lamella wrote: the model, or the drawn one with other weights until then."""
+    if path.name.endswith(".keras"):
+        return keras.saving.load_model(path)
+    randomize(case.model, np.random.default_rng(1))
+    case.model.load_weights(path)
+    return case.model
+
+
+def complaint_about_saving(case, command, arguments, folder):
+    """What is wrong; or nothing; or why this model does not count, in brackets."""
+    source = pathlib.Path(arguments[0])
+    saved = folder / ("saved.weights.h5" if source.suffix == ".h5" else "saved.keras")
+    run = subprocess.run([*command, "convert", str(source), "--output", str(saved)], capture_output=True, text=True, timeout=120)
+    if run.returncode != 0:
+        why = run.stderr.strip()[-600:]
+        return f"[{why}]" if "[E_UNSUPPORTED]" in why else f"exit status {run.returncode}: {why}"
+    try:
+        again = read_again(saved, case)
+    except Exception as error:
+        try:
+            keras.saving.load_model(source)
+        except Exception:
+            return f"[Keras does not read its own file: {str(error)[:200]}]"
+        return f"Keras does not read it: {str(error)[:600]}"
+    for k, (got, y) in enumerate(zip(predict(again, case.xs), case.ys)):
+        if got.shape != y.shape or got.dtype != y.dtype or not np.array_equal(got, y):
+            return f"output {k} is not what it was"
+    return None
+
+
 def side_by_side(jobs):
     """This command in so many processes, each with a part of the numbers. JAX keeps to one processor for most of its time."""
     command = [sys.executable, __file__, *sys.argv[1:], "--jobs", "1", "--part"]
@@ -210,8 +244,11 @@ def one_after_another(options):
             folder = pathlib.Path(temporary) / f"seed{options.seed}_number{number}"
             folder.mkdir()
             arguments, outputs = write(case, folder, np.random.default_rng([options.seed, number]))
-            wrong = complaint(case, command, arguments, outputs)
-            if wrong is None:
+            wrong = complaint_about_saving(case, command, arguments, folder) if options.through_save else complaint(case, command, arguments, outputs)
+            if wrong is not None and wrong.startswith("["):
+                print(f"not counted: number {number} ({case.describe()}): {wrong}", flush=True)
+                shutil.rmtree(folder)
+            elif wrong is None:
                 passed += 1
                 shutil.rmtree(folder)
             else:
@@ -231,6 +268,7 @@ def main():
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="this one number alone")
+    parser.add_argument("--through-save", action="store_true", help="Keras reads what lamella writes, and answers")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes side by side")
     parser.add_argument("--part", default="0/1", help=argparse.SUPPRESS)
     parser.add_argument("--failures", default=str(ROOT / "build/conformance-failures"), help="failing cases are kept here")

@@ -23,6 +23,14 @@ LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.
 # shellcheck disable=SC2046
 cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o "$scratch/c_predict" $(pkg-config --cflags --libs lamella)
 [ "$(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 1 | grep -cE '^-?[0-9.e-]+$')" -gt 0 ]
+if command -v gfortran >/dev/null; then  # the same numbers from Fortran
+  gfortran -std=f2008 -Wall -Wextra -Werror -fcheck=all -J "$scratch" "$root"/examples/fortran/{lamella,predict}.f90 -o "$scratch/f_predict" \
+    -L"$libdir" -llamella
+  paste <(LD_LIBRARY_PATH=$libdir "$scratch/f_predict" "$model/mlp.keras" 784 10 3) <(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 3) \
+    | awk '$1 + 0 != $2 + 0 {print "Fortran has " $1 ", C " $2; bad = 1} END {exit bad || NR != 30}'
+  if LD_LIBRARY_PATH=$libdir "$scratch/f_predict" "$model/mlp.keras" 783 10 3 2>"$scratch/f_error"; then exit 1; fi
+  grep -q "E_SHAPE" "$scratch/f_error"
+fi
 "$scratch/prefix/bin/lamella" verify "$model/mlp.keras" --input "$model/mlp_input.npy" --expected "$model/mlp_expected.npy"
 python3 "$root/tests/install/readme.py" "$scratch/prefix" "$libdir" >/dev/null
 python3 "$root/tests/install/pages.py" "$scratch/prefix" "$libdir" >"$scratch/pages" || { cat "$scratch/pages"; exit 1; }

@@ -25,11 +25,11 @@ def is_array(x: Any) -> bool:
     return hasattr(x, "__array__") or hasattr(x, "__dlpack__") or hasattr(x, "__array_interface__")
 
 
-def host_array(x: Any, name: str) -> np.ndarray[Any, Any]:
+def host_array(x: Any, name: str, kind: str = "input") -> np.ndarray[Any, Any]:
     """x as a C-contiguous array of native byte order and a dtype that lamella has; copied only where it is not that already."""
     if type(x) is not np.ndarray:
         if isinstance(x, np.ma.MaskedArray):
-            raise ArgumentError(f"input {name!r}: a masked array has elements that are not there; fill them first [E_DTYPE]", "E_DTYPE")
+            raise ArgumentError(f"{kind} {name!r}: a masked array has elements that are not there; fill them first [E_DTYPE]", "E_DTYPE")
         if hasattr(x, "detach"):  # torch: predicting needs no gradient
             x = x.detach()
             if str(x.dtype) == "torch.bfloat16":
@@ -38,7 +38,7 @@ def host_array(x: Any, name: str) -> np.ndarray[Any, Any]:
     if x.dtype.num >= 256 and x.dtype.name.startswith(("bfloat16", "float8")):  # of ml_dtypes; every one of them is a float32
         x = x.astype(np.float32)
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:
-        raise ArgumentError(f"input {name!r}: got dtype {x.dtype}, allowed are floats, integers and bool of at most 64 bits [E_DTYPE]", "E_DTYPE")
+        raise ArgumentError(f"{kind} {name!r}: got dtype {x.dtype}, allowed are floats, integers and bool of at most 64 bits [E_DTYPE]", "E_DTYPE")
     if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
     return x if x.flags.c_contiguous and x.flags.aligned else np.require(x, requirements=["C", "A"])

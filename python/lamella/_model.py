@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import loads
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays, _core, _foreign, _keras, _verify
+from . import _arrays, _core, _foreign, _keras, _verify, _weights
 from ._errors import ArgumentError
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +45,7 @@ class Model(_core.Model):
         """As lamella.load()."""
         self._options = options
         self._changes: list[tuple[str, str]] = []
+        self._is_of_file = not options.get("updatable", False)
         self._file: bytes | str
         self._stat: os.stat_result | None = None
         if isinstance(source, (bytes, bytearray, memoryview)):
@@ -186,6 +188,64 @@ class Model(_core.Model):
         self._know()
         self._changes.append((layer, activation))
 
+    def with_weights(self, weights: Any) -> Model:
+        """This model with other weights; this one stays as it is.
+
+        weights: a weights file of Keras (.weights.h5, .keras, .h5); or some weights by "path/name" as in `layers`: a dict of arrays,
+        NAME.npz or NAME.safetensors. Floating types are converted to the weight's.
+
+        >>> zeros = {"hidden/bias": np.zeros(m.layers[1].weights["bias"].shape)}
+        >>> float(np.abs(m.with_weights(zeros).layers[1].weights["bias"]).max())
+        0.0
+        """
+        if isinstance(weights, (str, os.PathLike)) and not os.fsdecode(weights).endswith((".npz", ".safetensors")):
+            return self._made(self._with_weights_file(os.fsdecode(weights)))
+        return self._made(self._with_weights(_weights.named(weights)))
+
+    def update_weights(self, weights: Any) -> None:
+        """Writes other values of some weights into this model, which was loaded with updatable=True; its copies see them too.
+
+        weights: as in with_weights(), but for Keras' files. Nothing is planned, packed or captured anew. Calls of other threads are
+        waited for; those that begin meanwhile wait. After an error all weights are as before.
+
+        >>> policy = lamella.load("mlp.keras", device="cpu", updatable=True)
+        >>> policy.update_weights({"hidden/bias": np.ones(policy.layers[1].weights["bias"].shape)})
+        >>> float(policy.layers[1].weights["bias"].min())
+        1.0
+        """
+        self._update_weights(_weights.named(weights))
+
+    def output_of(self, layer: str) -> Model:
+        """A model of the same inputs that ends at a layer, by its name or path; the weights are shared, but for a model that is updatable.
+
+        >>> m.output_of(m.layers[1].name).output_names == [m.layers[1].name]
+        True
+        """
+        return self._made(self._output_of(layer))
+
+    def _made(self, made: _core.Model) -> Model:
+        model = Model.__new__(Model)
+        _core.Model.__init__(model, made)
+        model.__dict__.update(self.__dict__, _changes=list(self._changes), _is_of_file=False)
+        model._know()
+        return model
+
+    def stats(self) -> dict[str, int]:
+        """What this model has done and keeps: calls, rows, programs, sessions, graphs.
+
+        >>> sorted(m.stats())
+        ['calls', 'graphs', 'programs', 'rows', 'sessions']
+        """
+        return self._stats()
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Bytes that weights, what was made of them, and sessions take now: of the host, and of a GPU.
+
+        >>> m.memory_bytes()["host"] > 4 * m.count_params()
+        True
+        """
+        return self._memory_bytes()
+
     def summary(self) -> str:
         """Keras' summary table, as text.
 
@@ -231,10 +291,16 @@ class Model(_core.Model):
         return self.__copy__()
 
     def __reduce__(self) -> Any:
-        """Pickles the file's bytes, so that another machine can load them."""
+        """Pickles the file's bytes, so that another machine can load them; of a model whose weights may be others, what save() writes."""
         return _restored, (self._bytes(), self._options, self._changes)
 
     def _bytes(self) -> bytes:
+        if not self._is_of_file:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "model.keras")
+                self.save(path)
+                with open(path, "rb") as written:
+                    return written.read()
         if isinstance(self._file, bytes):
             return self._file
         if os.path.isdir(self._file):
@@ -261,6 +327,7 @@ def load(source: Source, **options: Any) -> Model:
     device: "auto" (the default: the first GPU that works, else the CPU), "cpu" or "cuda:N".
     dtype: what every layer computes in: "float32", "bfloat16", "float16" or "float64"; None: as the file says.
     threads: CPU threads a call may use; 0: LAMELLA_THREADS, else one per core.
+    updatable: whether update_weights() may be called.
     math, fusion, determinism, tuning, engine, max_batch, cached_programs, memory_limit, graphs, profile, hard_sigmoid: as in docs/python.md.
 
     Raises LoadError (FileError where it cannot be read), ArgumentError for an option, DeviceError.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
@@ -183,6 +184,54 @@ std::vector<nb::object> run_dlpack(const PyModel& self, const std::vector<AnyArr
   return made;
 }
 
+using Arrays = std::map<std::string, nb::object>;
+
+/// Calls f(model, weights) without the GIL; arrays are as HostArray::of() wants them.
+template <typename F>
+void with_views(const PyModel& self, const Arrays& arrays, const F& f) {
+  const std::shared_ptr<const Loaded> loaded = self.loaded;
+  std::vector<HostArray> held;
+  std::map<std::string, TensorView> weights;
+  for (const auto& [name, each] : arrays) {
+    const auto array = HostArray::of(each, false);
+    if (!array) throw nb::type_error("weights: a C-contiguous NumPy array of native byte order is expected");
+    weights.emplace(name, held.emplace_back(*array).view());
+  }
+  const nb::gil_scoped_release released;
+  f(loaded->model, weights);
+}
+
+PyModel with_weights(const PyModel& self, const Arrays& arrays) {
+  PyModel made;
+  with_views(self, arrays, [&](const Model& model, const std::map<std::string, TensorView>& weights) {
+    made.loaded = std::make_shared<const Loaded>(model.with_weights(weights));
+  });
+  return made;
+}
+
+void update_weights(const PyModel& self, const Arrays& arrays) {
+  with_views(self, arrays, [](Model model, const std::map<std::string, TensorView>& weights) { model.update_weights(weights); });
+}
+
+nb::dict stats(const PyModel& self) {
+  const ModelStats found = self.loaded->model.stats();
+  nb::dict result;
+  result["calls"] = found.calls;
+  result["rows"] = found.rows;
+  result["programs"] = found.programs;
+  result["sessions"] = found.sessions;
+  result["graphs"] = found.graphs;
+  return result;
+}
+
+nb::dict memory_bytes(const PyModel& self) {
+  const MemoryBytes found = self.loaded->model.memory_bytes();
+  nb::dict result;
+  result["host"] = found.host;
+  result["device"] = found.device;
+  return result;
+}
+
 nb::capsule keep(std::shared_ptr<const Loaded> loaded) {
   using Kept = std::shared_ptr<const Loaded>;
   auto kept = std::make_unique<Kept>(std::move(loaded));
@@ -272,6 +321,20 @@ void bind_model(nb::module_& module) {
           "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras answers with the same numbers. What it would read "
           "otherwise "
           "raises ArgumentError.")
+      .def("_with_weights", &with_weights, nb::arg("weights"))
+      .def("_with_weights_file",
+           [](const PyModel& self, const std::string& path) {
+             const auto loaded = self.loaded;
+             const nb::gil_scoped_release released;
+             return PyModel{std::make_shared<const Loaded>(loaded->model.with_weights(path))};
+           })
+      .def("_update_weights", &update_weights, nb::arg("weights"))
+      .def("_output_of",
+           [](const PyModel& self, const std::string& layer) {
+             return PyModel{std::make_shared<const Loaded>(self.loaded->model.output_of(layer))};
+           })
+      .def("_stats", &stats)
+      .def("_memory_bytes", &memory_bytes)
       .def("_set_activation",
            [](PyModel& self, const std::string& layer, const std::string& activation) {
              self.loaded = std::make_shared<const Loaded>(self.loaded->model.with_activation(layer, activation));

@@ -83,6 +83,8 @@ bool set_value(Options& o, std::string_view name, nb::handle value) {
     set_truth(o.graphs, name, value);
   } else if (name == "profile") {
     set_truth(o.profile, name, value);
+  } else if (name == "updatable") {
+    set_truth(o.updatable, name, value);
   } else {
     return false;
   }
@@ -98,7 +100,7 @@ Options options_from(const nb::dict& keywords) {
     if (set_choice(options, name, value) || set_value(options, name, value)) continue;
     throw nb::type_error(("no option is called '" + printable(name) +
                           "'; there are: device, dtype, threads, math, fusion, determinism, tuning, engine, max_batch, "
-                          "cached_programs, memory_limit, graphs, profile, hard_sigmoid")
+                          "cached_programs, memory_limit, graphs, profile, updatable, hard_sigmoid")
                              .c_str());
   }
   return options;

@@ -13,7 +13,7 @@ from conftest import MLP, ROOT
 
 import lamella
 
-MODULES = ["", "._arrays", "._errors", "._foreign", "._keras", "._model", "._verify"]
+MODULES = ["", "._arrays", "._errors", "._foreign", "._keras", "._model", "._verify", "._weights"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other weights: new models and updates in place, against live Keras with these weights."""
+import json
+import pickle
+import threading
+
+import keras
+import numpy as np
+import pytest
+from conftest import MLP
+
+import lamella
+
+OPTIONS = {"device": "cpu", "threads": 1}
+
+
+def changed(model):
+    return {f"{layer.path}/{name}": (w * 1.25 + 0.03125).astype(w.dtype) for layer in model.layers for name, w in layer.weights.items()}
+
+
+def keras_with(weights):
+    model = keras.saving.load_model(MLP)
+    for layer in model.layers:
+        values = [weights[f"{layer.name}/{v.name}"] for v in layer.weights]
+        if values:
+            layer.set_weights(values)
+    return model
+
+
+def test_answers_are_keras(x):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    before = m(x)
+    weights = changed(m)
+    want = keras_with(weights)
+    assert not m.verify(want, x)
+    made = m.with_weights(weights)
+    assert made.verify(want, x) and (m(x) == before).all()
+    m.update_weights(weights)
+    assert m.verify(want, x) and (m(x) == made(x)).all()
+
+
+def safetensors(path, arrays):
+    head, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, (dtype, shape, content) in arrays.items():
+        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(head).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_files(x, tmp_path):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    weights = changed(m)
+    want = m.with_weights(weights)(x)
+    np.savez(tmp_path / "w.npz", **weights)
+    safetensors(tmp_path / "w.safetensors", {name: ("F32", list(w.shape), w.tobytes()) for name, w in weights.items()})
+    for name in ("w.npz", "w.safetensors"):
+        assert (m.with_weights(str(tmp_path / name))(x) == want).all()
+        fresh = lamella.load(MLP, updatable=True, **OPTIONS)
+        fresh.update_weights(tmp_path / name)
+        assert (fresh(x) == want).all()
+    m.with_weights(weights).save(tmp_path / "w.weights.h5")
+    assert (m.with_weights(tmp_path / "w.weights.h5")(x) == want).all()
+    bias = weights["digit/bias"]
+    halves = (bias.view(np.uint32) >> 16).astype(np.uint16)
+    safetensors(tmp_path / "b.safetensors", {"digit/bias": ("BF16", list(bias.shape), halves.tobytes())})
+    m.update_weights(tmp_path / "b.safetensors")
+    assert (m.layers[-1].weights["bias"] == (halves.astype(np.uint32) << 16).view(np.float32)).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", (1 << 62).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"[]",
+                                     (3).to_bytes(8, "little") + b"\xff\xff\xff", (2).to_bytes(8, "little") + b'{"'])
+def test_damaged_safetensors_are_refused(content, tmp_path, mlp):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(lamella.LoadError, match="no safetensors file"):
+        mlp.with_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("entry", [("F32", [3], b"1234"), ("F32", [-1], b"1234"), ("F4", [1], b"1234")])
+def test_damaged_entries_are_refused(entry, tmp_path, mlp):
+    safetensors(tmp_path / "w.safetensors", {"hidden/bias": entry})
+    with pytest.raises(lamella.LoadError, match="hidden/bias"):
+        mlp.with_weights(tmp_path / "w.safetensors")
+
+
+def test_errors_leave_the_old_weights(x, tmp_path):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    before, weights = m(x), changed(m)
+    for bad, error, words in [({**weights, "digit/bias": np.zeros(3)}, lamella.ArgumentError, "'digit/bias': got shape"),
+                              ({**weights, "nobody/bias": np.zeros(3)}, lamella.ArgumentError, "no weight is called 'nobody/bias'"),
+                              ({**weights, "digit/bias": np.zeros(10, int)}, lamella.ArgumentError, "got int64, allowed floating types"),
+                              ({**weights, 3: np.zeros(3)}, TypeError, "a name is a str"),
+                              (tmp_path / "none.npz", lamella.FileError, "none.npz"),
+                              ("weights.txt", lamella.ArgumentError, "allowed a dict of arrays")]:
+        with pytest.raises(error, match=words):
+            m.update_weights(bad)
+        assert (m(x) == before).all()
+    with pytest.raises(lamella.ArgumentError, match="without Options::updatable"):
+        lamella.load(MLP, **OPTIONS).update_weights(weights)
+
+
+def test_pickles_hold_the_weights_of_now(x):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    m.update_weights(changed(m))
+    again = pickle.loads(pickle.dumps(m))
+    assert (again(x) == m(x)).all()
+    again.update_weights(changed(again))
+    made = lamella.load(MLP, **OPTIONS).with_weights(changed(m))
+    assert (pickle.loads(pickle.dumps(made))(x) == made(x)).all()
+    with pytest.raises(lamella.ArgumentError, match="a part of a model"):
+        pickle.dumps(m.output_of("hidden"))
+
+
+def test_threads_see_the_old_or_the_new(x):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    old = {f"{layer.path}/{name}": np.array(w) for layer in m.layers for name, w in layer.weights.items()}
+    new = changed(m)
+    a, b = np.array(m(x)), m.with_weights(new)(x)
+    ends, wrong = threading.Event(), []
+
+    def predict():
+        while not ends.is_set():
+            y = m(x)
+            if not ((y == a).all() or (y == b).all()):
+                wrong.append(y)
+
+    threads = [threading.Thread(target=predict) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(50):
+        m.update_weights(new if i % 2 == 0 else old)
+    ends.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and (m(x) == a).all()
+
+
+def test_parts_and_counts(x, mlp):
+    part = mlp.output_of("hidden")
+    assert part.output_names == ["hidden"] and part(x).shape[0] == len(x)
+    with pytest.raises(lamella.ArgumentError, match="nobody"):
+        mlp.output_of("nobody")
+    assert mlp.stats()["calls"] == 0 and part.stats()["calls"] == 1 and part.stats()["rows"] == len(x)
+    assert mlp.memory_bytes()["host"] >= 4 * mlp.count_params() and mlp.memory_bytes()["device"] == 0

@@ -9,7 +9,8 @@
  *   crash. Free functions take NULL.
  * - Strings are UTF-8 and end in NUL. Those that a function returns belong to the object they came from and live as long as it, unless
  *   it says otherwise.
- * - A lamella_model is immutable: any number of threads may use one at once. Whoever frees it waits until their calls are over.
+ * - A lamella_model is immutable, but for lamella_model_update_weights(): any number of threads may use one at once. Whoever frees it
+ *   waits until their calls are over.
  */
 #ifndef LAMELLA_LAMELLA_H
 #define LAMELLA_LAMELLA_H
@@ -96,7 +97,7 @@ LAMELLA_C_API lamella_error* lamella_options_create(lamella_options** options);
  *   hard_sigmoid       "as_written", "keras2", "keras3"
  *   engine             a Dense engine; "" for the best
  *   threads, max_batch, cached_programs, memory_limit     whole numbers
- *   graphs, profile    "true", "false"
+ *   graphs, profile, updatable     "true", "false"
  */
 LAMELLA_C_API lamella_error* lamella_options_set(lamella_options* options, const char* name, const char* value);
 LAMELLA_C_API void lamella_options_free(lamella_options* options);
@@ -130,6 +131,14 @@ LAMELLA_C_API lamella_error* lamella_model_output_of(const lamella_model* model,
 LAMELLA_C_API lamella_error* lamella_model_save(const lamella_model* model, const char* path);
 /* A new model with the weights of a weights file. */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
+/*
+ * Writes other values of `count` weights, host arrays called by their layer's path and Keras' name, "outer/dense/kernel", into a model
+ * with the option `updatable`: nothing is planned or captured anew. Floating types are converted to the weight's. Waits for the calls of
+ * other threads and for the work that they enqueued; calls that begin meanwhile wait. After an error, but for E_DEVICE, all weights are
+ * as before.
+ */
+LAMELLA_C_API lamella_error* lamella_model_update_weights(lamella_model* model, const char* const* names, const lamella_tensor* values,
+                                                          size_t count);
 /* On CUDA it may be freed while work that it enqueued is under way. */
 LAMELLA_C_API void lamella_model_free(lamella_model* model);
 

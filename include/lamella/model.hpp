@@ -54,8 +54,8 @@ struct ModelStats {
   std::int64_t graphs = 0;    ///< CUDA graphs of its own that sessions keep now
 };
 
-/// A Keras model, ready to run on one device. Immutable: any number of threads may call const functions at once. Copies share
-/// everything; moving copies, so that no Model is ever empty.
+/// A Keras model, ready to run on one device. Immutable, but for update_weights(): any number of threads may call const functions
+/// at once. Copies share everything; moving copies, so that no Model is ever empty.
 class LAMELLA_API Model {
  public:
   /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
@@ -175,6 +175,15 @@ class LAMELLA_API Model {
   /// converted to the weight's. Engines are chosen and kernels packed anew where a value changed. Throws ArgumentError: value (no
   /// weight of that name, or two), shape, dtype, device.
   [[nodiscard]] Model with_weights(const std::map<std::string, TensorView>& weights) const;
+  /// The same in place, for models with Options::updatable: the numbers go where they are read, packed kernels, device memory and
+  /// what layers were folded into others included. Nothing is planned, allocated for good or captured; results have the bits of
+  /// a model that had these weights from the start. Copies of this Model, and views of its weights, show the new numbers; models
+  /// that with_activation(), output_of() or with_weights() made do not.
+  /// Calls of other threads that have begun are waited for, and work that they enqueued on streams; those that begin meanwhile
+  /// wait. Not waited for: the caller's own graphs that hold calls of this model, and readers of views of its weights.
+  /// Throws what with_weights() throws; ArgumentError (unsupported): the model is not updatable, or other layers could be folded
+  /// with these numbers. All weights are then as before. After a DeviceError the model is not to be used.
+  void update_weights(const std::map<std::string, TensorView>& weights);
 
  private:
   friend struct core::Access;

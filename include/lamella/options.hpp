@@ -80,8 +80,11 @@ struct Options {
   /// Measurements are kept in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache, and hold for this
   /// machine, device, version of lamella and of the libraries: with them the choice, and so the bits, are the same in each run.
   Tuning tuning = Tuning::off;
+  /// Model::update_weights() may be called: the model keeps a copy of all weights of its own, and so do the models that are made
+  /// from it. `tuning` counts for nothing then.
+  alignas(std::uint64_t) bool updatable = false;
   /// Zeros. Room for the options of later versions, whose defaults are zeros: programs need not be compiled anew for these.
-  std::array<std::uint64_t, 7> reserved = {};
+  std::array<std::uint64_t, 6> reserved = {};
 };
 
 /// What Options::engine may be on a device, best first. Throws DeviceError.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <new>
 
 #include <lamella/architecture.hpp>
@@ -235,6 +236,32 @@ lamella_error* lamella_model_with_weights(const lamella_model* model, const char
     expect(path, "lamella_model_with_weights", "path");
     expect(changed, "lamella_model_with_weights", "changed");
     *changed = lamella::c::handle(model->model.with_weights(path));
+  });
+}
+
+lamella_error* lamella_model_update_weights(lamella_model* model, const char* const* names, const lamella_tensor* values,
+                                            size_t count) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_update_weights";
+    expect(model, kName, "model");
+    std::vector<lamella::Tensor> plain;  // of arrays with strides
+    std::map<std::string, lamella::TensorView> weights;
+    for (std::size_t i = 0; i < count; ++i) {
+      expect(names, kName, "names");
+      expect(names[i], kName, "names[i]");
+      expect(values, kName, "values");
+      const lamella::c::Where where{kName, "weight", names[i]};
+      const lamella::c::Array array = lamella::c::array_of(values[i], where);
+      lamella::TensorView view(array.data, array.shape, array.dtype, array.device);
+      if (!array.strides.empty() && array.device.is_cpu()) {
+        gather(array, plain.emplace_back(array.shape, array.dtype).data());
+        view = std::as_const(plain.back()).view();
+      }
+      LAMELLA_EXPECTS(array.strides.empty() || array.device.is_cpu(), device, "{}: an array with strides lies on {}",
+                      where.text(), to_string(array.device));
+      LAMELLA_EXPECTS(weights.emplace(names[i], view).second, value, "{} is given twice", where.text());
+    }
+    model->model.update_weights(weights);
   });
 }
 

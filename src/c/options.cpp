@@ -74,6 +74,7 @@ constexpr std::pair<std::string_view, Setter> kSetters[] = {
      [](Options& o, std::string_view n, std::string_view v) { o.memory_limit = whole_number<std::size_t>(n, v); }},
     {"graphs", [](Options& o, std::string_view n, std::string_view v) { o.graphs = truth(n, v); }},
     {"profile", [](Options& o, std::string_view n, std::string_view v) { o.profile = truth(n, v); }},
+    {"updatable", [](Options& o, std::string_view n, std::string_view v) { o.updatable = truth(n, v); }},
 };
 
 void set(Options& options, std::string_view option, std::string_view value) {

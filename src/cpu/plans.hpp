@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -53,8 +54,9 @@ template <typename F>
   return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
 }
 
-/// Host memory for what is made of a layer's constants, which count it.
-[[nodiscard]] std::shared_ptr<void> packed_memory(const ops::Constants& constants, std::size_t bytes);
+/// A form of constants in host memory, which they count; `fill` writes all of its `bytes` and owns no constants.
+[[nodiscard]] ops::Packed packed_on_host(const ops::Constants& constants, std::size_t bytes,
+                                         std::function<void(const ops::Constants&, void*)> fill);
 
 /// Constant `i` as elements of C (float or double), rounded to `rounded_to` on the way. Shared by all plans of the layer.
 template <typename C>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "core/backend.hpp"
@@ -12,6 +14,9 @@ namespace {
 
 constexpr std::int64_t kRowBytes = 16;  ///< the widest access of a GPU, and what tensor cores want of a row
 
+/// What is to stand on the device, in host memory; `copy` owns what had to be made.
+using Host = std::function<TensorView(const ops::Constants&, Tensor& copy)>;
+
 /// The value as elements of `as`, each rounded to `rounded_to` on the way; `copy` owns what had to be made.
 const Tensor& converted(const Tensor& value, DType rounded_to, DType as, Tensor& copy) {
   if (value.dtype() == as && rounded_to == as) return value;
@@ -19,12 +24,20 @@ const Tensor& converted(const Tensor& value, DType rounded_to, DType as, Tensor&
   return copy;
 }
 
-std::shared_ptr<const void> uploaded(const void* data, std::size_t bytes, const ops::PlanContext& context) {
+ops::Packed uploaded(const ops::Constants& constants, const ops::PlanContext& context, Host host) {
   core::Backend& backend = *context.backend;
-  const auto charge = core::charge(context.budget, bytes, "weights");
-  auto memory = backend.allocate(context.device_index, bytes);
-  backend.copy(context.device_index, memory.get(), data, bytes);
-  return core::charged(std::move(memory), charge);
+  Tensor copy;
+  const TensorView view = host(constants, copy);
+  const auto charge = core::charge(context.budget, view.bytes(), "weights");
+  auto memory = core::charged(backend.allocate(context.device_index, view.bytes()), charge);
+  backend.copy(context.device_index, memory.get(), view.data(), view.bytes());
+  auto renew = [memory, host = std::move(host)](const ConstantsPtr& other) -> ops::Packed::Commit {
+    const auto made = std::make_shared<Tensor>();
+    return [memory, other, made, from = host(*other, *made)](core::Stream& stream) {
+      stream.copy(memory.get(), from.data(), from.bytes());
+    };
+  };
+  return {memory, std::move(renew)};
 }
 
 }  // namespace
@@ -36,11 +49,10 @@ std::int64_t padded_stride(std::int64_t units, DType dtype) {
 
 std::shared_ptr<const void> constant_on_device(const ConstantsPtr& constants, std::size_t i, DType rounded_to, DType as,
                                                const ops::PlanContext& context) {
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    Tensor copy;
-    const Tensor& value = converted((*constants)[i], rounded_to, as, copy);
-    return uploaded(value.data(), value.bytes(), context);
+  const auto host = [i, rounded_to, as](const ops::Constants& of, Tensor& copy) {
+    return converted(of[i], rounded_to, as, copy).view();
   };
+  const auto make = [&] { return uploaded(*constants, context, host); };
   return constants->derived({.constant = i, .rounded_to = rounded_to, .as = as, .device = context.device_index}, make);
 }
 
@@ -49,10 +61,9 @@ DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDes
   const std::int64_t units = desc.units;
   const DType dtype = desc.dtype;
   const std::int64_t stride = padded_stride(units, dtype);
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    Tensor copy;
-    const Tensor& value = converted((*constants)[0], dtype, dtype, copy);
-    if (stride == units) return uploaded(value.data(), value.bytes(), context);
+  const auto host = [inputs, units, dtype, stride](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const Tensor& value = converted(of[0], dtype, dtype, copy);
+    if (stride == units) return value.view();
     Tensor padded = Tensor::zeros({inputs, stride}, dtype);
     const std::size_t row = static_cast<std::size_t>(units) * size_of(dtype);
     const std::size_t padded_row = static_cast<std::size_t>(stride) * size_of(dtype);
@@ -60,8 +71,10 @@ DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDes
       std::memcpy(static_cast<std::byte*>(padded.data()) + r * padded_row, static_cast<const std::byte*>(value.data()) + r * row,
                   row);
     }
-    return uploaded(std::as_const(padded).data(), padded.bytes(), context);
+    copy = std::move(padded);
+    return std::as_const(copy).view();
   };
+  const auto make = [&] { return uploaded(*constants, context, host); };
   const ops::Form form{
       .layout = ops::Form::Layout::aligned_rows, .rounded_to = dtype, .as = dtype, .device = context.device_index};
   return {constants->derived(form, make), stride};
@@ -70,18 +83,19 @@ DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDes
 std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                 const ops::PlanContext& context) {
   const DType dtype = desc.dtype;
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    Tensor copy;
-    const Tensor& value = converted((*constants)[0], dtype, dtype, copy);
-    const kernels::MmaLayout layout{desc.inputs, desc.units};
+  const auto host = [dtype, inputs = desc.inputs, units = desc.units](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const Tensor& value = converted(of[0], dtype, dtype, copy);
+    const kernels::MmaLayout layout{inputs, units};
     Tensor packed = Tensor::zeros({layout.elements()}, dtype);
     const auto* const from = static_cast<const std::uint16_t*>(value.data());
     auto* const to = static_cast<std::uint16_t*>(packed.data());
-    for (std::int64_t i = 0; i < desc.inputs; ++i) {
-      for (std::int64_t u = 0; u < desc.units; ++u) to[layout.at(i, u)] = from[i * desc.units + u];
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      for (std::int64_t u = 0; u < units; ++u) to[layout.at(i, u)] = from[i * units + u];
     }
-    return uploaded(std::as_const(packed).data(), packed.bytes(), context);
+    copy = std::move(packed);
+    return std::as_const(copy).view();
   };
+  const auto make = [&] { return uploaded(*constants, context, host); };
   const ops::Form form{.layout = ops::Form::Layout::fragments, .rounded_to = dtype, .as = dtype, .device = context.device_index};
   return constants->derived(form, make);
 }

@@ -127,6 +127,7 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
 inline void Model::Impl::run_into_until(const std::stop_token* stop, std::span<const TensorView> srcs,
                                         std::span<const MutableTensorView> dsts, void* stream) const {
   const core::FloatEnvironment environment;
+  const auto passage = reading();
   expect_arrays(srcs, dsts);
   const bool captured = stream != nullptr && backend.is_captured(options.device.index(), stream);
   std::optional<Lease> lease;  // none in a capture, which even the choice of a session may break

@@ -71,6 +71,11 @@ void ConstantsPool::sweep() {
   }
 }
 
+void ConstantsPool::forget_computed() {
+  const std::lock_guard lock(mutex_);
+  computed_.clear();
+}
+
 std::size_t ConstantsPool::add_tensors(std::set<const Tensor*>& tensors) {
   std::size_t packed = 0;
   const std::lock_guard lock(mutex_);

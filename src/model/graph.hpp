@@ -98,6 +98,8 @@ class ConstantsPool {
   [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make);
   /// Forgets what nobody holds any more.
   void sweep();
+  /// Forgets what was computed: sources have other numbers now. Who holds it keeps it.
+  void forget_computed();
   /// Adds the tensors that live, to be counted once each, and returns the bytes of what engines made of them on the host.
   std::size_t add_tensors(std::set<const Tensor*>& tensors);
 

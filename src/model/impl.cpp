@@ -56,10 +56,10 @@ int model::thread_count(int option) {
 
 Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options& options_in,
                   std::shared_ptr<model::ConstantsPool> pool_in, std::shared_ptr<core::MemoryBudget> budget_in)
-    : spec(std::move(spec_in)),
+    : spec(options_in.updatable ? model::with_own_weights(*spec_in) : std::move(spec_in)),
       options(resolved(options_in)),
       device_is_named(options_in.device.kind() != DeviceKind::automatic),
-      pool(std::move(pool_in)),
+      pool(options_in.updatable ? std::make_shared<model::ConstantsPool>() : std::move(pool_in)),
       backend(core::backend(options.device)),
       budget(backend.traits.is_host ? nullptr : std::move(budget_in)),
       input_names(spec->input_names),
@@ -103,6 +103,10 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   for (const auto& [shapes, known] : graphs_) {
     if (shapes == sample_shapes) return known;  // another thread was faster
   }
+  if (options.updatable) {
+    std::erase_if(living_, [](const auto& one) { return one.second.expired(); });
+    living_.emplace_back(sample_shapes, made);
+  }
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
   pool->sweep();
@@ -124,8 +128,11 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     if (auto known = find()) return known;
   }
   ops::PlanContext context{threads, options.device.index(), budget};
-  if (options.determinism != Determinism::batch_invariant) context.tuning = options.tuning;
-  auto made = model::compile(*graph_of, batch, backend.ops(), context, options.engine);
+  // A plan that was measured keeps forms of its constants that an update would not reach.
+  if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
+  using Both = std::pair<std::shared_ptr<const model::Graph>, std::shared_ptr<const model::Program>>;
+  auto both = std::make_shared<const Both>(graph_of, model::compile(*graph_of, batch, backend.ops(), context, options.engine));
+  const std::shared_ptr<const model::Program> made(both, both->second.get());
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;
   programs_.push_front({graph_of, made});

@@ -14,6 +14,7 @@
 #include "core/access.hpp"
 #include "core/mutex.hpp"
 #include "model/call.hpp"
+#include "model/gate.hpp"
 #include "model/rows.hpp"
 #include "model/session.hpp"
 
@@ -54,8 +55,14 @@ struct Model::Impl {
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes, std::int64_t rows = -1) const;
   /// The sample shapes when the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;
+  /// It keeps its graph.
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
                                                 int threads = 1) const;
+
+  /// Held while weights are read, which no update changes then.
+  [[nodiscard]] model::Gate::Passage reading() const { return model::Gate::Passage(options.updatable ? &gate_ : nullptr); }
+  /// What Model::update_weights() does.
+  void update_weights(const std::map<std::string, TensorView>& values) const;
 
   /// The arguments of predict(), in the model's shapes and dtypes, and memory for its results. Throws ArgumentError.
   [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
@@ -115,6 +122,9 @@ struct Model::Impl {
   Shape sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
 
+  /// What puts the weights of `spec` into everything that runs. Throws ArgumentError (unsupported).
+  [[nodiscard]] std::vector<ops::Packed::Commit> renewed(const core::ModelSpec& changed) const;
+
   struct Cached {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
@@ -123,8 +133,11 @@ struct Model::Impl {
   mutable std::int64_t calls_ = 0;
   mutable std::int64_t rows_ = 0;
   mutable std::list<std::pair<std::vector<Shape>, std::shared_ptr<const model::Graph>>> graphs_;
+  /// Of an updatable model: all graphs that something may still run, with their sample shapes.
+  mutable std::vector<std::pair<std::vector<Shape>, std::weak_ptr<const model::Graph>>> living_;
   mutable std::list<Cached> programs_;  ///< most recently used first
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;
+  mutable model::Gate gate_;
 };
 
 namespace model {
@@ -144,6 +157,16 @@ namespace model {
 /// For people, or as JSON.
 [[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
 [[nodiscard]] std::string explain_json(const Explained& explained);
+/// A model with other weights: which Tensor took the place of which.
+struct NewWeights {
+  std::shared_ptr<const core::ModelSpec> spec;
+  std::map<std::shared_ptr<const Tensor>, std::shared_ptr<const Tensor>> replaced;
+};
+/// Weights by their names, "path/name". Throws ArgumentError, which begins with `caller`, a member of Model.
+[[nodiscard]] NewWeights with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values,
+                                     std::string_view caller);
+/// `spec` with copies of all its weights.
+[[nodiscard]] std::shared_ptr<const core::ModelSpec> with_own_weights(const core::ModelSpec& spec);
 /// Threads that a call may use: the option, else LAMELLA_THREADS, else core::usable_processors(). Throws ArgumentError (value).
 [[nodiscard]] int thread_count(int option);
 /// `spec` with the activation of one layer replaced, wherever that layer stands; "hard_sigmoid" is that of the model's Keras.

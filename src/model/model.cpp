@@ -77,6 +77,7 @@ std::vector<std::int64_t> Model::input_shape(int index) const {
 
 std::vector<std::int64_t> Model::output_shape(int index) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   const std::size_t i = checked(index, impl_->output_names.size(), "output_shape");
   using Lists = std::vector<std::vector<Shape>>;
   const auto infer = [&](const std::vector<Shape>& shapes) { return Lists{{output_value(*impl_, i, shapes).sample}}; };
@@ -89,6 +90,7 @@ DType Model::input_dtype(int index) const {
 
 DType Model::output_dtype(int index) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   const std::size_t i = checked(index, impl_->output_names.size(), "output_dtype");
   return output_value(*impl_, i, model::filled(impl_->input_shapes)).dtype;
 }
@@ -96,6 +98,7 @@ DType Model::output_dtype(int index) const {
 // Each of the four calls checks its arguments and hands the arrays to Impl::run(): docs/architecture.md counts the frames.
 Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   LAMELLA_EXPECTS(impl_->output_names.size() == 1, argument,
                   "[Model::predict] the model has {} outputs ({}); use the overload that returns all of them",
                   impl_->output_names.size(), model::listed(impl_->output_names));
@@ -106,6 +109,7 @@ Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
 
 std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std::stop_token& stop) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   model::HostArrays host = impl_->checked(inputs);
   impl_->run(host.call(stop), nullptr);
   return std::move(host.outputs);
@@ -149,6 +153,7 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
 
 void Model::prepare(std::span<const std::int64_t> batches) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::prepare] the input shape of '{}' leaves extents open (None)",
                   core::escaped(name()));
@@ -159,12 +164,14 @@ void Model::prepare(std::span<const std::int64_t> batches) const {
 
 Model Model::with_activation(std::string_view layer, std::string_view activation) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   auto spec = model::with_activation(*impl_->spec, layer, activation, impl_->options.hard_sigmoid);
   return Model(std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget));
 }
 
 Model Model::with_activation(std::string_view layer, const ActivationSpec& activation) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   auto spec = model::with_activation(*impl_->spec, layer, activation);
   return Model(std::make_shared<const Impl>(std::move(spec), impl_->options, impl_->pool, impl_->budget));
 }
@@ -176,15 +183,20 @@ void Model::set_activation(std::string_view layer, const ActivationSpec& activat
 
 Model Model::output_of(std::string_view layer) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   return Model(std::make_shared<const Impl>(model::ending_at(*impl_->spec, layer), impl_->options, impl_->pool, impl_->budget));
 }
 
 Model Model::with_weights(const std::string& path) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   return {keras::load_weights(*impl_->spec, path), impl_->options};
 }
 
-void Model::save(const std::string& path) const { keras::save_model(*impl_->spec, path); }
+void Model::save(const std::string& path) const {
+  const auto reading = impl_->reading();
+  keras::save_model(*impl_->spec, path);
+}
 
 std::string Model::summary() const {
   const core::FloatEnvironment environment;
@@ -193,6 +205,7 @@ std::string Model::summary() const {
 
 std::string Model::explain(const ExplainOptions& options) const {
   const core::FloatEnvironment environment;
+  const auto reading = impl_->reading();
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got {}, allowed 0..", options.batch);
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' leaves extents open (None)",

@@ -6,7 +6,7 @@
 #include "core/layer_changes.hpp"
 #include "model/impl.hpp"
 
-namespace lamella {
+namespace lamella::model {
 namespace {
 
 using TensorPtr = std::shared_ptr<const Tensor>;
@@ -14,7 +14,7 @@ using TensorPtr = std::shared_ptr<const Tensor>;
 /// Calls use(layer, path) for every layer that has weights; those of an activation that is a layer stand under its owner's path.
 template <typename F>
 void each_with_weights(const core::LayerSpec& layer, const std::string& path, const F& use) {
-  if (!model::has_given_statistics(layer)) use(layer, path);
+  if (!has_given_statistics(layer)) use(layer, path);
   if (const core::ModelSpec* nested = core::nested_model(layer)) {
     for (const auto& of : nested->layers) each_with_weights(*of, of->path, use);
   }
@@ -35,8 +35,8 @@ std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec
   return result;
 }
 
-TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name) {
-  const auto where = [&] { return core::format("[Model::with_weights] '{}': ", core::escaped(name)); };
+TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name, std::string_view caller) {
+  const auto where = [&] { return core::format("[Model::{}] '{}': ", caller, core::escaped(name)); };
   LAMELLA_EXPECTS(core::is_host(value.device()), device, "{}its elements lie on {}; to(Device::cpu()) brings them here", where(),
                   to_string(value.device()));
   LAMELLA_EXPECTS(value.shape() == old.shape(), shape, "{}got shape {}, allowed {}", where(), to_string(value.shape()),
@@ -47,23 +47,9 @@ TensorPtr new_value(const Tensor& old, const TensorView& value, const std::strin
   return std::make_shared<const Tensor>(Tensor::copy_of(value).to(old.dtype()));
 }
 
-std::shared_ptr<const core::ModelSpec> with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values) {
-  const auto known = weights_by_name(spec);
-  std::map<TensorPtr, TensorPtr> replaced;
-  for (const auto& [name, value] : values) {
-    const auto found = known.find(name);
-    if (found == known.end()) {
-      std::string names;
-      for (const auto& [other, tensors] : known)
-        names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
-      core::throw_argument(ErrorCode::value, core::format("[Model::with_weights] no weight is called '{}'; there are: {}",
-                                                          core::escaped(name), names.empty() ? "none" : names));
-    }
-    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::with_weights] {} weights are called '{}'", found->second.size(),
-                    core::escaped(name));
-    const TensorPtr& old = *found->second.begin();
-    replaced[old] = new_value(*old, value, name);
-  }
+/// `spec` with the Tensors `replaced` in all the layers that have them.
+std::shared_ptr<const core::ModelSpec> with_replaced(const core::ModelSpec& spec,
+                                                     const std::map<TensorPtr, TensorPtr>& replaced) {
   core::LayerChanges changes;
   for (const auto& layer : spec.layers) {
     each_with_weights(*layer, layer->path, [&](const core::LayerSpec& of, const std::string&) {
@@ -78,9 +64,49 @@ std::shared_ptr<const core::ModelSpec> with_values(const core::ModelSpec& spec, 
 
 }  // namespace
 
+NewWeights with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller) {
+  const auto known = weights_by_name(spec);
+  NewWeights result;
+  for (const auto& [name, value] : values) {
+    const auto found = known.find(name);
+    if (found == known.end()) {
+      std::string names;
+      for (const auto& [other, tensors] : known)
+        names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
+      core::throw_argument(ErrorCode::value, core::format("[Model::{}] no weight is called '{}'; there are: {}", caller,
+                                                          core::escaped(name), names.empty() ? "none" : names));
+    }
+    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::{}] {} weights are called '{}'", caller, found->second.size(),
+                    core::escaped(name));
+    const TensorPtr& old = *found->second.begin();
+    result.replaced[old] = new_value(*old, value, name, caller);
+  }
+  result.spec = with_replaced(spec, result.replaced);
+  return result;
+}
+
+std::shared_ptr<const core::ModelSpec> with_own_weights(const core::ModelSpec& spec) {
+  std::map<TensorPtr, TensorPtr> copies;
+  for (const auto& layer : spec.layers) {
+    each_with_weights(*layer, layer->path, [&](const core::LayerSpec& of, const std::string&) {
+      for (const core::Weight& weight : of.weights) {
+        TensorPtr& copy = copies[weight.value];
+        if (!copy) copy = std::make_shared<const Tensor>(weight.value->clone());
+      }
+    });
+  }
+  return with_replaced(spec, copies);
+}
+
+}  // namespace lamella::model
+
+namespace lamella {
+
 Model Model::with_weights(const std::map<std::string, TensorView>& weights) const {
   const core::FloatEnvironment environment;
-  return Model(std::make_shared<const Impl>(with_values(*impl_->spec, weights), impl_->options, impl_->pool, impl_->budget));
+  const auto reading = impl_->reading();
+  auto changed = model::with_values(*impl_->spec, weights, "with_weights");
+  return Model(std::make_shared<const Impl>(std::move(changed.spec), impl_->options, impl_->pool, impl_->budget));
 }
 
 }  // namespace lamella

@@ -15,7 +15,13 @@
 #include "core/mutex.hpp"
 #include "ops/desc.hpp"
 
+namespace lamella::core {
+class Stream;
+}
+
 namespace lamella::ops {
+
+class Constants;
 
 /// What an engine makes of a layer's constants, so that its plans share it: one constant's elements in another type or order.
 struct Form {
@@ -34,6 +40,16 @@ struct Form {
   friend auto operator<=>(const Form&, const Form&) = default;
 };
 
+/// One form of constants, where plans read it; and how other numbers come to stand there.
+struct Packed {
+  /// Puts in place what was made ready. On a device that is not the host it is enqueued, and fails only where the device does;
+  /// what is copied lives as long as this function.
+  using Commit = std::function<void(core::Stream&)>;
+  std::shared_ptr<const void> data;
+  /// The same form of other constants, of as many elements and the same dtypes, made ready.
+  std::function<Commit(const std::shared_ptr<const Constants>&)> renew;
+};
+
 /// The constants of one layer (kernel, bias, gamma, ...) on the host, and what engines made of them, shared by all plans of the
 /// layer. Thread-safe.
 class Constants {
@@ -42,14 +58,16 @@ class Constants {
   [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
   [[nodiscard]] const Tensor& operator[](std::size_t i) const { return *values_.at(i); }
   [[nodiscard]] const std::vector<std::shared_ptr<const Tensor>>& values() const noexcept { return values_; }
-  /// What `make` returned the first time it was asked for this form.
-  [[nodiscard]] std::shared_ptr<const void> derived(const Form& form,
-                                                    const std::function<std::shared_ptr<const void>()>& make) const {
+  /// The data of what `make` returned the first time it was asked for this form. `renew` may not own these constants.
+  [[nodiscard]] std::shared_ptr<const void> derived(const Form& form, const std::function<Packed()>& make) const {
     const std::lock_guard lock(mutex_);
-    auto& entry = derived_[form];
-    if (!entry) entry = make();
-    return entry;
+    Packed& entry = derived_[form];
+    if (!entry.data) entry = make();
+    return entry.data;
   }
+  /// What puts the numbers of `other` in the place of these and into every form that was made of them. Changes nothing
+  /// itself. To be called while nobody plans or executes with these.
+  [[nodiscard]] std::vector<Packed::Commit> renewed(const std::shared_ptr<const Constants>& other) const;
 
   /// The same constants, with the forms that they have by now, for plans that may not be kept: what such plans make is lost with
   /// the copy, unless adopt() takes it.
@@ -73,7 +91,7 @@ class Constants {
  private:
   std::vector<std::shared_ptr<const Tensor>> values_;
   mutable core::Mutex mutex_;
-  mutable std::map<Form, std::shared_ptr<const void>> derived_;
+  mutable std::map<Form, Packed> derived_;
   mutable std::atomic<std::size_t> packed_bytes_{0};
 };
 

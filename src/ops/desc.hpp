@@ -29,6 +29,7 @@ struct DenseDesc {
   Math math = Math::exact;
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
+  friend bool operator==(const DenseDesc&, const DenseDesc&) = default;
 };
 /// Bits of a packed weight: int8, or int4, two's complement both. Two int4 share a byte, the lower four bits are the even unit's.
 enum class WeightFormat { int8, int4 };
@@ -54,18 +55,21 @@ struct QuantizedDenseDesc {
   double epsilon = 1e-7;
   ActivationSpec activation;
   DType dtype = DType::float32;
+  friend bool operator==(const QuantizedDenseDesc&, const QuantizedDenseDesc&) = default;
 };
 /// dst[i] = e4m3(clip(src[i] / scale, -448, 448)) * scale, each operation rounded to `dtype`. In place is legal.
 struct QuantizeDequantizeDesc {
   std::int64_t elements = 0;
   float scale = 1;
   DType dtype = DType::float32;
+  friend bool operator==(const QuantizeDequantizeDesc&, const QuantizeDequantizeDesc&) = default;
 };
 /// dst[i] = f(src[i]), element-wise f. In place is legal. Of integers: only what core::keeps_integers() of them.
 struct ActivationDesc {
   std::int64_t elements = 0;
   ActivationSpec activation;
   DType dtype = DType::float32;
+  friend bool operator==(const ActivationDesc&, const ActivationDesc&) = default;
 };
 /// Softmax, log_softmax, sparsemax or glu along the middle axis of src[outer, length, inner]; glu halves `length` in dst.
 struct RowwiseDesc {
@@ -74,6 +78,7 @@ struct RowwiseDesc {
   std::int64_t length = 0;
   std::int64_t inner = 1;
   DType dtype = DType::float32;
+  friend bool operator==(const RowwiseDesc&, const RowwiseDesc&) = default;
 };
 enum class NormalizationKind {
   standard,     ///< (x - mean) / sqrt(variance + epsilon), population variance
@@ -90,6 +95,7 @@ struct LayerNormalizationDesc {
   bool has_beta = false;
   NormalizationKind kind = NormalizationKind::standard;
   DType dtype = DType::float32;
+  friend bool operator==(const LayerNormalizationDesc&, const LayerNormalizationDesc&) = default;
 };
 /// dst = src * scale + offset over src[outer, sample...], computed in float32 or wider. Constants: scale, offset, of these
 /// shapes, which broadcast over the sample (ops/broadcast.hpp). In place is legal.
@@ -99,6 +105,7 @@ struct AffineDesc {
   Shape scale;
   Shape offset;
   DType dtype = DType::float32;
+  friend bool operator==(const AffineDesc&, const AffineDesc&) = default;
 };
 /// dst = relu(x) - alpha * relu(-x) with x of src[outer, sample...]. Constant: alpha, of this shape, which broadcasts over the
 /// sample (ops/broadcast.hpp). In place is legal.
@@ -107,6 +114,7 @@ struct PReluDesc {
   Shape sample;
   Shape alpha;
   DType dtype = DType::float32;
+  friend bool operator==(const PReluDesc&, const PReluDesc&) = default;
 };
 enum class CombineKind {
   add,
@@ -131,6 +139,7 @@ struct CombineDesc {
   std::vector<Shape> srcs;
   DType dtype = DType::float32;
   int constant = -1;
+  friend bool operator==(const CombineDesc&, const CombineDesc&) = default;
 };
 enum class ReduceKind { sum, mean, product, maximum, minimum };
 /// dst[o, i] = all of src[o, :, i] in one number. Sums and products are carried in float64 and rounded once. Maximum and minimum
@@ -141,6 +150,7 @@ struct ReduceDesc {
   std::int64_t length = 0;
   std::int64_t inner = 1;
   DType dtype = DType::float32;
+  friend bool operator==(const ReduceDesc&, const ReduceDesc&) = default;
 };
 /// dst[i, j, ...] = src[starts[0] + i * steps[0], starts[1] + j * steps[1], ...]; steps are not 0 and may be negative. All of
 /// src's first axis is taken.
@@ -150,6 +160,7 @@ struct SliceDesc {
   std::vector<std::int64_t> starts;
   std::vector<std::int64_t> steps;
   DType dtype = DType::float32;
+  friend bool operator==(const SliceDesc&, const SliceDesc&) = default;
 };
 /// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that `length`
 /// alone decides.
@@ -159,6 +170,7 @@ struct InnerProductsDesc {
   std::int64_t right = 0;
   std::int64_t length = 0;
   DType dtype = DType::float32;
+  friend bool operator==(const InnerProductsDesc&, const InnerProductsDesc&) = default;
 };
 /// dst[i, :] = table[src[i], :], numbers under 0 counted from the back; NaN where there is no such row. Constant: table (rows,
 /// width). `index`, the type of src, is int32, int64, float32 or float64; see ops::row_of().
@@ -168,6 +180,7 @@ struct GatherDesc {
   std::int64_t width = 0;
   DType index = DType::int32;
   DType dtype = DType::float32;
+  friend bool operator==(const GatherDesc&, const GatherDesc&) = default;
 };
 /// dst[i] = how many of the boundaries, which ascend, are at most src[i]; all of them for NaN. Constant: boundaries (length,), in
 /// float32. `from`, the type of src, is float32 or float64; dst is int64.
@@ -175,6 +188,7 @@ struct BucketDesc {
   std::int64_t elements = 0;
   std::int64_t length = 0;
   DType from = DType::float32;
+  friend bool operator==(const BucketDesc&, const BucketDesc&) = default;
 };
 /// dst[i] = values[k] where keys[k], which ascend, is src[i]; where none is, `otherwise`, plus the floor modulus of src[i] by
 /// `hashes` where that is not 0. All are int64. Constants: keys, values, (length,) each.
@@ -183,11 +197,13 @@ struct LookupDesc {
   std::int64_t length = 0;
   std::int64_t otherwise = 0;
   std::int64_t hashes = 0;
+  friend bool operator==(const LookupDesc&, const LookupDesc&) = default;
 };
 /// dst[i] = the bin of src[i] (ops/hash.hpp). All are int64.
 struct HashDesc {
   std::int64_t elements = 0;
   HashRule rule;
+  friend bool operator==(const HashDesc&, const HashDesc&) = default;
 };
 /// dst[o, k] = how many of src[o, length] are the number k, of 0 .. depth - 1; `binary`: 1 where there is one. `index`, the type
 /// of src, is int32, int64, float32 or float64.
@@ -198,24 +214,28 @@ struct CountDesc {
   bool binary = false;
   DType index = DType::int32;
   DType dtype = DType::float32;
+  friend bool operator==(const CountDesc&, const CountDesc&) = default;
 };
 /// dst[o, :] = the rows src_k[o, extents[k]] side by side. Any dtype.
 struct ConcatDesc {
   std::int64_t outer = 0;
   std::vector<std::int64_t> extents;
   DType dtype = DType::float32;
+  friend bool operator==(const ConcatDesc&, const ConcatDesc&) = default;
 };
 /// dst axis k is src axis permutation[k]. Any dtype.
 struct TransposeDesc {
   Shape src;
   std::vector<int> permutation;
   DType dtype = DType::float32;
+  friend bool operator==(const TransposeDesc&, const TransposeDesc&) = default;
 };
 /// To a floating type: rounds to nearest even. To an integer or bool: as core::to_integer(). Any dtypes.
 struct CastDesc {
   std::int64_t elements = 0;
   DType from = DType::float32;
   DType to = DType::float32;
+  friend bool operator==(const CastDesc&, const CastDesc&) = default;
 };
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,

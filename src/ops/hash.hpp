@@ -18,6 +18,7 @@ struct HashRule {
   bool keyed = false;        ///< SipHash, with these
   std::uint64_t key0 = 0;
   std::uint64_t key1 = 0;
+  friend bool operator==(const HashRule&, const HashRule&) = default;
 };
 
 /// At most 20 characters. The first one is the lowest byte of `words[0]`; what is behind the last one is 0.

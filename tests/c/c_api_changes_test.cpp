@@ -31,6 +31,54 @@ TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheFirst) {
   refused(lamella_model_with_weights(model.get(), "no/such.h5", &changed), "E_IO", "no/such.h5");
 }
 
+TEST(CApiChangesTest, UpdatesWeightsInPlace) {
+  lamella_options* options = nullptr;
+  ok(lamella_options_create(&options));
+  ok(lamella_options_set(options, "device", "cpu"));
+  ok(lamella_options_set(options, "updatable", "true"));
+  lamella_model* model = nullptr;
+  ok(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &model));
+  lamella_options_free(options);
+  const ModelHandle held(model);
+  const Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
+  Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
+  const auto predicts = [&](const Tensor& wanted) {
+    Tensor y(wanted.shape());
+    const Described in(x);
+    const Described out(y);
+    ok(lamella_model_predict(model, &in.tensor, 1, &out.tensor, 1));
+    EXPECT_TRUE(same_bits(y, wanted));
+  };
+  predicts(cpp.predict(x));
+  Tensor kernel = Tensor::copy_of(cpp.get_layer("dense").weights[0].second);
+  for (float& v : kernel.span<float>()) v += 0.5F;
+  Tensor bias(Shape{kernel.shape()[1]});
+  std::fill(bias.span<float>().begin(), bias.span<float>().end(), 0.25F);
+  const Tensor wanted = cpp.with_weights({{"dense/kernel", kernel}, {"dense/bias", bias}}).predict(x);
+  const Described new_kernel(kernel);
+  Described new_bias(bias);
+  const char* names[] = {"dense/kernel", "dense/bias"};
+  const std::int64_t every_other[] = {2};
+  std::vector<float> wide(static_cast<std::size_t>(bias.shape()[0]) * 2, 0.25F);
+  for (std::size_t i = 1; i < wide.size(); i += 2) wide[i] = 9;
+  new_bias.tensor.data = wide.data();
+  new_bias.tensor.strides = every_other;
+  const lamella_tensor values[] = {new_kernel.tensor, new_bias.tensor};
+  ok(lamella_model_update_weights(model, names, values, 2));
+  predicts(wanted);
+  ok(lamella_model_update_weights(model, nullptr, nullptr, 0));
+  const char* twice[] = {"dense/bias", "dense/bias"};
+  const lamella_tensor both[] = {new_bias.tensor, new_bias.tensor};
+  refused(lamella_model_update_weights(model, twice, both, 2), "E_VALUE", "weight 'dense/bias' is given twice");
+  const char* wrong[] = {"dense/bias", "dense/kernel"};
+  refused(lamella_model_update_weights(model, wrong, values, 2), "E_SHAPE", "'dense/bias': got shape");
+  refused(lamella_model_update_weights(model, nullptr, values, 1), "E_ARGUMENT", "names: got NULL");
+  refused(lamella_model_update_weights(model, names, nullptr, 1), "E_ARGUMENT", "values: got NULL");
+  refused(lamella_model_update_weights(nullptr, names, values, 1), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_update_weights(loaded("dense").get(), names, values, 1), "E_UNSUPPORTED", "without Options::updatable");
+  predicts(wanted);
+}
+
 TEST(CApiChangesTest, SavesWhatItReadsAgain) {
   const ModelHandle model = loaded("dense");
   const std::string path = ::testing::TempDir() + "lamella_c_saved.keras";

@@ -11,7 +11,9 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <lamella/lamella.hpp>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -227,6 +229,90 @@ TEST(Faults, OfWithWeightsLeaveTheModelAsItWas) {
   const std::string path = fixture("keras3/dense/model.keras");
   const Model model = Model::load(path, one_thread());
   run({[&] { static_cast<void>(model.with_weights(path)); }, [&] { return answer(model, 2); }});
+}
+
+/// With a layer that is folded; the model predicts at two batch sizes by then.
+TEST(Faults, OfUpdateWeightsChangeAllOrNothing) {
+  const std::string path = fixture("keras3/dense_batch_normalization/model.keras");
+  Options options = one_thread();
+  options.updatable = true;
+  Model model = Model::load(path, options);
+  std::map<std::string, Tensor> values;
+  std::map<std::string, Tensor> others;
+  for (const LayerInfo& layer : model.layers()) {
+    for (const auto& [name, value] : layer.weights) {
+      Tensor& other = others.emplace(layer.path + "/" + name, Tensor::copy_of(value)).first->second;
+      for (float& v : other.span<float>()) v *= 1.5F;
+      values.emplace(layer.path + "/" + name, Tensor::copy_of(value));
+    }
+  }
+  const std::map<std::string, TensorView> old(values.begin(), values.end());
+  const std::map<std::string, TensorView> now(others.begin(), others.end());
+  const auto both = [&] {
+    std::vector<std::byte> all = answer(model, 2);
+    const std::vector<std::byte> more = answer(model, 70);
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::vector<std::byte> before = both();
+  model.update_weights(now);
+  const std::vector<std::byte> after = both();
+  ASSERT_NE(before, after);
+  std::size_t total = 0;
+  for (std::size_t n = 1; n < kMostCalls; n += test::kOneCaseOf) {
+    model.update_weights(old);
+    const std::size_t blocks = fault::live_blocks();
+    fault::arm(n, false);
+    const bool failed = fails_cleanly([&] { model.update_weights(now); });
+    const std::size_t injected = fault::disarm();
+    total += injected;
+    ASSERT_EQ(both(), failed ? before : after) << "call " << n;
+    ASSERT_EQ(fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
+    if (injected == 0) break;
+  }
+  EXPECT_GT(total, 30U);
+}
+
+TEST(Faults, OfSavingAModelLeaveTheOldFileOrTheNewOne) {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("fault_save_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const Model model = Model::load(fixture("keras3/functional/model.keras"), one_thread());
+  std::map<std::string, Tensor> doubled;
+  for (const LayerInfo& layer : model.layers()) {
+    for (const auto& [name, value] : layer.weights) {
+      Tensor& to = doubled.emplace(layer.path + "/" + name, Tensor::copy_of(value)).first->second;
+      for (float& v : to.span<float>()) v *= 2.0F;
+    }
+  }
+  const Model other = model.with_weights(std::map<std::string, TensorView>(doubled.begin(), doubled.end()));
+  for (const char* name : {"m.keras", "m.weights.h5"}) {
+    const std::string path = (folder / name).string();
+    const auto content = [&] { return answer(model.with_weights(path), 2); };
+    other.save(path);
+    const std::vector<std::byte> old_file = content();
+    model.save(path);
+    const std::vector<std::byte> new_file = content();
+    ASSERT_NE(old_file, new_file);
+    std::size_t total = 0;
+    for (std::size_t n = 1; n < kMostCalls; n += test::kOneCaseOf) {
+      other.save(path);
+      const std::size_t files = fault::open_files();
+      const std::size_t blocks = fault::live_blocks();
+      fault::arm(n, false);
+      const bool failed = fails_cleanly([&] { model.save(path); });
+      const std::size_t injected = fault::disarm();
+      total += injected;
+      ASSERT_EQ(content(), failed ? old_file : new_file) << name << ", call " << n;
+      ASSERT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1)
+          << "something was left beside it after call " << n;
+      ASSERT_EQ(fault::open_files(), files) << n;
+      ASSERT_EQ(fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
+      if (injected == 0) break;
+    }
+    EXPECT_GT(total, 30U) << name;
+    std::filesystem::remove(path);
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Faults, OfExplainSummaryAndLayersLeaveTheModelAsItWas) {

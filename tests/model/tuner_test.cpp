@@ -36,7 +36,7 @@ class MadeUp final : public Engine<DenseDesc> {
     if (packed != 0) {
       static_cast<void>(constants->derived({.constant = packed}, [&] {
         constants->note_packed(packed);
-        return std::make_shared<int>();
+        return Packed{std::make_shared<int>(), nullptr};
       }));
     }
     class Fill final : public Plan {
@@ -100,7 +100,7 @@ class TunerTest : public ::testing::Test {
     bool has = true;
     static_cast<void>(constants_->derived({.constant = packed}, [&] {
       has = false;
-      return std::make_shared<int>();
+      return Packed{std::make_shared<int>(), nullptr};
     }));
     return has;
   }

@@ -3,7 +3,9 @@
 
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/mutex.hpp"
@@ -84,22 +86,54 @@ struct Packs {
   std::vector<std::shared_ptr<dnnl::memory>> kernels;
 };
 
-std::shared_ptr<dnnl::memory> pack(const dnnl::memory::desc& wanted, const ProductDesc& d, const ConstantsPtr& constants) {
-  const auto make = [] { return std::static_pointer_cast<const void>(std::make_shared<Packs>()); };
-  const ops::Form form{.layout = ops::Form::Layout::onednn, .rounded_to = d.rounded_to};
-  const auto packs = std::static_pointer_cast<Packs>(std::const_pointer_cast<void>(constants->derived(form, make)));
-  const std::lock_guard lock(packs->mutex);
-  for (const auto& kernel : packs->kernels) {
-    if (kernel->get_desc() == wanted) return kernel;
-  }
-  const auto plain = constant_as<float>(constants, 0, d.rounded_to);
-  const dnnl::memory::desc plain_desc({d.units, d.inputs}, Dt::f32, Tag::ba);  // [inputs, units], row-major
+using MemoryPtr = std::shared_ptr<dnnl::memory>;
+
+/// The kernel (inputs, units) in the layout `wanted`. Behind a Door.
+MemoryPtr reordered(const dnnl::memory::desc& wanted, std::int64_t inputs, std::int64_t units, DType rounded_to,
+                    const ConstantsPtr& constants) {
+  const auto plain = constant_as<float>(constants, 0, rounded_to);
+  const dnnl::memory::desc plain_desc({units, inputs}, Dt::f32, Tag::ba);  // [inputs, units], row-major
   dnnl::memory from(plain_desc, cpu_engine(), const_cast<float*>(plain.get()));
   auto to = std::make_shared<dnnl::memory>(wanted, cpu_engine());
   Door::expect_memory();
   dnnl::stream stream(cpu_engine());
   dnnl::reorder(from, *to).execute(stream, from, *to);
   stream.wait();
+  return to;
+}
+
+/// What puts the kernel of `other` into the packs.
+ops::Packed::Commit renewed(Packs& packs, std::int64_t inputs, std::int64_t units, DType rounded_to,
+                            const ConstantsPtr& other) try {
+  std::vector<std::pair<MemoryPtr, MemoryPtr>> pairs;
+  const Door door;
+  const std::lock_guard lock(packs.mutex);
+  for (const MemoryPtr& kernel : packs.kernels)
+    pairs.emplace_back(kernel, reordered(kernel->get_desc(), inputs, units, rounded_to, other));
+  return [pairs](core::Stream&) {
+    for (const auto& [to, from] : pairs) std::memcpy(to->get_data_handle(), from->get_data_handle(), to->get_desc().get_size());
+  };
+} catch (const Ended&) {
+  return [](core::Stream&) {};  // no plan reads the packs any more
+} catch (const dnnl::error& e) {
+  expect_success(e.status, e.what());
+  throw;
+}
+
+MemoryPtr pack(const dnnl::memory::desc& wanted, const ProductDesc& d, const ConstantsPtr& constants) {
+  const auto make = [&]() -> ops::Packed {
+    const auto made = std::make_shared<Packs>();
+    return {made, [made, inputs = d.inputs, units = d.units, rounded_to = d.rounded_to](const ConstantsPtr& other) {
+              return renewed(*made, inputs, units, rounded_to, other);
+            }};
+  };
+  const ops::Form form{.layout = ops::Form::Layout::onednn, .rounded_to = d.rounded_to};
+  const auto packs = std::static_pointer_cast<Packs>(std::const_pointer_cast<void>(constants->derived(form, make)));
+  const std::lock_guard lock(packs->mutex);
+  for (const auto& kernel : packs->kernels) {
+    if (kernel->get_desc() == wanted) return kernel;
+  }
+  auto to = reordered(wanted, d.inputs, d.units, d.rounded_to, constants);
   packs->kernels.push_back(to);
   constants->note_packed(wanted.get_size());
   return to;

@@ -165,15 +165,14 @@ PanelFn panel_function() {
 }
 
 std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs, std::int64_t units) {
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    const std::int64_t panels = (units + kPanel - 1) / kPanel;
-    const auto memory = packed_memory(*constants, static_cast<std::size_t>(panels * inputs * kPanel) * sizeof(float));
-    const Tensor& kernel = (*constants)[0];
+  const std::int64_t panels = (units + kPanel - 1) / kPanel;
+  const auto fill = [dtype, inputs, units, panels](const ops::Constants& of, void* memory) {
+    const Tensor& kernel = of[0];
     const std::int64_t together = strip_stride(inputs) == 0 ? kPanel : kStrip;
     visit_floating(dtype, [&](auto rounded) {
       visit_floating(kernel.dtype(), [&](auto stored) {
         const auto* from = static_cast<const decltype(stored)*>(kernel.data());
-        auto* to = static_cast<float*>(memory.get());
+        auto* to = static_cast<float*>(memory);
         for (std::int64_t first = 0; first < panels * kPanel; first += together) {
           for (std::int64_t k = 0; k < inputs; ++k, to += together) {
             for (std::int64_t c = 0; c < together; ++c) {
@@ -184,28 +183,28 @@ std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType 
         }
       });
     });
-    return memory;
   };
+  const auto bytes = static_cast<std::size_t>(panels * inputs * kPanel) * sizeof(float);
+  const auto make = [&] { return packed_on_host(*constants, bytes, fill); };
   const ops::Form form{.layout = ops::Form::Layout::panels, .rounded_to = dtype};
   return std::static_pointer_cast<const float>(constants->derived(form, make));
 }
 
 std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype, std::int64_t units) {
-  const auto make = [&]() -> std::shared_ptr<const void> {
-    const std::int64_t padded = (units + kPanel - 1) / kPanel * kPanel;
-    const auto memory = packed_memory(*constants, static_cast<std::size_t>(padded) * sizeof(float));
-    auto* to = static_cast<float*>(memory.get());
+  const std::int64_t padded = (units + kPanel - 1) / kPanel * kPanel;
+  const auto fill = [has_bias, dtype, units, padded](const ops::Constants& of, void* memory) {
+    auto* to = static_cast<float*>(memory);
     std::fill_n(to, padded, 0.0F);
-    if (!has_bias) return memory;
-    const Tensor& bias = (*constants)[1];
+    if (!has_bias) return;
+    const Tensor& bias = of[1];
     visit_floating(dtype, [&](auto rounded) {
       visit_floating(bias.dtype(), [&](auto stored) {
         const auto* from = static_cast<const decltype(stored)*>(bias.data());
         for (std::int64_t i = 0; i < units; ++i) to[i] = convert<float>(convert<decltype(rounded)>(from[i]));
       });
     });
-    return memory;
   };
+  const auto make = [&] { return packed_on_host(*constants, static_cast<std::size_t>(padded) * sizeof(float), fill); };
   const auto layout = has_bias ? ops::Form::Layout::panels : ops::Form::Layout::zero_panels;
   const ops::Form form{.layout = layout, .constant = 1, .rounded_to = dtype};
   return std::static_pointer_cast<const float>(constants->derived(form, make));

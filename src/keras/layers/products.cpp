@@ -83,6 +83,11 @@ core::LayerParams parse_time_distributed(const Fields& f, const std::string& pat
   const auto inner = read_any(object, path + "/" + name, reading);
   if (std::holds_alternative<core::InputParams>(inner->params))
     f.fail_field(ErrorCode::value, "layer", "is an InputLayer, which computes nothing");
+  if (!inner->policy.quantization.empty()) {
+    f.fail_field(ErrorCode::unsupported, "layer",
+                 "is a quantized Dense, whose scales Keras leaves out there; call the Dense without TimeDistributed, or put a "
+                 "model around it");
+  }
   if (const auto* model = core::nested_model(*inner);
       model != nullptr && (model->inputs.size() != 1 || model->outputs.size() != 1)) {
     f.fail_field(ErrorCode::unsupported, "layer", "is a model of {} inputs and {} outputs, allowed one of each",

@@ -100,7 +100,7 @@ class Case:
         if len(set(self.names[1])) < len(self.names[1]) or not all(np.isfinite(y).all() and np.abs(y).max(initial=0) < LARGEST for y in self.ys if y.dtype == "float32"):
             return False
         kept = [(v, np.asarray(v.value)) for v in self.model.weights]
-        step = rounding(self.policy)
+        step, tries, share = self.steadiness()
 
         def moved(value, stored="float32"):
             by = 2 * step if "16" in stored else step  # less would be rounded away where 16 bits are stored
@@ -112,11 +112,19 @@ class Case:
             others = predict(self.model, [moved(x) if x.dtype == "float32" else x for x in self.xs])
             for v, value in kept:
                 v.assign(value)
-            return all((np.abs(a - b) <= 0.5 * tolerance(self.policy, self.depth, a)).all()
+            return all((np.abs(a - b) <= share * tolerance(self.policy, self.depth, a)).all()
                        for a, b in zip(self.ys, others) if a.dtype == "float32")
 
-        # Signs are random: where roundings are large, once is not enough to see what they may do.
-        return all(is_steady() for _ in range(1 if self.policy in ("float32", "float64") else 2))
+        return all(is_steady() for _ in range(tries))
+
+    def steadiness(self):
+        """By what weights and inputs move, how many times, and what share of the tolerance the answers may move by then. Signs are random: where
+        roundings are large, once is not enough to see what they may do. Float8 has jumps inside: a sum whose last bits the order of its terms
+        decides falls to one side of a boundary or to the other."""
+        if self.quantization and self.quantization.mode == "float8":
+            return 2.0**-20, 6, 0.5
+        wide = self.policy in ("float32", "float64")
+        return (rounding(self.policy), 1, 0.5) if wide else (rounding(self.policy), 3, 1 / 3)
 
     def describe(self):
         kind = type(self.model).__name__

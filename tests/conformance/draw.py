@@ -191,8 +191,10 @@ class Draw:
         units = self.pick(UNITS)
         activation = self.name() if self.chance(0.5) else None
         if len(shape) > 1 and self.policy != "per_layer" and self.chance(0.5):  # TimeDistributed has one dtype with what it wraps
-            inner = self.dense(units) if self.chance(0.6) or None in shape else self.sequential(shape[1:])
-            return L.TimeDistributed(inner)
+            # Keras calls the layer inside by its call(), which for a quantized Dense leaves out the scales; a model inside is called as any other.
+            alone = self.quantization is None and self.chance(0.6)
+            if alone or None not in shape:
+                return L.TimeDistributed(self.dense(units) if alone else self.sequential(shape[1:]))
         if self.quantization is not None:
             return self.dense(units)
         kinds = [("...x,xy->...y", (*shape[:-1], units), "y")]

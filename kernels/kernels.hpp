@@ -75,6 +75,30 @@ enum class MmaTile { automatic, few_rows, many_rows };
 /// for less than kMmaArchitecture the kernel traps.
 [[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
 
+/// One layer of a stack.
+struct StackLayer {
+  std::int64_t inputs = 0;  ///< the units of the layer before it
+  std::int64_t units = 0;
+  ActivationSpec activation;  ///< element-wise
+};
+inline constexpr std::int64_t kMostStackWidth = 128;  ///< inputs and units of a layer
+inline constexpr std::size_t kMostStackLayers = 32;
+enum class StackTile { automatic, few_rows, many_rows };
+/// Dense layers, each on the results of the one before it, and perhaps a softmax of the last one's rows, in one launch; all in
+/// float32. Each sum runs over the inputs one after the other, and then the bias is added: a row's bits depend on that row alone,
+/// whatever the batch and the tile. `weights` and `bias` lie as StackLayout says, weights aligned to 16 bytes.
+struct Stack {
+  std::span<const StackLayer> layers;  ///< at least one; read before the call returns
+  bool softmax = false;
+  const float* src = nullptr;  ///< (batch, inputs of the first layer)
+  const float* weights = nullptr;
+  const float* bias = nullptr;
+  float* dst = nullptr;  ///< (batch, units of the last layer)
+  std::int64_t batch = 0;
+  StackTile tile = StackTile::automatic;
+};
+[[nodiscard]] cudaError_t stack(const Stack& args, cudaStream_t stream);
+
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
 /// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to
 /// 16.

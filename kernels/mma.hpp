@@ -5,15 +5,11 @@
 
 #include <cuda_fp16.h>
 
-#include "kernels/launch.hpp"
+#include "kernels/copy_async.hpp"
 
-/// Tensor cores, and copies to shared memory that do not wait: both of compute capability 8.0. What uses them is compiled to
-/// nothing but a trap for what is older: LAMELLA_HAS_MMA says so.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-#define LAMELLA_HAS_MMA 1
-#else
-#define LAMELLA_HAS_MMA 0
-#endif
+/// Tensor cores, of compute capability 8.0. What uses them is compiled to nothing but a trap for what is older: LAMELLA_HAS_MMA
+/// says so.
+#define LAMELLA_HAS_MMA LAMELLA_HAS_COPY_ASYNC
 
 namespace lamella::kernels {
 
@@ -32,31 +28,6 @@ LAMELLA_DEVICE void multiply_add(float (&c)[4], uint4 a, uint2 b) {
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b.x), "r"(b.y));
   }
-#endif
-}
-
-/// Begins to copy `bytes`, at most 16, to 16 of shared memory, zeros behind them. Both addresses are multiples of 16; with 0
-/// bytes nothing is read.
-LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
-#if LAMELLA_HAS_MMA
-  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(global)), "r"(bytes)
-               : "memory");
-#endif
-}
-
-/// What this thread has begun to copy since the last call is a group from now on, also when it is nothing.
-LAMELLA_DEVICE void commit_copies() {
-#if LAMELLA_HAS_MMA
-  asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-
-/// Until all groups of this thread but the last kPending are there, for this thread.
-template <int kPending>
-LAMELLA_DEVICE void wait_for_copies() {
-#if LAMELLA_HAS_MMA
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 #endif
 }
 

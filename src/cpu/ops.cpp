@@ -18,6 +18,10 @@ ops::Choice choose(const ops::QuantizedDenseDesc& desc, const ConstantsPtr& cons
                    std::string_view forced) {
   return ops::select<ops::QuantizedDenseDesc>(quantized_dense_engines(), desc, constants, context, forced);
 }
+ops::Choice choose(const ops::StackDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return ops::select<ops::StackDesc>({}, desc, constants, context, forced);  // takes() has none of them
+}
 template <typename D>
 ops::Choice choose(const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {
   ops::Choice choice;

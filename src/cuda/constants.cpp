@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 #include "core/budget.hpp"
 #include "cuda/plans.hpp"
 #include "kernels/mma_layout.hpp"
+#include "kernels/stack_layout.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -98,6 +100,43 @@ std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, c
   const auto make = [&] { return uploaded(*constants, context, host); };
   const ops::Form form{.layout = ops::Form::Layout::fragments, .rounded_to = dtype, .as = dtype, .device = context.device_index};
   return constants->derived(form, make);
+}
+
+std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                   const ops::PlanContext& context) {
+  std::vector<kernels::StackLayer> layers;
+  ops::Form form{.layout = ops::Form::Layout::stack, .device = context.device_index};
+  for (const auto& layer : desc.layers) {
+    layers.push_back({layer.inputs, layer.units, {}});
+    form.cut.insert(form.cut.end(), {layer.inputs, layer.units, static_cast<std::int64_t>(layer.has_bias)});
+  }
+  const auto host = [layers, of_desc = desc.layers](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const kernels::StackLayout layout(layers);
+    Tensor packed = Tensor::zeros({layout.elements() + layout.bias_elements()}, DType::float32);
+    auto* const weights = static_cast<float*>(packed.data());
+    float* const biases = weights + layout.elements();
+    std::size_t constant = 0;
+    for (std::size_t n = 0; n < layers.size(); ++n) {
+      const std::int64_t units = layers[n].units;
+      const Tensor& kernel = converted(of[constant++], DType::float32, DType::float32, copy);
+      const auto* const from = static_cast<const float*>(kernel.data());
+      for (std::int64_t i = 0; i < layers[n].inputs; ++i)
+        std::copy_n(from + i * units, units, weights + layout.kernel(n) + i * layout.width());
+      std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
+      if (!of_desc[n].has_bias) continue;
+      const Tensor& bias = converted(of[constant++], DType::float32, DType::float32, copy);
+      std::copy_n(static_cast<const float*>(bias.data()), units, biases + layout.bias(n));
+    }
+    copy = std::move(packed);
+    return std::as_const(copy).view();
+  };
+  const auto make = [&]() -> ops::Packed {
+    ops::Packed memory = uploaded(*constants, context, host);
+    const auto* const weights = static_cast<const float*>(memory.data.get());
+    const float* const bias = weights + kernels::StackLayout(layers).elements();
+    return {std::make_shared<const DeviceStack>(DeviceStack{memory.data, weights, bias}), std::move(memory.renew)};
+  };
+  return std::static_pointer_cast<const DeviceStack>(constants->derived(form, make));
 }
 
 }  // namespace lamella::cuda

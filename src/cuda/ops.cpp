@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/ops.hpp"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "core/integer_relu.hpp"
@@ -16,6 +17,10 @@ namespace {
 ops::Choice choose(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
   return ops::select<ops::DenseDesc>(dense_engines(d), d, constants, context, forced);
+}
+ops::Choice choose(const ops::StackDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
+                   std::string_view forced) {
+  return ops::select<ops::StackDesc>(stack_engines(), d, constants, context, forced);
 }
 ops::Choice choose(const ops::ActivationDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
@@ -61,9 +66,15 @@ void check_type(const ops::Desc& desc) {
 class CudaOps final : public ops::OpSet {
  public:
   explicit CudaOps(core::Backend& backend) : backend_(backend) {}
+  [[nodiscard]] bool takes(const ops::StackDesc& d, const ops::PlanContext& context, std::string_view forced) const override {
+    return std::any_of(stack_engines().begin(), stack_engines().end(), [&](const StackEngine* engine) {
+      return (forced.empty() || forced == engine->name()) && engine->refuses(d, context).empty();
+    });
+  }
   [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
     for (const auto* engine : dense_engines()) names.emplace_back(engine->name());
+    for (const auto* engine : stack_engines()) names.emplace_back(engine->name());
     for (const auto* engine : activation_engines()) names.emplace_back(engine->name());
     for (const auto* engine : rowwise_engines()) names.emplace_back(engine->name());
     return names;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
@@ -64,6 +65,14 @@ struct DeviceKernel {
 /// The same kernel, as kernels::MmaLayout says.
 [[nodiscard]] std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                               const ops::PlanContext& context);
+/// The kernels and biases of a stack on the context's device, as kernels::StackLayout says.
+struct DeviceStack {
+  std::shared_ptr<const void> memory;
+  const float* weights = nullptr;
+  const float* bias = nullptr;
+};
+[[nodiscard]] std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                                 const ops::PlanContext& context);
 /// The stride that kernel_on_device() gives `units` columns.
 [[nodiscard]] std::int64_t padded_stride(std::int64_t units, DType dtype);
 

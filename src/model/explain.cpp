@@ -22,6 +22,14 @@ std::string op_of(const ProgramStep& step) {
                         dense.activation.kind == ActivationKind::Linear ? "" : to_string(dense.activation.kind));
   };
   if (const auto* dense = std::get_if<ops::DenseDesc>(&step.desc)) return text(*dense);
+  if (const auto* stack = std::get_if<ops::StackDesc>(&step.desc)) {
+    std::string chain = core::format("dense {}", stack->layers.front().inputs);
+    for (const auto& layer : stack->layers) {
+      chain += core::format(" -> {}", layer.units);
+      if (layer.activation.kind != ActivationKind::Linear) chain += core::format(" {}", to_string(layer.activation.kind));
+    }
+    return chain + (stack->softmax ? " softmax" : "");
+  }
   if (const auto* dense = std::get_if<ops::QuantizedDenseDesc>(&step.desc))
     return core::format("{}, {}", text(*dense), describe(*dense));
   return op_name(step.desc);

@@ -39,6 +39,13 @@ class Amount {
   std::int64_t value_;
 };
 
+/// Of a Dense layer, or of one of a stack.
+template <typename Layer>
+Amount flops_of_dense(std::int64_t batch, const Layer& layer) {
+  const std::int64_t epilogue = (layer.has_bias ? 1 : 0) + (layer.activation.kind != ActivationKind::Linear ? 1 : 0);
+  return Amount(batch) * layer.units * (Amount(2) * layer.inputs + epilogue);
+}
+
 Amount width(DType dtype) { return static_cast<std::int64_t>(size_of(dtype)); }
 
 }  // namespace
@@ -95,6 +102,7 @@ ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
   ops::Desc result = desc;
   std::visit(Overload{
                  [&](ops::DenseDesc& d) { d.batch = times(d.batch, batch); },
+                 [&](ops::StackDesc& d) { d.batch = times(d.batch, batch); },
                  [&](ops::ActivationDesc& d) { d.elements = times(d.elements, batch); },
                  [&](ops::RowwiseDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::LayerNormalizationDesc& d) { d.outer = times(d.outer, batch); },
@@ -133,6 +141,12 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           const Amount batch = d.batch;
                           return width(d.dtype) *
                                  (batch * d.inputs + Amount(d.inputs) * d.units + batch * d.units + (d.has_bias ? d.units : 0));
+                        },
+                        [](const ops::StackDesc& d) {
+                          Amount elements = Amount(d.batch) * d.layers.front().inputs + Amount(d.batch) * d.layers.back().units;
+                          for (const auto& layer : d.layers)
+                            elements = elements + Amount(layer.inputs) * layer.units + (layer.has_bias ? layer.units : 0);
+                          return width(d.dtype) * elements;
                         },
                         [](const ops::ActivationDesc& d) { return width(d.dtype) * 2 * d.elements; },
                         [](const ops::RowwiseDesc& d) {
@@ -177,9 +191,11 @@ std::int64_t bytes_of(const ops::Desc& desc) {
 std::int64_t flops_of(const ops::Desc& desc) {
   return std::visit(
              Overload{
-                 [](const ops::DenseDesc& d) {
-                   const std::int64_t epilogue = (d.has_bias ? 1 : 0) + (d.activation.kind != ActivationKind::Linear ? 1 : 0);
-                   return Amount(d.batch) * d.units * (Amount(2) * d.inputs + epilogue);
+                 [](const ops::DenseDesc& d) { return flops_of_dense(d.batch, d); },
+                 [](const ops::StackDesc& d) {
+                   Amount sum = d.softmax ? Amount(4) * d.batch * d.layers.back().units : Amount(0);
+                   for (const auto& layer : d.layers) sum = sum + flops_of_dense(d.batch, layer);
+                   return sum;
                  },
                  [](const ops::ActivationDesc& d) { return Amount(d.elements); },
                  [](const ops::RowwiseDesc& d) { return Amount(4) * d.outer * d.length * d.inner; },
@@ -208,6 +224,7 @@ std::int64_t flops_of(const ops::Desc& desc) {
 std::string op_name(const ops::Desc& desc) {
   return std::visit(Overload{
                         [](const ops::DenseDesc&) { return std::string("dense"); },
+                        [](const ops::StackDesc&) { return std::string("dense stack"); },
                         [](const ops::ActivationDesc& d) { return "activation " + std::string(to_string(d.activation.kind)); },
                         [](const ops::RowwiseDesc& d) { return std::string(to_string(d.kind)); },
                         [](const ops::LayerNormalizationDesc& d) {

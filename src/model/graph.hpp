@@ -128,6 +128,10 @@ class ConstantsPool {
 /// Folds affine steps into Dense where that changes rounding only (fold.hpp), and attaches activations to the Dense before them.
 void fuse(Graph& graph, ConstantsPool& pool);
 
+/// Makes one step of Dense steps of which each has the result of the one before it for itself, and of a softmax behind them, as
+/// far as `takes` says that the device has an engine for them. The longest there is, from the first on.
+void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops::StackDesc&)>& takes);
+
 /// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an
 /// element); the largest number where they do not fit into 64 bits.
 [[nodiscard]] std::int64_t bytes_of(const ops::Desc& desc);

@@ -86,6 +86,15 @@ std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
   return shapes;
 }
 
+model::Graph Model::Impl::make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
+                                     model::ConstantsPool& constants) const {
+  model::Graph made = model::lower(of, sample_shapes, options, constants);
+  model::fuse(made, constants);
+  const ops::PlanContext context{1, options.device.index(), budget};
+  model::stack(made, constants, [&](const ops::StackDesc& desc) { return backend.ops().takes(desc, context, options.engine); });
+  return made;
+}
+
 std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes, std::int64_t rows) const {
   {
     const std::lock_guard lock(mutex_);
@@ -97,8 +106,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
       if (shapes == sample_shapes) return known;
     }
   }
-  auto made = std::make_shared<model::Graph>(model::lower(*spec, sample_shapes, options, *pool));
-  model::fuse(*made, *pool);
+  auto made = std::make_shared<const model::Graph>(make_graph(*spec, sample_shapes, *pool));
   const std::lock_guard lock(mutex_);
   for (const auto& [shapes, known] : graphs_) {
     if (shapes == sample_shapes) return known;  // another thread was faster

@@ -122,6 +122,9 @@ struct Model::Impl {
   Shape sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
 
+  /// Lowered, fused, and with what the device takes together in one step.
+  [[nodiscard]] model::Graph make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
+                                        model::ConstantsPool& constants) const;
   /// What puts the weights of `spec` into everything that runs. Throws ArgumentError (unsupported).
   [[nodiscard]] std::vector<ops::Packed::Commit> renewed(const core::ModelSpec& changed) const;
 

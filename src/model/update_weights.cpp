@@ -49,8 +49,7 @@ Commits Model::Impl::renewed(const core::ModelSpec& changed) const {
     const auto graph_now = living.lock();
     if (!graph_now) continue;
     model::ConstantsPool pool_of_new;
-    model::Graph made = model::lower(changed, shapes, options, pool_of_new);
-    model::fuse(made, pool_of_new);
+    const model::Graph made = make_graph(changed, shapes, pool_of_new);
     LAMELLA_EXPECTS(same_but_for_numbers(*graph_now, made), unsupported,
                     "[Model::update_weights] with these numbers '{}' has other steps: a layer folds into its neighbour that did "
                     "not, or did and does not, or a number of a quantized layer changes that is part of its step; with_weights() "

@@ -23,6 +23,18 @@ struct Sizes {
     LAMELLA_ASSERT(kernel, "a kernel of {} x {}", d.inputs, d.units);
     return d.has_bias ? std::vector{*kernel, d.units} : std::vector{*kernel};
   }
+  std::vector<std::int64_t> operator()(const StackDesc& d) const {
+    std::vector<std::int64_t> sizes;
+    for (const StackDesc::Layer& layer : d.layers) {
+      DenseDesc dense;
+      dense.inputs = layer.inputs;
+      dense.units = layer.units;
+      dense.has_bias = layer.has_bias;
+      const std::vector<std::int64_t> some = (*this)(dense);
+      sizes.insert(sizes.end(), some.begin(), some.end());
+    }
+    return sizes;
+  }
   std::vector<std::int64_t> operator()(const LayerNormalizationDesc& d) const {
     return std::vector(static_cast<std::size_t>(d.has_gamma) + static_cast<std::size_t>(d.has_beta), d.length);
   }

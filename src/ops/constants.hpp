@@ -27,16 +27,18 @@ class Constants;
 struct Form {
   /// `plain`: in the order in which they stand; `panels`: as cpu/dense/panels.hpp packs them; `zero_panels`: zeros in their
   /// place; `onednn`: as oneDNN wants them; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as
-  /// kernels/mma_layout.hpp has it; `quantized_panels` and `number_panels`: as cpu/dense/quantized.hpp packs them.
-  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, fragments, quantized_panels, number_panels };
+  /// kernels/mma_layout.hpp has it; `stack`: all of them, as kernels/stack_layout.hpp has it; `quantized_panels` and
+  /// `number_panels`: as cpu/dense/quantized.hpp packs them.
+  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, fragments, stack, quantized_panels, number_panels };
   static constexpr int kHost = -1;
 
   Layout layout = Layout::plain;
   std::size_t constant = 0;  ///< which one
   DType rounded_to = DType::float32;
   DType as = DType::float32;
-  int device = kHost;  ///< or the index of a CUDA device
-  int group = 1;       ///< of quantized panels: inputs that lie together
+  int device = kHost;                  ///< or the index of a CUDA device
+  int group = 1;                       ///< of quantized panels: inputs that lie together
+  std::vector<std::int64_t> cut = {};  ///< of a stack: inputs, units and whether there is a bias, of each layer
   friend auto operator<=>(const Form&, const Form&) = default;
 };
 

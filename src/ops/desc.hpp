@@ -31,6 +31,25 @@ struct DenseDesc {
   Determinism determinism = Determinism::run_to_run;
   friend bool operator==(const DenseDesc&, const DenseDesc&) = default;
 };
+/// Several Dense layers, each on the result of the one before it, as DenseDesc says of each; then, with `softmax`, that of each
+/// row. Constants: of each layer, in order, the kernel, then the bias when it has one.
+struct StackDesc {
+  struct Layer {
+    std::int64_t inputs = 0;
+    std::int64_t units = 0;
+    bool has_bias = false;
+    ActivationSpec activation;
+    friend bool operator==(const Layer&, const Layer&) = default;
+  };
+  std::int64_t batch = 0;
+  std::vector<Layer> layers;
+  bool softmax = false;
+  DType dtype = DType::float32;
+  Math math = Math::exact;
+  Fusion fusion = Fusion::automatic;
+  Determinism determinism = Determinism::run_to_run;
+  friend bool operator==(const StackDesc&, const StackDesc&) = default;
+};
 /// Bits of a packed weight: int8, or int4, two's complement both. Two int4 share a byte, the lower four bits are the even unit's.
 enum class WeightFormat { int8, int4 };
 /// dst[batch, units] = activation(z + bias[units]), where q[inputs, units] are integers, and z is one of
@@ -240,6 +259,6 @@ struct CastDesc {
 
 using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
                           ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc,
-                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc, HashDesc>;
+                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc, HashDesc, StackDesc>;
 
 }  // namespace lamella::ops

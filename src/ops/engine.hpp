@@ -101,6 +101,8 @@ class OpSet {
     expect_constants(desc, *constants);
     return plan_checked(desc, constants, context, forced);
   }
+  /// Whether an engine takes several layers at once: these. `forced`: as above.
+  [[nodiscard]] virtual bool takes(const StackDesc&, const PlanContext&, std::string_view) const { return false; }
   /// Names of the engines that can be asked for, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 

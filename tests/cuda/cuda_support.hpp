@@ -32,12 +32,13 @@ class CudaTest : public testing::Test {
   return options;
 }
 
-/// Two Dense layers of awkward sizes and a softmax: products, an epilogue, a row-wise step. Input (., 7), output (., 5).
+/// Two Dense layers of awkward sizes and a softmax: products, an epilogue, a row-wise step, as one is too wide to be taken
+/// together with the others. Input (., 7), output (., 5).
 [[nodiscard]] inline std::shared_ptr<const core::ModelSpec> small_spec(unsigned seed = 1) {
   SpecBuilder builder(seed);
   const auto x = builder.input({7});
-  const auto hidden = builder.dense(x, 7, 33, activation_of("gelu"));
-  return builder.build({builder.activation(builder.dense(hidden, 33, 5), activation_of("softmax"))});
+  const auto hidden = builder.dense(x, 7, 133, activation_of("gelu"));
+  return builder.build({builder.activation(builder.dense(hidden, 133, 5), activation_of("softmax"))});
 }
 
 [[nodiscard]] inline Tensor random_rows(std::int64_t rows, std::int64_t width, unsigned seed = 1) {

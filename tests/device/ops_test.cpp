@@ -308,7 +308,7 @@ std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& size
 /// Each operation, with and without what it can do without.
 std::vector<Takes> operations() {
   const DType f = DType::float32;
-  return {
+  std::vector<Takes> all{
       {ops::DenseDesc{2, 3, 5, true, {}, f}, {15, 5}},
       {ops::DenseDesc{2, 3, 5, false, {}, f}, {15}},
       {ops::LayerNormalizationDesc{2, 7, 1e-3, true, true, ops::NormalizationKind::standard, f}, {7, 7}},
@@ -340,11 +340,14 @@ std::vector<Takes> operations() {
       {ops::CountDesc{2, 3, 5, false, DType::int32, f}, {}},
       {ops::HashDesc{2, {.bins = 3}}, {}},
   };
+  const ops::StackDesc stack{2, {{3, 5, true, {}}, {5, 2, false, {}}}};
+  if (device_ops().takes(stack, context(), {})) all.push_back({stack, {15, 5, 10}});
+  return all;
 }
 
 TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
   const DType f = DType::float32;
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 20) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 21) << "a new kind of operation wants its rows here";
   for (const Takes& takes : operations()) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

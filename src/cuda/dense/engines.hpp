@@ -6,7 +6,7 @@
 
 #include "cuda/plans.hpp"
 
-/// The ways to do a Dense layer on a CUDA device.
+/// The ways to do a Dense layer, or several, on a CUDA device.
 namespace lamella::cuda {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
@@ -38,6 +38,16 @@ inline std::span<const DenseEngine* const> dense_engines(const ops::DenseDesc& d
       &mma_gemm_engine(),    &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),
       &tiled_engine()};
   return desc.inputs > kMostInputsOfOwnProduct ? many_inputs : dense_engines();
+}
+
+using StackEngine = ops::Engine<ops::StackDesc>;
+
+const StackEngine& stack_engine();  ///< narrow layers in float32, all of them in one launch
+
+/// Best first.
+inline std::span<const StackEngine* const> stack_engines() {
+  static const std::array<const StackEngine*, 1> engines{&stack_engine()};
+  return engines;
 }
 
 }  // namespace lamella::cuda

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/launch.hpp"
+
+/// Copies to shared memory that do not wait, of compute capability 8.0. What is older copies at once.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#define LAMELLA_HAS_COPY_ASYNC 1
+#else
+#define LAMELLA_HAS_COPY_ASYNC 0
+#endif
+
+namespace lamella::kernels {
+
+/// Begins to copy `bytes`, 16 or none, to 16 of shared memory, zeros in place of none. Both addresses are multiples of 16; with 0
+/// bytes nothing is read.
+LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
+#if LAMELLA_HAS_COPY_ASYNC
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(global)), "r"(bytes)
+               : "memory");
+#else
+  *shared = bytes != 0 ? *static_cast<const uint4*>(global) : uint4{};
+#endif
+}
+
+/// What this thread has begun to copy since the last call is a group from now on, also when it is nothing.
+LAMELLA_DEVICE void commit_copies() {
+#if LAMELLA_HAS_COPY_ASYNC
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/// Until all groups of this thread but the last kPending are there, for this thread.
+template <int kPending>
+LAMELLA_DEVICE void wait_for_copies() {
+#if LAMELLA_HAS_COPY_ASYNC
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+}  // namespace lamella::kernels

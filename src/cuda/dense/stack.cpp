@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/check.hpp"
+#include "cuda/dense/engines.hpp"
+#include "kernels/kernels.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+class StackOfDense final : public StackEngine {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "stack"; }
+  [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext&) const override {
+    if (d.dtype != DType::float32) return core::format("it computes in float32, and the layers in {}", to_string(d.dtype));
+    if (d.math != Math::exact) return "it is exact, and faster arithmetic was asked for";
+    if (d.fusion != Fusion::automatic) return "another kind of fusion was asked for; this engine takes several layers at once";
+    if (d.layers.size() > kernels::kMostStackLayers)
+      return core::format("it takes at most {} layers, and there are {}", kernels::kMostStackLayers, d.layers.size());
+    for (const auto& layer : d.layers) {
+      if (layer.inputs > kernels::kMostStackWidth || layer.units > kernels::kMostStackWidth)
+        return core::format("it takes at most {} inputs and units, and a layer has {} and {}", kernels::kMostStackWidth,
+                            layer.inputs, layer.units);
+    }
+    return {};
+  }
+  [[nodiscard]] std::string fuses(const ops::StackDesc&) const override { return "all layers"; }
+  [[nodiscard]] PlanPtr plan(const ops::StackDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    std::vector<kernels::StackLayer> layers;
+    for (const auto& layer : d.layers) layers.push_back({layer.inputs, layer.units, layer.activation});
+    return make_plan([layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax,
+                      batch = d.batch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+      const kernels::Stack all{
+          layers, softmax, static_cast<const float*>(args.srcs[0]), packed->weights, packed->bias, static_cast<float*>(args.dst),
+          batch};
+      check(kernels::stack(all, handle_of(stream)), device, "stack kernel");
+    });
+  }
+};
+
+}  // namespace
+
+const StackEngine& stack_engine() {
+  static const StackOfDense engine;
+  return engine;
+}
+
+}  // namespace lamella::cuda

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/stack_layout.hpp"
+#include "tests/kernels/activation_error.hpp"
+
+namespace lamella::test {
+namespace {
+
+using kernels::StackLayer;
+using kernels::StackLayout;
+using kernels::StackTile;
+
+constexpr std::array kTiles{StackTile::few_rows, StackTile::many_rows};
+
+struct Case {
+  StackTile tile = StackTile::automatic;
+  std::int64_t batch = 0;
+  std::vector<StackLayer> layers;
+  bool softmax = false;
+  std::vector<bool> bias = {};  ///< of each layer; none are said: all have one
+  [[nodiscard]] bool has_bias(std::size_t layer) const { return bias.empty() || bias[layer]; }
+};
+
+/// Layers of these widths: of the input, and of each result.
+std::vector<StackLayer> layers_of(const std::vector<std::int64_t>& widths, ActivationSpec activation = {}) {
+  std::vector<StackLayer> layers;
+  for (std::size_t n = 1; n < widths.size(); ++n) layers.push_back({widths[n - 1], widths[n], activation});
+  return layers;
+}
+
+struct Data {
+  std::vector<double> x;
+  std::vector<std::vector<double>> w, b;
+};
+Data random_data(const Case& c) {
+  Data data{random_values(c.batch * c.layers.front().inputs, 1, DType::float32), {}, {}};
+  unsigned seed = 2;
+  for (const StackLayer& layer : c.layers) {
+    const double width = 1 / std::sqrt(static_cast<double>(layer.inputs) + 1);
+    data.w.push_back(random_values(layer.inputs * layer.units, seed++, DType::float32, width));
+    data.b.push_back(random_values(layer.units, seed++, DType::float32));
+  }
+  return data;
+}
+
+std::vector<double> run(const Case& c, const Data& data) {
+  const StackLayout layout(c.layers);
+  std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
+  std::vector<double> biases(static_cast<std::size_t>(layout.bias_elements()));
+  for (std::size_t n = 0; n < c.layers.size(); ++n) {
+    const auto [inputs, units, activation] = c.layers[n];
+    for (std::int64_t u = 0; u < units; ++u) {
+      for (std::int64_t i = 0; i < inputs; ++i)
+        packed.at(static_cast<std::size_t>(layout.kernel(n) + i * layout.width() + u)) =
+            data.w[n][static_cast<std::size_t>(i * units + u)];
+      biases.at(static_cast<std::size_t>(layout.bias(n) + u)) = c.has_bias(n) ? data.b[n][static_cast<std::size_t>(u)] : -0.0;
+    }
+  }
+  Buffer src(data.x, DType::float32);
+  Buffer weights(packed, DType::float32, true);
+  Buffer bias(biases, DType::float32);
+  Buffer dst(c.batch * c.layers.back().units, DType::float32);
+  const kernels::Stack args{c.layers,
+                            c.softmax,
+                            static_cast<const float*>(src.data()),
+                            static_cast<const float*>(weights.data()),
+                            static_cast<const float*>(bias.data()),
+                            static_cast<float*>(dst.data()),
+                            c.batch,
+                            c.tile};
+  EXPECT_EQ(kernels::stack(args, nullptr), cudaSuccess);
+  EXPECT_TRUE(dst.guarded());
+  return dst.values();
+}
+
+/// The float32 sums in the order that is promised; activations are linear or relu, which are exact.
+std::vector<double> expected(const Case& c, const Data& data) {
+  std::vector<float> x(data.x.begin(), data.x.end());
+  for (std::size_t n = 0; n < c.layers.size(); ++n) {
+    const auto [inputs, units, activation] = c.layers[n];
+    std::vector<float> y;
+    for (std::int64_t b = 0; b < c.batch; ++b) {
+      for (std::int64_t u = 0; u < units; ++u) {
+        float sum = 0;
+        for (std::int64_t i = 0; i < inputs; ++i)
+          sum = std::fma(x[static_cast<std::size_t>(b * inputs + i)],
+                         static_cast<float>(data.w[n][static_cast<std::size_t>(i * units + u)]), sum);
+        if (c.has_bias(n)) sum += static_cast<float>(data.b[n][static_cast<std::size_t>(u)]);
+        y.push_back(activation.kind == ActivationKind::Relu && 0 > sum ? 0 : sum);
+      }
+    }
+    x = std::move(y);
+  }
+  return {x.begin(), x.end()};
+}
+
+bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+void check(const Case& c, const Data& data) {
+  const std::vector<double> y = run(c, data);
+  const std::vector<double> wanted = expected(c, data);
+  ASSERT_EQ(y.size(), wanted.size());
+  const auto units = static_cast<std::size_t>(c.layers.back().units);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    ASSERT_TRUE(same(y[i], wanted[i])) << c.batch << " rows, " << c.layers.size() << " layers, from " << c.layers[0].inputs
+                                       << " to " << units << ", at " << i / units << ", " << i % units << ": " << wanted[i]
+                                       << ", got " << y[i];
+  }
+}
+void check(const Case& c) { check(c, random_data(c)); }
+
+TEST(StackTest, IsRightInAnyShape) {
+  for (const StackTile tile : kTiles) {
+    for (const std::int64_t batch : {0, 1, 7, 9, 16, 17}) {
+      check({.tile = tile, .batch = batch, .layers = layers_of({4, 24, 2}, ActivationSpec{.kind = ActivationKind::Relu})});
+      check({.tile = tile, .batch = batch, .layers = layers_of({63, 1, 9, 64}), .bias = {true, false, true}});
+      check({.tile = tile, .batch = batch, .layers = layers_of({128, 65, 3}, ActivationSpec{.kind = ActivationKind::Relu})});
+      check({.tile = tile, .batch = batch, .layers = layers_of({1, 127, 8, 31}), .bias = {false, false, true}});
+    }
+  }
+  for (const std::int64_t batch : {63, 64, 65, 127, 129, 260}) {
+    check({.tile = StackTile::many_rows,
+           .batch = batch,
+           .layers = layers_of({5, 17, 33}, ActivationSpec{.kind = ActivationKind::Relu})});
+    check({.tile = StackTile::many_rows, .batch = batch, .layers = layers_of({12, 70, 100})});
+  }
+}
+
+TEST(StackTest, OneLayerAndAsManyAsThereMayBe) {
+  for (const StackTile tile : kTiles) {
+    check({.tile = tile, .batch = 5, .layers = layers_of({20, 30})});
+    check({.tile = tile, .batch = 19, .layers = layers_of(std::vector<std::int64_t>(kernels::kMostStackLayers + 1, 6))});
+    check({.tile = tile, .batch = 3, .layers = layers_of(std::vector<std::int64_t>(9, 128))});
+  }
+}
+
+TEST(StackTest, LayersWithoutInputsOrUnits) {
+  for (const StackTile tile : kTiles) {
+    check({.tile = tile, .batch = 5, .layers = layers_of({0, 3, 2})});
+    check({.tile = tile, .batch = 5, .layers = layers_of({3, 0, 2})});
+    check({.tile = tile, .batch = 5, .layers = layers_of({3, 2, 0})});
+  }
+}
+
+/// Sums that are products of two numbers, and then of what became of them and 1: each activation's error is its own.
+TEST(StackTest, AppliesEveryActivationBetweenLayersAndAtTheEnd) {
+  constexpr std::int64_t kUnits = 67;
+  std::vector<double> factors(kUnits);
+  for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = (static_cast<double>(i) - 33) / 8;
+  std::vector<double> identity(kUnits * kUnits);
+  for (std::size_t i = 0; i < kUnits; ++i) identity[i * kUnits + i] = 1;
+  const Data data{{1, -0.5, 2}, {factors, identity}, {std::vector<double>(kUnits, 0.25), std::vector<double>(kUnits)}};
+  for (const ActivationKind kind : elementwise_kinds()) {
+    const std::array<float, 3> p = measured_parameters(kind)[0];
+    const ActivationSpec activation{kind, {p[0], p[1], p[2]}};
+    for (const StackTile tile : kTiles) {
+      for (const std::size_t layers : {1U, 2U}) {
+        Case c{.tile = tile, .batch = 3, .layers = {{1, kUnits, activation}, {kUnits, kUnits, {}}}};
+        c.layers.resize(layers);
+        const std::vector<double> y = run(c, data);
+        bool hidden_nan = false;  // times 0 it is NaN for all
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          const double sum = data.x[i / kUnits] * factors[i % kUnits] + 0.25;
+          const double exact = truths().at(to_string(kind))(sum, activation.parameters);
+          if (layers == 2 && i % kUnits == 0) {
+            hidden_nan = false;
+            for (std::size_t u = 0; u < kUnits; ++u)
+              hidden_nan |=
+                  !std::isfinite(truths().at(to_string(kind))(data.x[i / kUnits] * factors[u] + 0.25, activation.parameters));
+          }
+          if (hidden_nan) {
+            ASSERT_TRUE(std::isnan(y[i]) || std::isinf(y[i])) << to_string(kind);
+            continue;
+          }
+          ASSERT_TRUE(is_rounded(y[i], exact, DType::float32, activation_error(kind, DType::float32, sum, exact)))
+              << to_string(kind) << " of " << sum << " in layer 1 of " << layers << ": " << exact << ", got " << y[i];
+        }
+      }
+    }
+  }
+}
+
+TEST(StackTest, EndsInASoftmaxOfTheRow) {
+  for (const StackTile tile : kTiles) {
+    for (const std::int64_t units : {1, 2, 10, 33, 64, 100, 128}) {
+      const Case c{.tile = tile, .batch = 21, .layers = layers_of({12, 40, units}), .softmax = true};
+      const Data data = random_data(c);
+      const std::vector<double> y = run(c, data);
+      const std::vector<double> z = expected(c, data);
+      for (std::size_t row = 0; row < 21; ++row) {
+        const auto first = z.begin() + static_cast<std::ptrdiff_t>(row) * units;
+        const double shift = *std::max_element(first, first + units);
+        double total = 0;
+        for (std::int64_t u = 0; u < units; ++u) total += std::exp(first[u] - shift);
+        for (std::int64_t u = 0; u < units; ++u) {
+          const double exact = std::exp(first[u] - shift) / total;
+          const double error = (8 + shift - first[u]) * spacing(DType::float32, exact);  // the distance is rounded before exp()
+          ASSERT_NEAR(y[row * static_cast<std::size_t>(units) + static_cast<std::size_t>(u)], exact, error);
+        }
+      }
+    }
+  }
+}
+
+TEST(StackTest, SoftmaxOfNaNAndInfinityIsThatOfKeras) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const StackTile tile : kTiles) {
+    const Case c{.tile = tile, .batch = 4, .layers = layers_of({3, 3}), .softmax = true};
+    const Data data{
+        {1, std::nan(""), 2, 0, kInf, 1, -kInf, -kInf, -kInf, -kInf, 5, 5}, {{1, 0, 0, 0, 1, 0, 0, 0, 1}}, {{0, 0, 0}}};
+    const std::vector<double> y = run(c, data);
+    for (std::size_t i = 0; i < 9; ++i) EXPECT_TRUE(std::isnan(y[i])) << i;
+    EXPECT_TRUE(std::isnan(y[9]) && std::isnan(y[10]) && std::isnan(y[11]));  // -infinity times 0 is NaN in each of its sums
+  }
+}
+
+TEST(StackTest, ASampleHasTheSameBitsInEveryBatchAndTile) {
+  for (const bool softmax : {false, true}) {
+    for (const std::int64_t widest : {50, 100}) {
+      const Case all{.tile = StackTile::many_rows,
+                     .batch = 140,
+                     .layers = layers_of({30, widest, 7}, ActivationSpec{.kind = ActivationKind::Tanh}),
+                     .softmax = softmax};
+      const Data data = random_data(all);
+      const std::vector<double> wanted = run(all, data);
+      for (const StackTile tile : kTiles) {
+        for (const std::int64_t first : {0, 5, 139}) {
+          for (const std::int64_t batch : {1, 9, 70}) {
+            if (first + batch > all.batch) continue;
+            Case part = all;
+            part.tile = tile;
+            part.batch = batch;
+            const auto x = data.x.begin() + first * 30;
+            const std::vector<double> y = run(part, {{x, x + batch * 30}, data.w, data.b});
+            ASSERT_TRUE(std::equal(y.begin(), y.end(), wanted.begin() + first * 7)) << batch << " rows from " << first;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(StackTest, PassesNaNAndInfinityOnAsSumsDo) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const StackTile tile : kTiles) {
+    const Case c{.tile = tile, .batch = 20, .layers = layers_of({11, 70, 5})};
+    Data data = random_data(c);
+    data.x[3 * 11 + 10] = std::nan("");
+    data.x[17 * 11] = kInf;
+    data.x[18 * 11] = kInf;
+    data.x[18 * 11 + 1] = -kInf;
+    data.w[1][69 * 5 + 4] = -kInf;
+    data.b[1][2] = kInf;
+    check(c, data);
+  }
+}
+
+TEST(StackTest, RefusesWhatItCannotDo) {
+  Buffer memory(4096, DType::float32, true);
+  auto* const numbers = static_cast<float*>(memory.data());
+  const std::vector<StackLayer> layers = layers_of({4, 4, 4});
+  const auto answer = [&](auto change, std::vector<StackLayer> changed) {
+    kernels::Stack args{{}, false, numbers, numbers, numbers, numbers + 2048, 1};
+    change(args, changed);
+    args.layers = changed;
+    return kernels::stack(args, nullptr);
+  };
+  const auto unchanged = [](auto&, auto&) {};
+  EXPECT_EQ(answer([](auto& a, auto&) { ++a.weights; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].activation.kind = ActivationKind::Softmax; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].inputs = 5; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, layers_of({129, 4})), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, layers_of({4, 129})), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, {}), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, layers_of(std::vector<std::int64_t>(kernels::kMostStackLayers + 2, 1))), cudaErrorInvalidValue);
+}
+
+TEST(StackLayoutTest, KernelsFollowOneAnother) {
+  const std::vector<StackLayer> narrow = layers_of({9, 64, 1});
+  EXPECT_EQ(StackLayout(narrow).width(), 64);
+  EXPECT_EQ(StackLayout(narrow).kernel(1), 16 * 64);
+  EXPECT_EQ(StackLayout(narrow).elements(), (16 + 64) * 64);
+  const std::vector<StackLayer> wide = layers_of({9, 65, 1});
+  EXPECT_EQ(StackLayout(wide).width(), 128);
+  EXPECT_EQ(StackLayout(wide).elements(), (16 + 72) * 128);
+  EXPECT_EQ(StackLayout(wide).bias_elements(), 2 * 128);
+}
+
+}  // namespace
+}  // namespace lamella::test

@@ -112,6 +112,7 @@ void keep_config(const Json& config, core::LayerSpec& spec) {
   const bool last = begin + size + 1 == spec.config_json.size();
   // One comma goes with it, the one before it where it is the last.
   spec.config_json.erase(last && begin > 1 ? begin - 1 : begin, last && begin == 1 ? size : size + 1);
+  spec.config_json.shrink_to_fit();  // it was as large as the layers inside it
 }
 
 void add_given_statistics(const Fields& f, core::LayerSpec& spec) {

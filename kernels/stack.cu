@@ -97,7 +97,7 @@ template <typename Tiles>
 LAMELLA_DEVICE void read_rows(typename Tiles::Values& values, const Stacked& g, std::int64_t row0, int rows) {
   constexpr int kRowsOfWarp = Tiles::kRows / kStackWarps;
   const int warp = static_cast<int>(thread_index() / kWarp);
-  const int end = (g.inputs + kChunk - 1) / kChunk * kChunk;
+  const int end = g.layer[0].chunks * kChunk;
   LAMELLA_NO_UNROLL
   for (int i = static_cast<int>(thread_index() % kWarp); i < end; i += static_cast<int>(kWarp)) {
     const float* const src = g.src + row0 * g.inputs + i;
@@ -259,7 +259,7 @@ cudaError_t launch_stack(const Stacked& g, StackTile tile, cudaStream_t stream) 
   return tile == StackTile::few_rows ? launch_stack<Few>(g, stream) : launch_stack<Many>(g, stream);
 }
 
-constexpr int kNarrow = 64;
+constexpr int kNarrow = static_cast<int>(StackLayout::kNarrow);
 constexpr int kWide = static_cast<int>(kMostStackWidth);
 using FewNarrowRows = StackTiling<16, kNarrow, 4, 1, 12>;
 using ManyNarrowRows = StackTiling<128, kNarrow, 8, 4, 6>;

@@ -15,7 +15,8 @@ namespace lamella::kernels {
 /// zeros behind them; -0 where a layer has no bias.
 class StackLayout {
  public:
-  static constexpr std::int64_t kInputs = 8;  ///< that are brought to shared memory together
+  static constexpr std::int64_t kInputs = 8;   ///< that are brought to shared memory together
+  static constexpr std::int64_t kNarrow = 64;  ///< the lesser of the two widths
 
   explicit StackLayout(std::span<const StackLayer> layers) : layers_(layers) {}
 
@@ -37,7 +38,6 @@ class StackLayout {
   [[nodiscard]] std::int64_t bias_elements() const { return bias(layers_.size()); }
 
  private:
-  static constexpr std::int64_t kNarrow = 64;
   std::span<const StackLayer> layers_;
 };
 

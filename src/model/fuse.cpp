@@ -36,13 +36,7 @@ class Fuser {
         if (!attach<ops::DenseDesc>(i)) attach<ops::QuantizedDenseDesc>(i);
       }
     }
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < graph_.steps.size(); ++i) {
-      if (gone_[i]) continue;
-      if (kept != i) graph_.steps[kept] = std::move(graph_.steps[i]);
-      ++kept;
-    }
-    graph_.steps.resize(kept);
+    sweep(graph_, gone_);
   }
 
  private:
@@ -114,9 +108,7 @@ class Fuser {
     // Views of the Dense's own result do not outlive it: its only reader is gone.
     into.dst = step.dst;
     writer_[root_of(step.dst)] = producer;
-    for (const std::string& layer : step.layers) {
-      if (into.layers.empty() || into.layers.back() != layer) into.layers.push_back(layer);
-    }
+    append_layers(into, step);
     drop(i);
   }
 

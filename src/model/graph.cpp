@@ -98,6 +98,22 @@ std::size_t ConstantsPool::add_tensors(std::set<const Tensor*>& tensors) {
   return packed;
 }
 
+void append_layers(Step& to, const Step& step) {
+  for (const std::string& layer : step.layers) {
+    if (to.layers.empty() || to.layers.back() != layer) to.layers.push_back(layer);
+  }
+}
+
+void sweep(Graph& graph, const std::vector<bool>& gone) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < graph.steps.size(); ++i) {
+    if (gone[i]) continue;
+    if (kept != i) graph.steps[kept] = std::move(graph.steps[i]);
+    ++kept;
+  }
+  graph.steps.resize(kept);
+}
+
 ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
   ops::Desc result = desc;
   std::visit(Overload{

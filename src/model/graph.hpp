@@ -132,6 +132,11 @@ void fuse(Graph& graph, ConstantsPool& pool);
 /// far as `takes` says that the device has an engine for them. The longest there is, from the first on.
 void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops::StackDesc&)>& takes);
 
+/// Adds the layers of a step that another does now, each once where they follow one another.
+void append_layers(Step& to, const Step& step);
+/// Takes out the steps that are `gone`.
+void sweep(Graph& graph, const std::vector<bool>& gone);
+
 /// What a step reads and writes, and its floating-point operations (2 per multiply-add; element-wise functions count 1 an
 /// element); the largest number where they do not fit into 64 bits.
 [[nodiscard]] std::int64_t bytes_of(const ops::Desc& desc);

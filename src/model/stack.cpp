@@ -85,9 +85,7 @@ void merge(Graph& graph, Chain chain, ConstantsPool& pool) {
   for (const std::size_t i : chain.steps) {
     const Step& step = graph.steps[i];
     values.insert(values.end(), step.constants->values().begin(), step.constants->values().end());
-    for (const std::string& layer : step.layers) {
-      if (whole.layers.empty() || whole.layers.back() != layer) whole.layers.push_back(layer);
-    }
+    append_layers(whole, step);
   }
   whole.constants = pool.get(values);
   graph.steps[chain.steps.back()] = std::move(whole);
@@ -110,13 +108,7 @@ void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops
     gone[chain.steps.back()] = false;
     merge(graph, std::move(chain), pool);
   }
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < graph.steps.size(); ++i) {
-    if (gone[i]) continue;
-    if (kept != i) graph.steps[kept] = std::move(graph.steps[i]);
-    ++kept;
-  }
-  graph.steps.resize(kept);
+  sweep(graph, gone);
 }
 
 }  // namespace lamella::model

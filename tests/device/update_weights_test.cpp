@@ -23,23 +23,6 @@ using namespace test;
 
 using Values = std::map<std::string, Tensor>;
 
-/// Of every weight that one name has, by that name.
-Values values_of(const Model& model) {
-  std::map<std::string, std::vector<TensorView>> named;
-  const std::vector<LayerInfo> layers = model.layers();
-  for (const LayerInfo& layer : layers) {
-    for (const auto& [name, value] : layer.weights) named[layer.path + "/" + name].push_back(value);
-  }
-  Values values;
-  for (const auto& [name, found] : named) {
-    const auto same = [&](const TensorView& view) { return view.data() == found[0].data(); };
-    if (std::all_of(found.begin(), found.end(), same)) values.emplace(name, Tensor::copy_of(found[0]));
-  }
-  return values;
-}
-
-std::map<std::string, TensorView> views_of(const Values& values) { return {values.begin(), values.end()}; }
-
 /// Other numbers for all floating weights; what is positive stays so. The mean that mixed() has in front of a Dense stays 0: the
 /// layer folds because of that. The groups of a quantized kernel's inputs stay too.
 Values changed(const Values& values, float factor = 1.25F) {

@@ -5,9 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <lamella/error.hpp>
+#include <lamella/model.hpp>
 #include <lamella/tensor.hpp>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -29,6 +32,26 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 
 inline bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
+}
+
+/// Of every weight, by its name; not of those that paths which collide give one name.
+inline std::map<std::string, Tensor> values_of(const Model& model) {
+  std::map<std::string, std::vector<TensorView>> named;
+  const std::vector<LayerInfo> layers = model.layers();
+  for (const LayerInfo& layer : layers) {
+    for (const auto& [name, value] : layer.weights) named[layer.path + "/" + name].push_back(value);
+  }
+  std::map<std::string, Tensor> values;
+  for (const auto& [name, found] : named) {
+    const void* const first = found[0].data();
+    const bool one = std::all_of(found.begin(), found.end(), [&](const TensorView& v) { return v.data() == first; });
+    if (one) values.emplace(name, Tensor::copy_of(found[0]));
+  }
+  return values;
+}
+
+inline std::map<std::string, TensorView> views_of(const std::map<std::string, Tensor>& values) {
+  return {values.begin(), values.end()};
 }
 
 /// f() throws an ArgumentError with this code and these words.

@@ -17,24 +17,6 @@ const std::string kFixtures = std::string(LAMELLA_FIXTURES) + "/";
 
 using Values = std::map<std::string, Tensor>;
 
-/// Of every weight, by its name; not of those that paths which collide give one name.
-Values values_of(const Model& model) {
-  std::map<std::string, std::vector<TensorView>> named;
-  const std::vector<LayerInfo> layers = model.layers();
-  for (const LayerInfo& layer : layers) {
-    for (const auto& [name, value] : layer.weights) named[layer.path + "/" + name].push_back(value);
-  }
-  Values values;
-  for (const auto& [name, found] : named) {
-    const void* const first = found[0].data();
-    const bool one = std::all_of(found.begin(), found.end(), [&](const TensorView& v) { return v.data() == first; });
-    if (one) values.emplace(name, Tensor::copy_of(found[0]));
-  }
-  return values;
-}
-
-std::map<std::string, TensorView> views_of(const Values& values) { return {values.begin(), values.end()}; }
-
 struct Fixture {
   std::string folder;
   nlohmann::json entry;

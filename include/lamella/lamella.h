@@ -166,7 +166,17 @@ LAMELLA_C_API lamella_error* lamella_model_output(const lamella_model* model, in
 LAMELLA_C_API lamella_error* lamella_model_predict(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
                                                    const lamella_tensor* outputs, size_t output_count);
 /*
- * The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default stream). Returns at
+ * The same from host arrays into host arrays of the library's own: for outputs whose shape has -1 beside the batch, so that only the
+ * inputs say how large they are. The caller owns the results: lamella_results_free().
+ */
+typedef struct lamella_results lamella_results;
+LAMELLA_C_API lamella_error* lamella_model_predict_new(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
+                                                       lamella_results** results);
+/* An output, in the model's order, in C order; its memory belongs to the results. `what->struct_size` must be set. */
+LAMELLA_C_API lamella_error* lamella_results_get(const lamella_results* results, int32_t index, lamella_tensor* what);
+LAMELLA_C_API void lamella_results_free(lamella_results* results);
+/*
+ * Computes on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default stream). Returns at
  * once; arrays are CUDA memory without strides and must live until the work is done.
  */
 LAMELLA_C_API lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,

@@ -138,6 +138,33 @@ void scatter(const void* from, const Array& to) {
   });
 }
 
+std::vector<Array> checked_arrays(const lamella_tensor* tensors, std::size_t count, const std::vector<lamella_model::Port>& ports,
+                                  const char* kind, const char* function) {
+  LAMELLA_EXPECTS(count == ports.size(), argument, "[{}] the model has {} {}s, got {}", function, ports.size(), kind, count);
+  expect(tensors, function, kind);
+  std::vector<Array> arrays;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Where where{function, kind, ports[i].name};
+    arrays.push_back(array_of(tensors[i], where));
+    LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, "{}: got {}, the model has {}", where.text(),
+                    to_string(arrays[i].dtype), to_string(ports[i].dtype));
+  }
+  return arrays;
+}
+
+std::vector<TensorView> host_views(const std::vector<Array>& arrays, std::vector<Tensor>& plain) {
+  std::vector<TensorView> views;
+  for (const Array& array : arrays) {
+    if (array.strides.empty()) {
+      views.emplace_back(array.data, array.shape, array.dtype);
+      continue;
+    }
+    gather(array, plain.emplace_back(array.shape, array.dtype).data());
+    views.push_back(plain.back().view());
+  }
+  return views;
+}
+
 }  // namespace lamella::c
 
 const char* lamella_error_code(const lamella_error* error) { return error == nullptr ? "" : error->code; }

@@ -80,5 +80,11 @@ struct Array {
 /// Copies between an array with strides and elements in C order.
 void gather(const Array& from, void* to);
 void scatter(const void* from, const Array& to);
+/// The inputs or outputs of a call, in number and dtype as the model has them. Throws ArgumentError.
+[[nodiscard]] std::vector<Array> checked_arrays(const lamella_tensor* tensors, std::size_t count,
+                                                const std::vector<lamella_model::Port>& ports, const char* kind,
+                                                const char* function);
+/// Views of host arrays; those with strides are copied into `plain`, which must live as long.
+[[nodiscard]] std::vector<TensorView> host_views(const std::vector<Array>& arrays, std::vector<Tensor>& plain);
 
 }  // namespace lamella::c

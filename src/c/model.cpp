@@ -77,20 +77,8 @@ struct Arrays {
 /// The arrays of a call, in number and dtype as the model has them.
 Arrays arrays_of(const lamella_model& model, const lamella_tensor* inputs, std::size_t input_count, const lamella_tensor* outputs,
                  std::size_t output_count, const char* function) {
-  const auto checked = [&](const lamella_tensor* tensors, std::size_t count, const std::vector<lamella_model::Port>& ports,
-                           const char* kind) {
-    LAMELLA_EXPECTS(count == ports.size(), argument, "[{}] the model has {} {}s, got {}", function, ports.size(), kind, count);
-    expect(tensors, function, kind);
-    std::vector<Array> arrays;
-    for (std::size_t i = 0; i < count; ++i) {
-      const Where where{function, kind, ports[i].name};
-      arrays.push_back(array_of(tensors[i], where));
-      LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, "{}: got {}, the model has {}", where.text(),
-                      to_string(arrays[i].dtype), to_string(ports[i].dtype));
-    }
-    return arrays;
-  };
-  return {checked(inputs, input_count, model.inputs, "input"), checked(outputs, output_count, model.outputs, "output")};
+  return {checked_arrays(inputs, input_count, model.inputs, "input", function),
+          checked_arrays(outputs, output_count, model.outputs, "output", function)};
 }
 
 struct Views {
@@ -108,16 +96,7 @@ Views views_of(const Arrays& arrays) {
 /// Through copies: host arrays of a model that runs elsewhere, or arrays with strides.
 void predict_copied(const lamella_model& model, const Arrays& arrays) {
   std::vector<Tensor> plain;
-  std::vector<TensorView> inputs;
-  for (const Array& array : arrays.inputs) {
-    if (array.strides.empty()) {
-      inputs.emplace_back(array.data, array.shape, array.dtype);
-      continue;
-    }
-    gather(array, plain.emplace_back(array.shape, array.dtype).data());
-    inputs.push_back(plain.back().view());
-  }
-  const std::vector<Tensor> results = model.model.predict(inputs);
+  const std::vector<Tensor> results = model.model.predict(host_views(arrays.inputs, plain));
   for (std::size_t i = 0; i < results.size(); ++i) {
     LAMELLA_EXPECTS(arrays.outputs[i].shape == results[i].shape(), shape,
                     "[lamella_model_predict] output '{}': got {}, the result is {}", core::escaped(model.outputs[i].name),

@@ -2,6 +2,7 @@
 // The C interface: the same answers as in C++, and every function with arguments that it must refuse.
 #include "c/c_api_support.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
@@ -130,6 +131,37 @@ TEST(CApiTest, DescribesInputsAndOutputs) {
   EXPECT_EQ(index, 0);
 }
 
+TEST(CApiTest, GivesResultsWhoseShapeOnlyTheInputsSay) {
+  const ModelHandle model = loaded("none_inner_dim");
+  const std::string arrays = kFixtures + "none_inner_dim/arrays.npz";
+  Tensor x = array_of(arrays, "x");
+  const Tensor wanted = Model::load(kFixtures + "none_inner_dim/model.keras", {.device = Device::cpu()}).predict(x);
+  const Described in(x);
+  lamella_tensor y{};
+  y.struct_size = sizeof y;
+  ok(lamella_model_output(model.get(), 0, &y));
+  ASSERT_NE(std::find(y.shape + 1, y.shape + y.ndim, -1), y.shape + y.ndim);
+  lamella_results* results = nullptr;
+  ok(lamella_model_predict_new(model.get(), &in.tensor, 1, &results));
+  ok(lamella_results_get(results, 0, &y));
+  EXPECT_EQ(y.dtype, LAMELLA_FLOAT32);
+  ASSERT_EQ(Shape(std::span(y.shape, static_cast<std::size_t>(y.ndim))), wanted.shape());
+  EXPECT_EQ(std::memcmp(y.data, wanted.data(), wanted.bytes()), 0);
+  refused(lamella_results_get(results, 1, &y), "E_VALUE", "index: got 1, allowed 0..0");
+  refused(lamella_results_get(results, -1, &y), "E_VALUE", "index: got -1");
+  y.struct_size = 8;
+  refused(lamella_results_get(results, 0, &y), "E_ARGUMENT", "struct_size: got 8");
+  lamella_results_free(results);
+
+  results = nullptr;
+  refused(lamella_model_predict_new(model.get(), &in.tensor, 2, &results), "E_ARGUMENT", "has 1 inputs, got 2");
+  refused(lamella_model_predict_new(model.get(), &in.tensor, 1, nullptr), "E_ARGUMENT", "results: got NULL");
+  lamella_tensor elsewhere = in.tensor;
+  elsewhere.device_type = LAMELLA_CUDA;
+  refused(lamella_model_predict_new(model.get(), &elsewhere, 1, &results), "E_DEVICE", "does not lie on the CPU");
+  EXPECT_EQ(results, nullptr);
+}
+
 TEST(CApiTest, GivesTextAway) {
   const ModelHandle model = loaded("dense");
   char* text = nullptr;
@@ -244,6 +276,10 @@ TEST(CApiTest, RefusesNullAndFreesIt) {
   refused(lamella_model_output(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_predict(nullptr, &tensor, 1, &tensor, 1), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_enqueue(nullptr, &tensor, 1, &tensor, 1, nullptr), "E_ARGUMENT", "model: got NULL");
+  lamella_results* results = nullptr;
+  refused(lamella_model_predict_new(nullptr, &tensor, 1, &results), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_results_get(nullptr, 0, &tensor), "E_ARGUMENT", "results: got NULL");
+  lamella_results_free(results);
   refused(lamella_model_prepare(nullptr, nullptr, 0), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_summary(nullptr, &text), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_explain(nullptr, 1, 0, &text), "E_ARGUMENT", "model: got NULL");

@@ -47,6 +47,7 @@ STAGES = {
     "package": ("tests/install/package.sh", True),
     "subproject": ("tests/install/subproject.sh", True),
     "docs": ("scripts/docs", True),
+    "serving": ("scripts/test-serving", True),
     "python": ("scripts/test-python", True),
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
@@ -70,7 +71,7 @@ STAGES = {
     "against-base": ("bench/against-base", True),
 }
 # What the workflow runs beside the others, and the serial whole has no time for.
-BY_NAME = {"launched-75", "subproject"}
+BY_NAME = {"launched-75", "subproject", "serving"}
 # What a build or a passed test says is only of use while one looks on.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)

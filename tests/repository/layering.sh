@@ -37,7 +37,7 @@ found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt
 
 while read -r lines file; do
   [ "$file" = total ] || [ "$lines" -le 400 ] || fail "$file has $lines lines; 400 is the most"
-done < <(find src include kernels tests python examples bench -name '*.[ch]pp' -print0 2>/dev/null | xargs -0 wc -l)
+done < <(find src include kernels tests python examples bench serving -name '*.[ch]pp' -print0 2>/dev/null | xargs -0 wc -l)
 
 for header in include/lamella/*.hpp; do
   "$cxx" -std=c++20 -Iinclude "-I$generated" -fsyntax-only -w -x c++ "$header" || fail "$header does not compile alone"

@@ -23,11 +23,14 @@ inline Team worth(int threads, double nanoseconds) {
   return {std::clamp(static_cast<int>(most), 1, threads), nanoseconds};
 }
 
+/// How much of `count` is one part.
+inline std::int64_t part_of(std::int64_t count, const Team& team) { return (count + team.threads - 1) / team.threads; }
+
 /// f(begin, end) over one part of [0, count) a thread. Parts do not depend on timing; results must not depend on how the range is
 /// cut.
 template <typename F>
 void parallel(std::int64_t count, const Team& team, const F& f) {
-  const std::int64_t part = (count + team.threads - 1) / team.threads;
+  const std::int64_t part = part_of(count, team);
   if (part == 0) return;
   core::for_parts((count + part - 1) / part, team.threads, team.nanoseconds,
                   [&](std::int64_t i) { f(part * i, std::min(count, part * (i + 1))); });

@@ -88,5 +88,43 @@ TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
   }
 }
 
+/// Kernels so large that rows are packed where that pays: sizes that fit neither tile, strip, panel nor slice.
+TEST(CpuDenseEnginesTest, MultiplyLargeKernelsAsTheyDoSmallOnes) {
+  struct Sizes {
+    std::int64_t batch, inputs, units;
+  };
+  for (const Sizes s : {Sizes{13, 1027, 515}, {145, 513, 777}, {301, 530, 513}}) {
+    const auto count = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
+    const auto x = rounded(random_values(count(s.batch, s.inputs), 4), DType::float32);
+    const auto w = rounded(random_values(count(s.inputs, s.units), 5), DType::float32);
+    const auto bias = rounded(random_values(count(s.units, 1), 6), DType::float32);
+    const auto constants = constants_of({w, bias});
+    const auto product = [&](std::int64_t first, std::int64_t rows, int threads) {
+      const auto begin = x.begin() + first * s.inputs;
+      std::vector<Bytes> srcs;
+      srcs.push_back(stored({begin, begin + rows * s.inputs}, DType::float32));
+      return run(DenseDesc{rows, s.inputs, s.units, true, activation_of("linear")}, constants, std::move(srcs), DType::float32,
+                 count(rows, s.units), "small", threads);
+    };
+    const auto together = product(0, s.batch, 2);
+    EXPECT_EQ(product(0, s.batch, 3), together);
+    for (std::int64_t r = 0; r < s.batch; ++r) {
+      const auto alone = product(r, 1, 2);
+      ASSERT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + r * s.units)) << "row " << r;
+      for (std::int64_t u = r % 7; u < s.units; u += 7) {
+        double sum = bias[count(u, 1)];
+        double magnitude = std::fabs(sum);
+        for (std::int64_t k = 0; k < s.inputs; ++k) {
+          const double term = x[count(r, s.inputs) + count(k, 1)] * w[count(k, s.units) + count(u, 1)];
+          sum += term;
+          magnitude += std::fabs(term);
+        }
+        const double bound = 4 * std::sqrt(static_cast<double>(s.inputs)) * roundoff(DType::float32) * magnitude;
+        ASSERT_NEAR(alone[count(u, 1)], sum, bound) << "row " << r << ", unit " << u;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lamella::test

@@ -13,7 +13,10 @@ namespace {
 
 template <int kWidth>
 struct VectorOf {
-  typedef float type __attribute__((vector_size(kWidth * 4)));  // NOLINT(modernize-use-using): attributes need typedef
+  // NOLINTBEGIN(modernize-use-using): attributes need typedef
+  typedef float type __attribute__((vector_size(kWidth * 4)));
+  typedef float unaligned __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+  // NOLINTEND(modernize-use-using)
 };
 
 /// What the tiles of one panel have in common.
@@ -27,17 +30,29 @@ struct Strip {
   const float* bias;    ///< what the sums begin with
   std::int64_t inputs;
   bool resume;  ///< the sums go on from what is in dst
+  bool packed;  ///< PanelArgs::packed
 };
 
-/// One vector of columns, or the first `width` of them.
-template <bool kWhole, typename V>
+/// One vector of columns, or the first `width` of them. Sums stay in registers only where no address of theirs is taken: whole
+/// vectors are read and written as such, parts through a copy.
+template <int kWidth, bool kWhole, typename V>
 LAMELLA_HD void load(V& value, const float* from, std::int64_t width) {
-  if (!kWhole) value = V{};
-  __builtin_memcpy(&value, from, kWhole ? sizeof(V) : static_cast<std::size_t>(width) * sizeof(float));
+  if constexpr (kWhole) {
+    value = *reinterpret_cast<const typename VectorOf<kWidth>::unaligned*>(from);
+  } else {
+    V part{};
+    __builtin_memcpy(&part, from, static_cast<std::size_t>(width) * sizeof(float));
+    value = part;
+  }
 }
-template <bool kWhole, typename V>
+template <int kWidth, bool kWhole, typename V>
 LAMELLA_HD void store(float* to, const V& value, std::int64_t width) {
-  __builtin_memcpy(to, &value, kWhole ? sizeof(V) : static_cast<std::size_t>(width) * sizeof(float));
+  if constexpr (kWhole) {
+    *reinterpret_cast<typename VectorOf<kWidth>::unaligned*>(to) = value;
+  } else {
+    const V part = value;
+    __builtin_memcpy(to, &part, static_cast<std::size_t>(width) * sizeof(float));
+  }
 }
 
 /// Row `row` to row + kRows, columns `column` to column + kVectors * kWidth, of which `width` exist unless kWhole: sums in
@@ -46,50 +61,75 @@ template <int kWidth, int kVectors, int kRows, bool kWhole, bool kStrips>
 LAMELLA_HD void tile(const Strip& s, std::int64_t row, std::int64_t column, std::int64_t width) {
   using V = typename VectorOf<kWidth>::type;
   float* dst = s.dst + row * s.dst_stride + column;
-  const float* src = s.src + row * s.src_stride;
+  const float* x = s.src + row * (s.packed ? s.inputs : s.src_stride);
+  const std::int64_t next_row = s.packed ? 1 : s.src_stride;
+  const std::int64_t next_input = s.packed ? kRows : 1;
   const float* bias = s.bias + column;
   V sums[kRows][kVectors];
+  if (s.resume) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      if (s.resume) {
-        load<kWhole>(sums[r][v], dst + r * s.dst_stride + v * kWidth, width);
-      } else {
-        load<true>(sums[r][v], bias + v * kWidth, width);
-      }
+      for (int v = 0; v < kVectors; ++v) load<kWidth, kWhole>(sums[r][v], dst + r * s.dst_stride + v * kWidth, width);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) load<kWidth, true>(sums[r][v], bias + v * kWidth, width);
     }
   }
   const float* panel = kStrips ? s.panel + column / kStrip * s.stride + column % kStrip : s.panel + column;
-  for (std::int64_t k = 0; k < s.inputs; ++k, panel += kStrips ? kStrip : kPanel) {
+  for (std::int64_t k = 0; k < s.inputs; ++k, x += next_input, panel += kStrips ? kStrip : kPanel) {
     V w[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t at = v * kWidth;
-      load<true>(w[v], kStrips ? panel + at / kStrip * s.stride + at % kStrip : panel + at, width);
+      load<kWidth, true>(w[v], kStrips ? panel + at / kStrip * s.stride + at % kStrip : panel + at, width);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float x = src[r * s.src_stride + k];
+      const float value = x[r * next_row];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += w[v] * x;
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += w[v] * value;
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store<kWhole>(dst + r * s.dst_stride + v * kWidth, sums[r][v], width);
+    for (int v = 0; v < kVectors; ++v) store<kWidth, kWhole>(dst + r * s.dst_stride + v * kWidth, sums[r][v], width);
   }
 }
 
-/// All rows in tiles of at most kRows, as equal as can be: a tile of few rows waits for its own sums.
+/// Rows in tiles of at most `most`, as equal as can be: a tile of few rows waits for its own sums.
+struct Tiles {
+  LAMELLA_HD Tiles(std::int64_t rows, std::int64_t most)
+      : count((rows + most - 1) / most), least(rows / count), larger(rows % count) {}
+  [[nodiscard]] LAMELLA_HD std::int64_t rows(std::int64_t tile) const { return least + (tile < larger ? 1 : 0); }
+
+  std::int64_t count;
+  std::int64_t least;
+  std::int64_t larger;  ///< tiles of one row more, the first ones
+};
+
+/// What is needed soon and comes from beyond the second cache: a part of the next strip, and where the next tile's sums go.
+template <int kRows>
+LAMELLA_HD void fetch_ahead(const Strip& s, std::int64_t column, std::int64_t row, std::int64_t tile, std::int64_t tiles) {
+  constexpr std::int64_t kLine = 16;  // floats
+  static_assert(kStrip == kLine);
+  const float* const next = s.panel + (column / kStrip + 1) * s.stride;
+  for (std::int64_t k = s.inputs * tile / tiles; k < s.inputs * (tile + 1) / tiles; ++k) __builtin_prefetch(next + k * kLine);
+  if (tile + 1 == tiles) return;
+  float* const dst = s.dst + (row + kRows) * s.dst_stride + column;
+  for (std::int64_t r = 0; r < kRows; ++r) __builtin_prefetch(dst + r * s.dst_stride, 1);
+}
+
 template <int kWidth, int kVectors, int kRows, bool kWhole, bool kStrips>
 LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t column, std::int64_t width) {
-  const std::int64_t tiles = (rows + kRows - 1) / kRows;
-  const std::int64_t least = rows / tiles;
-  const std::int64_t larger = rows - least * tiles;  // tiles of one row more
-  for (std::int64_t t = 0, row = 0; t < tiles; ++t) {
-    const std::int64_t n = least + (t < larger ? 1 : 0);
+  const Tiles tiles(rows, kRows);
+  for (std::int64_t t = 0, row = 0; t < tiles.count; ++t) {
+    const std::int64_t n = tiles.rows(t);
+    if (kStrips && s.packed) fetch_ahead<kRows>(s, column, row, t, tiles.count);
     switch (n) {
       case 1:
         tile<kWidth, kVectors, 1, kWhole, kStrips>(s, row, column, width);
@@ -124,8 +164,8 @@ LAMELLA_HD void panel_product(const PanelArgs& args) {
   do {
     const std::int64_t inputs = std::min(slice, args.inputs - done);
     const float* const panel = args.panel + done * (kStrips ? kStrip : kPanel);
-    const Strip s{args.dst,   args.dst_stride, args.src + done, args.src_stride,        panel,
-                  args.strip, args.bias,       inputs,          args.resume || done > 0};
+    const Strip s{args.dst,   args.dst_stride, args.src + done, args.src_stride,         panel,
+                  args.strip, args.bias,       inputs,          args.resume || done > 0, args.packed};
     std::int64_t c = 0;
     for (; c + kStep <= args.width; c += kStep) rows_of_tiles<kWidth, kVectors, kRows, true, kStrips>(s, args.rows, c, kStep);
     for (; c + kWidth <= args.width; c += kWidth) rows_of_tiles<kWidth, 1, kRows, true, kStrips>(s, args.rows, c, kWidth);
@@ -142,7 +182,7 @@ LAMELLA_TARGET_AVX2 void avx2_as(const PanelArgs& args) {
   } else if (args.rows <= 3) {
     panel_product<8, 4, 3, 256, kStrips>(args);
   } else {
-    panel_product<8, 2, 6, 256, kStrips>(args);
+    panel_product<8, 2, kTileRows, kPackedInputs, kStrips>(args);
   }
 }
 void avx2(const PanelArgs& args) { args.strip == 0 ? avx2_as<false>(args) : avx2_as<true>(args); }
@@ -162,6 +202,17 @@ PanelFn panel_function() {
       break;
   }
   return &generic;
+}
+
+void pack_rows(float* to, const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t inputs) {
+  const Tiles tiles(rows, kTileRows);
+  for (std::int64_t t = 0; t < tiles.count; ++t) {
+    const std::int64_t n = tiles.rows(t);
+    for (std::int64_t k = 0; k < inputs; ++k, to += n) {
+      for (std::int64_t r = 0; r < n; ++r) to[r] = src[r * src_stride + k];
+    }
+    src += n * src_stride;
+  }
 }
 
 std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs, std::int64_t units) {

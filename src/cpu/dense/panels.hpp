@@ -36,10 +36,19 @@ struct PanelArgs {
   std::int64_t width;
   std::int64_t strip = 0;  ///< floats from one strip to the next; 0: the panel is [inputs][kPanel]
   bool resume = false;     ///< sums go on from what is in dst, and `bias` is not read
+  bool packed = false;  ///< only in strips: src is what pack_rows() wrote, and kernels are fetched ahead from beyond the caches
 };
 /// Each result is one chain of multiply-adds, the bias first and then in the order of the inputs: it depends on nothing but its
 /// row and its column.
 using PanelFn = void (*)(const PanelArgs& args);
+
+/// Rows of a tile, at most, and inputs that a packed block of rows has, at most: a tile and a strip stay in the first cache.
+inline constexpr std::int64_t kTileRows = 6;
+inline constexpr std::int64_t kPackedInputs = 256;
+
+/// src[rows, inputs] tile after tile of kTileRows rows, a tile as [inputs][rows of the tile]: rows of a large matrix lie on pages
+/// of their own and share cache sets.
+void pack_rows(float* to, const float* src, std::int64_t src_stride, std::int64_t rows, std::int64_t inputs);
 
 /// Floats from one strip to the next in packed_panels(): PanelArgs::strip.
 [[nodiscard]] std::int64_t strip_stride(std::int64_t inputs);

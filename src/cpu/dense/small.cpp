@@ -10,7 +10,8 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kRowBlock = 72;  ///< rows that go through a panel together, at most
+constexpr std::int64_t kRowBlock = 72;         ///< rows that go through a panel together, at most
+constexpr std::int64_t kPackedRowBlock = 144;  ///< the same where rows are packed
 constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price, see refuses_panels()
 constexpr double kMaximumBfloat16Work = 40e3;  ///< the same, where oneDNN has instructions that this engine has not
 constexpr std::int64_t kFewRows =
@@ -30,6 +31,13 @@ double work_of(const ops::DenseDesc& d) {
   return static_cast<double>(d.batch) * static_cast<double>(d.inputs) * static_cast<double>(d.units);
 }
 
+/// Whether packing rows is worth its price: the kernel is larger than a second cache, and what is packed is used often.
+bool packs_rows(const ops::DenseDesc& d) {
+  constexpr std::int64_t kLargeKernel = 1 << 18;
+  return strip_stride(d.inputs) != 0 && d.dtype == DType::float32 && d.batch > 2 * kTileRows && d.units >= 512 &&
+         d.inputs * d.units >= kLargeKernel;
+}
+
 struct Small {
   ops::DenseDesc desc;
   std::shared_ptr<const float> panels;
@@ -39,13 +47,22 @@ struct Small {
   Epilogue epilogue;
   bool fused;
   std::shared_ptr<const float> added;  ///< unfused: the bias, or null
+  bool packing = packs_rows(desc);
 
-  /// Rows [begin, end) and panels [first, last), float in and out.
-  void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last) const {
-    for (std::int64_t p = first; p < last; ++p) {
-      product({dst + p * kPanel, desc.units, src, desc.inputs, panels.get() + p * kPanel * desc.inputs, bias.get() + p * kPanel,
-               rows, desc.inputs, std::min(kPanel, desc.units - p * kPanel), strip});
-    }
+  /// Rows [begin, end) and panels [first, last), float in and out. `packed`: kPackedRowBlock * kPackedInputs floats, or null.
+  void block(float* dst, const float* src, std::int64_t rows, std::int64_t first, std::int64_t last, float* packed) const {
+    const std::int64_t slice = packed == nullptr ? desc.inputs : kPackedInputs;
+    std::int64_t k = 0;
+    do {
+      const std::int64_t inputs = std::min(slice, desc.inputs - k);
+      if (packed != nullptr) pack_rows(packed, src + k, desc.inputs, rows, inputs);
+      for (std::int64_t p = first; p < last; ++p) {
+        const float* const panel = panels.get() + p * kPanel * desc.inputs + k * kStrip;
+        product({dst + p * kPanel, desc.units, packed == nullptr ? src : packed, desc.inputs, panel, bias.get() + p * kPanel,
+                 rows, inputs, std::min(kPanel, desc.units - p * kPanel), strip, k > 0, packed != nullptr});
+      }
+      k += inputs;
+    } while (k < desc.inputs);
     if (fused && desc.activation.kind != ActivationKind::Linear) pass(epilogue, dst, nullptr, rows, first, last);
   }
 
@@ -61,22 +78,25 @@ struct Small {
     }
   }
 
-  /// All rows of [begin, end) and some panels.
+  /// All rows of [begin, end) and some panels, by the part `part` of a team.
   template <typename T>
-  void run(const ops::Args& args, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t last) const {
+  void run(const ops::Args& args, std::int64_t begin, std::int64_t end, std::int64_t first, std::int64_t last,
+           std::int64_t part = 0) const {
     const T* src = static_cast<const T*>(args.srcs[0]);
     T* dst = static_cast<T*>(args.dst);
-    const std::int64_t blocks = (end - begin + kRowBlock - 1) / kRowBlock;
+    const std::int64_t most = packing ? kPackedRowBlock : kRowBlock;
+    const std::int64_t blocks = (end - begin + most - 1) / most;
     for (std::int64_t i = 0; i < blocks; ++i) {
       const std::int64_t b = begin + (end - begin) * i / blocks;
       const std::int64_t rows = begin + (end - begin) * (i + 1) / blocks - b;
       if constexpr (std::is_same_v<T, float>) {
-        block(dst + b * desc.units, src + b * desc.inputs, rows, first, last);
+        float* const packed = packing ? static_cast<float*>(args.workspace) + part * kPackedRowBlock * kPackedInputs : nullptr;
+        block(dst + b * desc.units, src + b * desc.inputs, rows, first, last, packed);
       } else {
         float* wide_src = static_cast<float*>(args.workspace) + b * (desc.inputs + desc.units);
         float* wide_dst = wide_src + rows * desc.inputs;
         widen(wide_src, src + b * desc.inputs, dtype_v<T>, rows * desc.inputs);
-        block(wide_dst, wide_src, rows, first, last);
+        block(wide_dst, wide_src, rows, first, last, nullptr);
         narrow(dst + b * desc.units, wide_dst, dtype_v<T>, rows * desc.units);
       }
     }
@@ -95,22 +115,26 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
   const std::int64_t panels = (d.units + kPanel - 1) / kPanel;
   const Team team = worth(context.threads, nanoseconds(d));
   constexpr bool kWide = !std::is_same_v<T, float>;
-  const auto workspace = kWide ? static_cast<std::size_t>(d.batch * (d.inputs + d.units)) * sizeof(float) : 0;
+  std::size_t workspace = 0;
+  if (kWide) workspace = static_cast<std::size_t>(d.batch * (d.inputs + d.units)) * sizeof(float);
+  if (small.packing) workspace = static_cast<std::size_t>(team.threads * kPackedRowBlock * kPackedInputs) * sizeof(float);
   if (team.threads == 1 || (kWide && d.batch < team.threads)) {
     return make_plan([small, panels](const ops::Args& args) { small.run<T>(args, 0, small.desc.batch, 0, panels); }, workspace);
   }
   if (!kWide && d.batch < kFewRows) {
     return make_plan(
         [small, panels, team](const ops::Args& args) {
-          parallel(panels, team,
-                   [&](std::int64_t first, std::int64_t last) { small.run<T>(args, 0, small.desc.batch, first, last); });
+          parallel(panels, team, [&](std::int64_t first, std::int64_t last) {
+            small.run<T>(args, 0, small.desc.batch, first, last, first / part_of(panels, team));
+          });
         },
         workspace);
   }
   return make_plan(
       [small, panels, team](const ops::Args& args) {
-        parallel(small.desc.batch, team,
-                 [&](std::int64_t begin, std::int64_t end) { small.run<T>(args, begin, end, 0, panels); });
+        parallel(small.desc.batch, team, [&](std::int64_t begin, std::int64_t end) {
+          small.run<T>(args, begin, end, 0, panels, begin / part_of(small.desc.batch, team));
+        });
       },
       workspace);
 }

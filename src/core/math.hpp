@@ -67,7 +67,8 @@ LAMELLA_HD T polynomial(T x, T first, Rest... rest) {
 /// NaN passes; lowest <= highest.
 template <typename T>
 LAMELLA_HD T clip(T x, T lowest, T highest) {
-  return lowest > x ? lowest : (x > highest ? highest : x);
+  const T above = lowest > x ? lowest : x;  // one instruction each: a maximum, then a minimum
+  return above > highest ? highest : above;
 }
 
 /// exp(x) as a product. Multiplied by another factor from left to right, it loses nothing where exp(x) alone would be subnormal.
@@ -85,19 +86,19 @@ namespace detail {
 
 /// x = k ln 2 + r with |r| <= ln 2 / 2; `scale_of` makes 2^n. For |x| < 2^20.
 struct Reduced {
-  float k, r;
-  std::int32_t n;
+  float r;
+  std::int32_t n;  ///< k
 };
 
 LAMELLA_HD float scale_of(std::int32_t n) { return __builtin_bit_cast(float, (static_cast<std::uint32_t>(n) + 127U) << 23U); }
 
-LAMELLA_HD Reduced reduce(float x, float x_low) {
+LAMELLA_HD Reduced reduce(float x) {
   constexpr float kRound = 0x1.8p23F;  // adding it rounds to an integer, which then stands in the low bits
   const float t = fma(x, 0x1.715476p0F, kRound);
   const float k = t - kRound;
   const auto n = static_cast<std::int32_t>(__builtin_bit_cast(std::uint32_t, t) - __builtin_bit_cast(std::uint32_t, kRound));
-  const float r = fma(k, -0x1.7f7d1cp-20F, fma(k, -0x1.62e4p-1F, x)) + x_low;
-  return {k, r, n};
+  const float r = fma(k, -0x1.7f7d1cp-20F, fma(k, -0x1.62e4p-1F, x));
+  return {r, n};
 }
 
 /// exp(r) - 1 for |r| <= ln 2 / 2.
@@ -106,17 +107,32 @@ LAMELLA_HD float expm1_reduced(float r) {
   return fma(r * r, q, r);
 }
 
+/// exp(n ln 2 + r), where reduce() found n and r; r may be a little more than it found.
+LAMELLA_HD ExpParts<float> exp_of(std::int32_t n, float r) {
+  const std::int32_t half = n >> 1;
+  return {1.F + expm1_reduced(r), scale_of(half), scale_of(n - half)};
+}
+
 }  // namespace detail
 
-/// exp(x + x_low) for a finite x_low that is tiny beside x. x is taken as at most 120 away from 0.
-LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low = 0) {
+/// exp(x), taken as at most 120 away from 0.
+LAMELLA_HD ExpParts<float> exp_parts(float x) {
+#ifdef __CUDA_ARCH__
+  const float half = ::expf(0.5F * clip(x, -120.F, 120.F));
+  return {half, half, 1.F};
+#else
+  const detail::Reduced reduced = detail::reduce(clip(x, -120.F, 120.F));
+  return detail::exp_of(reduced.n, reduced.r);
+#endif
+}
+/// exp(x + x_low) for a finite x_low that is tiny beside x.
+LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low) {
 #ifdef __CUDA_ARCH__
   const float half = ::expf(0.5F * clip(x, -120.F, 120.F));
   return {half, half, 1.F + x_low};
 #else
-  const detail::Reduced reduced = detail::reduce(clip(x, -120.F, 120.F), x_low);
-  const std::int32_t half = reduced.n >> 1;
-  return {1.F + detail::expm1_reduced(reduced.r), detail::scale_of(half), detail::scale_of(reduced.n - half)};
+  const detail::Reduced reduced = detail::reduce(clip(x, -120.F, 120.F));
+  return detail::exp_of(reduced.n, reduced.r + x_low);
 #endif
 }
 LAMELLA_HD ExpParts<double> exp_parts(double x, double x_low = 0) {
@@ -137,7 +153,7 @@ LAMELLA_HD float expm1(float x) {
 #ifdef __CUDA_ARCH__
   return ::expm1f(x);
 #else
-  const detail::Reduced reduced = detail::reduce(clip(x, -20.F, 100.F), 0);
+  const detail::Reduced reduced = detail::reduce(clip(x, -20.F, 100.F));
   const bool high = reduced.n > 127;  // 2^128 is no float: take half of everything, twice
   const float last = high ? 0x1p30F : 1.F;
   const float scale = detail::scale_of(reduced.n - (high ? 30 : 0));
@@ -208,7 +224,7 @@ LAMELLA_HD float tanh(float x) {
   return ::tanhf(x);
 #else
   const float twice = 2.F * abs(x);
-  const detail::Reduced reduced = detail::reduce(twice > 20.F ? 20.F : twice, 0);
+  const detail::Reduced reduced = detail::reduce(20.F < twice ? 20.F : twice);
   const float scale = detail::scale_of(reduced.n);
   const float e = fma(scale, detail::expm1_reduced(reduced.r), scale - 1.F);  // exp(2 |x|) - 1
   return copysign(e / (e + 2.F), x);

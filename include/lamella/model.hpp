@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <map>
 #include <memory>
 #include <span>
@@ -63,6 +64,9 @@ class LAMELLA_API Model {
   [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
   /// The same from the bytes of such a file, which are copied. Messages begin with "(memory)".
   [[nodiscard]] static Model load(std::span<const std::byte> file, const Options& options = {});
+  /// The same from where a binary stream stands to its end: standard input, a socket, an archive of one's own. Its state and its
+  /// exception mask are not changed.
+  [[nodiscard]] static Model load(std::istream& file, const Options& options = {});
   Model(const Model&) noexcept;
   Model& operator=(const Model&) noexcept;
   ~Model();

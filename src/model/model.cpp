@@ -2,9 +2,13 @@
 #include <lamella/model.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <ios>
+#include <istream>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/backend.hpp"
 #include "core/float_environment.hpp"
@@ -46,6 +50,33 @@ Model Model::load(const std::string& path, const Options& options) {
 Model Model::load(std::span<const std::byte> file, const Options& options) {
   const core::FloatEnvironment environment;
   return model::made_of(keras::load_model(file, options.hard_sigmoid), options, "(memory)");
+}
+
+namespace {
+
+std::vector<std::byte> rest_of(std::istream& file) {
+  constexpr std::size_t kAtOnce = 1U << 20U;
+  std::vector<std::byte> bytes;
+  try {
+    if (!file.good()) throw std::ios_base::failure("the stream is not good");
+    std::size_t done = 0;
+    for (std::streamsize got = 1; got > 0;) {
+      bytes.resize(done + kAtOnce);
+      got = file.rdbuf()->sgetn(reinterpret_cast<char*>(bytes.data() + done), kAtOnce);
+      done += static_cast<std::size_t>(std::max<std::streamsize>(got, 0));
+    }
+    bytes.resize(done);
+    return bytes;
+  } catch (const std::ios_base::failure& error) {
+    throw LoadError(ErrorCode::io, core::format("(stream): cannot be read: {}", error.what()));
+  }
+}
+
+}  // namespace
+
+Model Model::load(std::istream& file, const Options& options) {
+  const core::FloatEnvironment environment;
+  return model::made_of(keras::load_model(rest_of(file), options.hard_sigmoid), options, "(memory)");
 }
 
 const std::string& Model::name() const noexcept { return impl_->spec->name; }

@@ -14,6 +14,7 @@
 #include <lamella/product_layers.hpp>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -197,6 +198,38 @@ TEST(ListsOfInputs, OfOneAreAListAndAViewInBracesIsOneInput) {
   EXPECT_TRUE(same_bits(model.predict({elements.data(), {2, 7}}), one));
   EXPECT_TRUE(same_bits(model.predict({elements, {2, 7}}), one));
   EXPECT_TRUE(same_bits(model.predict(elements, {2, 7}), one));
+}
+
+TEST(Load, TakesWhatAStreamHasLeft) {
+  const std::string path = kFixtures + "dense_chain/model.keras";
+  std::stringstream stream;
+  stream << "a header of one's own" << std::ifstream(path, std::ios::binary).rdbuf();
+  stream.ignore(21);
+  stream.exceptions(std::ios::badbit | std::ios::failbit | std::ios::eofbit);
+  const Model model = Model::load(stream, kCpu);
+  EXPECT_TRUE(stream.good());
+  const Model same = Model::load(path, kCpu);
+  const Tensor x = random_input(Shape{3, same.input_shape()[0]});
+  EXPECT_TRUE(same_bits(model.predict(x), same.predict(x)));
+}
+
+TEST(Load, SaysWhatIsWrongWithAStream) {
+  const auto message = [](std::istream& stream) -> std::string {
+    try {
+      (void)Model::load(stream, kCpu);
+    } catch (const LoadError& error) {
+      return error.what();
+    }
+    return "it was read";
+  };
+  std::ifstream absent("no such file");
+  EXPECT_THAT(message(absent), testing::AllOf(testing::StartsWith("(stream): cannot be read"), testing::HasSubstr("[E_IO]")));
+  std::ifstream directory(kFixtures);
+  EXPECT_THAT(message(directory), testing::AllOf(testing::StartsWith("(stream): cannot be read"), testing::HasSubstr("[E_IO]")));
+  std::istringstream empty;
+  EXPECT_THAT(message(empty), testing::StartsWith("(memory)"));
+  std::istringstream text("this is no model");
+  EXPECT_THAT(message(text), testing::StartsWith("(memory)"));
 }
 
 /// Keras' own numbers: the outputs of every layer of a model are the inputs of those behind it.

@@ -31,8 +31,10 @@ import warnings
 logging.getLogger("absl").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore")
 
+import jax.numpy as jnp
 import keras
 import numpy as np
+from keras.src.initializers import random_initializers
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -41,6 +43,28 @@ from draw import Draw
 from writer import all_layers, flat, float32, input_names, name_of, packed, randomize, structure_of
 
 LARGEST = 1e3  # of an output, so that no float16 overflows on the way
+
+
+class HostRandom:
+    """What Keras' initializers draw from, by NumPy: JAX compiles its own once for each shape, which takes longer than everything else. All weights
+    are drawn anew by randomize()."""
+
+    def __init__(self, original):
+        self.original, self.rng = original, np.random.default_rng(0)
+
+    def __getattr__(self, name):
+        return getattr(self.original, name)
+
+    def uniform(self, shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+        return jnp.asarray(self.rng.uniform(minval, maxval, shape).astype(dtype or "float32"))
+
+    def normal(self, shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+        return jnp.asarray(self.rng.normal(mean, stddev, shape).astype(dtype or "float32"))
+
+    truncated_normal = normal
+
+
+random_initializers.random = HostRandom(random_initializers.random)
 
 
 def tolerance(policy, depth, y):
@@ -77,7 +101,7 @@ class Case:
     """A drawn model with its inputs and Keras' outputs."""
 
     def __init__(self, rng):
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         draw = Draw(rng)
         self.policy = draw.policy
         self.model = draw.model()

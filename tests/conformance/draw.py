@@ -222,7 +222,8 @@ class Draw:
         if self.policy == "float32" and self.chance(0.2):  # there and back: a fold that looks at one of them alone overflows
             units = self.pick(UNITS)
             up, down = self.pick(((1e25, 1e-25), (1e-25, 1e25), (1e15, 1e-15), (1e-18, 1e18)))
-            return keras.Sequential([L.Rescaling(up), L.Dense(units), L.Rescaling(down)])
+            # No bias that comes out huge: in a normalization behind it Keras' float32 would overflow, and lamella's float64 would not.
+            return keras.Sequential([L.Rescaling(up), L.Dense(units, use_bias=down < 1), L.Rescaling(down)])
         return L.Rescaling(self.pick((0.5, 2.0, -1.0, 1 / 3)), offset=self.pick((0.0, 0.25, -1.0)))
 
     def broadcast(self, shape):

@@ -220,6 +220,29 @@ TEST_F(TritonRequestTest, SendsNothingThatNobodyAskedFor) {
   EXPECT_TRUE(requests[0].answers.empty());
 }
 
+TEST_F(TritonBackendTest, MakesOneCallForEachShape) {
+  serve("none_inner_dim");
+  const Tensor x = std::move(load_npz(kFixtures + "none_inner_dim/arrays.npz").at("x"));  // (3, 5, 8)
+  const Tensor y = std::move(load_npz(kFixtures + "none_inner_dim/arrays.npz").at("y"));  // (3, 5, 3)
+  std::vector<TRITONBACKEND_Request> requests(3);
+  std::vector<TRITONBACKEND_Request*> handles;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::int64_t steps = i == 1 ? 2 : 5;  // of the first row
+    const auto* const first = reinterpret_cast<const std::byte*>(x.data());
+    requests[i].inputs.push_back({"input_layer", TRITONSERVER_TYPE_FP32, {1, steps, 8}, {{first, first + steps * 8 * 4}}});
+    requests[i].outputs = {"dense"};
+    handles.push_back(&requests[i]);
+  }
+  succeeds(TRITONBACKEND_ModelInstanceExecute(&instance_, handles.data(), 3));
+  EXPECT_THAT(instance_.batches, ElementsAre(2U, 1U));
+  for (const auto& request : requests) {
+    EXPECT_EQ(request.error, "");
+    const TRITONBACKEND_Output& got = request.answers.at("dense");
+    ASSERT_THAT(got.shape, ElementsAre(1, request.inputs[0].shape[1], 3));
+    for (std::size_t k = 0; k < got.values.size(); ++k) EXPECT_NEAR(got.values[k], static_cast<const float*>(y.data())[k], 4e-6);
+  }
+}
+
 TEST_F(TritonBackendTest, CompletesTheConfigurationFromTheFile) {
   EXPECT_EQ(nlohmann::json::parse(model_.config), nlohmann::json::parse(R"({"max_batch_size":16,"dynamic_batching":{},
     "input":[{"name":"input_layer","data_type":"TYPE_FP32","dims":[7]}],"output":[{"name":"dense","data_type":"TYPE_FP32","dims":[5]}]})"));

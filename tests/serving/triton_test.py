@@ -10,6 +10,7 @@ import pathlib
 import tempfile
 import threading
 import time
+import traceback
 
 import numpy as np
 import tritonclient.grpc
@@ -363,7 +364,10 @@ def main():
         with Server(backends, repository, pathlib.Path(scratch) / "log", "--backend-config=lamella,default-max-batch-size=512") as server:
             for test in (completed_configuration, models_that_do_not_fit, hostile_requests, many_clients, reload_under_load, every_fixture):
                 began = time.monotonic()
-                test(server, repository)
+                try:
+                    test(server, repository)
+                except Exception:
+                    check(False, test.__name__, traceback.format_exc())
                 print(f"{test.__name__}: {time.monotonic() - began:.1f} s", flush=True)
                 if not server.alive():
                     print(server.said()[-5000:])

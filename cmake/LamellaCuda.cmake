@@ -3,7 +3,7 @@
 # LAMELLA_CUDA_HEADERS says whether CUDA's headers are there: with them, tests run the device's code on a test double.
 include(CheckLanguage)
 
-find_package(CUDAToolkit QUIET)
+find_package(CUDAToolkit 12.8 QUIET)  # whose nvcc has --compress-mode
 set(LAMELLA_CUDA_HEADERS ${CUDAToolkit_FOUND})
 set(LAMELLA_WITH_CUDA OFF)
 if(NOT LAMELLA_CUDA STREQUAL "OFF")

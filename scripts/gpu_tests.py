@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages of gpu-harvest that run the device tests: the programs directly, in shards; and compute-sanitizer on a short list."""
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)$", re.M)
 ALONE = ["gpu_session_test"]  # looks at the device's free memory
 TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
@@ -14,7 +16,7 @@ SANITIZED = [("gpu_ops_test", "*Layer*:*Combine*:*Transpose*:*Cast*:*IsStable*")
 
 
 def names_of(run, program):
-    listed = subprocess.run([program, "--gtest_list_tests"], capture_output=True, text=True, env=run.environment, check=True).stdout
+    listed = subprocess.run([program, "--gtest_list_tests"], cwd=ROOT, capture_output=True, text=True, env=run.environment, check=True).stdout
     suite, names = "", []
     for line in listed.splitlines():
         word = line.split("#")[0].rstrip()

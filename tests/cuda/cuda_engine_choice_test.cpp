@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs a Dense layer when cuBLASLt has nothing for it.
+// What runs a Dense layer when cuBLASLt has nothing for it, or cuDNN is not there.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iostream>
+
 #include <cublasLt.h>
 
 #include <nlohmann/json.hpp>
@@ -64,6 +69,25 @@ TEST_F(CudaEngineChoiceTest, AnActivationIsComparedWithKerasInTheTypeThatIsUsed)
   EXPECT_THAT(found.refused.at("cublaslt_epilogue"), testing::HasSubstr("relu(nan) in float16 is 0, Keras' is nan"));
   expect_right(relu_model());
 }
+
+#ifdef LAMELLA_FAKE_CUDNN
+TEST_F(CudaEngineChoiceTest, ATanhOfElevenBitsIsRefused) {
+  for (const bool inexact : {false, true}) {
+    restart_cuda({.inexact_tanh = std::vector<cudaDataType>(inexact ? 1 : 0, CUDA_R_32F)});
+    SpecBuilder builder(4);
+    Options options = on_cuda();
+    options.engine = "gemm_bias_cudnn";
+    const Model model = model_of(builder.build({builder.dense(builder.input({31}), 31, 33, activation_of("tanh"))}), options);
+    std::string refusal;
+    try {
+      static_cast<void>(model.predict(random_rows(12, 31)));
+    } catch (const ArgumentError& error) {
+      refusal = error.what();
+    }
+    EXPECT_EQ(refusal.find("cuDNN's tanh(") != std::string::npos, inexact) << refusal;
+  }
+}
+#endif
 
 TEST_F(CudaEngineChoiceTest, TheSameAlgorithmIsComparedOnceAndTheSameProductAskedForOnce) {
   const auto plan = [] { static_cast<void>(chosen(relu_model())); };
@@ -155,6 +179,30 @@ TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
   EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
               testing::HasSubstr("another kind of fusion was asked for"));
 }
+
+#ifdef LAMELLA_FAKE_CUDNN
+/// In a process of its own, as cuDNN is looked for once in each.
+int without_cudnn() {
+  if (setenv("LAMELLA_FAKE_CUDNN", "absent", 1) != 0) return 2;
+  std::cerr << relu_model().predict(random_rows(12, 31)).shape()[1] << " units, " << describe(Device::cuda(0)) << '\n';
+  Options options = on_cuda();
+  options.engine = "gemm_bias_cudnn";
+  try {
+    static_cast<void>(relu_model(options).predict(random_rows(12, 31)));
+  } catch (const ArgumentError& error) {
+    std::cerr << error.what() << '\n';
+    return 0;
+  }
+  return 1;
+}
+
+TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesAreRefused) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(_exit(without_cudnn()), testing::ExitedWithCode(0),
+              testing::AllOf(testing::HasSubstr("33 units"), testing::HasSubstr("cuDNN: not found"),
+                             testing::HasSubstr("engine 'gemm_bias_cudnn' cannot do this: cuDNN cannot be loaded")));
+}
+#endif
 
 /// A bfloat16 or other layer whose activation cuBLASLt has not.
 Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs = 31) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's double, which is linked and not opened.
+// cuDNN's double, which is linked and not opened; LAMELLA_FAKE_CUDNN=absent is a machine without it.
+#include <cstdlib>
+
 #include "cuda/activation/cudnn_library.hpp"
 
 namespace lamella::cuda {
 
 void open_cudnn(Cudnn& functions) {
+  if (std::getenv("LAMELLA_FAKE_CUDNN") != nullptr) functions.why_not = "cuDNN cannot be loaded: it is absent";
 #define LAMELLA_CUDNN_TAKE(name) functions.name = &::name;
   LAMELLA_CUDNN_FUNCTIONS(LAMELLA_CUDNN_TAKE)
 #undef LAMELLA_CUDNN_TAKE

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+
 #include <cublasLt.h>
 
 #include "cublas_call.hpp"
@@ -53,8 +55,8 @@ struct LtAlgo {
   std::uint32_t magic = kMagic;
   std::int32_t order = 0;
   std::uint64_t workspace = 0;
-  std::uint32_t alignment = 0;  ///< of each of A, B, C, D and the bias, in bytes
-  std::uint32_t problem = 0;    ///< what it was found for
+  std::array<std::uint8_t, 5> alignment{};  ///< of A, B, C, D and the bias, in bytes
+  std::uint32_t problem = 0;                ///< what it was found for
 };
 static_assert(sizeof(LtAlgo) <= sizeof(cublasLtMatmulAlgo_t));
 

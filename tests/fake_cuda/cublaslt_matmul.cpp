@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "cublaslt.hpp"
 
@@ -106,19 +107,36 @@ std::uint32_t alignment_of_rows(const Problem& problem) {
   return alignment;
 }
 
-/// What the double offers, fastest (as it claims) first: split in two with a workspace, backward, forward.
-std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm) {
-  const auto element =
-      static_cast<std::uint32_t>(std::min(size_of(type_of(*problem.layouts[0])), size_of(type_of(*problem.layouts[3]))));
+/// How far A, B, C and D are said to be aligned, and the bias is, up to 16 bytes.
+std::array<std::uint8_t, 5> promised(const Problem& problem, const LtPreference& wish) {
+  std::array<std::uint8_t, 5> result{};
+  for (int i = 0; i < 4; ++i) result[i] = static_cast<std::uint8_t>(std::min(wish.alignment[i], 16U));
+  result[4] = 16;
+  while (reinterpret_cast<std::uintptr_t>(problem.matmul->bias) % result[4] != 0) result[4] /= 2;
+  return result;
+}
+
+/// What may be assumed where nothing was promised: whole elements.
+std::array<std::uint8_t, 5> elements(const Problem& problem, const Gemm& gemm) {
+  std::array<std::uint8_t, 5> result{};
+  for (int i = 0; i < 4; ++i) result[i] = static_cast<std::uint8_t>(size_of(type_of(*problem.layouts[i])));
+  result[4] = static_cast<std::uint8_t>(size_of(gemm.bias_type));
+  return result;
+}
+
+/// What the double offers, fastest (as it claims) first: split in two with a workspace, backward, forward. The last makes use of
+/// every alignment that was promised, of each operand as far as it goes.
+std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm, const std::array<std::uint8_t, 5>& promise) {
+  std::array<std::uint8_t, 5> full{16, 16, 16, 16, promise[4]};
   const auto problem_code = fingerprint_of(problem);
   const auto partial = static_cast<std::uint64_t>(gemm.m * gemm.n) * (gemm.compute == CUBLAS_COMPUTE_64F ? 8 : 4);
   const Options& options = world().options;
   std::vector<LtAlgo> offered;
   if (alignment_of_rows(problem) == 16) {
-    offered.push_back({.order = 1, .workspace = partial, .alignment = 16, .problem = problem_code});
-    offered.push_back({.order = 2, .workspace = 0, .alignment = 16, .problem = problem_code});
+    offered.push_back({.order = 1, .workspace = partial, .alignment = full, .problem = problem_code});
+    offered.push_back({.order = 2, .workspace = 0, .alignment = full, .problem = problem_code});
   }
-  offered.push_back({.order = 0, .workspace = 0, .alignment = options.no_unaligned ? 16 : element, .problem = problem_code});
+  offered.push_back({.order = 0, .workspace = 0, .alignment = options.no_unaligned ? full : promise, .problem = problem_code});
   for (LtAlgo& algo : offered) algo.order = options.order_by_batch ? static_cast<int>((algo.order + gemm.n) % 3) : algo.order;
   return offered;
 }
@@ -140,10 +158,12 @@ cublasStatus_t check(const LtAlgo& algo, const Problem& problem, const Gemm& gem
     misuse("cublasLtMatmul with a workspace that is not aligned to 16 bytes");
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  for (const void* const pointer :
-       {gemm.a.data, gemm.b.data, gemm.d.data, gemm.beta != 0 ? gemm.c.data : nullptr, const_cast<void*>(gemm.bias)}) {
-    if (!aligned(pointer, algo.alignment)) {
-      misuse("cublasLtMatmul with a pointer that is not aligned to " + std::to_string(algo.alignment) +
+  const std::array<const void*, 5> pointers{gemm.a.data, gemm.b.data, gemm.beta != 0 ? gemm.c.data : nullptr, gemm.d.data,
+                                            gemm.bias};
+  for (std::size_t i = 0; i < pointers.size(); ++i) {
+    if (!aligned(pointers[i], algo.alignment[i])) {
+      constexpr std::array kNames{"A", "B", "C", "D", "bias"};
+      misuse(std::string("cublasLtMatmul with ") + kNames[i] + " not aligned to " + std::to_string(algo.alignment[i]) +
              " bytes, as the algorithm was promised");
       return CUBLAS_STATUS_INVALID_VALUE;
     }
@@ -192,9 +212,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                       [](const auto& capture) { return capture->origin->device == thread().device; });
     if (captured && world().options.heuristics_in_captures != 0)
       return static_cast<cublasStatus_t>(world().options.heuristics_in_captures);
-    const auto promised = *std::min_element(wish->alignment, wish->alignment + 4);
-    for (const LtAlgo& algo : algorithms(problem, gemm)) {
-      if (algo.workspace > wish->workspace || algo.alignment > promised || *returned == requested) continue;
+    const auto promise = promised(problem, *wish);
+    for (const LtAlgo& algo : algorithms(problem, gemm, promise)) {
+      if (algo.workspace > wish->workspace || *returned == requested) continue;
+      if (!std::equal(promise.begin(), promise.end(), algo.alignment.begin(), std::greater_equal<>())) continue;
       auto& result = results[(*returned)++];
       result = {};
       std::memcpy(&result.algo, &algo, sizeof algo);
@@ -232,7 +253,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
         return CUBLAS_STATUS_INVALID_VALUE;
       }
     }
-    LtAlgo chosen = algorithms(problem, gemm).back();
+    LtAlgo chosen = algorithms(problem, gemm, elements(problem, gemm)).back();
     if (algo != nullptr) {
       const auto* const own = contents<const LtAlgo>(algo, "the matmul algorithm");
       if (own == nullptr) return CUBLAS_STATUS_INVALID_VALUE;

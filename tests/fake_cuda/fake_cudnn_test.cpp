@@ -151,4 +151,12 @@ TEST_F(FakeDnn, StridesAndObjectsAreChecked) {
   EXPECT_EQ(fake_cuda::live().handles, 0);
 }
 
+TEST_F(FakeDnn, AHandleIsNotDestroyedBesideACapture) {
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), cudaSuccess);
+  EXPECT_EQ(cudnnDestroy(handle_), CUDNN_STATUS_SUCCESS);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+  EXPECT_THAT(misuses(), testing::Contains(HasSubstr("cudnnDestroy waits for a device")));
+}
+
 }  // namespace

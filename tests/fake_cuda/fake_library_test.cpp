@@ -2,7 +2,9 @@
 #include <barrier>
 #include <cmath>
 #include <random>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include <cublasLt.h>
 #include <cublas_v2.h>
@@ -60,9 +62,7 @@ class FakeBlas : public FakeCuda {
     ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
   }
   void TearDown() override {
-    for (const auto layout : layouts_) cublasLtMatrixLayoutDestroy(layout);
-    cublasLtMatmulDescDestroy(matmul_);
-    cublasLtMatmulPreferenceDestroy(preference_);
+    drop_descriptors();
     cublasLtDestroy(handle_);
     EXPECT_EQ(fake_cuda::live().handles, 0);
     EXPECT_EQ(fake_cuda::live().descriptors, 0);
@@ -113,15 +113,24 @@ class FakeBlas : public FakeCuda {
                                  static_cast<std::uint64_t>(columns[i]), static_cast<std::int64_t>(ld_[i]));
     }
   }
+  void drop_descriptors() {
+    for (auto& layout : layouts_) cublasLtMatrixLayoutDestroy(std::exchange(layout, nullptr));
+    cublasLtMatmulDescDestroy(std::exchange(matmul_, nullptr));
+    cublasLtMatmulPreferenceDestroy(std::exchange(preference_, nullptr));
+  }
   template <typename T>
   void set(cublasLtMatmulDescAttributes_t attribute, const T& value) {
     EXPECT_EQ(cublasLtMatmulDescSetAttribute(matmul_, attribute, &value, sizeof value), CUBLAS_STATUS_SUCCESS);
   }
   std::vector<cublasLtMatmulHeuristicResult_t> find(std::uint64_t workspace, std::uint32_t alignment) {
+    return find(workspace, {alignment, alignment, alignment, alignment});
+  }
+  /// The alignments are those of A, B, C and D.
+  std::vector<cublasLtMatmulHeuristicResult_t> find(std::uint64_t workspace, const std::array<std::uint32_t, 4>& alignment) {
     cublasLtMatmulPreferenceSetAttribute(preference_, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
     for (int i = 0; i < 4; ++i) {
       const auto attribute = static_cast<cublasLtMatmulPreferenceAttributes_t>(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES + i);
-      cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &alignment, sizeof alignment);
+      cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &alignment[static_cast<std::size_t>(i)], sizeof alignment[0]);
     }
     std::vector<cublasLtMatmulHeuristicResult_t> results(8);
     int found = 0;
@@ -199,9 +208,7 @@ TEST_P(FakeProducts, AgreeWithDouble) {
           EXPECT_TRUE(std::isnan(get(types.out, d, column * ld_[2] + m))) << "wrote into the padding";
         }
       }
-      for (auto& layout : layouts_) cublasLtMatrixLayoutDestroy(std::exchange(layout, nullptr));
-      cublasLtMatmulDescDestroy(std::exchange(matmul_, nullptr));
-      cublasLtMatmulPreferenceDestroy(std::exchange(preference_, nullptr));
+      drop_descriptors();
     }
   }
   EXPECT_THAT(misuses(), IsEmpty());
@@ -226,9 +233,7 @@ TEST_F(FakeBlas, Tf32IsVisible) {
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     EXPECT_EQ(look(d, 1)[0], tf32 ? 2.0F : 2 * precise);
     if (tf32) break;  // the last one is destroyed by TearDown
-    for (auto& layout : layouts_) cublasLtMatrixLayoutDestroy(std::exchange(layout, nullptr));
-    cublasLtMatmulDescDestroy(std::exchange(matmul_, nullptr));
-    cublasLtMatmulPreferenceDestroy(std::exchange(preference_, nullptr));
+    drop_descriptors();
   }
 }
 
@@ -252,13 +257,90 @@ TEST_F(FakeBlas, PromisesAreChecked) {
   void* const workspace = device<char>(1 << 20);
   EXPECT_EQ(multiply(a, b, d, &algos[0].algo, workspace, algos[0].workspaceSize - 1), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(multiply(a + 1, b, d, &algos[0].algo, workspace, 1 << 20), CUBLAS_STATUS_INVALID_VALUE);
-  EXPECT_EQ(multiply(a, b, d + 1, &algos[2].algo, workspace, 1 << 20), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(multiply(a, b, d + 1, &find(0, 4)[0].algo, workspace, 1 << 20), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_THAT(fake_cuda::take_misuses(),
               ElementsAre(HasSubstr("workspace of"), HasSubstr("not aligned"), HasSubstr("beyond the end")));
   set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
   EXPECT_EQ(multiply(a, b, d, nullptr, nullptr, 0), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(cublasLtMatmulDescSetAttribute(nullptr, CUBLASLT_MATMUL_DESC_EPILOGUE, nullptr, 4), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_THAT(misuses(), ElementsAre(HasSubstr("no bias"), HasSubstr("null")));
+}
+
+TEST_F(FakeBlas, EachOperandIsAlignedAsWasPromisedOfIt) {
+  pad_ = 0;
+  describe(8, 4, 16, {}, false, false, CUBLASLT_EPILOGUE_BIAS);
+  float* const a = device<float>(8 * 16 + 1);
+  float* const b = device<float>(16 * 4 + 1);
+  float* const d = device<float>(8 * 4 + 1);
+  const float* const bias = device<float>(8 + 1);
+  set<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const auto only_b = find(0, {256, 4, 4, 16});
+  ASSERT_EQ(only_b.size(), 1U);
+  EXPECT_EQ(multiply(a, b + 1, d, &only_b[0].algo, nullptr, 0), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(multiply(a + 1, b, d, &only_b[0].algo, nullptr, 0), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(multiply(a, b, d + 1, &only_b[0].algo, nullptr, 0), CUBLAS_STATUS_INVALID_VALUE);
+  const auto not_b = find(0, {16, 16, 16, 4});
+  ASSERT_EQ(not_b.size(), 1U);
+  EXPECT_EQ(multiply(a, b + 1, d, &not_b[0].algo, nullptr, 0), CUBLAS_STATUS_INVALID_VALUE);
+  set<const void*>(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias + 1);
+  EXPECT_EQ(multiply(a, b, d, &not_b[0].algo, nullptr, 0), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_THAT(misuses(), ElementsAre(HasSubstr("A not aligned to 16"), HasSubstr("D not aligned to 16"),
+                                     HasSubstr("B not aligned to 16"), HasSubstr("bias not aligned to 16")));
+}
+
+TEST_F(FakeBlas, TheOrderOfSumsMayDependOnTheBatch) {
+  pad_ = 0;
+  for (const bool by_batch : {false, true}) {
+    fake_cuda::reset({.order_by_batch = by_batch});
+    ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
+    std::set<std::vector<float>> sums;
+    for (const int n : {4, 8, 12}) {
+      describe(8, n, 16, {}, false, false, CUBLASLT_EPILOGUE_DEFAULT);
+      float* const a = device<float>(8 * 16);
+      float* const b = device<float>(static_cast<std::size_t>(16 * n));
+      float* const d = device<float>(static_cast<std::size_t>(8 * n));
+      {
+        const fake_cuda::Access access;
+        for (int i = 0; i < 8 * 16; ++i) a[i] = 1.F / static_cast<float>(i + 1);
+        std::fill_n(b, 16 * n, 1.F);
+      }
+      ASSERT_EQ(multiply(a, b, d, &find(1 << 20, 256)[0].algo, device<char>(1 << 20), 1 << 20), CUBLAS_STATUS_SUCCESS);
+      ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+      sums.insert(look(d, 8));
+      drop_descriptors();
+    }
+    EXPECT_EQ(sums.size() > 1, by_batch);
+  }
+}
+
+TEST_F(FakeBlas, AGeluMayBeOfElevenBits) {
+  std::array<float, 2> results{};
+  for (const bool inexact : {false, true}) {
+    fake_cuda::reset({.inexact_gelu = std::vector<cudaDataType>(inexact ? 1 : 0, CUDA_R_32F)});
+    ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
+    describe(1, 1, 1, {}, false, false, CUBLASLT_EPILOGUE_GELU);
+    float* const d = device<float>(2);
+    ASSERT_EQ(multiply(upload<float>({1, 0}), upload<float>({0.5F, 0}), d, nullptr, nullptr, 0), CUBLAS_STATUS_SUCCESS);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    results[inexact ? 1 : 0] = look(d, 1)[0];
+    drop_descriptors();
+  }
+  EXPECT_NE(results[0], results[1]);
+  EXPECT_NEAR(results[0], results[1], 1e-3);
+}
+
+TEST_F(FakeBlas, HandlesAreDestroyedWhereTheyWereMadeAndWhileThereIsCuda) {
+  cublasLtDestroy(handle_);
+  fake_cuda::reset({.devices = 2});
+  ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  EXPECT_EQ(cublasLtDestroy(handle_), CUBLAS_STATUS_SUCCESS);
+  EXPECT_THAT(fake_cuda::take_misuses(), ElementsAre(HasSubstr("while another device than the handle's is current")));
+  fake_cuda::unload();
+  EXPECT_EQ(cublasLtDestroy(handle_), CUBLAS_STATUS_NOT_INITIALIZED);
+  EXPECT_THAT(fake_cuda::take_misuses(), ElementsAre(HasSubstr("cublasLtDestroy is called when CUDA is gone")));
+  fake_cuda::reset();
+  ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);
 }
 
 TEST_F(FakeBlas, StreamsThatShareAWorkspaceRace) {

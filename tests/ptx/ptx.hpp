@@ -33,7 +33,7 @@ enum class Fault {
   undefined_register,  ///< a register was read that nobody wrote
   undefined_memory,    ///< memory was read that nobody wrote
   divergent_barrier,   ///< threads of a block wait at different barriers, or do not come
-  race,                ///< shared memory was used by two threads, one of which wrote, without a barrier between them
+  race,                ///< memory was used by two threads without a barrier between them, or by two blocks, and one of them wrote
   in_flight,           ///< shared memory was used that an asynchronous copy, which nobody has waited for, writes
   lanes,               ///< a shuffle, vote, barrier or product of a warp whose mask is not that of the lanes that come
   trap,                ///< the kernel stopped itself

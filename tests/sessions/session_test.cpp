@@ -362,11 +362,10 @@ TEST(SessionTest, GraphsOfTheCallersGiveTheirMemoryBack) {
 
 /// A capture that is not of one thread alone makes such calls fail, and is ended by them.
 TEST(SessionTest, CapturingLeavesOtherThreadsAlone) {
-  std::atomic<bool> done{false};
   std::atomic<int> failed{0};
   std::atomic<int> calls{0};
-  std::jthread other([&] {
-    while (!done) {
+  std::jthread other([&](const std::stop_token& stop) {  // which whatever ends the test asks for
+    while (!stop.stop_requested()) {
       void* memory = nullptr;
       failed += cudaMalloc(&memory, 4096) != cudaSuccess || cudaMemset(memory, 0, 4096) != cudaSuccess ||
                 cudaStreamSynchronize(nullptr) != cudaSuccess || cudaFree(memory) != cudaSuccess;
@@ -379,7 +378,7 @@ TEST(SessionTest, CapturingLeavesOtherThreadsAlone) {
     EXPECT_THAT(model.explain({.batch = rows}), HasSubstr("captured as a CUDA graph"));
   }
   while (calls == 0) std::this_thread::yield();
-  done = true;
+  other.request_stop();
   other.join();
   EXPECT_EQ(failed, 0);
 }

@@ -95,7 +95,7 @@ constexpr std::string_view kFunctions = R"(
 
 NaN and the infinities give what Keras gives on JAX: NaN stays NaN, but where a comparison decides between x and a constant
 (`hard_shrink`, `soft_shrink`, `threshold`, relu with a threshold and without a slope) it fails the comparison; x * sigmoid(x)
-and its kin are NaN at -inf, and so are `softsign` at both infinities and `squareplus` at -inf. Where a finite x makes Keras' own
+and similar functions are NaN at -inf, and so are `softsign` at both infinities and `squareplus` at -inf. Where a finite x makes Keras' own
 float arithmetic overflow, vanish or cancel (silu(-89), gelu(-9), tanh_shrink(1e-4), squareplus(-1e20)), lamella gives the right value.
 )";
 
@@ -104,7 +104,7 @@ constexpr std::string_view kVersions = R"(
 
 - `hard_sigmoid` is clip(x / 6 + 1/2, 0, 1) in Keras 3 and clip(0.2 x + 1/2, 0, 1) in Keras 2; a model keeps the one of the version
   that wrote it.
-- `gelu` is the exact form by name; `keras.activations.gelu(x, approximate=True)` is `gelu_tanh` here, `lamella::gelu(true)`.
+- `gelu` is the exact form by name; `keras.activations.gelu(x, approximate=True)` is `gelu_tanh` here, `ActivationSpec::gelu(true)`.
 - `leaky_relu` by name has slope 0.2; the layer LeakyReLU has 0.3, also where Keras 2 files name the layer as an activation.
 - Keras 2 writes `swish` for what Keras 3 writes as `silu`.
 - `threshold` has no default parameters, so its bare name cannot be computed, in Keras as here.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Pages and the command say the same, links lead somewhere, the README is short and leads to every page.
+"""Pages and the command say the same, links lead somewhere, names of the interface exist, the README is short and leads to every page.
 
 Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md and
 docs/errors.md right
@@ -87,6 +87,31 @@ def errors():
         fail("docs/errors.md is not what lamella/error.hpp says; tests/repository/docs_test.py --write puts it right")
 
 
+def interface():
+    """Names of the C++ interface in pages are declared by a public header: lamella::NAME outside any class, CLASS::MEMBER in that class' header."""
+    headers = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "include/lamella").glob("*.h*"))]
+    free = set(re.findall(r"\w+", "\n".join(re.findall(r"^(?!//|#)\S.*$", "\n".join(headers), re.M))))
+    members = {}
+    for text in headers:
+        for name in re.findall(r"^(?:class|struct|enum class) (?:LAMELLA_API )?(\w+)", text, re.M):
+            members.setdefault(name, set()).update(re.findall(r"\w+", text))
+    count = 0
+    for page in pages():
+        if page.name == "CHANGELOG.md":  # it speaks of what was removed, too
+            continue
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"\blamella::(\w+)", text):
+            count += 1
+            if name not in free:
+                fail(f"{page.relative_to(ROOT)}: no public header declares lamella::{name}")
+        for name, member in re.findall(r"(?<!\w::)\b([A-Z]\w+)::(\w+)", text):
+            count += name in members
+            if name in members and member not in members[name]:
+                fail(f"{page.relative_to(ROOT)}: {name} has no member {member}")
+    if count < 20:
+        fail(f"only {count} names of the interface were found")
+
+
 def run(*words):
     return subprocess.run([LAMELLA, *words], capture_output=True, text=True)
 
@@ -126,6 +151,7 @@ def main():
     links()
     landing()
     errors()
+    interface()
     if LAMELLA:
         command()
     for failure in failures:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -8,6 +10,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/backend.hpp"
@@ -79,6 +82,19 @@ inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std:
     tensors.push_back(std::make_shared<const Tensor>(std::move(tensor)));
   }
   return std::make_shared<const ops::Constants>(std::move(tensors));
+}
+
+/// The engines that can be asked for and take this operation. A refusal says why.
+inline std::vector<std::string> engines_that_take(const ops::Desc& desc, const std::shared_ptr<const ops::Constants>& constants) {
+  std::vector<std::string> names;
+  for (const std::string& engine : device_ops().engines()) {
+    try {  // an engine of another operation is ignored
+      if (device_ops().plan(desc, constants, context(), engine).engine == engine) names.push_back(engine);
+    } catch (const ArgumentError& error) {
+      EXPECT_NE(std::string_view(error.what()).find("cannot do this: "), std::string_view::npos) << error.what();
+    }
+  }
+  return names;
 }
 
 /// A copy of a Bytes on the test's device, as far behind an aligned address as that is.

@@ -180,10 +180,12 @@ std::vector<double> run_layer(const Layer& layer, const std::vector<double>& x, 
              static_cast<std::size_t>(layer.desc.batch * layer.desc.units), engine);
 }
 
-std::vector<std::string> engines(DType dtype) {
-  if (device().is_cuda()) return {""};
-  if (dtype == DType::float64) return {"quantized_reference"};
-  return {"quantized_panels", "quantized_reference"};
+/// All engines that take the layer. On CUDA there is one implementation, without a name to ask for.
+std::vector<std::string> engines(const Layer& layer) {
+  std::vector<std::string> names = engines_that_take(layer.desc, layer.constants);
+  EXPECT_EQ(names.empty(), device().is_cuda());
+  if (names.empty()) names.emplace_back();
+  return names;
 }
 
 TEST(QuantizedDense, WeightsAloneAreThoseOfTheFormulaAtAwkwardSizes) {
@@ -197,7 +199,7 @@ TEST(QuantizedDense, WeightsAloneAreThoseOfTheFormulaAtAwkwardSizes) {
         layer.desc.activation = activation_of("tanh");
         auto x = random_values(static_cast<std::size_t>(s.batch * s.inputs), seed, 0.1);
         x = rounded(x, dtype);
-        for (const std::string& engine : engines(dtype)) {
+        for (const std::string& engine : engines(layer)) {
           SCOPED_TRACE(core::format("{} {}x{}x{} {}{}{}", engine, s.batch, s.inputs, s.units, to_string(dtype),
                                     grouped ? " grouped" : "", format == WeightFormat::int4 ? " int4" : " int8"));
           expect_product(layer, x, run_layer(layer, x, engine));
@@ -219,7 +221,7 @@ TEST(QuantizedDense, ProductsOfIntegersHaveKerasBits) {
           layer.desc.epsilon = 0.01;
         }
         const auto x = drawn_rows(layer.desc, seed);
-        for (const std::string& engine : engines(dtype)) {
+        for (const std::string& engine : engines(layer)) {
           SCOPED_TRACE(core::format("{} {}x{}x{} {}", engine, s.batch, s.inputs, s.units, to_string(dtype)));
           expect_integers(layer, x, run_layer(layer, x, engine));
         }
@@ -233,7 +235,7 @@ TEST(QuantizedDense, ARowWithNaNOrInfinityIsNaNAndItsNeighboursAreNot) {
   auto x = random_values(4 * 33, 5);
   x[3] = std::nan("");
   x[33 + 32] = std::numeric_limits<double>::infinity();
-  for (const std::string& engine : engines(DType::float32)) {
+  for (const std::string& engine : engines(layer)) {
     const auto y = run_layer(layer, rounded(x, DType::float32), engine);
     for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i < 2 * 65) << engine << " " << i;
   }

@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
   }
   const auto found = cases().find(argv[1]);
   if (found == cases().end()) {
-    std::fprintf(stderr, "instructions: no case is called '%s'\n", argv[1]);
+    std::fprintf(stderr, "instructions: no case is named '%s'\n", argv[1]);
     return 2;
   }
   try {

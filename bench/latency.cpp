@@ -26,7 +26,7 @@ Tensor read(const std::string& path, std::int64_t width) {
   if (!from) throw std::runtime_error("'" + path + "' cannot be read");
   const auto bytes = static_cast<std::size_t>(from.tellg());
   Tensor values({static_cast<std::int64_t>(bytes / sizeof(float)) / width, width});
-  if (values.bytes() != bytes) throw std::runtime_error("'" + path + "' is no whole number of rows");
+  if (values.bytes() != bytes) throw std::runtime_error("'" + path + "' is not a whole number of rows");
   from.seekg(0);
   from.read(static_cast<char*>(values.data()), static_cast<std::streamsize>(bytes));
   return values;
@@ -35,7 +35,8 @@ Tensor read(const std::string& path, std::int64_t width) {
 Model model_of(const std::string& weights, std::int64_t width, std::int64_t depth, const char* activation,
                const Options& options) {
   const Tensor values = read(weights, width);
-  if (values.shape()[0] != depth * (width + 1)) throw std::runtime_error("'" + weights + "' has not the weights of these layers");
+  if (values.shape()[0] != depth * (width + 1))
+    throw std::runtime_error("'" + weights + "' does not have the weights of these layers");
   Sequential network{Input({width})};
   const float* at = values.span<float>().data();
   for (std::int64_t i = 0; i < depth; ++i, at += width * (width + 1)) {

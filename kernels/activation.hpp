@@ -51,7 +51,7 @@ cudaError_t visit_activation(ActivationKind kind, const F& f) {
   }
 }
 
-/// The same choice made on the device, for kernels that are too large to exist once for every activation.
+/// The same choice made on the device, for kernels too large to instantiate for every activation.
 template <typename C>
 LAMELLA_DEVICE C activate(ActivationKind kind, C x, const Parameters<C>& p) {
   switch (kind) {

@@ -6,7 +6,7 @@
 #include "kernels/kernels.hpp"
 #include "kernels/pointwise.hpp"
 
-/// Functions of an element and of N constants that broadcast over a sample:
+/// Functions of an element and N constants that broadcast over a sample:
 ///   f(x, c)   with c[N] the constants of the element
 namespace lamella::kernels {
 
@@ -15,7 +15,7 @@ struct ConstantPointers {
   const C* at[N];
 };
 
-/// No more than one axis: each constant has a number for each column, or one for all.
+/// At most one axis: each constant has one number per column, or one for all.
 template <typename C, int N, typename F>
 struct ByColumns {
   using Compute = C;
@@ -102,7 +102,7 @@ struct ByRows {
   }
 };
 
-/// Some vary along rows and some do not, element by element.
+/// Some constants vary along rows and some do not; element by element.
 template <typename C, int N, typename F>
 struct ByElements {
   using Compute = C;
@@ -112,7 +112,7 @@ struct ByElements {
   [[nodiscard]] bool stays() const { return false; }
   template <int kWidth>
   LAMELLA_DEVICE std::int64_t columns(std::int64_t column, std::int64_t) const {
-    static_assert(kWidth == 1, "the constants of an element behind the end must not be read");
+    static_assert(kWidth == 1, "constants past the last element must not be read");
     return column;
   }
   LAMELLA_DEVICE ConstantPointers<C, N> row(std::int64_t r) const { return rows.row(r); }

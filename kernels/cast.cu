@@ -5,7 +5,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// The conversion is in how elements are read and written; From = To copies bits.
+/// Loads and stores do the conversion; From = To copies bits.
 template <typename C>
 struct Same : ElementFunction {
   using Compute = C;
@@ -20,7 +20,7 @@ cudaError_t cast_as(const void* src, void* dst, std::int64_t elements, cudaStrea
   return pointwise(Same<C>{}, static_cast<const From*>(src), static_cast<To*>(dst), matrix_of<From, To>(elements), true, stream);
 }
 
-/// Elements of a size, whatever they are.
+/// Elements of a given size, of any type.
 cudaError_t copy(std::size_t size, const void* src, void* dst, std::int64_t elements, cudaStream_t stream) {
   switch (size) {
     case 1:

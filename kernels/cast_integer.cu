@@ -6,7 +6,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// In the type of the source, the 16-bit ones as float.
+/// In the type of the source, with 16-bit types as float.
 template <typename From, typename To>
 struct ToInteger : ElementFunction {
   using Compute = ComputeOf<From>;
@@ -19,7 +19,7 @@ cudaError_t as_integer(const void* src, void* dst, std::int64_t elements, cudaSt
                              matrix_of<From, To>(elements), stream);
 }
 
-/// The low bits of an integer, and its sign in front of them, do not depend on whether To has a sign.
+/// The low bits of an integer, sign-extended, are the same for signed and unsigned To.
 template <typename From>
 cudaError_t resized(DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream) {
   switch (size_of(to)) {

@@ -53,7 +53,7 @@ LAMELLA_DEVICE void combine_packs(CombineKind kind, Pack<C, kWidth>& sum, const 
   }
 }
 
-/// What has been read of a source and not been taken apart yet: a pack, or one element for all of it.
+/// The part of a source that has been loaded but not unpacked: a pack, or one element for all of it.
 template <typename T, int kWidth>
 struct Read {
   PackWords<T, kWidth> pack;
@@ -139,7 +139,7 @@ combine_kernel(Fold<T> fold, std::int64_t rows, int columns_log2) {
   });
 }
 
-/// Which axes are left: those of extent 1 go, and neighbours that every source walks as one become one. `kept` are their numbers.
+/// The remaining axes: those of extent 1 are dropped, adjacent ones that every source walks as one are merged. `kept`: indices.
 Extents merged(const Combine& args, int (&kept)[kMaxAxes]) {
   Extents result;
   for (int axis = 0; axis < args.axes; ++axis) {

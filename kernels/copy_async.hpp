@@ -3,7 +3,7 @@
 
 #include "kernels/launch.hpp"
 
-/// Copies to shared memory that do not wait, of compute capability 8.0. What is older copies at once.
+/// Asynchronous copies to shared memory, of compute capability 8.0. Older devices copy synchronously.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define LAMELLA_HAS_COPY_ASYNC 1
 #else
@@ -12,7 +12,7 @@
 
 namespace lamella::kernels {
 
-/// Begins to copy `bytes`, 16 or none, to 16 of shared memory, zeros in place of none. Both addresses are multiples of 16; with 0
+/// Starts to copy `bytes`, 16 or 0, to 16 bytes of shared memory, writing zeros for 0. Both addresses are multiples of 16; with 0
 /// bytes nothing is read.
 LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
 #if LAMELLA_HAS_COPY_ASYNC
@@ -24,14 +24,14 @@ LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
 #endif
 }
 
-/// What this thread has begun to copy since the last call is a group from now on, also when it is nothing.
+/// Makes a group, which may be empty, of the copies that this thread has started since the last call.
 LAMELLA_DEVICE void commit_copies() {
 #if LAMELLA_HAS_COPY_ASYNC
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
 
-/// Until all groups of this thread but the last kPending are there, for this thread.
+/// Waits until all groups of this thread except the last kPending have arrived, as seen by this thread.
 template <int kPending>
 LAMELLA_DEVICE void wait_for_copies() {
 #if LAMELLA_HAS_COPY_ASYNC

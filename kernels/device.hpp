@@ -5,7 +5,7 @@
 
 #include "kernels/launch.hpp"
 
-/// What a kernel may ask of the device: its place, barriers, exchanges within a warp, shared memory. Blocks have one dimension.
+/// Device functions for kernels: indices, barriers, exchanges within a warp, shared memory. Blocks have one dimension.
 namespace lamella::kernels {
 
 inline constexpr unsigned kWarp = 32;
@@ -20,14 +20,14 @@ LAMELLA_DEVICE std::int64_t grid_y() { return gridDim.y; }
 LAMELLA_DEVICE void barrier() { __syncthreads(); }
 LAMELLA_DEVICE void warp_barrier() { __syncwarp(); }
 
-/// x of the lane whose number differs in the bits of `mask`; the whole warp takes part.
+/// x of the lane whose index differs in the bits of `mask`; the whole warp must take part.
 template <typename T>
 LAMELLA_DEVICE T shuffle_xor(T x, unsigned mask) {
   return __shfl_xor_sync(0xFFFF'FFFFU, x, static_cast<int>(mask));
 }
 LAMELLA_DEVICE bool warp_any(bool vote) { return __any_sync(0xFFFF'FFFFU, vote) != 0; }
 
-/// The block's shared memory as a T. The launch gave at least sizeof(T) bytes; they start undefined.
+/// The block's shared memory as a T, uninitialised. The launch must provide at least sizeof(T) bytes.
 template <typename T>
 LAMELLA_DEVICE T& shared_memory() {
   extern __shared__ __align__(16) unsigned char lamella_shared_memory[];

@@ -6,7 +6,7 @@
 #include "kernels/reduce.hpp"
 #include "kernels/storage.hpp"
 
-/// Threads that work on one row together, and agree on a number.
+/// Groups of threads that work on one row, and their reductions.
 namespace lamella::kernels {
 
 template <typename T>
@@ -22,7 +22,7 @@ struct Sum {
     return T{};
   }
 };
-/// Of a and NaN it is a.
+/// For a and NaN the result is a.
 struct Largest {
   template <typename T>
   LAMELLA_DEVICE static T of(T a, T b) {
@@ -35,7 +35,7 @@ struct Largest {
   }
 };
 
-/// A warp has a row.
+/// One row per warp.
 struct WarpGroup {
   static constexpr unsigned kThreads = 128;  ///< of a block
   static constexpr int kSize = kWarp;
@@ -50,7 +50,7 @@ struct WarpGroup {
   }
 };
 
-/// A block has a row.
+/// One row per block.
 template <unsigned kBlockThreads>
 struct BlockGroup {
   static constexpr unsigned kThreads = kBlockThreads;

@@ -6,7 +6,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// A warp has an element of dst, and reads both rows side by side.
+/// One element of dst per warp, which reads both rows in parallel.
 template <typename T>
 LAMELLA_KERNEL(WarpGroup::kThreads)
 inner_products_kernel(const T* left, const T* right, T* dst, std::int64_t elements, std::int64_t left_rows,

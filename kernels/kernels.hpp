@@ -14,23 +14,23 @@
 
 /// Device code, as functions of device pointers and a stream.
 ///
-/// Each enqueues its work on `stream` of the current device and returns what the launch returned; nothing waits, nothing is
-/// allocated. Arrays are contiguous row-major unless strides (in elements) are given. Pointers need the alignment of one element
-/// and no more; sizes may be 0, and then nothing is launched. dtypes are float32, float16, bfloat16 or float64, but where
-/// integers are named. Computing is done in float (double for float64, integers as they are), called C below, with one rounding
-/// at the store; constants (bias, gamma, ...) are arrays of C. `dst` may be `src` where that is said.
+/// Each enqueues its work on `stream` of the current device and returns the status of the launch; nothing waits, nothing is
+/// allocated. Arrays are contiguous row-major unless strides (in elements) are given. Pointers need only the alignment of one
+/// element; sizes may be 0, and then nothing is launched. dtypes are float32, float16, bfloat16 or float64, unless integers are
+/// mentioned. The compute type is float (double for float64, integers themselves), called C below, with one rounding at the
+/// store; constants (bias, gamma, ...) are arrays of C. `dst` may be `src` where stated.
 namespace lamella::kernels {
 
 /// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice. `architecture`:
-/// the compute capability, times ten, that what runs there was compiled for; it may be less than the device's.
+/// the compute capability, times ten, for which the code that runs was compiled; it may be less than the device's.
 [[nodiscard]] cudaError_t has_image(int& architecture);
 
-/// dst[i] = f(src[i]), f element-wise; of integers, ReLU without a slope. In place is legal.
+/// dst[i] = f(src[i]), f element-wise; for integers, ReLU without a slope. In place is legal.
 [[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
                                       std::int64_t elements, cudaStream_t stream);
 
-/// What happens to a product: dst[r, u] = activation(src[r, u] + bias[u]). In place is legal when src and dst are of one type and
-/// stride.
+/// The epilogue of a product: dst[r, u] = activation(src[r, u] + bias[u]). In place is legal if src and dst have the same type
+/// and stride.
 struct Epilogue {
   ActivationSpec activation;
   DType src_dtype = DType::float32;  ///< of the product: dst_dtype, or float32 under a 16-bit dst
@@ -57,38 +57,38 @@ struct Dense {
   std::int64_t inputs = 0;
   std::int64_t units = 0;
 };
-/// In any shape; the sum runs over i in one fixed order whatever the batch. `kernel_stride`: from row to row of the kernel, at
+/// For any shape; the sum runs over i in one fixed order for every batch size. `kernel_stride`: from row to row of the kernel, at
 /// least units.
 [[nodiscard]] cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
 inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
 /// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add
-/// their sums in a fixed order. The kernel starts aligned to 16 bytes, and so does each of its rows; else cudaErrorInvalidValue.
+/// their sums in a fixed order. The kernel and each of its rows must be aligned to 16 bytes; else cudaErrorInvalidValue.
 [[nodiscard]] cudaError_t small_batch(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
 inline constexpr int kMmaArchitecture = 80;                  ///< has_image()'s, at least
 inline constexpr std::int64_t kMostMmaInputs = 0x7FFF'FF00;  ///< inputs are counted in 32 bits
 enum class MmaTile { automatic, few_rows, many_rows };
 /// The same in float16 or bfloat16 by tensor cores, which add in float32; a row's bits depend on that row alone, whatever the
-/// batch and the tile. The kernel lies as MmaLayout says, aligned to 16 bytes. src is read in packs where it is aligned to 16
-/// bytes and inputs are a multiple of 8, dst written in packs where it is aligned to 8 and units are a multiple of 4. On code
-/// for less than kMmaArchitecture the kernel traps.
+/// batch and the tile. The kernel is in the order of MmaLayout, aligned to 16 bytes. src is read in packs if it is aligned to 16
+/// bytes and inputs are a multiple of 8, dst is written in packs if it is aligned to 8 and units are a multiple of 4. Code for
+/// less than kMmaArchitecture traps.
 [[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
 
 /// One layer of a stack.
 struct StackLayer {
-  std::int64_t inputs = 0;  ///< the units of the layer before it
+  std::int64_t inputs = 0;  ///< the units of the preceding layer
   std::int64_t units = 0;
   ActivationSpec activation;  ///< element-wise
 };
 inline constexpr std::int64_t kMostStackWidth = 128;  ///< inputs and units of a layer
 inline constexpr std::size_t kMostStackLayers = 32;
 enum class StackTile { automatic, few_rows, many_rows };
-/// Dense layers, each on the results of the one before it, and perhaps a softmax of the last one's rows, in one launch; all in
-/// float32. Each sum runs over the inputs one after the other, and then the bias is added: a row's bits depend on that row alone,
-/// whatever the batch and the tile. `weights` and `bias` lie as StackLayout says, weights aligned to 16 bytes.
+/// Consecutive Dense layers, and optionally a softmax of the last one's rows, in one launch; all in float32. Each sum runs over
+/// the inputs in order, and then the bias is added: a row's bits depend on that row alone, for every batch and tile. `weights`
+/// and `bias` are in the order of StackLayout, weights aligned to 16 bytes.
 struct Stack {
-  std::span<const StackLayer> layers;  ///< at least one; read before the call returns
+  std::span<const StackLayer> layers;  ///< at least one; only read before the call returns
   bool softmax = false;
   const float* src = nullptr;  ///< (batch, inputs of the first layer)
   const float* weights = nullptr;
@@ -174,8 +174,8 @@ struct Sample {
   int axes = 0;
   std::int64_t extents[kMaxAxes] = {};
 };
-/// A constant that is the same for each of the samples: of C, and how far apart neighbours along each axis of the sample are in
-/// it, 0 where it is the same for all of them. Along the last axis they are 1 or 0 apart.
+/// A constant that is the same for every sample: of type C, with its stride along each axis of the sample, 0 where it does not
+/// vary. The stride of the last axis is 1 or 0.
 struct SampleConstant {
   const void* data = nullptr;
   std::int64_t strides[kMaxAxes] = {};
@@ -189,7 +189,7 @@ struct SampleConstant {
 [[nodiscard]] cudaError_t prelu(DType dtype, const void* src, void* dst, const Sample& sample, const SampleConstant& alpha,
                                 cudaStream_t stream);
 
-/// dst[b, i, j] = sum_k left[b, i, k] * right[b, j, k]; the sum runs in an order that `length` alone decides.
+/// dst[b, i, j] = sum_k left[b, i, k] * right[b, j, k]; the order of the sum depends only on `length`.
 struct InnerProducts {
   DType dtype = DType::float32;
   const void* left = nullptr;
@@ -202,7 +202,7 @@ struct InnerProducts {
 };
 [[nodiscard]] cudaError_t inner_products(const InnerProducts& args, cudaStream_t stream);
 
-/// dst[i, :] = table[src[i], :], numbers under 0 counted from the back; NaN where there is no such row.
+/// dst[i, :] = table[src[i], :], negative numbers count from the end; NaN where there is no such row.
 struct Gather {
   DType dtype = DType::float32;
   DType index = DType::int32;  ///< the type of src; or int64, float32, float64
@@ -215,7 +215,7 @@ struct Gather {
 };
 [[nodiscard]] cudaError_t gather(const Gather& args, cudaStream_t stream);
 
-/// dst[i] = how many of the ascending boundaries are at most src[i]; all of them for NaN.
+/// dst[i] = the number of ascending boundaries that are at most src[i]; all of them for NaN.
 struct Bucket {
   DType from = DType::float32;  ///< the type of src, or float64
   const void* src = nullptr;
@@ -226,8 +226,8 @@ struct Bucket {
 };
 [[nodiscard]] cudaError_t bucket(const Bucket& args, cudaStream_t stream);
 
-/// dst[i] = values[k] where keys[k], which ascend, is src[i]; where none is, `otherwise`, plus the floor modulus of src[i] by
-/// `hashes` where that is not 0.
+/// dst[i] = values[k] where keys[k], which are ascending, is src[i]; if none is, `otherwise`, plus the floor modulus of src[i] by
+/// `hashes` if that is not 0.
 struct Lookup {
   const std::int64_t* src = nullptr;
   const std::int64_t* keys = nullptr;
@@ -249,7 +249,7 @@ struct Hash {
 };
 [[nodiscard]] cudaError_t hash(const Hash& args, cudaStream_t stream);
 
-/// dst[o, k] = how many of src[o, length] are k; `binary`: 1 where there is one.
+/// dst[o, k] = the number of elements of src[o, length] that equal k; `binary`: 1 if there is any.
 struct Count {
   DType dtype = DType::float32;
   DType index = DType::int32;  ///< the type of src; or int64, float32, float64
@@ -263,9 +263,9 @@ struct Count {
 [[nodiscard]] cudaError_t count(const Count& args, cudaStream_t stream);
 
 enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power, where };
-inline constexpr int kMaxCombined = 16;  ///< sources of one launch; more are folded launch by launch in C
+inline constexpr int kMaxCombined = 16;  ///< sources per launch; more take several launches, which accumulate in C
 
-/// A source that is walked along dst's axes; stride 0 where it is broadcast.
+/// A source with strides along dst's axes; stride 0 where it is broadcast.
 struct CombineSource {
   const void* data = nullptr;
   std::int64_t strides[kMaxAxes] = {};
@@ -286,8 +286,8 @@ struct Combine {
 [[nodiscard]] cudaError_t combine(const Combine& args, cudaStream_t stream);
 
 enum class ReduceKind { sum, mean, product, maximum, minimum };
-/// dst[o, i] = all of src[o, :, i] in one number, carried in double, in an order that depends on length and inner alone. Maximum
-/// and minimum pass NaN on.
+/// dst[o, i] = the reduction of src[o, :, i], computed in double, in an order that depends only on length and inner. Maximum and
+/// minimum propagate NaN.
 struct Reduce {
   ReduceKind kind = ReduceKind::sum;
   DType dtype = DType::float32;
@@ -299,8 +299,8 @@ struct Reduce {
 };
 [[nodiscard]] cudaError_t reduce(const Reduce& args, cudaStream_t stream);
 
-/// dst, contiguous, from elements of src that are `strides` apart along dst's axes; strides may be negative. element_bytes 1, 2,
-/// 4 or 8.
+/// dst, contiguous, from elements of src with `strides` along dst's axes; strides may be negative. element_bytes 1, 2, 4 or
+/// 8.
 struct StridedCopy {
   int element_bytes = 4;
   const void* src = nullptr;  ///< the first element
@@ -324,7 +324,7 @@ struct Transpose {
 
 /// From any dtype to any. To a floating one: rounds to nearest even; NaN stays NaN. To an integer or bool: as core::to_integer().
 [[nodiscard]] cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream);
-/// The part of it that ends in integers and bool.
+/// The part of cast() whose target is an integer or bool.
 [[nodiscard]] cudaError_t cast_to_integer(DType from, DType to, const void* src, void* dst, std::int64_t elements,
                                           cudaStream_t stream);
 

@@ -8,8 +8,8 @@
 
 #include "core/math.hpp"
 
-// At least 512 threads of a multiprocessor: at most 128 registers each. Told nothing, ptxas aims at more threads, and spills for
-// them.
+// At least 512 threads per multiprocessor, so at most 128 registers each. By default, ptxas aims at more threads, and
+// spills.
 #define LAMELLA_KERNEL(threads) __global__ void __launch_bounds__(threads, (threads) < 512 ? 512 / (threads) : 1)
 #define LAMELLA_DEVICE __device__ __forceinline__
 #define LAMELLA_UNROLL _Pragma("unroll")
@@ -30,7 +30,7 @@ inline constexpr std::int64_t kMaxGridY = 0xFFFF;
 /// ceil(n / size)
 LAMELLA_HD constexpr std::int64_t tiles(std::int64_t n, std::int64_t size) { return n / size + (n % size != 0 ? 1 : 0); }
 
-/// As many blocks as that, or as many as there may be: kernels stride over the rest.
+/// That many blocks, or the maximum: kernels stride over the rest.
 constexpr unsigned blocks(std::int64_t wanted, std::int64_t most = kMaxGridX) {
   return static_cast<unsigned>(wanted < most ? wanted : most);
 }

@@ -6,7 +6,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// What all rows have in common.
+/// Parameters shared by all rows.
 template <typename C>
 struct Normalized {
   const C* gamma;
@@ -17,7 +17,7 @@ struct Normalized {
   Pair added;  ///< epsilon
 };
 
-/// In double: for float64, and where the others give up.
+/// In double: for float64, and as the fallback of the others.
 template <typename C, typename Group, typename Items, typename Constant>
 LAMELLA_DEVICE void normalize_in_double(const Normalized<C>& how, Group& group, Items& items, const Constant& gamma,
                                         const Constant& beta) {
@@ -43,22 +43,22 @@ LAMELLA_DEVICE void normalize_in_double(const Normalized<C>& how, Group& group, 
   });
 }
 
-/// Where 1 / sqrt() is in reach of floats, and so are the squares: numbers of up to 2^45, which are not all next to 0.
+/// Whether 1 / sqrt() and the squares are in the range of floats: numbers up to 2^45 that are not all near 0.
 LAMELLA_DEVICE bool tame(float squares, float variance) { return squares < 0x1p90F && variance > 0x1p-60F; }
 
-/// In pairs of floats, so that a mean far from 0 costs no digits and the result is rounded once. False, and nothing is written,
-/// where that is not so.
+/// In pairs of floats, so that a mean far from 0 costs no digits and the result is rounded once. Returns false, without writing,
+/// if the range does not suffice.
 template <typename Group, typename Items, typename Constant>
 LAMELLA_DEVICE bool normalize_in_pairs(const Normalized<float>& how, Group& group, Items& items, const Constant& gamma,
                                        const Constant& beta) {
-  if (how.kind == NormalizationKind::deviation) return false;  // needs the numbers and their distances from the mean
+  if (how.kind == NormalizationKind::deviation) return false;  // needs the numbers and their deviations from the mean
   Pair mean;
   if (how.kind == NormalizationKind::standard) {
     Pair sum;
     items.each([&](float x, bool, int) { sum = sum + x; });
     mean = normalized(group.template reduce<Sum>(sum) * how.share);
   }
-  float lows[Items::kItems];  // of the distances, whose high parts take the place of the numbers
+  float lows[Items::kItems];  // low parts of the deviations, whose high parts replace the numbers
   const auto distance = [&](float x) {
     const Pair d = two_sum(x, -mean.high);
     return Pair{d.high, d.low - mean.low};

@@ -7,8 +7,8 @@
 
 #include "kernels/copy_async.hpp"
 
-/// Tensor cores, of compute capability 8.0. What uses them is compiled to nothing but a trap for what is older: LAMELLA_HAS_MMA
-/// says so.
+/// Tensor cores, of compute capability 8.0. Code that uses them is compiled to a trap for older devices, where LAMELLA_HAS_MMA is
+/// 0.
 #define LAMELLA_HAS_MMA LAMELLA_HAS_COPY_ASYNC
 
 namespace lamella::kernels {

@@ -48,7 +48,7 @@ struct Mma {
   Parameters<float> parameters;
 };
 
-/// What a thread brings of each chunk, one after another.
+/// The part of each chunk that a thread copies.
 template <typename T, typename Tiles, bool kSrcPacks>
 class Bringing {
  public:
@@ -63,7 +63,7 @@ class Bringing {
     units_ = static_cast<int>(at_most(g.padded_units - unit0, Tiles::kUnits)) - thread / Tiles::kPacks;
   }
 
-  /// A stage from chunk number `first` on, as far as there are chunks.
+  /// A stage of chunks starting at number `first`, as far as there are chunks.
   LAMELLA_DEVICE void operator()(typename Tiles::Chunk (&stage)[Tiles::kChunks], const Mma<T>& g, int first, int chunks) {
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kChunks; ++n) {
@@ -128,7 +128,7 @@ LAMELLA_DEVICE void multiply(float (&sums)[4][Tiles::kRowTiles][4], const typena
   }
 }
 
-/// All chunks, one after another, so that the order of a sum is always the same.
+/// All chunks in order, so that the order of a sum is always the same.
 template <typename T, typename Tiles, bool kSrcPacks>
 LAMELLA_DEVICE void add_products(float (&sums)[4][Tiles::kRowTiles][4], const Mma<T>& g, std::int64_t row0, std::int64_t unit0) {
   auto& shared = shared_memory<typename Tiles::Shared>();
@@ -143,7 +143,7 @@ LAMELLA_DEVICE void add_products(float (&sums)[4][Tiles::kRowTiles][4], const Mm
   LAMELLA_NO_UNROLL
   for (int chunk = 0; chunk < chunks; chunk += Tiles::kChunks) {
     wait_for_copies<Tiles::kStages - 2>();
-    barrier();  // the stage is there for all, and the one before it is read
+    barrier();  // the stage has arrived for all threads, and the previous one has been read
     const int free = stage == 0 ? Tiles::kStages - 1 : stage - 1;
     bring(shared.stages[free], g, chunk + (Tiles::kStages - 1) * Tiles::kChunks, chunks);
     commit_copies();
@@ -240,8 +240,8 @@ mma_gemm_kernel(Mma<T> g) {
   }
 }
 
-using ManyRows = MmaTiling<4, 2, 4, 3, 1>;  ///< 128 x 128
-using FewRows = MmaTiling<4, 1, 1, 4, 2>;   ///< 32 x 64; a warp has too little to do with one chunk between two barriers
+using ManyRows = MmaTiling<4, 2, 4, 3, 1>;  ///< tile of 128 x 128
+using FewRows = MmaTiling<4, 1, 1, 4, 2>;   ///< 32 x 64; one chunk between two barriers would be too little work for a warp
 
 template <typename Tiles, typename T>
 cudaError_t launch_mma(const Mma<T>& g, cudaStream_t stream) {

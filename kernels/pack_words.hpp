@@ -3,10 +3,10 @@
 
 #include "kernels/storage.hpp"
 
-/// Packs whose loads may be under way together.
+/// Packs whose loads can be in flight together.
 namespace lamella::kernels {
 
-/// A pack as the words that a load gives: what is taken apart before it is used is waited for before the next load.
+/// A pack as loaded words: unpacking it early would wait for its load before the next load starts.
 template <typename E, int kWidth>
 struct alignas(kWidth * sizeof(E) < 16 ? kWidth * sizeof(E) : 16) PackWords {
   template <std::size_t kBytes>

@@ -3,11 +3,11 @@
 
 #include "kernels/device.hpp"
 
-/// Sums of two floats, which together have about 48 bits: in place of double, which many GPUs compute at 1/64 of the speed.
-/// Nothing here is contracted or reordered by the compiler; every rounding is taken back by the operation that follows it.
+/// Pairs of floats whose sum has about 48 bits, instead of double, which many GPUs compute at 1/64 of the speed. The compiler
+/// must not contract or reorder anything here; each rounding error is compensated by the next operation.
 namespace lamella::kernels {
 
-/// high + low, low being a rounding error of high or a few of them.
+/// high + low, where low is about a rounding error of high.
 struct Pair {
   float high = 0;
   float low = 0;
@@ -18,13 +18,13 @@ inline Pair split(double x) {
   return {high, static_cast<float>(x - static_cast<double>(high))};
 }
 
-/// a + b exactly.
+/// a + b, exactly.
 LAMELLA_DEVICE Pair two_sum(float a, float b) {
   const float sum = a + b;
   const float part = sum - a;
   return {sum, (a - (sum - part)) + (b - part)};
 }
-/// a * b exactly.
+/// a * b, exactly.
 LAMELLA_DEVICE Pair two_product(float a, float b) {
   const float product = a * b;
   return {product, ::fmaf(a, b, -product)};
@@ -46,12 +46,12 @@ LAMELLA_DEVICE Pair operator*(Pair a, float b) {
   const Pair product = two_product(a.high, b);
   return {product.high, ::fmaf(a.low, b, product.low)};
 }
-/// One rounding away from a + b, and no more where they nearly cancel.
+/// Within one rounding of a + b, even if they nearly cancel.
 LAMELLA_DEVICE float rounded_sum(Pair a, float b) {
   const Pair sum = two_sum(a.high, b);
   return sum.high + (sum.low + a.low);
 }
-/// As many of its leading bits in `high` as fit.
+/// Normalised: as many leading bits in `high` as fit.
 LAMELLA_DEVICE Pair normalized(Pair a) {
   const float high = a.high + a.low;
   return {high, a.low - (high - a.high)};

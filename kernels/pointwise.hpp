@@ -6,7 +6,7 @@
 #include "kernels/device.hpp"
 #include "kernels/storage.hpp"
 
-/// The kernel of everything that goes element by element over a matrix.
+/// The kernel for everything that is element-wise over a matrix.
 namespace lamella::kernels {
 
 /// Rows of `units` elements; the last row may be shorter. Strides are from row to row.
@@ -20,7 +20,7 @@ struct Matrix {
 
 inline constexpr int kPointwiseThreads = 256;
 
-/// Packs that a thread has on their way at a time.
+/// Packs that a thread has in flight at a time.
 template <typename Src, int kWidth>
 inline constexpr int kInFlight = kWidth > 1 || sizeof(Src) == 8 ? 2 : 4;
 
@@ -73,7 +73,7 @@ struct Nothing {};
 template <int kWidth, typename F, typename Src, typename Dst>
 cudaError_t launch_pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, cudaStream_t stream) {
   constexpr int kMaxLog2 = 8;
-  constexpr std::int64_t kBlocks = 4096;  // several times what any device holds, so that few wait for the last
+  constexpr std::int64_t kBlocks = 4096;  // several times what any device holds, so that the tail is short
   int columns_log2 = 0;
   while (columns_log2 < kMaxLog2 && (std::int64_t{1} << columns_log2) * kWidth < m.units) ++columns_log2;
   const std::int64_t across = std::int64_t{1} << columns_log2;
@@ -98,7 +98,7 @@ cudaError_t pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, boo
   return launch_pointwise<1>(f, src, dst, m, stream);
 }
 
-/// An array as a matrix: rows as long as a block is wide.
+/// An array as a matrix whose rows are as long as a block is wide.
 template <typename Src, typename Dst>
 Matrix matrix_of(std::int64_t elements) {
   constexpr std::int64_t kRow = std::int64_t{kPointwiseThreads} * kPackWidth<Src, Dst>;
@@ -107,7 +107,7 @@ Matrix matrix_of(std::int64_t elements) {
   return {rows, rows == 1 ? last : kRow, last, kRow, kRow};
 }
 
-/// What a function of the element alone has for columns and rows.
+/// The columns and rows of a function that depends only on the element.
 struct ElementFunction {
   [[nodiscard]] bool stays() const { return false; }
   template <int kWidth>

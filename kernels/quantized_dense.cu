@@ -9,7 +9,7 @@ namespace lamella::kernels {
 namespace {
 
 constexpr unsigned kQuantizedThreads = 128;
-constexpr int kQuantizedRows = 4;  ///< of a thread: as often is a weight used that it has unpacked
+constexpr int kQuantizedRows = 4;  ///< rows per thread: the number of uses of each unpacked weight
 
 /// Rounds what is computed in C to a T.
 template <typename T>
@@ -18,7 +18,7 @@ struct RoundToStored {
   LAMELLA_DEVICE C operator()(C x) const { return widen<C>(narrow<T>(x)); }
 };
 
-/// A block has a row: its largest magnitude, then its integers. Bits of magnitudes are ordered like magnitudes, NaN above all.
+/// One row per block: its largest magnitude, then its integers. Bits of magnitudes are ordered like magnitudes, NaN above all.
 template <typename T>
 LAMELLA_KERNEL(kQuantizedThreads)
 quantize_rows_kernel(const T* src, std::int8_t* codes, ComputeOf<T>* factors, std::int64_t batch, std::int64_t inputs, int low,
@@ -78,11 +78,11 @@ struct Quantized {
   }
 };
 
-/// A thread's sums, in a column of its own: so that the activation is in the code once, not once a row.
+/// A thread's sums, in its own column, so that the code contains the activation once, not once per row.
 template <typename C>
 using SumsOfBlock = C[kQuantizedRows][kQuantizedThreads];
 
-/// A thread makes some rows of one unit.
+/// A thread computes some rows of one unit.
 template <typename T, bool kInt4, bool kIntegers>
 LAMELLA_KERNEL(kQuantizedThreads)
 quantized_dense_kernel(Quantized<T> g) {

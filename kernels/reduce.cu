@@ -15,7 +15,7 @@ struct Product {
     return a * b;
   }
 };
-/// Passes NaN on, whichever it is.
+/// Propagates NaN from either argument.
 struct Maximum {
   static constexpr double kNeutral = -kInfinity<double>;
   template <typename T>
@@ -31,7 +31,7 @@ struct Minimum {
   }
 };
 
-/// A group has a row.
+/// One row per group.
 template <typename Op, typename T, typename Group>
 LAMELLA_KERNEL(Group::kThreads)
 reduce_rows_kernel(const T* src, T* dst, RowShape shape, double divisor) {
@@ -57,7 +57,7 @@ cudaError_t launch_reduction(const T* src, T* dst, const RowShape& shape, double
 
 constexpr unsigned kReduceThreads = 128;
 
-/// A thread has a result; neighbours have neighbouring ones.
+/// One result per thread; adjacent threads have adjacent results.
 template <typename Op, typename T>
 LAMELLA_KERNEL(kReduceThreads)
 reduce_columns_kernel(const T* src, T* dst, RowShape shape, double divisor) {
@@ -71,7 +71,7 @@ reduce_columns_kernel(const T* src, T* dst, RowShape shape, double divisor) {
   }
 }
 
-/// The way is chosen by the shape of one sample, so that a sample has the same bits in every batch.
+/// The algorithm depends on the shape of one sample, so that a sample has the same bits in every batch.
 template <typename Op>
 cudaError_t reduce_as(const Reduce& args, cudaStream_t stream) {
   const RowShape shape{args.outer * args.inner, args.length, args.inner};

@@ -10,7 +10,7 @@
 /// of one shape, so they have the same bits in every run; the two trees are not the same.
 namespace lamella::kernels {
 
-/// An operation of ours as CUB wants it.
+/// Adapts an operation to CUB's interface.
 template <typename Op>
 struct CubOp {
   template <typename T>

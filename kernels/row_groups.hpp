@@ -6,8 +6,8 @@
 #include "kernels/device.hpp"
 #include "kernels/groups.hpp"
 
-/// Threads that have a row together, for kernels that keep rows in registers. Reductions are butterflies, whose shape the number
-/// of threads alone decides; all threads get the same bits.
+/// Groups of threads that share a row, for kernels that keep rows in registers. Reductions are butterflies, whose shape depends
+/// only on the number of threads; all threads get the same bits.
 namespace lamella::kernels {
 
 template <typename Op, unsigned kLanes, typename T>

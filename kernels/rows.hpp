@@ -6,7 +6,7 @@
 #include "kernels/pack_words.hpp"
 #include "kernels/row_groups.hpp"
 
-/// Algorithms on rows, whoever shares a row and wherever it is kept.
+/// Algorithms on rows, for any group of threads and any storage of rows.
 ///
 /// Which thread has which elements, and so every bit of a result, follows from the length and the stride of rows alone: not from
 /// how many rows there are, and not from where they start. A length that is a whole number of 16-byte packs is dealt out by
@@ -26,7 +26,7 @@ struct RowShape {
   }
 };
 
-/// Elements of a row that a thread keeps: more would take registers from other rows whose loads hide the latency of these.
+/// Elements of a row that a thread keeps: more would take registers from other rows, whose loads hide the latency.
 template <typename T>
 inline constexpr int kKeptItems = sizeof(T) == 8 ? 8 : 16;
 template <typename T>
@@ -158,7 +158,7 @@ class KeptRow {
     }
   }
 
-  /// Once before the others, behind what else is to be read meanwhile.
+  /// Called once before the others, after issuing other loads.
   LAMELLA_DEVICE void ready() {
     LAMELLA_UNROLL
     for (int k = 0; k < kItems; ++k) x_[k] = widen<C>(raw_[k / kWidth].element(k % kWidth));

@@ -99,7 +99,7 @@ struct SoftmaxRow {
       LAMELLA_UNROLL
       for (int k = 0; k < Items::kItems; ++k) largest = Largest::of(largest, x[k]);
       if (largest > before) total *= core::math::exp(before - largest);
-      const C from = largest > -kInfinity<C> ? largest : C(0);  // of nothing but -infinity nothing is summed
+      const C from = largest > -kInfinity<C> ? largest : C(0);  // nothing is summed if all are -infinity
       LAMELLA_UNROLL
       for (int k = 0; k < Items::kItems; ++k) {
         if (k >= filled) break;
@@ -113,7 +113,7 @@ struct SoftmaxRow {
 
 constexpr unsigned kColumnThreads = 128;
 
-/// A thread has a column; neighbours have neighbouring columns.
+/// One column per thread; adjacent threads have adjacent columns.
 template <typename Op, typename T>
 LAMELLA_DEVICE void column(const T* src, T* dst, std::int64_t length, std::int64_t stride) {
   using C = ComputeOf<T>;
@@ -135,7 +135,7 @@ LAMELLA_DEVICE void column(const T* src, T* dst, std::int64_t length, std::int64
   C shift = -kInfinity<C>;
   parts([&](C x, std::int64_t) { shift = Largest::of(shift, x); }, [] {});
   C total = 0;
-  C part = 0;  // sums of sums lose less than one long sum
+  C part = 0;  // sums of partial sums lose less precision than one long sum
   parts([&](C x, std::int64_t) { part += core::math::exp(x - shift); },
         [&] {
           total += part;
@@ -167,7 +167,7 @@ cudaError_t launch_columns(const Rowwise& args, const T* src, T* dst, cudaStream
                 args.inner);
 }
 
-/// The way is chosen by the shape of one sample, so that a sample has the same bits in every batch.
+/// The algorithm depends on the shape of one sample, so that a sample has the same bits in every batch.
 template <typename Op>
 cudaError_t softmax_as(const Rowwise& args, cudaStream_t stream) {
   const RowShape shape{args.outer * args.inner, args.length, args.inner};

@@ -6,7 +6,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// What thresholds are computed in: doubles, or pairs of floats where logits are far from overflow.
+/// The type in which thresholds are computed: doubles, or pairs of floats if logits are far from overflow.
 struct Doubles {
   using Number = double;
   static constexpr double kMinusOne = -1;
@@ -73,7 +73,7 @@ struct SparsemaxRow {
   LAMELLA_DEVICE static void finish(Group& group, Items& items, C shift) {
     std::int64_t support = 0;
     const auto least = threshold<Wide>(group, items, shift, support);
-    const auto tau = keras_threshold<Wide>(group, items, shift, least, support);  // everybody has read the row
+    const auto tau = keras_threshold<Wide>(group, items, shift, least, support);  // all threads have read the row
     items.store([&](C x, std::int64_t, int) {
       const auto y = static_cast<C>(Wide::rest(x, tau));
       return y > 0 ? y : C(0);
@@ -116,7 +116,7 @@ struct SparsemaxRow {
         above += other > x ? 1 : 0;
         equal += other == x ? 1 : 0;
       }
-      // Equal elements share their places: each has the mean of them.
+      // Equal elements share their ranks: each gets their mean.
       sum = sum + Wide::times_half(x, 2 * (support - above) - (equal - 1));
     });
     return Wide::divided(group.template reduce<Sum>(sum) + Wide::kMinusOne, support);

@@ -56,7 +56,7 @@ struct Stacked {
   StackedLayer layer[kMostStackLayers];
 };
 
-/// The weights of all layers, on their way to shared memory.
+/// The weights of all layers, streamed to shared memory.
 template <typename Tiles>
 class Chunks {
  public:
@@ -112,7 +112,7 @@ LAMELLA_DEVICE void read_rows(typename Tiles::Values& values, const Stacked& g, 
   }
 }
 
-/// Adds the products of a chunk, one input after the other.
+/// Adds the products of a chunk, one input after another.
 template <typename Tiles>
 LAMELLA_DEVICE void multiply(float (&sums)[Tiles::kRowsEach][Tiles::kColumns], const typename Tiles::Values& values,
                              const typename Tiles::Chunk& chunk, int input, int down, int column) {
@@ -204,7 +204,7 @@ LAMELLA_DEVICE void softmax_of(float (&x)[kItems]) {
   for (int k = 0; k < kItems; ++k) x[k] = x[k] / total;
 }
 
-/// A warp takes a row at a time.
+/// A warp processes one row at a time.
 template <typename Tiles>
 LAMELLA_DEVICE void write_rows(const typename Tiles::Values& values, const Stacked& g, std::int64_t row0, int rows) {
   constexpr int kItems = Tiles::kWidth / static_cast<int>(kWarp);
@@ -254,7 +254,7 @@ cudaError_t launch_stack(const Stacked& g, cudaStream_t stream) {
 /// for a large GPU where there are few rows, and more weights on their way.
 template <typename Few, typename Many>
 cudaError_t launch_stack(const Stacked& g, StackTile tile, cudaStream_t stream) {
-  constexpr std::int64_t kBlocks = 64;  // fewer of the large ones leave half of a large GPU without work
+  constexpr std::int64_t kBlocks = 64;  // fewer large blocks leave half of a large GPU idle
   if (tile == StackTile::automatic) tile = tiles(g.batch, Many::kRows) < kBlocks ? StackTile::few_rows : StackTile::many_rows;
   return tile == StackTile::few_rows ? launch_stack<Few>(g, stream) : launch_stack<Many>(g, stream);
 }

@@ -20,7 +20,7 @@ class StackLayout {
 
   explicit StackLayout(std::span<const StackLayer> layers) : layers_(layers) {}
 
-  /// What all layers are filled up to.
+  /// The width to which all layers are padded.
   [[nodiscard]] std::int64_t width() const {
     const auto fits = [](const StackLayer& layer) { return layer.inputs <= kNarrow && layer.units <= kNarrow; };
     return std::all_of(layers_.begin(), layers_.end(), fits) ? kNarrow : kMostStackWidth;

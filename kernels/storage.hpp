@@ -13,10 +13,10 @@
 #include "core/math.hpp"
 #include "kernels/launch.hpp"
 
-/// Elements as they lie in memory, and the way between them and what is computed with.
+/// Elements in memory, and their conversion to and from the compute type.
 namespace lamella::kernels {
 
-/// C, the type that elements of T are computed in: integers as they are.
+/// C, the compute type for elements of T; integers are computed in T.
 template <typename T>
 using ComputeOf = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, T, float>;
 
@@ -53,13 +53,13 @@ LAMELLA_HD T narrow(C x) {
   }
 }
 
-/// Neighbouring elements, moved by accesses of up to 16 bytes.
+/// Adjacent elements, moved by accesses of up to 16 bytes.
 template <typename T, int kWidth>
 struct alignas(kWidth * sizeof(T) < 16 ? kWidth * sizeof(T) : 16) Pack {
   T at[kWidth];
 };
 
-/// The first `left` of them, and 0 for the others. All at once where there are enough.
+/// The first `left` of them, and 0 for the others. In one access if there are enough.
 template <typename T, int kWidth>
 LAMELLA_DEVICE void load(Pack<T, kWidth>& pack, const T* src, std::int64_t left) {
   if (left >= kWidth) {
@@ -91,21 +91,21 @@ struct Type {
   using type = T;
 };
 
-/// f(Type<T>{}) for float16 and bfloat16; cudaErrorInvalidValue for others.
+/// Calls f(Type<T>{}) for float16 and bfloat16; cudaErrorInvalidValue for others.
 template <typename F>
 cudaError_t visit_16_bits(DType dtype, const F& f) {
   if (dtype == DType::float16) return f(Type<__half>{});
   return dtype == DType::bfloat16 ? f(Type<__nv_bfloat16>{}) : cudaErrorInvalidValue;
 }
 
-/// f(Type<T>{}) for the floating types; cudaErrorInvalidValue for others.
+/// Calls f(Type<T>{}) for the floating types; cudaErrorInvalidValue for others.
 template <typename F>
 cudaError_t visit_floating(DType dtype, const F& f) {
   if (dtype == DType::float32) return f(Type<float>{});
   return dtype == DType::float64 ? f(Type<double>{}) : visit_16_bits(dtype, f);
 }
 
-/// f(Type<T>{}) for the integer types; cudaErrorInvalidValue for others.
+/// Calls f(Type<T>{}) for the integer types; cudaErrorInvalidValue for others.
 template <typename F>
 cudaError_t visit_integer(DType dtype, const F& f) {
   switch (dtype) {

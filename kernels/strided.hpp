@@ -21,7 +21,7 @@ struct Extents {
   [[nodiscard]] LAMELLA_HD std::int64_t last() const { return axes == 0 ? 1 : at[axes - 1]; }
 };
 
-/// Where the `row`-th run along the last axis starts, by the strides of all axes.
+/// The start of the `row`-th run along the last axis, from the strides of all axes.
 LAMELLA_DEVICE std::int64_t row_offset(const Extents& extents, const std::int64_t (&strides)[kMaxAxes], std::int64_t row) {
   std::int64_t offset = 0;
   for (int axis = extents.axes - 2; axis > 0; --axis) {

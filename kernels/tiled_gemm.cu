@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kTiledThreads = 256;
 
-/// A block makes kBatch x kUnits results, and walks along the inputs in steps of kInputs. A thread makes every (kBatch /
+/// A block computes kBatch x kUnits results, stepping along the inputs by kInputs. A thread makes every (kBatch /
 /// kRowsOfThread)-th row and every (kUnits / kColumnsOfThread)-th column of that, so that a warp's reads of shared memory are
 /// broadcasts or neighbours.
 template <int kBatchTile, int kUnitsTile, int kInputsTile, int kRowsOfThread, int kColumnsOfThread>
@@ -29,7 +29,7 @@ struct Tiling {
     C src[kBatch][kInputs + 1];  // a column more: rows start in different banks
     C kernel[kInputs][kUnits];
   };
-  /// In the same memory, when all products are added: so that the activation is in the code once, not once a result.
+  /// In the same memory, after all products are added, so that the code contains the activation once, not once per result.
   template <typename C>
   using Sums = C[kBatch][kUnits];
   template <typename C>
@@ -48,7 +48,7 @@ struct Gemm {
   Parameters<C> parameters;
 };
 
-/// The elements of the next step, on their way from global to shared memory.
+/// The elements of the next step, in transit from global to shared memory.
 template <typename T, typename Tiles>
 struct Step {
   using C = ComputeOf<T>;
@@ -86,7 +86,7 @@ struct Step {
   }
 };
 
-/// Adds the products of `count` inputs, one after the other.
+/// Adds the products of `count` inputs, one after another.
 template <typename Tiles, typename C>
 LAMELLA_DEVICE void multiply(C (&sums)[Tiles::kRows][Tiles::kColumns], const typename Tiles::template Shared<C>& shared, int down,
                              int across, int count) {
@@ -105,7 +105,7 @@ LAMELLA_DEVICE void multiply(C (&sums)[Tiles::kRows][Tiles::kColumns], const typ
   }
 }
 
-/// Bias and activation, neighbours by neighbouring threads.
+/// Bias and activation; adjacent threads take adjacent elements.
 template <typename Tiles, typename T, typename C>
 LAMELLA_DEVICE void finish(const Gemm<T>& g, const C (&sums)[Tiles::kBatch][Tiles::kUnits], std::int64_t batch0,
                            std::int64_t units0) {
@@ -171,7 +171,7 @@ cudaError_t launch_gemm(const Gemm<T>& g, cudaStream_t stream) {
 
 }  // namespace
 
-/// Every sum runs over the inputs one after the other, so both tilings give the same bits.
+/// Every sum runs over the inputs in order, so both tilings give the same bits.
 cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream) {
   if (args.batch == 0 || args.units == 0) return cudaSuccess;
   if (is_rowwise(args.activation.kind)) return cudaErrorInvalidValue;

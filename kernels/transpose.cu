@@ -6,7 +6,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// The axes of dst, and how far apart neighbours along them lie in src.
+/// The axes of dst, and their strides in src.
 struct Walk {
   Extents extents;
   std::int64_t strides[kMaxAxes] = {};

@@ -14,7 +14,7 @@
 /// Activations as plain data. All of it is generated from the rows of lamella/activation.def.
 namespace lamella {
 
-/// Every activation: Keras' own, and the forms of them that parameters or older versions of Keras ask for.
+/// Every activation: Keras' own, and the forms of them that parameters or older versions of Keras select.
 enum class ActivationKind : std::uint8_t {
 #define LAMELLA_ELEMENTWISE(Name, ...) Name,
 #define LAMELLA_ROWWISE(Name, ...) Name,
@@ -28,8 +28,8 @@ struct ActivationParameter {
   bool required = false;  ///< there is no default
 };
 
-/// An activation with its parameters, in the order of parameters_of(kind); unused ones are 0. Plain data: whoever is given one
-/// checks it.
+/// An activation with its parameters, in the order of parameters_of(kind); unused ones are 0. Plain data: functions that take one
+/// check it.
 struct ActivationSpec {
   ActivationKind kind = ActivationKind::Linear;
   std::array<double, 3> parameters{};
@@ -56,22 +56,22 @@ struct ActivationSpec {
 [[nodiscard]] LAMELLA_API std::span<const std::string_view> activation_names() noexcept;
 
 /// The activation of a Keras name with its default parameters. Also takes what older files hold: "softmax_v2", and the names of
-/// layers without weights ("LeakyReLU" with that layer's own default). Throws ArgumentError (value) that names what is near for
-/// an unknown name, and for one whose parameters have no defaults.
+/// layers without weights ("LeakyReLU" with that layer's own default). Throws ArgumentError (value) for an unknown name, listing
+/// similar ones, and for one whose parameters have no defaults.
 [[nodiscard]] LAMELLA_API ActivationSpec activation_of(std::string_view keras_name);
 
-/// A parameter and its value: {"negative_slope", 0.1}; of row-wise kinds {"axis", 1}.
+/// A parameter and its value: {"negative_slope", 0.1}; for row-wise kinds {"axis", 1}.
 using ActivationValue = std::pair<std::string_view, double>;
 /// The same with parameters by name, the others as above: activation_of("celu", {{"alpha", 0.5}}). Throws ArgumentError (value)
-/// that lists the parameters for one that there is not or that is missing.
+/// for an unknown or missing parameter, listing the known ones.
 [[nodiscard]] LAMELLA_API ActivationSpec activation_of(std::string_view keras_name, std::span<const ActivationValue> parameters);
 [[nodiscard]] inline ActivationSpec activation_of(std::string_view keras_name,
                                                   std::initializer_list<ActivationValue> parameters) {
   return activation_of(keras_name, std::span<const ActivationValue>(parameters.begin(), parameters.size()));
 }
 
-/// The name of a kind: Keras' name, or one that Keras does not have ("gelu_tanh") where Keras has none; "no activation" for
-/// a number that is none of the enumeration's. Static storage, as what to_string() returns of every enumeration.
+/// The name of a kind: Keras' name, or lamella's own ("gelu_tanh") where Keras has none; "no activation" for a number outside the
+/// enumeration. In static storage, as are the results of to_string() for all enumerations.
 [[nodiscard]] LAMELLA_API std::string_view to_string(ActivationKind kind) noexcept;
 
 /// Works on whole rows (softmax, log_softmax, sparsemax, glu) instead of single elements.

@@ -17,7 +17,7 @@ class LAMELLA_API Device {
   Device() noexcept = default;  ///< the CPU
   [[nodiscard]] static Device automatic() noexcept { return {DeviceKind::automatic, 0}; }
   [[nodiscard]] static Device cpu() noexcept { return {}; }
-  /// The index-th CUDA device. Throws ArgumentError (value) for a negative index; whether the device exists is asked on use.
+  /// The index-th CUDA device. Throws ArgumentError (value) for a negative index; whether the device exists is checked on use.
   [[nodiscard]] static Device cuda(int index = 0);
   /// "auto", "automatic", "cpu", "cuda" or "cuda:N". Throws ArgumentError (value) for anything else.
   [[nodiscard]] static Device parse(std::string_view text);
@@ -34,7 +34,7 @@ class LAMELLA_API Device {
   int index_ = 0;
 };
 
-/// "automatic", "cpu", "cuda"; of a number that is none of them, "no device".
+/// "automatic", "cpu", "cuda"; "no device" for a number outside the enumeration.
 [[nodiscard]] LAMELLA_API std::string_view to_string(DeviceKind kind) noexcept;
 /// "cpu", "cuda:0", "automatic": what Device::parse() reads.
 [[nodiscard]] LAMELLA_API std::string to_string(Device device);

@@ -10,23 +10,23 @@
 
 namespace lamella {
 
-/// Element types of a Tensor, as listed in lamella/dtype.def. Names are Keras' names, but for `boolean`, Keras' "bool".
+/// Element types of a Tensor, as listed in lamella/dtype.def. Names are Keras', except `boolean` for Keras' "bool".
 enum class DType : std::uint8_t {
 #define LAMELLA_DTYPE(enumerator, ...) enumerator,
 #include <lamella/dtype.def>
 };
 
-/// Bytes of one element; 0 for a number that is none of the enumeration's.
+/// Bytes of one element; 0 for a number outside the enumeration.
 [[nodiscard]] LAMELLA_API std::size_t size_of(DType dtype) noexcept;
-/// Keras' name, as in "bfloat16"; "no dtype" for a number that is none of the enumeration's.
+/// Keras' name, as in "bfloat16"; "no dtype" for a number outside the enumeration.
 [[nodiscard]] LAMELLA_API std::string_view to_string(DType dtype) noexcept;
-/// The inverse of to_string(). Throws ArgumentError (dtype) that lists the names for anything else.
+/// The inverse of to_string(). Throws ArgumentError (dtype) for anything else, listing the names.
 [[nodiscard]] LAMELLA_API DType dtype_of(std::string_view name);
 [[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
   return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16 || dtype == DType::float64;
 }
 
-/// IEEE binary16 in storage. Conversion from float rounds to nearest even, keeps infinities and NaN, and makes subnormals.
+/// IEEE binary16 in storage. Conversion from float rounds to nearest even, keeps infinities and NaN, and produces subnormals.
 struct float16 {
   std::uint16_t bits = 0;
   float16() = default;

@@ -9,24 +9,24 @@
 
 namespace lamella {
 
-/// What kind of thing went wrong. The name in brackets ends every message: `[E_SHAPE]`.
+/// What went wrong. Every message ends with the name in brackets: `[E_SHAPE]`.
 enum class ErrorCode {
   argument,       ///< the caller broke a rule of the interface
   io,             ///< a file could not be opened, read or written
   archive,        ///< a zip container is damaged
-  json,           ///< a JSON member is not JSON, or not as its layer needs it
+  json,           ///< a JSON member is not JSON, or not what its layer needs
   hdf5,           ///< an HDF5 container is damaged
-  unsafe,         ///< the file asks for code to be run, or reaches outside itself
+  unsafe,         ///< the file would run code, or refers to data outside itself
   unsupported,    ///< valid in Keras, not available in lamella
   limit,          ///< a size in a file exceeds lamella's limits
-  missing,        ///< something that must be there is not
+  missing,        ///< something required is missing
   shape,          ///< a shape does not fit
   dtype,          ///< a data type does not fit
   value,          ///< a value is outside what is allowed
   overflow,       ///< a size does not fit into 64 bits
   device,         ///< a device is absent or refused a call
   device_lost,    ///< a device failed for good; only a new process recovers it
-  out_of_memory,  ///< device memory, or what Options::memory_limit allows of it, ran out
+  out_of_memory,  ///< device memory, or the share that Options::memory_limit allows, ran out
   cancelled,      ///< the caller requested a stop before the work was done
   internal,       ///< lamella broke its own rules; please report it
 };
@@ -38,8 +38,8 @@ enum class ErrorCode {
 /// become \xNN. Layer names come from files.
 [[nodiscard]] LAMELLA_API std::string printable(std::string_view text);
 
-/// Base of every exception that leaves the library, but for one: when host memory runs out, that is std::bad_alloc, wherever
-/// it shows. what() is one line: where, what was found, what is allowed, and the code in brackets.
+/// Base of every exception that the library throws, with one exception: when host memory runs out, it throws std::bad_alloc.
+/// what() is one line: where, what was found, what is allowed, and the code in brackets.
 class LAMELLA_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message);

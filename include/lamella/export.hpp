@@ -5,11 +5,11 @@
 #error "lamella needs C++20: compile with -std=c++20 or later"
 #endif
 
-/// Everything in the library is hidden but what carries this mark.
+/// Only symbols with this mark are exported from the library.
 #define LAMELLA_API __attribute__((visibility("default")))
 
-/// What is returned, or made by this constructor, refers to the object or argument marked so: compilers that know the mark warn
-/// where it outlives that.
+/// The result of this function or constructor refers to the object or argument marked so: compilers that know the mark warn if
+/// the result outlives it.
 #if defined(__clang__) && defined(__has_cpp_attribute)
 #if __has_cpp_attribute(clang::lifetimebound)
 #define LAMELLA_LIFETIMEBOUND [[clang::lifetimebound]]

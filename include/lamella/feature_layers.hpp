@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Layers that make features: of steps in time, of categories and of bins; lamella/layers.hpp has the other layers.
+/// Layers that compute features from time steps, categories and bins; lamella/layers.hpp has the other layers.
 #pragma once
 
 #include <cstdint>
@@ -19,18 +19,18 @@ struct GlobalPoolingOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// The mean of all steps, of those that a mask leaves where there is one: NaN where it leaves none.
+/// The mean over all steps, or over the unmasked ones if there is a mask: NaN if all are masked.
 class LAMELLA_API GlobalAveragePooling1D : public Layer {
  public:
   explicit GlobalAveragePooling1D(const GlobalPoolingOptions& options = {});
 };
-/// The largest of all steps.
+/// The maximum over all steps.
 class LAMELLA_API GlobalMaxPooling1D : public Layer {
  public:
   explicit GlobalMaxPooling1D(const GlobalPoolingOptions& options = {});
 };
 
-/// (steps, channels) without its first and last steps: as many of both, or {first, last}.
+/// Removes the first and last steps of (steps, channels): the same number at both ends, or {first, last}.
 class LAMELLA_API Cropping1D : public Layer {
  public:
   explicit Cropping1D(const OneOrMany<std::int64_t>& cropping = {1, 1}, const LayerOptions& options = {});
@@ -41,7 +41,7 @@ struct ZeroPaddingOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Zeros before the first step and behind the last: as many steps of both, or {before, behind}.
+/// Adds steps of zeros before the first and after the last: the same number at both ends, or {before, after}.
 class LAMELLA_API ZeroPadding1D : public Layer {
  public:
   explicit ZeroPadding1D(const OneOrMany<std::int64_t>& padding = 1, const ZeroPaddingOptions& options = {});
@@ -53,7 +53,7 @@ struct CategoryEncodingOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Numbers 0 .. num_tokens - 1 as rows of zeros and ones, or as counts. Other numbers count for nothing, as in Keras on JAX.
+/// Numbers 0 .. num_tokens - 1 as rows of zeros and ones, or as counts. Other numbers are ignored, as in Keras on JAX.
 class LAMELLA_API CategoryEncoding : public Layer {
  public:
   explicit CategoryEncoding(std::int64_t num_tokens, const CategoryEncodingOptions& options = {});
@@ -63,7 +63,7 @@ struct DiscretizationOptions {
   std::string name = {};
   std::string dtype = "float32";
 };
-/// How many of the boundaries are at most x: an int32, or what CategoryEncoding makes of it. There is no adapt().
+/// The number of boundaries at or below x: an int32, or what CategoryEncoding makes of it. There is no adapt().
 class LAMELLA_API Discretization : public Layer {
  public:
   explicit Discretization(const std::vector<double>& bin_boundaries, const DiscretizationOptions& options = {});
@@ -81,21 +81,21 @@ struct IntegerLookupOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// The place of a number in the vocabulary: an int64, or what CategoryEncoding makes of it; back again with `invert`. Numbers
-/// that are not there share the `num_oov_indices` places before it. There is no adapt().
+/// The index of a number in the vocabulary: an int64, or what CategoryEncoding makes of it; the reverse with `invert`. Unknown
+/// numbers share the first `num_oov_indices` indices. There is no adapt().
 class LAMELLA_API IntegerLookup : public Layer {
  public:
   explicit IntegerLookup(const std::vector<std::int64_t>& vocabulary, const IntegerLookupOptions& options = {});
 };
 struct HashingOptions {
   std::optional<std::int64_t> mask_value = std::nullopt;  ///< this number alone is in bin 0
-  std::vector<std::uint64_t> salt = {};                   ///< one or two numbers: SipHash in place of FarmHash
+  std::vector<std::uint64_t> salt = {};                   ///< one or two numbers: SipHash instead of FarmHash
   std::string output_mode = "int";                        ///< or "one_hot", "multi_hot", "count"
   std::string name = {};
   bool trainable = true;
   std::string dtype = {};  ///< int64 for "int", else float32
 };
-/// One of `num_bins` for each number, by a hash of its decimal text.
+/// Assigns each number to one of `num_bins`, by a hash of its decimal text.
 class LAMELLA_API Hashing : public Layer {
  public:
   explicit Hashing(std::int64_t num_bins, const HashingOptions& options = {});

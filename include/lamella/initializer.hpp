@@ -28,11 +28,11 @@ struct LAMELLA_API Initializer {
   std::string mode = "fan_in";                    ///< VarianceScaling: fan_in, fan_out, fan_avg
   std::string distribution = "truncated_normal";  ///< VarianceScaling: truncated_normal (or normal), untruncated_normal, uniform
   std::optional<std::uint64_t> seed;              ///< unset: the seed given to initialize()
-  std::optional<std::vector<int>> input_axes;     ///< VarianceScaling and its relatives: the axes whose product is fan_in
-  std::optional<std::vector<int>> output_axes;    ///< the same for fan_out
+  std::optional<std::vector<int>> input_axes;   ///< VarianceScaling and classes derived from it: the axes whose product is fan_in
+  std::optional<std::vector<int>> output_axes;  ///< the same for fan_out
 
   Initializer() = default;
-  /// Class name, snake name or alias with Keras' defaults: "HeNormal", "he_normal", "zero". Case counts.
+  /// Class name, snake-case name or alias with Keras' defaults: "HeNormal", "he_normal", "zero". Case-sensitive.
   /// Throws ArgumentError: argument for null, value for an unknown name, unsupported for STFT.
   Initializer(std::string_view name);  // NOLINT(google-explicit-constructor): as in Keras
   Initializer(const char* name);       // NOLINT(google-explicit-constructor)
@@ -55,16 +55,16 @@ struct LAMELLA_API Initializer {
   [[nodiscard]] static Initializer lecun_uniform();
   [[nodiscard]] static Initializer lecun_normal();
 
-  /// What Keras 3 writes into config.json for this initializer. input_axes and output_axes appear only when set, so that
-  /// Keras before 3.15 reads it too.
+  /// What Keras 3 writes into config.json for this initializer. input_axes and output_axes appear only when set, so that Keras
+  /// before 3.15 can read it too.
   [[nodiscard]] std::string config_json() const;
 
   friend bool operator==(const Initializer& a, const Initializer& b) = default;
 };
 
 /// Draws a tensor on the CPU. Element i depends on the seed, i and the shape's fans only, never on the number of threads;
-/// initializer.seed goes before `seed`. Bounds hold before rounding to `dtype`. Throws ArgumentError: value (a parameter),
-/// shape (Identity is of rank 2, Orthogonal of rank 2 and more, axes out of range), dtype (a random integer).
+/// initializer.seed takes precedence over `seed`. Bounds hold before rounding to `dtype`. Throws ArgumentError: value (a
+/// parameter), shape (Identity needs rank 2, Orthogonal at least rank 2; axes out of range), dtype (random integers).
 [[nodiscard]] LAMELLA_API Tensor initialize(const Initializer& initializer, const Shape& shape, DType dtype = DType::float32,
                                             std::uint64_t seed = 0);
 

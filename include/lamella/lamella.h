@@ -5,12 +5,12 @@
  * Rules that hold for every function:
  * - A function that can fail returns lamella_error*: NULL is success. The caller owns it: lamella_error_free().
  * - Out-parameters are written on success only.
- * - Nothing throws, nothing is printed, and no state is kept for a thread. A NULL handle or pointer where one is needed is an error, not a
- *   crash. Free functions take NULL.
- * - Strings are UTF-8 and end in NUL. Those that a function returns belong to the object they came from and live as long as it, unless
- *   it says otherwise.
- * - A lamella_model is immutable, but for lamella_model_update_weights(): any number of threads may use one at once. Whoever frees it
- *   waits until their calls are over.
+ * - Nothing throws or prints, and there is no per-thread state. A NULL handle or pointer where one is needed is an error, not a crash.
+ *   Free functions accept NULL.
+ * - Strings are UTF-8 and end with NUL. A returned string belongs to the object it came from and lives as long as that, unless stated
+ *   otherwise.
+ * - A lamella_model is immutable, except for lamella_model_update_weights(): any number of threads may use one at once. Free it only
+ *   after their calls have returned.
  */
 #ifndef LAMELLA_LAMELLA_H
 #define LAMELLA_LAMELLA_H
@@ -28,9 +28,9 @@
 extern "C" {
 #endif
 
-/* Grows when a program that was compiled against an older header could break. */
+/* Incremented when programs compiled against an older header could break. */
 #define LAMELLA_ABI_VERSION 1
-/* The version of the library that runs: to be compared with LAMELLA_ABI_VERSION. */
+/* The version of the loaded library, to compare with LAMELLA_ABI_VERSION. */
 LAMELLA_C_API int32_t lamella_abi_version(void);
 /* "0.1.0" */
 LAMELLA_C_API const char* lamella_version(void);
@@ -38,17 +38,17 @@ LAMELLA_C_API const char* lamella_version(void);
 /* ---- Errors ---- */
 
 typedef struct lamella_error lamella_error;
-/* What kind of thing went wrong: "E_SHAPE" and so on, as in lamella/error.hpp; of NULL, "". */
+/* What went wrong: "E_SHAPE" and so on, as in lamella/error.hpp; "" for NULL. */
 LAMELLA_C_API const char* lamella_error_code(const lamella_error* error);
-/* One line: where, what was found, what is allowed, and the code in brackets; of NULL, "". */
+/* One line: where, what was found, what is allowed, and the code in brackets; "" for NULL. */
 LAMELLA_C_API const char* lamella_error_message(const lamella_error* error);
 LAMELLA_C_API void lamella_error_free(lamella_error* error);
-/* For text that a function gives away. */
+/* Frees text that a function returned to its caller. */
 LAMELLA_C_API void lamella_string_free(char* text);
 
 /* ---- Tensors ---- */
 
-/* Element types, numbered for good. */
+/* Element types; the numbers never change. */
 #define LAMELLA_FLOAT32 0
 #define LAMELLA_FLOAT16 1
 #define LAMELLA_BFLOAT16 2
@@ -69,14 +69,14 @@ LAMELLA_C_API void lamella_string_free(char* text);
 
 #define LAMELLA_MAX_RANK 16
 
-/* An array of the caller's; or, from lamella_model_input() and _output(), what an array must be. */
+/* A caller's array; or, from lamella_model_input() and _output(), the properties that an array must have. */
 typedef struct lamella_tensor {
   size_t struct_size;     /* sizeof(lamella_tensor), so that it can grow */
-  void* data;             /* never written where it is an input */
+  void* data;             /* inputs are never written */
   int32_t dtype;          /* LAMELLA_FLOAT32 ... */
   int32_t ndim;           /* 1 to LAMELLA_MAX_RANK: the batch is the first axis */
   const int64_t* shape;   /* ndim extents */
-  const int64_t* strides; /* ndim steps, counted in elements; NULL: C order, without gaps */
+  const int64_t* strides; /* ndim strides, in elements; NULL: C order, contiguous */
   int32_t device_type;    /* LAMELLA_CPU, LAMELLA_CUDA */
   int32_t device_index;
 } lamella_tensor;
@@ -108,12 +108,12 @@ typedef struct lamella_model lamella_model;
 /* Reads a .keras archive, its unpacked directory, or a legacy .h5 file. `options` may be NULL. The caller owns the model. */
 LAMELLA_C_API lamella_error* lamella_model_load(const char* path, const lamella_options* options, lamella_model** model);
 /*
- * The same of a file that may not say the shape of its input: a sample has `shape`, of `ndim` extents without the batch, -1 for None,
- * where the file says none.
+ * The same for a file that may lack the shape of its input: samples then have `shape`, of `ndim` extents without the batch, -1 for
+ * None.
  */
 LAMELLA_C_API lamella_error* lamella_model_load_with_shape(const char* path, const int64_t* shape, size_t ndim, const lamella_options* options,
                                                            lamella_model** model);
-/* The same from `size` bytes of such a file in memory, which are copied. */
+/* The same from `size` bytes of such a file in memory; they are copied. */
 LAMELLA_C_API lamella_error* lamella_model_load_bytes(const void* bytes, size_t size, const lamella_options* options, lamella_model** model);
 /* A new model with another activation in one Dense or Activation layer; the weights are shared. */
 LAMELLA_C_API lamella_error* lamella_model_with_activation(const lamella_model* model, const char* layer, const char* activation,
@@ -125,42 +125,42 @@ LAMELLA_C_API lamella_error* lamella_model_with_activation(const lamella_model* 
 LAMELLA_C_API lamella_error* lamella_model_with_activation_parameters(const lamella_model* model, const char* layer, const char* activation,
                                                                       const char* const* names, const double* values, size_t count,
                                                                       lamella_model** changed);
-/* A new model that ends at a layer, "outer/dense" inside a nested model; the weights are shared. */
+/* A new model whose outputs are those of one layer, "outer/dense" inside a nested model; the weights are shared. */
 LAMELLA_C_API lamella_error* lamella_model_output_of(const lamella_model* model, const char* layer, lamella_model** part);
 /* Writes NAME.keras, or NAME.weights.h5, as Keras 3 does. */
 LAMELLA_C_API lamella_error* lamella_model_save(const lamella_model* model, const char* path);
 /* A new model with the weights of a weights file. */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
 /*
- * Writes other values of `count` weights, host arrays called by their layer's path and Keras' name, "outer/dense/kernel", into a model
- * with the option `updatable`: nothing is planned or captured anew. Floating types are converted to the weight's. Waits for the calls of
- * other threads and for the work that they enqueued; calls that begin meanwhile wait. After an error, but for E_DEVICE, all weights are
- * as before.
+ * Writes new values of `count` weights, host arrays named by their layer's path and Keras' name, "outer/dense/kernel", into a model with
+ * the option `updatable`: nothing is planned or captured again. Floating types are converted to the weight's. Waits for calls of other
+ * threads and for the work that they enqueued; calls that start meanwhile wait. After an error, except E_DEVICE, all weights are
+ * unchanged.
  */
 LAMELLA_C_API lamella_error* lamella_model_update_weights(lamella_model* model, const char* const* names, const lamella_tensor* values,
                                                           size_t count);
-/* On CUDA it may be freed while work that it enqueued is under way. */
+/* On CUDA it may be freed before the work that it enqueued is done. */
 LAMELLA_C_API void lamella_model_free(lamella_model* model);
 
-/* Where it runs. */
+/* The device on which it runs. */
 LAMELLA_C_API lamella_error* lamella_model_device(const lamella_model* model, int32_t* device_type, int32_t* device_index);
-/* How many there are; 0 for NULL. */
+/* Their number; 0 for NULL. */
 LAMELLA_C_API int32_t lamella_model_input_count(const lamella_model* model);
 LAMELLA_C_API int32_t lamella_model_output_count(const lamella_model* model);
-/* NULL when there is no such input or output. */
+/* NULL if there is no such input or output. */
 LAMELLA_C_API const char* lamella_model_input_name(const lamella_model* model, int32_t index);
 LAMELLA_C_API const char* lamella_model_output_name(const lamella_model* model, int32_t index);
 /*
- * What an input or output looks like: `data` and `strides` are NULL, `shape` has -1 for the batch and where Keras has None; it
+ * Describes an input or output: `data` and `strides` are NULL, `shape` has -1 for the batch and where Keras has None; it
  * belongs to the model. `what->struct_size` must be set.
  */
 LAMELLA_C_API lamella_error* lamella_model_input(const lamella_model* model, int32_t index, lamella_tensor* what);
 LAMELLA_C_API lamella_error* lamella_model_output(const lamella_model* model, int32_t index, lamella_tensor* what);
 
 /*
- * Computes into the caller's arrays, every input and every output in the model's order. dtypes are the model's.
+ * Computes into the caller's arrays, all inputs and outputs in the model's order. dtypes must be the model's.
  * Arrays on the model's device, without strides, are read and written in place: nothing is copied, and after the first call with
- * as many rows nothing is allocated. Host arrays with strides are copied; so are the host arrays of a model that runs on CUDA.
+ * as many rows nothing is allocated. Strided host arrays are copied; so are host arrays of a model on CUDA.
  * Returns when the outputs are complete. Inputs and outputs must not share memory.
  */
 LAMELLA_C_API lamella_error* lamella_model_predict(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
@@ -181,20 +181,20 @@ LAMELLA_C_API void lamella_results_free(lamella_results* results);
  */
 LAMELLA_C_API lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
                                                    const lamella_tensor* outputs, size_t output_count, void* stream);
-/* Does ahead what the first calls with these numbers of rows would do: plans, packs weights, and on CUDA captures graphs. */
+/* Does in advance what the first calls with these numbers of rows would do: plans, packs weights, and on CUDA captures graphs. */
 LAMELLA_C_API lamella_error* lamella_model_prepare(const lamella_model* model, const int64_t* batches, size_t count);
 
 /* The number of elements of all weights; 0 for NULL. */
 LAMELLA_C_API int64_t lamella_model_count_params(const lamella_model* model);
-/* Bytes that weights, what is made of them, and sessions take now, as Model::memory_bytes() counts them. */
+/* Bytes now used by weights, forms made of them, and sessions, as counted by Model::memory_bytes(). */
 LAMELLA_C_API lamella_error* lamella_model_memory_bytes(const lamella_model* model, uint64_t* host, uint64_t* device);
 
 typedef struct lamella_stats {
   size_t struct_size; /* sizeof(lamella_stats), so that it can grow */
   int64_t calls;      /* predictions since the model was made */
-  int64_t rows;       /* of these */
-  int64_t programs;   /* kept now: one for each number of rows that runs at once */
-  int64_t sessions;   /* kept now: the memory that one thread needs */
+  int64_t rows;       /* rows of these */
+  int64_t programs;   /* kept now: one per batch size */
+  int64_t sessions;   /* kept now; each has the memory that one thread needs */
   int64_t graphs;     /* CUDA graphs kept now */
 } lamella_stats;
 /* `stats->struct_size` must be set. */

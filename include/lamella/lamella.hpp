@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Everything that lamella offers.
+/// The whole public interface of lamella.
 #pragma once
 
 #include <lamella/activation.hpp>

@@ -29,7 +29,7 @@ class Layer;
 template <typename T>
 struct OneOrMany {
   std::vector<T> values;
-  bool list = false;  ///< written as a list, even of one
+  bool list = false;  ///< written as a list, even with one value
   OneOrMany() = default;
   OneOrMany(T one) : values{std::move(one)} {}                             // NOLINT(google-explicit-constructor): the point
   OneOrMany(std::initializer_list<T> many) : values(many), list(true) {}   // NOLINT(google-explicit-constructor)
@@ -41,7 +41,7 @@ class LAMELLA_API KerasTensor {
  public:
   KerasTensor(const KerasTensor&) = default;
   KerasTensor& operator=(const KerasTensor&) = default;
-  /// The InputLayer, to stand first in a Sequential. Throws ArgumentError (value) for any other layer's value.
+  /// The InputLayer, for the first place of a Sequential. Throws ArgumentError (value) for any other layer's value.
   operator Layer() const;                                                    // NOLINT(google-explicit-constructor): as in Keras
   friend bool operator==(const KerasTensor&, const KerasTensor&) = default;  ///< the same output of the same call
 
@@ -54,11 +54,11 @@ class LAMELLA_API KerasTensor {
 
 /// How weights are initialised.
 struct BuildOptions {
-  std::optional<std::uint64_t> seed = std::nullopt;  ///< of all initializers without one of their own; unset: the model's, or 0
+  std::optional<std::uint64_t> seed = std::nullopt;  ///< for all initializers without their own; unset: the model's, or 0
 };
 
-/// A handle to one layer. Copies are the same layer: a layer called twice is shared, and its weights are one. Moving
-/// copies. Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
+/// A handle to one layer. Copies refer to the same layer: a layer called twice is shared, weights included. Moving copies.
+/// Handles of one layer belong to one thread at a time; a Model made by compile() is independent of them.
 class LAMELLA_API Layer {
  public:
   Layer(const Layer&) = default;
@@ -66,28 +66,28 @@ class LAMELLA_API Layer {
 
   /// Keras' class: "Dense".
   [[nodiscard]] const std::string& class_name() const noexcept LAMELLA_LIFETIMEBOUND;
-  /// The given name; without one "dense" for every Dense. Each model numbers its own: "dense", "dense_1".
+  /// The given name; without one, "dense" for every Dense, and each model numbers its own: "dense", "dense_1".
   [[nodiscard]] std::string name() const;
   /// The config in JSON, which keras.layers.CLASS.from_config(json.loads(...)) reads.
   [[nodiscard]] std::string get_config() const;
 
-  /// Draws the weights for samples of this shape, without the batch, -1 where Keras has None. A Sequential may begin so; the
-  /// layers of a model are built by it. Throws ArgumentError, and then changes nothing: argument when built before, shape.
+  /// Draws the weights for samples of this shape, without the batch, -1 where Keras has None. A Sequential can be built this way;
+  /// a model builds its layers. Throws ArgumentError, and then changes nothing: argument when built before, shape.
   void build(const std::vector<std::int64_t>& sample_shape, const BuildOptions& options = {});
-  /// Copies of the weights in Keras' order. Throws ArgumentError (argument) before they are built.
+  /// Copies of the weights in Keras' order. Throws ArgumentError (argument) before build().
   [[nodiscard]] std::vector<Tensor> get_weights() const;
   /// New weights in the order of get_weights(), converted to the layer's dtype. Models compiled before keep theirs.
-  /// Throws ArgumentError, and then changes nothing: argument (not built, or another number of weights), shape.
+  /// Throws ArgumentError, and then changes nothing: argument (not built, or a different number of weights), shape.
   void set_weights(std::span<const TensorView> weights);
   void set_weights(std::span<const Tensor> weights);
   void set_weights(std::initializer_list<TensorView> weights);
-  /// The number of elements of all weights. Throws ArgumentError (argument) before they are built.
+  /// The number of elements of all weights. Throws ArgumentError (argument) before build().
   [[nodiscard]] std::int64_t count_params() const;
 
-  /// Calls the layer: a node of the graph that a Functional is made of, which checks its shapes. Throws ArgumentError (argument)
-  /// when there is no input, and for a model of several outputs: use call().
+  /// Calls the layer, which adds a node to the graph; the Functional made from it checks the shapes. Throws ArgumentError
+  /// (argument) without an input, and for a model with several outputs: use call().
   KerasTensor operator()(const OneOrMany<KerasTensor>& inputs) const;
-  /// The same with all outputs.
+  /// The same, returning all outputs.
   [[nodiscard]] std::vector<KerasTensor> call(const OneOrMany<KerasTensor>& inputs) const;
 
   friend bool operator==(const Layer&, const Layer&) = default;  ///< handles of the same layer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Keras' layers with Keras' words, names and defaults; lamella/models.hpp makes models of them.
+/// Keras' layers with Keras' names, arguments and defaults; lamella/models.hpp builds models from them.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace lamella {
 /// The value of `activation=`: a name of keras.activations, one with parameters such as ActivationSpec::leaky_relu(0.05), or a
 /// layer such as PReLU. Throws ArgumentError (argument) for null.
 struct LAMELLA_API ActivationArgument {
-  std::string name = "linear";  ///< where the others are not given
+  std::string name = "linear";  ///< used where the others are not given
   std::optional<ActivationSpec> spec = std::nullopt;
   std::optional<Layer> layer = std::nullopt;
   ActivationArgument() = default;
@@ -31,9 +31,9 @@ struct LAMELLA_API ActivationArgument {
   ActivationArgument(Layer as_layer) : layer(std::move(as_layer)) {}                    // NOLINT(google-explicit-constructor)
 };
 
-// Arguments have Keras' names and defaults. Every options struct ends in the arguments of any layer: name, trainable, and dtype,
-// a policy such as "float32" or "mixed_bfloat16". Regularizers and constraints have no effect on an answer and are kept for
-// get_config(): a name such as "l2", or the JSON text of Keras' object; empty is None. A constructor throws ArgumentError for
+// Arguments have Keras' names and defaults. Every options struct ends with the arguments common to all layers: name, trainable,
+// and dtype, a policy such as "float32" or "mixed_bfloat16". Regularizers and constraints do not affect results and are kept for
+// get_config(): a name such as "l2", or the JSON text of Keras' object; empty means None. A constructor throws ArgumentError for
 // what Keras refuses.
 
 struct LayerOptions {
@@ -142,7 +142,7 @@ struct ThresholdedReLUOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// x where x > theta, else 0. Of Keras 2; Keras 3 reads it as a legacy layer.
+/// x where x > theta, else 0. From Keras 2; Keras 3 reads it as a legacy layer.
 class LAMELLA_API ThresholdedReLU : public Layer {
  public:
   explicit ThresholdedReLU(const ThresholdedReLUOptions& options = {});
@@ -222,13 +222,13 @@ class LAMELLA_API Flatten : public Layer {
  public:
   explicit Flatten(const FlattenOptions& options = {});
 };
-/// Gives each sample another shape; one extent may be -1.
+/// Reshapes each sample; one extent may be -1.
 class LAMELLA_API Reshape : public Layer {
  public:
   explicit Reshape(const std::vector<std::int64_t>& target_shape, const LayerOptions& options = {});
 };
 
-/// The axes of a sample in another order: `dims` counts them from 1.
+/// Permutes the axes of a sample: `dims` counts them from 1.
 class LAMELLA_API Permute : public Layer {
  public:
   explicit Permute(const std::vector<int>& dims, const LayerOptions& options = {});

@@ -48,15 +48,15 @@ struct MemoryBytes {
 
 /// What a Model has done and keeps, from Model::stats().
 struct ModelStats {
-  std::int64_t calls = 0;     ///< of predict() and predict_into() whose inputs were accepted
-  std::int64_t rows = 0;      ///< of these calls
-  std::int64_t programs = 0;  ///< kept now: one for each number of rows that runs at once
-  std::int64_t sessions = 0;  ///< kept now, each with the memory that one thread needs, those inside the caller's graphs too
-  std::int64_t graphs = 0;    ///< CUDA graphs of its own that sessions keep now
+  std::int64_t calls = 0;     ///< calls of predict() and predict_into() whose inputs were accepted
+  std::int64_t rows = 0;      ///< rows of these calls
+  std::int64_t programs = 0;  ///< kept now: one per batch size
+  std::int64_t sessions = 0;  ///< kept now, including those in callers' graphs; each has the memory that one thread needs
+  std::int64_t graphs = 0;    ///< CUDA graphs that sessions captured for themselves and keep now
 };
 
-/// A Keras model, ready to run on one device. Immutable, but for update_weights(): any number of threads may call const functions
-/// at once. Copies share everything; moving copies, so that no Model is ever empty.
+/// A Keras model, ready to run on one device. Immutable, except for update_weights(): any number of threads may call const
+/// functions at once. Copies share everything; moving copies, so a Model is never empty.
 class LAMELLA_API Model {
  public:
   /// Reads a .keras archive (or its unpacked directory) or a legacy .h5 file; the content decides, not the extension.
@@ -73,26 +73,26 @@ class LAMELLA_API Model {
 
   [[nodiscard]] const std::string& name() const noexcept LAMELLA_LIFETIMEBOUND;
   [[nodiscard]] Device device() const noexcept;
-  /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), or their keys where the model has
-  /// dicts of them; in the model's order.
+  /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), or their keys if the model has dicts
+  /// of them; in the model's order.
   [[nodiscard]] const std::vector<std::string>& input_names() const noexcept LAMELLA_LIFETIMEBOUND;
   [[nodiscard]] const std::vector<std::string>& output_names() const noexcept LAMELLA_LIFETIMEBOUND;
   /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
-  /// The element type of an input, which predict_into() takes as it is and predict() converts to; and what Keras makes of it.
+  /// The element type of an input, which predict_into() requires and predict() converts to; and the element type of an output.
   [[nodiscard]] DType input_dtype(int index = 0) const;
   [[nodiscard]] DType output_dtype(int index = 0) const;
 
   /// The output for x of shape (rows, ...), any number of rows, on the host. Any dtype is converted to the input's, as
   /// Tensor::to(dtype) does. The result has the dtype of the model's output. Large inputs run in batches (of Options::max_batch
-  /// rows, on the CPU of fewer); if `stop` is requested, no further batch starts. Throws ArgumentError (shape, argument), Error
+  /// rows, or fewer on the CPU); if `stop` is requested, no further batch starts. Throws ArgumentError (shape, argument), Error
   /// (cancelled).
   [[nodiscard]] Tensor predict(const TensorView& x, const std::stop_token& stop = {}) const;
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.
   [[nodiscard]] std::vector<Tensor> predict(std::span<const TensorView> inputs, const std::stop_token& stop = {}) const;
-  /// The same, written predict({a, b}); predict({a}) too returns a list.
+  /// The same, written predict({a, b}); predict({a}) returns a list as well.
   [[nodiscard]] std::vector<Tensor> predict(std::initializer_list<TensorView> inputs, const std::stop_token& stop = {}) const {
     return predict(std::span(inputs.begin(), inputs.size()), stop);
   }
@@ -101,20 +101,20 @@ class LAMELLA_API Model {
                                             const std::stop_token& stop = {}) const;
   /// Does in advance what the first calls with these numbers of rows (1..) would do: chooses engines and packs weights; on CUDA
   /// also allocates buffers, initialises the libraries, and captures what predict() runs as CUDA graphs, so that later
-  /// predict() calls of one thread allocate and capture nothing. Later captures: the second predict_into() with the same
-  /// pointers, and predict() by more threads at once than before. Throws ArgumentError (value; unsupported: the model leaves its
-  /// input shape open), DeviceError, Error (out_of_memory).
+  /// predict() calls of one thread allocate and capture nothing. What still captures later: the second predict_into() with the
+  /// same pointers, and predict() by more threads at once than before. Throws ArgumentError (value; unsupported: the model leaves
+  /// its input shape open), DeviceError, Error (out_of_memory).
   void prepare(std::span<const std::int64_t> batches) const;
 
-  /// Writes into the caller's memory. Dtypes and device are exactly the model's: nothing is converted, and nothing is allocated
-  /// once a program for this number of rows exists and each working thread has a session. More than Options::max_batch rows run
-  /// in batches. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: an output shares memory with
-  /// an input or another output), DeviceError.
+  /// Writes into the caller's memory. Dtypes and device must be exactly the model's: nothing is converted, and nothing is
+  /// allocated once a program for this batch size exists and each calling thread has a session. More than Options::max_batch rows
+  /// run in batches. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: an output shares memory
+  /// with an input or another output), DeviceError.
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
   /// Several inputs and outputs in the model's order.
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
-  /// The same until `stop` is requested: then no further batch starts, and dsts hold the rows of some. Throws Error (cancelled)
-  /// besides.
+  /// The same until `stop` is requested: then no further batch starts, and dsts hold only some of the rows. Also throws Error
+  /// (cancelled).
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, const std::stop_token& stop) const;
   /// The same, written predict_into({a, b}, {y}).
   void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts) const {
@@ -125,68 +125,68 @@ class LAMELLA_API Model {
   /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work
   /// completes. Errors of the work itself show at the caller's next synchronisation.
   /// If the stream is being captured, the work becomes part of the caller's graph. That graph owns its memory, and keeps it until
-  /// the last executable graph made from it is destroyed; it may run beside any other call, but not beside itself. Such a call
-  /// allocates, and waits for a warm-up on memory of its own; prepare(), or an earlier call with as many rows, does the planning.
+  /// the last executable graph made from it is destroyed; it may run concurrently with any other call, but not with itself. Such
+  /// a call allocates, and waits for a warm-up; prepare(), or an earlier call with as many rows, does the planning.
   void predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const;
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
   void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts, void* stream) const {
     predict_into(std::span(srcs.begin(), srcs.size()), std::span(dsts.begin(), dsts.size()), stream);
   }
 
-  /// Keras' summary table, with the totals of trainable and other weights; says which hard_sigmoid runs where there is one.
+  /// Keras' summary table, with the totals of trainable and other weights; if there is a hard_sigmoid, says which one runs.
   [[nodiscard]] std::string summary() const;
   /// What will run: for each step the layers it came from, the engine, what was fused, which engines refused and why, bytes,
   /// flops, workspace.
   [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
   /// The number of elements of all weights.
   [[nodiscard]] std::int64_t count_params() const;
-  /// What weights, constants, what engines packed of them, and the buffers of sessions take now; not what the system and the
-  /// vendors' libraries keep for themselves. Weights and constants are shared with the models that with_activation() and
+  /// Memory in use now by weights, constants, the packed copies that engines made of them, and sessions' buffers; not the memory
+  /// of the system and the vendors' libraries. Weights and constants are shared with the models that with_activation() and
   /// output_of() make, and are counted in each; so is all device memory.
   [[nodiscard]] MemoryBytes memory_bytes() const;
   /// Counted since this Model was made, together with its copies.
   [[nodiscard]] ModelStats stats() const;
 
   [[nodiscard]] std::vector<LayerInfo> layers() const LAMELLA_LIFETIMEBOUND;
-  /// By its path ("outer/inner/dense"; of a layer of this model itself, its name), else by its name when only one layer of the
-  /// nested models has it. Throws ArgumentError (value) that lists the paths when there is none or more than one.
+  /// By its path ("outer/inner/dense"; for a layer of this model itself, its name), else by its name if only one layer of the
+  /// nested models has it. Throws ArgumentError (value) if there is none or more than one, listing the paths.
   [[nodiscard]] LayerInfo get_layer(std::string_view name) const LAMELLA_LIFETIMEBOUND;
-  /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the count of an
+  /// All weights in the order of Keras' get_weights() for unquantized, unfrozen models: layer by layer, without the `count` of an
   /// adapted Normalization. Valid while the Model lives.
   [[nodiscard]] std::vector<TensorView> weights() const LAMELLA_LIFETIMEBOUND;
   /// This model with the activation of one Dense or Activation layer, found as by get_layer(), replaced; weights are shared, not
-  /// copied. Throws ArgumentError (value): no such layer, no such activation, or the layer has none to replace.
+  /// copied. Throws ArgumentError (value): no such layer, no such activation, or a layer without one.
   [[nodiscard]] Model with_activation(std::string_view layer, std::string_view activation) const;
   /// The same with parameters, as in with_activation("dense", ActivationSpec::leaky_relu(0.05)). get_layer() then shows the
   /// config that Keras reads: a name, a layer such as LeakyReLU, or an operation of keras.ops. Throws ArgumentError (value) for
-  /// numbers that no Keras accepts, and for kinds that are no activations.
+  /// numbers that no version of Keras accepts, and for kinds that are not activations.
   [[nodiscard]] Model with_activation(std::string_view layer, const ActivationSpec& activation) const;
   /// The same, in place: later calls on this object see it; calls running in other threads on copies do not.
   void set_activation(std::string_view layer, std::string_view activation);
   void set_activation(std::string_view layer, const ActivationSpec& activation);
-  /// A model with the same inputs that ends at a layer, found as by get_layer(), inside nested models too: its outputs are that
-  /// layer's. Layers behind it are gone, weights are shared, not copied. Throws ArgumentError: value (no such layer),
-  /// unsupported (it is called more than once, or stands inside a TimeDistributed).
+  /// A model with the same inputs whose outputs are those of one layer, found as by get_layer(), in nested models too. Later
+  /// layers are removed; weights are shared, not copied. Throws ArgumentError: value (no such layer),
+  /// unsupported (it is called more than once, or is inside a TimeDistributed).
   [[nodiscard]] Model output_of(std::string_view layer) const;
-  /// Writes the model as Keras 3 does: NAME.keras, with config and weights, or NAME.weights.h5. Keras answers with the same
-  /// numbers. A file of that name is replaced when all is written. Options are not part of it. Throws ArgumentError: value
-  /// (another name), unsupported (what Keras would read otherwise, such as the config of Keras 2); Error (io).
+  /// Writes the model as Keras 3 does: NAME.keras, with config and weights, or NAME.weights.h5. Keras then computes the same
+  /// results. An existing file is replaced once everything is written. Options are not saved. Throws ArgumentError: value (any
+  /// other name), unsupported (anything that Keras would read differently, such as a Keras 2 config); Error (io).
   void save(const std::string& path) const;
   /// This model with the weights of a weights file. Throws LoadError.
   [[nodiscard]] Model with_weights(const std::string& path) const;
-  /// This model with other values of some weights, in host memory, which are copied. They are called by their layer's path and
-  /// Keras' name of the weight, "outer/dense/kernel", as layers() lists them; all others stay and are shared. A floating type is
-  /// converted to the weight's. Engines are chosen and kernels packed anew where a value changed. Throws ArgumentError: value (no
-  /// weight of that name, or two), shape, dtype, device.
+  /// This model with new values, copied from host memory, for some weights. Each is named by its layer's path and Keras' name of
+  /// the weight, "outer/dense/kernel", as layers() lists them; all others are shared. A floating type is converted to the
+  /// weight's. Where a value changed, engines are chosen and kernels packed again. Throws ArgumentError: value (no weight of that
+  /// name, or more than one), shape, dtype, device.
   [[nodiscard]] Model with_weights(const std::map<std::string, TensorView>& weights) const;
-  /// The same in place, for models with Options::updatable: the numbers go where they are read, packed kernels, device memory and
-  /// what layers were folded into others included. Nothing is planned, allocated for good or captured; results have the bits of
-  /// a model that had these weights from the start. Copies of this Model, and views of its weights, show the new numbers; models
-  /// that with_activation(), output_of() or with_weights() made do not.
-  /// Calls of other threads that have begun are waited for, and work that they enqueued on streams; those that begin meanwhile
-  /// wait. Not waited for: the caller's own graphs that hold calls of this model, and readers of views of its weights.
-  /// Throws what with_weights() throws; ArgumentError (unsupported): the model is not updatable, or other layers could be folded
-  /// with these numbers. All weights are then as before. After a DeviceError the model is not to be used.
+  /// The same in place, for models with Options::updatable: values are written wherever they are read, including packed kernels,
+  /// device memory and constants folded from several layers. Nothing is planned, permanently allocated or captured; results have
+  /// the bits of a model loaded with these weights. Copies of this Model, and views of its weights, show the new values; models
+  /// made by with_activation(), output_of() or with_weights() do not.
+  /// Waits for running calls of other threads, and for the work that they enqueued on streams; calls that start meanwhile wait.
+  /// Does not wait for the caller's own graphs that contain calls of this model, or for readers of views of its weights.
+  /// Throws what with_weights() throws; ArgumentError (unsupported): the model is not updatable, or these values change which
+  /// layers can be folded. All weights are then unchanged. After a DeviceError the model must not be used.
   void update_weights(const std::map<std::string, TensorView>& weights);
 
  private:

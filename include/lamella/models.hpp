@@ -18,10 +18,10 @@ namespace lamella {
 struct ModelOptions {
   std::string name = {};
   bool trainable = true;
-  std::uint64_t seed = 0;  ///< of the weights that this model draws; a model inside another has its own
+  std::uint64_t seed = 0;  ///< for the weights that this model draws; a nested model has its own
 };
 
-/// What Sequential and Functional share. Both are layers too, and may be part of other models.
+/// Common base of Sequential and Functional. Both are layers too, and may be part of other models.
 class LAMELLA_API Network : public Layer {
  public:
   /// A Model with the current weights, made from get_config() by the code that reads files.
@@ -31,14 +31,14 @@ class LAMELLA_API Network : public Layer {
   [[nodiscard]] std::string summary() const;
   /// In Keras' order; for a Sequential, without its InputLayer.
   [[nodiscard]] std::vector<Layer> layers() const;
-  /// By its name in this model. Throws ArgumentError (value) that lists the names when there is none.
+  /// By its name in this model. Throws ArgumentError (value) if there is none, listing the names.
   [[nodiscard]] Layer get_layer(std::string_view name) const;
 
  protected:
   using Layer::Layer;
 };
 
-/// A linear stack of layers. Built at once when the first is an Input, else by build().
+/// A linear stack of layers. Built at once if the first is an Input, else by build().
 class LAMELLA_API Sequential : public Network {
  public:
   Sequential() : Sequential(std::vector<Layer>{}) {}
@@ -49,8 +49,8 @@ class LAMELLA_API Sequential : public Network {
   void add(const Layer& layer);
 };
 
-/// What computes `outputs` from `inputs`, which are values of Input(). Built at once.
-/// Throws ArgumentError: argument, value (an input is missing, or no Input's), shape; no layer is changed then.
+/// The layers that compute `outputs` from `inputs`, which are values of Input(). Built at once.
+/// Throws ArgumentError: argument, value (an input is missing, or is not from Input()), shape; no layer is changed then.
 class LAMELLA_API Functional : public Network {
  public:
   Functional(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs, const ModelOptions& options = {});

@@ -75,13 +75,13 @@ struct UnitNormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Scales to Euclidean length 1.
+/// Scales vectors to Euclidean length 1.
 class LAMELLA_API UnitNormalization : public Layer {
  public:
   explicit UnitNormalization(const UnitNormalizationOptions& options = {});
 };
 struct GroupNormalizationOptions {
-  std::int64_t groups = 32;  ///< -1: as many as channels
+  std::int64_t groups = 32;  ///< -1: one per channel
   int axis = -1;
   double epsilon = 1e-3;
   bool center = true;
@@ -115,7 +115,7 @@ class LAMELLA_API Rescaling : public Layer {
 };
 
 struct NormalizationOptions {
-  OneOrMany<int> axis = -1;  ///< axes that keep statistics of their own; {} is Keras' None: one mean and one variance
+  OneOrMany<int> axis = -1;  ///< axes with separate statistics; {} is Keras' None: one mean and one variance
   OneOrMany<double> mean = {};
   OneOrMany<double> variance = {};
   bool invert = false;
@@ -123,7 +123,7 @@ struct NormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// (x - mean) / sqrt(variance). Mean and variance are needed: there is no adapt().
+/// (x - mean) / sqrt(variance). Mean and variance are required: there is no adapt().
 class LAMELLA_API Normalization : public Layer {
  public:
   explicit Normalization(const NormalizationOptions& options);

@@ -32,25 +32,25 @@ enum class Fusion {
 /// What may change the bits of a result. At every level sums have a fixed order, without atomics.
 enum class Determinism {
   run_to_run,       ///< the same call gives the same bits on the same machine, run after run
-  batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its place in it or its neighbours. Slower
+  batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its position in it or its neighbours. Slower
 };
 
-/// How the engine of a Dense layer is chosen among those that do not refuse. `cached` and `measure` count for nothing where an
-/// engine is forced, or with Determinism::batch_invariant: what is fastest depends on the batch.
+/// How the engine of a Dense layer is chosen among those that do not refuse. `cached` and `measure` have no effect if an engine
+/// is forced, or with Determinism::batch_invariant, because the fastest engine depends on the batch.
 enum class Tuning {
   off,      ///< by rule: the first in the device's order. Nothing is run, nothing is read
-  cached,   ///< as measured before on this machine, where that was done; else by rule
-  measure,  ///< what was not measured before is now, when a batch size is first seen, in some tens of milliseconds a layer
+  cached,   ///< the fastest in earlier measurements on this machine, if there are any; else by rule
+  measure,  ///< as `cached`, but measures what is missing when a batch size is first seen, in some tens of milliseconds per layer
 };
 
 /// Keras 2's hard_sigmoid is clip(0.2x + 0.5), Keras 3's clip(x/6 + 0.5).
 enum class HardSigmoid {
-  as_written,  ///< the formula of the Keras that wrote the file: what its author measured
+  as_written,  ///< the formula of the version of Keras that wrote the file
   keras2,
   keras3,
 };
 
-/// The enumerator's name; of a number that is none, "none of Math" and so on.
+/// The enumerator's name; "none of Math" and so on for a number outside the enumeration.
 [[nodiscard]] LAMELLA_API std::string_view to_string(Math math) noexcept;
 [[nodiscard]] LAMELLA_API std::string_view to_string(Fusion fusion) noexcept;
 [[nodiscard]] LAMELLA_API std::string_view to_string(Determinism determinism) noexcept;
@@ -66,28 +66,28 @@ struct Options {
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
   std::string engine = {};  ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
-  /// CPU threads a call may use; 0: LAMELLA_THREADS, else as many as the process may run on: the processors of its affinity mask,
-  /// or fewer where its control group (a container's CPU limit) pays for fewer. Fewer too where the system makes no more.
+  /// CPU threads that a call may use; 0: LAMELLA_THREADS, else the processors of the process's affinity mask, or fewer if its
+  /// control group (a container's CPU limit) allows fewer. Fewer also if the system cannot create more.
   int threads = 0;
   std::int64_t max_batch = 4096;     ///< rows that run at once; larger inputs are split. The CPU takes fewer where that is faster
-  std::size_t cached_programs = 32;  ///< programs (one per batch size) kept per model; the least recently used goes first
+  std::size_t cached_programs = 32;  ///< programs (one per batch size) kept per model; the least recently used is dropped first
   /// Bytes of device memory that the model and its copies may hold, weights and buffers; 0: no limit. CUDA only.
   std::size_t memory_limit = 0;
   bool graphs = true;  ///< repeated calls replay a CUDA graph; false: every call enqueues step by step
-  /// NVTX ranges around steps, named after their layers; no graphs then. On the CPU steps are timed, which explain() shows.
+  /// NVTX ranges around steps, named after their layers; turns graphs off. On the CPU steps are timed, and explain() shows it.
   bool profile = false;
   HardSigmoid hard_sigmoid = HardSigmoid::as_written;
-  /// Measurements are kept in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache, and hold for this
-  /// machine, device, version of lamella and of the libraries: with them the choice, and so the bits, are the same in each run.
+  /// Measurements are stored in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache, and apply to this
+  /// machine, device, and version of lamella and the libraries: with them the choice, and so the bits, are the same in each run.
   Tuning tuning = Tuning::off;
-  /// Model::update_weights() may be called: the model keeps a copy of all weights of its own, and so do the models that are made
-  /// from it. `tuning` counts for nothing then.
+  /// Allows Model::update_weights(): the model keeps its own copy of all weights, and so does every model made from it. `tuning`
+  /// then has no effect.
   alignas(std::uint64_t) bool updatable = false;
-  /// Zeros. Room for the options of later versions, whose defaults are zeros: programs need not be compiled anew for these.
+  /// Zeros. Room for options of later versions, whose defaults are zeros: programs need not be recompiled for these.
   std::array<std::uint64_t, 6> reserved = {};
 };
 
-/// What Options::engine may be on a device, best first. Throws DeviceError.
+/// The values that Options::engine accepts on a device, best first. Throws DeviceError.
 [[nodiscard]] LAMELLA_API std::vector<std::string> engine_names(Device device);
 
 }  // namespace lamella

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Products other than Dense, and a layer around a layer; lamella/layers.hpp has the other layers.
+/// Products other than Dense, and a wrapper; lamella/layers.hpp has the other layers.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct EinsumDenseOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// A product over axes named by `equation`, such as "abc,cd->abd". `output_shape` is that of a sample without the axes that "..."
-/// stands for, -1 where Keras has None. Weights: kernel, [bias].
+/// A product over axes named by `equation`, such as "abc,cd->abd". `output_shape` is a sample's, without the axes covered by
+/// "...", -1 where Keras has None. Weights: kernel, [bias].
 class LAMELLA_API EinsumDense : public Layer {
  public:
   explicit EinsumDense(std::string_view equation, const OneOrMany<std::int64_t>& output_shape,
@@ -42,26 +42,26 @@ struct EmbeddingOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Row x of a table of `input_dim` rows: integers become vectors of `output_dim`. Numbers under 0 count from the back, and where
-/// there is no such row the result is NaN, as in Keras on JAX. Weight: embeddings.
+/// Row x of a table of `input_dim` rows: integers become vectors of `output_dim`. Negative numbers count from the end, and a row
+/// that does not exist is NaN, as in Keras on JAX. Weight: embeddings.
 class LAMELLA_API Embedding : public Layer {
  public:
   Embedding(std::int64_t input_dim, std::int64_t output_dim, const EmbeddingOptions& options = {});
 };
 
 struct DotOptions {
-  bool normalize = false;  ///< both inputs to length 1 along their axes
+  bool normalize = false;  ///< scales both inputs to length 1 along their axes
   std::string name = {};
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Of two values: sums of products along one axis of each; one number names the same axis of both.
+/// Sums of products of two values along one axis of each; one number names the same axis of both.
 class LAMELLA_API Dot : public Layer {
  public:
   explicit Dot(const OneOrMany<int>& axes, const DotOptions& options = {});
 };
 
-/// `layer`, or a model of one input and one output, on every index of the first axis behind the batch.
+/// Applies `layer`, or a model with one input and one output, to every index of the first axis after the batch.
 class LAMELLA_API TimeDistributed : public Layer {
  public:
   explicit TimeDistributed(const Layer& layer, const LayerOptions& options = {});

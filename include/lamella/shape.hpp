@@ -23,7 +23,7 @@ class LAMELLA_API Shape {
   static constexpr int kMaxRank = 16;
 
   Shape() noexcept = default;  ///< rank 0: one element
-  /// Throws ArgumentError: shape (a negative extent, more than kMaxRank of them) or overflow (their product).
+  /// Throws ArgumentError: shape (a negative extent, or more than kMaxRank extents), overflow (their product).
   Shape(std::initializer_list<std::int64_t> extents);
   explicit Shape(std::span<const std::int64_t> extents);
   /// The same from integers of any type, as in std::vector<int> or std::array<std::size_t, 2>.

@@ -21,16 +21,16 @@ concept IsElement = requires {
   dtype_of_type<std::remove_cv_t<T>>::value;
 };
 
-/// Elements side by side: a vector, an array, a span.
+/// A contiguous range: a vector, an array, a span.
 template <typename R>
 concept Elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
     IsElement<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
-/// Elements that belong to the range: a vector, an array.
+/// A range that owns its elements: a vector, an array.
 template <typename R>
 concept Owner = Elements<R> && !std::ranges::enable_borrowed_range<std::remove_cv_t<R>>;
 
-/// Elements that the range borrows: a span.
+/// A range that borrows its elements: a span.
 template <typename R>
 concept Borrower = Elements<R> && std::ranges::enable_borrowed_range<R>;
 
@@ -46,23 +46,23 @@ inline constexpr bool is_writable = !std::is_const_v<std::remove_reference_t<std
 class LAMELLA_API TensorView {
  public:
   TensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
-  /// `data` must hold shape.elements() elements of `dtype` on `device`, aligned to the size of one, and may be null only when
-  /// there are none. Throws ArgumentError (argument; dtype when it is none).
+  /// `data` must hold shape.elements() elements of `dtype` on `device`, aligned to the size of one, and may be null only if there
+  /// are none. Throws ArgumentError (argument; dtype: not a DType).
   TensorView(const void* data, const Shape& shape, DType dtype, Device device = Device::cpu());
-  /// Host memory of the caller: a std::vector, std::array or array that lives longer than the view, whose dtype is that of its
-  /// elements. A temporary one does not compile. Throws ArgumentError (shape) when it does not hold exactly `shape`.
+  /// The caller's host memory: a std::vector, std::array or array that outlives the view and gives it its dtype. Temporaries do
+  /// not compile. Throws ArgumentError (shape) if the number of elements is not that of `shape`.
   template <detail::Owner R>
   TensorView(R& data LAMELLA_LIFETIMEBOUND, const Shape& shape)
       : TensorView(std::ranges::data(data), shape, dtype_v<std::remove_cv_t<std::ranges::range_value_t<R>>>) {
     expect_elements(std::ranges::size(data));
   }
-  /// The same of a span, which may be temporary itself.
+  /// The same for a span, which may be a temporary.
   template <detail::Borrower R>
   TensorView(R data, const Shape& shape)
       : TensorView(std::ranges::data(data), shape, dtype_v<std::remove_cv_t<std::ranges::range_value_t<R>>>) {
     expect_elements(std::ranges::size(data));
   }
-  /// The same of a pointer to shape.elements() elements.
+  /// The same for a pointer to shape.elements() elements.
   template <detail::PointsToElements P>
   TensorView(P&& data, const Shape& shape)
       : TensorView(static_cast<const void*>(data), shape,
@@ -73,13 +73,13 @@ class LAMELLA_API TensorView {
   [[nodiscard]] Device device() const noexcept { return device_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(shape_.elements()) * size_of(dtype_); }
   [[nodiscard]] const void* data() const noexcept { return data_; }
-  /// The elements, on the CPU. Throws ArgumentError: dtype when T is not the element type, device when not host memory.
+  /// The elements, on the CPU. Throws ArgumentError: dtype if T is not the element type, device if not host memory.
   template <typename T>
   [[nodiscard]] std::span<const T> span() const {
     expect_host(dtype_v<T>);
     return {static_cast<const T*>(data_), static_cast<std::size_t>(shape_.elements())};
   }
-  /// The same elements under another shape. Throws ArgumentError (shape) when the numbers of elements differ.
+  /// The same elements in another shape. Throws ArgumentError (shape) if the numbers of elements differ.
   [[nodiscard]] TensorView reshaped(const Shape& shape) const;
 
  protected:
@@ -93,14 +93,14 @@ class LAMELLA_API TensorView {
   Device device_;
 };
 
-/// Borrowed, writable, contiguous row-major memory on one device. Never owns. As of a std::span, it is the elements that may be
-/// written, also through a const view.
+/// Borrowed, writable, contiguous row-major memory on one device. Never owns. As with std::span, the elements can be written
+/// through a const view too.
 class LAMELLA_API MutableTensorView : public TensorView {
  public:
   MutableTensorView() noexcept = default;
   MutableTensorView(void* data, const Shape& shape, DType dtype, Device device = Device::cpu())
       : TensorView(data, shape, dtype, device), mutable_data_(data) {}
-  /// As TensorView, of elements that are not const.
+  /// As TensorView, for elements that are not const.
   template <detail::Owner R>
   requires detail::is_writable<R> MutableTensorView(R& data LAMELLA_LIFETIMEBOUND, const Shape& shape)
       : MutableTensorView(std::ranges::data(data), shape, dtype_v<std::ranges::range_value_t<R>>) {
@@ -128,8 +128,8 @@ class LAMELLA_API MutableTensorView : public TensorView {
   void* mutable_data_ = nullptr;
 };
 
-/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is written
-/// clone() or to(). A moved-from Tensor is as a default-constructed one.
+/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is written clone()
+/// or to(). A moved-from Tensor equals a default-constructed one.
 class LAMELLA_API Tensor {
  public:
   Tensor() noexcept = default;  ///< no elements: shape (0,), float32, CPU
@@ -143,7 +143,7 @@ class LAMELLA_API Tensor {
   ~Tensor();
 
   [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
-  /// A copy of host elements. Throws ArgumentError (shape) when there are not exactly as many as `shape` has.
+  /// A copy of host elements. Throws ArgumentError (shape) if the number of elements is not that of `shape`.
   template <typename T>
   [[nodiscard]] static Tensor of(std::span<const T> data, const Shape& shape) {
     return copy_of(TensorView(data, shape));
@@ -154,7 +154,7 @@ class LAMELLA_API Tensor {
   }
   /// A copy of a view's elements, on the same device.
   [[nodiscard]] static Tensor copy_of(const TensorView& view);
-  /// Wraps existing memory without copying it, and holds `owner` until the Tensor is destroyed.
+  /// Wraps existing memory without copying it, and keeps `owner` until the Tensor is destroyed.
   [[nodiscard]] static Tensor adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner);
 
   [[nodiscard]] const Shape& shape() const noexcept LAMELLA_LIFETIMEBOUND { return view_.shape(); }
@@ -182,11 +182,11 @@ class LAMELLA_API Tensor {
   [[nodiscard]] Tensor clone() const { return copy_of(view_); }
   /// A copy on `device`. Returns when it is complete; `*this` may be destroyed at once.
   [[nodiscard]] Tensor to(Device device) const;
-  /// A converted copy of host memory. To a floating type values round to nearest even. To an integer, as Keras does on JAX:
-  /// floating values are truncated towards zero and clamped, NaN becomes 0; integers keep their low bits. As bool, everything but
-  /// zero is true. Throws ArgumentError (device) when not on the CPU.
+  /// A converted copy of host memory. To a floating type: rounded to nearest even. To an integer, as Keras does on JAX: floating
+  /// values are truncated towards zero and clamped, NaN becomes 0; integers keep their low bits. To bool: everything except zero
+  /// is true. Throws ArgumentError (device) when not on the CPU.
   [[nodiscard]] Tensor to(DType dtype) const;
-  /// The same memory under another shape; `*this` is left empty. Throws ArgumentError (shape), and then changes nothing.
+  /// The same memory in another shape; `*this` is left empty. Throws ArgumentError (shape), and then changes nothing.
   [[nodiscard]] Tensor reshaped(const Shape& shape) &&;
 
  private:

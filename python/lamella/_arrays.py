@@ -29,7 +29,7 @@ def host_array(x: Any, name: str, kind: str = "input") -> np.ndarray[Any, Any]:
     """x as a C-contiguous array of native byte order and a dtype that lamella has; copied only where it is not that already."""
     if type(x) is not np.ndarray:
         if isinstance(x, np.ma.MaskedArray):
-            raise ArgumentError(f"{kind} {name!r}: a masked array has elements that are not there; fill them first [E_DTYPE]", "E_DTYPE")
+            raise ArgumentError(f"{kind} {name!r}: a masked array has missing elements; fill them first [E_DTYPE]", "E_DTYPE")
         if hasattr(x, "detach"):  # torch: predicting needs no gradient
             x = x.detach()
             if str(x.dtype) == "torch.bfloat16":
@@ -66,7 +66,7 @@ def in_order(x: Any, inputs: Sequence[Info]) -> list[Any]:
         names = [name for name, _, _ in inputs]
         for name in x:
             if name not in names:
-                raise ArgumentError(f"no input is called {name!r}; there are: {quoted(names)} [E_VALUE]", "E_VALUE")
+                raise ArgumentError(f"no input is named {name!r}; known: {quoted(names)} [E_VALUE]", "E_VALUE")
         for name in names:
             if name not in x:
                 raise ArgumentError(f"input {name!r} is not given [E_MISSING]", "E_MISSING")

@@ -48,7 +48,7 @@ def call(model: Model, x: Any, library: str) -> list[Any]:
     arrays = in_order(x, model._inputs)
     for array in arrays:
         if library_of(array) != library:
-            raise ArgumentError(f"inputs of one call are of one library: got {type(array).__name__} beside {library} [E_ARGUMENT]")
+            raise ArgumentError(f"all inputs of one call must be arrays of one library: got {type(array).__name__} beside {library} [E_ARGUMENT]")
     arrays = [contiguous(array) for array in arrays]
     if all(array.__dlpack_device__()[0] != CUDA for array in arrays):
         return [from_dlpack(library, y) for y in model._run_dlpack(arrays, [], None)]
@@ -56,7 +56,7 @@ def call(model: Model, x: Any, library: str) -> list[Any]:
         return on_stream(model, arrays, sys.modules[library], library)
     for array in arrays:
         if not hasattr(array, "block_until_ready"):
-            raise ArgumentError(f"arrays of {library} on a GPU: it is not known on which stream they are made; use torch, CuPy or JAX "
+            raise ArgumentError(f"arrays of {library} on a GPU: it is unknown on which stream they are made; use torch, CuPy or JAX "
                                 "[E_UNSUPPORTED]", "E_UNSUPPORTED")
         array.block_until_ready()
     return [from_dlpack(library, y) for y in model._run_dlpack(arrays, [], None)]

@@ -115,7 +115,7 @@ class Model(_core.Model):
         if outs is not None:
             for array, name in zip(outs, self.output_names):
                 if not isinstance(array, np.ndarray) or not array.ndim or array.shape[0] != rows:
-                    raise ArgumentError(f"out: the array for output {name!r} has not {rows} rows [E_SHAPE]", "E_SHAPE")
+                    raise ArgumentError(f"out: the array for output {name!r} does not have {rows} rows [E_SHAPE]", "E_SHAPE")
         parts = []
         for start in starts:
             rows_of = slice(start, start + int(batch_size))
@@ -309,7 +309,7 @@ class Model(_core.Model):
         with open(self._file, "rb") as file:
             now = os.fstat(file.fileno())
             if self._stat is None or any(getattr(now, part) != getattr(self._stat, part) for part in ("st_ino", "st_size", "st_mtime_ns")):
-                raise ArgumentError(f"{self._file}: changed since the model was loaded, which so cannot be pickled; load its bytes instead "
+                raise ArgumentError(f"{self._file}: changed since the model was loaded, so the model cannot be pickled; load its bytes instead "
                                     "[E_IO]", "E_IO")
             return file.read()
 

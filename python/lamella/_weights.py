@@ -27,13 +27,13 @@ def of_safetensors(path: str) -> dict[str, np.ndarray[Any, Any]]:
         content = file.read()
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(len(content) - 8, _MOST_HEADER):
-        raise refuse("no safetensors file: its head is longer than the file")
+        raise refuse("not a safetensors file: its header is longer than the file")
     try:
         head = loads(content[8:8 + length])
         entries = [(str(name), entry["dtype"], [int(n) for n in entry["shape"]], *map(int, entry["data_offsets"]))
                    for name, entry in head.items() if name != "__metadata__"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise refuse("no safetensors file: its head is not what the format says") from None
+        raise refuse("not a safetensors file: its header is malformed") from None
     data = memoryview(content)[8 + length:]
     arrays = {}
     for name, dtype, shape, begin, end in entries:
@@ -44,7 +44,7 @@ def of_safetensors(path: str) -> dict[str, np.ndarray[Any, Any]]:
         for extent in shape:
             count *= extent
         if min(shape, default=0) < 0 or not 0 <= begin <= end <= len(data) or end - begin != count * stored.itemsize:
-            raise refuse(f"{name!r}: its elements are not where the head says")
+            raise refuse(f"{name!r}: its elements are not where the header says")
         array = np.frombuffer(data[begin:end], stored).reshape(shape)
         arrays[name] = (array.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else array
     return arrays
@@ -58,7 +58,7 @@ def of_npz(path: str) -> dict[str, np.ndarray[Any, Any]]:
     except OSError:
         raise
     except Exception as error:
-        raise LoadError(f"{path}: no .npz file that NumPy reads: {error} [E_ARCHIVE]", "E_ARCHIVE") from None
+        raise LoadError(f"{path}: not an .npz file that NumPy can read: {error} [E_ARCHIVE]", "E_ARCHIVE") from None
 
 
 def named(weights: Any) -> dict[str, np.ndarray[Any, Any]]:

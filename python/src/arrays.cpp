@@ -187,18 +187,18 @@ TensorView dlpack_view(const AnyArray& array) {
     extents.insert(extents.begin(), extent);
   }
   if (!contiguous && array.size() != 0)
-    throw ArgumentError(ErrorCode::argument, "array: got strides, allowed is a C-contiguous one");
+    throw ArgumentError(ErrorCode::argument, "array: got a strided array, allowed are C-contiguous ones");
   Device device;
   if (array.device_type() == kCuda)
     device = Device::cuda(array.device_id());
   else if (array.device_type() != kHost && array.device_type() != kPinned)
-    throw ArgumentError(ErrorCode::device, "array: lies on DLPack device " + std::to_string(array.device_type()) +
+    throw ArgumentError(ErrorCode::device, "array: is on DLPack device " + std::to_string(array.device_type()) +
                                                ", allowed are host memory (1, 3) and CUDA (2)");
 #define LAMELLA_DTYPE(enumerator, name, type) \
   if (array.dtype() == dlpack_dtype(DType::enumerator)) return {array.data(), Shape(extents), DType::enumerator, device};
 #include <lamella/dtype.def>
   throw ArgumentError(ErrorCode::dtype, "array: its DLPack type code " + std::to_string(array.dtype().code) + " of " +
-                                            std::to_string(array.dtype().bits) + " bits is none that lamella has");
+                                            std::to_string(array.dtype().bits) + " bits is not supported");
 }
 
 }  // namespace lamella::python

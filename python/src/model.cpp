@@ -268,10 +268,8 @@ std::vector<Info> infos(const std::vector<std::string>& names, const std::vector
   return made;
 }
 
-}  // namespace
-
-void bind_model(nb::module_& module) {
-  nb::class_<PyModel>(module, "Model", "A loaded model, as lamella.Model wraps it.")
+void bind_calls(nb::class_<PyModel>& model) {
+  model
       .def(
           "__init__",
           [](PyModel* self, const nb::bytes& file, const nb::dict& options) {
@@ -294,8 +292,11 @@ void bind_model(nb::module_& module) {
       .def("_run", &run, nb::arg("inputs"), nb::arg("outs").none())
       .def("_run_dlpack", &run_dlpack, nb::arg("inputs"), nb::arg("outs"), nb::arg("stream").none())
       .def("_input_infos", [](const PyModel& self) { return infos(self.loaded->model.input_names(), self.loaded->inputs); })
-      .def("_output_infos", [](const PyModel& self) { return infos(self.loaded->model.output_names(), self.loaded->outputs); })
-      .def("_weights", &weights)
+      .def("_output_infos", [](const PyModel& self) { return infos(self.loaded->model.output_names(), self.loaded->outputs); });
+}
+
+void bind_facts(nb::class_<PyModel>& model) {
+  model.def("_weights", &weights)
       .def("_layers", &layers)
       .def("_explain",
            [](const PyModel& self, std::int64_t batch, bool json) {
@@ -318,10 +319,21 @@ void bind_model(nb::module_& module) {
             loaded->model.save(path.string());
           },
           nb::arg("path"),
-          "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras answers with the same numbers. What it would read "
-          "otherwise "
+          "Writes NAME.keras, or NAME.weights.h5, as Keras 3 does; Keras then computes the same results. What it would read "
+          "differently "
           "raises ArgumentError.")
-      .def("_with_weights", &with_weights, nb::arg("weights"))
+      .def_prop_ro(
+          "name", [](const PyModel& self) { return self.loaded->model.name(); }, "The model's name.")
+      .def_prop_ro(
+          "device", [](const PyModel& self) { return to_string(self.loaded->model.device()); },
+          "Where the model runs: \"cpu\" or \"cuda:N\".")
+      .def(
+          "count_params", [](const PyModel& self) { return self.loaded->model.count_params(); },
+          "The number of elements of all weights.");
+}
+
+void bind_changes(nb::class_<PyModel>& model) {
+  model.def("_with_weights", &with_weights, nb::arg("weights"))
       .def("_with_weights_file",
            [](const PyModel& self, const std::string& path) {
              const auto loaded = self.loaded;
@@ -335,18 +347,18 @@ void bind_model(nb::module_& module) {
            })
       .def("_stats", &stats)
       .def("_memory_bytes", &memory_bytes)
-      .def("_set_activation",
-           [](PyModel& self, const std::string& layer, const std::string& activation) {
-             self.loaded = std::make_shared<const Loaded>(self.loaded->model.with_activation(layer, activation));
-           })
-      .def_prop_ro(
-          "name", [](const PyModel& self) { return self.loaded->model.name(); }, "The model's name.")
-      .def_prop_ro(
-          "device", [](const PyModel& self) { return to_string(self.loaded->model.device()); },
-          "Where the model runs: \"cpu\" or \"cuda:N\".")
-      .def(
-          "count_params", [](const PyModel& self) { return self.loaded->model.count_params(); },
-          "The number of elements of all weights.");
+      .def("_set_activation", [](PyModel& self, const std::string& layer, const std::string& activation) {
+        self.loaded = std::make_shared<const Loaded>(self.loaded->model.with_activation(layer, activation));
+      });
+}
+
+}  // namespace
+
+void bind_model(nb::module_& module) {
+  nb::class_<PyModel> model(module, "Model", "A loaded model, as lamella.Model wraps it.");
+  bind_calls(model);
+  bind_facts(model);
+  bind_changes(model);
 }
 
 }  // namespace lamella::python

@@ -98,8 +98,8 @@ Options options_from(const nb::dict& keywords) {
   for (const auto& [key, value] : keywords) {
     const auto name = nb::cast<std::string>(key);
     if (set_choice(options, name, value) || set_value(options, name, value)) continue;
-    throw nb::type_error(("no option is called '" + printable(name) +
-                          "'; there are: device, dtype, threads, math, fusion, determinism, tuning, engine, max_batch, "
+    throw nb::type_error(("no option is named '" + printable(name) +
+                          "'; known: device, dtype, threads, math, fusion, determinism, tuning, engine, max_batch, "
                           "cached_programs, memory_limit, graphs, profile, updatable, hard_sigmoid")
                              .c_str());
   }

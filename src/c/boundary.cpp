@@ -30,7 +30,7 @@ static_assert(LAMELLA_FLOAT32 == 0 && LAMELLA_FLOAT64 == 3 && LAMELLA_INT8 == 4 
               LAMELLA_UINT64 == 11 && LAMELLA_BOOL == kNumbered.size() - 1);
 static_assert(LAMELLA_MAX_RANK == Shape::kMaxRank);
 
-/// Whether the strides are those of C order; where an axis has one element at most, its stride says nothing.
+/// Whether the strides are those of C order; the stride of an axis with at most one element does not matter.
 bool is_plain(const Shape& shape, const std::int64_t* strides) {
   if (shape.elements() == 0) return true;
   std::int64_t step = 1;
@@ -53,10 +53,10 @@ void expect_reachable(const Array& array, const Where& where) {
            !__builtin_mul_overflow(far, array.shape[axis] - 1, &far) &&
            !__builtin_add_overflow(far < 0 ? lowest : highest, far, far < 0 ? &lowest : &highest);
   }
-  LAMELLA_EXPECTS(fits, overflow, "{}: its strides reach further than memory does", where.text());
+  LAMELLA_EXPECTS(fits, overflow, "{}: its strides reach past the end of the address space", where.text());
 }
 
-/// Calls f(offset) with the place of each element, counted in elements, in C order.
+/// Calls f(offset) with the offset of each element, counted in elements, in C order.
 template <typename F>
 void each_place(const Array& array, const F& f) {
   std::array<std::int64_t, Shape::kMaxRank> at{};

@@ -11,11 +11,11 @@
 
 #include "core/check.hpp"
 
-/// What the functions of the C interface share: exceptions become errors, handles become objects.
+/// Shared by the functions of the C interface: turns exceptions into errors, and handles into objects.
 
 struct lamella_error {
   const char* code = "";    ///< static
-  char* message = nullptr;  ///< of malloc(); null in the one error that is never freed
+  char* message = nullptr;  ///< from malloc(); null in the one error that is never freed
 };
 
 struct lamella_options {
@@ -36,10 +36,10 @@ struct lamella_model {
 
 namespace lamella::c {
 
-/// The error that the exception under way becomes. Never null: where memory is out, one that needs none.
+/// The current exception as an error. Never null: when memory has run out, a static one.
 [[nodiscard]] lamella_error* caught() noexcept;
 
-/// Calls f(): null, or the error that it threw.
+/// Calls f(). Returns null, or the error that it threw.
 template <typename F>
 [[nodiscard]] lamella_error* guarded(const F& f) noexcept {
   try {
@@ -55,7 +55,7 @@ inline void expect(const void* pointer, const char* function, const char* argume
   LAMELLA_EXPECTS(pointer != nullptr, argument, "[{}] {}: got NULL", function, argument);
 }
 
-/// Which array of a call: for messages, which are put together only when they are needed.
+/// Names an array of a call in messages, which are formatted only when needed.
 struct Where {
   const char* function;
   const char* kind;  ///< "input", "output"

@@ -74,7 +74,7 @@ struct Arrays {
   }
 };
 
-/// The arrays of a call, in number and dtype as the model has them.
+/// The arrays of a call, checked for the model's number and dtypes.
 Arrays arrays_of(const lamella_model& model, const lamella_tensor* inputs, std::size_t input_count, const lamella_tensor* outputs,
                  std::size_t output_count, const char* function) {
   return {checked_arrays(inputs, input_count, model.inputs, "input", function),
@@ -93,7 +93,7 @@ Views views_of(const Arrays& arrays) {
   return views;
 }
 
-/// Through copies: host arrays of a model that runs elsewhere, or arrays with strides.
+/// With copies: host arrays of a model on another device, or strided arrays.
 void predict_copied(const lamella_model& model, const Arrays& arrays) {
   std::vector<Tensor> plain;
   const std::vector<Tensor> results = model.model.predict(host_views(arrays.inputs, plain));
@@ -118,8 +118,8 @@ void predict(const lamella_model& model, const Arrays& arrays) {
     return model.model.predict_into(views.inputs, views.outputs);
   }
   LAMELLA_EXPECTS(arrays.all([](const Array& array) { return array.device.is_cpu(); }), device,
-                  "[lamella_model_predict] arrays lie on several devices, or have strides and lie on one that is not the CPU; "
-                  "allowed: all on the CPU, or all without strides on {}",
+                  "[lamella_model_predict] arrays are on different devices, or are strided and not on the CPU; allowed: all on "
+                  "the CPU, or all contiguous on {}",
                   to_string(device));
   predict_copied(model, arrays);
 }
@@ -223,7 +223,7 @@ lamella_error* lamella_model_update_weights(lamella_model* model, const char* co
   return guarded([&] {
     constexpr const char* kName = "lamella_model_update_weights";
     expect(model, kName, "model");
-    std::vector<lamella::Tensor> plain;  // of arrays with strides
+    std::vector<lamella::Tensor> plain;  // copies of strided arrays
     std::map<std::string, lamella::TensorView> weights;
     for (std::size_t i = 0; i < count; ++i) {
       expect(names, kName, "names");
@@ -236,8 +236,8 @@ lamella_error* lamella_model_update_weights(lamella_model* model, const char* co
         gather(array, plain.emplace_back(array.shape, array.dtype).data());
         view = std::as_const(plain.back()).view();
       }
-      LAMELLA_EXPECTS(array.strides.empty() || array.device.is_cpu(), device, "{}: an array with strides lies on {}",
-                      where.text(), to_string(array.device));
+      LAMELLA_EXPECTS(array.strides.empty() || array.device.is_cpu(), device,
+                      "{}: a strided array is on {}, allowed on the CPU only", where.text(), to_string(array.device));
       LAMELLA_EXPECTS(weights.emplace(names[i], view).second, value, "{} is given twice", where.text());
     }
     model->model.update_weights(weights);
@@ -303,7 +303,7 @@ lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_t
     expect(model, kName, "model");
     const auto arrays = lamella::c::arrays_of(*model, inputs, input_count, outputs, output_count, kName);
     LAMELLA_EXPECTS(arrays.all([](const auto& array) { return array.strides.empty(); }), argument,
-                    "[{}] an array has strides; allowed is C order, without gaps", kName);
+                    "[{}] an array is strided; allowed are contiguous arrays in C order", kName);
     const auto views = lamella::c::views_of(arrays);
     model->model.predict_into(views.inputs, views.outputs, stream);
   });

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kSet = "lamella_options_set";
 
-/// The one of these that is called so, or ArgumentError that lists them.
+/// The enumerator with this name. Throws ArgumentError, listing all names.
 template <typename T, std::size_t N>
 T one_of(std::string_view option, std::string_view value, const T (&all)[N]) {
   std::string allowed;
@@ -84,7 +84,7 @@ void set(Options& options, std::string_view option, std::string_view value) {
     allowed += core::format("{}{}", allowed.empty() ? "" : ", ", name);
   }
   core::throw_argument(ErrorCode::value,
-                       core::format("[{}] no option is called '{}'; there are: {}", kSet, core::escaped(option), allowed));
+                       core::format("[{}] no option is named '{}'; known: {}", kSet, core::escaped(option), allowed));
 }
 
 }  // namespace

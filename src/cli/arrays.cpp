@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What --input and --expected name: npy files, npz archives with one array or many, and CSV.
+// Sources for --input and --expected: npy files, npz archives with one array or many, and CSV.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -20,14 +20,13 @@ constexpr std::string_view kZip = "PK";
 
 enum class Kind { npy, npz, csv };
 
-/// What a file is. Nothing is taken from it.
+/// Detects a file's format without consuming anything.
 Kind kind_of(ByteStream& bytes, const std::string& file) {
   const std::string_view head = bytes.peek(kNpy.size());
   if (head == kNpy) return Kind::npy;
   if (head.starts_with(kZip)) {
     if (file != "-") return Kind::npz;
-    throw LoadError(ErrorCode::unsupported,
-                    bytes.name() + ": is an npz archive, which is read from its end; npy and CSV can be piped");
+    throw LoadError(ErrorCode::unsupported, bytes.name() + ": npz archives cannot be read from a pipe; npy and CSV can");
   }
   return file == "-" || file.ends_with(".csv") || file.ends_with(".tsv") ? Kind::csv : Kind::npy;
 }
@@ -54,7 +53,7 @@ class MemoryRows final : public RowSource {
   }
   void next(std::int64_t most, std::vector<Tensor>& inputs) override {
     const Shape& shape = array_.shape();
-    if (shape.rank() == 0) {  // no batch: the model's to refuse
+    if (shape.rank() == 0) {  // no batch axis: the model refuses it
       inputs[input_] = array_.clone();
       return;
     }
@@ -71,7 +70,7 @@ class MemoryRows final : public RowSource {
   std::int64_t at_ = 0;
 };
 
-/// Rows of an npy file, or of a pipe that one comes from.
+/// Rows of an npy file, or of a pipe with the content of one.
 class NpySource final : public RowSource {
  public:
   NpySource(std::size_t input, std::unique_ptr<ByteStream> bytes) : input_(input), bytes_(std::move(bytes)) {
@@ -96,13 +95,13 @@ class NpySource final : public RowSource {
   std::optional<core::NpyRows> rows_;
 };
 
-/// The array of an npz archive that is the only one, or has this name.
+/// The array of an npz archive with this name, or its only one.
 Tensor array_of_archive(const std::string& file, const std::string& name, const char* option) {
   std::map<std::string, Tensor> arrays = load_npz(file);
   return arrays.size() == 1 ? std::move(arrays.begin()->second) : taken(arrays, name, file, option);
 }
 
-/// What one file gives, for some of the inputs.
+/// A source of rows from one file, for some of the inputs.
 void add_source(Inputs& all, const std::string& file, const std::vector<std::size_t>& inputs, const std::vector<ArraySpec>& specs,
                 const char* option, Header header) {
   auto bytes = std::make_unique<ByteStream>(file);
@@ -158,7 +157,7 @@ std::vector<std::string> files_for(const std::vector<std::string>& arguments, co
   std::vector<std::string> files;
   for (const std::string& name : names) {
     if (!given.contains(name))
-      throw ArgumentError(ErrorCode::missing, std::string(option) + ": nothing is given for '" + name + "'");
+      throw ArgumentError(ErrorCode::missing, std::string(option) + ": no file is given for '" + name + "'");
     files.push_back(given[name]);
   }
   if (std::count(files.begin(), files.end(), "-") > 1)
@@ -209,8 +208,8 @@ std::int64_t Inputs::rows() const {
     const std::int64_t own = source->rows();
     if (own < 0) continue;
     if (rows >= 0 && rows != own) {
-      throw ArgumentError(ErrorCode::shape, "--input: one has " + std::to_string(rows) + " rows and another " +
-                                                std::to_string(own) + "; all inputs have as many");
+      throw ArgumentError(ErrorCode::shape, "--input: one file has " + std::to_string(rows) + " rows and another " +
+                                                std::to_string(own) + "; all inputs need the same number of rows");
     }
     rows = own;
   }
@@ -229,7 +228,8 @@ std::vector<Tensor> Inputs::next(std::int64_t most, std::size_t inputs) {
   for (const Tensor& x : result) {
     const bool batches = x.shape().rank() > 0 && result[0].shape().rank() > 0;
     if (!batches || x.shape()[0] == result[0].shape()[0]) continue;
-    throw ArgumentError(ErrorCode::shape, "--input: one ends after fewer rows than another; all inputs have as many");
+    throw ArgumentError(ErrorCode::shape,
+                        "--input: one file has fewer rows than another; all inputs need the same number of rows");
   }
   return result;
 }

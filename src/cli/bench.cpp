@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench: what fusing bias and activation into the product buys on this machine, and how far each layer is from what it allows.
+// bench: the gain from fusing bias and activation into the product on this machine, and each layer's distance from the hardware's
+// limits.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -57,7 +58,7 @@ std::string now() {
   return text;
 }
 
-/// One run of the verb: the grid on every device that was asked for.
+/// One run of the verb: the grid on every requested device.
 class Run {
  public:
   explicit Run(const BenchState& state) : state_(state), cells_(cells_of(state.axes)) {
@@ -112,7 +113,7 @@ class Run {
     limits.call_us = 1e6 * (state_.seconds_a_call > 0 ? state_.seconds_a_call : state_.axes.full ? 0.5 : 0.25);
     bench::Runner runner(device, clock, bench::measure_ceilings(clock, device, report_.threads, report_.machine.largest_cache()),
                          report_.threads, report_.settings, limits);
-    // Engines side by side are compared warm; cold, what the library chooses.
+    // Engines are compared warm; cold runs measure only the library's choice.
     const auto ways = [&](const bench::Cell& cell, bool cold) {
       return ways_of(cell, device, cold ? std::vector<std::string>{} : engines, state_.engines, fusions_);
     };
@@ -140,7 +141,7 @@ class Run {
            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count() < state_.seconds;
   }
 
-  /// Growing work is looked at warm, where it can be.
+  /// Series of growing size are measured warm if possible.
   [[nodiscard]] std::vector<std::string> caches_of(const bench::Cell& cell) const {
     return cell.sweep.empty() ? caches_ : std::vector<std::string>{caches_.front()};
   }
@@ -175,7 +176,7 @@ CLI::Validator activation_name() {
 }
 
 void add_axes(CLI::App& app, BenchState& state) {
-  // A value each time: a file may follow.
+  // One value per occurrence, because a file may follow.
   const auto list = [&](const char* name, auto& into, const char* what, const char* type) {
     return app.add_option(name, into, what)->delimiter(',')->allow_extra_args(false)->type_name(type);
   };
@@ -191,19 +192,19 @@ void add_axes(CLI::App& app, BenchState& state) {
   sizes("--depth", state.axes.depths, "layers of a model");
   take_word(*list("--dtype", state.dtypes, "types of layers and activations", ""), {"float32", "bfloat16", "float16", "float64"});
   list("--activation", state.axes.activations, "Keras' names", "NAME,...")->check(activation_name());
-  list("--engine", state.engines, "only these Dense engines, beside the unfused way", "NAME,...");
+  list("--engine", state.engines, "only these Dense engines, and the unfused baseline", "NAME,...");
   take_word(*list("--fusion", state.fusions, "only these", ""), words_of_enum<Fusion>());
-  take_word(*list("--cache", state.caches, "warm: called again and again; cold: caches emptied before each call", ""),
-            {"warm", "cold"});
-  app.add_flag("--full", state.axes.full, "the whole grid, and series of growing work; without it less than two minutes");
-  list("--concurrency", state.callers, "also call each MODEL from so many threads at once, as in 1,2,4: rows/s and latencies",
+  take_word(*list("--cache", state.caches, "warm: repeated calls; cold: caches emptied before each call", ""), {"warm", "cold"});
+  app.add_flag("--full", state.axes.full,
+               "the whole grid, and series of growing size; without it the bench takes under two minutes");
+  list("--concurrency", state.callers, "also call each MODEL from this many threads at once, such as 1,2,4: rows/s and latencies",
        "N,...")
       ->needs(model)
       ->check(integer(1, 1024));
 }
 
 void add_settings(CLI::App& app, BenchState& state) {
-  app.add_option("--device", state.device, "auto (every device; an absent one has rows that say why), cpu, cuda or cuda:N")
+  app.add_option("--device", state.device, "auto (every device; the rows of an absent one say why), cpu, cuda or cuda:N")
       ->capture_default_str()
       ->envname("LAMELLA_DEVICE")
       ->type_name("DEVICE")
@@ -212,24 +213,24 @@ void add_settings(CLI::App& app, BenchState& state) {
       ->type_name("N")
       ->check(integer(0, 1024));
   app.add_option("--spread", state.spread_limit,
-                 "refuse results whose quartiles are further apart than this part of the median (cold: twice this)")
+                 "refuse results whose interquartile range is above this fraction of the median (cold: twice this)")
       ->capture_default_str()
       ->type_name("NUMBER")
       ->check(positive());
   app.add_option("--others", state.others_limit,
-                 "refuse results taken while other programs had more than this share of the processors")
+                 "refuse results taken while other programs used more than this fraction of the processors")
       ->capture_default_str()
       ->type_name("NUMBER")
       ->check(positive());
-  app.add_option("--seconds-a-call", state.seconds_a_call, "do not measure what takes longer; default 0.25, with --full 0.5")
+  app.add_option("--seconds-a-call", state.seconds_a_call, "skip calls that take longer than this; default 0.25, with --full 0.5")
       ->type_name("NUMBER")
       ->check(positive());
-  app.add_option("--seconds", state.seconds, "begin no cell after so many; what was not measured has rows that say so")
+  app.add_option("--seconds", state.seconds, "start no measurement after this many seconds; rows that were not measured say so")
       ->type_name("NUMBER")
       ->check(positive());
-  app.add_flag("--quick", state.quick, "a third of the time; what is noisy is not refused but stays, with a warning");
+  app.add_flag("--quick", state.quick, "a third of the time; noisy results are kept, with a warning");
   CLI::Option* const json = app.add_flag("--json", state.json, "print JSON in Google Benchmark's form instead of the tables");
-  CLI::Option* const csv = app.add_flag("--csv", state.csv, "print CSV instead, a line for each row");
+  CLI::Option* const csv = app.add_flag("--csv", state.csv, "print CSV instead, one line per row");
   app.add_flag("--markdown", state.markdown, "print the tables as Markdown")->excludes(json)->excludes(csv);
   csv->excludes(json);
   app.add_option("--out", state.out, "also write that JSON to a file")->type_name("FILE");
@@ -263,8 +264,8 @@ int run_bench(BenchState& state) {
 
 Registered add_bench(CLI::App& root) {
   auto state = std::make_shared<BenchState>();
-  CLI::App* app =
-      root.add_subcommand("bench", "Measure what fusion buys on this machine, and how far each layer is from what it allows");
+  CLI::App* app = root.add_subcommand(
+      "bench", "Measure the gain from fusion on this machine, and how close each layer comes to the hardware's limits");
   add_axes(*app, *state);
   add_settings(*app, *state);
   return {app, [state] { return run_bench(*state); }};

@@ -43,7 +43,7 @@ ByteStream::~ByteStream() {
   if (own_) ::close(file_);
 }
 
-/// Reads what there is behind what has not been taken yet.
+/// Reads more data after what has not been consumed yet.
 bool ByteStream::fill() {
   constexpr std::size_t kBlock = std::size_t{1} << 16U;
   buffer_.erase(0, at_);

@@ -14,7 +14,7 @@ namespace {
 int report(const char* what, int code) noexcept {
   try {
     print(stderr, std::string("lamella: ") + what + "\n");
-  } catch (const std::bad_alloc&) {  // then without its marks
+  } catch (const std::bad_alloc&) {  // then print it unescaped
     static_cast<void>(std::fputs("lamella: ", stderr));
     for (const char* at = what; *at != '\0'; ++at) static_cast<void>(std::fputc(*at >= ' ' && *at < 0x7F ? *at : '?', stderr));
     static_cast<void>(std::fputc('\n', stderr));
@@ -23,7 +23,7 @@ int report(const char* what, int code) noexcept {
 }
 
 constexpr const char* kFooter =
-    "lamella VERB --help says what a verb takes. Options and files may stand in any order.\n\n"
+    "lamella VERB --help lists what a verb takes. Options and files may come in any order.\n\n"
     "Exit codes:\n"
     "  0  done\n"
     "  1  verify or bench found a difference\n"
@@ -35,9 +35,9 @@ constexpr const char* kFooter =
     "Environment:\n"
     "  LAMELLA_DEVICE         the default of --device\n"
     "  LAMELLA_THREADS        the default of --threads\n"
-    "  LAMELLA_TUNING_FILE    where lamella tune keeps what it measured\n"
+    "  LAMELLA_TUNING_FILE    the file in which lamella tune keeps its measurements\n"
     "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best instruction set that may be used\n"
-    "  LAMELLA_CUDA_PLUGIN    the file of the CUDA device, in place of the one beside the library\n"
+    "  LAMELLA_CUDA_PLUGIN    the CUDA plugin to load instead of the one beside the library\n"
     "  LAMELLA_CUDA_ALLOCATOR pool, or exact: device memory without CUDA's pools";
 
 std::vector<std::string> verb_names(const CLI::App& app) {
@@ -46,7 +46,7 @@ std::vector<std::string> verb_names(const CLI::App& app) {
   return names;
 }
 
-/// What a command line without a verb asks for: help, the version, or a verb that there is not. -1: it has a verb.
+/// Handles a command line without a known verb: help, version, or an unknown verb. -1: it has a verb.
 int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
   const std::string first = argc < 2 ? "help" : argv[1];
   const std::vector<std::string> verbs = verb_names(app);
@@ -58,15 +58,15 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
   if (first == "help") {
     const std::string about = argc < 3 ? "" : argv[2];
     if (!about.empty() && std::find(verbs.begin(), verbs.end(), about) == verbs.end())
-      throw UsageError("no verb is called '" + about + "'; there are " + listed(verbs) + did_you_mean(about, verbs));
+      throw UsageError("no verb is named '" + about + "'; the verbs are " + listed(verbs) + did_you_mean(about, verbs));
     print(stdout, about.empty() ? app.help() : app.get_subcommand(about)->help("lamella"));
     return kOk;
   }
   if (!first.empty() && first[0] == '-') return -1;
-  throw UsageError("no verb is called '" + first + "'; there are " + listed(verbs) + did_you_mean(first, verbs));
+  throw UsageError("no verb is named '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(first, verbs));
 }
 
-/// In words, what the parser did not expect.
+/// Describes what the parser did not expect.
 std::string what_is_too_much(const CLI::App& app) {
   const std::vector<CLI::App*> named = app.get_subcommands();
   const CLI::App& verb = named.empty() ? app : *named.front();
@@ -79,7 +79,7 @@ std::string what_is_too_much(const CLI::App& app) {
     for (const std::string& name : each->get_snames()) known.push_back("-" + name);
   }
   const std::string name = option->substr(0, option->find('='));
-  return verb.get_name() + ": no option is called '" + name + "'" + did_you_mean(name, known);
+  return verb.get_name() + ": no option is named '" + name + "'" + did_you_mean(name, known);
 }
 
 int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> verbs) {
@@ -124,7 +124,7 @@ int run_command(int argc, const char* const* argv, std::span<const AddVerb> verb
     return report(error.what(), kInput);
   } catch (const Error& error) {
     return report(error.what(), error.code() == ErrorCode::io ? kFile : kFailure);
-  } catch (const std::bad_alloc& error) {  // the library's own say how much was asked for
+  } catch (const std::bad_alloc& error) {  // the library's own messages say how much was requested
     return report(std::string_view(error.what()).ends_with(']') ? error.what() : "out of memory", kFailure);
   } catch (const std::exception& error) {
     return report(error.what(), kFailure);

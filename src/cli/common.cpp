@@ -26,11 +26,11 @@ std::vector<ArraySpec> specs(const std::vector<std::string>& names, const auto& 
 }
 
 constexpr std::int64_t kBatch = 4096;
-constexpr std::size_t kBatchBytes = std::size_t{64} << 20U;  ///< of the inputs of a batch that nobody gave the size of
+constexpr std::size_t kBatchBytes = std::size_t{64} << 20U;  ///< for the inputs of a batch without a given size
 
 std::int64_t batch_of(std::int64_t wanted, const Inputs& inputs) {
   const std::size_t row_bytes = inputs.row_bytes();
-  if (row_bytes == 0) return std::max({wanted, inputs.rows(), kBatch});  // rows that are nothing are not worth dividing
+  if (row_bytes == 0) return std::max({wanted, inputs.rows(), kBatch});  // empty rows need not be divided
   if (wanted > 0) return wanted;
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(kBatchBytes / row_bytes), 1, kBatch);
 }
@@ -42,7 +42,7 @@ void print(std::FILE* to, std::string_view text) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string line = printable(text.substr(0, end));
     if (end < text.size()) line += '\n';
-    static_cast<void>(std::fwrite(line.data(), 1, line.size(), to));  // a failure shows when the stream is flushed
+    static_cast<void>(std::fwrite(line.data(), 1, line.size(), to));  // failures are detected when the stream is flushed
     text.remove_prefix(std::min(end + 1, text.size()));
   }
 }
@@ -60,7 +60,7 @@ CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>
 }
 
 void add_header(CLI::App& app, std::string& header) {
-  take_word(*app.add_option("--header", header, "whether the first line of CSV is names; auto: where it has no number")
+  take_word(*app.add_option("--header", header, "whether the first line of a CSV file holds names; auto: yes if it has no number")
                  ->capture_default_str(),
             {"auto", "yes", "no"});
 }
@@ -68,19 +68,20 @@ void add_header(CLI::App& app, std::string& header) {
 Header header_of(const std::string& word) { return word == "yes" ? Header::yes : word == "no" ? Header::no : Header::automatic; }
 
 void RunOptions::add_to(CLI::App& app, bool may_tune) {
-  app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto may choose the CPU by itself")
+  app.add_option("--device", device, "auto, cpu, cuda or cuda:N; only auto falls back to the CPU")
       ->capture_default_str()
       ->envname("LAMELLA_DEVICE")
       ->type_name("DEVICE")
       ->check(device_name());
-  take_word(*app.add_option("--dtype", dtype, "compute every layer in this type; default: as the model says"), compute_types());
+  take_word(*app.add_option("--dtype", dtype, "compute every layer in this type; default: the model's own"), compute_types());
   app.add_option("--engine", engine, "force a Dense engine by name")->type_name("NAME");
   take_word(*app.add_option("--fusion", fusion, "what may be fused into a product"), words_of_enum<Fusion>());
   take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded (CUDA)"),
             words_of_enum<Math>());
   take_word(*app.add_option("--determinism", determinism, "what may change the bits of a result"), words_of_enum<Determinism>());
   if (may_tune) {
-    take_word(*app.add_option("--tuning", tuning, "engines by rule, or the fastest as measured before (lamella tune) or now")
+    take_word(*app.add_option("--tuning", tuning,
+                              "choose engines by rule, or the fastest by measurements: stored ones (lamella tune), or new ones")
                    ->capture_default_str(),
               words_of_enum<Tuning>());
   }
@@ -90,7 +91,7 @@ void RunOptions::add_to(CLI::App& app, bool may_tune) {
 }
 
 Options RunOptions::options() const {
-  // From 2.4 on CLI11 takes no notice of a value of the environment that the option refuses.
+  // From version 2.4, CLI11 ignores an environment value that the option's check refuses.
   if (const char* text = std::getenv("LAMELLA_DEVICE"); text != nullptr && *text != '\0' && device == "auto") {
     if (const std::string why = device_name()(text); !why.empty()) throw UsageError("LAMELLA_DEVICE: " + why);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// completion: what shells and man need to know of the command, made of what its parser knows.
+// completion: shell completions and the man page, generated from the parser's definitions.
 #include <memory>
 
 #include "cli/tree.hpp"
@@ -15,14 +15,14 @@ std::string spaced(const std::vector<std::string>& words) {
   return text;
 }
 
-/// Between single quotes of a shell.
+/// Quoted for a shell, in single quotes.
 std::string shell_quoted(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
 }
 
-/// As it stands inside of a specification of zsh's _arguments.
+/// Escaped for a specification of zsh's _arguments.
 std::string zsh_text(const std::string& text) {
   std::string escaped;
   for (const char c : text) {

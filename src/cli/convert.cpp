@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// convert: a model, or its weights, in the files of Keras 3.
+// convert: writes a model, or its weights, as Keras 3 files.
 #include <memory>
 
 #include "cli/verbs.hpp"

@@ -11,9 +11,9 @@ namespace lamella::cli {
 namespace {
 
 constexpr std::size_t kLongestRecord = std::size_t{1} << 28U;
-constexpr std::size_t kLineLookedAt = std::size_t{1} << 20U;  ///< for the separator
+constexpr std::size_t kLineLookedAt = std::size_t{1} << 20U;  ///< searched for the separator
 
-/// What separates the fields of a line: a tab where it has one outside of quotes, else a semicolon, else a comma.
+/// The separator of a line: a tab if it has one outside quotes, else a semicolon, else a comma.
 char separator_of(std::string_view line) {
   char found = ',';
   bool quoted = false;
@@ -41,7 +41,7 @@ CsvReader::CsvReader(std::unique_ptr<ByteStream> bytes, Header header, char sepa
     : bytes_(std::move(bytes)), separator_(separator) {
   const std::string_view head = bytes_->peek(3);
   if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF"))
-    throw LoadError(ErrorCode::value, printable(file()) + ": is UTF-16; UTF-8 is what is read");
+    throw LoadError(ErrorCode::value, printable(file()) + ": is UTF-16; only UTF-8 is supported");
   if (head == "\xEF\xBB\xBF") {
     for (int i = 0; i < 3; ++i) bytes_->next();
   }
@@ -59,12 +59,12 @@ void CsvReader::fail(std::size_t column, const std::string& what) const {
 
 void CsvReader::end_field() { ends_.push_back(text_.size()); }
 
-/// Takes what stands between quotes; the byte behind them.
+/// Consumes a quoted field, and returns the byte after it.
 int CsvReader::read_quoted() {
   while (true) {
     int c = bytes_->next();
     if (c == '\n') ++line_;
-    if (c < 0) fail(ends_.size(), "its quotes do not end");
+    if (c < 0) fail(ends_.size(), "its closing quote is missing");
     if (c == '"') {
       c = bytes_->next();
       if (c != '"') return c;
@@ -88,7 +88,7 @@ bool CsvReader::read_record() {
     at_begin = c == separator_;
     if (c == '\r') {
       c = bytes_->next();
-      if (c != '\n') fail(ends_.size(), "a carriage return that no line feed follows");
+      if (c != '\n') fail(ends_.size(), "a carriage return without a line feed");
     }
     if (c < 0 || c == '\n' || c == separator_) {
       end_field();
@@ -97,8 +97,8 @@ bool CsvReader::read_record() {
       if (c == '\n') ++line_;
       return true;
     }
-    if (c == '\0') fail(ends_.size(), "a NUL byte; this is no text");
-    if (quoted) fail(ends_.size(), "something stands behind the quotes of a field");
+    if (c == '\0') fail(ends_.size(), "a NUL byte; this is not a text file");
+    if (quoted) fail(ends_.size(), "text follows the closing quote of a field");
     if (c == '"') fail(ends_.size(), "a quote inside of a field that does not begin with one");
     text_ += static_cast<char>(c);
     if (text_.size() > kLongestRecord) fail(ends_.size(), "the line is longer than 256 MiB");
@@ -155,7 +155,7 @@ bool CsvReader::next() {
   while (read_record()) {
     if (is_blank()) continue;
     record_ = blank;
-    fail(0, "the line is empty, and others follow it");
+    fail(0, "the line is empty, but not the last");
   }
   return false;
 }

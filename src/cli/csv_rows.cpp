@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers of CSV as the rows of inputs.
+// Converts the numbers of a CSV file to rows of inputs.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -16,7 +16,7 @@
 namespace lamella::cli {
 namespace {
 
-/// What an integer type holds.
+/// The range of an integer type.
 struct Range {
   std::int64_t least = std::numeric_limits<std::int64_t>::min();
   std::uint64_t most = std::numeric_limits<std::int64_t>::max();
@@ -31,7 +31,7 @@ Range range_of(DType dtype) {
   return {-static_cast<std::int64_t>(all >> 1U) - 1, all >> 1U};
 }
 
-/// One input's columns, and the values that have been read of them.
+/// One input's columns, and the values read from them.
 struct Group {
   std::size_t input = 0;
   ArraySpec spec;
@@ -59,7 +59,7 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-/// std::from_chars takes none.
+/// std::from_chars does not accept a plus sign.
 std::string_view without_plus(std::string_view text) {
   const bool signs = text.size() > 1 && (text[1] == '-' || text[1] == '+');
   return text.starts_with('+') && !signs ? text.substr(1) : text;
@@ -77,7 +77,7 @@ T floating(const CsvReader& reader, std::size_t column, std::string_view text) {
     reader.fail(column, found(text) + ", allowed a number" + (comma ? " with a decimal point, as in 1.5" : ""));
   }
   if (error == std::errc{}) return value;
-  // Too large, or smaller than the least: that is 0.
+  // Out of range: an overflow, or an underflow, which gives 0.
   const double wide = std::strtod(std::string(digits).c_str(), nullptr);
   if (std::fabs(wide) < 1) return std::copysign(T{0}, static_cast<T>(wide));
   reader.fail(column, found(text) + ", which " + std::string(to_string(dtype_v<T>)) + " cannot hold");
@@ -106,7 +106,7 @@ void append_integer(const CsvReader& reader, std::size_t column, std::string_vie
 
 void append_value(const CsvReader& reader, std::size_t column, Group& group) {
   const std::string_view text = trimmed(reader.field(column));
-  if (text.empty()) reader.fail(column, "is empty; nan is how a missing number is written");
+  if (text.empty()) reader.fail(column, "is empty; write a missing number as nan");
   if (group.stored == DType::float32) return group.append(floating<float>(reader, column, text));
   if (group.stored == DType::float64) return group.append(floating<double>(reader, column, text));
   append_integer(reader, column, text, group);
@@ -148,7 +148,7 @@ std::string shape_words(const std::vector<std::int64_t>& sample) {
   return text + ")";
 }
 
-/// The columns of one input, all of them in their order; closes the shape that it leaves open.
+/// All columns in order, for the one input; infers an open extent of its shape.
 std::vector<std::size_t> all_columns(const CsvReader& reader, ArraySpec& spec, const char* option) {
   const auto columns = static_cast<std::int64_t>(reader.columns());
   std::int64_t known = 1;
@@ -168,7 +168,7 @@ std::vector<std::size_t> all_columns(const CsvReader& reader, ArraySpec& spec, c
         ErrorCode::shape,
         std::string(option) + ": '" + printable(reader.file()) + "' has " + std::to_string(columns) +
             (columns == 1 ? " column" : " columns") + "; '" + spec.name + "' is " + shape_words(spec.sample) +
-            (open == nullptr ? ", " + std::to_string(known) + " numbers a row" : "") +
+            (open == nullptr ? ", " + std::to_string(known) + " numbers per row" : "") +
             (index ? "; the first column has no name, as pandas' index has none: index=False leaves it out" : ""));
   }
   if (open != nullptr) *open = columns / known;
@@ -177,7 +177,7 @@ std::vector<std::size_t> all_columns(const CsvReader& reader, ArraySpec& spec, c
   return result;
 }
 
-/// Those that the header calls by the input's name; nothing where not all are there.
+/// The columns named after the input; nothing if any is missing.
 std::optional<std::vector<std::size_t>> named_columns(const CsvReader& reader, const ArraySpec& spec) {
   if (!reader.has_header()) return std::nullopt;
   std::int64_t elements = 1;

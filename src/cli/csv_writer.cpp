@@ -12,7 +12,7 @@ template <typename T>
 void append_number(std::string& text, T value) {
   std::array<char, 64> digits;  // NOLINT(cppcoreguidelines-pro-type-member-init): to_chars() fills it
   if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(value)) {  // without its sign, which nothing reads
+    if (std::isnan(value)) {  // without a sign, which readers do not accept
       text += "nan";
       return;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// info: where models can run, and what of this machine they may use.
+// info: the devices on which models can run, and the resources of this machine that they may use.
 #include <fstream>
 #include <memory>
 #include <string>
@@ -17,7 +17,7 @@ std::string memory_limit() {
   for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     std::ifstream file(path);
     std::string word;
-    if (!(file >> word) || word == "max" || word.size() > 16) continue;  // version 1 has a number near 2^63 for none
+    if (!(file >> word) || word == "max" || word.size() > 16) continue;  // version 1 uses a number near 2^63 for no limit
     return word;
   }
   return {};
@@ -25,7 +25,7 @@ std::string memory_limit() {
 
 std::string isa_in_use() {
   const bool limited = core::best_isa() != core::machine_isa();
-  return std::string(to_string(core::best_isa())) + (limited ? ", for LAMELLA_MAX_CPU_ISA says so" : "");
+  return std::string(to_string(core::best_isa())) + (limited ? ", limited by LAMELLA_MAX_CPU_ISA" : "");
 }
 
 struct Fact {
@@ -41,7 +41,7 @@ std::vector<Fact> facts() {
   return {
       {"processor", "processor", core::processor_name()},
       {"processors", "processors", std::to_string(std::thread::hardware_concurrency()), true},
-      {"usable_processors", "of those usable here", std::to_string(core::usable_processors()), true},
+      {"usable_processors", "usable processors", std::to_string(core::usable_processors()), true},
       {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},
       {"memory_limit", "memory limit of the control group", memory.empty() ? "none" : memory + " bytes"},
       {"isa", "instruction set in use", isa_in_use()},
@@ -70,8 +70,7 @@ void print_json(const std::vector<Device>& devices, const std::string& why) {
 
 Registered add_info(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* app =
-      root.add_subcommand("info", "Print the version, the devices, this machine, and why CUDA is not usable when it is not");
+  CLI::App* app = root.add_subcommand("info", "Print the version, the devices, this machine, and why CUDA is unusable if it is");
   app->add_flag("--json", *json, "as JSON");
   return {app, [json] {
             const std::vector<Device> devices = available_devices();

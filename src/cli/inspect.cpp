@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// summary, explain, layers: what a model is, how it will run, what may be in one.
+// summary, explain, layers: a model's structure, how it will run, and which layers are supported.
 #include <cstdio>
 #include <memory>
 
@@ -11,7 +11,7 @@
 namespace lamella::cli {
 namespace {
 
-/// Words behind one another, broken into lines of 80 columns.
+/// A list of words, wrapped at 80 columns.
 std::string paragraph(const std::vector<std::string>& words, const std::string& indent) {
   constexpr std::size_t kColumns = 80;
   std::string text;
@@ -54,7 +54,8 @@ Registered add_explain(CLI::App& root) {
     RunOptions run;
   };
   auto state = std::make_shared<State>();
-  CLI::App* app = root.add_subcommand("explain", "Print what will run: steps, engines, what is fused, who refused and why");
+  CLI::App* app =
+      root.add_subcommand("explain", "Print what will run: steps, engines, what is fused, which engines refused and why");
   add_model(*app, state->model);
   app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->type_name("N")->check(integer(0));
   app->add_flag("--json", state->explain.json, "as JSON");
@@ -68,7 +69,7 @@ Registered add_explain(CLI::App& root) {
 
 Registered add_layers(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* app = root.add_subcommand("layers", "Print the layers and activations that a model may have");
+  CLI::App* app = root.add_subcommand("layers", "Print the supported layers and activations");
   app->add_flag("--json", *json, "as JSON");
   return {app, [json] {
             const std::vector<std::string> layers = supported_layers();

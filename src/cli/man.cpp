@@ -6,7 +6,7 @@
 namespace lamella::cli {
 namespace {
 
-/// As roff has text: no word of it is taken for a request, and hyphens stay hyphens.
+/// Escaped for roff: nothing is taken for a request, and hyphens stay hyphens.
 std::string roff(const std::string& text) {
   std::string escaped;
   for (const char c : text) {
@@ -20,7 +20,7 @@ std::string roff(const std::string& text) {
   return escaped.starts_with('.') || escaped.starts_with('\'') ? "\\&" + escaped : escaped;
 }
 
-/// Lines as they stand.
+/// Preformatted lines.
 std::string verbatim(const std::string& text) {
   if (text.empty()) return "";
   std::string result = ".PP\n.nf\n";

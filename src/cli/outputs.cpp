@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What --output names.
+// Sinks for --output.
 #include <lamella/npy.hpp>
 #include <map>
 #include <memory>
@@ -15,12 +15,12 @@
 namespace lamella::cli {
 namespace {
 
-/// Of the array as it is written: numpy has no bfloat16.
+/// The dtype in the file, since numpy has no bfloat16.
 DType written(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
 
 std::string path_of(const std::string& file) { return file == "-" ? "/dev/fd/1" : file; }
 
-/// One array as npy, written as its rows come, where it is known how many will.
+/// Writes one array as npy while its rows arrive, if their number is known.
 class NpySink final : public RowSink {
  public:
   NpySink(std::size_t output, std::string file, std::int64_t rows) : output_(output), path_(path_of(file)), rows_(rows) {}
@@ -48,7 +48,7 @@ class NpySink final : public RowSink {
   std::optional<core::OutputFile> file_;
 };
 
-/// Arrays that are kept until the last row is there.
+/// Arrays that are kept until the last row has arrived.
 class CollectingSink final : public RowSink {
  public:
   struct Kept {
@@ -89,7 +89,7 @@ class CollectingSink final : public RowSink {
   bool archive_;
 };
 
-/// Arrays side by side, a line for each row.
+/// Arrays side by side, one line per row.
 class CsvSink final : public RowSink {
  public:
   CsvSink(std::vector<std::size_t> outputs, std::vector<std::string> names, std::string file, char separator, bool header)

@@ -34,7 +34,7 @@ int run_predict(const PredictState& state) {
   for (const auto& sink : sinks) sink->finish();
   if (state.quiet) return kOk;
   done.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  // Of numbers alone, and without memory: the files are in their places, and nothing may fail any more.
+  // Formats numbers only and allocates nothing: the files are complete, and nothing may fail any more.
   static_cast<void>(std::fprintf(stderr, "%lld rows in %.3g s, %.3g rows a second, loading and files included\n",
                                  static_cast<long long>(done.rows), done.seconds, static_cast<double>(done.rows) / done.seconds));
   return kOk;
@@ -55,18 +55,18 @@ Registered add_predict(CLI::App& root) {
   app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, or a whole model")
       ->type_name("FILE");
   take_word(*app->add_option("--output-format", state->format,
-                             "auto: by the ending of the file's name, else npy; standard output is CSV where the input is")
+                             "auto: by the file's extension, else npy; standard output is CSV if the input is")
                  ->capture_default_str(),
             {"auto", "npy", "npz", "csv", "tsv"});
   add_header(*app, state->header);
-  app->add_option("--batch-size", state->batch_size, "rows in memory at a time; default: 4096, fewer where rows are wide")
+  app->add_option("--batch-size", state->batch_size, "rows in memory at a time; default: 4096, fewer if rows are wide")
       ->type_name("N")
       ->check(integer(1));
-  app->add_flag("-q,--quiet", state->quiet, "say nothing of rows and seconds on standard error");
+  app->add_flag("-q,--quiet", state->quiet, "do not report rows and seconds on standard error");
   state->run.add_to(*app);
   app->footer(
-      "Rows go through memory a batch at a time: a file may be larger than memory. (npz, npy in Fortran order, and npy made of\n"
-      "CSV are held whole.)\n\n"
+      "Rows are processed in batches, so a file may be larger than memory. (npz, npy in Fortran order, and npy\n"
+      "written from CSV are held whole.)\n\n"
       "  lamella predict model.keras -i x.npy -o y.npy\n"
       "  lamella predict model.keras -i - -o - <x.csv >y.csv\n"
       "  lamella predict model.keras -i a=a.npy -i b=b.npy -o y.npz");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// profile: where the time of a call goes, step by step.
+// profile: where the time per call goes, step by step.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -22,7 +22,7 @@ struct ProfileState {
   RunOptions run;
 };
 
-/// Numbers as they come, of a normal distribution; integers are 0 and 1.
+/// Random numbers from a normal distribution; integers are 0 and 1.
 Tensor random_rows(const ArraySpec& spec, std::int64_t rows) {
   std::vector<std::int64_t> extents{rows};
   for (const std::int64_t extent : spec.sample) {
@@ -52,7 +52,7 @@ std::vector<Tensor> rows_for(const Model& model, const ProfileState& state) {
   return result;
 }
 
-/// One model, on arrays that stay where they are.
+/// One model, called on the same arrays each time.
 class Calls {
  public:
   Calls(Model model, const std::vector<Tensor>& inputs)
@@ -160,13 +160,14 @@ int run_profile(const ProfileState& state) {
   std::vector<double> times;
   constexpr std::size_t kLeast = 5;
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(state.seconds);
-  while (times.size() < kLeast || std::chrono::steady_clock::now() < end) {  // in turns, so that both see the same machine
+  while (times.size() < kLeast ||
+         std::chrono::steady_clock::now() < end) {  // alternating, so that both run under the same conditions
     times.push_back(whole.microseconds());
     static_cast<void>(watched.microseconds());
   }
   const Quartiles call = quartiles_of(times);
   const auto plan = nlohmann::json::parse(watched.model().explain({.batch = rows, .json = true}));
-  if (rows == 0 || !plan.contains("runs")) throw ArgumentError(ErrorCode::shape, "profile: there are no rows to run on");
+  if (rows == 0 || !plan.contains("runs")) throw ArgumentError(ErrorCode::shape, "profile: the input has no rows");
   const std::vector<StepRow> steps = rows_of(plan, call.median);
   if (state.json) {
     print(stdout, json_of(plan, steps, call, times.size()));
@@ -193,10 +194,8 @@ Registered add_profile(CLI::App& root) {
   app->add_flag("--json", state->json, "as JSON");
   state->run.add_to(*app);
   app->footer(
-      "The time of a call is the median of calls that nothing else is done in. Shares are of the fastest time of each step, "
-      "measured\n"
-      "in other calls, with a clock read between steps (where rows are cut into chunks, for a chunk); a step's time is its share "
-      "of\n"
+      "The time of a call is the median of calls that are not instrumented. A step's share is that of its fastest time in\n"
+      "other calls, with a clock read between steps (if rows are cut into chunks, of one chunk); its time is this share of\n"
       "a call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands over that time.");
   return {app, [state] { return run_profile(*state); }};
 }

@@ -6,11 +6,11 @@
 
 namespace lamella::cli {
 
-/// "[=====>     ] 512/4096 rows, 51200 rows/s, 1 s left" on stderr, when that is a terminal and the work has lasted long enough
-/// to be worth a word.
+/// "[=====> ] 512/4096 rows, 51200 rows/s, 1 s left" on stderr, if that is a terminal and the work takes long enough to
+/// report.
 class Progress {
  public:
-  /// `total`: -1 where it is not known.
+  /// `total`: -1 if unknown.
   Progress(std::int64_t total, bool wanted);
   ~Progress();
   Progress(const Progress&) = delete;

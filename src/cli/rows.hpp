@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inputs and outputs of predictions that are read and written some rows at a time.
+// Inputs and outputs of predictions, read and written a few rows at a time.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace lamella::cli {
 
-/// What a model says of one of its inputs or outputs.
+/// Description of one input or output of a model.
 struct ArraySpec {
   std::string name;
   std::vector<std::int64_t> sample;  ///< extents of a row, -1 for None
@@ -22,13 +22,13 @@ struct ArraySpec {
 [[nodiscard]] std::vector<ArraySpec> inputs_of(const Model& model);
 [[nodiscard]] std::vector<ArraySpec> outputs_of(const Model& model);
 
-/// Whether the first line of CSV is names.
+/// Whether the first line of a CSV file holds names.
 enum class Header { automatic, yes, no };
 
-/// Bytes of a file or a pipe, of which those at the beginning may be looked at before.
+/// Bytes of a file or a pipe; the first ones can be inspected before they are consumed.
 class ByteStream {
  public:
-  /// "-" is standard input; else a file, a FIFO or a device. Throws LoadError (io).
+  /// "-" is standard input; anything else is a file, a FIFO or a device. Throws LoadError (io).
   explicit ByteStream(const std::string& path);
   ~ByteStream();
   ByteStream(const ByteStream&) = delete;
@@ -36,11 +36,11 @@ class ByteStream {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }  ///< for messages
   [[nodiscard]] int descriptor() const noexcept { return file_; }
-  /// Up to `bytes` of what follows; fewer at the end. Nothing is taken.
+  /// Up to `bytes` of the data ahead; fewer at the end. Consumes nothing.
   [[nodiscard]] std::string_view peek(std::size_t bytes);
-  /// The line that follows, without its end, or the first `most` bytes of it. Nothing is taken.
+  /// The line ahead, without its end, or its first `most` bytes. Consumes nothing.
   [[nodiscard]] std::string_view peek_line(std::size_t most);
-  /// What was looked at and not taken, which is then taken.
+  /// Consumes and returns the data that was inspected but not consumed.
   [[nodiscard]] std::string take_peeked();
   /// The next byte, -1 at the end.
   int next() {
@@ -65,34 +65,34 @@ class RowSource {
   RowSource(const RowSource&) = delete;
   RowSource& operator=(const RowSource&) = delete;
   virtual ~RowSource() = default;
-  /// Of all it has; -1: that shows at the end only.
+  /// The total number of rows; -1: known only at the end.
   [[nodiscard]] virtual std::int64_t rows() const { return -1; }
-  /// Bytes of a row; 0: not known, or none.
+  /// Bytes of a row; 0: unknown, or none.
   [[nodiscard]] virtual std::size_t row_bytes() const { return 0; }
-  /// Puts the next rows into their inputs' places: `most`, or as many as are left. Throws LoadError.
+  /// Stores the next rows at their inputs' places: `most`, or as many as are left. Throws LoadError.
   virtual void next(std::int64_t most, std::vector<Tensor>& inputs) = 0;
 };
 
 /// All inputs.
 struct Inputs {
   std::vector<std::unique_ptr<RowSource>> sources;
-  bool is_csv = false;      ///< the first of them is
-  bool has_header = false;  ///< and its columns have names
-  /// Of each; -1: not known. Throws ArgumentError (shape) where they differ.
+  bool is_csv = false;      ///< the first file is
+  bool has_header = false;  ///< and its columns have names in a header
+  /// The number of rows, common to all; -1: unknown. Throws ArgumentError (shape) if they differ.
   [[nodiscard]] std::int64_t rows() const;
   [[nodiscard]] std::size_t row_bytes() const;
-  /// One tensor an input. Throws LoadError, ArgumentError (shape) where one ends before the others.
+  /// One tensor per input. Throws LoadError, ArgumentError (shape) if one ends before the others.
   [[nodiscard]] std::vector<Tensor> next(std::int64_t most, std::size_t inputs);
 };
 
-/// Opens what `arguments` name: a file for each input, or one that has them all. `option` begins messages. The content decides
-/// what a file is: npy, npz, or else CSV where the name ends in .csv or .tsv or is "-". Throws LoadError, ArgumentError.
+/// Opens the files named by `arguments`: one per input, or one with all of them. Messages begin with `option`. The format follows
+/// from the content: npy, npz, or else CSV if the name ends in .csv or .tsv or is "-". Throws LoadError, ArgumentError.
 [[nodiscard]] Inputs open_inputs(const std::vector<std::string>& arguments, const std::vector<ArraySpec>& specs,
                                  const char* option, Header header);
-/// The shape that one array of a file has, of whatever kind, without reading its elements where that can be. Not of "-".
+/// The shape of one array of a file of any format, without reading its elements if possible. Not for "-".
 [[nodiscard]] std::vector<std::int64_t> shape_of_file(const std::string& path, Header header);
 
-/// Takes rows of some of the outputs.
+/// Receives rows of some of the outputs.
 class RowSink {
  public:
   RowSink() = default;
@@ -101,18 +101,18 @@ class RowSink {
   virtual ~RowSink() = default;
   /// All outputs of a batch. Throws Error (io).
   virtual void put(const std::vector<Tensor>& outputs) = 0;
-  /// The file is whole now. Without it nothing has happened to what stood there.
+  /// Completes the file. Without this call, an existing file is left unchanged.
   virtual void finish() = 0;
 };
 
-/// How --output is to be written.
+/// How to write --output.
 struct OutputForm {
   std::string format = "auto";  ///< auto, npy, npz, csv or tsv
-  bool csv_by_default = false;  ///< standard output gets CSV where nothing says another
-  bool header = true;           ///< of CSV
-  std::int64_t rows = -1;       ///< that will come; -1: not known
+  bool csv_by_default = false;  ///< standard output gets CSV if nothing says otherwise
+  bool header = true;           ///< write a CSV header
+  std::int64_t rows = -1;       ///< that will arrive; -1: unknown
 };
-/// Where --output puts arrays: a file for each, or one npz or CSV for all. Opens nothing before the first rows come. Throws
+/// The destination of --output: one file per array, or one npz or CSV for all. Opens nothing before the first rows arrive. Throws
 /// ArgumentError as files_for() does.
 [[nodiscard]] std::vector<std::unique_ptr<RowSink>> open_outputs(const std::vector<std::string>& arguments,
                                                                  const std::vector<ArraySpec>& specs, const OutputForm& form);
@@ -120,7 +120,7 @@ struct OutputForm {
 [[nodiscard]] std::vector<std::string> names_of(const std::vector<ArraySpec>& specs);
 /// "name=file" or "file", to (name, file) with an empty name.
 [[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
-/// The files for `names` in their order. Throws ArgumentError when one is missing, unknown or given twice.
+/// The files for `names`, in that order. Throws ArgumentError if one is missing, unknown or given twice.
 [[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
                                                  const char* option);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs and options as CLI11 has them, for what is written of them: completions, the man page, docs/command.md.
+// The verbs and options that CLI11 has, to generate completions, the man page and docs/command.md.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -9,13 +9,13 @@
 namespace lamella::cli {
 
 struct OptionDoc {
-  std::vector<std::string> names;  ///< "-i", "--input"; of a positional none
+  std::vector<std::string> names;  ///< "-i", "--input"; none for a positional
   std::string positional;          ///< "MODEL"
   std::string type;                ///< "FILE"; empty: a flag
-  std::vector<std::string> words;  ///< that it takes; none: it takes others too
+  std::vector<std::string> words;  ///< the words it accepts; empty: not limited to a list
   std::string what;
   std::string default_value;
-  std::string variable;  ///< of the environment
+  std::string variable;  ///< environment variable
   bool required = false;
   [[nodiscard]] bool takes_file() const { return type.find("FILE") != std::string::npos; }
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tune: which engine is the fastest for each Dense layer of a model, here.
+// tune: measures the fastest engine on this machine for each Dense layer of a model.
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,14 +12,14 @@ namespace {
 
 using nlohmann::json;
 
-/// "dense 784 -> 64 relu  [hidden]": which step of a program it is.
+/// Names a step of a program: "dense 784 -> 64 relu [hidden]".
 std::string heading(const json& step) {
   std::string text = step.at("op").get<std::string>() + "  [";
   for (const json& layer : step.at("layers")) text += (text.ends_with('[') ? "" : " + ") + layer.get<std::string>();
   return text + "]";
 }
 
-/// How long the engine was measured to take; in words where it was not.
+/// The measured time of the engine, or the words for none.
 std::string time_of(const json& step, const std::string& engine) {
   if (step.at("engine") == engine) return step.at("measured").get<std::string>();
   for (const json& refusal : step.at("refused")) {
@@ -37,7 +37,7 @@ void print_steps(const json& measured) {
     const std::string rule = step.at("by_rule");
     std::string text = "  " + heading(step) + "\n    " + engine;
     if (step.at("measured").get<std::string>().empty()) {
-      text += ": there is nothing to choose from";
+      text += ": the only choice";
     } else {
       text += " " + time_of(step, engine) + (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(step, rule));
     }
@@ -67,7 +67,7 @@ int run_tune(const TuneState& state) {
     if (!state.json) print_steps(measured);
   }
   if (state.json) print(stdout, "[" + all + "]\n");
-  if (!trouble.empty()) print(stderr, "lamella: the measurements are not kept: " + trouble + "\n");
+  if (!trouble.empty()) print(stderr, "lamella: the measurements are not saved: " + trouble + "\n");
   return kOk;
 }
 
@@ -77,14 +77,14 @@ Registered add_tune(CLI::App& root) {
   auto state = std::make_shared<TuneState>();
   CLI::App* app = root.add_subcommand("tune", "Measure which engine is the fastest for each Dense layer, for predict to use");
   add_model(*app, state->model);
-  app->add_option("--batch", state->batches, "rows that come at once, as in 1,64,4096")
+  app->add_option("--batch", state->batches, "rows per call, such as 1,64,4096")
       ->delimiter(',')
       ->capture_default_str()
       ->type_name("N")
       ->check(integer(1));
-  app->add_flag("--json", state->json, "as JSON: what explain says of each batch");
+  app->add_flag("--json", state->json, "print JSON: what explain prints for each batch size");
   state->run.add_to(*app, false);
-  app->footer("What was measured is kept in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache.");
+  app->footer("Measurements are stored in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache.");
   return {app, [state] { return run_tune(*state); }};
 }
 

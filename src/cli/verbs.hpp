@@ -15,7 +15,7 @@
 
 #include "cli/rows.hpp"
 
-/// The verbs of the command. Each adds its options to the parser and returns what to run when it was named; that returns the exit
+/// The verbs of the command. Each adds its options to the parser and returns the function to run, which returns the exit
 /// code.
 namespace lamella::cli {
 
@@ -47,17 +47,17 @@ Registered add_convert(CLI::App& root);
 Registered add_layers(CLI::App& root);
 Registered add_info(CLI::App& root);
 Registered add_bench(CLI::App& root);
-/// Knows the verbs that were added before it, and itself.
+/// Covers the verbs that were added before it, and itself.
 Registered add_completion(CLI::App& root);
 
-/// The command with these verbs. Says on stderr, in one line, what went wrong; returns the exit code.
+/// Runs the command with these verbs. Reports errors on stderr, in one line; returns the exit code.
 int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept;
 
-/// Writes text as it may reach a terminal: control bytes, and what turns text around, as \xNN; line ends stay. Whatever the
-/// command prints goes through here: names come from files.
+/// Writes text safe for a terminal: control bytes, and marks that reverse text, as \xNN; line ends stay. All output of the
+/// command uses this, because names come from files.
 void print(std::FILE* to, std::string_view text);
 
-/// As JSON has text, with its quotes.
+/// As a JSON string, with quotes.
 [[nodiscard]] std::string json_text(const std::string& text);
 
 /// Options that choose where and how a model runs.
@@ -70,7 +70,7 @@ struct RunOptions {
   std::string determinism;
   std::string tuning = "cached";
   int threads = 0;
-  /// `may_tune`: whether --tuning is among them.
+  /// `may_tune`: whether to add --tuning.
   void add_to(CLI::App& app, bool may_tune = true);
   /// Throws UsageError, DeviceError.
   [[nodiscard]] Options options() const;
@@ -78,25 +78,26 @@ struct RunOptions {
 
 /// The positional MODEL.
 void add_model(CLI::App& app, std::string& model, const char* what = ".keras or .h5 file");
-/// An option that takes NAME=FILE, again for each.
+/// An option that takes NAME=FILE, and may be repeated.
 CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>& files, const char* what);
 /// --header.
 void add_header(CLI::App& app, std::string& header);
 [[nodiscard]] Header header_of(const std::string& word);
 
-/// A model, with other weights where `weights` is not empty; a file of JSON has none of its own. Throws as Model::load does.
+/// Loads a model, with other weights if `weights` is not empty, as a JSON file requires. Throws as Model::load does.
 [[nodiscard]] Model load_model(const std::string& path, const std::string& weights, const Options& options);
-/// The same of a model that is called on these inputs: one of a Sequential that was never called says no shape, and takes theirs.
+/// The same for a model that will be called on these inputs: a Sequential saved before it was called has no input shape, and
+/// takes theirs.
 [[nodiscard]] Model load_model_for(const std::vector<std::string>& inputs, const std::string& path, const std::string& weights,
                                    const Options& options, Header header);
 
-/// What predict_rows() did.
+/// The outcome of predict_rows().
 struct Done {
   std::int64_t rows = 0;
   double seconds = 0;  ///< reading and writing included
 };
-/// Takes inputs, predicts and hands over outputs, some rows at a time, with a progress bar on a terminal when it takes long and
-/// `bar` is true. At least once, where there are no rows too. `batch_size`: 0 for 4096 rows, or fewer where rows are wide.
+/// Reads inputs, predicts and writes outputs, some rows at a time, with a progress bar on a terminal if it takes long and `bar`
+/// is true. Predicts at least once, even without rows. `batch_size`: 0 for 4096 rows, or fewer if rows are wide.
 Done predict_rows(const Model& model, Inputs& inputs, std::int64_t batch_size, bool bar,
                   const std::function<void(const std::vector<Tensor>&)>& put);
 

@@ -21,7 +21,7 @@ std::string index_text(std::int64_t flat, const Shape& shape) {
   return "[" + text + "]";
 }
 
-/// True when every integer (or bool) is the expected one; their dtypes may differ.
+/// Whether every integer (or bool) equals the expected one; their dtypes may differ.
 bool agrees_exactly(const std::string& name, const Tensor& found, const Tensor& expected) {
   const Tensor got = found.to(DType::int64);
   const Tensor want = expected.to(DType::int64);
@@ -38,7 +38,7 @@ bool agrees_exactly(const std::string& name, const Tensor& found, const Tensor& 
   return false;
 }
 
-/// True when every element is within atol + rtol * |expected|; NaN equals NaN, infinities only themselves.
+/// Whether every element is within atol + rtol * |expected|; NaN equals NaN, infinities equal only themselves.
 bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
   if (found.shape() != expected.shape()) {
     print(stdout, name + ": got shape " + to_string(found.shape()) + ", expected " + to_string(expected.shape()) + "\n");
@@ -73,7 +73,7 @@ bool agrees(const std::string& name, const Tensor& found, const Tensor& expected
   return false;
 }
 
-/// Rows behind one another.
+/// Concatenates rows.
 Tensor joined(std::vector<Tensor>& parts) {
   if (parts.size() == 1) return std::move(parts[0]);
   std::int64_t rows = 0;

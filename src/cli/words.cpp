@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char kBetweenWords = '|';
 
-/// Letters to change, add or leave out.
+/// Edit distance.
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -55,7 +55,7 @@ std::string listed(const std::vector<std::string>& words) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& words) {
-  constexpr std::size_t kLongest = 64;  // nobody mistypes more
+  constexpr std::size_t kLongest = 64;  // longer words are not typing errors
   if (word.size() > kLongest) return {};
   std::string best;
   std::size_t least = std::max<std::size_t>(2, word.size() / 3) + 1;

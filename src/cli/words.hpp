@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What options may be, said in words.
+// The allowed values of options, and their descriptions.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,7 +12,7 @@
 
 namespace lamella::cli {
 
-/// The command line is wrong: exit code 2, whatever comes after it.
+/// The command line is wrong: exit code 2.
 class UsageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -20,9 +20,9 @@ class UsageError : public std::runtime_error {
 
 /// "a, b, c".
 [[nodiscard]] std::string listed(const std::vector<std::string>& words);
-/// The word that was meant, where one of them is near; else empty.
+/// The most similar of the words, if one is close; else empty.
 [[nodiscard]] std::string nearest(std::string_view word, const std::vector<std::string>& words);
-/// ", or did you mean '...'?" where one of them is near; else empty.
+/// "; did you mean '...'?" if one of the words is close; else empty.
 [[nodiscard]] std::string did_you_mean(std::string_view word, const std::vector<std::string>& words);
 
 /// An integer of `least` to `most`.
@@ -33,12 +33,12 @@ class UsageError : public std::runtime_error {
 [[nodiscard]] CLI::Validator tolerance();
 /// A device's name.
 [[nodiscard]] CLI::Validator device_name();
-/// Makes an option take one of these, which help and shell completions list.
+/// Restricts an option to these words, which help and shell completions list.
 void take_word(CLI::Option& option, const std::vector<std::string>& words);
-/// Those that an option was made to take; none: it takes others too.
+/// The words to which an option is restricted; empty: none.
 [[nodiscard]] std::vector<std::string> words_of(const CLI::Option& option);
 
-/// The words of to_string(), of an enumeration that begins with 0.
+/// The names that to_string() gives the enumerators, which begin at 0.
 template <typename Enum>
 [[nodiscard]] std::vector<std::string> words_of_enum() {
   std::vector<std::string> words;

@@ -9,7 +9,7 @@
 
 namespace lamella::core {
 
-/// What handles of the interface hold, and handles made of it: for the library and its tests alone.
+/// Access to what the interface's handles hold, and the reverse; for the library and its tests only.
 struct Access {
   [[nodiscard]] static Model model(std::shared_ptr<const ModelSpec> spec, const Options& options) {
     return {std::move(spec), options};

@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kNoMaximum = std::numeric_limits<double>::infinity();
 
-/// What the table says of one kind, without its formula.
+/// One kind's row of the table, without the formula.
 struct ActivationRow {
   constexpr ActivationRow(std::string_view row_name, bool is_internal, bool works_on_rows, int bound,
                           std::initializer_list<ActivationParameter> list)
@@ -49,7 +49,7 @@ constexpr const ActivationRow& row_of(ActivationKind kind) noexcept {
   return row < std::size(kActivations) ? kActivations[row] : kNone;
 }
 
-/// A name that is not in a row of its own; `parameters` take the place of the defaults of `kind`.
+/// A name without its own row; `parameters` replace the defaults of `kind`.
 struct OtherName {
   std::string_view name;
   ActivationKind kind;
@@ -96,13 +96,13 @@ void set_parameter(ActivationSpec& spec, std::string_view asked, const Activatio
   std::string known = is_rowwise(spec.kind) ? "axis" : "";
   for (const ActivationParameter& parameter : parameters_of(spec.kind))
     known += (known.empty() ? "" : ", ") + std::string(parameter.name);
-  LAMELLA_EXPECTS(index >= 0, value, "activation '{}' has no parameter '{}'; there are: {}", core::escaped(asked),
+  LAMELLA_EXPECTS(index >= 0, value, "activation '{}' has no parameter '{}'; known: {}", core::escaped(asked),
                   core::escaped(name), known.empty() ? "none" : known);
   spec.parameters[static_cast<std::size_t>(index)] = number;
   set |= 1U << static_cast<unsigned>(index);
 }
 
-/// A kind with the parameters given, the others as their defaults, or as `spelled` where the name stands for others.
+/// A kind with the given parameters; the others have their defaults, or those of `spelled` if the name implies others.
 ActivationSpec with_parameters(ActivationKind kind, std::string_view asked, const std::array<double, 3>* spelled,
                                std::span<const ActivationValue> given) {
   ActivationSpec spec{.kind = kind};
@@ -118,11 +118,11 @@ ActivationSpec with_parameters(ActivationKind kind, std::string_view asked, cons
     if ((set >> i++ & 1U) == 0) missing += (missing.empty() ? "" : ", ") + std::string(parameter.name);
   }
   LAMELLA_EXPECTS(missing.empty(), value, "activation '{}' needs values for {}{}", asked, missing,
-                  given.empty() ? "; a bare name has none" : "");
+                  given.empty() ? "; a name alone does not give them" : "");
   return spec;
 }
 
-/// Insertions, deletions and replacements that make one of the other; letters of either case are the same.
+/// Edit distance, ignoring case.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   std::vector<std::size_t> row(b.size() + 1);
@@ -141,7 +141,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 [[noreturn]] void throw_unknown(std::string_view asked) {
   std::string near;
-  const std::string_view start = asked.substr(0, 32);  // the text may come from a hostile file
+  const std::string_view start = asked.substr(0, 32);  // the text may come from a malicious file
   for (const std::string_view known : activation_names()) {
     const bool close = edit_distance(start, known) <= 2 || (start.size() >= 3 && known.find(start) != std::string_view::npos);
     if (close) near += (near.empty() ? "" : ", ") + std::string(known);

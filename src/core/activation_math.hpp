@@ -6,9 +6,9 @@
 
 #include "core/math.hpp"
 
-/// The formulas of the table as functions for the host and for the device.
+/// The table's formulas as functions for host and device.
 namespace lamella::core {
-namespace math {  // where the formulas find their functions
+namespace math {  // where the formulas' functions are found
 
 /// An element-wise activation: ActivationOp<kind>::apply(x, p0, p1, p2), T being float or double.
 template <ActivationKind K>

@@ -6,7 +6,7 @@
 
 #include "core/math.hpp"
 
-/// Arithmetic of elements. Floating types as the machine has it; integers keep the low bits of their results, as in Keras.
+/// Element arithmetic. Floating types use the machine's; integers keep the low bits of their results, as in Keras.
 namespace lamella::core {
 
 /// The type that integers are added and multiplied in: no promotion to int, whose overflow is undefined.
@@ -36,7 +36,7 @@ template <typename T>
 LAMELLA_HD T multiply(T a, T b) {
   return wrapped(a, b, [](auto x, auto y) { return x * y; });
 }
-/// NaN passes.
+/// Propagates NaN.
 template <typename T>
 LAMELLA_HD T maximum(T a, T b) {
   return a > b || a != a ? a : b;
@@ -46,7 +46,7 @@ LAMELLA_HD T minimum(T a, T b) {
   return a < b || a != a ? a : b;
 }
 
-/// a where b is not 0: then even NaN goes.
+/// a where b is not 0, else 0, even if a is NaN.
 template <typename T>
 LAMELLA_HD T where(T a, T b) {
   return b != T(0) ? a : T(0);

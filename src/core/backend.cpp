@@ -6,7 +6,7 @@
 namespace lamella::core {
 
 Backend& backend(Device device) {
-  LAMELLA_ASSERT(device.kind() != DeviceKind::automatic, "an automatic device is resolved first");
+  LAMELLA_ASSERT(device.kind() != DeviceKind::automatic, "Device::automatic() must be resolved first");
   return device.is_cpu() ? cpu_backend() : cuda_backend();
 }
 

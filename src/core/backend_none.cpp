@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA device of a build that has none.
+// The CUDA device in a build without CUDA.
 #include "core/backend.hpp"
 #include "core/check.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA device of a build that has one: a plugin beside the library, opened on first use and never closed.
+// The CUDA device in a build with CUDA: a plugin next to the library, opened on first use and never closed.
 #include <dlfcn.h>
 #include <sys/stat.h>
 
@@ -22,8 +22,8 @@ struct Opened {
   std::string why_not;
 };
 
-/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else wherever the loader looks. A program that runs with
-/// more rights than its caller has (setuid) does not ask the caller's environment.
+/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else the loader's search path. A program with more rights
+/// than its caller (setuid) ignores the environment.
 std::string plugin_path() {
   if (const char* path = ::secure_getenv("LAMELLA_CUDA_PLUGIN"); path != nullptr && *path != '\0') return path;
   Dl_info info{};
@@ -37,7 +37,7 @@ std::string plugin_path() {
 
 Opened open() {
   const std::string path = plugin_path();
-  // To open a FIFO or a device may take for ever. A path without a slash is searched for by the loader.
+  // Opening a FIFO or a device could block for ever. The loader searches for a path without a slash.
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     return {nullptr, core::format("the CUDA plugin cannot be opened: {} is not a regular file", escaped(path, 1024))};
@@ -51,14 +51,14 @@ Opened open() {
   } catch (const std::exception& error) {
     result.why_not = core::format("the CUDA plugin failed: {}", escaped(error.what(), 1024));
   } catch (...) {
-    result.why_not = "the CUDA plugin failed: it threw what is no std::exception";
+    result.why_not = "the CUDA plugin failed: it threw an exception of unknown type";
   }
   return result;
 }
 
 Mutex& mutex = *new Mutex;
 
-/// A refusal is kept: the answer does not change while the process lives, nor is it destroyed when that ends.
+/// A refusal is cached for the life of the process, and not destroyed at exit.
 const Opened& opened() {
   static const Opened* result = nullptr;
   const std::lock_guard lock(mutex);

@@ -10,18 +10,20 @@
 
 namespace lamella::core {
 
-/// How much device memory a model and its copies may hold. Thread-safe.
+/// The limit on the device memory of a model and its copies. Thread-safe.
 class MemoryBudget {
  public:
-  /// `limit` in bytes; 0 is none.
+  /// `limit` in bytes; 0: none.
   explicit MemoryBudget(std::size_t limit) : limit_(limit) {}
 
   void take(std::size_t bytes, const char* what) {
     const std::lock_guard lock(mutex_);
     if (limit_ != 0 && (bytes > limit_ || used_ > limit_ - bytes)) {
-      throw Error(ErrorCode::out_of_memory, core::format("[Options] memory_limit: {} of {} bytes do not fit; {} of {} bytes are "
-                                                         "in use; a larger limit or a smaller max_batch helps",
-                                                         what, bytes, used_, limit_));
+      throw Error(
+          ErrorCode::out_of_memory,
+          core::format(
+              "[Options] memory_limit: no room for {} of {} bytes: {} of {} bytes are in use; raise the limit or lower max_batch",
+              what, bytes, used_, limit_));
     }
     used_ += bytes;
   }
@@ -40,7 +42,8 @@ class MemoryBudget {
   std::size_t used_ = 0;
 };
 
-/// Takes bytes from a budget until the last copy of the result goes. Throws Error (out_of_memory). A null budget has no limit.
+/// Takes bytes from a budget until the last copy of the result is destroyed. Throws Error (out_of_memory). A null budget has no
+/// limit.
 [[nodiscard]] inline std::shared_ptr<void> charge(const std::shared_ptr<MemoryBudget>& budget, std::size_t bytes,
                                                   const char* what) {
   if (!budget) return nullptr;

@@ -14,16 +14,16 @@
 
 namespace lamella::core {
 
-/// `text` as it may stand in a message: control bytes and invalid UTF-8 as \xNN, at most `limit` bytes, "..." when cut.
+/// `text` escaped for a message: control bytes and invalid UTF-8 as \xNN, at most `limit` bytes, "..." if cut.
 [[nodiscard]] LAMELLA_API std::string escaped(std::string_view text, std::size_t limit = 256);
 
-/// The what() of an Error without the code in brackets at its end, to be said again with more words before it.
+/// The what() of an Error without the code in brackets at its end, to be rethrown with more context.
 [[nodiscard]] inline std::string_view without_code(std::string_view what) {
   const std::size_t at = what.rfind(" [E_");
   return at == std::string_view::npos ? what : what.substr(0, at);
 }
 
-/// a * b and a + b of non-negative numbers; nothing when the result does not fit.
+/// a * b and a + b for non-negative numbers; nothing if the result does not fit.
 template <std::integral T>
 [[nodiscard]] constexpr std::optional<T> checked_mul(T a, T b) noexcept {
   T result{};
@@ -41,7 +41,7 @@ template <std::integral T>
 [[noreturn]] LAMELLA_API void throw_argument(ErrorCode code, const std::string& message);
 [[noreturn]] LAMELLA_API void throw_internal(const char* file, int line, const std::string& message);
 
-/// A C string that a caller must not leave out; throws ArgumentError (argument).
+/// A C string that a caller must pass. Throws ArgumentError (argument) for null.
 [[nodiscard]] inline std::string_view not_null(const char* text, const char* what) {
   if (text == nullptr) throw_argument(ErrorCode::argument, format("{}: got null", what));
   return text;
@@ -49,7 +49,7 @@ template <std::integral T>
 
 }  // namespace lamella::core
 
-/// The caller's mistake: throws ArgumentError(code) with a message as of format().
+/// The caller's mistake: throws ArgumentError(code) with a message formatted by format().
 #define LAMELLA_EXPECTS(condition, code, ...)                                                                            \
   do {                                                                                                                   \
     if (!(condition)) ::lamella::core::throw_argument(::lamella::ErrorCode::code, ::lamella::core::format(__VA_ARGS__)); \

@@ -8,14 +8,14 @@
 
 namespace lamella::core {
 
-// Constants of a namespace: nvcc's device code may not call the functions of numeric_limits.
+// Constants, because nvcc's device code may not call the functions of numeric_limits.
 template <typename T>
 inline constexpr T kLeast = std::numeric_limits<T>::min();
 template <typename T>
 inline constexpr T kMost = std::numeric_limits<T>::max();
 
-/// An arithmetic value as an integer or bool, as XLA converts, and so Keras on JAX: a floating value is cut off towards zero and
-/// clamped to To's range, NaN becomes 0; an integer keeps its low bits; as bool, everything but zero is true.
+/// An arithmetic value as an integer or bool, as XLA converts, and so Keras on JAX: a floating value is truncated towards zero
+/// and clamped to To's range, NaN becomes 0; an integer keeps its low bits; as bool, everything except zero is true.
 template <typename To, typename From>
 LAMELLA_HD To to_integer(From value) {
   static_assert(std::is_arithmetic_v<From> && std::is_integral_v<To>);

@@ -71,7 +71,7 @@ void throw_internal(const char* file, int line, const std::string& message) {
 
 namespace {
 
-/// Length of the valid UTF-8 sequence at the front of `text`, 0 when there is none.
+/// Length of the valid UTF-8 sequence at the front of `text`; 0 if there is none.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = byte(0);
@@ -91,7 +91,7 @@ std::size_t utf8_length(std::string_view text) {
   return length;
 }
 
-/// C0 and C1 controls, marks that turn the direction of text around, and what takes no room: nobody sees where it stands.
+/// C0 and C1 controls, marks that change the direction of text, and zero-width characters, which are invisible.
 bool hidden(std::string_view sequence) {
   constexpr unsigned kFirstBits[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
   unsigned point = static_cast<unsigned char>(sequence[0]) & kFirstBits[sequence.size()];

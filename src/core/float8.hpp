@@ -6,13 +6,13 @@
 
 #include "core/math.hpp"
 
-/// The numbers of float8 E4M3 (no infinities): four bits of exponent, three of mantissa, 448 the largest.
+/// Numbers in float8 E4M3 (no infinities): four exponent bits, three mantissa bits, the largest is 448.
 namespace lamella::core {
 
 template <typename T>
 inline constexpr T kLargestE4M3 = T(448);
 
-/// The number of E4M3 nearest to x, even among two; |x| <= 448. NaN stays NaN, zeros keep their sign.
+/// The E4M3 number nearest to x, ties to even; |x| <= 448. NaN stays NaN, zeros keep their sign.
 template <typename T>
 LAMELLA_HD T round_to_e4m3(T x) {
   // Adding and subtracting a number whose last bit is the last bit wanted rounds to it: 2^-9 below the smallest normal number,
@@ -28,7 +28,7 @@ LAMELLA_HD T round_to_e4m3(T x) {
   return __builtin_bit_cast(T, bits >> kDropped << kDropped);
 }
 
-/// Keras' quantize and dequantize; `round` is that to the type which is computed in.
+/// Keras' quantize and dequantize; `round` rounds to the compute type.
 template <typename T, typename Round>
 LAMELLA_HD T through_e4m3(T x, T scale, const Round& round) {
   const T clipped = math::clip(round(x / scale), -kLargestE4M3<T>, kLargestE4M3<T>);

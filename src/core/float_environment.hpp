@@ -6,9 +6,9 @@
 
 namespace lamella::core {
 
-/// For as long as it lives, this thread computes as the library's results are defined: rounding to nearest even, subnormal
-/// numbers kept, no exception that ends in a signal. Then the caller's own environment is back. Costs a few nanoseconds where
-/// that is the same.
+/// While it lives, this thread computes as the library's results are defined: rounding to nearest even, subnormals
+/// kept, no trapping exceptions. Then restores the caller's environment. Costs a few nanoseconds if that is the
+/// same.
 class FloatEnvironment {
  public:
   FloatEnvironment() noexcept : differs_(!is_default()) {
@@ -25,7 +25,7 @@ class FloatEnvironment {
  private:
   static bool is_default() noexcept {
 #if defined(__x86_64__)
-    constexpr unsigned kFlags = 0x3F;  // what has happened so far
+    constexpr unsigned kFlags = 0x3F;  // sticky exception flags
     std::uint16_t x87 = 0;
     asm volatile("fnstcw %0" : "=m"(x87));
     return (__builtin_ia32_stmxcsr() & ~kFlags) == 0x1F80 && (x87 & 0x0F3F) == 0x033F;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The build defines FMT_HEADER_ONLY for this file alone: fmt becomes part of it, and no library that programs must have.
+// The build defines FMT_HEADER_ONLY for this file alone: fmt is compiled into it, so programs need no libfmt.
 #include <fmt/format.h>
 
 #include "core/format.hpp"

@@ -12,7 +12,7 @@
 
 namespace lamella::core {
 
-/// Places for arguments in a format string: what stands in braces, but for braces that are doubled.
+/// The number of placeholders in a format string; doubled braces do not count.
 consteval std::size_t places_in(std::string_view text) {
   std::size_t places = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -25,8 +25,8 @@ consteval std::size_t places_in(std::string_view text) {
   return places;
 }
 
-/// fmt's format string for arguments of these types, checked when it is compiled; and, as fmt does not object to an argument too
-/// many, that each has its place.
+/// fmt's format string for arguments of these types, checked at compile time; also checks that each argument has a placeholder,
+/// because fmt accepts too many arguments.
 template <typename... Args>
 class CheckedFormat {
  public:
@@ -42,10 +42,10 @@ class CheckedFormat {
 template <typename... Args>
 using FormatString = CheckedFormat<std::type_identity_t<Args>...>;
 
-/// What format() calls: the one place where fmt itself is compiled. Exported for the CUDA plugin and the command.
+/// Called by format(): the one place where fmt itself is compiled. Exported for the CUDA plugin and the command.
 [[nodiscard]] LAMELLA_API std::string vformat(fmt::string_view text, fmt::format_args args);
 
-/// format("got {}, allowed {}", 3, "0..2") is "got 3, allowed 0..2". Numbers with a point need a width of their own: "{:g}".
+/// format("got {}, allowed {}", 3, "0..2") is "got 3, allowed 0..2". Floating-point numbers need a format: "{:g}".
 template <typename... Args>
 [[nodiscard]] std::string format(FormatString<Args...> text, const Args&... args) {
   return core::vformat(text.get(), fmt::make_format_args(args...));

@@ -8,7 +8,7 @@
 
 namespace lamella::core {
 
-/// std::bad_alloc that says how much was asked for. It needs no memory itself.
+/// std::bad_alloc with the requested size. Does not allocate.
 class HostMemoryError final : public std::bad_alloc {
  public:
   HostMemoryError(const char* where, std::size_t bytes) noexcept {

@@ -18,7 +18,7 @@
 namespace lamella {
 namespace {
 
-/// The class, its snake name, and how it is drawn where it is a VarianceScaling with other defaults.
+/// The class, its snake-case name, and its parameters if it is a VarianceScaling with other defaults.
 struct InitializerRow {
   std::string_view name;
   std::string_view snake;
@@ -94,7 +94,7 @@ core::Distribution scaled(const Initializer& initializer, double scale, std::str
   const Fans fans = fans_of(initializer, shape);
   const double fan = mode == "fan_in" ? fans.in : mode == "fan_out" ? fans.out : (fans.in + fans.out) / 2.0;
   const double variance = scale / std::max(1.0, fan);
-  constexpr double kCutStddev = 0.87962566103423978;  // of a standard normal cut at +-2
+  constexpr double kCutStddev = 0.87962566103423978;  // of a standard normal truncated at +-2
   if (distribution == "truncated_normal" || distribution == "normal")
     return {Kind::truncated_normal, 0.0, std::sqrt(variance) / kCutStddev};
   if (distribution == "untruncated_normal") return {Kind::normal, 0.0, std::sqrt(variance)};
@@ -124,7 +124,7 @@ core::Distribution distribution_of(const Initializer& initializer, const Initial
   return {row.name == "RandomNormal" ? Kind::normal : Kind::truncated_normal, initializer.mean, initializer.stddev};
 }
 
-/// Elements [first, last) drawn in pieces that stay in cache and stored as T.
+/// Draws elements [first, last) in pieces that fit into the cache, and stores them as T.
 template <typename T>
 void draw_range(const core::Distribution& distribution, std::uint64_t seed, std::size_t first, std::size_t last,
                 std::span<T> out) {
@@ -149,7 +149,7 @@ void draw_all(const core::Distribution& distribution, std::uint64_t seed, std::s
     const auto work = [=, &distribution] { draw_range(distribution, seed, first, std::min(first + each, out.size()), out); };
     try {
       helpers.emplace_back(work);
-    } catch (const std::system_error&) {  // no thread to be had: the same numbers, drawn here
+    } catch (const std::system_error&) {  // no thread available: draw the same numbers here
       work();
     }
   }
@@ -178,7 +178,7 @@ Tensor orthogonal_of(const Shape& shape, double gain, std::uint64_t seed) {
   return result;
 }
 
-/// As Python's json writes a float: the shortest text that reads back the same, always with a point or an exponent.
+/// A float as Python's json writes it: the shortest text that reads back the same, always with a point or an exponent.
 std::string json_number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";

@@ -10,17 +10,17 @@
 
 namespace lamella::core {
 
-/// Whether an activation takes integers and gives integers: ReLU without a slope.
+/// Whether an activation maps integers to integers: ReLU without a slope.
 [[nodiscard]] inline bool keeps_integers(const ActivationSpec& spec) {
   return spec.kind == ActivationKind::Relu || (spec.kind == ActivationKind::ReluGeneral && spec.parameters[0] == 0);
 }
 
-/// Such an activation. As in Keras, its parameters are cut to the integer type first.
+/// Such an activation. As in Keras, its parameters are first truncated to the integer type.
 template <typename T>
 struct IntegerRelu {
   T threshold = 0;
   T highest = 0;
-  bool shifted = false;  ///< there is a threshold: what is not above it becomes 0
+  bool shifted = false;  ///< there is a threshold: values not above it become 0
   bool limited = false;  ///< there is a maximum
 
   explicit IntegerRelu(const ActivationSpec& spec) {

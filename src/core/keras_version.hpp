@@ -6,7 +6,7 @@
 
 namespace lamella::core {
 
-/// Whether the Keras of this version, "3.15.1", came before that one. Text that is no version is that of a new one.
+/// Whether this version of Keras, such as "3.15.1", is older than the given one. Text that is not a version counts as new.
 [[nodiscard]] inline bool older_than(std::string_view text, int major, int minor) {
   int found_major = 0;
   int found_minor = 0;

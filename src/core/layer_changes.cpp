@@ -9,7 +9,7 @@ namespace {
 using Copies = std::map<const LayerSpec*, std::shared_ptr<LayerSpec>>;
 using Layer = std::shared_ptr<const LayerSpec>;
 
-/// Puts copies in the place of layers, and copies what holds them.
+/// Replaces layers by their copies, and copies whatever contains them.
 class Replacing {
  public:
   explicit Replacing(Copies copies) : copies_(std::move(copies)) {}

@@ -8,11 +8,11 @@
 
 namespace lamella::core {
 
-/// Changes to layers of a model, which is immutable itself. A layer that stands in several places is changed once, in all of
+/// Changes to layers of a model, which is itself immutable. A layer used in several places is changed once, for all of
 /// them.
 class LayerChanges {
  public:
-  /// The copy of `layer` that takes its place; made when it is first asked for, and then handed to `made`.
+  /// The copy of `layer` that replaces it; created on first request, and then passed to `made`.
   template <typename Made>
   LayerSpec& copy_of(const LayerSpec& layer, const Made& made) {
     std::shared_ptr<LayerSpec>& copy = copies_[&layer];
@@ -27,8 +27,8 @@ class LayerChanges {
   }
   [[nodiscard]] bool empty() const noexcept { return copies_.empty(); }
 
-  /// `model` with the copies in the place of their originals, in nested models and in other layers too. Ends the changes: the
-  /// copies are the new model's.
+  /// `model` with the copies in place of their originals, including in nested models and inside other layers. Ends the changes:
+  /// the copies belong to the new model.
   [[nodiscard]] std::shared_ptr<const ModelSpec> apply_to(const ModelSpec& model) &&;
   [[nodiscard]] std::shared_ptr<const LayerSpec> apply_to(const std::shared_ptr<const LayerSpec>& layer) &&;
 

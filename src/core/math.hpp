@@ -44,7 +44,7 @@ LAMELLA_HD double floor(double x) { return ::floor(x); }
 LAMELLA_HD double ceil(double x) { return ::ceil(x); }
 LAMELLA_HD double round_to_even(double x) { return ::rint(x); }
 
-/// x to the power y. On the host by way of double, so that nearly every float is the nearest one.
+/// x to the power y. Computed in double on the host, so that nearly every float result is correctly rounded.
 LAMELLA_HD float power(float x, float y) {
 #ifdef __CUDA_ARCH__
   return ::powf(x, y);
@@ -64,7 +64,7 @@ LAMELLA_HD T polynomial(T x, T first, Rest... rest) {
   return fma(polynomial(x, static_cast<T>(rest)...), x, first);
 }
 
-/// NaN passes; lowest <= highest.
+/// Propagates NaN; lowest <= highest.
 template <typename T>
 LAMELLA_HD T clip(T x, T lowest, T highest) {
   const T above = lowest > x ? lowest : x;  // one instruction each: a maximum, then a minimum
@@ -93,7 +93,7 @@ struct Reduced {
 LAMELLA_HD float scale_of(std::int32_t n) { return __builtin_bit_cast(float, (static_cast<std::uint32_t>(n) + 127U) << 23U); }
 
 LAMELLA_HD Reduced reduce(float x) {
-  constexpr float kRound = 0x1.8p23F;  // adding it rounds to an integer, which then stands in the low bits
+  constexpr float kRound = 0x1.8p23F;  // adding it rounds to an integer in the low bits
   const float t = fma(x, 0x1.715476p0F, kRound);
   const float k = t - kRound;
   const auto n = static_cast<std::int32_t>(__builtin_bit_cast(std::uint32_t, t) - __builtin_bit_cast(std::uint32_t, kRound));

@@ -8,7 +8,7 @@
 
 namespace lamella::core {
 
-/// All that exist.
+/// All existing mutexes.
 class Mutexes {
  public:
   static void add(Mutex& mutex) {
@@ -23,8 +23,8 @@ class Mutexes {
     (mutex.before_ != nullptr ? mutex.before_->next_ : first) = mutex.next_;
   }
 
-  /// Never holds one while it waits for another, so whatever order others lock them in is right. Gives up in the end: a thread
-  /// may hold one for long, and a signal handler may fork in the middle of it.
+  /// Never holds one while it waits for another, so other code may lock them in any order. Gives up eventually: a thread may hold
+  /// one for long, and a signal handler may fork meanwhile.
   static void take_all() {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     guard.lock();
@@ -41,7 +41,7 @@ class Mutexes {
   }
 
  private:
-  /// False: one of them is locked, and `anyway` was not said.
+  /// False: one of them is locked, and `anyway` is false.
   static bool take(bool anyway) {
     for (Mutex* mutex = first; mutex != nullptr; mutex = mutex->next_) {
       mutex->taken_ = mutex->mutex_.try_lock();

@@ -7,8 +7,8 @@
 
 namespace lamella::core {
 
-/// A mutex that no fork() of another thread finds locked: fork() takes them all first, so that the child has a use of each. What
-/// happens under one is short, or is worth that a fork() waits for it.
+/// A mutex that is never locked by another thread at a fork(): fork() locks them all first, so that the child can use each.
+/// Critical sections are short, or worth making a fork() wait.
 class LAMELLA_API Mutex {
  public:
   Mutex();

@@ -24,7 +24,8 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& where) {
 Tensor load_npy(const std::string& path) { return core::NpyRows(path).all(); }
 
 void save_npy(const std::string& path, const TensorView& tensor) {
-  LAMELLA_EXPECTS(core::is_host(tensor.device()), device, "[save_npy] the elements lie on {}; to(Device::cpu()) brings them here",
+  LAMELLA_EXPECTS(core::is_host(tensor.device()), device,
+                  "[save_npy] the elements are on {}; Tensor::to(Device::cpu()) copies them to the host",
                   to_string(tensor.device()));
   if (tensor.dtype() == DType::bfloat16) return save_npy(path, Tensor::copy_of(tensor).to(DType::float32));
   if (path.find('\0') != std::string::npos)

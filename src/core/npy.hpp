@@ -9,7 +9,7 @@
 
 namespace lamella::core {
 
-/// What stands before the elements in an npy file of this tensor, which is not bfloat16.
+/// The header of an npy file of this tensor, which must not be bfloat16.
 [[nodiscard]] inline std::string npy_header(const TensorView& tensor) { return npy_header(tensor.dtype(), tensor.shape()); }
 
 }  // namespace lamella::core

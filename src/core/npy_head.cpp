@@ -46,7 +46,7 @@ class HeaderParser {
       expect(':');
       if (key == "descr" && !descr) {
         if (peek() != '\'' && peek() != '"')
-          fail(ErrorCode::dtype, where_, "npy header 'descr': a structured type; one plain type is allowed");
+          fail(ErrorCode::dtype, where_, "npy header 'descr': got a structured type, allowed is one plain type");
         header.descr = string();
         descr = true;
       } else if (key == "fortran_order" && !order) {
@@ -56,7 +56,7 @@ class HeaderParser {
         header.shape = tuple();
         shape = true;
       } else {
-        fail(ErrorCode::value, where_, "npy header: key '{}' is unknown or stands twice", escaped(key));
+        fail(ErrorCode::value, where_, "npy header: key '{}' is unknown or appears twice", escaped(key));
       }
       if (!accept(',')) {
         expect('}');
@@ -64,7 +64,7 @@ class HeaderParser {
       }
     }
     if (!descr || !order || !shape)
-      fail(ErrorCode::missing, where_, "npy header: descr, fortran_order and shape must all be there");
+      fail(ErrorCode::missing, where_, "npy header: descr, fortran_order and shape are all required");
     static_cast<void>(peek());
     if (at_ != text_.size()) bad("the end");
     return header;
@@ -113,7 +113,7 @@ class HeaderParser {
         fail(ErrorCode::overflow, where_, "npy header 'shape': an extent does not fit into 64 bits");
       if (error != std::errc{}) bad("an integer");
       at_ = static_cast<std::size_t>(end - text_.data());
-      accept('L');  // Python 2 wrote long integers so
+      accept('L');  // the suffix of Python 2's long integers
       if (value < 0) fail(ErrorCode::shape, where_, "npy header 'shape': got {}, allowed 0..", value);
       values.push_back(value);
       if (values.size() > Shape::kMaxRank)
@@ -134,7 +134,7 @@ class HeaderParser {
   std::size_t at_ = 0;
 };
 
-/// numpy's letters of an element type; of bfloat16 there are none.
+/// numpy's letters for an element type; bfloat16 has none.
 struct Letters {
   std::string_view text;
   DType dtype;
@@ -155,10 +155,10 @@ NpyElement element_of(const std::string& descr, const std::string& where) {
     }
     allowed += core::format("{}{}", allowed.empty() ? "" : ", ", letters.text);
   }
-  fail(ErrorCode::dtype, where, "npy header 'descr': got '{}', allowed {} behind a byte order", escaped(descr), allowed);
+  fail(ErrorCode::dtype, where, "npy header 'descr': got '{}', allowed {} after a byte order", escaped(descr), allowed);
 }
 
-/// Where element `index` (row-major) stands in Fortran order.
+/// The position of element `index` (row-major) in Fortran order.
 std::int64_t fortran_index(std::int64_t index, const Shape& shape) {
   std::array<std::int64_t, Shape::kMaxRank> at{};
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
@@ -175,18 +175,18 @@ std::int64_t fortran_index(std::int64_t index, const Shape& shape) {
 NpyHead parse_npy_head(std::span<const std::byte> begin, std::optional<std::size_t> size, const std::string& where) {
   const std::string_view text(reinterpret_cast<const char*>(begin.data()), begin.size());
   if (!text.starts_with(kMagic)) fail(ErrorCode::value, where, "not an npy file: it does not begin with \\x93NUMPY");
-  if (text.size() < 10) fail(ErrorCode::value, where, "an npy header of {} bytes is cut short", text.size());
+  if (text.size() < 10) fail(ErrorCode::value, where, "an npy header of {} bytes is truncated", text.size());
   const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(text[i])); };
   const std::size_t major = byte(6);
   if (major < 1 || major > 3 || byte(7) != 0)
     fail(ErrorCode::unsupported, where, "npy version {}.{}, allowed 1.0, 2.0, 3.0", major, byte(7));
   const std::size_t prefix = major == 1 ? 10 : 12;
-  if (text.size() < prefix) fail(ErrorCode::value, where, "an npy header of {} bytes is cut short", text.size());
+  if (text.size() < prefix) fail(ErrorCode::value, where, "an npy header of {} bytes is truncated", text.size());
   const std::size_t length = byte(8) | byte(9) << 8U | (major == 1 ? 0 : byte(10) << 16U | byte(11) << 24U);
   if (length > kLongestNpyHeader)
     fail(ErrorCode::limit, where, "npy header length: got {}, allowed 0..{}", length, kLongestNpyHeader);
   if (text.size() - prefix < length)
-    fail(ErrorCode::value, where, "npy header length: got {}, the file has {} bytes behind it", length, text.size() - prefix);
+    fail(ErrorCode::value, where, "npy header length: got {}, the file has {} bytes after it", length, text.size() - prefix);
   const Header header = HeaderParser(text.substr(prefix, length), where).parse();
   NpyHead head;
   head.element = element_of(header.descr, where);

@@ -14,10 +14,10 @@ namespace lamella::core {
 /// How an npy file stores an element.
 struct NpyElement {
   DType dtype = DType::float32;
-  bool swapped = false;  ///< its bytes stand in the other order
+  bool swapped = false;  ///< its byte order is not the host's
 };
 
-/// What stands before the elements of an npy file.
+/// The header of an npy file, which precedes the elements.
 struct NpyHead {
   Shape shape;
   NpyElement element;
@@ -27,19 +27,19 @@ struct NpyHead {
 };
 
 inline constexpr std::size_t kLongestNpyHeader = 1 << 16;
-/// No head is longer.
+/// The length limit of a header.
 inline constexpr std::size_t kLongestNpyHead = kLongestNpyHeader + 12;
 
-/// `begin`: the whole file, or at least its first kLongestNpyHead bytes. `size`: of the file, whose data must be as long as its
-/// shape says; none where that shows at its end only. Throws LoadError that begins with `where`.
+/// `begin`: the whole file, or at least its first kLongestNpyHead bytes. `size`: of the file, whose data must have the length
+/// that its shape implies; none if the size is unknown. Throws LoadError, which begins with `where`.
 [[nodiscard]] NpyHead parse_npy_head(std::span<const std::byte> begin, std::optional<std::size_t> size, const std::string& where);
 
-/// Makes of elements as a file has them elements as the host has them.
+/// Converts elements from the file's representation to the host's.
 void npy_to_host(std::span<std::byte> data, const NpyElement& element);
-/// The elements of a file in Fortran order, which has them in the order of `fortran`, in C order.
+/// The elements `fortran` of a file in Fortran order, rearranged to C order.
 [[nodiscard]] Tensor npy_in_c_order(Tensor fortran);
 
-/// The head of an npy file of these elements, which are not bfloat16.
+/// The header of an npy file of these elements, which must not be bfloat16.
 [[nodiscard]] LAMELLA_API std::string npy_header(DType dtype, const Shape& shape);
 
 }  // namespace lamella::core

@@ -26,7 +26,7 @@ template <typename... Args>
 
 std::string errno_text() { return std::strerror(errno); }
 
-/// A descriptor that closes itself where it is our own.
+/// A descriptor that closes itself if owned.
 class Descriptor {
  public:
   Descriptor(int number, bool own) : number_(number), own_(own) {}
@@ -57,15 +57,15 @@ struct NpyRows::Impl {
 
   Descriptor file;
   std::string where;
-  std::vector<std::byte> ahead;  ///< read, and not yet taken
-  std::size_t taken = 0;         ///< of those
+  std::vector<std::byte> ahead;  ///< read but not yet consumed
+  std::size_t taken = 0;         ///< consumed bytes of `ahead`
   std::optional<std::size_t> size;
   NpyHead head;
-  std::int64_t row = 0;  ///< the next
+  std::int64_t row = 0;  ///< the next row
   std::optional<Tensor> whole;
 };
 
-/// As many bytes as there are, up to `bytes`.
+/// Reads up to `bytes` bytes, fewer at the end.
 std::size_t NpyRows::Impl::read(std::byte* to, std::size_t bytes) {
   std::size_t have = 0;
   while (have < bytes) {
@@ -90,7 +90,7 @@ void NpyRows::Impl::begin() {
   const std::size_t wanted = std::max(before, std::min(kLongestNpyHead, size.value_or(kLongestNpyHead)));
   ahead.resize(wanted);
   const std::size_t have = before + read(ahead.data() + before, wanted - before);
-  if (size && have < wanted) fail_at(ErrorCode::io, where, "the file became shorter while it was read");
+  if (size && have < wanted) fail_at(ErrorCode::io, where, "the file shrank while it was read");
   ahead.resize(have);
   head = parse_npy_head(ahead, size, where);
   taken = head.data_at;
@@ -102,12 +102,12 @@ void NpyRows::Impl::take(std::byte* to, std::size_t bytes) {
   taken += known;
   if (bytes == known) return;
   if (read(to + known, bytes - known) == bytes - known) return;
-  if (size) fail_at(ErrorCode::io, where, "the file became shorter while it was read");
-  fail_at(ErrorCode::shape, where, "{} of {} needs {} bytes, the data ends before", to_string(head.shape),
+  if (size) fail_at(ErrorCode::io, where, "the file shrank while it was read");
+  fail_at(ErrorCode::shape, where, "{} of {} needs {} bytes, the data ends too early", to_string(head.shape),
           to_string(head.element.dtype), head.data_bytes);
 }
 
-/// A stream ends where its elements do.
+/// A stream must end after its elements.
 void NpyRows::Impl::expect_end() {
   if (size) return;
   std::byte next{};

@@ -12,22 +12,22 @@
 
 namespace lamella::core {
 
-/// The rows of an npy file, some at a time: memory is that of the rows in hand. (Fortran order has no rows side by side: such a
-/// file is read whole.) All throw LoadError that begins with the file's name.
+/// The rows of an npy file, some at a time, so that only these are in memory. (In Fortran order rows are not contiguous, so such
+/// a file is read whole.) All functions throw LoadError, which begins with the file's name.
 class LAMELLA_API NpyRows {
  public:
   /// A regular file.
   explicit NpyRows(const std::string& path);
-  /// What comes from a descriptor of the caller's, which may be a pipe's, behind bytes that were read from it already.
+  /// Reads from a caller's descriptor, which may be a pipe's, after the bytes that were already read from it.
   NpyRows(int descriptor, std::vector<std::byte> ahead, const std::string& name);
   NpyRows(NpyRows&& other) noexcept;
   ~NpyRows();
 
-  [[nodiscard]] const Shape& shape() const noexcept;  ///< of the whole
+  [[nodiscard]] const Shape& shape() const noexcept;  ///< of the whole file
   [[nodiscard]] DType dtype() const noexcept;
-  /// Everything, where nothing was taken before.
+  /// The whole array; nothing may have been consumed before.
   [[nodiscard]] Tensor all();
-  /// The next rows of a shape with at least one axis: `most` of them, or as many as are left.
+  /// The next `most` rows, or as many as are left; the shape must have at least one axis.
   [[nodiscard]] Tensor next(std::int64_t most);
 
  private:

@@ -40,9 +40,9 @@ std::string folder_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash + 1);
 }
 
-/// The path with the links at its end followed, even where the last leads to nothing.
+/// The path with the symlinks at its end followed, even if the last one dangles.
 std::string followed(std::string path) {
-  constexpr int kMostLinks = 40;  // as the kernel has it
+  constexpr int kMostLinks = 40;  // the kernel's limit
   for (int i = 0; i < kMostLinks; ++i) {
     std::array<char, 4096> target{};
     const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
@@ -53,7 +53,7 @@ std::string followed(std::string path) {
   return path;
 }
 
-/// Where the reader of a pipe is gone, writing fails; no signal ends the process.
+/// Writing to a pipe without a reader fails, instead of ending the process by a signal.
 class WithoutSigpipe {
  public:
   WithoutSigpipe() {
@@ -101,7 +101,7 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
   if (exists && ::access(target_.c_str(), W_OK) != 0) fail("cannot open");
   open_beside(exists);
   if (!exists) return;
-  // Giving a file away takes rights that most have not; the mode goes second, because the first takes bits away.
+  // Changing the owner needs privileges that most processes lack; the mode is set afterwards, because chown() clears bits of it.
   if (status.st_uid != ::geteuid() || status.st_gid != ::getegid())
     static_cast<void>(::fchown(file_, status.st_uid, status.st_gid) == 0);
   static_cast<void>(::fchmod(file_, status.st_mode & 07777));
@@ -114,12 +114,12 @@ OutputFile::~OutputFile() {
 
 void OutputFile::open_beside(bool replaces) {
   replaces_ = replaces;
-  // A file without a name leaves nothing behind, whatever ends the process. Its name is given through /proc.
+  // An unnamed file leaves nothing behind, whatever ends the process. It is linked through /proc.
   if (::access("/proc/self/fd", X_OK) == 0) file_ = ::open(folder_of(target_).c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
   if (file_ >= 0) return;
   file_ =
       with_new_name([](const std::string& name) { return ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
-  if (file_ < 0) fail("cannot create a file beside it");
+  if (file_ < 0) fail("cannot create a temporary file beside it");
 }
 
 void OutputFile::write(const void* data, std::size_t bytes) {
@@ -142,7 +142,7 @@ void OutputFile::finish() {
     if (::close(file) != 0) fail("cannot finish writing");
     return;
   }
-  if (::fsync(file_) != 0) fail("cannot finish writing");  // or a crash of the machine could leave the new name without content
+  if (::fsync(file_) != 0) fail("cannot finish writing");  // or a system crash could leave the new name without content
   put_in_place();
 }
 
@@ -153,8 +153,8 @@ void OutputFile::put_in_place() {
       return ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
     };
     if (!replaces_ && link(target_) == 0) return;
-    if (!replaces_ && errno != EEXIST) fail("cannot give it its name");
-    if (with_new_name(link) != 0) fail("cannot create a file beside it");
+    if (!replaces_ && errno != EEXIST) fail("cannot link into place");
+    if (with_new_name(link) != 0) fail("cannot create a temporary file beside it");
   }
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot rename into place");
   temporary_.clear();
@@ -164,7 +164,8 @@ template <typename Make>
 int OutputFile::with_new_name(const Make& make) {
   constexpr std::string_view kCharacters = "abcdefghijklmnopqrstuvwxyz0123456789";
   static std::atomic<std::uint64_t> counter{0};
-  std::string name = folder_of(target_) + ".lamella-XXXXXX";  // short: the target's may be as long as a name can be
+  std::string name =
+      folder_of(target_) + ".lamella-XXXXXX";  // short, because the target's name may already have the maximum length
   for (int attempt = 0; attempt < 100; ++attempt) {
     std::uint64_t number = (static_cast<std::uint64_t>(::getpid()) << 16U) + ++counter;
     for (std::size_t i = name.size() - 6; i < name.size(); ++i, number /= kCharacters.size())

@@ -8,14 +8,14 @@
 
 namespace lamella::core {
 
-/// A file that is written from its beginning to its end. A regular file, or one that is not there yet, appears whole or not at
-/// all: it is written without a name, or under another one in the same folder, and put in its place by finish(), with mode and
-/// owner of the file that it replaces. A symlink is followed. Into anything else (a FIFO, a device, a descriptor such as
-/// /dev/stdout or /dev/fd/3) is written as it stands. All throw Error (io) that begins with the path.
+/// A file that is written sequentially. A regular or new file appears complete or not at all: it is written unnamed, or under a
+/// temporary name in the same folder, and finish() puts it in place, with the mode and owner of the file that it replaces.
+/// Symlinks are followed. Anything else (a FIFO, a device, a descriptor such as /dev/stdout or /dev/fd/3) is written in place.
+/// All functions throw Error (io), which begins with the path.
 class LAMELLA_API OutputFile {
  public:
   explicit OutputFile(const std::string& path);
-  ~OutputFile();  ///< without finish(): nothing has happened to what stood there
+  ~OutputFile();  ///< without finish(), an existing file is unchanged
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
@@ -25,16 +25,16 @@ class LAMELLA_API OutputFile {
  private:
   void open_beside(bool replaces);
   void put_in_place();
-  /// Puts a name beside the target into temporary_ until `make` takes it or fails with something other than EEXIST.
+  /// Tries temporary names next to the target until `make` succeeds or fails with an error other than EEXIST; sets temporary_.
   template <typename Make>
   int with_new_name(const Make& make);
   [[noreturn]] void fail(const char* what) const;
 
-  std::string path_;       ///< as it was given, for messages
-  std::string target_;     ///< with the links at its end followed
-  std::string temporary_;  ///< a name beside it that exists; empty: none does
+  std::string path_;       ///< as given, for messages
+  std::string target_;     ///< with symlinks followed
+  std::string temporary_;  ///< an existing temporary name next to it; empty: none
   int file_ = -1;
-  bool in_place_ = false;  ///< what is written arrives at once
+  bool in_place_ = false;  ///< writes go directly to the target
   bool replaces_ = false;
 };
 

@@ -5,8 +5,8 @@
 
 namespace lamella::core {
 
-/// Empties a value of nlohmann's library from the leaves up, without memory. The library's destructor asks for memory to destroy
-/// what is nested, and where there is none it ends the program.
+/// Empties a value of nlohmann's library from the leaves up, without allocating. The library's destructor allocates to destroy
+/// nested values, and terminates the program if that fails.
 template <typename Json>
 void dismantle(Json& value) noexcept {
   if (!value.is_structured()) return;
@@ -14,7 +14,7 @@ void dismantle(Json& value) noexcept {
   value.clear();
 }
 
-/// A JSON value that is destroyed without memory. Copies of nested values must not be made beside it: they would not be.
+/// A JSON value whose destruction does not allocate. Do not copy nested values out of it: the copies' destruction would.
 template <typename Json>
 class OwnedJson {
  public:

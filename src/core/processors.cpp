@@ -26,7 +26,7 @@ int affinity() {
   return CPU_COUNT_S(bytes, mask.data());
 }
 
-/// The numbers at the beginning of a file, -1 for "max"; empty when it cannot be read.
+/// The numbers at the beginning of a file, -1 for "max"; empty if it cannot be read.
 std::vector<double> numbers_of(const std::string& path) {
   std::ifstream file(path);
   std::vector<double> numbers;
@@ -39,7 +39,7 @@ std::vector<double> numbers_of(const std::string& path) {
   return numbers;
 }
 
-/// Quota over period of one group; nothing where it has none.
+/// Quota divided by period of one group; nothing if it has none.
 std::optional<double> quota_at(const std::string& folder, bool v2) {
   std::vector<double> numbers = numbers_of(folder + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us"));
   if (!v2) {
@@ -72,7 +72,7 @@ int quota_of_groups(const std::string& groups, const std::string& root) {
     const bool v2 = controllers.empty();
     if (!v2 && !has_word(controllers, "cpu")) continue;
     const std::string mounted = v2 ? root : root + "/cpu";
-    // A group's time is its parents' too. A container may see its own group as the root of all.
+    // A group's time also counts against its parents' quota. A container may see its own group as the root.
     for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
       while (path.ends_with('/')) path.pop_back();
       if (const auto quota = quota_at(mounted + path, v2)) least = least == 0 ? *quota : std::min(least, *quota);

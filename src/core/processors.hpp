@@ -7,15 +7,15 @@
 
 namespace lamella::core {
 
-/// Processors that this process may keep busy: those of its affinity mask, and no more than its control groups' quota of time
-/// pays for, rounded up. At least 1.
+/// The number of processors that this process may use: those of its affinity mask, but no more than the CPU quota of its control
+/// groups allows, rounded up. At least 1.
 [[nodiscard]] LAMELLA_API int usable_processors();
 
-/// The quota of cgroup v2's cpu.max, or v1's cpu.cfs_quota_us, of the groups that `groups`, a file like /proc/self/cgroup, names
-/// below the folder `root`, and of those around them, rounded up; 0 where there is none.
+/// The quota of cgroup v2's cpu.max, or v1's cpu.cfs_quota_us, of the groups below the folder `root` that the file `groups` (like
+/// /proc/self/cgroup) names, and of their parents, rounded up; 0 if there is none.
 [[nodiscard]] LAMELLA_API int quota_of_groups(const std::string& groups, const std::string& root);
 
-/// What the processor calls itself, in printable characters: "AMD EPYC 9R14"; "processor" where the system does not say.
+/// The processor's name in printable characters: "AMD EPYC 9R14"; "processor" if the system does not report it.
 [[nodiscard]] LAMELLA_API std::string processor_name();
 
 }  // namespace lamella::core

@@ -73,7 +73,7 @@ void reflect(const double* v, double* column, std::size_t n) noexcept {
 /// R.
 void orthonormalize(std::vector<double>& columns, std::size_t height, std::size_t width) {
   std::vector<double> signs(width, 1.0);
-  for (std::size_t k = 0; k < width; ++k) {  // the reflector of step k takes the place of column k from row k on
+  for (std::size_t k = 0; k < width; ++k) {  // the reflector of step k replaces column k from row k on
     double* v = &columns[k * height + k];
     const std::size_t n = height - k;
     const double length = std::sqrt(dot(v, v, n));

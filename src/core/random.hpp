@@ -24,7 +24,7 @@ using PhiloxKey = std::array<std::uint32_t, 2>;
   return counter;
 }
 
-/// The index-th number of a seed: uniform in (0, 1), both ends open, 52 bits.
+/// The index-th number of a seed's sequence: uniform in (0, 1), both ends excluded, 52 bits.
 [[nodiscard]] constexpr double uniform(std::uint64_t seed, std::uint64_t index) noexcept {
   const auto low = [](std::uint64_t v) { return static_cast<std::uint32_t>(v); };
   const auto high = [](std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32U); };
@@ -36,15 +36,15 @@ using PhiloxKey = std::array<std::uint32_t, 2>;
 /// The inverse of the standard normal distribution function, for p in (0, 1); relative error about 1e-16.
 [[nodiscard]] double normal_quantile(double p) noexcept;
 
-/// What one element is drawn from.
+/// The distribution of one element.
 struct Distribution {
   enum class Kind { uniform, normal, truncated_normal };
   Kind kind = Kind::uniform;
   double center = 0.0;  ///< uniform: the lower end
-  double width = 1.0;   ///< uniform: upper minus lower end; normal: standard deviation before the cut at two of them
+  double width = 1.0;   ///< uniform: upper minus lower end; normal: standard deviation before truncation at two of them
 };
 
-/// Elements first, first + 1, ... of a seed.
+/// Elements first, first + 1, ... of a seed's sequence.
 void draw(const Distribution& distribution, std::uint64_t seed, std::uint64_t first, std::span<double> out) noexcept;
 
 /// A row-major rows x cols matrix with orthonormal columns (or rows, where there are more columns than rows), times `gain`:

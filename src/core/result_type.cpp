@@ -13,14 +13,14 @@ DType signed_of(std::size_t bytes) {
   return bytes == 1 ? DType::int8 : bytes == 2 ? DType::int16 : bytes == 4 ? DType::int32 : DType::int64;
 }
 
-/// Of two floating types: the wider one; of the two with 16 bits neither holds the other.
+/// For two floating types: the wider one, or float32 for the two different 16-bit types.
 DType wider(DType a, DType b) {
   if (a == b) return a;
   if (size_of(a) != size_of(b)) return size_of(a) > size_of(b) ? a : b;
   return DType::float32;
 }
 
-/// Of two integers or bools. uint64 and a signed integer meet in float32, the only type above both.
+/// For two integers or bools. uint64 and a signed integer give float32, the only type above both.
 DType wider_integer(DType a, DType b) {
   if (a == b || b == DType::boolean) return a;
   if (a == DType::boolean) return b;
@@ -36,7 +36,7 @@ DType wider_integer(DType a, DType b) {
 DType result_type(std::span<const DType> dtypes) {
   DType result = dtypes.front();
   bool floating = is_floating(result);
-  bool met = false;  // in float32 for want of an integer type: any floating type holds that
+  bool met = false;  // float32 only because no integer type holds both: any floating type may replace it
   for (const DType dtype : dtypes.subspan(1)) {
     if (is_floating(dtype)) {
       result = floating && !met ? wider(result, dtype) : dtype;

@@ -9,7 +9,7 @@
 
 namespace lamella::core {
 
-/// As float, rounded to odd: another rounding after it, to fewer bits, is as if it had been the only one.
+/// Converts to float, rounding to odd: a later rounding to fewer bits then gives the result of a single rounding.
 template <typename From>
 [[nodiscard]] float to_odd(From value) {
   if constexpr (std::is_floating_point_v<From>) {

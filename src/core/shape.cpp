@@ -27,7 +27,7 @@ Shape::Shape(std::span<const std::int64_t> extents) {
 }
 
 void Shape::throw_overflow() {
-  core::throw_argument(ErrorCode::overflow, "[Shape] an extent does not fit into 64 bits with a sign");
+  core::throw_argument(ErrorCode::overflow, "[Shape] an extent does not fit into a signed 64-bit integer");
 }
 
 std::int64_t Shape::operator[](int axis) const {

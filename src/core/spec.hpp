@@ -14,20 +14,20 @@
 #include <lamella/dtype.hpp>
 #include <lamella/tensor.hpp>
 
-/// What was asked: plain host data without behaviour. Made by src/keras from a file, or by the builders from C++.
+/// The description of a model: plain host data without behaviour, made by src/keras from a file or by the C++ builders.
 namespace lamella::core {
 
 struct LayerSpec;
 struct ModelSpec;
 
-/// Extent of an axis; nothing where Keras has None.
+/// Extent of an axis; empty where Keras has None.
 using Extent = std::optional<std::int64_t>;
 
-/// A dtype policy: what a layer computes in, and what its variables were stored as.
+/// A dtype policy: a layer's compute type and the type of its stored variables.
 struct Policy {
   DType compute = DType::float32;
   DType variable = DType::float32;
-  bool follows_inputs = false;    ///< an operation between layers: computes in the type of its inputs
+  bool follows_inputs = false;    ///< an operation between layers: its compute type is that of its inputs
   std::string quantization = {};  ///< Keras' mode with its parameters: "int8", "int4/128", "gptq/4/128"; empty: none
 };
 
@@ -36,20 +36,20 @@ struct InputParams {
   DType dtype = DType::float32;
 };
 enum class QuantizationMode { int8, int4, float8, gptq, awq };
-/// A row of x becomes integers: round(x * a) clipped to [low, high], where a = high / (max |x| + epsilon).
+/// Converts a row of x to integers: round(x * a) clipped to [low, high], where a = high / (max |x| + epsilon).
 struct ActivationQuantizer {
   int low = -127;
   int high = 127;
   double epsilon = 1e-7;
 };
-/// How the weights of a Dense are stored, and what is computed with them. float8 has no use for the numbers.
+/// How the weights of a Dense are stored and used. float8 ignores the numbers.
 struct Quantization {
   QuantizationMode mode = QuantizationMode::int8;
-  int bits = 8;                                         ///< of a weight
+  int bits = 8;                                         ///< bits of a weight
   std::int64_t group_size = -1;                         ///< inputs that share a scale; -1: all
-  int packed_axis = 1;                                  ///< of int4: the axis on which two weights share a byte
-  bool symmetric = false;                               ///< of gptq: every zero point is 2^(bits - 1)
-  std::optional<ActivationQuantizer> activations = {};  ///< nothing: x stays as it is
+  int packed_axis = 1;                                  ///< for int4: the axis along which two weights share a byte
+  bool symmetric = false;                               ///< for gptq: every zero point is 2^(bits - 1)
+  std::optional<ActivationQuantizer> activations = {};  ///< none: x is not quantized
 };
 
 /// Weights: kernel (inputs, units), then bias (units,) when use_bias. Quantized: those of keras::quantized_weights().
@@ -58,9 +58,9 @@ struct DenseParams {
   bool use_bias = true;
   ActivationSpec activation;
   std::shared_ptr<const LayerSpec>
-      activation_layer;  ///< a layer used as the activation (PReLU and the like); then `activation` is linear
+      activation_layer;  ///< a layer used as the activation (such as PReLU); then `activation` is linear
   std::optional<Quantization> quantization = {};
-  std::optional<double> lora_alpha = {};  ///< the rank unless it is given
+  std::optional<double> lora_alpha = {};  ///< the rank if not given
 };
 /// Activation, ReLU, LeakyReLU, ELU, Softmax, ThresholdedReLU.
 struct ActivationParams {
@@ -90,7 +90,7 @@ struct FlattenParams {
 struct ReshapeParams {
   std::vector<std::int64_t> target;  ///< without the batch; one may be -1
 };
-/// The sample's axes in another order.
+/// Permutes the axes of a sample.
 struct PermuteParams {
   std::vector<int> dims;  ///< of the input, counted from 1; the batch is 0
 };
@@ -98,10 +98,10 @@ struct PermuteParams {
 struct RepeatVectorParams {
   std::int64_t count = 1;
 };
-/// Steps whose features are all `value` become 0, and later layers are told to leave them out.
+/// Sets steps whose features are all `value` to 0, and attaches a mask so that later layers skip them.
 struct MaskingParams {
   double value = 0.0;
-  bool selects = true;  ///< as from Keras 3.15 on, they become 0 whatever they are; before, they are multiplied by 0
+  bool selects = true;  ///< as from Keras 3.15 on, masked steps become 0 whatever their value; before, they are multiplied by 0
 };
 /// Weights: [gamma], [beta], moving mean, moving variance; each of the extent of `axis`.
 struct BatchNormalizationParams {
@@ -128,10 +128,10 @@ struct UnitNormalizationParams {
   std::vector<int> axes{-1};
   double epsilon = 1e-12;
 };
-/// (x - mean) / sqrt(variance + epsilon) of each group of neighbouring channels. Weights: [gamma], [beta], of the extent of
+/// (x - mean) / sqrt(variance + epsilon) for each group of adjacent channels. Weights: [gamma], [beta], of the extent of
 /// `axis`.
 struct GroupNormalizationParams {
-  std::int64_t groups = 32;  ///< -1: as many as channels
+  std::int64_t groups = 32;  ///< -1: one per channel
   int axis = -1;
   double epsilon = 1e-3;
   bool center = true;
@@ -147,7 +147,7 @@ struct RescalingParams {
 struct NormalizationParams {
   std::vector<int> axes{-1};
   bool invert = false;
-  bool given = false;  ///< mean and variance are in the config: Keras counts them as no weights
+  bool given = false;  ///< mean and variance are in the config: Keras does not count them as weights
 };
 enum class MergeKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 struct MergeParams {
@@ -156,11 +156,11 @@ struct MergeParams {
 struct ConcatenateParams {
   int axis = -1;
 };
-/// Rows of a table by their numbers. Weight: embeddings (rows, width).
+/// Looks up rows of a table by index. Weight: embeddings (rows, width).
 struct EmbeddingParams {
   std::int64_t rows = 0;
   std::int64_t width = 0;
-  bool mask_zero = false;  ///< later layers are told to leave out where the number is 0
+  bool mask_zero = false;  ///< attaches a mask where the index is 0
 };
 /// Sums of products along one axis of each of two inputs.
 struct DotParams {
@@ -168,7 +168,7 @@ struct DotParams {
   bool normalize = false;  ///< of both inputs along their axes, as UnitNormalization
   double epsilon = 1e-7;   ///< of that
 };
-/// `wrapped` on every index of the first axis behind the batch.
+/// Applies `wrapped` to every index of the first axis after the batch.
 struct TimeDistributedParams {
   std::shared_ptr<const LayerSpec> wrapped;
 };
@@ -177,20 +177,20 @@ struct ArithmeticParams {
   MergeKind kind = MergeKind::add;
   std::shared_ptr<const Tensor> constant;  ///< float64, on the host; null when both operands are inputs
   bool constant_first = false;
-  std::optional<DType> constant_dtype;  ///< takes part in the type of the result; that of a number or of integers does not
+  std::optional<DType> constant_dtype;  ///< takes part in the type promotion; unset for a number or integers, which do not
 };
 struct CastParams {
   DType dtype = DType::float32;
 };
-/// The axes of the following count the batch as 0.
+/// In the following structs, axes count the batch as 0.
 struct TransposeParams {
-  std::vector<int> axes;  ///< of all axes; empty: in reverse
+  std::vector<int> axes;  ///< a permutation of all axes; empty: reversed
 };
 struct ExpandDimsParams {
-  std::vector<int> axes;  ///< of the result
+  std::vector<int> axes;  ///< axes of the result
 };
 struct SqueezeParams {
-  std::vector<int> axes;  ///< empty: all that have the extent 1, except the batch
+  std::vector<int> axes;  ///< empty: all of extent 1, except the batch
 };
 struct StackParams {
   int axis = 0;  ///< of the result
@@ -198,7 +198,7 @@ struct StackParams {
 enum class ReduceKind { sum, mean, product, maximum, minimum };
 struct ReduceParams {
   ReduceKind kind = ReduceKind::sum;
-  std::vector<int> axes;  ///< empty: all, which the batch is one of
+  std::vector<int> axes;  ///< empty: all, including the batch
   bool keepdims = false;
   bool of_bools = false;  ///< whether all (minimum) or any (maximum) are true
 };
@@ -208,76 +208,77 @@ struct ComparisonParams {
   Comparison kind = Comparison::not_equal;
   double number = 0.0;
 };
-/// Of two inputs, taken as bools: whether both are true, or one is.
+/// Logical and, or logical or, of two inputs converted to bool.
 struct LogicalParams {
   bool both = false;
 };
-/// A bool of the input's shape.
+/// A constant bool in the input's shape.
 struct FillParams {
   bool value = false;
 };
-/// One number for each channel of (steps, channels): the mean of its steps or the largest.
+/// The mean or maximum over the steps of (steps, channels), for each channel.
 struct GlobalPoolingParams {
   ReduceKind kind = ReduceKind::mean;  ///< or maximum
   bool channels_first = false;         ///< (channels, steps)
   bool keepdims = false;
-  bool selects = true;  ///< what a mask leaves out becomes 0, as in MaskingParams
+  bool selects = true;  ///< masked values become 0, as in MaskingParams
 };
-/// Steps taken away from (steps, channels).
+/// Removes steps from (steps, channels).
 struct CroppingParams {
   std::int64_t before = 1;
   std::int64_t after = 1;
 };
-/// Steps of zeros around (steps, channels).
+/// Adds steps of zeros around (steps, channels).
 struct ZeroPaddingParams {
   std::int64_t before = 1;
   std::int64_t after = 1;
   bool channels_first = false;  ///< (channels, steps)
 };
-/// How numbers 0 .. depth - 1 are given out; any others count for nothing.
+/// How numbers 0 .. depth - 1 are encoded; others are ignored.
 enum class Encoding {
-  integer,    ///< as they are
-  one_hot,    ///< a row of zeros and a one for each
-  multi_hot,  ///< one row for all along the last axis, ones where there is such a number
-  count,      ///< how many there are
+  integer,    ///< unchanged
+  one_hot,    ///< a one-hot row for each
+  multi_hot,  ///< one row for all along the last axis, with ones for the numbers that occur
+  count,      ///< one row for all along the last axis, with the number of occurrences
 };
 struct CategoryEncodingParams {
   std::int64_t depth = 1;
   Encoding encoding = Encoding::multi_hot;
   bool in_variable_dtype = true;  ///< as in Keras 3; else in the compute dtype
 };
-/// How many boundaries are at most x. Weight, where there are no boundaries: summary (2, any), of which Keras 2 makes them.
+/// Counts the boundaries that are at most x. Weight, if there are no boundaries: summary (2, any), from which Keras 2 computes
+/// them.
 struct DiscretizationParams {
   std::shared_ptr<const Tensor> boundaries;  ///< float32, ascending
-  std::int64_t bins = 0;                     ///< about as many are to be made of a summary
+  std::int64_t bins = 0;                     ///< the approximate number to compute from a summary
   Encoding encoding = Encoding::integer;
-  DType integer = DType::int32;  ///< of Encoding::integer
+  DType integer = DType::int32;  ///< dtype of Encoding::integer
 };
-/// Two keys of SipHash; without them numbers are hashed by FarmHash.
+/// Keys of SipHash; without them numbers are hashed by FarmHash.
 using Salt = std::optional<std::array<std::uint64_t, 2>>;
-/// From integers to their places in a vocabulary, or back.
+/// Maps integers to their indices in a vocabulary, or back.
 struct IntegerLookupParams {
-  std::shared_ptr<const Tensor> keys;    ///< int64, ascending; null where the vocabulary stands beside the weights, not yet read
+  std::shared_ptr<const Tensor> keys;    ///< int64, ascending; null until the vocabulary, stored with the weights, is read
   std::shared_ptr<const Tensor> values;  ///< int64, as many
-  std::int64_t otherwise = 0;            ///< of what is no key; `hashes` and this as in ops::LookupDesc
+  std::int64_t otherwise = 0;            ///< result for unknown keys; this and `hashes` are as in ops::LookupDesc
   std::int64_t hashes = 0;
-  std::int64_t depth = 0;        ///< of the encodings
+  std::int64_t depth = 0;        ///< of the other encodings
   DType encoded = DType::int64;  ///< their dtype: float32 in Keras 2
-  std::int64_t hashed = 0;       ///< what is no key goes, by a hash of its decimal text, to that many numbers from `otherwise` on
+  std::int64_t hashed = 0;       ///< unknown keys are hashed by their decimal text to this many indices, from `otherwise` on
   Salt salt = {};
   Encoding encoding = Encoding::integer;
-  // The rest is for whoever makes the table of a vocabulary.
+  // The remaining fields are for the code that builds the table of a vocabulary.
   std::optional<std::int64_t> mask_token = {};
   std::optional<std::int64_t> oov_token = {};
   std::int64_t oov_indices = 1;
-  std::int64_t padded_to = 0;  ///< the depth at least
+  std::int64_t padded_to = 0;  ///< minimum depth
   bool invert = false;
   bool farmhash = false;  ///< unknown numbers are hashed, not divided
 };
-/// Bins of numbers, by hashes of their decimal text.
+/// Assigns numbers to bins, by hashes of their decimal text.
 struct HashingParams {
   std::int64_t bins = 1;
-  std::optional<std::int64_t> mask = {};  ///< this number has bin 0 to itself
+  std::optional<std::int64_t> mask = {};  ///< this number alone is in bin 0
   Salt salt = {};
   Encoding encoding = Encoding::integer;
   bool in_variable_dtype = true;  ///< as in CategoryEncodingParams
@@ -286,7 +287,7 @@ struct HashingParams {
 struct SliceItem {
   enum class Kind { range, index, new_axis, ellipsis };
   Kind kind = Kind::range;
-  std::optional<std::int64_t> start;  ///< of a range, or the index
+  std::optional<std::int64_t> start;  ///< start of a range, or the index
   std::optional<std::int64_t> stop;
   std::optional<std::int64_t> step;  ///< not 0
 };
@@ -306,8 +307,8 @@ using LayerParams =
                  SliceParams, EmbeddingParams, GlobalPoolingParams, CroppingParams, ZeroPaddingParams, CategoryEncodingParams,
                  DiscretizationParams, IntegerLookupParams, ComparisonParams, LogicalParams, FillParams, HashingParams>;
 
-/// Where params keep a layer that stands inside theirs: an activation that is a layer, or what TimeDistributed wraps. Null for
-/// other classes.
+/// Where params hold an inner layer: an activation that is a layer, or the layer that TimeDistributed wraps. Null for other
+/// classes.
 template <typename Params>
 [[nodiscard]] auto inner_layer(Params& params) {
   using Place =
@@ -334,9 +335,9 @@ struct LayerSpec {
   std::string name;             ///< unique within its model
   std::string class_name;       ///< Keras' class: "Dense"
   std::string config_json;      ///< the `config` object as Keras writes it, without `activation`; "{}" when none
-  std::string activation_json;  ///< what it says of `activation`; empty when nothing
-  std::string path;             ///< where it stands, for messages: "outer/inner/dense_3"
-  bool trainable = true;        ///< false: frozen, with all that is inside
+  std::string activation_json;  ///< the config's `activation`; empty if it has none
+  std::string path;             ///< its path, for messages: "outer/inner/dense_3"
+  bool trainable = true;        ///< false: frozen, with everything inside
   Policy policy;
   LayerParams params;
   std::vector<Weight> weights;  ///< in Keras' order (see each params struct)
@@ -352,7 +353,7 @@ struct ValueRef {
 struct NodeSpec {
   int layer = 0;
   std::vector<ValueRef> inputs;
-  std::vector<int> masks = {};  ///< the last inputs are no inputs but the masks of these
+  std::vector<int> masks = {};  ///< the last inputs are not inputs but masks of these
   bool says_masks = false;      ///< the file says which of its inputs have a mask: those in `masks`
 };
 
@@ -361,17 +362,17 @@ struct ModelSpec {
   std::string class_name;     ///< "Sequential" or "Functional"
   std::string keras_version;  ///< of the Keras that wrote the file; empty when built in C++ or unknown
   std::vector<std::shared_ptr<const LayerSpec>> layers;
-  std::vector<NodeSpec> nodes;   ///< inputs of a node stand before it
+  std::vector<NodeSpec> nodes;   ///< each node comes after its inputs
   std::vector<ValueRef> inputs;  ///< nodes of InputLayers, in the order of the model's inputs
   std::vector<ValueRef> outputs;
   std::vector<std::string> input_names;   ///< of the InputLayers, or the keys of a dict; unique
   std::vector<std::string> output_names;  ///< of the layers that make the outputs, or the keys of a dict; unique
-  /// The whole model as Keras 3 serializes it, {"module": ..., "class_name": ..., "config": ...}, where it was made from that.
-  /// Layers may have other activations since. Null for what stands inside another model.
+  /// The whole model as Keras 3 serializes it, {"module": ..., "class_name": ..., "config": ...}, if it was made from that.
+  /// Activations may have changed since. Null for nested models.
   std::shared_ptr<const std::string> config_json = nullptr;
 };
 
-/// The layer inside another, see inner_layer(), and the model that a layer is; null where there is none.
+/// The inner layer of a layer, see inner_layer(), and the model that a layer holds; null if there is none.
 [[nodiscard]] inline const LayerSpec* layer_inside(const LayerSpec& layer) {
   const auto* const place = inner_layer(layer.params);
   return place == nullptr ? nullptr : place->get();

@@ -20,13 +20,14 @@ namespace lamella {
 namespace {
 
 void expect_known(DType dtype) {
-  LAMELLA_EXPECTS(size_of(dtype) != 0, dtype, "[Tensor] dtype: got number {}, which is none", static_cast<int>(dtype));
+  LAMELLA_EXPECTS(size_of(dtype) != 0, dtype, "[Tensor] dtype: got {}, which is not a DType", static_cast<int>(dtype));
 }
 
 std::shared_ptr<void> allocate(Device device, const Shape& shape, DType dtype) {
   expect_known(dtype);
   const auto bytes = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
-  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] {} of {} does not fit into 64 bits of bytes", to_string(shape), to_string(dtype));
+  LAMELLA_EXPECTS(bytes, overflow, "[Tensor] the number of bytes of {} of {} does not fit into 64 bits", to_string(shape),
+                  to_string(dtype));
   const Device where = resolve(device);
   return core::backend(where).allocate(where.index(), *bytes);
 }
@@ -52,10 +53,10 @@ TensorView::TensorView(const void* data, const Shape& shape, DType dtype, Device
   LAMELLA_EXPECTS(data != nullptr || shape.elements() == 0, argument, "[TensorView] data is null, {} has elements",
                   to_string(shape));
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % size_of(dtype);
-  LAMELLA_EXPECTS(past == 0, argument,
-                  "[TensorView] data of {} must be aligned to {} bytes, the address is {} past such a place; copy the elements "
-                  "to aligned memory",
-                  to_string(dtype), size_of(dtype), past);
+  LAMELLA_EXPECTS(
+      past == 0, argument,
+      "[TensorView] data of {} must be aligned to {} bytes, got an address misaligned by {}; copy the elements to aligned memory",
+      to_string(dtype), size_of(dtype), past);
 }
 
 void TensorView::expect_elements(std::size_t found) const {
@@ -64,9 +65,10 @@ void TensorView::expect_elements(std::size_t found) const {
 }
 
 void TensorView::expect_host(DType wanted) const {
-  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] asked for {}, the elements are {}", to_string(wanted),
+  LAMELLA_EXPECTS(wanted == dtype_, dtype, "[TensorView::span] requested {}, the elements are {}", to_string(wanted),
                   to_string(dtype_));
-  LAMELLA_EXPECTS(core::is_host(device_), device, "[TensorView::span] the elements lie on {}; to(Device::cpu()) brings them here",
+  LAMELLA_EXPECTS(core::is_host(device_), device,
+                  "[TensorView::span] the elements are on {}; Tensor::to(Device::cpu()) copies them to the host",
                   to_string(device_));
 }
 
@@ -122,10 +124,10 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::to(DType wanted) const {
-  LAMELLA_EXPECTS(core::is_host(device()), device, "[Tensor::to] conversion needs host memory, the elements lie on {}",
+  LAMELLA_EXPECTS(core::is_host(device()), device, "[Tensor::to] conversion needs host memory, the elements are on {}",
                   to_string(device()));
   if (wanted == dtype()) return clone();
-  const core::FloatEnvironment environment;  // rounding does not depend on the caller's
+  const core::FloatEnvironment environment;  // so that rounding does not depend on the caller's
   Tensor result(shape(), wanted);
   core::visit_dtype(dtype(), [&](auto from) {
     core::visit_dtype(wanted, [&](auto to) {

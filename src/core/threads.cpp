@@ -21,9 +21,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kStaysAwake = std::chrono::microseconds(100);  ///< a thread without work sleeps after this
+constexpr auto kStaysAwake = std::chrono::microseconds(100);  ///< an idle thread sleeps after this time
 constexpr double kWorthWaking = 40'000;                       ///< nanoseconds of work for which sleeping threads are woken
-constexpr std::size_t kJobs = 64;                             ///< calls that may have helpers at the same time
+constexpr std::size_t kJobs = 64;                             ///< calls that can have helpers at the same time
 
 inline void pause() noexcept {
 #if defined(__x86_64__)
@@ -42,8 +42,8 @@ struct alignas(64) Job {
   void (*part)(void*, std::int64_t) = nullptr;
   void* context = nullptr;
   std::exception_ptr error;           ///< guarded by the pool's mutex
-  std::atomic<std::int64_t> next{0};  ///< the first part that nobody has begun
-  std::atomic<int> helpers{0};        ///< threads of the pool that are inside; grows under the mutex, while it is open
+  std::atomic<std::int64_t> next{0};  ///< the first part that has not been started
+  std::atomic<int> helpers{0};        ///< pool threads working on this job; increased under the mutex, while it is open
 };
 
 class Pool {
@@ -73,16 +73,16 @@ class Pool {
         std::thread([this] { help(); }).detach();
         helpers_.fetch_add(1, std::memory_order_relaxed);
       }
-    } catch (const std::system_error&) {  // no more threads are to be had
+    } catch (const std::system_error&) {  // no more threads can be created
     } catch (const std::bad_alloc&) {
     }
   }
 
-  /// Null: nobody would help.
+  /// Null: no helper is available.
   Job* post(std::int64_t parts, int most_helpers, double nanoseconds, void (*part)(void*, std::int64_t), void* context) {
     bool wake = false;
     if (awake_.load(std::memory_order_relaxed) == 0) {
-      // Small pieces of work wake the others only where they come thick and fast.
+      // Small jobs wake the others only if they arrive in quick succession.
       const auto now = Clock::now().time_since_epoch().count();
       const auto before = last_small_.exchange(now, std::memory_order_relaxed);
       wake = nanoseconds >= kWorthWaking || now - before < Clock::duration(kStaysAwake).count();
@@ -110,7 +110,7 @@ class Pool {
     return nullptr;
   }
 
-  /// Begins parts until none is left.
+  /// Runs parts until none is left.
   void work(Job& job) {
     for (;;) {
       const std::int64_t i = job.next.fetch_add(1, std::memory_order_relaxed);
@@ -153,7 +153,7 @@ class Pool {
     return nullptr;
   }
 
-  /// A job to help with. Whoever comes here counts as awake.
+  /// Waits for a job to help with. The calling thread counts as awake.
   Job& wait_for_job() {
     auto until = Clock::now() + kStaysAwake;
     for (;;) {
@@ -175,18 +175,18 @@ class Pool {
       work_.wait(lock, [&] { return calls_ != calls || open_.load(std::memory_order_relaxed) > 0; });
       --asleep_;
       if (Job* const job = join_one(); job != nullptr) return *job;
-      awake_.fetch_add(1, std::memory_order_relaxed);  // too late for what it was called for; the next piece of work may be near
+      awake_.fetch_add(1, std::memory_order_relaxed);  // too late for the job that woke it; another may follow soon
       until = Clock::now() + kStaysAwake;
     }
   }
 
   [[noreturn]] void help() {
-    const FloatEnvironment environment;  // not that of the thread which made this one
+    const FloatEnvironment environment;  // the environment of the creating thread does not apply
     awake_.fetch_add(1, std::memory_order_relaxed);
     for (;;) {
       Job& job = wait_for_job();
       work(job);
-      awake_.fetch_add(1, std::memory_order_relaxed);  // before the caller goes on: it may come back at once
+      awake_.fetch_add(1, std::memory_order_relaxed);  // before the caller continues, since it may return at once
       if (job.helpers.fetch_sub(1, std::memory_order_acq_rel) == 1) job.helpers.notify_one();
     }
   }
@@ -194,8 +194,8 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable work_;
   std::array<Job, kJobs> jobs_;
-  std::atomic<int> open_{0};   ///< jobs that one more helper may come to
-  std::atomic<int> awake_{0};  ///< threads that look for work
+  std::atomic<int> open_{0};   ///< jobs that can take another helper
+  std::atomic<int> awake_{0};  ///< threads that are looking for work
   std::atomic<Clock::rep> last_small_{0};
   int asleep_ = 0;
   std::uint64_t calls_ = 0;  ///< how often sleeping threads were woken
@@ -203,8 +203,8 @@ class Pool {
   std::atomic<int> helpers_{0};
 };
 
-/// Made when it is first used, and anew in a child process, which has none of its parent's threads: the parent's is left as it is
-/// there. Never destroyed: static objects, and other threads, may predict until the process is gone.
+/// Created on first use, and again in a child process, which has none of its parent's threads and leaves the parent's pool
+/// untouched. Never destroyed, because static objects and other threads may predict until the process ends.
 constinit std::atomic<Pool*> the_pool{nullptr};
 [[maybe_unused]] const int kForgotten = ::pthread_atfork(nullptr, nullptr, [] { the_pool = nullptr; });
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-/// The threads that work beside the calling one. They are the process's: every model uses the same.
+/// The pool of threads that help calling threads. There is one per process, shared by all models.
 namespace lamella::core {
 
 namespace detail {
@@ -13,12 +13,12 @@ void run_parts(std::int64_t parts, int threads, double nanoseconds, void (*part)
 
 }  // namespace detail
 
-/// f(part) for every part of [0, parts), by the calling thread and as many others as are free, at most `threads` in all. Returns
-/// when all are done, and then throws what the first part that failed threw.
+/// Calls f(part) for every part of [0, parts), on the calling thread and idle threads of the pool, at most `threads` in all.
+/// Returns when all are done, and then rethrows the exception of the first part that failed.
 ///
-/// The calling thread never waits for a part that nobody has begun: it does that itself. Others help when they are awake, or when
-/// `nanoseconds` of work in all are worth waking them; they are made when they are first needed, and where the system refuses to
-/// make them there are fewer. Which thread does which part is left to chance; results must not depend on it.
+/// The calling thread never waits for a part that has not been started: it runs it itself. Others help if they are awake, or if a
+/// total of `nanoseconds` of work justifies waking them; they are created when first needed, and if the system cannot create them
+/// there are fewer. Which thread runs which part is not determined; results must not depend on it.
 template <typename F>
 void for_parts(std::int64_t parts, int threads, double nanoseconds, const F& f) {
   if (threads <= 1 || parts <= 1) {

@@ -15,7 +15,7 @@
 namespace lamella::core {
 namespace {
 
-/// What a dtype is made of.
+/// Parameters of a floating type.
 struct Format {
   int digits;    ///< of the significand
   int smallest;  ///< exponent of the smallest normal number
@@ -45,8 +45,8 @@ double rounded(double value, DType dtype) {
   return result;
 }
 
-/// Both signs of everything from the smallest normal number to the largest, 32 to an octave near 1, and what is special; values
-/// of the dtype, and with `tf32` of TensorFloat-32.
+/// Test inputs with both signs, from the smallest normal number to the largest, 32 per octave near 1, and the special values; all
+/// are exact in the dtype, and with `tf32` in TensorFloat-32.
 std::vector<double> probes(DType dtype, bool tf32) {
   std::vector<double> values{0.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(),
                              dtype == DType::float16 ? 65504.0 : 3.38e38};
@@ -64,8 +64,8 @@ double unit_in_last_place(double value, Format format) {
   return std::ldexp(1.0, std::max(value == 0 ? format.smallest : std::ilogb(value), format.smallest) - (format.digits - 1));
 }
 
-/// How far a result may be from the exact one: the table's bound in what is computed in, and one rounding where it is stored
-/// narrower. In float64 the formula that it is compared with has the same errors.
+/// The allowed distance from the exact result: the table's bound in the compute type, and one rounding if the result is stored in
+/// a narrower type. In float64 the reference formula has the same errors.
 double tolerance(double want, const VendorForm& form) {
   const double bound = std::max(1, ulp_bound(form.activation.kind));
   if (form.dtype == DType::float64) return (2 * bound + 2) * unit_in_last_place(want, format_of(DType::float64));
@@ -101,7 +101,7 @@ std::string Verdicts::why_not(const VendorForm& form, const VendorFunction& comp
   key += form.algorithm;
   const std::lock_guard lock(mutex_);
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
-  std::string why = examine(form, compute);  // what throws is asked again
+  std::string why = examine(form, compute);  // after an exception, the next call tries again
   return known_.emplace(std::move(key), std::move(why)).first->second;
 }
 

@@ -19,13 +19,13 @@ using nlohmann::json;
 
 constexpr const char* kFormat = "lamella tuning 1";
 constexpr std::size_t kMostBytes = std::size_t{16} << 20U;
-constexpr std::size_t kMostRecords = 4096;  ///< the oldest go first
+constexpr std::size_t kMostRecords = 4096;  ///< the oldest are dropped first
 
-/// Takes records from the text as it is read: a tree of values could not be destroyed where memory has run out. Entries that are
-/// not as write() makes them are left out.
+/// Parses records without building a tree of values, which could not be destroyed when memory has run out. Entries not in
+/// write()'s format are skipped.
 class Reader final : public nlohmann::json_sax<json> {
  public:
-  /// Nothing where the text is not JSON, is too deep, or does not say the format.
+  /// Nothing if the text is not JSON, is nested too deeply, or does not name the format.
   static std::optional<std::vector<TuningRecord>> records_of(const std::string& text) {
     Reader reader;
     if (!json::sax_parse(text, &reader) || reader.format_ != kFormat) return std::nullopt;
@@ -91,7 +91,7 @@ class Reader final : public nlohmann::json_sax<json> {
   }
 
   int depth_ = 0;
-  bool is_good_ = false;  ///< what has been read of the record
+  bool is_good_ = false;  ///< the part of the record read so far
   std::string top_;
   std::string field_;
   std::string engine_;
@@ -147,7 +147,7 @@ void TuningRecords::put(TuningRecord record) {
   if (records_.size() > kMostRecords) records_.erase(records_.begin());
 }
 
-/// What the file has and memory has not; what is in memory counts.
+/// Adds records that are in the file only; records in memory take precedence.
 void TuningRecords::read() {
   is_read_ = true;
   if (path_.empty()) return;
@@ -163,7 +163,7 @@ void TuningRecords::read() {
     text.append(part, static_cast<std::size_t>(file.gcount()));
   auto found = text.size() > kMostBytes || file.bad() ? std::nullopt : Reader::records_of(text);
   is_foreign_ = !found && (!text.empty() || file.bad());
-  trouble_ = is_foreign_ ? escaped(path_) + ": is no file of measurements; it is left as it is" : "";
+  trouble_ = is_foreign_ ? escaped(path_) + ": is not a file of measurements; left unchanged" : "";
   if (!found) return;
   for (TuningRecord& mine : records_) {
     std::erase_if(*found, [&](const TuningRecord& old) { return old.machine == mine.machine && old.work == mine.work; });
@@ -173,7 +173,7 @@ void TuningRecords::read() {
 }
 
 void TuningRecords::write() {
-  std::error_code error;  // where the folder cannot be made, the file cannot either, and that says why
+  std::error_code error;  // if the folder cannot be created, neither can the file, and its error says why
   std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
   try {
     const std::string text = text_of(records_);

@@ -13,25 +13,25 @@
 
 namespace lamella::core {
 
-/// How fast engines were at some work on some machine.
+/// The measured speed of engines for one operation on one machine.
 struct TuningRecord {
-  std::string machine;  ///< device, processor, libraries, version: what decides how long something takes
+  std::string machine;  ///< device, processor, libraries, version: everything that affects speed
   std::string work;     ///< the operation with its sizes and types
   std::string engine;   ///< the fastest
-  std::vector<std::pair<std::string, double>> microseconds;  ///< of one execution by each engine that was measured
+  std::vector<std::pair<std::string, double>> microseconds;  ///< time of one execution by each measured engine
 };
 
-/// Records in memory and in a file, which processes share. A file that cannot be read or written, or is none of lamella's, is
-/// left as it is, and costs nothing but the measurements. Thread-safe.
+/// Records in memory and in a file shared by processes. A file that cannot be read or written, or is not lamella's, is left
+/// unchanged, and only the measurements are lost. Thread-safe.
 class LAMELLA_API TuningRecords {
  public:
-  /// `path`: empty where nothing is kept. The file is read by the first find() or add().
+  /// `path`: empty to store nothing. The first find() or add() reads the file.
   explicit TuningRecords(std::string path) : path_(std::move(path)) {}
   [[nodiscard]] std::optional<TuningRecord> find(std::string_view machine, std::string_view work);
-  /// Takes the place of the record of the same machine and work. The file is replaced by one that has it, and what other
+  /// Replaces the record of the same machine and work. The file is replaced by one with this record and those that other
   /// processes have added meanwhile.
   void add(TuningRecord record);
-  /// Why the file is not used, as a sentence that begins with its path; empty when it is, or where there is none.
+  /// Why the file is not used, as a sentence that begins with its path; empty if it is used, or if there is none.
   [[nodiscard]] std::string trouble() const;
 
  private:
@@ -42,13 +42,13 @@ class LAMELLA_API TuningRecords {
   const std::string path_;
   mutable Mutex mutex_;
   bool is_read_ = false;
-  bool is_foreign_ = false;  ///< the file is not lamella's, and not to be replaced
+  bool is_foreign_ = false;  ///< the file is not lamella's and must not be replaced
   std::string trouble_;
   std::vector<TuningRecord> records_;
 };
 
-/// Where this process keeps its records: LAMELLA_TUNING_FILE, else lamella/tuning.json in XDG_CACHE_HOME, else in ~/.cache; empty
-/// where that variable is set and empty, or none of them is set.
+/// The path of this process's records: LAMELLA_TUNING_FILE, else lamella/tuning.json in XDG_CACHE_HOME, else in ~/.cache; empty
+/// if LAMELLA_TUNING_FILE is set to nothing, or none of these is set.
 [[nodiscard]] LAMELLA_API std::string tuning_file();
 
 }  // namespace lamella::core

@@ -8,7 +8,7 @@
 
 namespace lamella::core {
 
-/// f(T{}) for the type whose name the dtype has.
+/// Calls f(T{}) with the C++ type of the dtype.
 template <typename F>
 void visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
@@ -17,7 +17,7 @@ void visit_dtype(DType dtype, F&& f) {
     return f(type{});
 #include <lamella/dtype.def>
   }
-  LAMELLA_ASSERT(false, "a dtype that is none of the enumeration's");
+  LAMELLA_ASSERT(false, "not a DType");
 }
 
 }  // namespace lamella::core

@@ -14,13 +14,13 @@
 namespace lamella::cpu {
 namespace {
 
-/// Nothing is ever under way: every call returns when its work is done.
+/// There is never pending work: every call returns when its work is done.
 class CpuStream final : public core::Stream {
  public:
   [[nodiscard]] void* native() const noexcept override { return nullptr; }
   [[nodiscard]] std::uint64_t id() const noexcept override { return 0; }
   [[nodiscard]] bool is_idle() noexcept override { return true; }
-  void switch_to(void* native) override { LAMELLA_ASSERT(native == nullptr, "callers have no streams of the CPU"); }
+  void switch_to(void* native) override { LAMELLA_ASSERT(native == nullptr, "the CPU has no streams"); }
   void begin_work() override {}
   void end_work() override {}
   void abandon_work() noexcept override {}
@@ -31,7 +31,7 @@ class CpuStream final : public core::Stream {
   }
   void synchronize() override {}
   [[nodiscard]] std::unique_ptr<core::Graph> capture(const std::function<void()>&, core::NotCaptured& why_not) override {
-    why_not = {"the CPU has no graphs: its work is done as it is enqueued", false};
+    why_not = {"the CPU has no graphs: work is done when it is enqueued", false};
     return nullptr;
   }
   void launch(core::Graph&) override { LAMELLA_ASSERT(false, "the CPU has no graphs"); }
@@ -63,7 +63,7 @@ class CpuBackend final : public core::Backend {
   void expect_device_memory(int, const void*, const char*) override {}  // any address may be the host's
   [[nodiscard]] std::unique_ptr<core::Stream> create_stream(int) override { return std::make_unique<CpuStream>(); }
   [[nodiscard]] std::uint64_t stream_id(int, void*) override {
-    throw DeviceError(ErrorCode::device, "[cpu] callers have no streams of the CPU");
+    throw DeviceError(ErrorCode::device, "[cpu] the CPU has no streams");
   }
   void release_retired() noexcept override {}
   [[nodiscard]] bool is_captured(int, void*) override { return false; }
@@ -80,8 +80,7 @@ class CpuBackend final : public core::Backend {
 namespace lamella::core {
 
 Backend& cpu_backend() {
-  static cpu::CpuBackend& backend =
-      *new cpu::CpuBackend;  // never destroyed: static objects may predict until the process is gone
+  static cpu::CpuBackend& backend = *new cpu::CpuBackend;  // never destroyed: static objects may predict until the process ends
   return backend;
 }
 

@@ -9,10 +9,10 @@
 #include "cpu/threads.hpp"
 #include "ops/broadcast.hpp"
 
-/// Operations that go element by element, with N constants that broadcast over a sample.
+/// Element-wise operations with N constants that broadcast over a sample.
 namespace lamella::cpu {
 
-/// Goes through `outer` samples run by run: along a run each constant either stays or goes on by ones.
+/// Visits `outer` samples run by run: along a run each constant either stays the same or advances by one element.
 template <std::size_t N>
 class BroadcastRuns {
  public:
@@ -28,13 +28,13 @@ class BroadcastRuns {
     }
   }
 
-  /// What may be divided among threads: runs, or single elements where no constant varies at all.
+  /// The number of units that may be divided among threads: runs, or single elements if no constant varies.
   [[nodiscard]] std::int64_t rows() const { return rows_; }
   [[nodiscard]] std::int64_t elements() const { return rows_ * width_; }
   /// Whether constant k varies along a run.
   [[nodiscard]] bool varies(std::size_t k) const { return varies_[k]; }
 
-  /// f(first, count, at) for the runs of rows begin .. end: elements first .. first + count, constant k from at[k] on.
+  /// Calls f(first, count, at) for the runs of rows begin .. end: elements first .. first + count, constant k from at[k] on.
   template <typename F>
   void each(std::int64_t begin, std::int64_t end, const F& f) const {
     std::array<std::int64_t, N> at{};
@@ -72,7 +72,7 @@ class BroadcastRuns {
   std::array<bool, N> varies_;
 };
 
-/// A constant along a run: what element i of the run has of it.
+/// A constant along a run: its value for element i of the run.
 template <bool kVaries, typename C>
 class AlongRun {
  public:
@@ -84,7 +84,7 @@ class AlongRun {
   const C* values_;
 };
 
-/// f(std::true_type) or f(std::false_type).
+/// Calls f(std::true_type) or f(std::false_type).
 template <typename F>
 void with_known(bool value, const F& f) {
   value ? f(std::true_type{}) : f(std::false_type{});

@@ -10,7 +10,7 @@
 namespace lamella::cpu {
 namespace {
 
-/// f(function of two numbers), so that the kind is chosen outside of loops.
+/// Calls f(function of two numbers), so that the kind is selected outside the loops.
 template <typename C, typename F>
 void visit_combination(ops::CombineKind kind, const F& f) {
   switch (kind) {
@@ -36,7 +36,7 @@ void visit_combination(ops::CombineKind kind, const F& f) {
   }
 }
 
-/// How one source is walked: the distance of neighbours along each axis of dst, 0 where it is broadcast.
+/// The strides of one source along each axis of dst, 0 where it is broadcast.
 struct Source {
   std::array<std::int64_t, Shape::kMaxRank> strides{};
   std::int64_t last = 0;
@@ -59,7 +59,7 @@ struct Combination {
   int constant;      ///< the source that is not among the arguments, or -1
   std::shared_ptr<const ops::Constants> constants;
 
-  /// Where source `s` starts; the constant has no place among the arguments.
+  /// The start of source `s`; the constant is not among the arguments.
   [[nodiscard]] const void* data(std::size_t s, const ops::Args& args) const {
     const int given = static_cast<int>(s);
     if (given == constant) return (*constants)[0].data();
@@ -76,7 +76,7 @@ struct Combination {
   }
 };
 
-/// One row in blocks, so that the sum of any number of sources stays in registers and cache, and is rounded once.
+/// Computes one row in blocks, so that the sum of any number of sources stays in registers and cache, and is rounded once.
 template <typename T, typename C>
 void row(const Combination& c, const ops::Args& args, std::int64_t r, std::int64_t begin, std::int64_t end) {
   constexpr std::int64_t kBlock = 256;

@@ -13,11 +13,11 @@
 
 namespace lamella::cpu {
 
-/// The type that elements of T are computed in: integers as they are.
+/// The compute type for elements of T; integers are computed in T.
 template <typename T>
 using ComputeOf = std::conditional_t<std::is_same_v<T, double> || std::is_integral_v<T>, T, float>;
 
-/// f(T{}) for the floating types.
+/// Calls f(T{}) for the floating types.
 template <typename F>
 void visit_floating(DType dtype, F&& f) {
   core::visit_dtype(dtype, [&](auto value) {
@@ -30,7 +30,7 @@ void visit_floating(DType dtype, F&& f) {
   });
 }
 
-/// f(T{}) for the integer types, bool not among them.
+/// Calls f(T{}) for the integer types, excluding bool.
 template <typename F>
 void visit_integer(DType dtype, F&& f) {
   core::visit_dtype(dtype, [&](auto value) {
@@ -42,7 +42,7 @@ void visit_integer(DType dtype, F&& f) {
   });
 }
 
-/// One element of another type: to a floating type rounded to nearest even, to an integer as core::to_integer().
+/// Converts one element: to a floating type rounding to nearest even, to an integer as core::to_integer().
 template <typename To, typename From>
 [[nodiscard]] To convert(From value) {
   if constexpr (std::is_same_v<To, From>) {
@@ -61,7 +61,7 @@ template <typename To, typename From>
   }
 }
 
-/// n elements of `from` as float, and back, rounded to nearest even.
+/// Converts n elements of `from` to float, and back with rounding to nearest even.
 void widen(float* dst, const void* src, DType from, std::int64_t n);
 void narrow(void* dst, const float* src, DType to, std::int64_t n);
 

@@ -50,9 +50,8 @@ PlanPtr plan(const ops::GatherDesc& desc, const ConstantsPtr& constants, const o
         result = gather<T, C, double>(desc, team, std::move(table));
         break;
       default:
-        core::throw_argument(
-            ErrorCode::dtype,
-            core::format("[cpu] numbers of rows: got {}, allowed int32, int64, float32, float64", to_string(desc.index)));
+        core::throw_argument(ErrorCode::dtype, core::format("[cpu] row indices: got {}, allowed int32, int64, float32, float64",
+                                                            to_string(desc.index)));
     }
   });
   return result;

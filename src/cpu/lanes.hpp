@@ -5,7 +5,7 @@
 
 namespace lamella::cpu {
 
-/// combine() of all f(i), beginning with `neutral`, in double and in an order that depends on n alone.
+/// Reduces all f(i) with combine(), starting with `neutral`, in double and in an order that depends on n alone.
 template <typename Combine, typename F>
 double fold(std::int64_t n, double neutral, const Combine& combine, const F& f) {
   constexpr std::int64_t kLanes = 16;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Searches in sorted tables, and counts of numbers.
+// Searches in sorted tables, and counting of numbers.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -11,7 +11,7 @@
 namespace lamella::cpu {
 namespace {
 
-/// For so many searches in a sorted table.
+/// Estimated nanoseconds for searches in a sorted table.
 template <typename D>
 Team team_for(const D& search, const ops::PlanContext& context) {
   const double steps = std::log2(2.0 + static_cast<double>(search.length));
@@ -29,7 +29,7 @@ PlanPtr bucket(const ops::BucketDesc& d, const Team& team, std::shared_ptr<const
   });
 }
 
-/// Where `number` counts, or -1.
+/// The index that `number` counts towards, or -1.
 template <typename I>
 std::int64_t place(I number, std::int64_t depth) {
   if (!(number >= I(0) && static_cast<double>(number) < static_cast<double>(depth))) return -1;
@@ -55,7 +55,7 @@ PlanPtr count(const ops::CountDesc& d, const Team& team) {
           }
           continue;
         }
-        // This sum would stop growing: what is met for the first time is counted to the end.
+        // At this count a float sum would stop growing, so integers are counted from here on.
         for (std::int64_t i = 0; i < d.length; ++i) {
           const std::int64_t at = place(src[i], d.depth);
           if (at < 0 || static_cast<ComputeOf<T>>(dst[at]) != ComputeOf<T>(0)) continue;
@@ -72,7 +72,8 @@ PlanPtr plan(const ops::BucketDesc& desc, const ConstantsPtr& constants, const o
   const Team team = team_for(desc, context);
   auto boundaries = constant_as<float>(constants, 0);
   if (desc.from == DType::float64) return bucket<double>(desc, team, std::move(boundaries));
-  LAMELLA_EXPECTS(desc.from == DType::float32, dtype, "[cpu] buckets of {}, allowed float32, float64", to_string(desc.from));
+  LAMELLA_EXPECTS(desc.from == DType::float32, dtype, "[cpu] values to put in buckets: got {}, allowed float32, float64",
+                  to_string(desc.from));
   return bucket<float>(desc, team, std::move(boundaries));
 }
 
@@ -122,7 +123,7 @@ PlanPtr plan(const ops::CountDesc& desc, const ConstantsPtr&, const ops::PlanCon
       default:
         core::throw_argument(
             ErrorCode::dtype,
-            core::format("[cpu] numbers to be counted: got {}, allowed int32, int64, float32, float64", to_string(desc.index)));
+            core::format("[cpu] values to count: got {}, allowed int32, int64, float32, float64", to_string(desc.index)));
     }
   });
   return result;

@@ -20,7 +20,7 @@ ops::Choice choose(const ops::QuantizedDenseDesc& desc, const ConstantsPtr& cons
 }
 ops::Choice choose(const ops::StackDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return ops::select<ops::StackDesc>({}, desc, constants, context, forced);  // takes() has none of them
+  return ops::select<ops::StackDesc>({}, desc, constants, context, forced);  // there are none: takes() is false
 }
 template <typename D>
 ops::Choice choose(const D& desc, const ConstantsPtr& constants, const ops::PlanContext& context, std::string_view) {

@@ -9,7 +9,7 @@
 #include "cpu/convert.hpp"
 #include "ops/engine.hpp"
 
-/// One function an operation; those with several engines have a list of their own (dense/engines.hpp).
+/// One function per operation; operations with several engines have their own list (dense/engines.hpp).
 namespace lamella::cpu {
 
 using ConstantsPtr = std::shared_ptr<const ops::Constants>;
@@ -54,11 +54,11 @@ template <typename F>
   return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
 }
 
-/// A form of constants in host memory, which they count; `fill` writes all of its `bytes` and owns no constants.
+/// A form of constants in host memory, counted by them; `fill` writes all of its `bytes` and must not own the constants.
 [[nodiscard]] ops::Packed packed_on_host(const ops::Constants& constants, std::size_t bytes,
                                          std::function<void(const ops::Constants&, void*)> fill);
 
-/// Constant `i` as elements of C (float or double), rounded to `rounded_to` on the way. Shared by all plans of the layer.
+/// Constant `i` as elements of type C (float or double), first rounded to `rounded_to`. Shared by all plans of the layer.
 template <typename C>
 [[nodiscard]] std::shared_ptr<const C> constant_as(const ConstantsPtr& constants, std::size_t i, DType rounded_to = dtype_v<C>);
 

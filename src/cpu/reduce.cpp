@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// f(function of two numbers, its neutral element).
+/// Calls f(function of two numbers, its neutral element).
 template <typename F>
 void visit_reduction(ops::ReduceKind kind, const F& f) {
   switch (kind) {
@@ -27,7 +27,7 @@ void visit_reduction(ops::ReduceKind kind, const F& f) {
   }
 }
 
-/// dst[i] = all of src[:, i], some columns at a time.
+/// dst[i] = the reduction of src[:, i], some columns at a time.
 template <typename T, typename Combine>
 void columns(const ops::ReduceDesc& d, T* dst, const T* src, double neutral, double divisor, const Combine& combine) {
   constexpr std::int64_t kBlock = 256;

@@ -9,7 +9,7 @@
 
 namespace lamella::cpu {
 
-/// Rounds what is computed in float (double for double) to a T, and gives it back as what it was.
+/// Rounds a value in the compute type, float (double for double), to T, and returns it in the compute type.
 template <typename T>
 struct RoundTo {
   LAMELLA_HD T operator()(T x) const { return x; }

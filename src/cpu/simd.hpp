@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Loops are compiled for several instruction sets inside one file; which one runs is chosen once, when a plan is made.
-// Everything that such a loop calls must be LAMELLA_HD (always inlined), or code of one set would run under another.
+// Loops are compiled for several instruction sets within one file; the one to run is selected once, when a plan is made.
+// Everything that such a loop calls must be LAMELLA_HD (always inlined), or code for one set would run under another.
 
 #if defined(__x86_64__)
 #define LAMELLA_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")))

@@ -10,13 +10,13 @@
 
 namespace lamella::cpu {
 
-/// How many threads are worth having for some work, and how much that is.
+/// The amount of some work, and the number of threads that it justifies.
 struct Team {
   int threads = 1;
   double nanoseconds = 0;
 };
 
-/// `nanoseconds`: roughly what the work takes on one thread.
+/// `nanoseconds`: the approximate time of the work on one thread.
 inline Team worth(int threads, double nanoseconds) {
   constexpr double kNanosecondsPerThread = 1'000.0;
   const double most = std::min(nanoseconds / kNanosecondsPerThread, 1e6);
@@ -26,8 +26,8 @@ inline Team worth(int threads, double nanoseconds) {
 /// How much of `count` is one part.
 inline std::int64_t part_of(std::int64_t count, const Team& team) { return (count + team.threads - 1) / team.threads; }
 
-/// f(begin, end) over one part of [0, count) a thread. Parts do not depend on timing; results must not depend on how the range is
-/// cut.
+/// Calls f(begin, end) for one part of [0, count) per thread. Parts do not depend on timing; results must not depend on how the
+/// range is cut.
 template <typename F>
 void parallel(std::int64_t count, const Team& team, const F& f) {
   const std::int64_t part = part_of(count, team);
@@ -36,7 +36,7 @@ void parallel(std::int64_t count, const Team& team, const F& f) {
                   [&](std::int64_t i) { f(part * i, std::min(count, part * (i + 1))); });
 }
 
-/// For as long as it lives, libraries that use OpenMP stay in the calling thread: whoever calls them has divided the work.
+/// While it lives, libraries that use OpenMP stay on the calling thread, because the caller has already divided the work.
 class OneOmpThread {
  public:
   OneOmpThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transpositions and slices: what stands in dst's order is read from src by strides.
+// Transpositions and slices: dst is written in order, src is read with strides.
 #include <algorithm>
 #include <array>
 
@@ -8,13 +8,13 @@
 namespace lamella::cpu {
 namespace {
 
-/// The axes of dst: extents, and how far apart neighbours along them lie in src. Always at least two axes, the first may be of
-/// extent 1.
+/// The axes of dst: extents, and their strides in src. Always at least two axes; the first may have extent
+/// 1.
 struct Walk {
   std::array<std::int64_t, Shape::kMaxRank + 2> extents{};
   std::array<std::int64_t, Shape::kMaxRank + 2> strides{};
   int rank = 0;
-  std::int64_t start = 0;  ///< of the first element in src
+  std::int64_t start = 0;  ///< offset of the first element in src
 
   void push(std::int64_t extent, std::int64_t stride) {
     extents[static_cast<std::size_t>(rank)] = extent;
@@ -42,7 +42,7 @@ Walk walk_of(const ops::SliceDesc& desc) {
   return walk;
 }
 
-/// The last two axes in tiles, so that neither side strides through memory alone.
+/// The last two axes in tiles, so that neither reads nor writes are all strided.
 template <typename T>
 void plane(T* dst, const T* src, std::int64_t rows, std::int64_t columns, std::int64_t row_stride, std::int64_t column_stride) {
   constexpr std::int64_t kTile = 16;

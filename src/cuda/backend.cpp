@@ -15,8 +15,8 @@ std::shared_ptr<CUstream_st> make_stream(int device) {
   return {stream, [device](cudaStream_t made) { destroy_when_done(made, device); }};
 }
 
-/// Enqueues a transfer by `enqueue(stream)` and waits for it, on a stream that is used again unless it fails. Never the legacy
-/// default stream: it waits for the caller's streams.
+/// Enqueues a transfer by `enqueue(stream)` and waits for it, on a stream that is reused unless it fails. Never the legacy
+/// default stream, which would wait for the caller's streams.
 template <typename F>
 void transfer(CudaDevice& device, const char* call, const F& enqueue) {
   const DeviceGuard guard(device.index);
@@ -95,8 +95,7 @@ void CudaBackend::expect_device_memory(int index, const void* data, const char* 
   check(cudaPointerGetAttributes(&attributes, data), index, "cudaPointerGetAttributes");
   const bool reachable =
       attributes.type == cudaMemoryTypeManaged || (attributes.type == cudaMemoryTypeDevice && attributes.device == index);
-  LAMELLA_EXPECTS(reachable, device, "{} is said to lie on cuda:{}, but it is {}; Tensor::to(device) copies it there", what,
-                  index,
+  LAMELLA_EXPECTS(reachable, device, "{} should be on cuda:{}, but is {}; Tensor::to(device) copies it there", what, index,
                   attributes.type == cudaMemoryTypeDevice ? core::format("memory of cuda:{}", attributes.device)
                                                           : std::string("host memory"));
 }
@@ -118,7 +117,7 @@ thread_local int relaxed_depth = 0;
 bool is_capture_relaxed() noexcept { return relaxed_depth > 0; }
 
 void CudaBackend::with_relaxed_capture(const std::function<void()>& work) {
-  /// This thread's mode, changed for as long as the object lives.
+  /// Changes this thread's capture mode while the object lives.
   class Relaxed {
    public:
     Relaxed() {

@@ -18,7 +18,7 @@ namespace lamella::cuda {
 /// See core::Backend.
 class CudaBackend final : public core::Backend {
  public:
-  /// `devices` as usable_devices() found them.
+  /// `devices`: the result of usable_devices().
   explicit CudaBackend(int devices);
   ~CudaBackend() override;
 
@@ -43,12 +43,12 @@ class CudaBackend final : public core::Backend {
   void with_relaxed_capture(const std::function<void()>& work) override;
   [[nodiscard]] ops::OpSet& ops() override { return *ops_; }
 
-  /// Made on first use. Throws DeviceError: there is no such device, or it cannot be used.
+  /// Created on first use. Throws DeviceError if there is no such device, or it cannot be used.
   [[nodiscard]] CudaDevice& device(int index);
 
  private:
   std::mutex mutex_;
-  std::vector<std::unique_ptr<CudaDevice>> devices_;  ///< each made on first use
+  std::vector<std::unique_ptr<CudaDevice>> devices_;  ///< each created on first use
   std::unique_ptr<ops::OpSet> ops_;
 };
 

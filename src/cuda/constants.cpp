@@ -14,12 +14,12 @@
 namespace lamella::cuda {
 namespace {
 
-constexpr std::int64_t kRowBytes = 16;  ///< the widest access of a GPU, and what tensor cores want of a row
+constexpr std::int64_t kRowBytes = 16;  ///< the widest access of a GPU, and the row alignment that tensor cores need
 
-/// What is to stand on the device, in host memory; `copy` owns what had to be made.
+/// The bytes for the device, in host memory; `copy` owns them if a conversion was needed.
 using Host = std::function<TensorView(const ops::Constants&, Tensor& copy)>;
 
-/// The value as elements of `as`, each rounded to `rounded_to` on the way; `copy` owns what had to be made.
+/// The value as elements of `as`, each first rounded to `rounded_to`; `copy` owns them if a conversion was needed.
 const Tensor& converted(const Tensor& value, DType rounded_to, DType as, Tensor& copy) {
   if (value.dtype() == as && rounded_to == as) return value;
   copy = value.to(rounded_to).to(as);

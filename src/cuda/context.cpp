@@ -12,7 +12,7 @@
 namespace lamella::cuda {
 namespace {
 
-/// What lamella calls of the driver. It is not linked with the driver, which a machine may lack.
+/// The driver functions that lamella calls. It is not linked with the driver, which a machine may lack.
 struct Driver {
   PFN_cuDeviceGet_v2000 device_get = nullptr;
   PFN_cuDevicePrimaryCtxRetain_v7000 retain = nullptr;
@@ -30,11 +30,11 @@ struct Contexts {
 };
 
 Contexts& contexts() {
-  static auto* const only = new Contexts;  // never destroyed: it is asked after static objects are
+  static auto* const only = new Contexts;  // never destroyed: it is used after static objects are destroyed
   return *only;
 }
 
-/// CUDA's runtime and driver number their errors alike.
+/// CUDA's runtime and driver use the same error numbers.
 cudaError_t as_runtime(CUresult result) { return static_cast<cudaError_t>(result); }
 
 template <typename F>
@@ -48,7 +48,7 @@ cudaError_t find(const char* name, unsigned version, F& function) {
   return found == nullptr ? cudaErrorSymbolNotFound : cudaSuccess;
 }
 
-/// The primary context of a device, which lamella keeps from its first use on.
+/// The primary context of a device, which lamella retains from its first use on.
 cudaError_t primary_context(int device, CUcontext& context) {
   Contexts& all = contexts();
   auto& known = all.primary[static_cast<std::size_t>(device) % kMostDevices];
@@ -87,11 +87,11 @@ cudaError_t enter(int device, bool& pushed) {
 
 DeviceGuard::DeviceGuard(int device) : device_(device) {
   expect_alive(device);
-  check(enter(device, pushed_), device, "making the device current");
+  check(enter(device, pushed_), device, "cannot make the device current");
 }
 
 DeviceGuard::DeviceGuard(int device, std::nothrow_t) noexcept : device_(device) {
-  if (!is_lost(device)) check_quietly(enter(device, pushed_), device, "making the device current");
+  if (!is_lost(device)) check_quietly(enter(device, pushed_), device, "cannot make the device current");
 }
 
 DeviceGuard::~DeviceGuard() {

@@ -5,13 +5,13 @@
 
 namespace lamella::cuda {
 
-/// Makes a device's primary context current in this thread for as long as it lives, and leaves the thread as it was: also one
-/// without a context, for which cudaSetDevice() would make one on the device that it goes back to.
+/// Makes a device's primary context current in this thread while it lives, then restores the previous state, including that of a
+/// thread without a context, for which cudaSetDevice() would create one on the restored device.
 class DeviceGuard {
  public:
-  /// Throws DeviceError, also when the device is lost.
+  /// Throws DeviceError, also if the device is lost.
   explicit DeviceGuard(int device);
-  /// For destructors: where it fails, is_lost() or the calls that follow say so.
+  /// For destructors: after a failure, is_lost() or later calls report it.
   DeviceGuard(int device, std::nothrow_t) noexcept;
   ~DeviceGuard();
   DeviceGuard(const DeviceGuard&) = delete;
@@ -22,7 +22,7 @@ class DeviceGuard {
   bool pushed_ = false;
 };
 
-/// Forgets the contexts, as a new process would. For tests.
+/// Forgets the contexts, as in a new process. For tests.
 void forget_contexts() noexcept;
 
 }  // namespace lamella::cuda

@@ -18,17 +18,17 @@ namespace lamella::cuda {
 class CudnnHandle;
 class ProductAlgorithms;
 
-/// Handles, lent to one user each. None that is given back is destroyed while the process lives: a library's would wait for the
-/// whole device and break whatever is being captured on it. Thread-safe.
+/// Handles, each lent to one user at a time. Returned handles are never destroyed, because destroying a library's handle waits
+/// for the whole device and breaks any capture on it. Thread-safe.
 template <typename T>
 class HandlePool {
  public:
-  /// One that is free, else what `make` returns.
+  /// A free handle, else the one that `make` returns.
   template <typename Make>
   [[nodiscard]] std::shared_ptr<T> take(const Make& make) {
     {
       const std::lock_guard lock(mutex_);
-      idle_.reserve(made_ + 1);  // so that give_back() needs no memory
+      idle_.reserve(made_ + 1);  // so that give_back() does not allocate
       if (!idle_.empty()) {
         auto one = std::move(idle_.back());
         idle_.pop_back();
@@ -56,7 +56,7 @@ class HandlePool {
   std::size_t made_ = 0;
 };
 
-/// What all of lamella's work on one GPU shares. Lives as long as the backend: for ever, but in tests.
+/// State shared by all of lamella's work on one GPU. Lives as long as the backend: for ever, except in tests.
 class CudaDevice {
  public:
   explicit CudaDevice(int device);
@@ -69,12 +69,12 @@ class CudaDevice {
   DeviceMemory memory;
   HandlePool<cublasLtContext> cublaslt;
   HandlePool<CudnnHandle> cudnn;
-  HandlePool<CUstream_st> transfers;  ///< streams without work
-  /// Held alone while a stream of lamella's is captured, shared by what may disturb a capture: making handles, and cuBLASLt's
-  /// heuristics. Never taken twice by one thread.
+  HandlePool<CUstream_st> transfers;  ///< idle streams
+  /// Held exclusively while one of lamella's streams is captured, and shared by whatever may disturb a capture: creating handles,
+  /// and cuBLASLt's heuristics. Never locked twice by one thread.
   std::shared_mutex captures;
   core::Verdicts verdicts;                              ///< on the vendors' activations
-  const std::unique_ptr<ProductAlgorithms> algorithms;  ///< of products that were planned
+  const std::unique_ptr<ProductAlgorithms> algorithms;  ///< for planned products
 };
 
 /// A handle of cuBLASLt. Throws DeviceError, Error (out_of_memory).

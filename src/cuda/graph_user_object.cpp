@@ -16,7 +16,7 @@ struct Kept {
 
 std::atomic<Kept*> retired{nullptr};
 
-/// CUDA calls it on a thread of its own or of the caller's: no calls of CUDA, no memory.
+/// CUDA calls it on its own thread or the caller's: it must not call CUDA or allocate.
 void CUDART_CB retire(void* kept) {
   auto* const node = static_cast<Kept*>(kept);
   node->next = retired.load(std::memory_order_relaxed);
@@ -30,7 +30,7 @@ void keep_with(cudaGraph_t graph, std::shared_ptr<const void> what, int device) 
   auto kept = std::make_unique<Kept>(Kept{std::move(what), nullptr});
   cudaUserObject_t object = nullptr;
   check(cudaUserObjectCreate(&object, kept.get(), retire, 1, cudaUserObjectNoDestructorSync), device, "cudaUserObjectCreate");
-  static_cast<void>(kept.release());  // the object's from here on
+  static_cast<void>(kept.release());  // owned by the user object from here on
   const cudaError_t status = cudaGraphRetainUserObject(graph, object, 1, cudaGraphUserObjectMove);
   if (status == cudaSuccess) return;
   check_quietly(cudaUserObjectRelease(object, 1), device, "cudaUserObjectRelease");

@@ -5,14 +5,14 @@
 
 #include <cuda_runtime_api.h>
 
-/// What graphs of callers keep alive. Who destroys a graph may be a thread that must not call CUDA, so what the graph kept is put
-/// aside there and let go at a later call.
+/// Objects that callers' graphs own. The destructor callback must not call CUDA, so it only queues the object, and a later call
+/// releases it.
 namespace lamella::cuda {
 
-/// Ties `what` to a graph and the executable graphs made of it, until the last is gone and has run. Throws std::bad_alloc,
-/// DeviceError.
+/// Makes a graph, and the executable graphs made from it, own `what` until the last has been destroyed and has finished. Throws
+/// std::bad_alloc, DeviceError.
 void keep_with(cudaGraph_t graph, std::shared_ptr<const void> what, int device);
-/// Lets go of what graphs that are gone have kept. Cheap where there is nothing.
+/// Releases the objects of destroyed graphs. Cheap if there are none.
 void release_retired() noexcept;
 
 }  // namespace lamella::cuda

@@ -13,7 +13,7 @@
 namespace lamella::cuda {
 namespace {
 
-/// Whether each allocation is a cudaMalloc of its own: asked for, or the device has no pools.
+/// Whether each allocation is a separate cudaMalloc: on request, or because the device has no pools.
 bool wants_exact(int device) {
   const char* text = std::getenv("LAMELLA_CUDA_ALLOCATOR");
   const std::string_view mode = text == nullptr ? "" : text;
@@ -27,7 +27,7 @@ bool wants_exact(int device) {
 
 }  // namespace
 
-/// Memory that could not be given back, because somebody failed to wait for what uses it: kept until waiting succeeds.
+/// Memory that could not be freed, because waiting for the work that uses it failed: kept until waiting succeeds.
 struct DeviceMemory::DeferredFrees {
   using Free = cudaError_t (*)(void*);
 
@@ -36,7 +36,7 @@ struct DeviceMemory::DeferredFrees {
   DeferredFrees(const DeferredFrees&) = delete;
   DeferredFrees& operator=(const DeferredFrees&) = delete;
 
-  /// True when memory may be given back now; else it is kept, to be given back by `free`.
+  /// True if memory may be freed now; else it is kept, and `free` frees it later.
   [[nodiscard]] bool may_go(void* memory, Free free) noexcept {
     if (drain(device)) {
       give_back_kept();
@@ -46,7 +46,7 @@ struct DeviceMemory::DeferredFrees {
       const std::lock_guard lock(mutex);
       kept.emplace_back(memory, free);
     } catch (const std::bad_alloc&) {
-      // Then it is lost, which is better than given to somebody else.
+      // It then leaks, which is better than being reused while in use.
     }
     return false;
   }
@@ -54,13 +54,13 @@ struct DeviceMemory::DeferredFrees {
   void give_back(void* memory, Free free) noexcept {
     if (is_lost(device)) return;
     const DeviceGuard guard(device, std::nothrow);
-    if (may_go(memory, free) && !is_lost(device)) check_quietly(free(memory), device, "giving memory back");
+    if (may_go(memory, free) && !is_lost(device)) check_quietly(free(memory), device, "cannot free memory");
   }
   void give_back_kept() noexcept {
     const std::lock_guard lock(mutex);
     if (kept.empty() || is_lost(device) || !drain(device)) return;
     const DeviceGuard guard(device, std::nothrow);
-    for (const auto& [memory, free] : kept) check_quietly(free(memory), device, "giving memory back");
+    for (const auto& [memory, free] : kept) check_quietly(free(memory), device, "cannot free memory");
     kept.clear();
   }
 
@@ -69,8 +69,8 @@ struct DeviceMemory::DeferredFrees {
   std::vector<std::pair<void*, Free>> kept;
 };
 
-/// A pool and the stream that its allocations are ordered by. Users of the memory are ordered by waiting: allocate() returns when
-/// the memory is there, and who frees has waited for what used it.
+/// A pool and the stream that orders its allocations. Its users are ordered by waiting: allocate() returns when the memory is
+/// available, and callers wait for their work before they free it.
 struct DeviceMemory::Pool {
   Pool(int device_index, std::shared_ptr<DeferredFrees> keeper) : device(device_index), deferred(std::move(keeper)) {
     cudaMemPoolProps props{};
@@ -103,7 +103,7 @@ struct DeviceMemory::Pool {
     cudaError_t status = cudaMallocFromPoolAsync(&memory, bytes, pool, stream);
     if (status == cudaErrorMemoryAllocation) {
       static_cast<void>(cudaGetLastError());
-      // What other streams gave back may only wait for this stream to notice.
+      // Memory freed on other streams may become available once this stream synchronises.
       check(cudaStreamSynchronize(stream), device, "cudaStreamSynchronize");
       check(cudaMemPoolTrimTo(pool, 0), device, "cudaMemPoolTrimTo");
       status = cudaMallocFromPoolAsync(&memory, bytes, pool, stream);
@@ -176,7 +176,8 @@ void DeviceMemory::throw_out_of_memory(std::size_t bytes) const {
   throw Error(
       ErrorCode::out_of_memory,
       core::format("[cuda:{}] cannot allocate {} bytes of device memory; {}; a smaller Options::max_batch needs less", device_,
-                   bytes, known ? core::format("{} of {} bytes are free", available, total) : "how much is free is not known"));
+                   bytes,
+                   known ? core::format("{} of {} bytes are free", available, total) : "the amount of free memory is unknown"));
 }
 
 std::shared_ptr<void> DeviceMemory::allocate_pinned(std::size_t bytes) const {

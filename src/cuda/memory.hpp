@@ -10,9 +10,9 @@
 
 namespace lamella::cuda {
 
-/// The memory of one device. Memory comes from a pool of lamella's own that keeps up to kKept bytes for the next allocation. With
-/// LAMELLA_CUDA_ALLOCATOR=exact, and on devices without pools, each allocation is a cudaMalloc of exactly the bytes that were
-/// asked for and nothing is written to it, so that compute-sanitizer sees every overrun and every read of what nobody wrote.
+/// The memory of one device. Memory comes from lamella's own pool, which keeps up to kKept bytes for later allocations.
+/// With LAMELLA_CUDA_ALLOCATOR=exact, and on devices without pools, each allocation is a cudaMalloc of exactly the
+/// requested bytes and is not written to, so that compute-sanitizer sees every overrun and every uninitialised read.
 /// Thread-safe.
 class DeviceMemory {
  public:
@@ -38,7 +38,7 @@ class DeviceMemory {
   bool is_exact_;
   std::shared_ptr<DeferredFrees> deferred_;
   std::mutex mutex_;
-  std::shared_ptr<Pool> pool_;  ///< made on first use
+  std::shared_ptr<Pool> pool_;  ///< created on first use
 };
 
 }  // namespace lamella::cuda

@@ -43,7 +43,7 @@ void expect_floating(DType dtype) {
                   to_string(dtype));
 }
 
-/// Dense engines refuse for themselves; what only moves, converts or looks up elements says itself which types it takes.
+/// Dense engines check types themselves; so do operations that only move, convert or look up elements.
 void check_type(const ops::Desc& desc) {
   std::visit(
       [](const auto& d) {

@@ -8,7 +8,7 @@
 
 namespace lamella::cuda {
 
-/// All operations of the CUDA devices of `backend`, which outlives them.
+/// All operations of the CUDA devices of `backend`, which must outlive them.
 [[nodiscard]] std::unique_ptr<ops::OpSet> make_ops(core::Backend& backend);
 
 }  // namespace lamella::cuda

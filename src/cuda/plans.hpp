@@ -15,7 +15,7 @@
 #include "cuda/stream.hpp"
 #include "ops/engine.hpp"
 
-/// What engines of the CUDA device share.
+/// Shared by the engines of the CUDA device.
 namespace lamella::cuda {
 
 using ConstantsPtr = std::shared_ptr<const ops::Constants>;
@@ -41,31 +41,31 @@ template <typename F>
 
 [[nodiscard]] inline cudaStream_t handle_of(const CudaStream& stream) { return static_cast<cudaStream_t>(stream.native()); }
 
-/// The device that is planned for.
+/// The device for which a plan is made.
 [[nodiscard]] inline CudaDevice& device_of(const ops::PlanContext& context) {
   return static_cast<CudaBackend&>(*context.backend).device(context.device_index);
 }
 
-/// What is computed in: float, or double for float64.
+/// The compute type: float, or double for float64.
 [[nodiscard]] constexpr DType compute_type(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }
 
-/// Constant `i` on the context's device as elements of `as`, each rounded to `rounded_to` on the way. Shared by all plans of the
+/// Constant `i` on the context's device as elements of `as`, each first rounded to `rounded_to`. Shared by all plans of the
 /// layer.
 [[nodiscard]] std::shared_ptr<const void> constant_on_device(const ConstantsPtr& constants, std::size_t i, DType rounded_to,
                                                              DType as, const ops::PlanContext& context);
 
 /// The kernel of a Dense layer on the context's device, rounded to its dtype, its rows `stride` elements apart so that each
-/// starts aligned; zeros between.
+/// starts aligned, padded with zeros.
 struct DeviceKernel {
   std::shared_ptr<const void> data;
   std::int64_t stride = 0;
 };
 [[nodiscard]] DeviceKernel kernel_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                             const ops::PlanContext& context);
-/// The same kernel, as kernels::MmaLayout says.
+/// The same kernel in the order of kernels::MmaLayout.
 [[nodiscard]] std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                               const ops::PlanContext& context);
-/// The kernels and biases of a stack on the context's device, as kernels::StackLayout says.
+/// The kernels and biases of a stack on the context's device, in the order of kernels::StackLayout.
 struct DeviceStack {
   std::shared_ptr<const void> memory;
   const float* weights = nullptr;
@@ -73,7 +73,7 @@ struct DeviceStack {
 };
 [[nodiscard]] std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
                                                                  const ops::PlanContext& context);
-/// The stride that kernel_on_device() gives `units` columns.
+/// The stride that kernel_on_device() uses for `units` columns.
 [[nodiscard]] std::int64_t padded_stride(std::int64_t units, DType dtype);
 
 }  // namespace lamella::cuda

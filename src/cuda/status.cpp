@@ -14,14 +14,14 @@ namespace {
 
 constexpr std::size_t kMostDevices = 64;
 
-/// Work that somebody failed to wait for.
+/// Work for which waiting failed.
 struct Pending {
   cudaStream_t stream = nullptr;
   cudaEvent_t event = nullptr;
-  unsigned long long callers_id = 0;  ///< of a stream of the caller's, which may be gone; 0: ours, to be destroyed
+  unsigned long long callers_id = 0;  ///< of a caller's stream, which may be destroyed; 0: our own, to be destroyed
 };
 
-/// What went wrong on a device. A loss is kept for ever: only a new process gets the device back.
+/// The failures of a device. A loss is permanent: only a new process can use the device again.
 struct Trouble {
   std::atomic<bool> lost{false};
   std::atomic<bool> undrained{false};
@@ -29,16 +29,17 @@ struct Trouble {
   std::mutex mutex;
   std::string reason;
   std::vector<Pending> pending;
-  bool untracked = false;  ///< something more may run: memory is lost, which is better than given to somebody else
+  bool untracked = false;  ///< other work may still run: memory leaks, which is better than being reused while in use
 };
 
 Trouble& trouble_of(int device) {
-  static auto* const all = new std::array<Trouble, kMostDevices>;  // never destroyed: it is asked after static objects are
+  static auto* const all =
+      new std::array<Trouble, kMostDevices>;  // never destroyed: it is used after static objects are destroyed
   return (*all)[static_cast<std::size_t>(device) % kMostDevices];
 }
 
-/// Errors that CUDA's documentation says leave the process in an inconsistent state, what every call answers in a forked child
-/// (initialization error), and what it answers when CUDA has been unloaded at the end of a process.
+/// Errors that leave the process in an inconsistent state according to CUDA's documentation, the error of every call in a forked
+/// child (initialization error), and the error after CUDA has been unloaded at process exit.
 bool is_sticky(cudaError_t status) {
   switch (status) {
     case cudaErrorInitializationError:
@@ -80,7 +81,7 @@ void remember(int device, const std::string& reason) {
 
 std::string version_text(int version) { return core::format("{}.{}", version / 1000, version % 1000 / 10); }
 
-/// cudaGetDeviceCount's error in words. A missing driver is told by its version being 0: the error alone says "too old".
+/// Explains cudaGetDeviceCount's error. A missing driver is recognised by version 0: the error alone says "too old".
 std::string driver_problem(cudaError_t status, int driver) {
   int runtime = 0;
   static_cast<void>(cudaRuntimeGetVersion(&runtime));
@@ -90,7 +91,7 @@ std::string driver_problem(cudaError_t status, int driver) {
       return core::format("the NVIDIA driver supports CUDA {}, this build of lamella needs CUDA {}.0 or later; update the driver",
                           version_text(driver), runtime / 1000);
     case cudaErrorNoDevice:
-      return "the NVIDIA driver is there, but no GPU is visible; look at CUDA_VISIBLE_DEVICES, and at the container's GPU access";
+      return "the NVIDIA driver is installed, but no GPU is visible; check CUDA_VISIBLE_DEVICES and the container's GPU access";
     case cudaErrorSystemDriverMismatch:
       return "the NVIDIA kernel module and the driver's libraries are of different versions; reboot, or reload the module";
     case cudaErrorCompatNotSupportedOnDevice:
@@ -122,7 +123,7 @@ void check_quietly(cudaError_t status, int device, const char* call) noexcept {
     if (is_sticky(status)) remember(device, described(status, device, call));
     static_cast<void>(cudaGetLastError());
   } catch (const std::bad_alloc&) {
-    // The next call that can throw meets the same error.
+    // The next call that can throw reports the same error.
   }
 }
 
@@ -130,7 +131,8 @@ bool is_lost(int device) noexcept { return trouble_of(device).lost.load(std::mem
 
 namespace {
 
-/// Whether the device is idle as far as these know: the second attempt is for errors that pass, as of a capture that forbids it.
+/// Whether the device is idle as far as these records show: the second attempt is for transient errors, such as a capture that
+/// forbids waiting.
 template <typename Wait>
 bool wait_twice(int device, const Wait& wait) noexcept {
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -159,7 +161,7 @@ cudaError_t wait_for(const Pending& pending) {
   unsigned long long id = 0;
   if (pending.callers_id != 0) {
     if (const cudaError_t status = cudaStreamGetId(pending.stream, &id); status != cudaSuccess) return status;
-    if (id != pending.callers_id) return cudaErrorInvalidResourceHandle;  // another stream by now
+    if (id != pending.callers_id) return cudaErrorInvalidResourceHandle;  // the handle now belongs to another stream
   }
   return cudaStreamSynchronize(pending.stream);
 }
@@ -230,10 +232,9 @@ void expect_alive(int device) {
   if (!is_lost(device)) return;
   Trouble& trouble = trouble_of(device);
   const std::lock_guard lock(trouble.mutex);
-  throw DeviceError(
-      ErrorCode::device_lost,
-      core::format("[cuda:{}] the device is lost until this process is started anew; the first error, caused at or before it: {}",
-                   device, trouble.reason));
+  throw DeviceError(ErrorCode::device_lost, core::format("[cuda:{}] the device is lost until this process is restarted; the "
+                                                         "first error, caused by this call or an earlier one: {}",
+                                                         device, trouble.reason));
 }
 
 int usable_devices(std::string& why_not) {

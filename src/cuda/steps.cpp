@@ -13,7 +13,7 @@ namespace {
 
 static_assert(kernels::kMaxAxes >= Shape::kMaxRank);
 
-/// The kinds of the kernels are those of the operations, in the same order.
+/// The kernels' kinds have the same order as the operations'.
 kernels::CombineKind kind_of(ops::CombineKind kind) { return static_cast<kernels::CombineKind>(kind); }
 static_assert(static_cast<int>(kernels::CombineKind::where) == static_cast<int>(ops::CombineKind::where));
 kernels::ReduceKind kind_of(ops::ReduceKind kind) { return static_cast<kernels::ReduceKind>(kind); }
@@ -33,7 +33,7 @@ kernels::NormalizationKind kind_of(ops::NormalizationKind kind) {
   return kernels::NormalizationKind::standard;
 }
 
-/// The distance of neighbours along each axis of dst, 0 where src is broadcast.
+/// The stride of src along each axis of dst, 0 where src is broadcast.
 kernels::CombineSource source_of(const Shape& src, const Shape& dst) {
   kernels::CombineSource source;
   for (int axis = 0; axis < dst.rank(); ++axis) source.strides[axis] = src[axis] == 1 ? 0 : src.elements(axis + 1, src.rank());

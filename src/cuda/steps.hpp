@@ -3,7 +3,7 @@
 
 #include "cuda/plans.hpp"
 
-/// Operations with one way to be done on a CUDA device: a kernel of lamella's own.
+/// Operations with only one implementation on a CUDA device: lamella's own kernel.
 namespace lamella::cuda {
 
 [[nodiscard]] PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants,

@@ -32,7 +32,7 @@ class CudaGraph final : public core::Graph {
 /// Out of memory and a lost device are not reasons to work without a graph.
 bool is_fatal(const Error& error) { return error.code() == ErrorCode::out_of_memory || error.code() == ErrorCode::device_lost; }
 
-/// Whether the end of a capture says that somebody in the process did what ends captures: it may go well the next time.
+/// Whether the result of a capture shows that other code in the process invalidated it: the next attempt may succeed.
 bool is_disturbed(cudaError_t status) {
   return status == cudaErrorStreamCaptureUnsupported || status == cudaErrorStreamCaptureInvalidated ||
          status == cudaErrorStreamCaptureImplicit;
@@ -66,7 +66,7 @@ CudaStream::CudaStream(CudaDevice& device) : device_(device) {
 
 CudaStream::~CudaStream() {
   if (!is_lost(device_.index)) {
-    // Memory that the work uses goes when this returns.
+    // The memory that the work uses may be freed when this returns.
     const DeviceGuard guard(device_.index, std::nothrow);
     if (current_ != own_ && !joined_)
       destroy_when_done(event_, device_.index);
@@ -106,12 +106,12 @@ void CudaStream::wait_for_current() noexcept {
   if (current_ != own_ && !joined_) wait_for_callers(current_, id_, device_.index);
 }
 
-/// A caller's stream may be gone when its work is waited for.
+/// A caller's stream may have been destroyed before its work is waited for.
 void CudaStream::mark() {
   if (current_ == own_ || joined_) return;
   const cudaError_t status = cudaEventRecord(event_, current_);
   if (status == cudaSuccess) return;
-  wait_for_current();  // while the stream is known to be there
+  wait_for_current();  // while the stream is known to exist
   check(status, device_.index, "cudaEventRecord");
 }
 
@@ -128,7 +128,7 @@ void CudaStream::end_work() {
 }
 
 void CudaStream::abandon_work() noexcept {
-  wait_for_current();  // for the part that was enqueued
+  wait_for_current();  // for the enqueued part
   working_.reset();
 }
 
@@ -143,25 +143,25 @@ void CudaStream::copy(void* dst, const void* src, std::size_t bytes) {
 }
 
 cublasLtHandle_t CudaStream::cublaslt() {
-  LAMELLA_ASSERT(cublaslt_ || !capturing_, "a handle is made before work is captured");
+  LAMELLA_ASSERT(cublaslt_ || !capturing_, "handles must be created before a capture");
   if (!cublaslt_) cublaslt_ = take_cublaslt(device_);
   return cublaslt_.get();
 }
 
 CudnnHandle& CudaStream::cudnn() {
-  LAMELLA_ASSERT(cudnn_ || !capturing_, "a handle is made before work is captured");
+  LAMELLA_ASSERT(cudnn_ || !capturing_, "handles must be created before a capture");
   if (!cudnn_) cudnn_ = take_cudnn(device_);
   return *cudnn_;
 }
 
 void CudaStream::expect_alive_after(const char* call) const {
-  if (capturing_ || joined_) return;  // to ask would end the capture
+  if (capturing_ || joined_) return;  // asking would end the capture
   check(cudaStreamSynchronize(own_), device_.index, call);
 }
 
 namespace {
 
-/// Ends the capture of a stream; the graph becomes `exec`. What is captured is destroyed.
+/// Ends the capture of a stream and instantiates the graph as `exec`; the captured graph is destroyed.
 cudaError_t end_capture(cudaStream_t stream, cudaGraphExec_t* exec, int device, const char*& call) {
   cudaGraph_t graph = nullptr;
   call = "cudaStreamEndCapture";
@@ -177,7 +177,7 @@ cudaError_t end_capture(cudaStream_t stream, cudaGraphExec_t* exec, int device, 
 }  // namespace
 
 std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& work, core::NotCaptured& why_not) {
-  LAMELLA_ASSERT(current_ == own_, "work is captured on a stream's own handle");
+  LAMELLA_ASSERT(current_ == own_, "only a stream's own handle can be captured");
   const DeviceGuard guard(device_.index);
   const std::unique_lock alone(device_.captures);
   const char* call = "cudaStreamBeginCapture";
@@ -213,7 +213,7 @@ std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& wo
 }
 
 void CudaStream::join_capture(void* native, std::shared_ptr<const void> what) {
-  LAMELLA_ASSERT(current_ == own_, "a stream that joins a capture has done all its work");
+  LAMELLA_ASSERT(current_ == own_, "a stream must be on its own handle to join a capture");
   const DeviceGuard guard(device_.index);
   const auto stream = static_cast<cudaStream_t>(native);
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

@@ -14,8 +14,8 @@
 
 namespace lamella::cuda {
 
-/// See core::Stream. Owns a non-blocking stream and borrows the library handles that work on it needs; each is taken when it is
-/// first asked for, which must not be while work is captured.
+/// See core::Stream. Owns a non-blocking stream and borrows the library handles that its work needs; each is taken on first use,
+/// which must not be during a capture.
 class CudaStream final : public core::Stream {
  public:
   explicit CudaStream(CudaDevice& device);
@@ -42,8 +42,8 @@ class CudaStream final : public core::Stream {
   [[nodiscard]] cublasLtHandle_t cublaslt();
   /// Bound to this stream's current handle. Never null in builds with cuDNN; throws DeviceError (device) in others.
   [[nodiscard]] CudnnHandle& cudnn();
-  /// Throws DeviceError (device_lost) when the device is. For failures of libraries, which do not say why: their CUDA runtime is
-  /// not ours, and our runtime knows nothing of their errors before it is asked.
+  /// Throws DeviceError (device_lost) when the device is. For failures of libraries, which do not give the reason: their CUDA
+  /// runtime is separate, and ours does not know of their errors until queried.
   void expect_alive_after(const char* call) const;
 
  private:
@@ -54,10 +54,10 @@ class CudaStream final : public core::Stream {
   std::optional<DeviceGuard> working_;  ///< between begin_work() and its end
   cudaStream_t own_ = nullptr;
   cudaStream_t current_ = nullptr;
-  unsigned long long id_ = 0;    ///< of current_, when that is not own_: the handle alone may be another stream's by now
+  unsigned long long id_ = 0;    ///< of current_, if that is not own_: the handle alone may be reused by another stream
   bool joined_ = false;          ///< current_ is being captured, or was
   bool capturing_ = false;       ///< own_ is being captured
-  cudaEvent_t event_ = nullptr;  ///< after the last work on a handle of the caller's; orders one handle's work after another's
+  cudaEvent_t event_ = nullptr;  ///< recorded after the last work on a caller's stream; orders one stream after another
   std::shared_ptr<cublasLtContext> cublaslt_;
   std::shared_ptr<CudnnHandle> cudnn_;
 };
@@ -65,7 +65,7 @@ class CudaStream final : public core::Stream {
 /// The CUDA stream that a plan's Args name.
 [[nodiscard]] inline CudaStream& stream_of(core::Stream* stream) { return static_cast<CudaStream&>(*stream); }
 
-/// The id of a stream of the caller's on this device: no other's in the life of the process, as the handle may be.
+/// The id of a caller's stream on this device: unlike the handle, never reused within the process.
 [[nodiscard]] unsigned long long id_of(cudaStream_t stream, int device);
 
 /// Throws DeviceError naming the call, or Error (out_of_memory).

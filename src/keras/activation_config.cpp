@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kOperations = "keras.src.ops.nn";
 
-/// The activations that parameters, or an axis, reach as an operation; its class is called as the kind is here.
+/// The activations that Keras writes as an operation if they have parameters or an axis; its class has the kind's name.
 constexpr std::pair<std::string_view, ActivationKind> kClasses[] = {{"LeakyRelu", ActivationKind::LeakyRelu},
                                                                     {"Elu", ActivationKind::Elu},
                                                                     {"Celu", ActivationKind::Celu},
@@ -50,28 +50,28 @@ std::string operation_text(const ActivationSpec& spec) {
   for (const auto& [class_name, kind] : kClasses) {
     if (kind == spec.kind) return object_text(kOperations, class_name, config, true);
   }
-  core::throw_argument(ErrorCode::value, core::format("activation: '{}' is no activation of Keras", to_string(spec.kind)));
+  core::throw_argument(ErrorCode::value, core::format("activation: '{}' is not an activation of Keras", to_string(spec.kind)));
 }
 
-/// The numbers are of the kind: as many, finite, and none that Keras refuses.
+/// Checks the kind's parameters: their number, that they are finite, and that Keras accepts them.
 void expect_valid(const ActivationSpec& spec) {
-  LAMELLA_EXPECTS(to_string(spec.kind) != "no activation", value, "activation: got number {}, which is no ActivationKind",
+  LAMELLA_EXPECTS(to_string(spec.kind) != "no activation", value, "activation: got {}, which is not an ActivationKind",
                   static_cast<int>(spec.kind));
   const auto parameters = parameters_of(spec.kind);
   const bool is_relu = spec.kind == ActivationKind::LeakyRelu || spec.kind == ActivationKind::ReluGeneral;
   for (std::size_t i = 0; i < spec.parameters.size(); ++i) {
     const double found = spec.parameters[i];
     LAMELLA_EXPECTS(i < parameters.size() || found == 0, value,
-                    "activation '{}' parameter {}: got {:g}; it has {} parameters, the others are 0", to_string(spec.kind), i,
-                    found, parameters.size());
+                    "activation '{}' parameter {}: got {:g}; it has {} parameters, and the others must be 0",
+                    to_string(spec.kind), i, found, parameters.size());
     if (i >= parameters.size()) continue;
     const bool unbounded = spec.kind == ActivationKind::ReluGeneral && parameters[i].name == "max_value";
     LAMELLA_EXPECTS((std::isfinite(found) || (unbounded && found > 0)) && (!is_relu || found >= 0), value,
                     "activation '{}' {}: got {:g}, allowed {}", to_string(spec.kind), parameters[i].name, found,
-                    is_relu ? "numbers from 0 on" : "finite numbers");
+                    is_relu ? "numbers of at least 0" : "finite numbers");
   }
-  LAMELLA_EXPECTS(is_rowwise(spec.kind) || spec.axis == -1, value,
-                  "activation '{}' axis: got {}, allowed -1: it works on single elements", to_string(spec.kind), spec.axis);
+  LAMELLA_EXPECTS(is_rowwise(spec.kind) || spec.axis == -1, value, "activation '{}' axis: got {}, allowed -1: it is element-wise",
+                  to_string(spec.kind), spec.axis);
 }
 
 }  // namespace
@@ -124,17 +124,17 @@ std::optional<ActivationSpec> activation_operation(const Json& object, const Fie
     own.expect_only(read);
     for (std::size_t i = 0; const ActivationParameter& parameter : parameters_of(kind)) {
       const std::string key(parameter.name);
-      if (parameter.required && !own.has(key.c_str())) fields.fail_field(ErrorCode::missing, key.c_str(), "is not there");
+      if (parameter.required && !own.has(key.c_str())) fields.fail_field(ErrorCode::missing, key.c_str(), "is missing");
       spec.parameters[i++] = own.number(key.c_str(), parameter.default_value);
     }
     if (is_rowwise(kind)) {
       const std::vector<int> axes = own.axes("axis", {-1});
-      if (axes.size() != 1) own.fail_field(ErrorCode::unsupported, "axis", "is a list; one axis is supported here");
+      if (axes.size() != 1) own.fail_field(ErrorCode::unsupported, "axis", "is a list; only one axis is supported");
       spec.axis = axes[0];
     }
     return spec;
   }
-  fields.fail_field(ErrorCode::unsupported, "activation", "is the operation '{}', which is no activation",
+  fields.fail_field(ErrorCode::unsupported, "activation", "is the operation '{}', which is not an activation",
                     core::escaped(class_name, 64));
 }
 

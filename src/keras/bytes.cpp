@@ -29,7 +29,7 @@ std::shared_ptr<void> small_memory(std::size_t size) {
   return {memory, [](void* p) { ::operator delete (p, std::align_val_t{kAlignment}); }};
 }
 
-/// Aligned to a large page, so that the kernel can give large pages at all.
+/// Aligned to a large page, so that the kernel can use large pages.
 std::shared_ptr<void> big_memory(std::size_t size) {
   const auto length = core::checked_add(size, kLargePage);
   if (!length) throw std::bad_alloc();
@@ -65,7 +65,7 @@ std::string_view kind_of(mode_t mode) {
   return S_ISDIR(mode) ? "a directory" : S_ISFIFO(mode) ? "a fifo" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-/// pread of exactly `size` bytes; false when that cannot be.
+/// pread of exactly `size` bytes; false if it fails.
 bool read_at(int file, void* into, std::size_t size, std::size_t at) {
   for (std::size_t done = 0; done < size;) {
     const ssize_t got = ::pread(file, static_cast<std::byte*>(into) + done, size - done, static_cast<off_t>(at + done));
@@ -76,8 +76,8 @@ bool read_at(int file, void* into, std::size_t size, std::size_t at) {
   return true;
 }
 
-/// How far to move an archive in memory so that the member which fills most of it, the weights, begins at a multiple of 64 and
-/// can be used where it is. A hint from the local headers: nothing is believed, and a wrong hint costs a copy later.
+/// How far to shift an archive in memory so that its largest member, the weights, begins at a multiple of 64 and can be used in
+/// place. Only a hint from the local headers, which are not trusted: a wrong hint costs a copy later.
 std::size_t shift_of(int file, std::size_t size) {
   constexpr std::size_t kHeader = 30;
   constexpr int kMembers = 8;
@@ -94,13 +94,13 @@ std::size_t shift_of(int file, std::size_t size) {
     const std::size_t packed = number(18, 4);
     const std::size_t data = at + kHeader + number(26, 2) + number(28, 2);
     if (packed > size / 2) return (kAlignment - data % kAlignment) % kAlignment;
-    if (packed == 0 && (number(6, 2) & 8U) != 0) return 0;  // its size stands behind it
+    if (packed == 0 && (number(6, 2) & 8U) != 0) return 0;  // its size follows its data
     at = data + packed;
   }
   return 0;
 }
 
-/// The size of a regular file that could be opened.
+/// The size of an open regular file.
 std::size_t opened_size(const Descriptor& file, const std::string& path, const Where& where) {
   if (path.find('\0') != std::string::npos) where.fail(ErrorCode::io, "the path holds a NUL byte");
   if (file.value() < 0) where.fail(ErrorCode::io, "cannot be opened: {}", std::strerror(errno));
@@ -143,7 +143,7 @@ FileBytes::FileBytes(const std::string& path, const Look& look) {
     const ssize_t got = ::pread(file.value(), data + done, std::min(size - done, kReadAtOnce), static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) where.fail(ErrorCode::io, "cannot be read at byte {}: {}", done, std::strerror(errno));
-    if (got == 0) where.fail(ErrorCode::io, "ended at byte {} while being read, it had {} bytes when opened", done, size);
+    if (got == 0) where.fail(ErrorCode::io, "ended at byte {} while it was read; it had {} bytes when opened", done, size);
     done += static_cast<std::size_t>(got);
   }
   contents_ = {buffer.owner, Bytes{data, size}};
@@ -159,7 +159,7 @@ std::uint64_t ByteReader::uint(std::size_t size) {
 
 Bytes ByteReader::bytes(std::uint64_t size) {
   if (size > left()) {
-    fail(code_, where_, "{} ends too early: {} bytes needed at byte {} of it, {} left", what_, size, position_, left());
+    fail(code_, where_, "{} is truncated: {} bytes needed at its byte {}, {} left", what_, size, position_, left());
   }
   const Bytes result = bytes_.subspan(position_, static_cast<std::size_t>(size));
   position_ += static_cast<std::size_t>(size);
@@ -167,7 +167,7 @@ Bytes ByteReader::bytes(std::uint64_t size) {
 }
 
 void ByteReader::seek(std::uint64_t position) {
-  if (position > bytes_.size()) fail(code_, where_, "{}: byte {} lies past its end at {}", what_, position, bytes_.size());
+  if (position > bytes_.size()) fail(code_, where_, "{}: byte {} is past its end at {}", what_, position, bytes_.size());
   position_ = static_cast<std::size_t>(position);
 }
 

@@ -17,19 +17,19 @@ namespace lamella::keras {
 
 using Bytes = std::span<const std::byte>;
 
-/// Bytes and what keeps them alive.
+/// Bytes and the owner of their memory.
 struct OwnedBytes {
   std::shared_ptr<void> owner;
   Bytes bytes;
 };
 
-/// Throws LoadError(code) that reads `where: message`.
+/// Throws LoadError(code) with the text `where: message`.
 template <typename... Args>
 [[noreturn]] void fail(ErrorCode code, std::string_view where, core::FormatString<Args...> message, const Args&... args) {
   throw LoadError(code, core::format("{}: {}", where, core::format(message, args...)));
 }
 
-/// Uninitialised or zeroed memory of `size` bytes, 64-byte aligned, writable through `data`. Large pages are asked for when it is
+/// Uninitialised or zeroed memory of `size` bytes, 64-byte aligned, writable through `data`. Requests large pages if it is
 /// big.
 struct Buffer {
   explicit Buffer(std::size_t size);
@@ -39,16 +39,16 @@ struct Buffer {
   std::size_t size;
 };
 
-/// A whole regular file, read once into memory of our own: what happens to the file afterwards cannot harm us.
+/// A whole regular file, read once into our own memory, so that later changes of the file cannot affect us.
 class FileBytes {
  public:
-  /// Up to `most` bytes from `at` on.
+  /// Up to `most` bytes starting at `at`.
   using Glance = std::function<std::string(std::uint64_t at, std::size_t most)>;
-  /// May throw when it sees that the file is not worth reading.
+  /// May throw if the file is not worth reading.
   using Look = std::function<void(const Glance& glance, std::uint64_t size)>;
 
-  /// `look` is called before anything is read. Throws LoadError: io for what cannot be opened, is no regular file, or becomes
-  /// shorter while it is read; std::bad_alloc with the size when there is no memory for it.
+  /// `look` is called before anything is read. Throws LoadError: io if it cannot be opened, is not a regular file, or shrinks
+  /// while it is read; std::bad_alloc with the size if there is not enough memory.
   explicit FileBytes(const std::string& path, const Look& look = nullptr);
 
   [[nodiscard]] const OwnedBytes& contents() const noexcept { return contents_; }

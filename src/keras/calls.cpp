@@ -6,15 +6,15 @@
 namespace lamella::keras {
 namespace {
 
-/// null, or lists and dicts of nothing but null: the masks of several inputs.
+/// null, or lists and dicts that contain only null: the masks of several inputs.
 bool holds_nothing(const Json& value) {
   return value.is_null() || (value.is_structured() && std::all_of(value.begin(), value.end(), holds_nothing));
 }
 
-/// What a model is called with: one tensor or a list of them, a dict of them, or lists and dicts inside each other.
+/// The form of a model's arguments: one tensor or a list of them, a dict of them, or nested lists and dicts.
 enum class InputStructure { listed, by_key, nested };
 
-/// What the config of a model says about it.
+/// The form according to the model's config.
 InputStructure structure_of(const Json& model) {
   const auto config = model.find("config");
   if (config == model.end() || !config->is_object()) return InputStructure::listed;
@@ -59,7 +59,7 @@ class CallReader {
  private:
   static bool is_dict(const Json& value) { return value.is_object() && !value.contains("class_name"); }
 
-  /// Keras 3: arguments by place and by name. Nothing is copied: the end of a copy may take memory.
+  /// Keras 3: positional and keyword arguments. Nothing is copied, because destroying a copy may allocate.
   void read_call(const Json& node) {
     const Json& args = node.at("args");
     const auto kwargs = node.find("kwargs");
@@ -86,7 +86,7 @@ class CallReader {
   [[nodiscard]] bool is_mask(const Json& value) const { return result_.keras2 ? is_ref(value) : is_tensor(value); }
   [[nodiscard]] bool is_list_of_masks(const Json& value) const { return value.is_array() && !is_mask(value); }
 
-  /// A mask, or a list of one for each tensor and null for those without.
+  /// A mask, or a list with one per tensor, null for tensors without.
   [[nodiscard]] bool holds_masks(const Json& value) const {
     const auto mask = [&](const Json& one) { return one.is_null() || is_mask(one); };
     return mask(value) || (is_list_of_masks(value) && std::all_of(value.begin(), value.end(), mask));
@@ -118,7 +118,7 @@ class CallReader {
     }
   }
 
-  /// Keras 3: tensors stand anywhere in the arguments.
+  /// Keras 3: tensors may be anywhere in the arguments.
   void collect(const Json& value) {
     if (value.is_array()) {
       for (const Json& inner : value) collect(inner);
@@ -134,7 +134,7 @@ class CallReader {
     }
   }
 
-  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts where a model is called with such.
+  /// Keras 2: [["dense", 0, 0, {kwargs}], ...]; nested lists and dicts if a model is called with them.
   void read_list_node(const Json& node) {
     if (node.is_array() && !node.empty() && node[0].is_string()) {
       if (node.size() < 3) reading_.where.layer(name_).fail(ErrorCode::json, "an inbound node is not [name, node, tensor]");
@@ -151,8 +151,8 @@ class CallReader {
     }
   }
 
-  /// The values of a dict that a layer is called with, in the order in which it takes them. A model takes them by the names of
-  /// its inputs, which are its own keys where it has such, and ignores others; but Keras 3 flattens a dict for a model of keys.
+  /// The values of a dict argument, in the order in which the layer takes them. A model takes them by the names of its inputs,
+  /// which are its keys if it has any, and ignores others; but Keras 3 flattens a dict for a model with keys.
   std::vector<const Json*> in_order(const Json& dict) const {
     std::vector<const Json*> values;
     if (structure_ == InputStructure::listed || (structure_ == InputStructure::by_key && result_.keras2)) {
@@ -176,7 +176,7 @@ class CallReader {
       if (key == "mask" && holds_masks(value)) continue;
       if (key == "training" && value.is_boolean()) {
         if (!value.get<bool>()) continue;
-        reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with training=True, which computes as in training");
+        reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with training=True; lamella computes inference only");
       }
       reading_.where.layer(name_).fail(ErrorCode::unsupported, "is called with the argument '{}'", core::escaped(key));
     }
@@ -190,7 +190,7 @@ class CallReader {
   std::vector<Ref> refs_;
   std::vector<int> masks_;
   bool says_masks_ = false;
-  const Json* mask_ = nullptr;  ///< of a call of Keras 2
+  const Json* mask_ = nullptr;  ///< of a Keras 2 call
   CallsRead result_;
 };
 

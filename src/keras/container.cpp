@@ -17,11 +17,11 @@ Container container_of(const FileBytes::Glance& glance, std::uint64_t size, bool
   constexpr std::size_t kHead = 4096;
   const std::string head = glance(0, kHead);
   const Bytes bytes = std::as_bytes(std::span(head));
-  // An archive first: the weights in it may begin where an HDF5 file behind a user block would.
+  // Checks for an archive first: the weights in it may begin where an HDF5 file with a user block would.
   if (Archive::looks_like(bytes)) return Container::archive;
   if (H5File::looks_like(bytes)) return Container::hdf5;
   if (text && head.starts_with('{')) return Container::text;
-  for (std::uint64_t at = kHead; at < size && at <= size / 2; at *= 2) {  // behind a large user block
+  for (std::uint64_t at = kHead; at < size && at <= size / 2; at *= 2) {  // after a large user block
     const std::string there = glance(at, 8);
     if (H5File::looks_like(std::as_bytes(std::span(there)))) return Container::hdf5;
   }

@@ -9,7 +9,7 @@
 namespace lamella::keras {
 namespace {
 
-/// Keys of any layer that say nothing about what it computes at inference.
+/// Keys of any layer that do not affect inference.
 constexpr std::array<std::string_view, 37> kWithoutEffect{"name",
                                                           "trainable",
                                                           "dtype",
@@ -94,7 +94,7 @@ Fields::Fields(const Json& config, const Reading& reading, std::string layer)
 
 const Json& Fields::at(const char* key) const {
   const auto it = config_.find(key);
-  if (it == config_.end()) fail_field(ErrorCode::missing, key, "is not there");
+  if (it == config_.end()) fail_field(ErrorCode::missing, key, "is missing");
   return *it;
 }
 
@@ -141,7 +141,7 @@ std::vector<int> Fields::axes(const char* key, std::vector<int> fallback) const 
     value = &value->at("items");
   std::vector<int> result;
   const auto take = [&](const Json& axis) {
-    // Keras takes 1.0 for 1, too.
+    // Keras accepts 1.0 for 1, too.
     const double number = axis.is_number() ? axis.get<double>() : 0.5;
     if (!(std::abs(number) <= 2147483647) || number != std::trunc(number))
       fail_field(ErrorCode::value, key, "got {}, allowed an integer or a list of integers", shown(axis));
@@ -172,7 +172,7 @@ void Fields::expect_only(std::span<const std::string_view> read) const {
 
 namespace {
 
-/// What a name stands for that says nothing of quantization.
+/// The policy of a name without quantization.
 core::Policy plain_policy(const std::string& name, const Json* dtype, const Fields& fields) {
   if (name == "mixed_float16") return {DType::float16, DType::float32};
   if (name == "mixed_bfloat16") return {DType::bfloat16, DType::float32};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that are taken for Keras models and are none: named, with what helps.
+// Recognises files that are mistaken for Keras models, and says what to do.
 #include "keras/foreign.hpp"
 
 #include <sys/stat.h>

@@ -51,7 +51,7 @@ class FunctionalReader {
       if (name.empty() && object.contains("config") && object.at("config").is_object())
         name = object.at("config").value("name", std::string());
       if (name.empty()) fail_model(ErrorCode::missing, "an entry of 'layers' has no name");
-      if (index_.contains(name)) fail_model(ErrorCode::value, "two layers are called '{}'", core::escaped(name));
+      if (index_.contains(name)) fail_model(ErrorCode::value, "two layers are named '{}'", core::escaped(name));
       index_[name] = entries_.size();
       Entry entry;
       entry.model = is_model(object);
@@ -103,7 +103,7 @@ class FunctionalReader {
 
   using CallKey = std::pair<std::size_t, std::size_t>;  // layer, call
 
-  /// Puts calls into an order in which their inputs stand before them: as written where that is one.
+  /// Orders calls so that each comes after its inputs: as written if that order works.
   void resolve() {
     for (std::size_t l = 0; l < entries_.size(); ++l) {
       if (std::holds_alternative<core::InputParams>(entries_[l].layer->params)) add_node({l, 0}, {});
@@ -142,7 +142,7 @@ class FunctionalReader {
 
   CallKey key_of(const Ref& ref) const { return {index_.at(ref.layer), static_cast<std::size_t>(ref.node)}; }
 
-  /// True when an input is not there yet; the call is remembered under each one that it waits for.
+  /// True if an input is not available yet; the call is registered under each input that it waits for.
   bool await_inputs(CallKey call) {
     std::size_t missing = 0;
     for (const Ref& ref : entries_[call.first].calls[call.second].inputs) {
@@ -155,7 +155,7 @@ class FunctionalReader {
     return missing != 0;
   }
 
-  /// Adds a call whose inputs are there, and then those that waited for nothing else.
+  /// Adds a call whose inputs are available, and then those that waited only for it.
   void add_with_followers(CallKey first) {
     std::vector<CallKey> ready{first};
     while (!ready.empty()) {
@@ -185,7 +185,7 @@ class FunctionalReader {
   void expect_ref(const Ref& ref, const std::string& from) const {
     const auto it = index_.find(ref.layer);
     if (it == index_.end())
-      reading_.where.layer(from).fail(ErrorCode::missing, "refers to layer '{}', which is not there", core::escaped(ref.layer));
+      reading_.where.layer(from).fail(ErrorCode::missing, "refers to layer '{}', which does not exist", core::escaped(ref.layer));
     const Entry& entry = entries_[it->second];
     const bool input = std::holds_alternative<core::InputParams>(entry.layer->params);
     const auto calls = static_cast<std::int64_t>(input ? 1 : entry.calls.size());
@@ -203,8 +203,8 @@ class FunctionalReader {
     return {nodes_.at({index_.at(ref.layer), static_cast<std::size_t>(ref.node)}), static_cast<int>(ref.tensor)};
   }
 
-  /// The model's inputs or outputs: a leaf, or lists and dicts of them, which Keras flattens with keys in order. Each is called
-  /// by its key, else by the layer that makes it; a name that is taken gets a number.
+  /// The model's inputs or outputs: a leaf, or lists and dicts of them, which Keras flattens with keys in order. Each is named by
+  /// its key, else by the layer that makes it; a name that is taken gets a number.
   void read_ends(const char* key, std::vector<core::ValueRef>& values, std::vector<std::string>& names) const {
     const auto it = config_.find(key);
     if (it == config_.end()) fail_model(ErrorCode::missing, "config has no '{}'", key);
@@ -224,7 +224,7 @@ class FunctionalReader {
       } else if (item.is_object()) {
         for (const auto& inner : item.items()) self(self, inner.value(), inner.key());
       } else {
-        fail_model(ErrorCode::json, "'{}' is not made of [name, node, tensor]", key);
+        fail_model(ErrorCode::json, "'{}' is not a list of [name, node, tensor]", key);
       }
     };
     walk(walk, *it, std::string());
@@ -235,14 +235,14 @@ class FunctionalReader {
     for (const core::ValueRef& ref : spec_->inputs) {
       const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[static_cast<std::size_t>(ref.node)].layer)];
       if (!std::holds_alternative<core::InputParams>(layer.params)) {
-        reading_.where.layer(layer.path).fail(ErrorCode::value, "is named as an input of the model and is no InputLayer");
+        reading_.where.layer(layer.path).fail(ErrorCode::value, "is listed as an input of the model but is not an InputLayer");
       }
-      if (!given.insert(ref.node).second) reading_.where.layer(layer.path).fail(ErrorCode::value, "is named as an input twice");
+      if (!given.insert(ref.node).second) reading_.where.layer(layer.path).fail(ErrorCode::value, "is listed as an input twice");
     }
     for (std::size_t n = 0; n < spec_->nodes.size(); ++n) {
       const auto& layer = *spec_->layers[static_cast<std::size_t>(spec_->nodes[n].layer)];
       if (std::holds_alternative<core::InputParams>(layer.params) && !given.contains(static_cast<int>(n))) {
-        reading_.where.layer(layer.path).fail(ErrorCode::value, "is an InputLayer and not among the model's inputs");
+        reading_.where.layer(layer.path).fail(ErrorCode::value, "is an InputLayer but not among the model's inputs");
       }
     }
   }
@@ -254,8 +254,8 @@ class FunctionalReader {
   std::vector<Entry> entries_;
   std::map<std::string, std::size_t> index_;
   std::map<CallKey, int> nodes_;
-  std::map<CallKey, std::vector<CallKey>> followers_;  ///< calls by what they wait for, once for each input
-  std::map<CallKey, std::size_t> missing_;             ///< inputs that a call waits for
+  std::map<CallKey, std::vector<CallKey>> followers_;  ///< waiting calls by the input that they wait for, once per input
+  std::map<CallKey, std::size_t> missing_;             ///< the number of inputs that a call waits for
   bool keras2_ = false;
 };
 

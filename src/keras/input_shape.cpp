@@ -6,7 +6,7 @@
 namespace lamella::keras {
 namespace {
 
-/// What the layers take: `shape`, or, where that is empty, anything that `undecided` takes.
+/// The input that the layers take: `shape`, or, if that is empty, anything that `undecided` takes.
 struct Taken {
   std::vector<core::Extent> shape;
   const core::LayerSpec* undecided = nullptr;
@@ -48,9 +48,9 @@ std::shared_ptr<const core::ModelSpec> with_input_shape(std::shared_ptr<const co
   if (taken.shape.empty()) {
     reading.where.layer(taken.undecided->path)
         .fail(ErrorCode::missing,
-              "the file does not say the shape of the model's input, and {} does not tell it; give it to "
-              "lamella::load_with_shape(), let `lamella predict` take it from its input, or begin the model with "
-              "keras.Input(shape) and save it anew",
+              "the file does not give the shape of the model's input, and {} does not imply it; pass it to "
+              "lamella::load_with_shape(), let `lamella predict` take it from its input, or start the model with "
+              "keras.Input(shape) and save it again",
               core::escaped(taken.undecided->class_name));
   }
   core::LayerChanges changes;

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxBytes = std::size_t{64} << 20U;
 constexpr std::size_t kMaxDepth = 64;
 constexpr std::size_t kMaxValues = 1'000'000;
 
-/// A place in the text that tells how far reading has come.
+/// An iterator over the text that tracks the reading position.
 class Place {
  public:
   using iterator_category = std::forward_iterator_tag;
@@ -47,7 +47,7 @@ class Place {
   const char** furthest_;
 };
 
-/// One of Python's literals: it is the `number`-th number of the text.
+/// One of Python's literals, which is the `number`-th number of the text.
 struct Literal {
   std::size_t number;
   double value;
@@ -61,11 +61,11 @@ constexpr Spelling kSpellings[] = {{"NaN", std::numeric_limits<double>::quiet_Na
                                    {"Infinity", std::numeric_limits<double>::infinity()},
                                    {"-Infinity", -std::numeric_limits<double>::infinity()}};
 
-/// True when a value may begin behind `before`, so that "5NaN" stays the nonsense that it is.
+/// Whether a value may begin after `before`, so that "5NaN" stays invalid.
 bool value_may_follow(char before) { return std::strchr(" \t\r\n[,:", before) != nullptr && before != '\0'; }
 
-/// Writes 0 over each of Python's literals, keeping every other byte in its place. Stops where there are more than may be: the
-/// reader refuses such a text.
+/// Overwrites each of Python's literals with 0, keeping every other byte in place. Stops if there are too many values: the reader
+/// then refuses the text.
 std::vector<Literal> take_literals(std::string& text) {
   std::vector<Literal> found;
   std::size_t numbers = 0;
@@ -118,7 +118,7 @@ class Builder : public nlohmann::json_sax<json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(string_t& value) override {
-    if (open_.back()->contains(value)) refuse(ErrorCode::json, "the key '{}' stands twice in one object", core::escaped(value));
+    if (open_.back()->contains(value)) refuse(ErrorCode::json, "the key '{}' appears twice in one object", core::escaped(value));
     key_ = std::move(value);
     return true;
   }
@@ -190,10 +190,10 @@ void refuse_other_encodings(std::string_view text, const Where& where) {
 }  // namespace
 
 json parse_json(Bytes bytes, const Where& where) {
-  if (bytes.size() > kMaxBytes) where.fail(ErrorCode::limit, "JSON of {} bytes, allowed are {}", bytes.size(), kMaxBytes);
+  if (bytes.size() > kMaxBytes) where.fail(ErrorCode::limit, "JSON of {} bytes, allowed {}", bytes.size(), kMaxBytes);
   if (bytes.empty()) where.fail(ErrorCode::json, "is empty, expected JSON");
   refuse_other_encodings(as_text(bytes), where);
-  // The parser would take it for the end of the text and never look behind it.
+  // The parser would take it for the end of the text and ignore the rest.
   if (const std::size_t nul = as_text(bytes).find('\0'); nul != std::string_view::npos)
     where.fail(ErrorCode::json, "a NUL byte at byte {}", nul);
   std::string text(as_text(bytes));

@@ -27,8 +27,8 @@ Reading reading_of(Where where, const std::string& version, HardSigmoid hard_sig
   return reading;
 }
 
-/// Reads a model and keeps the text that it is read from, which `text` gives. What is packed is unpacked twice, so that text,
-/// tree of values and model are never there at once.
+/// Reads a model and keeps the text from which it is read, which `text` returns. Packed text is unpacked twice, so that text,
+/// tree of values and model never exist at once.
 template <typename Text>
 Model read_whole(const Text& text, Reading& reading) {
   auto model = std::make_shared<core::ModelSpec>();
@@ -40,7 +40,7 @@ Model read_whole(const Text& text, Reading& reading) {
   return model;
 }
 
-/// Of the Keras that wrote the archive; empty where it does not say.
+/// The version of Keras that wrote the archive; empty if unknown.
 std::string version_in(const Members& members) {
   const char* const name = "metadata.json";
   if (!members.contains(name)) return {};
@@ -53,7 +53,7 @@ std::string version_in(const Members& members) {
 Model load_archive(const Members& members, HardSigmoid hard_sigmoid, const Sample& sample) {
   const char* const name = "config.json";
   const std::string version = version_in(members);
-  if (!members.contains(name)) members.where(name).fail(ErrorCode::missing, "is not there");
+  if (!members.contains(name)) members.where(name).fail(ErrorCode::missing, "is missing");
   Reading reading = reading_of(members.where(name), version, hard_sigmoid, true);
   const Model model = read_whole([&] { return members.member(name); }, reading);
   return with_input_shape(with_weights(*model, source_of(members)), reading, sample);
@@ -78,7 +78,7 @@ Model load_legacy(const Where& where, const OwnedBytes& bytes, HardSigmoid hard_
   const std::string version = file->string_attribute("/", "keras_version").value_or("");
   if (version.starts_with("1.")) {
     where.fail(ErrorCode::unsupported,
-               "was written by Keras {}; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew",
+               "was written by Keras {}; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it again",
                core::escaped(version));
   }
   const Where config_place = where.object("@model_config");
@@ -95,7 +95,7 @@ Model load_contents(Container container, const Where& where, const OwnedBytes& b
   return load_legacy(where, bytes, hard_sigmoid, sample);
 }
 
-/// `model` with the weights of a file or folder of any kind.
+/// `model` with the weights of a file or folder in any supported format.
 Model with_weights_of(const core::ModelSpec& model, const std::string& path) {
   const Where where(path);
   if (is_directory(path)) return with_weights(model, source_of(Members(path)));
@@ -110,7 +110,7 @@ Model with_weights_of(const core::ModelSpec& model, const std::string& path) {
   return with_weights(model, source_of(file, where));
 }
 
-/// Exceptions of the JSON library are about types of values where a config holds something unexpected.
+/// The JSON library throws if a value in a config has an unexpected type.
 template <typename F>
 Model with_load_errors(const Where& where, const F& f) {
   try {

@@ -17,7 +17,7 @@ namespace lamella::keras {
 
 /// Reads a whole model: a .keras archive (or the directory of one), or a legacy HDF5 file. The content decides, not the
 /// extension. Throws LoadError; nothing half-built remains.
-/// `sample`: the shape of the input's samples, -1 for None, where the file of a Sequential does not say it.
+/// `sample`: the shape of the input's samples, -1 for None, if the file of a Sequential does not have it.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& path,
                                                                 HardSigmoid hard_sigmoid = HardSigmoid::as_written,
                                                                 const std::optional<std::vector<std::int64_t>>& sample = {});
@@ -29,12 +29,12 @@ namespace lamella::keras {
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_model(const std::string& architecture, const std::string& weights,
                                                                 HardSigmoid hard_sigmoid);
 
-/// Whether "hard_sigmoid" is Keras 2's: asked for, or what the Keras of this version means. Keras 1 meant the same; an unknown
-/// version counts as Keras 3.
+/// Whether "hard_sigmoid" is Keras 2's: on request, or because that is its meaning in this version of Keras. Keras 1 has the
+/// same; an unknown version counts as Keras 3.
 [[nodiscard]] bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version);
 
 /// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5
-/// weights file. Throws LoadError when a layer's weights are missing, left over, or of another shape.
+/// weights file. Throws LoadError if a layer's weights are missing, left over, or of the wrong shape.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path);
 
 }  // namespace lamella::keras

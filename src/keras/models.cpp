@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models as a whole: Sequential configs, and what a model is.
+// Whole models: Sequential configs, and the dispatch on a model's class.
 #include <algorithm>
 #include <set>
 
@@ -11,7 +11,7 @@ namespace {
 constexpr int kDeepest = 32;
 constexpr std::size_t kShortPath = 128;
 
-/// The batch shape of a Sequential that has no InputLayer.
+/// The batch shape of a Sequential without an InputLayer.
 std::vector<core::Extent> found_shape(const Json& config, const Json& first, const Fields& fields) {
   if (first.contains("config") && first.at("config").is_object()) {
     for (const char* key : {"batch_input_shape", "batch_shape"}) {
@@ -45,11 +45,11 @@ std::shared_ptr<const core::ModelSpec> read_sequential(const Json& config, const
   std::set<std::string> names;
   const auto append = [&](const std::shared_ptr<const core::LayerSpec>& layer) {
     if (!spec.nodes.empty() && std::holds_alternative<core::InputParams>(layer->params)) {
-      reading.where.layer(layer->path).fail(ErrorCode::value, "is an InputLayer behind the first place of a Sequential");
+      reading.where.layer(layer->path).fail(ErrorCode::value, "is an InputLayer that is not the first layer of a Sequential");
     }
     const core::ModelSpec* const before = spec.layers.empty() ? nullptr : core::nested_model(*spec.layers.back());
     if (before != nullptr && before->outputs.size() != 1) {
-      reading.where.layer(layer->path).fail(ErrorCode::value, "stands behind a model of several outputs in a Sequential");
+      reading.where.layer(layer->path).fail(ErrorCode::value, "follows a model with several outputs in a Sequential");
     }
     if (!names.insert(layer->name).second)
       reading.where.layer(layer->path).fail(ErrorCode::value, "another layer has the same name");
@@ -96,7 +96,7 @@ std::int64_t calls_of(const core::LayerSpec& layer, const Reading& reading) {
   return static_cast<std::int64_t>(1 + layer.path.size() / kShortPath) + (inside == nullptr ? 0 : calls_of(*inside, reading));
 }
 
-/// Calls of layers and what they take, a nested model's counted at each of its own calls: a small file can ask for very many.
+/// Counts layer calls and their inputs, a nested model's once per call of it: a small file can request very many.
 std::int64_t count_calls(const core::ModelSpec& model, const Reading& reading) {
   std::int64_t calls = 0;
   const auto count = [&](const core::LayerSpec& layer, std::size_t inputs) {
@@ -118,7 +118,7 @@ std::int64_t count_calls(const core::ModelSpec& model, const Reading& reading) {
 
 namespace {
 
-/// Exceptions of the JSON library are about values of an unexpected type; here their place is still known.
+/// The JSON library throws if a value has an unexpected type; here the place is still known.
 template <typename F>
 auto with_place(const Reading& reading, const std::string& path, const F& f) {
   try {
@@ -128,7 +128,7 @@ auto with_place(const Reading& reading, const std::string& path, const F& f) {
   }
 }
 
-/// A layer that cannot be read is noted, and something without effect stands in its place.
+/// Records a layer that cannot be read, and replaces it by one without effect.
 std::shared_ptr<const core::LayerSpec> read_or_note(const Json& object, const std::string& path, Reading& reading) {
   const int inside = reading.inside;
   try {
@@ -178,7 +178,7 @@ std::shared_ptr<const core::LayerSpec> read_nested(const Json& object, const std
 
 std::shared_ptr<const core::LayerSpec> read_any_layer(const Json& object, const std::string& path, Reading& reading) {
   if (path.size() > kLongestPath) {
-    reading.where.layer(path).fail(ErrorCode::limit, "its name, with those of the models around it, has {} bytes, allowed 0..{}",
+    reading.where.layer(path).fail(ErrorCode::limit, "its name, with those of the enclosing models, has {} bytes, allowed 0..{}",
                                    path.size(), kLongestPath);
   }
   const bool shareable = object.contains("shared_object_id") && object.at("shared_object_id").is_number_integer();
@@ -244,8 +244,8 @@ std::shared_ptr<const core::ModelSpec> read_any_model(const Json& object, const 
   if (calls > kMostCalls) {
     reading.where.layer(path.empty() ? name : path)
         .fail(ErrorCode::limit,
-              "the model makes more than {} calls of layers, or gives them more inputs; those inside nested models are counted "
-              "each time, and those with names of more than {} bytes several times",
+              "the model has more than {} layer calls, or inputs of layer calls; those in nested models count once per call of "
+              "the model, and those with names of more than {} bytes count several times",
               kMostCalls, kShortPath);
   }
   return model;

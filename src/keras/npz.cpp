@@ -19,7 +19,7 @@ std::map<std::string, Tensor> load_npz(const std::string& path) {
   std::map<std::string, Tensor> arrays;
   for (const std::string& member : archive.names()) {
     const keras::Where place = where.member(member);
-    if (!member.ends_with(kEnding)) place.fail(ErrorCode::value, "no npy file; an npz archive has nothing else");
+    if (!member.ends_with(kEnding)) place.fail(ErrorCode::value, "not an npy file; an npz archive has nothing else");
     arrays.emplace(member.substr(0, member.size() - kEnding.size()), parse_npy(archive.member(member).bytes, place.text()));
   }
   return arrays;
@@ -30,8 +30,8 @@ void save_npz(const std::string& path, const std::map<std::string, TensorView>& 
     const auto bad = keras::bad_name(name + std::string(kEnding));
     LAMELLA_EXPECTS(!bad, value, "[save_npz] array '{}': the name {}", core::escaped(name), bad->why);
     LAMELLA_EXPECTS(core::is_host(array.device()), device,
-                    "[save_npz] the elements of '{}' lie on {}; to(Device::cpu()) brings them here", core::escaped(name),
-                    to_string(array.device()));
+                    "[save_npz] the elements of '{}' are on {}; Tensor::to(Device::cpu()) copies them to the host",
+                    core::escaped(name), to_string(array.device()));
   }
   keras::ArchiveWriter archive(path);
   for (const auto& [name, array] : arrays) {

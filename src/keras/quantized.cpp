@@ -31,7 +31,7 @@ std::int64_t number_in(const std::string& mode, const std::string& part, const F
   const char* const end = part.data() + part.size();
   const auto result = std::from_chars(part.data(), end, number);
   if (result.ec != std::errc() || result.ptr != end || number < -1 || number == 0 || number > kLargestGroup) {
-    fields.fail_field(ErrorCode::value, "dtype", "got the mode '{}', allowed numbers are -1 and 1..{}", core::escaped(mode, 64),
+    fields.fail_field(ErrorCode::value, "dtype", "got the mode '{}', allowed group sizes -1 and 1..{}", core::escaped(mode, 64),
                       kLargestGroup);
   }
   return number;
@@ -57,7 +57,7 @@ Quantization mode_of(const std::string& mode, const Fields& fields, const Readin
         .mode = gptq ? QuantizationMode::gptq : QuantizationMode::awq, .bits = static_cast<int>(bits), .group_size = number(2)};
   }
   fields.fail_field(ErrorCode::unsupported, "dtype",
-                    "got the quantization mode '{}', supported are int8, int4, int4/GROUP, float8, gptq/BITS/GROUP, awq/4/GROUP",
+                    "got the quantization mode '{}', allowed int8, int4, int4/GROUP, float8, gptq/BITS/GROUP, awq/4/GROUP",
                     core::escaped(mode, 64));
 }
 
@@ -76,9 +76,9 @@ core::ActivationQuantizer read_quantizer(const Json& object, const Fields& field
   };
   const std::string class_name = object.value("class_name", std::string());
   if (class_name != "AbsMaxQuantizer")
-    fail(ErrorCode::unsupported, core::format("is a {}, supported is AbsMaxQuantizer", core::escaped(class_name, 64)));
+    fail(ErrorCode::unsupported, core::format("is a {}, allowed AbsMaxQuantizer", core::escaped(class_name, 64)));
   const std::string type = quantizer.string("output_dtype", "int8");
-  if (type != "int8") fail(ErrorCode::unsupported, core::format("makes {}, supported is int8", core::escaped(type, 64)));
+  if (type != "int8") fail(ErrorCode::unsupported, core::format("makes {}, allowed int8", core::escaped(type, 64)));
   core::ActivationQuantizer result;
   result.epsilon = quantizer.number("epsilon", result.epsilon);
   const std::vector<int> range = quantizer.axes("value_range", {result.low, result.high});
@@ -89,7 +89,7 @@ core::ActivationQuantizer read_quantizer(const Json& object, const Fields& field
   return result;
 }
 
-/// The quantizer of a layer whose config says nothing is Keras' default; one that is null is none.
+/// Without an entry in the config a layer has Keras' default quantizer; null means none.
 std::optional<core::ActivationQuantizer> read_activations(bool by_default, const Fields& fields, const Reading& reading) {
   if (!fields.has("quantization_config")) return by_default ? std::optional(core::ActivationQuantizer{}) : std::nullopt;
   const Json& config = config_in(fields.at("quantization_config"), "it", fields);
@@ -125,7 +125,7 @@ std::optional<core::Quantization> read_quantization(const Fields& fields, const 
   if (policy.quantization.empty()) return std::nullopt;
   Quantization q = mode_of(policy.quantization, fields, reading);
   if (q.mode == QuantizationMode::int8 && policy.compute == DType::float16)
-    fields.fail_field(ErrorCode::unsupported, "dtype", "is int8 with float16 to compute in, which Keras refuses");
+    fields.fail_field(ErrorCode::unsupported, "dtype", "is int8 with compute dtype float16, which Keras refuses");
   if (q.mode == QuantizationMode::int8) q.activations = read_activations(true, fields, reading);
   if (q.mode == QuantizationMode::int4 && q.group_size < 0) q.activations = read_activations(q.packed_axis == 0, fields, reading);
   if (q.mode == QuantizationMode::gptq && fields.has("quantization_config")) {
@@ -136,7 +136,7 @@ std::optional<core::Quantization> read_quantization(const Fields& fields, const 
 }
 
 std::vector<StoredWeight> dense_weights(const core::DenseParams& params) {
-  // Training changes no weight of a kernel that is stored as integers.
+  // Training does not change kernels that are stored as integers.
   const bool floats = !params.quantization || params.quantization->mode == QuantizationMode::float8;
   const auto with_bias = [&](std::initializer_list<std::string_view> names, std::ptrdiff_t at) {
     std::vector<StoredWeight> weights;
@@ -161,7 +161,7 @@ std::vector<StoredWeight> dense_weights(const core::DenseParams& params) {
     case QuantizationMode::awq:
       return with_bias({"quantized_kernel", "kernel_scale", "kernel_zero", "awq_scales", "g_idx"}, 0);
   }
-  LAMELLA_ASSERT(false, "a mode that is none of the enumeration's");
+  LAMELLA_ASSERT(false, "not a QuantizationMode");
 }
 
 ExpectedWeight expected_of(const core::DenseParams& params, std::string_view weight) {
@@ -182,8 +182,8 @@ void forget_lost_zeros(const core::LayerSpec& layer, std::vector<StoredWeight>& 
   if (!dense->quantization->symmetric) {
     where.layer(layer.path)
         .fail_sentence(ErrorCode::unsupported,
-                       "has no kernel_zero: Keras 3.14 to 3.15 does not store the zero points of gptq and awq in a .keras file, "
-                       "they are lost; its .h5 files hold them");
+                       "has no kernel_zero: Keras 3.14 and 3.15 do not store the zero points of gptq and awq in a .keras file, "
+                       "so they are lost; .h5 files have them");
   }
   std::erase_if(wanted, [](const StoredWeight& weight) { return weight.name == "kernel_zero"; });
 }

@@ -16,34 +16,34 @@
 #include "keras/bytes.hpp"
 #include "keras/where.hpp"
 
-/// Configs become specs, which have no weights yet but those that stand in a config.
+/// Converts configs to specs, which have no weights yet except those in the config.
 namespace lamella::keras {
 
 using Json = nlohmann::json;
 
-inline constexpr std::size_t kLongestPath = 1024;   ///< of a layer, which keeps its own
+inline constexpr std::size_t kLongestPath = 1024;   ///< limit for a layer's path, which each layer stores
 inline constexpr std::size_t kMostLayers = 65'536;  ///< of a model
-inline constexpr std::int64_t kMostCalls = 65'536;  ///< of layers, in a model
+inline constexpr std::int64_t kMostCalls = 65'536;  ///< limit for layer calls in a model
 
-/// What reading needs to know everywhere.
+/// State shared by all reading of configs.
 struct Reading {
   Where where;                ///< of the config
-  std::string keras_version;  ///< of the Keras that wrote it; empty when unknown
+  std::string keras_version;  ///< version of Keras that wrote it; empty if unknown
   bool keras2 = false;        ///< Keras 1 or 2 wrote it
   bool keras2_hard_sigmoid = false;
-  bool has_assets = false;                                                ///< files may stand beside the config: vocabularies
+  bool has_assets = false;                                                ///< files may accompany the config: vocabularies
   std::map<std::int64_t, std::shared_ptr<const core::LayerSpec>> shared;  ///< layers by shared_object_id
-  std::map<const core::ModelSpec*, std::int64_t> calls;  ///< of layers in each model, those of nested models counted each time
+  std::map<const core::ModelSpec*, std::int64_t> calls;  ///< of layer calls in each model, counting nested models once per call
   int depth = 0;
-  int inside = 0;                ///< layers inside each other, as activations or wrapped
-  std::size_t config_bytes = 0;  ///< kept as text
-  /// Layers that cannot be read: reading goes on, so that all can be named.
+  int inside = 0;                ///< depth of nested layers, as activations or wrapped
+  std::size_t config_bytes = 0;  ///< bytes of config text stored so far
+  /// Layers that cannot be read: reading continues, so that all can be named.
   struct Refusal {
     ErrorCode code;
     std::string what;
   };
   std::vector<Refusal> refused;
-  bool unknown_class = false;  ///< one of them is of a class that is not supported
+  bool unknown_class = false;  ///< at least one has an unsupported class
 };
 
 /// The fields of one layer's config. Every failure names file, layer, field, what was found and what is allowed.
@@ -63,7 +63,7 @@ class Fields {
   [[nodiscard]] Tensor array(const char* key) const;
   [[nodiscard]] const std::string& layer() const { return layer_; }
   [[nodiscard]] const Reading& reading() const { return reading_; }
-  /// What was found and what is allowed.
+  /// Fails with what was found and what is allowed.
   template <typename... Args>
   [[noreturn]] void fail_field(ErrorCode code, std::string_view key, core::FormatString<Args...> message,
                                const Args&... args) const {
@@ -81,7 +81,7 @@ class Fields {
   std::string layer_;
 };
 
-/// The Keras that wrote the file is older than that; a file without a version is new.
+/// Whether the version of Keras that wrote the file is older than the given one; a file without a version counts as new.
 [[nodiscard]] bool older_than(const Reading& reading, int major, int minor);
 
 /// The `tensor`-th result of the `node`-th call of a layer, by name.
@@ -91,7 +91,7 @@ struct Ref {
   std::int64_t tensor = 0;
 };
 
-/// An entry of a Functional's `layers` that is an operation of keras.ops, keras.activations or TensorFlow between layers.
+/// An entry of a Functional's `layers` that is an operation between layers: of keras.ops, keras.activations or TensorFlow.
 struct Operation {
   std::shared_ptr<const core::LayerSpec> layer;
   std::vector<std::vector<Ref>> inputs;  ///< of each call: its tensors, in order
@@ -99,26 +99,26 @@ struct Operation {
 [[nodiscard]] bool is_operation(const Json& object);
 [[nodiscard]] Operation read_operation(const Json& object, const std::string& path, const Reading& reading);
 
-/// Refuses what is not one of Keras' own classes.
+/// Refuses classes that are not Keras' own.
 void expect_builtin(const Json& object, const std::string& class_name, const std::string& layer, const Reading& reading);
 
 /// One serialized layer object (class_name, config, module) that is not a model.
 [[nodiscard]] std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std::string& path, Reading& reading);
 /// "Activation, Add, ..."
 [[nodiscard]] std::string supported_classes();
-/// A serialized layer or model as one entry of `layers`; the same object as before where the file says so.
+/// A serialized layer or model as one entry of `layers`; a shared object is returned again.
 [[nodiscard]] std::shared_ptr<const core::LayerSpec> read_any(const Json& object, const std::string& path, Reading& reading);
 /// The config of a Functional.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> read_functional(const Json& config, const std::string& name,
                                                                      const std::string& path, Reading& reading);
 /// A serialized Sequential or Functional object.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> read_model(const Json& object, const std::string& path, Reading& reading);
-/// A Sequential whose file does not say its input shape, with the one that its weights imply: rows for its first Dense; or with
-/// `sample`, -1 for None, behind the batch. Any other model as it is.
+/// Adds the input shape to a Sequential whose file lacks it: the one that its weights imply, rows for its first Dense, or
+/// `sample`, -1 for None, after the batch. Returns any other model unchanged.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> with_input_shape(
     std::shared_ptr<const core::ModelSpec> model, const Reading& reading,
     const std::optional<std::vector<std::int64_t>>& sample = {});
-/// Gives an IntegerLookup the table of its vocabulary, which may begin with the special tokens. `fail` throws.
+/// Sets the table of an IntegerLookup from its vocabulary, which may begin with the special tokens. `fail` throws.
 using FailVocabulary = std::function<void(ErrorCode, const std::string&)>;
 void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int64_t> vocabulary, const FailVocabulary& fail);
 /// A file with an integer on each line.
@@ -126,7 +126,7 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
 [[nodiscard]] bool is_model(const Json& object);
 [[nodiscard]] bool is_layer_class(const std::string& class_name);
 [[nodiscard]] core::Policy read_policy(const Json* dtype, const Fields& fields);
-/// [null, 4] as extents; null for "no shape here".
+/// [null, 4] as extents; null if there is no shape.
 [[nodiscard]] std::vector<core::Extent> read_shape(const Json& shape, const Fields& fields, const char* key);
 
 }  // namespace lamella::keras

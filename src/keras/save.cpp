@@ -29,9 +29,9 @@ using nlohmann::json;
   refuse(core::format("layer '{}' ({}) {}", core::escaped(layer.path), core::escaped(layer.class_name), why));
 }
 
-constexpr const char* kOldestWritten = "3.0.0";  ///< the Keras that models made in C++ are written for
+constexpr const char* kOldestWritten = "3.0.0";  ///< the version of Keras for which models built in C++ are written
 
-/// Whether "hard_sigmoid" means another function to lamella than to the Keras that will read the file.
+/// Whether "hard_sigmoid" in this model differs from that of the version of Keras that will read the file.
 bool has_keras2_hard_sigmoid(const core::ModelSpec& model) {
   return std::any_of(model.layers.begin(), model.layers.end(), [](const auto& layer) {
     if (const core::ModelSpec* nested = core::nested_model(*layer)) return has_keras2_hard_sigmoid(*nested);
@@ -44,14 +44,14 @@ bool has_keras2_hard_sigmoid(const core::ModelSpec& model) {
   });
 }
 
-/// What Keras writes beside the weights for a layer that adapt() gave its vocabulary: a line for each place, special tokens
+/// The file that Keras writes next to the weights for a vocabulary set by adapt(): one line per index, special tokens
 /// first.
 std::string vocabulary_text(const core::LayerSpec& layer) {
   const auto& lookup = std::get<core::IntegerLookupParams>(layer.params);
   const bool masked = lookup.mask_token && lookup.encoding == core::Encoding::integer;
   const std::int64_t special = (masked ? 1 : 0) + lookup.oov_indices;
-  if (lookup.oov_indices > 0 && !lookup.oov_token) refuse(layer, "has no oov_token, which its vocabulary would begin with");
-  std::map<std::int64_t, std::int64_t> words;  // by their places; what stands for the mask has none
+  if (lookup.oov_indices > 0 && !lookup.oov_token) refuse(layer, "has no oov_token, with which its vocabulary would begin");
+  std::map<std::int64_t, std::int64_t> words;  // by index; the mask token has none
   const auto& [from, to] = lookup.invert ? std::tie(lookup.values, lookup.keys) : std::tie(lookup.keys, lookup.values);
   for (std::size_t i = 0; i < from->span<std::int64_t>().size(); ++i) {
     const std::int64_t place = to->span<std::int64_t>()[i];
@@ -62,14 +62,14 @@ std::string vocabulary_text(const core::LayerSpec& layer) {
   if (masked) text += std::to_string(*lookup.mask_token) + '\n';
   for (std::int64_t i = 0; i < lookup.oov_indices; ++i) text += std::to_string(*lookup.oov_token) + '\n';
   for (const auto& [place, word] : words) text += std::to_string(word) + '\n';
-  text.pop_back();  // adapt() leaves one word at least
+  text.pop_back();  // adapt() leaves at least one word
   return text;
 }
 
-/// Puts the weights of a model's layers where Keras 3 looks for them: "layers/dense_1/vars/0".
+/// Writes the weights of a model's layers to their paths in Keras 3: "layers/dense_1/vars/0".
 class WeightsFile {
  public:
-  /// `has_assets`: files may stand beside this one.
+  /// `has_assets`: whether other files may accompany this one.
   explicit WeightsFile(bool has_assets) : has_assets_(has_assets) {}
   void add(const core::ModelSpec& model, const std::string& path) {
     const std::string base = path.empty() ? "layers" : path + "/layers";
@@ -82,12 +82,12 @@ class WeightsFile {
     }
   }
   [[nodiscard]] std::vector<Bytes> parts() { return file_.parts(); }
-  /// Names of the files beside it, and their content.
+  /// Names and content of the accompanying files.
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& assets() const { return assets_; }
 
  private:
   void add(const core::LayerSpec& layer, const std::string& path) {
-    if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
+    if (!visited_.insert(&layer).second) return;  // a shared layer's weights are stored where it occurs first
     file_.group(path + "/vars");
     if (const core::ModelSpec* nested = core::nested_model(layer)) return add(*nested, path);
     if (const core::LayerSpec* inside = core::layer_inside(layer)) {
@@ -96,8 +96,7 @@ class WeightsFile {
       add(*inside, core::format("{}/{}", path, inner_key(layer)));
     }
     if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer)) {
-      if (!has_assets_)
-        refuse(layer, "has learnt its vocabulary by adapt(), which a file of weights cannot hold; save NAME.keras");
+      if (!has_assets_) refuse(layer, "learnt its vocabulary in adapt(), which a weights file cannot store; save NAME.keras");
       assets_.emplace_back("assets/" + path + "/vocabulary.txt", vocabulary_text(layer));
     }
     int number = 0;
@@ -111,7 +110,7 @@ class WeightsFile {
   }
 
   void add_weight(const core::LayerSpec& layer, std::string_view name, const std::string& group, int number) {
-    static constexpr std::int32_t kCount = 0;  // of samples that adapt() saw; Keras wants one, and nothing depends on it
+    static constexpr std::int32_t kCount = 0;  // the number of samples seen by adapt(), which Keras requires but does not use
     if (name == "count")
       return file_.dataset(group, std::to_string(number), Shape{}, DType::int32, std::as_bytes(std::span(&kCount, 1)));
     for (const core::Weight& weight : layer.weights) {
@@ -123,7 +122,7 @@ class WeightsFile {
     refuse(layer, core::format("has no weight '{}'", name));
   }
 
-  /// HDF5 has no bfloat16; float32 has each of its numbers.
+  /// HDF5 has no bfloat16; float32 represents its values exactly.
   const Tensor& widened(const Tensor& value) {
     Tensor& wide = widened_.emplace_back(value.shape(), DType::float32);
     const auto from = static_cast<TensorView>(value).span<bfloat16>();
@@ -138,7 +137,7 @@ class WeightsFile {
   std::list<Tensor> widened_;
 };
 
-/// JSON as Python's json module reads and writes it: numbers that are not finite have words.
+/// JSON as Python's json module reads and writes it: non-finite numbers are written as words.
 std::string python_json(const json& value) {
   if (value.is_number_float() && !std::isfinite(value.get<double>())) {
     const auto number = value.get<double>();
@@ -172,7 +171,7 @@ void set_activations(json& model_config, const core::ModelSpec& model, const Whe
   }
 }
 
-/// Without what only training needs.
+/// Without the entries needed only for training.
 std::string config_text(const core::ModelSpec& model, const std::string& path) {
   const Where where(path);
   core::OwnedJson config(parse_json(std::as_bytes(std::span(*model.config_json)), where));
@@ -196,12 +195,11 @@ std::string metadata_text(const core::ModelSpec& model) {
 
 void save_archive(const core::ModelSpec& model, const std::string& path) {
   if (!model.config_json)
-    refuse("a model read from a legacy .h5 file, and a part of a model, have no config in Keras 3's form; save NAME.weights.h5");
+    refuse("models read from a legacy .h5 file, and parts of models, have no config in Keras 3's format; save NAME.weights.h5");
   if (is_keras2(HardSigmoid::as_written, model.keras_version))
     refuse(core::format("the model's config is Keras {}'s, not Keras 3's; save NAME.weights.h5",
                         core::escaped(model.keras_version)));
-  if (has_keras2_hard_sigmoid(model))
-    refuse("hard_sigmoid is that of Keras 2 here (Options::hard_sigmoid), and Keras 3 has another");
+  if (has_keras2_hard_sigmoid(model)) refuse("hard_sigmoid is Keras 2's here (Options::hard_sigmoid), and Keras 3's differs");
   const std::string config = config_text(model, path);
   const std::string metadata = metadata_text(model);
   WeightsFile weights(true);

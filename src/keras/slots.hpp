@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both layouts of weights share: from a dataset to a layer's weight.
+// Shared by both layouts of weights: from a dataset to a layer's weight.
 #pragma once
 
 #include <memory>
@@ -19,14 +19,14 @@ namespace lamella::keras {
 /// A model whose layers get weights.
 class Filling {
  public:
-  /// The layer that takes the place of `layer`: without the weights that files hold, until they are stored.
+  /// The replacement of `layer`, without the weights that come from files until they are stored.
   core::LayerSpec& copy_of(const core::LayerSpec& layer);
 
-  /// Gives `layer` its weight `name`; "count" is looked at by nobody, and of a layer that a file holds twice the first weights
-  /// stay. Throws LoadError when dtype or shape cannot be right.
+  /// Sets the weight `name` of `layer`; "count" is ignored, and if a file holds a layer twice the first weights stay. Throws
+  /// LoadError if dtype or shape cannot be right.
   void store(const core::LayerSpec& layer, std::string_view name, H5Dataset dataset, const Where& where);
 
-  /// True when the layer inside `layer`, whose weights a file does not hold, is gone: see the definition.
+  /// Whether the layer inside `layer`, whose weights a file does not hold, was removed: see the definition.
   [[nodiscard]] bool replace_unsaved_prelu(const core::LayerSpec& layer);
 
   [[nodiscard]] std::shared_ptr<const core::ModelSpec> done(const core::ModelSpec& model) && {

@@ -9,7 +9,7 @@
 namespace lamella::keras {
 namespace {
 
-/// HDF5 files side by side, and which of them hold parts of a group.
+/// Several HDF5 files, and which of them hold parts of a group.
 struct Shards {
   std::map<std::string, std::shared_ptr<const H5File>> files;  ///< by name
   std::map<std::string, std::vector<std::string>> groups;      ///< names of files by group, without the leading slash
@@ -74,7 +74,7 @@ std::shared_ptr<const H5File> archived_weights(const Members& members) {
     if (members.contains("model.weights.npz")) {
       members.where("model.weights.npz").fail(ErrorCode::unsupported, "weights in npz are pickled Python objects; save as HDF5");
     }
-    members.where(kName).fail(ErrorCode::missing, "is not there");
+    members.where(kName).fail(ErrorCode::missing, "is missing");
   }
   return std::make_shared<const H5File>(members.member(kName), members.where(kName), members.bytes());
 }

@@ -12,7 +12,7 @@
 namespace lamella::keras {
 namespace {
 
-/// What the layer's own config says about a weight's shape; -1 where it depends on the input.
+/// The shape of a weight implied by the layer's config; -1 where it depends on the input.
 std::vector<std::int64_t> expected_shape(const core::LayerSpec& layer, std::string_view name) {
   if (const auto* dense = std::get_if<core::DenseParams>(&layer.params)) return expected_of(*dense, name).shape;
   if (std::holds_alternative<core::BatchNormalizationParams>(layer.params)) return {-1};
@@ -61,8 +61,8 @@ void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Datas
   if (!known) weights.push_back({std::string(name), std::make_shared<const Tensor>(tensor_of(std::move(dataset)))});
 }
 
-/// Keras 3 does not store the weight of a PReLU that serves as a Dense's activation, and starts with alpha anew when it loads the
-/// file. Where that is 0, PReLU is ReLU; elsewhere the missing weight is an error.
+/// Keras 3 does not store the weight of a PReLU used as a Dense's activation, and initialises alpha again when it loads the file.
+/// If that is 0, PReLU is ReLU; else the missing weight is an error.
 bool Filling::replace_unsaved_prelu(const core::LayerSpec& layer) {
   const core::LayerSpec* const inside = core::layer_inside(layer);
   const auto* prelu = inside == nullptr ? nullptr : std::get_if<core::PReluParams>(&inside->params);
@@ -81,7 +81,7 @@ bool Filling::replace_unsaved_prelu(const core::LayerSpec& layer) {
 
 namespace {
 
-/// How the numbers behind equal names were counted.
+/// How the suffixes of equal names were counted.
 enum class Numbering {
   each,    ///< Keras 3: every entry of `layers` takes one
   unseen,  ///< Keras 2.14 and later: entries that were saved elsewhere take none
@@ -114,7 +114,7 @@ class Filler {
 
   static constexpr const char* kOldContainer = "_layer_checkpoint_dependencies";
 
-  // Keras 2 on Windows joined names by backslashes: "layers\dense" is one group at the top, and only "vars" lies in it.
+  // Keras 2 on Windows joined names by backslashes: "layers\dense" is one top-level group that contains only "vars".
   [[nodiscard]] bool has_group(const std::string& path) const {
     return separator_ == '/' ? source_.has_group(path) : top_.contains(path);
   }
@@ -124,15 +124,15 @@ class Filler {
     return first != top_.end() && first->starts_with(path + separator_);
   }
 
-  /// Where the layers' groups are; empty for the InputLayer of a Sequential, which has none. The groups that are there tell how
-  /// the file counted.
+  /// The paths of the layers' groups; empty for the InputLayer of a Sequential, which has none. The existing groups show how the
+  /// file counted.
   [[nodiscard]] std::vector<std::string> paths_of(const core::ModelSpec& model, const std::string& base, bool old) {
     for (const Numbering numbering : {Numbering::each, Numbering::unseen, Numbering::twice}) {
       if (!old && numbering == Numbering::twice) continue;
       std::vector<std::string> paths = numbered(model, base, numbering);
       const auto there = [&](std::size_t i) {
         const core::LayerSpec* layer = model.layers[i].get();
-        // Later versions may leave out groups that would be empty.
+        // Later versions may omit empty groups.
         return paths[i].empty() || visited_.contains(layer) || (!old && !has_weights(*layer)) || has_group(paths[i]);
       };
       bool fits = true;
@@ -223,7 +223,7 @@ class Filler {
   const WeightSource& source_;
   Filling filling_;
   char separator_ = '/';
-  std::set<std::string> top_;  ///< the top group's members, where names are joined by backslashes
+  std::set<std::string> top_;  ///< the top group's members if names are joined by backslashes
   std::set<const core::LayerSpec*> visited_;
   std::map<const core::LayerSpec*, bool> has_weights_;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights as Keras 1 and 2, and the .h5 files of Keras 3, keep them: a flat list for each layer of the outermost model.
+// Weights in the layout of Keras 1 and 2, and of Keras 3's .h5 files: a flat list for each layer of the outermost model.
 #include <algorithm>
 #include <cstring>
 #include <iterator>
@@ -13,13 +13,13 @@
 namespace lamella::keras {
 namespace {
 
-/// A weight that a layer expects, and the layer that gets it.
+/// An expected weight, and the layer that it belongs to.
 struct Slot {
   const core::LayerSpec* layer;
   std::string_view name;
 };
 
-/// The weights of a layer, those that training changes apart from the others.
+/// The weights of a layer, trainable ones separate from the others.
 struct Slots {
   std::vector<Slot> trainable;
   std::vector<Slot> frozen;
@@ -43,7 +43,7 @@ Slots own(const core::LayerSpec& layer) {
   return slots;
 }
 
-/// Keras 2: each layer and each model puts its trainable weights first, and a frozen one has none.
+/// Keras 2: each layer and each model lists its trainable weights first, and a frozen one has none.
 Slots keras2_slots(const core::LayerSpec& layer, Layers& visited) {
   if (!visited.insert(&layer).second) return {};
   Slots slots = own(layer);
@@ -60,10 +60,10 @@ Slots keras2_slots(const core::LayerSpec& layer, Layers& visited) {
   return frozen;
 }
 
-/// Keras 3: each weight knows whether it is trainable; only the outermost layer is asked whether it is.
+/// Keras 3: each weight has its own trainable flag; only the outermost layer's flag counts otherwise.
 void keras3_walk(const core::LayerSpec& layer, bool frozen, Slots& into, Layers& visited) {
   if (!visited.insert(&layer).second) return;
-  // A layer lists what is trainable by its nature first, even where it is frozen.
+  // A layer lists its trainable weights first, even if it is frozen.
   const std::vector<StoredWeight> weights = stored_weights(layer);
   for (const bool by_nature : {true, false}) {
     for (const StoredWeight& weight : weights) {
@@ -77,7 +77,7 @@ void keras3_walk(const core::LayerSpec& layer, bool frozen, Slots& into, Layers&
   }
 }
 
-/// The weights of one layer of the outermost model in the order in which a version of Keras writes them.
+/// The weights of one layer of the outermost model in a Keras version's order.
 std::vector<Slot> slots_of(const core::LayerSpec& layer, bool keras3) {
   Layers visited;
   Slots slots;
@@ -111,7 +111,7 @@ Tensor lora_product(const Tensor& kernel, const Tensor& a, const Tensor& b, doub
   Tensor result(kernel.shape(), kernel.dtype());
   const auto row_of = [](const Tensor& matrix, std::int64_t row) {
     const std::size_t bytes = static_cast<std::size_t>(matrix.shape()[1]) * size_of(matrix.dtype());
-    // Read only: adopt() has no form for const memory.
+    // Read only, although adopt() has no overload for const memory.
     auto* data = const_cast<std::byte*>(static_cast<const std::byte*>(matrix.data())) + static_cast<std::size_t>(row) * bytes;
     return Tensor::adopt(data, Shape{matrix.shape()[1]}, matrix.dtype(), Device::cpu(), nullptr).to(DType::float64);
   };
@@ -133,7 +133,7 @@ Tensor lora_product(const Tensor& kernel, const Tensor& a, const Tensor& b, doub
   return result;
 }
 
-/// Multiplications that merging LoRA may cost: small files can ask for very many.
+/// Limit on the multiplications for merging LoRA: small files can request very many.
 class LoraWork {
  public:
   explicit LoraWork(std::uint64_t file_bytes) : left_(std::max(kLeast, kEachByte * file_bytes)), allowed_(left_) {}
@@ -143,7 +143,7 @@ class LoraWork {
     const auto each = static_cast<std::uint64_t>(std::max<std::int64_t>(rank, 1));
     if (elements > left_ / each) {
       where.fail(ErrorCode::limit,
-                 "merging its LoRA matrices of rank {} into a kernel of {} takes the file past {} multiplications, the most for "
+                 "merging its LoRA matrices of rank {} into a kernel of {} takes the file past {} multiplications, the limit for "
                  "its size",
                  rank, to_string(kernel), allowed_);
     }
@@ -158,7 +158,7 @@ class LoraWork {
   std::uint64_t allowed_;
 };
 
-/// Legacy files keep LoRA apart: kernel + (alpha / rank) * A . B
+/// Legacy files store LoRA separately: kernel + (alpha / rank) * A . B
 H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b, const core::LayerSpec& layer,
                  const Where& where, LoraWork& work) {
   const Where place = where.layer(layer.path);
@@ -174,7 +174,8 @@ H5Dataset merged(const H5Dataset& kernel, const H5Dataset& a, const H5Dataset& b
       kernel.dtype, kernel.shape, {result, Bytes(static_cast<const std::byte*>(std::as_const(*result).data()), result->bytes())}};
 }
 
-/// The weights of a Dense with LoRA, which Keras 3 writes in an order that depends on how it was frozen: their names tell.
+/// The weights of a Dense with LoRA, which Keras 3 writes in an order that depends on how it was frozen, so they are found by
+/// name.
 void fill_lora(Filling& filling, const core::LayerSpec& layer, const std::vector<std::string>& names,
                std::vector<H5Dataset> found, const Where& where, LoraWork& work) {
   const auto take = [&](std::string_view name) -> H5Dataset& {
@@ -182,7 +183,7 @@ void fill_lora(Filling& filling, const core::LayerSpec& layer, const std::vector
       std::string_view last = std::string_view(names[i]).substr(names[i].rfind('/') + 1);
       if (last.substr(0, last.find(':')) == name) return found[i];
     }
-    where.layer(layer.path).fail_sentence(ErrorCode::missing, "has LoRA and no weight '{}'", name);
+    where.layer(layer.path).fail_sentence(ErrorCode::missing, "has LoRA but no weight '{}'", name);
   };
   H5Dataset kernel = merged(take("kernel"), take("lora_kernel_a"), take("lora_kernel_b"), layer, where, work);
   filling.store(layer, "kernel", std::move(kernel), where);
@@ -205,14 +206,14 @@ std::vector<Group> groups_of(const H5File& file, const std::string& root, const 
   return groups;
 }
 
-/// Who wrote the weights, which need not be who wrote the config.
+/// The version that wrote the weights, which may differ from the one that wrote the config.
 bool written_by_keras3(const H5File& file, const std::string& root) {
   auto version = file.string_attribute(root.empty() ? "/" : root, "keras_version");
   if (!version) version = file.string_attribute("/", "keras_version");
   return version && version->starts_with("3.");
 }
 
-/// Configs of Keras 2 do not say that a nested model is frozen, though the order depends on it: where the names of the file are
+/// Configs of Keras 2 do not record that a nested model is frozen, although the order depends on it: if the names in the file are
 /// exactly those of the slots ("dense_1/kernel:0"), they decide.
 std::vector<Slot> ordered_by_name(std::vector<Slot> slots, const std::vector<std::string>& names) {
   if (slots.size() != names.size()) return slots;
@@ -261,7 +262,7 @@ std::shared_ptr<const core::ModelSpec> with_legacy_weights(const core::ModelSpec
     if (unsaved && filling.replace_unsaved_prelu(*layer)) std::erase_if(slots, [&](const Slot& s) { return s.layer == inside; });
     if (slots.empty()) continue;
     if (at == groups.size()) {
-      where.layer(layer->path).fail(ErrorCode::missing, "the file has weights of {} layers only", groups.size());
+      where.layer(layer->path).fail(ErrorCode::missing, "the file has weights for {} layers only", groups.size());
     }
     const Group& group = groups[at++];
     if (!keras3 && core::nested_model(*layer) != nullptr) slots = ordered_by_name(std::move(slots), group.names);

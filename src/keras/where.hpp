@@ -10,19 +10,19 @@
 
 namespace lamella::keras {
 
-/// A place in a file, as errors begin: "model.keras!config.json: layer 'a/dense' field 'units'". Names are escaped here and
-/// nowhere else. A step further down makes a new place; those that only an error needs are made when there is one.
+/// A place in a file, with which errors begin: "model.keras!config.json: layer 'a/dense' field 'units'". Names are escaped only
+/// here. A step further down creates a new place; places needed only for an error are created when it occurs.
 class Where {
  public:
   Where() = default;
-  /// A file by its path, or what stands for one: "(memory)".
+  /// A file by its path, or its substitute: "(memory)".
   explicit Where(std::string_view file) : text_(core::escaped(file, kLongestFile)) {}
 
   /// A member of an archive.
   [[nodiscard]] Where member(std::string_view name) const { return then("!", name); }
   /// A file in a folder.
   [[nodiscard]] Where entry(std::string_view name) const { return then("/", name); }
-  /// An object of an HDF5 file by its path; the leading '/' may be left out.
+  /// An object of an HDF5 file by its path; the leading '/' is optional.
   [[nodiscard]] Where object(std::string_view path) const { return then(path.starts_with('/') ? ":" : ":/", path); }
   [[nodiscard]] Where attribute(std::string_view name) const { return then(": attribute '", name, "'"); }
   [[nodiscard]] Where layer(std::string_view path) const { return then(": layer '", path, "'"); }

@@ -31,7 +31,7 @@ namespace lamella::model {
   return true;
 }
 
-/// For an order of axes, where each axis went.
+/// The inverse of a permutation of axes.
 [[nodiscard]] inline std::vector<int> inverse(const std::vector<int>& order) {
   std::vector<int> result(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) result[static_cast<std::size_t>(order[i])] = static_cast<int>(i);

@@ -68,7 +68,7 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TensorView& x = inputs[i];
     LAMELLA_EXPECTS(core::is_host(x.device()), device,
-                    "[Model::predict] input '{}' lies on {}; host memory is expected: Tensor::to(Device::cpu()) copies it there, "
+                    "[Model::predict] input '{}' is on {}; host memory is expected: Tensor::to(Device::cpu()) copies it there, "
                     "predict_into() takes device memory",
                     core::escaped(input_names[i]), to_string(x.device()));
     samples.push_back(sample_of(x, i, "predict", host.rows));
@@ -93,7 +93,7 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
 void* Model::Impl::stream_of_caller(void* stream) const {
   void* const callers_default = backend.traits.default_stream;
   LAMELLA_EXPECTS(callers_default != nullptr, device,
-                  "[Model::predict_into] a stream was given, the model is on {}; the CPU has none", to_string(options.device));
+                  "[Model::predict_into] a stream was given, but the model is on {}, which has none", to_string(options.device));
   return stream != nullptr ? stream : callers_default;
 }
 
@@ -102,9 +102,10 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
                   "[Model::predict_into] the model has {} inputs ({}) and {} outputs ({}), got {} and {}", input_names.size(),
                   model::listed(input_names), output_names.size(), model::listed(output_names), srcs.size(), dsts.size());
   const auto expect_here = [&](const TensorView& array, const char* kind, const std::string& name, const char* what) {
-    LAMELLA_EXPECTS(array.device() == options.device, device,
-                    "[Model::predict_into] {} '{}' lies on {}, the model on {}; all must be on one: Tensor::to(device) copies",
-                    kind, core::escaped(name), to_string(array.device()), to_string(options.device));
+    LAMELLA_EXPECTS(
+        array.device() == options.device, device,
+        "[Model::predict_into] {} '{}' is on {}, the model on {}; all must be on one device: Tensor::to(device) copies", kind,
+        core::escaped(name), to_string(array.device()), to_string(options.device));
     backend.expect_device_memory(options.device.index(), array.data(), what);
   };
   for (std::size_t i = 0; i < srcs.size(); ++i) {
@@ -120,7 +121,7 @@ void Model::Impl::expect_arrays(std::span<const TensorView> srcs, std::span<cons
                     "[Model::predict_into] output '{}' and an input share memory: rows would be overwritten before they are read",
                     core::escaped(output_names[i]));
     LAMELLA_EXPECTS(std::none_of(dsts.begin(), dsts.begin() + static_cast<std::ptrdiff_t>(i), shared_with), argument,
-                    "[Model::predict_into] output '{}' and another one share memory", core::escaped(output_names[i]));
+                    "[Model::predict_into] output '{}' and another output share memory", core::escaped(output_names[i]));
   }
 }
 
@@ -130,7 +131,7 @@ inline void Model::Impl::run_into_until(const std::stop_token* stop, std::span<c
   const auto passage = reading();
   expect_arrays(srcs, dsts);
   const bool captured = stream != nullptr && backend.is_captured(options.device.index(), stream);
-  std::optional<Lease> lease;  // none in a capture, which even the choice of a session may break
+  std::optional<Lease> lease;  // none in a capture, which even choosing a session may break
   if (!captured) lease.emplace(*this, stream);
   model::CallerArrays own;
   model::CallerArrays& arrays = lease ? (*lease)->caller_arrays() : own;

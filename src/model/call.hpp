@@ -11,7 +11,7 @@
 
 #include "model/rows.hpp"
 
-/// The arguments of calls, checked.
+/// Checks of the arguments of calls.
 namespace lamella::model {
 
 /// The arrays of a predict() call: inputs in the model's shapes and dtypes, outputs allocated.
@@ -19,7 +19,7 @@ struct HostArrays {
   std::shared_ptr<const Graph> graph;
   std::vector<Source> sources;
   std::vector<Target> targets;
-  std::vector<Tensor> converted;  ///< keeps the inputs whose dtype was another
+  std::vector<Tensor> converted;  ///< owns the inputs that were converted to another dtype
   std::vector<Tensor> outputs;
   std::int64_t rows = 0;
 
@@ -28,8 +28,8 @@ struct HostArrays {
   }
 };
 
-/// The shape of x as the model takes it: `wanted`, -1 for any extent, after the batch. Keras forgives a rank that is off by one
-/// where the last extent is 1; so does this. Throws ArgumentError (shape) that names the input.
+/// The shape of x as the model takes it: `wanted`, -1 for any extent, after the batch. Like Keras, accepts a rank that is off by
+/// one if the last extent is 1. Throws ArgumentError (shape) that names the input.
 [[nodiscard]] Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const std::string& input);
 /// "'a', 'b'", escaped.
 [[nodiscard]] std::string listed(const std::vector<std::string>& names);

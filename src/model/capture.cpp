@@ -8,7 +8,7 @@ void Model::Impl::capture(const model::Call& call) const {
   const model::Chunks batches = model::batches_of(call.rows, options.max_batch);
   if (batches.count == 0) return;
   backend.with_relaxed_capture([&] {
-    // The graph may run at any time from now on, beside any other call: it has a session of its own, and keeps it.
+    // From now on the graph may run at any time, concurrently with any other call: it owns its own session.
     const auto session = std::make_shared<model::Session>(
         model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget, tally});
     const auto ready = [&](std::int64_t rows) {

@@ -9,7 +9,7 @@
 namespace lamella::model {
 namespace {
 
-/// More than any machine has. Plans may add and multiply sizes of arrays below it by small numbers.
+/// More than any machine has, so that plans may add sizes of arrays, and multiply them by small numbers, without overflow.
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 56U;
 
 /// Hands out ranges of one arena: the first gap that is large enough, lowest address first.
@@ -56,7 +56,7 @@ class Arena {
   std::size_t size_ = 0;
 };
 
-/// Whether dst may lie on src: element i of the result depends on element i of the source alone.
+/// Whether dst may share memory with src: element i of the result depends only on element i of the source.
 bool in_place(const ops::Desc& desc) {
   return std::holds_alternative<ops::ActivationDesc>(desc) || std::holds_alternative<ops::AffineDesc>(desc) ||
          std::holds_alternative<ops::PReluDesc>(desc) || std::holds_alternative<ops::QuantizeDequantizeDesc>(desc);
@@ -95,7 +95,7 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
       const Slot from = program.slots[static_cast<std::size_t>(slot_of.at(src_root))];
       if (in_place(step.desc) && last_use.at(src_root) == i && from.kind == Slot::Kind::arena) {
         add(root, Slot::Kind::arena, from.at, from.bytes);
-        last_use.erase(src_root);  // the memory goes on under its new name
+        last_use.erase(src_root);  // the memory continues under its new root
       } else {
         const std::size_t bytes = std::max(aligned(bytes_of_value(step.dst)), kAlignment);
         add(root, Slot::Kind::arena, arena.take(bytes), bytes);
@@ -111,7 +111,7 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
       if (slot.kind == Slot::Kind::arena) arena.give_back(slot.at);
       last_use.erase(it);
     }
-    // A result that nobody reads is dead at once.
+    // A result without readers is dead at once.
     if (program.slots[static_cast<std::size_t>(into.dst)].kind == Slot::Kind::arena && !last_use.contains(root)) {
       arena.give_back(program.slots[static_cast<std::size_t>(into.dst)].at);
     }
@@ -127,7 +127,7 @@ std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, o
   program->batch = batch;
   program->threads = context.threads;
   program->steps.resize(graph.steps.size());
-  assign(graph, batch, *program);  // first: what cannot be is not planned
+  assign(graph, batch, *program);  // first, so that nothing impossible is planned
   std::size_t workspace = 0;
   for (std::size_t i = 0; i < graph.steps.size(); ++i) {
     const Step& step = graph.steps[i];

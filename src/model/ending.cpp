@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model as far as one of its layers.
+// A model cut off after one of its layers.
 #include <algorithm>
 #include <utility>
 
@@ -10,12 +10,12 @@ namespace {
 
 using SpecPtr = std::shared_ptr<const core::ModelSpec>;
 
-/// The nodes that lead to `last`, and the model's inputs, which it keeps as Keras does.
+/// The nodes that lead to `last`, and the model's inputs, which stay as in Keras.
 std::vector<bool> needed_nodes(const core::ModelSpec& spec, std::size_t last) {
   std::vector<bool> needed(spec.nodes.size(), false);
   needed[last] = true;
   for (const core::ValueRef& input : spec.inputs) needed[static_cast<std::size_t>(input.node)] = true;
-  for (std::size_t n = last + 1; n-- > 0;) {  // inputs of a node stand before it
+  for (std::size_t n = last + 1; n-- > 0;) {  // each node comes after its inputs
     if (!needed[n]) continue;
     for (const core::ValueRef& ref : spec.nodes[n].inputs) needed[static_cast<std::size_t>(ref.node)] = true;
   }
@@ -58,7 +58,7 @@ SpecPtr cut(const core::ModelSpec& spec, std::size_t last, const SpecPtr& inside
   if (inside) {
     auto copy = std::make_shared<core::LayerSpec>(*layer);
     copy->params = core::NestedParams{inside};
-    copy->config_json = "{}";  // Keras has none for a part of a model
+    copy->config_json = "{}";  // Keras has no config for a part of a model
     layer = std::move(copy);
   }
   const auto* nested = std::get_if<core::NestedParams>(&layer->params);
@@ -68,7 +68,7 @@ SpecPtr cut(const core::ModelSpec& spec, std::size_t last, const SpecPtr& inside
   return result;
 }
 
-/// The end of `spec` at `wanted`; null when that is not in there.
+/// `spec` cut off after `wanted`; null if it does not contain it.
 SpecPtr ending(const core::ModelSpec& spec, const core::LayerSpec& wanted) {
   std::vector<std::pair<std::size_t, SpecPtr>> calls;
   for (std::size_t n = 0; n < spec.nodes.size(); ++n) {
@@ -79,7 +79,7 @@ SpecPtr ending(const core::ModelSpec& spec, const core::LayerSpec& wanted) {
   }
   if (calls.empty()) return nullptr;
   LAMELLA_EXPECTS(calls.size() == 1, unsupported,
-                  "[Model::output_of] layer '{}' is called {} times; its output is that of one call only where there is one",
+                  "[Model::output_of] layer '{}' is called {} times; allowed are layers that are called once",
                   core::escaped(wanted.path), calls.size());
   return cut(spec, calls.front().first, calls.front().second, wanted.name);
 }
@@ -89,8 +89,7 @@ SpecPtr ending(const core::ModelSpec& spec, const core::LayerSpec& wanted) {
 SpecPtr model::ending_at(const core::ModelSpec& spec, std::string_view layer) {
   const core::LayerSpec& wanted = layer_called(spec, layer, "output_of");
   auto result = ending(spec, wanted);
-  LAMELLA_EXPECTS(result, unsupported,
-                  "[Model::output_of] layer '{}' stands inside a TimeDistributed; it has no output of its own",
+  LAMELLA_EXPECTS(result, unsupported, "[Model::output_of] layer '{}' is inside a TimeDistributed and has no output of its own",
                   core::escaped(wanted.path));
   return result;
 }

@@ -44,7 +44,7 @@ std::string amount(double value) {
   return text;
 }
 
-/// Text is put together by hand: a JSON container of nlohmann's cannot be destroyed without memory.
+/// Builds the text by hand, because destroying nlohmann's JSON containers allocates.
 std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
@@ -57,11 +57,11 @@ std::string explain_text(const Explained& explained, const std::string& why_this
       core::format("Program for {} rows on {}: {} steps, {}B of buffers and workspace\n", explained.batch,
                    to_string(explained.device), program.steps.size(), amount(static_cast<double>(program.arena_bytes)));
   if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
-    text += core::format("in {} chunks of {} rows, {} at a time, each with buffers of its own\n", chunks.count, chunks.rows,
+    text += core::format("in {} chunks of {} rows, {} at a time, each with its own buffers\n", chunks.count, chunks.rows,
                          chunks.at_once);
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::format("{}\n", captured);
-  if (!explained.tuning.empty()) text += core::format("Measurements are not kept: {}\n", explained.tuning);
+  if (!explained.tuning.empty()) text += core::format("Measurements are not saved: {}\n", explained.tuning);
   if (!why_this_device.empty()) text += core::format("CUDA is not used: {}\n", why_this_device);
   const StepTimes::Least times = program.times.get();
   int number = 0;

@@ -17,13 +17,13 @@ using What = Recipe::What;
 template <typename T>
 constexpr int kInputBits = std::is_same_v<T, double> ? 480 : 60;
 
-/// The largest sum of magnitudes that inputs of 2^kInputBits may be multiplied by.
+/// The limit on sums of magnitudes that are multiplied by inputs of up to 2^kInputBits.
 template <typename T>
 double largest_sum() {
   return std::ldexp(static_cast<double>(std::numeric_limits<T>::max()), -kInputBits<T>);
 }
 
-/// A number that keeps all its bits.
+/// Whether a number keeps all its bits.
 template <typename T>
 bool normal_or_zero(double value) {
   const T rounded = static_cast<T>(value);
@@ -41,7 +41,7 @@ class Factors {
   std::vector<double> values_;
 };
 
-/// Whether each constant is one number, or one a column of a matrix of so many columns.
+/// Whether each constant is one number, or one per column of a matrix.
 bool by_columns(const ops::AffineDesc& affine, std::int64_t columns) {
   return affine.sample.rank() == 0 || (affine.sample.rank() == 1 && affine.sample[0] == columns);
 }

@@ -5,17 +5,17 @@
 
 #include "model/graph.hpp"
 
-/// An affine step and the Dense beside it as one Dense. What is allowed, and why, stands in docs/architecture.md (Numerics).
+/// Folds an affine step into the adjacent Dense. docs/architecture.md (Numerics) says what is allowed, and why.
 namespace lamella::model {
 
-/// kernel and bias of (x . kernel + bias) * scale + offset as x . kernel' + bias'. Nothing where the constants are not one
-/// number, or one a unit; where weights are rounded to 16 bits first; or where a weight or sum would leave the range in which the
-/// result is the same but for rounding.
+/// kernel and bias of (x . kernel + bias) * scale + offset as x . kernel' + bias'. Nothing if the constants are not one number,
+/// or one per unit; if weights are first rounded to 16 bits; or if a weight or sum would leave the range in which only rounding
+/// differs.
 [[nodiscard]] std::optional<ConstantsPool::Values> folded_behind(const ops::DenseDesc& dense, const ops::Constants& weights,
                                                                  const ops::AffineDesc& affine, const ops::Constants& factors,
                                                                  ConstantsPool& pool);
 
-/// kernel and bias of (x * scale) . kernel + bias as x . kernel' + bias. Nothing also where there is an offset.
+/// kernel and bias of (x * scale) . kernel + bias as x . kernel' + bias. Also nothing if there is an offset.
 [[nodiscard]] std::optional<ConstantsPool::Values> folded_before(const ops::DenseDesc& dense, const ops::Constants& weights,
                                                                  const ops::AffineDesc& affine, const ops::Constants& factors,
                                                                  ConstantsPool& pool);

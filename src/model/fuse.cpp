@@ -8,7 +8,7 @@
 namespace lamella::model {
 namespace {
 
-/// Looks at a graph step by step; a step that was merged into another is marked and swept at the end.
+/// Visits a graph step by step; steps merged into others are marked, and removed at the end.
 class Fuser {
  public:
   Fuser(Graph& graph, ConstantsPool& pool)
@@ -40,7 +40,7 @@ class Fuser {
   }
 
  private:
-  /// Marks steps whose result reaches no output: branches that a nested model has and its caller does not use.
+  /// Marks steps whose result reaches no output: branches of a nested model that its caller does not use.
   void drop_unread() {
     for (std::size_t i = graph_.steps.size(); i-- > 0;) {
       const std::size_t root = root_of(graph_.steps[i].dst);
@@ -48,7 +48,7 @@ class Fuser {
     }
   }
 
-  /// The step before `i` that made its only source, when it is a D (a Dense) without activation whose result nobody else sees.
+  /// The step that made the only source of step `i`, if it is a D (a Dense) without activation and with no other reader.
   template <typename D>
   std::optional<std::size_t> sole_before(std::size_t i) {
     const std::size_t root = root_of(graph_.steps[i].srcs.at(0));
@@ -101,18 +101,18 @@ class Fuser {
     readers_[root].clear();
   }
 
-  /// Step `i` is done by the step `producer` now.
+  /// Step `producer` now does the work of step `i`.
   void merge(std::size_t producer, std::size_t i) {
     Step& into = graph_.steps[producer];
     const Step& step = graph_.steps[i];
-    // Views of the Dense's own result do not outlive it: its only reader is gone.
+    // No views of the Dense's own result remain: its only reader was removed.
     into.dst = step.dst;
     writer_[root_of(step.dst)] = producer;
     append_layers(into, step);
     drop(i);
   }
 
-  /// Step `i` will not be run: it reads nothing any more.
+  /// Step `i` will not run: removes it as a reader.
   void drop(std::size_t i) {
     gone_[i] = true;
     for (const int src : graph_.steps[i].srcs) {
@@ -128,7 +128,7 @@ class Fuser {
   Graph& graph_;
   ConstantsPool& pool_;
   std::vector<bool> gone_;
-  // By the root of a value: a model may have very many steps, and each is looked at once.
+  // Indexed by the root of a value: a model may have very many steps, and each is visited once.
   std::vector<std::multiset<std::size_t>> readers_;  ///< steps, once for each time that they read it
   std::vector<std::optional<std::size_t>> writer_;   ///< the first step that makes it
   std::vector<bool> output_;

@@ -11,10 +11,11 @@
 
 namespace lamella::model {
 
-/// Lets any number of calls through side by side, and who changes what they read alone. Nobody overtakes who waits to be alone.
+/// A readers-writer lock: calls share it, and an update of what they read holds it exclusively. A waiting writer is not
+/// overtaken.
 class Gate {
  public:
-  /// Of a call, from its beginning to its end.
+  /// Held by a call, from beginning to end.
   class Passage {
    public:
     explicit Passage(Gate* gate) : gate_(gate) {
@@ -33,7 +34,7 @@ class Gate {
     Gate* gate_;
   };
 
-  /// When all who are inside have left; nobody enters while it lives. Not to be made inside.
+  /// Held exclusively: waits for all calls, and blocks new ones while it lives. Must not be created by a thread inside.
   class Alone {
    public:
     explicit Alone(Gate& gate) : lock_(gate.turnstile_) {
@@ -46,7 +47,7 @@ class Gate {
   };
 
  private:
-  /// Threads that were inside when this process was forked are not in it.
+  /// A forked child does not have the threads that were inside.
   void leave_behind_other_processes() {
     if (const pid_t now = getpid(); now != process_) {
       process_ = now;

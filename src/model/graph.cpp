@@ -22,7 +22,7 @@ std::int64_t times(std::int64_t a, std::int64_t b) {
   return *product;
 }
 
-/// A number to look at, 0 or more; the largest there is in place of those that are larger.
+/// A saturating amount of 0 or more, for display.
 class Amount {
  public:
   Amount(std::int64_t value) noexcept : value_(value) {}  // NOLINT(google-explicit-constructor): a number
@@ -39,7 +39,7 @@ class Amount {
   std::int64_t value_;
 };
 
-/// Of a Dense layer, or of one of a stack.
+/// For a Dense layer, or one layer of a stack.
 template <typename Layer>
 Amount flops_of_dense(std::int64_t batch, const Layer& layer) {
   const std::int64_t epilogue = (layer.has_bias ? 1 : 0) + (layer.activation.kind != ActivationKind::Linear ? 1 : 0);
@@ -55,7 +55,7 @@ std::shared_ptr<const ops::Constants> ConstantsPool::get(const Values& values) {
   if (const auto known = known_.find(values); known != known_.end()) {
     if (auto constants = known->second.lock()) return constants;
   }
-  auto constants = std::make_shared<const ops::Constants>(values);  // before there is an entry: what fails leaves none
+  auto constants = std::make_shared<const ops::Constants>(values);  // before adding an entry, so that failures leave none
   known_[values] = constants;
   return constants;
 }
@@ -73,7 +73,7 @@ std::shared_ptr<const Tensor> ConstantsPool::computed(const Recipe& recipe, cons
 void ConstantsPool::sweep() {
   const std::lock_guard lock(mutex_);
   const auto gone = [](const auto& entry) { return entry.second.expired(); };
-  // A key that goes may hold the last reference to what another recipe made.
+  // Erasing a key may release the last reference to another recipe's tensor.
   while (std::erase_if(known_, gone) + std::erase_if(computed_, gone) != 0) {
   }
 }

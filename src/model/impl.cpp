@@ -13,14 +13,14 @@ namespace {
 
 constexpr std::size_t kGraphs = 16;
 constexpr std::size_t kIdleSessions = 64;
-constexpr std::size_t kStreams = 8;  ///< sessions that work on as many streams of callers; more take turns
+constexpr std::size_t kStreams = 8;  ///< sessions for as many callers' streams; more streams take turns
 
 Options resolved(Options options) {
   options.device = resolve(options.device);
   options.threads = model::thread_count(options.threads);
   LAMELLA_EXPECTS(options.max_batch >= 1, value, "[Options] max_batch: got {}, allowed 1..", options.max_batch);
   LAMELLA_EXPECTS(std::all_of(options.reserved.begin(), options.reserved.end(), [](std::uint64_t n) { return n == 0; }), value,
-                  "[Options] reserved: got a number that is not 0, an option of a later version");
+                  "[Options] reserved: got a number other than 0, an option of a later version");
   LAMELLA_EXPECTS(options.cached_programs >= 1, value, "[Options] cached_programs: got 0, allowed 1..");
   LAMELLA_EXPECTS(!options.dtype || is_floating(*options.dtype), dtype,
                   "[Options] dtype: got {}, allowed float32, bfloat16, float16, float64", to_string(*options.dtype));
@@ -74,7 +74,7 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
     input_shapes.push_back(std::move(sample));
   }
   if (const auto shapes = fixed_shapes())
-    static_cast<void>(graph(*shapes));  // a model that cannot run is refused now, not at predict
+    static_cast<void>(graph(*shapes));  // refuses a model that cannot run now, rather than at predict
 }
 
 std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
@@ -109,7 +109,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   auto made = std::make_shared<const model::Graph>(make_graph(*spec, sample_shapes, *pool));
   const std::lock_guard lock(mutex_);
   for (const auto& [shapes, known] : graphs_) {
-    if (shapes == sample_shapes) return known;  // another thread was faster
+    if (shapes == sample_shapes) return known;  // another thread was first
   }
   if (options.updatable) {
     std::erase_if(living_, [](const auto& one) { return one.second.expired(); });
@@ -136,7 +136,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     if (auto known = find()) return known;
   }
   ops::PlanContext context{threads, options.device.index(), budget};
-  // A plan that was measured keeps forms of its constants that an update would not reach.
+  // A measured plan keeps forms of its constants that an update would not reach.
   if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
   using Both = std::pair<std::shared_ptr<const model::Graph>, std::shared_ptr<const model::Program>>;
   auto both = std::make_shared<const Both>(graph_of, model::compile(*graph_of, batch, backend.ops(), context, options.engine));
@@ -154,7 +154,7 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
     const std::lock_guard lock(impl.mutex_);
     auto& idle = impl.sessions_;
     auto best = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& one) { return one->last_stream() == stream; });
-    // Of another stream: one whose work is done, the oldest first; or any, before there are too many.
+    // A session of another stream: one whose work is done, the oldest first; or any, if there are too many.
     if (best == idle.rend()) {
       const auto done = std::find_if(idle.begin(), idle.end(), [](const auto& one) { return one->is_idle(); });
       if (done != idle.end()) best = std::make_reverse_iterator(std::next(done));
@@ -178,11 +178,11 @@ Model::Impl::Lease::~Lease() {
   const std::lock_guard lock(impl_.mutex_);
   try {
     if (impl_.sessions_.size() == kIdleSessions) {
-      least = std::move(impl_.sessions_.front());  // destroyed when the lock is gone
+      least = std::move(impl_.sessions_.front());  // destroyed after the lock is released
       impl_.sessions_.erase(impl_.sessions_.begin());
     }
     impl_.sessions_.push_back(std::move(session_));
-  } catch (const std::bad_alloc&) {  // the session is dropped, the next caller makes one
+  } catch (const std::bad_alloc&) {  // drops the session; the next caller creates one
   }
 }
 

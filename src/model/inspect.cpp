@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looking at a model's layers, and making one with another activation.
+// Inspects a model's layers, and makes a model with another activation.
 #include <algorithm>
 #include <utility>
 
@@ -17,7 +17,7 @@ namespace {
 template <typename F>
 void each_layer(const core::LayerSpec& layer, const F& use);
 
-/// Every layer, those inside another after the one that holds them.
+/// Every layer, inner ones after the layer that contains them.
 template <typename F>
 void each_layer(const core::ModelSpec& spec, const F& use) {
   for (const auto& layer : spec.layers) {
@@ -37,7 +37,7 @@ LayerInfo info_of(const core::LayerSpec& layer) {
   if (!model::has_given_statistics(layer)) {
     for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
   }
-  const bool holds = std::holds_alternative<core::TimeDistributedParams>(layer.params);  // what it wraps is listed by itself
+  const bool holds = std::holds_alternative<core::TimeDistributedParams>(layer.params);  // the wrapped layer is listed separately
   if (const core::LayerSpec* inside = core::layer_inside(layer); inside != nullptr && !holds) {
     for (const core::Weight& w : inside->weights) info.weights.emplace_back(w.name, w.value->view());
   }
@@ -62,27 +62,27 @@ const core::LayerSpec& model::layer_called(const core::ModelSpec& spec, std::str
   for (const std::string core::LayerSpec::*spelling : {&core::LayerSpec::path, &core::LayerSpec::name}) {
     std::vector<const core::LayerSpec*> found;
     for (const core::LayerSpec* layer : all) {
-      // A model that two others share is met twice.
+      // A model shared by two others is visited twice.
       if (layer->*spelling == wanted && std::find(found.begin(), found.end(), layer) == found.end()) found.push_back(layer);
     }
     if (found.size() == 1) return *found.front();
     if (found.empty()) continue;
-    core::throw_argument(ErrorCode::value, core::format("[Model::{}] {} layers are called '{}'; name one by its path: {}", caller,
-                                                        found.size(), core::escaped(wanted), paths_of(found)));
+    core::throw_argument(ErrorCode::value, core::format("[Model::{}] {} layers are named '{}'; choose one by its path: {}",
+                                                        caller, found.size(), core::escaped(wanted), paths_of(found)));
   }
-  core::throw_argument(ErrorCode::value, core::format("[Model::{}] no layer is called '{}'; there are: {}", caller,
+  core::throw_argument(ErrorCode::value, core::format("[Model::{}] no layer is named '{}'; known: {}", caller,
                                                       core::escaped(wanted), paths_of(all)));
 }
 
 namespace {
 
-/// The name of a policy that computes as this one.
+/// The name of an equivalent policy.
 std::string policy_name(const core::Policy& policy) {
   return core::format("{}{}", policy.compute == policy.variable ? "" : "mixed_", to_string(policy.compute));
 }
 
-/// Replaces the `activation` of a layer in what runs and in what get_config() shows: the caller's name, or, empty, the
-/// function's.
+/// Replaces the `activation` of a layer, both as computed and as shown by get_config(): the caller's name, or the function's if
+/// empty.
 void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, std::string_view name) {
   std::string shown =
       name.empty() ? keras::activation_config(activation, policy_name(layer.policy)) : nlohmann::json(name).dump();
@@ -110,7 +110,7 @@ void set_activation(core::LayerSpec& layer, const ActivationSpec& activation, st
   layer.activation_json = std::move(shown);
 }
 
-/// Files do not always say that two entries are one layer; it has one set of weights then.
+/// Files do not always say that two entries are one layer; then they share their weights.
 bool is_same(const core::LayerSpec& a, const core::LayerSpec& b) {
   if (&a == &b) return true;
   return !a.weights.empty() && a.name == b.name && a.class_name == b.class_name &&
@@ -135,7 +135,7 @@ std::shared_ptr<const core::ModelSpec> with_new(const core::ModelSpec& spec, std
     changes.copy_of(same, [&](core::LayerSpec& copy) { set_activation(copy, activation, name); });
   });
   LAMELLA_EXPECTS(!changes.empty(), unsupported,
-                  "[Model::set_activation] layer '{}' stands inside a TimeDistributed; its activation cannot be replaced",
+                  "[Model::set_activation] layer '{}' is inside a TimeDistributed; its activation cannot be replaced",
                   core::escaped(found.path));
   return std::move(changes).apply_to(spec);
 }

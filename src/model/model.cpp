@@ -30,12 +30,12 @@ Model::Model(const Model&) noexcept = default;
 Model& Model::operator=(const Model&) noexcept = default;
 Model::~Model() = default;
 
-/// What a file holds, ready to run. `path` begins messages.
+/// The model of a file, ready to run. Messages begin with `path`.
 Model model::made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path) {
   try {
     return core::Access::model(std::move(spec), options);
   } catch (const ArgumentError& error) {
-    // Shapes that do not fit inside the model are the file's fault; options are the caller's.
+    // Shapes that do not fit inside the model are errors of the file; options are the caller's.
     const std::string_view what = core::without_code(error.what());
     if (!what.starts_with("layer '")) throw;
     throw LoadError(error.code(), core::format("{}: {}", core::escaped(path, 4096), what));
@@ -92,7 +92,7 @@ std::size_t checked(int index, std::size_t count, const char* what) {
   return static_cast<std::size_t>(index);
 }
 
-/// What an output is for inputs of these shapes.
+/// The shape and dtype of an output for inputs of these shapes.
 template <typename Impl>
 model::Value output_value(const Impl& impl, std::size_t output, const std::vector<Shape>& shapes) {
   const auto value = [&](const model::Graph& graph) { return graph.values[static_cast<std::size_t>(graph.outputs[output])]; };
@@ -126,7 +126,7 @@ DType Model::output_dtype(int index) const {
   return output_value(*impl_, i, model::filled(impl_->input_shapes)).dtype;
 }
 
-// Each of the four calls checks its arguments and hands the arrays to Impl::run(): docs/architecture.md counts the frames.
+// Each of the four calls checks its arguments and passes the arrays to Impl::run(): docs/architecture.md counts the frames.
 Tensor Model::predict(const TensorView& x, const std::stop_token& stop) const {
   const core::FloatEnvironment environment;
   const auto reading = impl_->reading();
@@ -149,8 +149,7 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std
 std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs, const std::stop_token& stop) const {
   for (const auto& [key, view] : inputs) {
     LAMELLA_EXPECTS(std::find(impl_->input_names.begin(), impl_->input_names.end(), key) != impl_->input_names.end(), value,
-                    "[Model::predict] no input is called '{}'; there are: {}", core::escaped(key),
-                    model::listed(impl_->input_names));
+                    "[Model::predict] no input is named '{}'; known: {}", core::escaped(key), model::listed(impl_->input_names));
   }
   std::vector<TensorView> ordered;
   for (const std::string& key : impl_->input_names) {
@@ -186,8 +185,7 @@ void Model::prepare(std::span<const std::int64_t> batches) const {
   const core::FloatEnvironment environment;
   const auto reading = impl_->reading();
   const auto shapes = impl_->fixed_shapes();
-  LAMELLA_EXPECTS(shapes, unsupported, "[Model::prepare] the input shape of '{}' leaves extents open (None)",
-                  core::escaped(name()));
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::prepare] the input shape of '{}' has open extents (None)", core::escaped(name()));
   for (const std::int64_t rows : batches)
     LAMELLA_EXPECTS(rows >= 1, value, "[Model::prepare] batches: got {} rows, allowed 1..", rows);
   impl_->prepare(impl_->graph(*shapes), batches);
@@ -239,8 +237,7 @@ std::string Model::explain(const ExplainOptions& options) const {
   const auto reading = impl_->reading();
   LAMELLA_EXPECTS(options.batch >= 0, value, "[Model::explain] batch: got {}, allowed 0..", options.batch);
   const auto shapes = impl_->fixed_shapes();
-  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' leaves extents open (None)",
-                  core::escaped(name()));
+  LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' has open extents (None)", core::escaped(name()));
   model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
   if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
   return options.json ? model::explain_json(explained)

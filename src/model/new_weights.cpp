@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making a model with other weights that the caller has in memory.
+// Makes a model with other weights from the caller's memory.
 #include <set>
 
 #include "core/float_environment.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 using TensorPtr = std::shared_ptr<const Tensor>;
 
-/// Calls use(layer, path) for every layer that has weights; those of an activation that is a layer stand under its owner's path.
+/// Calls use(layer, path) for every layer that has weights; those of an activation that is a layer are under its owner's path.
 template <typename F>
 void each_with_weights(const core::LayerSpec& layer, const std::string& path, const F& use) {
   if (!has_given_statistics(layer)) use(layer, path);
@@ -24,7 +24,7 @@ void each_with_weights(const core::LayerSpec& layer, const std::string& path, co
   }
 }
 
-/// The weights of a model by "path/name". Several under one name where paths collide; a layer that stands twice has one set.
+/// The weights of a model by "path/name". Several have one name if paths collide; a layer that occurs twice has one set.
 std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec& spec) {
   std::map<std::string, std::set<TensorPtr>> result;
   for (const auto& layer : spec.layers) {
@@ -37,7 +37,8 @@ std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec
 
 TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name, std::string_view caller) {
   const auto where = [&] { return core::format("[Model::{}] '{}': ", caller, core::escaped(name)); };
-  LAMELLA_EXPECTS(core::is_host(value.device()), device, "{}its elements lie on {}; to(Device::cpu()) brings them here", where(),
+  LAMELLA_EXPECTS(core::is_host(value.device()), device,
+                  "{}its elements are on {}; Tensor::to(Device::cpu()) copies them to the host", where(),
                   to_string(value.device()));
   LAMELLA_EXPECTS(value.shape() == old.shape(), shape, "{}got shape {}, allowed {}", where(), to_string(value.shape()),
                   to_string(old.shape()));
@@ -73,10 +74,10 @@ NewWeights with_values(const core::ModelSpec& spec, const std::map<std::string, 
       std::string names;
       for (const auto& [other, tensors] : known)
         names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
-      core::throw_argument(ErrorCode::value, core::format("[Model::{}] no weight is called '{}'; there are: {}", caller,
+      core::throw_argument(ErrorCode::value, core::format("[Model::{}] no weight is named '{}'; known: {}", caller,
                                                           core::escaped(name), names.empty() ? "none" : names));
     }
-    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::{}] {} weights are called '{}'", caller, found->second.size(),
+    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::{}] {} weights are named '{}'", caller, found->second.size(),
                     core::escaped(name));
     const TensorPtr& old = *found->second.begin();
     result.replaced[old] = new_value(*old, value, name, caller);

@@ -8,7 +8,7 @@
 
 #include <lamella/shape.hpp>
 
-/// Shapes with extents that are open, where Keras has None.
+/// Shapes with open extents, where Keras has None.
 namespace lamella::model {
 
 using SampleShape = std::vector<std::int64_t>;  ///< without the batch; -1: open
@@ -24,7 +24,7 @@ using SampleShape = std::vector<std::int64_t>;  ///< without the batch; -1: open
   return text + ")";
 }
 
-/// The shapes with a number in place of each open extent.
+/// The shapes with a number instead of each open extent.
 [[nodiscard]] inline std::vector<Shape> filled(std::vector<SampleShape> samples, std::int64_t with = 2) {
   std::vector<Shape> shapes;
   for (SampleShape& sample : samples) {
@@ -34,8 +34,8 @@ using SampleShape = std::vector<std::int64_t>;  ///< without the batch; -1: open
   return shapes;
 }
 
-/// The lists of shapes that `infer` makes of closed input shapes, for inputs that may be open. Open extents are filled in two
-/// ways: where the results differ, that extent is open too.
+/// The shapes that `infer` computes, for inputs that may be open. Open extents are filled in two ways: an extent that differs
+/// between the results is open too.
 template <typename F>
 [[nodiscard]] std::vector<std::vector<SampleShape>> infer_open_shapes(const std::vector<SampleShape>& inputs, const F& infer) {
   std::vector<std::vector<SampleShape>> result;

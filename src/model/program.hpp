@@ -37,7 +37,7 @@ struct Slot {
   std::size_t bytes = 0;
 };
 
-/// What became of a program's capture as a graph, for explain(). Thread-safe.
+/// The outcome of capturing a program as a graph, for explain(). Thread-safe.
 class CaptureNote {
  public:
   void set(std::string text) {
@@ -54,12 +54,12 @@ class CaptureNote {
   std::string text_;
 };
 
-/// What the steps of a program took, in a model with Options::profile on a device that works inline. Thread-safe.
+/// The times of a program's steps, in a model with Options::profile on a device that works inline. Thread-safe.
 class StepTimes {
  public:
   struct Least {
     std::int64_t runs = 0;
-    std::vector<std::int64_t> nanoseconds;  ///< of each step, in the run in which it was fastest
+    std::vector<std::int64_t> nanoseconds;  ///< of each step, in its fastest run
   };
   /// One run.
   void add(std::span<const std::int64_t> nanoseconds) {
@@ -82,7 +82,7 @@ class StepTimes {
 /// run it.
 struct Program {
   std::int64_t batch = 0;
-  int threads = 1;  ///< that one run of it may use; CPU only
+  int threads = 1;  ///< threads that one run may use; CPU only
   std::vector<Slot> slots;
   std::vector<ProgramStep> steps;
   std::size_t arena_bytes = 0;  ///< buffers, then the workspace that all steps share
@@ -91,7 +91,7 @@ struct Program {
   mutable StepTimes times;
 };
 
-/// Chooses engines and assigns buffers. Throws ArgumentError (value) when a forced engine refuses.
+/// Chooses engines and assigns buffers. Throws ArgumentError (value) if a forced engine refuses.
 [[nodiscard]] std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops,
                                                      const ops::PlanContext& context, const std::string& forced_engine);
 

@@ -15,20 +15,20 @@
 namespace lamella::model {
 namespace {
 
-/// Rows of a chunk that is cut off for another thread: fewer read the kernels too often. The second number is for kernels that
-/// are larger than a core's own cache.
+/// Least rows of a chunk for another thread: smaller chunks read the kernels too often. The second number is for kernels larger
+/// than a core's own cache.
 constexpr std::int64_t kLeastRows = 16;
 constexpr std::int64_t kLeastRowsOfLarge = 64;
 constexpr std::int64_t kLargeKernel = 400'000;    ///< elements
-constexpr std::int64_t kManyRows = 256;           ///< of a chunk: more do not make reading the kernels cheaper
-constexpr std::int64_t kCachedElements = 32'768;  ///< of the widest value that stay near
-constexpr double kLeastNanoseconds = 3'000;       ///< of work that another thread takes over
+constexpr std::int64_t kManyRows = 256;           ///< rows of a chunk: more do not make reading the kernels cheaper
+constexpr std::int64_t kCachedElements = 32'768;  ///< elements of the widest value that stay in cache
+constexpr double kLeastNanoseconds = 3'000;       ///< least work that another thread takes over
 
 bool is_dense(const ops::Desc& desc) {
   return std::holds_alternative<ops::DenseDesc>(desc) || std::holds_alternative<ops::QuantizedDenseDesc>(desc);
 }
 
-/// Roughly, for one row on one thread.
+/// Estimate for one row on one thread.
 double nanoseconds_of_row(const Graph& graph) {
   double sum = 0;
   for (const Step& step : graph.steps) {
@@ -61,7 +61,7 @@ Chunks chunks_of(const Graph& graph, std::int64_t rows, int threads, std::int64_
   Chunks chunks;
   chunks.rows = rows;
   if (rows == 0) return chunks;
-  if (rows < kLeastRows && rows <= most_rows) {  // the graph need not be looked at
+  if (rows < kLeastRows && rows <= most_rows) {  // without looking at the graph
     chunks.count = 1;
     chunks.threads = threads;
     return chunks;
@@ -163,10 +163,11 @@ using ProgramPtr = std::shared_ptr<const model::Program>;
 bool is_stopped(const Call& call) { return call.stop != nullptr && call.stop->stop_requested(); }
 
 [[noreturn]] void throw_stopped(const Call& call, std::int64_t begun) {
-  throw Error(ErrorCode::cancelled, core::format("[Model::predict] cancelled when {} of {} rows were begun", begun, call.rows));
+  throw Error(ErrorCode::cancelled,
+              core::format("[Model::predict] cancelled after {} of {} rows were started", begun, call.rows));
 }
 
-/// Batches go to two sessions in turn: while one computes, the other's rows are copied.
+/// Batches alternate between two sessions: while one computes, the other's rows are copied.
 template <typename Impl>
 void run_staged(const Impl& impl, const Call& call) {
   struct Lane {
@@ -206,7 +207,7 @@ void run_staged(const Impl& impl, const Call& call) {
   finish(lanes[static_cast<std::size_t>(1 - batches.count % 2)]);
 }
 
-/// On the arrays themselves: one part after another with `own` session, if there is one, or parts side by side.
+/// Works on the arrays themselves: one part after another in session `own`, if given, or parts in parallel.
 template <typename Impl>
 void run_in_place(const Impl& impl, const Call& call, typename Impl::Lease* own) {
   const Chunks chunks = impl.chunks(*call.graph, call.rows);
@@ -274,7 +275,7 @@ void Model::Impl::prepare_staged(const std::shared_ptr<const model::Graph>& grap
   for (std::size_t i = 0; i < (takes_turns ? 2U : 1U); ++i) {
     Lease& lease = lanes[i].emplace(*this);
     lease.taint();
-    // The first time around buffers grow, the second shows where they stay, the third captures.
+    // The first round grows buffers, the second shows their final place, the third captures.
     for (int pass = 0; pass < 3; ++pass) {
       for (const std::int64_t part : parts) {
         const ProgramPtr made = program(graph_of, padded(part));

@@ -9,9 +9,9 @@
 namespace lamella::model {
 namespace {
 
-constexpr std::size_t kGraphs = 8;  ///< of one program in one session: callers cycle through few buffers
-constexpr std::size_t kSeen = 8;    ///< runs within which pointers have to come again to be captured
-constexpr int kFailures = 8;        ///< captures that others disturbed, before no more is tried
+constexpr std::size_t kGraphs = 8;  ///< per program and session: callers cycle through few buffers
+constexpr std::size_t kSeen = 8;    ///< pointers are captured if they recur within so many runs
+constexpr int kFailures = 8;        ///< disturbed captures before giving up
 
 }  // namespace
 
@@ -24,7 +24,7 @@ Session::Session(SessionOptions options)
 }
 
 Session::~Session() {
-  stream_.reset();  // waits: until then plans, weights and buffers are in use
+  stream_.reset();  // waits, because plans, weights and buffers are in use until then
 }
 
 std::shared_ptr<void> Session::allocate(std::size_t bytes) const {
@@ -35,8 +35,8 @@ std::shared_ptr<void> Session::allocate(std::size_t bytes) const {
 
 void Session::reserve_arena(std::size_t bytes) {
   if (bytes <= arena_bytes_) return;
-  auto larger = allocate(bytes);  // before anything is released: a failure leaves the session as it was
-  stream_->synchronize();         // work under way uses the old arena
+  auto larger = allocate(bytes);  // before anything is released, so that a failure leaves the session unchanged
+  stream_->synchronize();         // pending work uses the old arena
   for (BoundProgram& bound : bound_) {
     bound.captured.clear();
     bound.seen.clear();
@@ -72,11 +72,11 @@ Session::BoundProgram& Session::bind(const std::shared_ptr<const Program>& progr
     std::string& range = bound.ranges.emplace_back();
     for (const std::string& layer : program->steps[i].layers) range += (range.empty() ? "" : " + ") + layer;
   }
-  // What is only enqueued takes no time here.
+  // Merely enqueued work would take no time here.
   if (options_.profile && options_.backend.traits.is_inline) bound.nanoseconds.resize(program->steps.size());
   bound_.push_front(std::move(bound));
   if (bound_.size() > options_.max_programs) {
-    stream_->synchronize();  // work under way uses the plans that go
+    stream_->synchronize();  // pending work uses the plans being dropped
     bound_.pop_back();
   }
   return bound_.front();
@@ -152,7 +152,7 @@ core::Graph* Session::graph_for(BoundProgram& bound, const Arrays& arrays, std::
     bound.captured.splice(bound.captured.begin(), bound.captured, known);
     return bound.captured.front().graph.get();
   }
-  // A capture pays when the pointers come again; and the first run readies the libraries.
+  // A capture pays off if the pointers recur; and the first run initialises the libraries.
   const auto before = std::find(bound.seen.begin(), bound.seen.end(), pointers_);
   if (before == bound.seen.end()) return nullptr;
   auto graph = capture(bound, arrays, first);
@@ -166,7 +166,7 @@ core::Graph* Session::graph_for(BoundProgram& bound, const Arrays& arrays, std::
   return bound.captured.front().graph.get();
 }
 
-/// Null when there is a reason to run step by step, this time or for ever.
+/// Null if there is a reason to run step by step, this time or always.
 std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first) {
   stream_->switch_to(nullptr);
   bind_pointers(bound, arrays, first);
@@ -176,7 +176,7 @@ std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays&
   bound.cannot_capture = !graph && (!not_captured.disturbed || bound.failures == kFailures);
   bound.program->captured.set(graph ? "captured as a CUDA graph"
                                     : core::format("not captured as a CUDA graph: {}{}", not_captured.why,
-                                                   bound.cannot_capture ? "" : "; it will be tried again"));
+                                                   bound.cannot_capture ? "" : "; capture will be tried again"));
   return graph;
 }
 

@@ -17,7 +17,7 @@
 
 namespace lamella::model {
 
-/// How a session works, from the model's Options.
+/// Settings of a session, from the model's Options.
 struct SessionOptions {
   core::Backend& backend;
   int device = 0;  ///< its index
@@ -28,59 +28,59 @@ struct SessionOptions {
   std::shared_ptr<Tally> tally;
 };
 
-/// The memory and library state that running programs needs. Belongs to one thread at a time; Model lends them from a pool.
+/// The memory and library state needed to run programs. Belongs to one thread at a time; Model lends sessions from a pool.
 class Session {
  public:
   explicit Session(SessionOptions options);
-  ~Session();  ///< waits for work that is under way
+  ~Session();  ///< waits for pending work
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Enqueues a program on rows of the device's memory, from row `first` on: on `native`, a stream of the caller's, or, null, on
-  /// the session's own. A device that works inline has then done it. A program that meets pointers again that it met lately is
-  /// captured as a graph and replayed, where the device has graphs. Allocates when it sees a program for the first time, and when
-  /// it captures.
+  /// Enqueues a program on rows of the device's memory, from row `first` on: on `native`, a caller's stream, or, if null,
+  /// on the session's own. On a device that works inline, the work is then done. If recent pointers recur and the device
+  /// has graphs, the program is captured as a graph and replayed. Allocates on the first run of a program, and when it
+  /// captures.
   void run(const std::shared_ptr<const Program>& program, const Arrays& arrays, std::int64_t first = 0, void* native = nullptr);
-  /// Waits for what run() enqueued.
+  /// Waits for the work that run() enqueued.
   void synchronize() { stream_->synchronize(); }
 
-  /// Runs a program once on memory of its own, as large as rows of `arrays`, and waits: the libraries are ready then, and run()
-  /// allocates nothing for it.
+  /// Warm-up: runs a program once on scratch buffers, as large as rows of `arrays`, and waits, so that the libraries are
+  /// initialised and run() does not allocate.
   void warm_up(const std::shared_ptr<const Program>& program, const Arrays& arrays);
-  /// From now on run() puts its work into the graph that is being captured on `native`, a stream of the caller's, and only run()
-  /// is legal, on programs that were warmed up, and on `native`. The graph keeps `self`, which is this.
+  /// From now on run() adds its work to the graph that is being captured on `native`, a caller's stream. Only run() is allowed
+  /// then, with warmed-up programs, on `native`. The graph owns `self`, which is this.
   void join_capture(void* native, const std::shared_ptr<Session>& self) { stream_->join_capture(native, self); }
 
   [[nodiscard]] core::Stream& stream() noexcept { return *stream_; }
   [[nodiscard]] Staging& staging() noexcept { return staging_; }
 
-  /// Backend::stream_id of the caller's stream that run() enqueued on last; 0: the session's own, or none.
+  /// Backend::stream_id() of the caller's stream on which run() last enqueued; 0: the session's own, or none.
   [[nodiscard]] std::uint64_t last_stream() const noexcept { return stream_->id(); }
-  /// Whether nothing would wait when run() enqueued on another stream.
+  /// Whether run() could enqueue on another stream without waiting.
   [[nodiscard]] bool is_idle() const noexcept { return stream_->is_idle(); }
 
-  /// For the arguments of the call that the session is lent for.
+  /// For the arguments of the call to which the session is lent.
   [[nodiscard]] CallerArrays& caller_arrays() noexcept { return caller_arrays_; }
 
  private:
-  /// A graph and the pointers that are part of it.
+  /// A graph and the pointers it contains.
   struct Captured {
     std::vector<const void*> pointers;
     std::unique_ptr<core::Graph> graph;
     std::shared_ptr<void> counted;
   };
-  /// A program with this session's memory filled in; inputs and outputs change from run to run.
+  /// A program bound to this session's memory; inputs and outputs change from run to run.
   struct BoundProgram {
     std::shared_ptr<const Program> program;
     std::vector<std::unique_ptr<ops::PlanState>> states;
     std::vector<const void*> srcs;  ///< of all steps, one after another
     std::vector<ops::Args> args;
-    std::list<std::vector<const void*>> seen;  ///< pointers of the last runs that were no graph, latest first
+    std::list<std::vector<const void*>> seen;  ///< pointers of the last runs without a graph, latest first
     std::list<Captured> captured;              ///< most recently used first
-    int failures = 0;                          ///< to capture, in succession
+    int failures = 0;                          ///< consecutive failures to capture
     bool cannot_capture = false;
     std::vector<std::string> ranges;        ///< names of the steps in profiles; empty: no ranges
-    std::vector<std::int64_t> nanoseconds;  ///< of the steps in the run at hand; empty: no clock is read
+    std::vector<std::int64_t> nanoseconds;  ///< of the steps in the current run; empty: no clock is read
     void execute() const {
       for (std::size_t i = 0; i < args.size(); ++i) program->steps[i].choice.plan->execute(args[i]);
     }
@@ -91,7 +91,7 @@ class Session {
   void reserve_arena(std::size_t bytes);
   void bind_pointers(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
   void note_pointers(BoundProgram& bound);
-  /// A graph for these pointers when they are the same as before.
+  /// A graph for these pointers, if they are the same as before.
   core::Graph* graph_for(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
   std::unique_ptr<core::Graph> capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first);
 
@@ -100,10 +100,10 @@ class Session {
   std::unique_ptr<core::Stream> stream_;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
-  std::vector<std::shared_ptr<void>> warm_up_;  ///< memory of warm_up(), until its work is known to be done
+  std::vector<std::shared_ptr<void>> warm_up_;  ///< warm_up()'s memory, until its work is known to be done
   Staging staging_;
   CallerArrays caller_arrays_;
-  std::vector<const void*> pointers_;  ///< of the run under way, for graph_for() and note_pointers()
+  std::vector<const void*> pointers_;  ///< of the current run, for graph_for() and note_pointers()
   std::list<BoundProgram> bound_;      ///< most recently used first
 };
 

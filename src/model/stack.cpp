@@ -8,7 +8,7 @@
 namespace lamella::model {
 namespace {
 
-/// The steps of a graph that are to become one: each but the first has the result of the one before it for itself.
+/// Steps of a graph that are to be merged: each but the first is the only reader of the one before it.
 struct Chain {
   ops::StackDesc desc;
   std::vector<std::size_t> steps;
@@ -25,7 +25,7 @@ class Stacker {
     for (const int output : graph.outputs) outputs_.insert(graph.root(output));
   }
 
-  /// The longest chain that begins with a step and that an engine takes; it may be this step alone.
+  /// The longest chain, beginning with the given step, that an engine takes; it may be this step alone.
   [[nodiscard]] Chain chain_from(std::size_t first) const {
     Chain chain;
     chain.steps.push_back(first);
@@ -42,7 +42,7 @@ class Stacker {
   }
 
  private:
-  /// The one step that reads the result of another, when that is no output and is read once.
+  /// The only step that reads another's result, if that is not an output and is read once.
   [[nodiscard]] std::optional<std::size_t> sole_reader(std::size_t step) const {
     const int root = graph_.root(graph_.steps[step].dst);
     const auto readers = readers_.find(root);
@@ -50,7 +50,7 @@ class Stacker {
     return readers->second.front();
   }
 
-  /// What `desc` followed by `next` is, where that is a stack.
+  /// The stack of `desc` followed by `next`, if that is one.
   static std::optional<ops::StackDesc> extended(const ops::StackDesc& desc, const ops::Desc& next) {
     ops::StackDesc longer = desc;
     const std::int64_t units = desc.layers.back().units;
@@ -71,11 +71,11 @@ class Stacker {
 
   const Graph& graph_;
   const std::function<bool(const ops::StackDesc&)>& takes_;
-  std::map<int, std::vector<std::size_t>> readers_;  ///< of a root: steps, once for each time that they read it
+  std::map<int, std::vector<std::size_t>> readers_;  ///< the steps that read a root, once per read
   std::set<int> outputs_;                            ///< roots
 };
 
-/// Puts all of a chain into its last step: by then its input is there.
+/// Merges a chain into its last step, at which its input is available.
 void merge(Graph& graph, Chain chain, ConstantsPool& pool) {
   Step whole;
   whole.desc = std::move(chain.desc);

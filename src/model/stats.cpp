@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model keeps, counted.
+// Counts what a model keeps.
 #include <set>
 
 #include "model/impl.hpp"

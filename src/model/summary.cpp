@@ -18,7 +18,7 @@ constexpr std::size_t kWidth = 80;
 struct Count {
   std::int64_t elements = 0;
   std::int64_t bytes = 0;
-  std::int64_t fixed_elements = 0;  ///< of those, what training would leave alone
+  std::int64_t fixed_elements = 0;  ///< of those, not changed by training
   std::int64_t fixed_bytes = 0;
 };
 
@@ -28,7 +28,7 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen
   const bool normalization = std::holds_alternative<core::NormalizationParams>(layer.params);
   for (const core::Weight& w : layer.weights) {
     if (!seen.insert(w.value.get()).second) continue;  // shared layers count once
-    if (normalization && w.name == "mean") {           // Keras has an int32 'count' beside it, which inference does without
+    if (normalization && w.name == "mean") {           // Keras has an additional int32 'count', which inference does not need
       count.elements += 1;
       count.bytes += 4;
       count.fixed_elements += 1;
@@ -64,13 +64,13 @@ std::string readable(std::int64_t bytes) {
   return text;
 }
 
-/// How many columns a terminal needs for UTF-8 text: one a code point, near enough for names.
+/// The columns that UTF-8 text takes on a terminal: one per code point, close enough for names.
 std::size_t columns(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
-/// The bytes of `text` that fill `width` columns.
+/// The number of bytes of `text` that fill `width` columns.
 std::size_t prefix(std::string_view text, std::size_t width) {
   std::size_t at = 0;
   for (std::size_t used = 0; at < text.size(); ++at) {
@@ -80,7 +80,7 @@ std::size_t prefix(std::string_view text, std::size_t width) {
   return at;
 }
 
-/// Broken at spaces into lines of at most `width` columns; words that are longer are cut.
+/// Wraps at spaces to lines of at most `width` columns; longer words are cut.
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   for (std::size_t most = prefix(text, width); most < text.size(); most = prefix(text, width)) {
@@ -113,7 +113,7 @@ class Table {
   }
 
  private:
-  static constexpr std::size_t kNumbers = 2;  // the column that stands right
+  static constexpr std::size_t kNumbers = 2;  // the right-aligned column
 
   void rule(const char* left, const char* line, const char* cross, const char* right) {
     for (std::size_t i = 0; i < widths_.size(); ++i) {
@@ -144,7 +144,7 @@ class Table {
   int rows_ = 0;
 };
 
-/// The sample shapes of what each node makes; empty where lowering stops before it: running the model says why.
+/// The sample shapes of each node's outputs; empty where lowering stops before it: running the model reports why.
 std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec) {
   std::vector<SampleShape> inputs;
   for (const core::ValueRef& ref : spec.inputs) {
@@ -156,7 +156,7 @@ std::vector<std::vector<SampleShape>> output_shapes(const core::ModelSpec& spec)
   return infer_open_shapes(inputs, [&](const std::vector<Shape>& closed) { return node_shapes(spec, closed); });
 }
 
-/// True when each node takes what the one before it makes: Keras' table has no "Connected to" then.
+/// Whether each node takes the output of the one before it: Keras' table then has no "Connected to".
 bool is_chain(const core::ModelSpec& spec) {
   if (spec.class_name == "Sequential") return true;
   if (spec.nodes.size() != spec.layers.size()) return false;
@@ -167,7 +167,7 @@ bool is_chain(const core::ModelSpec& spec) {
   return true;
 }
 
-/// What stands in one row beside its layer's name and count.
+/// The contents of a row besides its layer's name and count.
 struct Row {
   std::string shapes;
   std::string connections;
@@ -220,8 +220,8 @@ void take_notes(const core::ModelSpec& spec, std::set<std::string>& notes, std::
   for (const auto& layer : spec.layers) look(look, *layer);
 }
 
-/// Of the columns; `number` is the longest count of parameters. Names of Keras' own layers are not cut; counts never are, so that
-/// a graph with ten millions of parameters is a few columns wider.
+/// Widths of the columns; `number` is the longest count of parameters. Names of Keras' own layers are not cut; counts never are,
+/// so a graph with ten million parameters is a few columns wider.
 std::vector<std::size_t> widths_for(bool chain, std::size_t number) {
   constexpr std::size_t kBorders = 3;  // a cell's border and spaces
   constexpr std::size_t kLayer = 26;

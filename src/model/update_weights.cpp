@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other weights in a model that runs: everything is made ready beside what is read, and then copied into it.
+// Replaces weights in a running model: everything is prepared in separate memory, and then copied to where it is read.
 #include <algorithm>
 #include <cstring>
 #include <iterator>
@@ -14,7 +14,7 @@ namespace {
 
 using Commits = std::vector<ops::Packed::Commit>;
 
-/// Whether two graphs differ in nothing but the numbers of their constants.
+/// Whether two graphs differ only in the values of their constants.
 bool same_but_for_numbers(const model::Graph& a, const model::Graph& b) {
   const auto same_value = [](const model::Value& x, const model::Value& y) {
     return x.sample == y.sample && x.dtype == y.dtype && x.root == y.root;
@@ -44,17 +44,17 @@ void append(Commits& to, Commits from) {
 Commits Model::Impl::renewed(const core::ModelSpec& changed) const {
   Commits commits;
   std::set<const ops::Constants*> done;
-  // Nobody adds a graph now.
+  // No graph can be added now.
   for (const auto& [shapes, living] : living_) {
     const auto graph_now = living.lock();
     if (!graph_now) continue;
     model::ConstantsPool pool_of_new;
     const model::Graph made = make_graph(changed, shapes, pool_of_new);
-    LAMELLA_EXPECTS(same_but_for_numbers(*graph_now, made), unsupported,
-                    "[Model::update_weights] with these numbers '{}' has other steps: a layer folds into its neighbour that did "
-                    "not, or did and does not, or a number of a quantized layer changes that is part of its step; with_weights() "
-                    "makes a model of them",
-                    core::escaped(spec->name));
+    LAMELLA_EXPECTS(
+        same_but_for_numbers(*graph_now, made), unsupported,
+        "[Model::update_weights] with these values '{}' needs different steps: a layer folds into its neighbour now but did not "
+        "before, or the reverse, or a value changes that is part of a quantized layer's step; with_weights() makes a new model",
+        core::escaped(spec->name));
     for (std::size_t i = 0; i < made.steps.size(); ++i) {
       const ops::Constants& now = *graph_now->steps[i].constants;
       if (same_numbers(now, *made.steps[i].constants) || !done.insert(&now).second) continue;
@@ -66,7 +66,7 @@ Commits Model::Impl::renewed(const core::ModelSpec& changed) const {
 
 void Model::Impl::update_weights(const std::map<std::string, TensorView>& values) const {
   LAMELLA_EXPECTS(options.updatable, unsupported,
-                  "[Model::update_weights] '{}' was made without Options::updatable; with_weights() makes another model",
+                  "[Model::update_weights] '{}' was made without Options::updatable; with_weights() makes a new model",
                   core::escaped(spec->name));
   const model::Gate::Alone alone(gate_);
   const model::NewWeights changed = model::with_values(*spec, values, "update_weights");
@@ -77,7 +77,7 @@ void Model::Impl::update_weights(const std::map<std::string, TensorView>& values
       const std::lock_guard lock(mutex_);
       for (const auto& session : sessions_) session->synchronize();
     }
-    // Nothing fails from here on, but a device.
+    // From here on only a device can fail.
     for (const auto& commit : commits) commit(*stream);
     for (const auto& [old, now] : changed.replaced) {
       if (old->bytes() != 0) std::memcpy(const_cast<void*>(old->data()), now->data(), old->bytes());

@@ -16,7 +16,7 @@ std::int64_t spread(const Shape& constant, const Shape& sample) {
   return constant.elements();
 }
 
-/// The elements that each constant has, in order.
+/// The number of elements of each constant, in order.
 struct Sizes {
   std::vector<std::int64_t> operator()(const DenseDesc& d) const {
     const auto kernel = core::checked_mul(d.inputs, d.units);
@@ -87,7 +87,8 @@ bool is_right(const Desc& desc, std::size_t i, DType dtype) {
 }  // namespace
 
 std::vector<Packed::Commit> Constants::renewed(const std::shared_ptr<const Constants>& other) const {
-  std::vector<const Packed*> forms;  // renewed without the lock: to make one takes others, in another order than planning does
+  std::vector<const Packed*>
+      forms;  // renewed without the lock, because creating one takes other locks, in another order than planning does
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [form, packed] : derived_) forms.push_back(&packed);
@@ -100,7 +101,7 @@ std::vector<Packed::Commit> Constants::renewed(const std::shared_ptr<const Const
     LAMELLA_ASSERT(to.dtype() == from.dtype() && to.bytes() == from.bytes(), "constant {} changes from {} {} to {} {}", i,
                    to_string(to.dtype()), to_string(to.shape()), to_string(from.dtype()), to_string(from.shape()));
     if (to.data() == from.data() || to.bytes() == 0) continue;
-    // The elements are not const: they are made by the model that owns them.
+    // The elements are not const: the model that owns them created them.
     commits.push_back(
         [other, into = const_cast<void*>(to.data()), &from](core::Stream&) { std::memcpy(into, from.data(), from.bytes()); });
   }

@@ -10,17 +10,17 @@
 
 namespace lamella::ops {
 
-/// What every Dense engine of some kind refuses, or empty: dtypes, and a Fusion that is neither `own` nor automatic.
+/// The refusal common to Dense engines, or empty: dtypes, and a Fusion that is neither `own` nor automatic.
 inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<Fusion> own, std::string_view does) {
   if (!is_floating(desc.dtype)) return core::format("dtype {} is not a floating type", to_string(desc.dtype));
   if (desc.fusion == Fusion::automatic) return {};
   for (const Fusion fusion : own) {
     if (desc.fusion == fusion) return {};
   }
-  return core::format("another kind of fusion was asked for; this engine {}", does);
+  return core::format("a different fusion was requested; this engine {}", does);
 }
 
-/// "dense 64 x 1024 -> 512, bias, tanh, float32": all that decides how long it takes.
+/// "dense 64 x 1024 -> 512, bias, tanh, float32": everything that affects its time.
 inline std::string describe(const DenseDesc& d) {
   return core::format("dense {} x {} -> {}{}{}, {}{}{}{}{}", d.batch, d.inputs, d.units, d.has_bias ? ", bias, " : ", ",
                       to_string(d.activation.kind), to_string(d.dtype), d.math == Math::exact ? "" : ", ",
@@ -28,10 +28,10 @@ inline std::string describe(const DenseDesc& d) {
                       d.fusion == Fusion::automatic ? "" : to_string(d.fusion));
 }
 
-/// What engines refuse whose products a library computes, or empty.
+/// The refusal of engines whose products a library computes, or empty.
 inline std::string refused_by_library(const DenseDesc& desc, std::string_view library) {
   if (desc.determinism != Determinism::batch_invariant) return {};
-  return core::format("the bits of a row may not depend on the batch, and {} chooses how it adds by the batch", library);
+  return core::format("a row's bits must not depend on the batch size, but {} chooses its order of summation by it", library);
 }
 
 }  // namespace lamella::ops

@@ -14,7 +14,7 @@
 
 /// One operation to be done, every field named. Sizes count elements; any of them may be 0. All arrays are contiguous row-major.
 /// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store. It is a
-/// floating type but where integers are named.
+/// floating type unless integers are mentioned.
 namespace lamella::ops {
 
 /// dst[batch, units] = activation(src[batch, inputs] . kernel[inputs, units] + bias[units]); activation is element-wise.
@@ -31,8 +31,8 @@ struct DenseDesc {
   Determinism determinism = Determinism::run_to_run;
   friend bool operator==(const DenseDesc&, const DenseDesc&) = default;
 };
-/// Several Dense layers, each on the result of the one before it, as DenseDesc says of each; then, with `softmax`, that of each
-/// row. Constants: of each layer, in order, the kernel, then the bias when it has one.
+/// Several consecutive Dense layers, each as in DenseDesc; then, with `softmax`, a softmax of each row. Constants: for each
+/// layer, in order, the kernel, then the bias if it has one.
 struct StackDesc {
   struct Layer {
     std::int64_t inputs = 0;
@@ -50,14 +50,14 @@ struct StackDesc {
   Determinism determinism = Determinism::run_to_run;
   friend bool operator==(const StackDesc&, const StackDesc&) = default;
 };
-/// Bits of a packed weight: int8, or int4, two's complement both. Two int4 share a byte, the lower four bits are the even unit's.
+/// Format of a packed weight: int8 or int4, in two's complement. Two int4 share a byte; the lower four bits are the even unit's.
 enum class WeightFormat { int8, int4 };
 /// dst[batch, units] = activation(z + bias[units]), where q[inputs, units] are integers, and z is one of
 ///   groups == 0                 (x . q) / scale[u]
 ///   groups == 0 and quantizes   float(xq . q) / (scale[u] * a[r]), where a[r] = high / (max |x[r]| + epsilon) and
 ///                               xq = round(x * a[r]), clipped to [low, high]; sums of 32 bits; NaN becomes 0
 ///   groups > 0                  x . w, where w[i, u] = (q[i, u] - zero[g, u]) * scale[g, u] / input_scale[i], g = group[i]
-/// With `quantizes` every operation but the sums is rounded to `dtype`; else that happens to w, scale, bias and dst alone.
+/// With `quantizes`, every operation except the sums is rounded to `dtype`; else only w, scale, bias and dst are.
 /// Constants: q (inputs, units) or (inputs, ceil(units / 2)) as int8; scale; with groups zero (groups, units), and group (inputs)
 /// as int32; input_scale (inputs) when has_input_scale; bias when has_bias. Others are floating.
 struct QuantizedDenseDesc {
@@ -83,7 +83,7 @@ struct QuantizeDequantizeDesc {
   DType dtype = DType::float32;
   friend bool operator==(const QuantizeDequantizeDesc&, const QuantizeDequantizeDesc&) = default;
 };
-/// dst[i] = f(src[i]), element-wise f. In place is legal. Of integers: only what core::keeps_integers() of them.
+/// dst[i] = f(src[i]), element-wise f. In place is legal. For integers: only activations that core::keeps_integers().
 struct ActivationDesc {
   std::int64_t elements = 0;
   ActivationSpec activation;
@@ -149,8 +149,8 @@ enum class CombineKind {
 [[nodiscard]] constexpr bool of_integers(CombineKind kind) noexcept {
   return kind != CombineKind::average && kind != CombineKind::divide && kind != CombineKind::power;
 }
-/// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum pass NaN
-/// on. Any dtype but bool; what of_integers() leaves out is of floating types. Integers keep the low bits of their results.
+/// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum propagate
+/// NaN. Any dtype except bool; kinds not in of_integers() need floating types. Integers keep the low bits of their results.
 /// Constant: where `constant` is not -1, that source, of type `dtype`; its first axis has the extent 1.
 struct CombineDesc {
   CombineKind kind = CombineKind::add;
@@ -161,8 +161,8 @@ struct CombineDesc {
   friend bool operator==(const CombineDesc&, const CombineDesc&) = default;
 };
 enum class ReduceKind { sum, mean, product, maximum, minimum };
-/// dst[o, i] = all of src[o, :, i] in one number. Sums and products are carried in float64 and rounded once. Maximum and minimum
-/// pass NaN on; for them `length` is at least 1.
+/// dst[o, i] = the reduction of src[o, :, i]. Sums and products are computed in float64 and rounded once. Maximum and minimum
+/// propagate NaN; for them `length` is at least 1.
 struct ReduceDesc {
   ReduceKind kind = ReduceKind::sum;
   std::int64_t outer = 0;
@@ -171,8 +171,8 @@ struct ReduceDesc {
   DType dtype = DType::float32;
   friend bool operator==(const ReduceDesc&, const ReduceDesc&) = default;
 };
-/// dst[i, j, ...] = src[starts[0] + i * steps[0], starts[1] + j * steps[1], ...]; steps are not 0 and may be negative. All of
-/// src's first axis is taken.
+/// dst[i, j, ...] = src[starts[0] + i * steps[0], starts[1] + j * steps[1], ...]; steps are not 0 and may be negative. The whole
+/// first axis of src is taken.
 struct SliceDesc {
   Shape src;
   Shape dst;
@@ -181,8 +181,8 @@ struct SliceDesc {
   DType dtype = DType::float32;
   friend bool operator==(const SliceDesc&, const SliceDesc&) = default;
 };
-/// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that `length`
-/// alone decides.
+/// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that depends only
+/// on `length`.
 struct InnerProductsDesc {
   std::int64_t batch = 0;
   std::int64_t left = 0;
@@ -191,8 +191,8 @@ struct InnerProductsDesc {
   DType dtype = DType::float32;
   friend bool operator==(const InnerProductsDesc&, const InnerProductsDesc&) = default;
 };
-/// dst[i, :] = table[src[i], :], numbers under 0 counted from the back; NaN where there is no such row. Constant: table (rows,
-/// width). `index`, the type of src, is int32, int64, float32 or float64; see ops::row_of().
+/// dst[i, :] = table[src[i], :], where negative numbers count from the end; NaN where there is no such row. Constant: table
+/// (rows, width). `index`, the type of src, is int32, int64, float32 or float64; see ops::row_of().
 struct GatherDesc {
   std::int64_t indices = 0;
   std::int64_t rows = 0;
@@ -201,16 +201,16 @@ struct GatherDesc {
   DType dtype = DType::float32;
   friend bool operator==(const GatherDesc&, const GatherDesc&) = default;
 };
-/// dst[i] = how many of the boundaries, which ascend, are at most src[i]; all of them for NaN. Constant: boundaries (length,), in
-/// float32. `from`, the type of src, is float32 or float64; dst is int64.
+/// dst[i] = the number of boundaries, which are ascending, that are at most src[i]; all of them for NaN. Constant: boundaries
+/// (length,), in float32. `from`, the type of src, is float32 or float64; dst is int64.
 struct BucketDesc {
   std::int64_t elements = 0;
   std::int64_t length = 0;
   DType from = DType::float32;
   friend bool operator==(const BucketDesc&, const BucketDesc&) = default;
 };
-/// dst[i] = values[k] where keys[k], which ascend, is src[i]; where none is, `otherwise`, plus the floor modulus of src[i] by
-/// `hashes` where that is not 0. All are int64. Constants: keys, values, (length,) each.
+/// dst[i] = values[k] where keys[k], which are ascending, is src[i]; if none is, `otherwise`, plus the floor modulus of src[i] by
+/// `hashes` if that is not 0. All are int64. Constants: keys, values, (length,) each.
 struct LookupDesc {
   std::int64_t elements = 0;
   std::int64_t length = 0;
@@ -224,8 +224,8 @@ struct HashDesc {
   HashRule rule;
   friend bool operator==(const HashDesc&, const HashDesc&) = default;
 };
-/// dst[o, k] = how many of src[o, length] are the number k, of 0 .. depth - 1; `binary`: 1 where there is one. `index`, the type
-/// of src, is int32, int64, float32 or float64.
+/// dst[o, k] = the number of elements of src[o, length] that equal k, for k in 0 .. depth - 1; `binary`: 1 if there is any.
+/// `index`, the type of src, is int32, int64, float32 or float64.
 struct CountDesc {
   std::int64_t outer = 0;
   std::int64_t length = 1;

@@ -22,40 +22,40 @@ namespace lamella::ops {
 
 class Tuner;
 
-/// What a plan may keep between calls, one per session: library objects whose pointers change from call to call.
+/// State that a plan keeps between calls, one per session: library objects whose pointers change from call to call.
 class PlanState {
  public:
   virtual ~PlanState() = default;
 };
 
-/// Where one execution reads and writes. Pointers are on the plan's device; sizes are those of the plan's Desc.
+/// The memory of one execution. Pointers are on the plan's device; sizes are those of the plan's Desc.
 struct Args {
   std::span<const void* const> srcs;
   void* dst = nullptr;
   void* workspace = nullptr;       ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
   core::Stream* stream = nullptr;  ///< of the plan's device
-  PlanState* state = nullptr;      ///< what Plan::make_state() gave, or null when it gave null
+  PlanState* state = nullptr;      ///< the result of Plan::make_state(), which may be null
 };
 
-/// An engine made ready for one Desc. Immutable: any number of threads may execute it, each with Args of its own.
+/// An engine prepared for one Desc. Immutable: any number of threads may execute it, each with its own Args.
 class Plan {
  public:
   virtual ~Plan() = default;
-  /// Enqueues the operation on args.stream (the CPU: does it). Decides nothing, allocates nothing of its own.
+  /// Enqueues the operation on args.stream (on the CPU: runs it). Makes no decisions, and allocates nothing itself.
   virtual void execute(const Args& args) const = 0;
   [[nodiscard]] virtual std::size_t workspace_bytes() const noexcept { return 0; }
   [[nodiscard]] virtual std::unique_ptr<PlanState> make_state() const { return nullptr; }
 };
 
-/// What planning may assume.
+/// The context of planning.
 struct PlanContext {
   int threads = 1;                                  ///< CPU threads, at least 1
   int device_index = 0;                             ///< CUDA only
-  std::shared_ptr<core::MemoryBudget> budget = {};  ///< device memory is taken from it; null: no limit
+  std::shared_ptr<core::MemoryBudget> budget = {};  ///< limits device memory; null: no limit
   core::Backend* backend = nullptr;                 ///< filled in by the device's OpSet
   Tuning tuning = Tuning::off;                      ///< whether select() asks `tuner`
   Tuner* tuner = nullptr;                           ///< null: the process's
-  /// Engines take what another engine is expected to be faster at too. What they cannot do they refuse nevertheless.
+  /// Engines also accept what another engine is expected to do faster. They still refuse what they cannot do.
   bool any_speed = false;
 };
 
@@ -64,7 +64,7 @@ template <typename D>
 class Engine {
  public:
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
-  /// Empty: accepts. Otherwise why not, as a sentence without its full stop.
+  /// Empty: accepts. Otherwise the reason, as a sentence without its full stop.
   [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
   /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
@@ -72,7 +72,7 @@ class Engine {
                                                    const PlanContext& context) const = 0;
 
  protected:
-  ~Engine() = default;  // engines are static objects; a trivial destructor lets static objects of the caller predict after them
+  ~Engine() = default;  // engines are static objects; a trivial destructor lets the caller's static objects predict after them
 };
 
 struct Refusal {
@@ -86,24 +86,24 @@ struct Choice {
   std::string engine;
   std::string fused;
   std::vector<Refusal> refused;
-  std::string measured;  ///< where a measurement chose the engine: how fast it was, and whether that was found out before
-  std::string by_rule;   ///< and the engine that would have been chosen without one
+  std::string measured;  ///< if a measurement chose the engine: its time, and whether it was measured before
+  std::string by_rule;   ///< then the engine that would have been chosen by rule
 };
 
 /// All operations of one kind of device. Thread-safe.
 class OpSet {
  public:
   virtual ~OpSet() = default;
-  /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) when it
-  /// refuses, an internal Error when the constants are not those of the Desc.
+  /// `forced`: the name of an engine, ignored by operations that have none of that name. Throws ArgumentError (value) if it
+  /// refuses, an internal Error if the constants do not match the Desc.
   [[nodiscard]] Choice plan(const Desc& desc, const std::shared_ptr<const Constants>& constants, const PlanContext& context,
                             std::string_view forced) {
     expect_constants(desc, *constants);
     return plan_checked(desc, constants, context, forced);
   }
-  /// Whether an engine takes several layers at once: these. `forced`: as above.
+  /// Whether an engine takes these layers in one step. `forced`: as above.
   [[nodiscard]] virtual bool takes(const StackDesc&, const PlanContext&, std::string_view) const { return false; }
-  /// Names of the engines that can be asked for, Dense first, best first.
+  /// Names of the engines that can be forced, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 
  private:

@@ -8,8 +8,8 @@
 
 namespace lamella::ops {
 
-/// The row of a table of `rows` that a number means: floating numbers are cast to int32 as Keras does, those under 0 count from
-/// the back. -1 when there is no such row, whatever the number.
+/// The row of a table of `rows` rows denoted by a number: floating numbers are cast to int32 as in Keras, negative ones count
+/// from the end. -1 if there is no such row.
 template <typename I>
 LAMELLA_HD std::int64_t row_of(I number, std::int64_t rows) {
   using Index = std::conditional_t<std::is_floating_point_v<I>, std::int32_t, std::int64_t>;

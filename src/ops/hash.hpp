@@ -21,7 +21,7 @@ struct HashRule {
   friend bool operator==(const HashRule&, const HashRule&) = default;
 };
 
-/// At most 20 characters. The first one is the lowest byte of `words[0]`; what is behind the last one is 0.
+/// At most 20 characters. The first is the lowest byte of `words[0]`; bytes after the last are 0.
 struct DecimalText {
   std::uint64_t word0 = 0;
   std::uint64_t word1 = 0;
@@ -34,7 +34,7 @@ struct DecimalText {
     word0 = word0 << 8U | character;
     ++length;
   }
-  /// Eight characters from the `at`-th on, which is at most the 15th.
+  /// Eight characters starting at index `at`, which is at most 15.
   [[nodiscard]] LAMELLA_HD std::uint64_t eight(unsigned at) const {
     const std::uint64_t low = at < 8 ? word0 : word1;
     const std::uint64_t high = at < 8 ? word1 : word2;
@@ -61,7 +61,7 @@ LAMELLA_HD DecimalText decimal_text(std::int64_t number, bool is_unsigned) {
 LAMELLA_HD std::uint64_t turned_right(std::uint64_t bits, unsigned by) { return bits >> by | bits << (64U - by); }
 LAMELLA_HD std::uint64_t turned_left(std::uint64_t bits, unsigned by) { return turned_right(bits, 64U - by); }
 
-/// Two numbers become one.
+/// Mixes two numbers into one.
 LAMELLA_HD std::uint64_t farm_mixed(std::uint64_t a, std::uint64_t b, std::uint64_t factor) {
   std::uint64_t c = (a ^ b) * factor;
   c ^= c >> 47U;

@@ -10,7 +10,7 @@
 
 namespace lamella::ops {
 
-/// Where the constants of a QuantizedDenseDesc stand.
+/// The indices of the constants of a QuantizedDenseDesc.
 struct QuantizedConstants {
   explicit QuantizedConstants(const QuantizedDenseDesc& d)
       : input_scale(d.groups > 0 ? 4 : 2), bias(input_scale + (d.has_input_scale ? 1 : 0)) {}
@@ -27,7 +27,7 @@ struct QuantizedConstants {
   return d.format == WeightFormat::int8 ? d.units : (d.units + 1) / 2;
 }
 
-/// What q is and what becomes of x, in words.
+/// Describes the formats of q and x.
 [[nodiscard]] inline std::string describe(const QuantizedDenseDesc& d) {
   return core::format("{} weights{}{}", d.format == WeightFormat::int8 ? "int8" : "int4",
                       d.groups > 0 ? core::format(" in {}{}", d.groups, d.groups == 1 ? " group" : " groups") : std::string(),

@@ -5,10 +5,10 @@
 
 #include "core/math.hpp"
 
-/// Looking up in sorted tables, on both devices.
+/// Lookups in sorted tables, on both devices.
 namespace lamella::ops {
 
-/// How many of `length` entries, which ascend, are at most x; all of them where x is NaN.
+/// The number of entries, of `length` ascending ones, that are at most x; all of them if x is NaN.
 template <typename T, typename Entry>
 LAMELLA_HD std::int64_t count_up_to(T x, const Entry* entries, std::int64_t length) {
   std::int64_t low = 0;

@@ -11,7 +11,7 @@
 
 namespace lamella::ops {
 
-/// The engine that was measured to be the fastest, or nothing where that is not known.
+/// The engine measured to be the fastest, or nothing if unknown.
 template <typename D>
 [[nodiscard]] std::optional<Choice> select_measured(std::span<const Engine<D>* const> engines, const D& desc,
                                                     const std::shared_ptr<const Constants>& constants,
@@ -56,9 +56,9 @@ template <typename D>
   return choice;
 }
 
-/// The first engine that does not refuse, or the fastest, where `context` says so and that is known. `forced` is that engine, or
-/// ArgumentError (value) with its refusal; the name of an engine that is not in the list does not concern it. The last engine of
-/// a list is the one that the others are compared with.
+/// The first engine that does not refuse, or the fastest, if `context` says so and it is known. With `forced`, that engine, or
+/// ArgumentError (value) with its refusal; a name that is not in the list is ignored. The last engine of a list is the reference
+/// for comparisons.
 template <typename D>
 [[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc,
                             const std::shared_ptr<const Constants>& constants, const PlanContext& context,
@@ -73,7 +73,7 @@ template <typename D>
   Choice choice;
   std::string refusals;
   for (const Engine<D>* engine : engines) {
-    std::string why = is_forced && engine->name() != forced ? core::format("engine '{}' was asked for", forced)
+    std::string why = is_forced && engine->name() != forced ? core::format("engine '{}' was requested", forced)
                                                             : engine->refuses(desc, context);
     if (why.empty()) {
       choice.plan = engine->plan(desc, constants, context);

@@ -22,11 +22,11 @@ namespace lamella::ops {
 namespace {
 
 constexpr int kRounds = 7;
-constexpr double kInlineRound = 200e-6;  ///< seconds that one engine is measured at a time, where calls return when they are done
-constexpr double kQueuedRound = 1e-3;    ///< and where the wait for the device is part of it
-constexpr double kEnough = 50e-3;        ///< seconds an engine, after which no further round begins
-constexpr double kHopeless = 3;          ///< times the fastest: one call is enough to know it
-constexpr double kAlike = 1.03;          ///< times the fastest: the device's order decides
+constexpr double kInlineRound = 200e-6;  ///< seconds to measure one engine per round, if calls return when they are done
+constexpr double kQueuedRound = 1e-3;    ///< the same if waiting for the device is included
+constexpr double kEnough = 50e-3;        ///< seconds per engine after which no further round starts
+constexpr double kHopeless = 3;          ///< factor over the fastest beyond which one call is enough
+constexpr double kAlike = 1.03;          ///< factor over the fastest within which the device's order decides
 constexpr int kMostCalls = 1000;
 constexpr std::int64_t kCompared = 4;  ///< rows
 
@@ -36,7 +36,7 @@ struct Work {
   std::int64_t inputs;
   std::int64_t units;
   DType dtype;
-  double tolerance;  ///< of the comparison with the reference, relative to the size of its results
+  double tolerance;  ///< of the comparison with the reference, relative to the magnitude of its results
   std::string text;
 };
 
@@ -67,7 +67,7 @@ std::size_t bytes_of(std::int64_t rows, std::int64_t columns, DType dtype) {
   return static_cast<std::size_t>(*elements) * size_of(dtype);
 }
 
-/// Numbers of [-1, 1), which come again after a while: what they are takes no time.
+/// Periodic numbers in [-1, 1), which take no time to generate.
 std::vector<std::byte> random_bytes(std::size_t bytes, DType dtype) {
   constexpr std::size_t kPeriod = 4099;
   std::vector<std::byte> result(bytes);
@@ -101,7 +101,7 @@ std::vector<double> numbers(const std::vector<std::byte>& bytes, DType dtype) {
   return result;
 }
 
-/// By norm, over what is finite in the reference: one engine's rounding is not another's.
+/// By norm, over the reference's finite results, because engines round differently.
 bool agree(const std::vector<double>& got, const std::vector<double>& wanted, double tolerance) {
   double error = 0;
   double size = 0;
@@ -120,7 +120,7 @@ struct Entry {
   std::unique_ptr<Plan> plan;
   std::unique_ptr<PlanState> state;
   std::shared_ptr<void> workspace;
-  double seconds = std::numeric_limits<double>::infinity();  ///< of one call, the least seen
+  double seconds = std::numeric_limits<double>::infinity();  ///< least time of one call
   int calls = 1;
 };
 
@@ -144,7 +144,7 @@ class Laboratory {
     if (const std::size_t bytes = made.plan->workspace_bytes(); bytes != 0) made.workspace = backend_.allocate(device_, bytes);
     return made;
   }
-  /// Returns when so many calls are done.
+  /// Returns when this many calls are done.
   void run(const Entry& entry, int calls) {
     const void* const src = src_.get();
     core::Enqueueing enqueueing(*stream_);
@@ -168,10 +168,10 @@ class Laboratory {
   int device_;
   std::shared_ptr<void> src_;
   std::shared_ptr<void> dst_;
-  std::unique_ptr<core::Stream> stream_;  // goes first, and waits
+  std::unique_ptr<core::Stream> stream_;  // destroyed first, and waits
 };
 
-/// The engines that there is memory for, measured side by side.
+/// Measures the engines for which there is memory against each other.
 std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> candidates, std::int64_t batch, Tuner::Clock now) {
   std::vector<Entry> entries;
   const auto time = [&](Entry& entry, int calls) {
@@ -183,7 +183,7 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
   for (const Candidate& candidate : candidates) {
     try {
       Entry entry = laboratory.entry(candidate, batch);
-      laboratory.run(entry, 1);  // what the first call prepares is not measured
+      laboratory.run(entry, 1);  // the first call's preparation is not measured
       time(entry, 1);
       best = std::min(best, entry.seconds);
       entries.push_back(std::move(entry));

@@ -14,34 +14,34 @@
 
 namespace lamella::ops {
 
-/// An engine that can do what is to be done.
+/// An engine that accepts the operation.
 struct Candidate {
   std::string_view engine;
-  std::shared_ptr<const Constants> constants;  ///< of its own: what losers make of the weights is lost with them
+  std::shared_ptr<const Constants> constants;  ///< its own copy, so that forms made by losers are discarded with it
   std::function<std::unique_ptr<Plan>(std::int64_t batch)> plan;
 };
 
 /// Measures engines and remembers which was the fastest. Thread-safe; one measurement at a time.
 class LAMELLA_API Tuner {
  public:
-  using Clock = double (*)();  ///< seconds since any moment
+  using Clock = double (*)();  ///< seconds since an arbitrary moment
   Tuner(std::string file, Clock clock) : records_(std::move(file)), clock_(clock) {}
-  /// What keeps its records in core::tuning_file(). Never destroyed.
+  /// The process's tuner, with records in core::tuning_file(). Never destroyed.
   [[nodiscard]] static Tuner& of_process();
 
   struct Verdict {
     core::TuningRecord record;
     bool is_remembered = false;  ///< from an earlier measurement
-    std::unique_ptr<Plan> plan;  ///< the one that was measured
+    std::unique_ptr<Plan> plan;  ///< the plan that was measured
     /// "3.1 us", or that the engine was not measured.
     [[nodiscard]] std::string time_of(std::string_view engine) const;
   };
-  /// The fastest at a DenseDesc or QuantizedDenseDesc, as known; with Tuning::measure, as found out now. Nothing where it is not
-  /// known, where there is nothing to choose, and for every other operation. `candidates` are in the device's order: of two as
-  /// fast as each other the first is taken. What `reference` gives for a few rows is what the fastest must give.
+  /// The fastest engine for a DenseDesc or QuantizedDenseDesc, from records, or measured now with Tuning::measure. Nothing if
+  /// unknown, if there is no choice, and for every other operation. `candidates` are in the device's order: of two equally fast
+  /// ones the first is taken. The fastest must match `reference` on a few rows.
   [[nodiscard]] std::optional<Verdict> fastest(const Desc& desc, std::span<const Candidate> candidates,
                                                const Candidate& reference, const PlanContext& context);
-  /// Why the file of records is not used, or empty.
+  /// Why the file of records is not used; empty if it is.
   [[nodiscard]] std::string trouble() const { return records_.trouble(); }
 
  private:

@@ -27,7 +27,7 @@ TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheFirst) {
   lamella_model* again = nullptr;
   ok(lamella_model_with_weights(changed, (kFixtures + "dense/model.keras").c_str(), &again));
   lamella_model_free(again);
-  refused(lamella_model_with_activation(model.get(), "nobody", "tanh", &changed), "E_VALUE", "no layer is called 'nobody'");
+  refused(lamella_model_with_activation(model.get(), "nobody", "tanh", &changed), "E_VALUE", "no layer is named 'nobody'");
   refused(lamella_model_with_weights(model.get(), "no/such.h5", &changed), "E_IO", "no/such.h5");
 }
 
@@ -106,7 +106,7 @@ TEST(CApiChangesTest, SetsActivationsWithParameters) {
   ok(lamella_model_predict(changed, &in.tensor, 1, &out.tensor, 1));
   EXPECT_TRUE(same_bits(y, wanted));
   refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", names, values, 1, &changed), "E_VALUE",
-          "there are: alpha");
+          "known: alpha");
   refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", nullptr, values, 1, &changed), "E_ARGUMENT",
           "names: got NULL");
   refused(lamella_model_with_activation_parameters(model.get(), "dense", "elu", names, nullptr, 1, &changed), "E_ARGUMENT",
@@ -122,7 +122,7 @@ TEST(CApiChangesTest, TellsWhatAModelKeepsAndEndsItAtALayer) {
   const ModelHandle held(part);
   EXPECT_STREQ(lamella_model_output_name(part, 0), layer.c_str());
   EXPECT_LT(lamella_model_count_params(part), lamella_model_count_params(model.get()));
-  refused(lamella_model_output_of(model.get(), "nobody", &part), "E_VALUE", "no layer is called 'nobody'");
+  refused(lamella_model_output_of(model.get(), "nobody", &part), "E_VALUE", "no layer is named 'nobody'");
 
   std::uint64_t host = 0;
   std::uint64_t device = 1;

@@ -52,7 +52,7 @@ TEST_F(CommandTest, HelpIsWhatABareCommandPrints) {
 TEST_F(CommandTest, SaysWhatWasMeant) {
   expect_refused({"predct"}, kUsage, "'predct'", "did you mean 'predict'?");
   expect_refused({"help", "sumary"}, kUsage, "did you mean 'summary'?");
-  expect_refused({"zzzzzzzzz"}, kUsage, "there are predict, verify");
+  expect_refused({"zzzzzzzzz"}, kUsage, "the verbs are predict, verify");
   const std::string model = fixture("dense/model.keras");
   expect_refused({"explain", model, "--bacth", "3"}, kUsage, "explain", "'--bacth'", "'--batch'");
   expect_refused({"explain", model, "--fusion", "epilog"}, kUsage, "--fusion", "automatic, none, epilogue, library",
@@ -170,8 +170,9 @@ TEST_F(CommandTest, BashCompletesVerbsOptionsWordsAndFiles) {
 TEST_F(CommandTest, InfoSaysWhatTheLibraryUses) {
   const std::string isa(to_string(core::best_isa()));
   const Result info = command({"info"});
-  EXPECT_THAT(info.out, AllOf(HasSubstr("processor: "), HasSubstr("usable here: "), HasSubstr("CPU limit of the control group: "),
-                              HasSubstr("instruction set in use: " + isa), HasSubstr("oneDNN ")));
+  EXPECT_THAT(info.out,
+              AllOf(HasSubstr("processor: "), HasSubstr("usable processors: "), HasSubstr("CPU limit of the control group: "),
+                    HasSubstr("instruction set in use: " + isa), HasSubstr("oneDNN ")));
   const auto json = nlohmann::json::parse(command({"info", "--json"}).out);
   EXPECT_GE(json.at("machine").at("usable_processors"), 1);
 }

@@ -99,14 +99,14 @@ TEST_F(CsvTest, SaysLineAndColumnOfWhatIsWrong) {
       {"1,2,3\n1,2\n", "line 2, column 3: is missing; a record has 3"},
       {"1,2,3\n1,2,3,4\n", "line 2, column 4: one field too many; a record has 3"},
       {"a,b,c\n1,2,3\n1,x,3\n", "line 3, column 2 ('b'): got 'x', allowed a number"},
-      {"1,2,3\n1,,3\n", "line 2, column 2: is empty; nan"},
+      {"1,2,3\n1,,3\n", "line 2, column 2: is empty; write"},
       {"1,x,3\n", "line 1, column 2: got 'x' in a line that has numbers too: names or numbers?; --header"},
       {"0,1,2\n4,5,6\n", "counts, 0 to 2: names or numbers?; --header yes or --header no"},
-      {"1,2,3\n\n1,2,3\n", "line 2, column 1: the line is empty, and others follow"},
-      {"1,2,\"3\n", "line 1, column 3: its quotes do not end"},
-      {"1,2,\"3\"4\n", "column 3: something stands behind the quotes"},
+      {"1,2,3\n\n1,2,3\n", "line 2, column 1: the line is empty, but not the last"},
+      {"1,2,\"3\n", "line 1, column 3: its closing quote is missing"},
+      {"1,2,\"3\"4\n", "column 3: text follows the closing quote"},
       {"1,2,3\"4\n", "column 3: a quote inside of a field"},
-      {"1,2,3\r1,2,3\r", "a carriage return that no line feed follows"},
+      {"1,2,3\r1,2,3\r", "a carriage return without a line feed"},
       {std::string("1,2,3\n1,\0,3\n", 12), "line 2, column 2: a NUL byte"},
       {"1,2,3\n1;2;3\n", "line 2, column 2: is missing"},
       {"1,2,3\n1,0x10,3\n", "got '0x10', allowed a number"},
@@ -117,7 +117,7 @@ TEST_F(CsvTest, SaysLineAndColumnOfWhatIsWrong) {
       {"\xFF\xFE"
        "1,2",
        "UTF-16"},
-      {"a,b\n1,2\n", "has 2 columns; 'x' is (rows, 3), 3 numbers a row"},
+      {"a,b\n1,2\n", "has 2 columns; 'x' is (rows, 3), 3 numbers per row"},
       {",a,b,c\n0,1,2,3\n", "index=False"},
   };
   for (const auto& [text, says] : wrong) {
@@ -219,7 +219,7 @@ TEST_F(CsvTest, PipesThatEndEarlyOrGoOnAreRefused) {
     return said.empty() ? std::to_string(rows) : said;
   };
   EXPECT_EQ(rows_through(whole), "40000");
-  EXPECT_THAT(rows_through(whole.substr(0, whole.size() - 1)), HasSubstr("the data ends before"));
+  EXPECT_THAT(rows_through(whole.substr(0, whole.size() - 1)), HasSubstr("the data ends too early"));
   EXPECT_THAT(rows_through(whole + "x"), HasSubstr("there are more"));
   EXPECT_THAT(rows_through(whole.substr(0, 60)), HasSubstr("npy header"));
 }
@@ -256,7 +256,7 @@ TEST_F(CsvTest, InputsOfDifferentLengthsAreRefused) {
   const std::string csv = written(csv_of(fixture_array("graph", "x_b")) + csv_of(fixture_array("graph", "x_b")));
   expect_refused(
       {"predict", model, "-i", "a=" + extracted("graph", "x_a"), "-i", "b=" + csv, "-o", file("z.npz"), "--header", "no"}, kInput,
-      "ends after fewer rows");
+      "has fewer rows");
 }
 
 TEST_F(CsvTest, FilesInFortranOrderAndOtherByteOrdersGoThroughInParts) {

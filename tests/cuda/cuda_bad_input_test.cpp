@@ -64,7 +64,7 @@ TEST_F(CudaBadInputTest, ADeviceThatDoesNotExist) {
 }
 
 TEST_F(CudaBadInputTest, AMemoryLimitThatIsTooSmall) {
-  const auto says = AllOf(HasSubstr("memory_limit"), HasSubstr("do not fit"), HasSubstr("a larger limit"));
+  const auto says = AllOf(HasSubstr("memory_limit"), HasSubstr("no room for"), HasSubstr("raise the limit"));
   for (const std::size_t limit : {1U, 100U, 1000U, 4000U}) {
     SCOPED_TRACE(limit);
     Options options = on_cuda();
@@ -124,7 +124,7 @@ TEST_F(CudaBadInputTest, AHostPointerWhereDeviceMemoryIsExpected) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   const auto says = [](const char* what) {
-    return AllOf(HasSubstr(core::format("{} is said to lie on cuda:0, but it is host memory", what)),
+    return AllOf(HasSubstr(core::format("{} should be on cuda:0, but is host memory", what)),
                  HasSubstr("Tensor::to(device) copies it there"));
   };
   for (const void* const data : {std::as_const(x_).data(), static_cast<const void*>(pinned.get())}) {
@@ -134,7 +134,7 @@ TEST_F(CudaBadInputTest, AHostPointerWhereDeviceMemoryIsExpected) {
   }
   const MutableTensorView lie(host_dst.data(), host_dst.shape(), DType::float32, Device::cuda(0));
   expect_refused<ArgumentError>(ErrorCode::device, says("an output"), [&] { bystander_->predict_into(src, lie); });
-  expect_refused<ArgumentError>(ErrorCode::device, HasSubstr("lies on cpu, the model on cuda:0; all must be on one"),
+  expect_refused<ArgumentError>(ErrorCode::device, HasSubstr("is on cpu, the model on cuda:0; all must be on one"),
                                 [&] { bystander_->predict_into(x_, dst); });
   bystander_->predict_into(src, dst, stream);  // what is right still works, on the same stream
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
@@ -147,20 +147,18 @@ TEST_F(CudaBadInputTest, TensorsOfAnotherDevice) {
   Tensor dst({6, 5}, DType::float32, Device::cuda(0));
   Tensor there = x_.to(Device::cuda(1));
   Tensor there_dst({6, 5}, DType::float32, Device::cuda(1));
-  expect_refused<ArgumentError>(ErrorCode::device,
-                                HasSubstr("lies on cuda:1, the model on cuda:0; all must be on one: Tensor::to(device) copies"),
-                                [&] { bystander_->predict_into(there, dst); });
-  expect_refused<ArgumentError>(ErrorCode::device,
-                                AllOf(HasSubstr("] output '"), HasSubstr("lies on cuda:1, the model on cuda:0")),
+  expect_refused<ArgumentError>(
+      ErrorCode::device, HasSubstr("is on cuda:1, the model on cuda:0; all must be on one device: Tensor::to(device) copies"),
+      [&] { bystander_->predict_into(there, dst); });
+  expect_refused<ArgumentError>(ErrorCode::device, AllOf(HasSubstr("] output '"), HasSubstr("is on cuda:1, the model on cuda:0")),
                                 [&] { bystander_->predict_into(here, there_dst); });
   expect_refused<ArgumentError>(
       ErrorCode::device,
-      AllOf(HasSubstr("lies on cuda:1; host memory is expected"), HasSubstr("predict_into() takes device memory")),
+      AllOf(HasSubstr("is on cuda:1; host memory is expected"), HasSubstr("predict_into() takes device memory")),
       [&] { static_cast<void>(bystander_->predict(there)); });
   const TensorView lie(std::as_const(there).data(), there.shape(), DType::float32, Device::cuda(0));
   expect_refused<ArgumentError>(
-      ErrorCode::device,
-      HasSubstr("an input is said to lie on cuda:0, but it is memory of cuda:1; Tensor::to(device) copies it there"),
+      ErrorCode::device, HasSubstr("an input should be on cuda:0, but is memory of cuda:1; Tensor::to(device) copies it there"),
       [&] { bystander_->predict_into(lie, dst); });
   const Model other = model_of(small_spec(), on_cuda(1));  // where the tensors are, they are taken
   other.predict_into(there, there_dst);

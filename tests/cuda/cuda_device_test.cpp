@@ -118,7 +118,7 @@ TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
                       ErrorCode::device_lost),
                   AllOf(HasSubstr("cuda:0"), HasSubstr("cudaErrorIllegalAddress")));
       const std::string again = message_of([&] { static_cast<void>(model.predict(x)); }, ErrorCode::device_lost);
-      EXPECT_THAT(again, HasSubstr("until this process is started anew"));
+      EXPECT_THAT(again, HasSubstr("until this process is restarted"));
       EXPECT_THAT(message_of([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }, ErrorCode::device_lost),
                   again);
       EXPECT_EQ(model_of(small_spec(), {.device = Device::cpu()}).predict(x).shape(), (Shape{3, 5}));
@@ -170,10 +170,10 @@ TEST_F(CudaDeviceTest, TellsHostMemoryFromDeviceMemory) {
   Tensor dst({3, 5}, DType::float32, Device::cuda(0));
   const TensorView lie(host.data(), host.shape(), DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([&] { model.predict_into(lie, dst); }, ErrorCode::device),
-              HasSubstr("an input is said to lie on cuda:0, but it is host memory"));
+              HasSubstr("an input should be on cuda:0, but is host memory"));
   const TensorView other(elsewhere.data(), host.shape(), DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([&] { model.predict_into(other, dst); }, ErrorCode::device), HasSubstr("but it is memory of cuda:1"));
-  EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("lies on cpu"));
+  EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("is on cpu"));
   EXPECT_THAT(message_of([&] { static_cast<void>(model.predict(elsewhere)); }, ErrorCode::device),
               HasSubstr("host memory is expected"));
 }

@@ -130,7 +130,7 @@ TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
   });
   EXPECT_EQ(values_of(model.predict(x)), first);
   EXPECT_TRUE(disturbed);
-  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("it will be tried again"));
+  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("capture will be tried again"));
   EXPECT_EQ(values_of(model.predict(x)), first);
   EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("captured as a CUDA graph"));
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 1U);

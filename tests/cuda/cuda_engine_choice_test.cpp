@@ -105,7 +105,7 @@ TEST_F(CudaEngineChoiceTest, HeuristicsThatFailAreARefusal) {
     const Model model = relu_model();
     const Chosen found = chosen(model);
     EXPECT_EQ(found.engine, "tiled");
-    EXPECT_THAT(found.refused.at("gemm_then_epilogue"), testing::HasSubstr("heuristics answer CUBLAS_STATUS_"));
+    EXPECT_THAT(found.refused.at("gemm_then_epilogue"), testing::HasSubstr("heuristics return CUBLAS_STATUS_"));
     expect_right(model);
   }
 }
@@ -158,7 +158,7 @@ TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
   expect_right(model, 8);
   const Chosen more = chosen(model, 9);  // padded
   EXPECT_NE(more.engine, "small_batch");
-  EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 8 rows, and there are 16");
+  EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 8 rows, got 16");
   Options options = on_cuda();
   options.engine = "small_batch";
   const Model forced = relu_model(options);
@@ -170,14 +170,13 @@ TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
   Options options = on_cuda();
   options.determinism = Determinism::batch_invariant;
   EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
-              testing::HasSubstr("larger batches are added in another order"));
+              testing::HasSubstr("larger batches are summed in another order"));
   options = on_cuda();
   options.dtype = DType::float64;
   EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"), testing::HasSubstr("it computes in float32"));
   options = on_cuda();
   options.fusion = Fusion::none;
-  EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
-              testing::HasSubstr("another kind of fusion was asked for"));
+  EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"), testing::HasSubstr("a different fusion was requested"));
 }
 
 #ifdef LAMELLA_FAKE_CUDNN
@@ -220,7 +219,7 @@ TEST_F(CudaEngineChoiceTest, TensorCoresTakeWhatTheLibraryCannotFuse) {
   EXPECT_EQ(chosen(silu_model(DType::bfloat16), 8).engine, "small_batch");
   const Chosen single = chosen(silu_model(DType::float32));
   EXPECT_EQ(single.engine, "gemm_then_epilogue");
-  EXPECT_EQ(single.refused.at("mma_gemm"), "it multiplies float16 and bfloat16, and float32 would lose bits");
+  EXPECT_EQ(single.refused.at("mma_gemm"), "it multiplies float16 and bfloat16; float32 would lose bits");
   Options options = on_cuda();
   options.dtype = DType::float16;
   EXPECT_EQ(chosen(relu_model(options)).engine, "cublaslt_epilogue");
@@ -232,7 +231,7 @@ TEST_F(CudaEngineChoiceTest, TensorCoresTakeWhatTheLibraryCannotFuse) {
   options = on_cuda();
   options.fusion = Fusion::none;
   EXPECT_THAT(chosen(silu_model(DType::float16, options)).refused.at("mma_gemm"),
-              testing::HasSubstr("another kind of fusion was asked for"));
+              testing::HasSubstr("a different fusion was requested"));
 }
 
 TEST_F(CudaEngineChoiceTest, CodeForOlderDevicesHasNoTensorCores) {
@@ -240,7 +239,7 @@ TEST_F(CudaEngineChoiceTest, CodeForOlderDevicesHasNoTensorCores) {
   const Chosen found = chosen(silu_model(DType::float16));
   EXPECT_EQ(found.engine, "gemm_then_epilogue");
   EXPECT_EQ(found.refused.at("mma_gemm"),
-            "it needs code for compute capability 8.0 or later, and what runs on this device was compiled for 7.5");
+            "it needs code for compute capability 8.0 or later; this device's code was compiled for 7.5");
 }
 
 }  // namespace

@@ -160,7 +160,7 @@ TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSe
       EXPECT_EQ(values_of(model.predict(x, stop.get_token())), whole);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::cancelled);
-      if (!std::string_view(error.what()).starts_with("[Model::predict] cancelled when 0 of 400 rows")) ++in_the_middle;
+      if (!std::string_view(error.what()).starts_with("[Model::predict] cancelled after 0 of 400 rows")) ++in_the_middle;
     }
     EXPECT_EQ(fake_cuda::live(), before);
     EXPECT_THAT(fake_cuda::misuses(), testing::IsEmpty());

@@ -58,7 +58,7 @@ TEST_F(PredictInto, ArraysThatDoNotFitAreNamed) {
   expect_error(ErrorCode::shape, "is float32 (6, 7), the result is float32 (6, 2)", into(a_, b_, z_, y_));
   expect_error(ErrorCode::argument, "and an input share memory",
                into(a_, b_, y_, MutableTensorView(b_.data(), Shape{6, 5}, DType::float32, device())));
-  expect_error(ErrorCode::argument, "and another one share memory",
+  expect_error(ErrorCode::argument, "and another output share memory",
                into(a_, b_, MutableTensorView(z_.data(), Shape{6, 2}, DType::float32, device()), z_));
   expect_error(ErrorCode::argument, "2 inputs ('a', 'b')", [&] { model_.predict_into(a_, y_); });
 }

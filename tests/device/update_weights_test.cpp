@@ -186,13 +186,13 @@ TEST_F(Updatable, ErrorsLeaveEveryWeightAsItWas) {
   other["wide/bias"] = Tensor::zeros({70}, DType::int32);
   refused(ErrorCode::dtype, "'wide/bias': got int32, allowed floating types");
   other["wide/gamma"] = Tensor::zeros({70});
-  refused(ErrorCode::value, "no weight is called 'wide/gamma'; there are: 'behind/beta'");
+  refused(ErrorCode::value, "no weight is named 'wide/gamma'; known: 'behind/beta'");
   // A scale that a float32 cannot hold whole: the layer may not fold any more (docs/architecture.md).
   for (float& v : other["behind/gamma"].span<float>()) v = 1e-40F;
-  refused(ErrorCode::unsupported, "has other steps: a layer folds into its neighbour that did not, or did and does not");
+  refused(ErrorCode::unsupported, "needs different steps: a layer folds into its neighbour now but did not before");
   if (!device().is_cpu()) {
     other["wide/bias"] = other["wide/bias"].to(device());
-    refused(ErrorCode::device, "'wide/bias': its elements lie on ");
+    refused(ErrorCode::device, "'wide/bias': its elements are on ");
   }
   Model fixed = mixed({.device = device()});
   expect_error(ErrorCode::unsupported, "was made without Options::updatable", [&] { fixed.update_weights(views_of(other)); });

@@ -104,7 +104,7 @@ TEST_F(Save, WritesEveryFixtureThatItReadsOrSaysWhyNot) {
     EXPECT_EQ(table(again), table(*model));  // bfloat16 comes back as float32: the same numbers in more bytes
     expect_same_answers(again, *model);
     if (const std::string of_weights = refusal(*model, at("saved.weights.h5")); !of_weights.empty()) {
-      EXPECT_THAT(of_weights, HasSubstr("learnt its vocabulary by adapt(), which a file of weights cannot hold"));
+      EXPECT_THAT(of_weights, HasSubstr("learnt its vocabulary in adapt(), which a weights file cannot store"));
       continue;
     }
     expect_same_answers(model->with_weights(at("saved.weights.h5")), *model);
@@ -167,12 +167,12 @@ TEST_F(Save, HoldsWhatWasBuiltInCpp) {
 TEST_F(Save, RefusesWhatKerasWouldReadOtherwise) {
   const Model model = load(kFixtures + "keras3/dense/model.keras");
   EXPECT_THAT(refusal(model, at("model.h5")), HasSubstr("allowed NAME.keras, NAME.weights.h5 [E_VALUE]"));
-  EXPECT_THAT(refusal(model.output_of("dense"), at("part.keras")), HasSubstr("part of a model"));
+  EXPECT_THAT(refusal(model.output_of("dense"), at("part.keras")), HasSubstr("parts of models"));
   model.output_of("dense").save(at("part.weights.h5"));
   Sequential net({Dense(2, {.activation = "hard_sigmoid"})});
   net.build({5}, {.seed = 11});
   const Model keras2 = net.compile({.device = Device::cpu(), .hard_sigmoid = HardSigmoid::keras2});
-  EXPECT_THAT(refusal(keras2, at("keras2.keras")), HasSubstr("hard_sigmoid is that of Keras 2"));
+  EXPECT_THAT(refusal(keras2, at("keras2.keras")), HasSubstr("hard_sigmoid is Keras 2's"));
   EXPECT_FALSE(fs::exists(at("keras2.keras")));
 }
 
@@ -180,7 +180,7 @@ TEST_F(Save, LeavesTheOldFileWhereItFails) {
   const Model model = load(kFixtures + "keras3/dense/model.keras");
   EXPECT_THROW(model.save(at("no/such/folder.keras")), Error);
   std::ofstream(at("old.keras")) << "old";
-  EXPECT_THAT(refusal(model.output_of("dense"), at("old.keras")), HasSubstr("part of a model"));
+  EXPECT_THAT(refusal(model.output_of("dense"), at("old.keras")), HasSubstr("parts of models"));
   std::string text;
   std::ifstream(at("old.keras")) >> text;
   EXPECT_EQ(text, "old");

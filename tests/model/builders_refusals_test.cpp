@@ -25,7 +25,7 @@ TEST(BuildersRefusals, BadArgumentsOfLayersAreRefusedWithWhatIsAllowed) {
       {ErrorCode::value, "[Dense]: layer 'dense' field 'units': got 0, allowed 1..2147483647", [] { Dense(0); }},
       {ErrorCode::value, "layer 'fc' field 'units': got -1", [] { Dense(-1, {.name = "fc"}); }},
       {ErrorCode::value, "relu", [] { Dense(1, {.activation = "rellu"}); }},
-      {ErrorCode::value, "which is no name of keras.activations", [] { Activation("LeakyReLU"); }},
+      {ErrorCode::value, "which is not a name of keras.activations", [] { Activation("LeakyReLU"); }},
       {ErrorCode::value, "threshold", [] { Activation("threshold"); }},
       {ErrorCode::unsupported, "is a PReLU layer", [] { Activation{PReLU()}; }},
       {ErrorCode::unsupported, "class Sequential is not supported", [] { Dense(1, {.activation = Sequential({Dense(1)})}); }},
@@ -66,7 +66,7 @@ TEST(BuildersRefusals, BadGraphsAreRefusedAndTheLayerIsNamed) {
   const auto y = Input({4}, {.name = "y"});
   const Functional two(x, {Dense(1)(x), Dense(2)(x)});
   const std::vector<Refusal> refusals{
-      {ErrorCode::shape, "layer 'add': inputs cannot be broadcast together",
+      {ErrorCode::shape, "layer 'add': inputs cannot be broadcast",
        [&] {
          Functional({x, y}, Add()({x, y}));
        }},
@@ -90,7 +90,7 @@ TEST(BuildersRefusals, BadGraphsAreRefusedAndTheLayerIsNamed) {
          Functional({x, x}, Flatten()(x));
        }},
       {ErrorCode::argument, "got 1 inputs and 0 outputs", [&] { Functional(x, {}); }},
-      {ErrorCode::value, "two layers of a model are called 'a'",
+      {ErrorCode::value, "two layers of a model are named 'a'",
        [&] { Functional(x, Dense(1, {.name = "a"})(Dense(1, {.name = "a"})(x))); }},
       {ErrorCode::argument, "has 2 outputs; call() returns all of them", [&] { two(x); }},
       {ErrorCode::shape, "input 0 has shape (None, 4), the model takes (None, 3)", [&] { Functional(y, two.call(y)); }},
@@ -124,11 +124,11 @@ TEST(BuildersRefusals, BadStacksAreRefusedAndTheLayerIsNamed) {
          Sequential({Input({3}), Reshape({2})});
        }},
       {ErrorCode::argument, "'sequential' has no layers", [] { Sequential().build({3}); }},
-      {ErrorCode::argument, "does not know its input", [] { static_cast<void>(Sequential({Dense(1)}).compile()); }},
-      {ErrorCode::argument, "does not know its input", [] { static_cast<void>(Sequential({Dense(1)}).summary()); }},
+      {ErrorCode::argument, "is unknown: build() it", [] { static_cast<void>(Sequential({Dense(1)}).compile()); }},
+      {ErrorCode::argument, "is unknown: build() it", [] { static_cast<void>(Sequential({Dense(1)}).summary()); }},
       {ErrorCode::argument, "has no weights yet", [] { static_cast<void>(Dense(1).get_weights()); }},
       {ErrorCode::argument, "has no weights yet", [] { static_cast<void>(Sequential({Dense(1)}).count_params()); }},
-      {ErrorCode::argument, "is built already",
+      {ErrorCode::argument, "is already built",
        [] {
          Sequential({Input({3}), Dense(1)}).build({3});
        }},
@@ -136,19 +136,19 @@ TEST(BuildersRefusals, BadStacksAreRefusedAndTheLayerIsNamed) {
        [] {
          Sequential({Dense(1), Input({3})});
        }},
-      {ErrorCode::value, "stands where a layer is needed",
+      {ErrorCode::value, "is used where a layer is needed",
        [&] {
          Sequential({Input({3}), Dense(1)(x)});
        }},
-      {ErrorCode::argument, "stands behind a model of 2 outputs",
+      {ErrorCode::argument, "follows a model with 2 outputs",
        [&] {
          Sequential({Input({3}), two, Dense(1)});
        }},
-      {ErrorCode::value, "no layer is called 'z'; there are: 'input_layer', 'dense'",
+      {ErrorCode::value, "no layer is named 'z'; known: 'input_layer', 'dense'",
        [] {
          static_cast<void>(Sequential({Input({3}), Dense(1)}).get_layer("z"));
        }},
-      {ErrorCode::argument, "is the start of a graph", [&] { Layer{x}(y); }},
+      {ErrorCode::argument, "starts a graph", [&] { Layer{x}(y); }},
   };
   for (const Refusal& refusal : refusals) expect_error(refusal.code, refusal.words, refusal.make);
 }
@@ -156,10 +156,10 @@ TEST(BuildersRefusals, BadStacksAreRefusedAndTheLayerIsNamed) {
 TEST(BuildersRefusals, ASequentialRefusesWhatWouldMakeItACycleOrChangeAnotherModel) {
   Sequential a({Dense(1)});
   Sequential b({a});
-  expect_error(ErrorCode::value, "cannot stand in itself", [&] { b.add(b); });
+  expect_error(ErrorCode::value, "cannot contain itself", [&] { b.add(b); });
   expect_error(ErrorCode::argument, "is part of another model", [&] { a.add(b); });
   const Dense dense(1);
-  expect_error(ErrorCode::value, "is there already", [&] { Sequential({dense, dense}); });
+  expect_error(ErrorCode::value, "is already in the model", [&] { Sequential({dense, dense}); });
 }
 
 TEST(BuildersRefusals, WhatFailsLeavesNothingHalfBuilt) {

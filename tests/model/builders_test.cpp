@@ -252,8 +252,7 @@ TEST(BuildersTest, ADeepChainIsBuiltAndOneTooDeepRefused) {
   for (int i = 0; i < 4999; ++i) x = Identity()(x);
   EXPECT_EQ(Functional(input, x).layers().size(), 5000U);
   x = Identity()(x);
-  expect_error(ErrorCode::argument, "stands behind 5001 calls of layers, allowed 0..5000",
-               [&] { static_cast<void>(Identity()(x)); });
+  expect_error(ErrorCode::argument, "follows 5001 layer calls, allowed 0..5000", [&] { static_cast<void>(Identity()(x)); });
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ TEST_F(InspectTest, FindsLayersByPathAndByNamesThatAreNotShared) {
   EXPECT_EQ(model->get_layer("act").path, "second/act");
   EXPECT_EQ(model->get_layer("second").class_name, "Sequential");
   EXPECT_THAT(refusal([&] { static_cast<void>(model->get_layer("first/act")); }),
-              AllOf(HasSubstr("no layer is called 'first/act'"), HasSubstr("'first/dense', 'first/only', 'second'")));
+              AllOf(HasSubstr("no layer is named 'first/act'"), HasSubstr("'first/dense', 'first/only', 'second'")));
 }
 
 TEST_F(InspectTest, SaysWhichLayersOfOneNameThereAre) {
@@ -67,7 +67,7 @@ TEST_F(InspectTest, SaysWhichLayersOfOneNameThereAre) {
   const Sequential second({Dense(3, {.name = "dense"})}, {.name = "second"});
   const Sequential outer({Input({3}), first, second});
   const Model two = outer.compile(kCpu);
-  const auto says = AllOf(HasSubstr("2 layers are called 'dense'"), HasSubstr("'first/dense', 'second/dense'"));
+  const auto says = AllOf(HasSubstr("2 layers are named 'dense'"), HasSubstr("'first/dense', 'second/dense'"));
   EXPECT_THAT(refusal([&] { static_cast<void>(two.get_layer("dense")); }), says);
   EXPECT_THAT(refusal([&] { static_cast<void>(two.with_activation("dense", "relu")); }), says);
 }
@@ -133,7 +133,7 @@ TEST(LayersByNameTest, ANameOfTheOutermostModelComesBeforeAPathAndTwoEqualPathsA
   EXPECT_EQ(model.get_layer("a/b").class_name, "Functional");
   EXPECT_EQ(model.get_layer("b").path, "a/b");
   EXPECT_EQ(model.get_layer("c").path, "a/b/c");
-  EXPECT_THAT(refusal([&] { static_cast<void>(model.get_layer("a/b/c")); }), HasSubstr("2 layers are called 'a/b/c'"));
+  EXPECT_THAT(refusal([&] { static_cast<void>(model.get_layer("a/b/c")); }), HasSubstr("2 layers are named 'a/b/c'"));
 }
 
 }  // namespace

@@ -142,12 +142,12 @@ TEST(ActivationsWithParameters, AreRefusedWhereKerasHasNone) {
   refused(ActivationSpec::elu(std::numeric_limits<double>::infinity()), "alpha: got inf");
   refused({.kind = ActivationKind::Tanh, .parameters = {1}}, "it has 0 parameters");
   refused({.kind = ActivationKind::Tanh, .axis = 1}, "axis: got 1");
-  refused({.kind = ActivationKind::Sqrt}, "'sqrt' is no activation of Keras");
-  refused({.kind = static_cast<ActivationKind>(200)}, "got number 200");
-  expect_error(ErrorCode::value, "no parameter 'beta'; there are: alpha", [] {
+  refused({.kind = ActivationKind::Sqrt}, "'sqrt' is not an activation of Keras");
+  refused({.kind = static_cast<ActivationKind>(200)}, "got 200");
+  expect_error(ErrorCode::value, "no parameter 'beta'; known: alpha", [] {
     static_cast<void>(activation_of("elu", {{"beta", 1}}));
   });
-  expect_error(ErrorCode::value, "there are: none", [] { static_cast<void>(activation_of("tanh", {{"beta", 1}})); });
+  expect_error(ErrorCode::value, "known: none", [] { static_cast<void>(activation_of("tanh", {{"beta", 1}})); });
   expect_error(ErrorCode::value, "needs values for default_value", [] {
     static_cast<void>(activation_of("threshold", {{"threshold", 1}}));
   });
@@ -305,8 +305,7 @@ TEST(OutputOf, RefusesByNameWhatHasNoOneOutput) {
   expect_error(ErrorCode::unsupported, "'inner/deep' is called 2 times",
                [&] { static_cast<void>(model.output_of("inner/deep")); });
   expect_error(ErrorCode::unsupported, "inside a TimeDistributed", [&] { static_cast<void>(model.output_of("wrapped")); });
-  expect_error(ErrorCode::value,
-               "no layer is called 'nobody'; there are:", [&] { static_cast<void>(model.output_of("nobody")); });
+  expect_error(ErrorCode::value, "no layer is named 'nobody'; known:", [&] { static_cast<void>(model.output_of("nobody")); });
   const Tensor x = random_input({1, 2, 3});
   EXPECT_TRUE(same_bits(model.output_of("in").predict(x), x));
 }

@@ -146,7 +146,7 @@ TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
         ADD_FAILURE() << "ended with an answer";
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::cancelled);
-        EXPECT_THAT(error.what(), HasSubstr(core::format(" of {} rows were begun", x.shape()[0])));
+        EXPECT_THAT(error.what(), HasSubstr(core::format(" of {} rows were started", x.shape()[0])));
       }
     };
     std::stop_source asked;

@@ -91,12 +91,12 @@ TEST(NewWeightsTest, ConvertFloatingTypesAndLeaveOthersAlone) {
 
 TEST(NewWeightsTest, AreRefusedWhereTheyDoNotFit) {
   const Model colliding = Model::load(kFixtures + "keras2/names_with_slashes/model.keras", kCpu);
-  expect_error(ErrorCode::value, "2 weights are called 'a/b/c/beta'", [&] {
+  expect_error(ErrorCode::value, "2 weights are named 'a/b/c/beta'", [&] {
     (void)colliding.with_weights({{"a/b/c/beta", Tensor::zeros({1})}});
   });
   const Model model = Model::load(kFixtures + "keras3/dense/model.keras", kCpu);
   const Tensor bias = std::move(values_of(model).at("dense/bias"));
-  expect_error(ErrorCode::value, "no weight is called 'dense/gamma'; there are: 'dense/bias', 'dense/kernel'", [&] {
+  expect_error(ErrorCode::value, "no weight is named 'dense/gamma'; known: 'dense/bias', 'dense/kernel'", [&] {
     (void)model.with_weights({{"dense/gamma", bias}});
   });
   expect_error(ErrorCode::shape, "'dense/kernel': got shape", [&] { (void)model.with_weights({{"dense/kernel", bias}}); });

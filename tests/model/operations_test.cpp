@@ -121,7 +121,7 @@ TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
       static_cast<void>(make());
       ADD_FAILURE() << "was made";
     } catch (const ArgumentError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("its input is int32; lamella takes floating values here"));
+      EXPECT_THAT(error.what(), HasSubstr("its input is int32; lamella needs a floating-point input here"));
     }
   }
 }

@@ -215,12 +215,12 @@ TEST_F(TunerTest, LeavesFilesOfOthersAsTheyAre) {
   for (const char* text : {"# notes", "{}", "[1, 2", R"({"format": "lamella tuning 9", "records": []})", R"({"format": 3})"}) {
     write(text);
     EXPECT_EQ(select(Tuning::measure).engine, "second") << text;
-    EXPECT_THAT(trouble, HasSubstr("is no file of measurements; it is left as it is"));
+    EXPECT_THAT(trouble, HasSubstr("is not a file of measurements; left unchanged"));
     EXPECT_EQ(content(), text);
   }
   write(std::string(200'000, '['));
   EXPECT_EQ(select(Tuning::measure).engine, "second");
-  EXPECT_THAT(trouble, HasSubstr("is no file of measurements"));
+  EXPECT_THAT(trouble, HasSubstr("is not a file of measurements"));
 }
 
 TEST_F(TunerTest, IgnoresRecordsThatAreNone) {

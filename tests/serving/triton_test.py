@@ -125,7 +125,7 @@ def models_that_do_not_fit(server, repository):
         "no_file": (None, "", ["no model file", "model.keras, model.h5"]),
         "other_file": (file, 'default_model_filename: "other.keras"', ["looked for: other.keras"]),
         "broken": (broken, "", ["model.keras", "E_ARCHIVE"]),
-        "unknown_parameter": (file, 'parameters { key: "thread" value { string_value: "1" } }', ["parameter 'thread'", "there are: ", "threads"]),
+        "unknown_parameter": (file, 'parameters { key: "thread" value { string_value: "1" } }', ["parameter 'thread'", "known: ", "threads"]),
         "bad_parameter": (file, 'parameters { key: "threads" value { string_value: "many" } }', ["parameter 'threads'", "got 'many'"]),
         "device": (file, 'parameters { key: "device" value { string_value: "cpu" } }', ["parameter 'device'", "instance_group"]),
         "input_name": (file, port.format("x", "TYPE_FP32", 784), ["input 'x'", "there are: 'pixels'"]),

@@ -35,7 +35,7 @@ void write(const std::string& path, const std::vector<float>& values) {
 template <typename T>
 T choice(const std::string& word, const std::map<std::string, T>& choices) {
   const auto found = choices.find(word);
-  if (found == choices.end()) throw std::runtime_error("'" + word + "' is none of the words that may stand there");
+  if (found == choices.end()) throw std::runtime_error("'" + word + "' is not an allowed word");
   return found->second;
 }
 

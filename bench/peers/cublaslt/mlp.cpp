@@ -194,7 +194,7 @@ void Mlp::capture() {
 
 void Mlp::prepare(const std::vector<float>& x) {
   const auto width = static_cast<std::size_t>(settings_.width);
-  if (x.empty() || x.size() % width != 0) throw std::runtime_error("the input is no whole number of rows");
+  if (x.empty() || x.size() % width != 0) throw std::runtime_error("the input is not a whole number of rows");
   check(cudaStreamSynchronize(stream_.get()), "the last call");
   graph_.reset();
   x_ = upload(x.data(), x.size());

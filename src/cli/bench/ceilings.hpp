@@ -13,32 +13,32 @@
 
 namespace lamella::bench {
 
-/// What the machine was seen to do at most, in this run.
+/// The highest rates observed on this machine in this run.
 struct Ceilings {
   struct Copy {
     double bytes = 0;
-    double rate = 0;  ///< bytes a microsecond
+    double rate = 0;  ///< bytes per microsecond
   };
   std::vector<Copy> copies = {};          ///< by size; the last is beyond every cache
-  std::map<DType, double> products = {};  ///< flops a microsecond of a large product
-  double launch_us = 0;                   ///< what a device needs at least for a step; 0 on the CPU, which needs none
-  double call_us = 0;                     ///< the smallest model there is, one call
+  std::map<DType, double> products = {};  ///< flops per microsecond of a large product
+  double launch_us = 0;                   ///< the least time of a step on a device; 0 on the CPU
+  double call_us = 0;                     ///< one call of the smallest possible model
 };
 
-/// The least time that the ceilings allow, and what sets it: "memory", "arithmetic", "launch", or "call" where that time is
-/// shorter than the cost of a call.
+/// The least time that the ceilings allow, and what determines it: "memory", "arithmetic", "launch", or "call" if that time is
+/// shorter than the overhead of a call.
 struct Floor {
   double us = 0;
   std::string bound_by = {};
 };
 
-/// Steps run one behind the other; each lasts as long as the slowest of its bytes, its flops and its launch. Warm data move at
-/// the rate of the smallest copy that is as large as all steps together, cold data at that of the largest.
+/// Steps run one after another; each takes as long as the slowest of its bytes, its flops and its launch. Warm data move at the
+/// rate of the smallest copy that is as large as all steps together, cold data at the rate of the largest copy.
 [[nodiscard]] Floor floor_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold);
 
 /// Copies of growing size, the smallest call, and on a GPU the smallest step.
 [[nodiscard]] Ceilings measure_ceilings(Clock& clock, Device device, int threads, std::size_t cache_bytes);
-/// Adds products[dtype] when it is not there yet: the largest square product that takes no longer than some 30 ms.
+/// Adds products[dtype] if missing: the rate of the largest square product that takes at most about 30 ms.
 void measure_product(Ceilings& ceilings, Clock& clock, Device device, int threads, DType dtype);
 
 }  // namespace lamella::bench

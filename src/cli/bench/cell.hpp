@@ -23,11 +23,11 @@ enum class Level { activation, layer, model };
 struct Cell {
   Level level = Level::layer;
   std::string file = {};   ///< a Keras file; else the model is made from the fields below
-  std::string sweep = {};  ///< "batch", "width" or "depth" when the cell belongs to a series of growing work
+  std::string sweep = {};  ///< "batch", "width" or "depth" if the cell belongs to a series of growing size
   std::int64_t batch = 1;
   std::int64_t width = 1;
   std::int64_t depth = 1;
-  std::optional<DType> dtype = std::nullopt;  ///< unset: as the file says
+  std::optional<DType> dtype = std::nullopt;  ///< unset: the file's
   std::string activation = {};
   friend bool operator==(const Cell&, const Cell&) = default;
 };
@@ -40,31 +40,31 @@ struct Way {
   bool graphs = true;
 };
 
-/// What one step of a program has to do.
+/// The work of one step of a program.
 struct Work {
   double bytes = 0;
   double flops = 0;
 };
 
-/// One line of the result: a cell, a way, and what came of it.
+/// One row of the result: a cell, a way to compute it, and the outcome.
 struct Row {
   Cell cell;
   Way way;
   bool cold = false;
   int threads = 0;
   std::string error = {};    ///< why there is no result; empty when there is one
-  std::string warning = {};  ///< why the result is not to be trusted
+  std::string warning = {};  ///< why the result should not be trusted
   std::optional<Timing> timing = std::nullopt;
-  std::string engine = {};                       ///< that ran
-  std::string fused = {};                        ///< into the product
-  std::optional<double> speedup = std::nullopt;  ///< the unfused way's median / this one's
+  std::string engine = {};                       ///< the one that ran
+  std::string fused = {};                        ///< what was fused into the product
+  std::optional<double> speedup = std::nullopt;  ///< the unfused baseline's median / this one's
   std::vector<Work> steps = {};                  ///< of the program
-  double bytes = 0;                              ///< that have to move: each operand of each layer once
+  double bytes = 0;                              ///< that must be moved: each operand of each layer once
   double flops = 0;
   double floor_us = 0;
   std::string bound_by = {};
   double load = 0;    ///< of the machine, over the last minute
-  double others = 0;  ///< share of the processors that other programs had meanwhile
+  double others = 0;  ///< share of the processors that other programs used meanwhile
 };
 
 /// "layer/tanh/float32/batch:64/width:256/depth:1/cpu/engine:automatic/fusion:none/warm"

@@ -42,7 +42,7 @@ Tensor random_tensor(const Shape& shape, DType dtype, std::uint32_t seed) {
   Tensor result(shape);
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
-  constexpr std::size_t kDistinct = (1U << 20U) + 7;  // then they repeat: drawing the rest would take seconds
+  constexpr std::size_t kDistinct = (1U << 20U) + 7;  // then they repeat, because drawing more would take seconds
   const auto values = result.span<float>();
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = i < kDistinct ? normal(random) : values[i - kDistinct];
   return dtype == DType::float32 ? std::move(result) : result.to(dtype);
@@ -91,8 +91,7 @@ void expect_right(const std::string& what, const Tensor& found, const Tensor& ex
     throw WrongResult(what + ": element " + std::to_string(bad - got.begin()) + " is NaN or was not written");
   }
   const auto want = expected.span<double>();
-  if (row_elements(all) * rows.size() != want.size())
-    throw WrongResult(what + ": the output has another shape than the reference's");
+  if (row_elements(all) * rows.size() != want.size()) throw WrongResult(what + ": the output and the reference differ in shape");
   double scale = 0;
   for (const double v : want) scale = std::max(scale, std::fabs(v));
   const double allowed = tolerance * std::max(scale, 1e-30);

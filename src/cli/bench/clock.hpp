@@ -10,17 +10,17 @@ namespace lamella::bench {
 
 using Call = std::function<void()>;
 
-/// Times work on one device. The tests have one that is not a clock at all, so that no test depends on the machine's speed.
+/// Times work on one device. Tests use a simulated one, so that no test depends on the machine's speed.
 class Clock {
  public:
   virtual ~Clock() = default;
-  /// Microseconds that `calls` calls took, one behind the other, from the first begun to the last done.
+  /// Microseconds for `calls` consecutive calls, from the start of the first to the end of the last.
   virtual double time(const Call& call, std::int64_t calls) = 0;
-  /// Makes the device's caches forget what they hold.
+  /// Evicts the contents of the device's caches.
   virtual void evict() = 0;
-  /// Bytes a microsecond, read and written together, of a copy that reads and writes `bytes` in all.
+  /// Bytes per microsecond, reads plus writes, of a copy that reads and writes `bytes` in total.
   virtual double copy_rate(std::size_t bytes) = 0;
-  /// What the enqueued work of a call runs on (a cudaStream_t); null when a call returns with its work done.
+  /// The stream (a cudaStream_t) on which a call enqueues its work; null if calls return when their work is done.
   [[nodiscard]] virtual void* stream() const noexcept { return nullptr; }
 };
 

@@ -13,7 +13,7 @@ namespace {
 using Pointer = std::uint64_t;  // CUdeviceptr
 using Handle = void*;           // CUcontext, CUstream, CUevent
 
-/// The functions of the driver that are used here, by the names under which it exports them.
+/// The driver functions used here, by their exported names.
 class Driver {
  public:
   explicit Driver(const std::string& path) : library_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
@@ -67,7 +67,7 @@ void expect_done(int status, const char* what) {
     throw DeviceError(ErrorCode::device, "bench: " + std::string(what) + " failed: CUDA error " + std::to_string(status));
 }
 
-/// Device memory of one measurement.
+/// Device memory for one measurement.
 class Buffer {
  public:
   Buffer(const Driver& driver, std::size_t bytes) : driver_(driver) { expect_done(driver.allocate(&at, bytes), "cuMemAlloc"); }

@@ -78,7 +78,7 @@ class Builder {
     }
   }
 
-  /// Work that grows along one axis, the others fixed: where does time stop being flat?
+  /// Series that grow along one axis with the others fixed, to show where time stops being flat.
   void sweeps() {
     const std::string activation = axes_.activations.empty() ? "tanh" : axes_.activations.front();
     for (const DType dtype : dtypes()) {
@@ -91,7 +91,7 @@ class Builder {
     }
   }
 
-  /// What is not crossed with every size: the other activations, and the other dtypes.
+  /// Axes that are not crossed with every size: the other activations and dtypes.
   void variety() {
     if (axes_.activations.empty()) other_activations();
     if (axes_.dtypes.empty()) other_dtypes();

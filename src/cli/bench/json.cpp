@@ -163,7 +163,7 @@ Json throughput_of(const Throughput& one) {
 
 std::string json_of(const Report& report) {
   constexpr auto kReplace = Json::error_handler_t::replace;
-  std::string rows;  // one a line: results are kept in git, and read there
+  std::string rows;  // one per line, because results are stored in git and read as diffs
   const auto add = [&](const Json& row) { rows += (rows.empty() ? "\n" : ",\n") + row.dump(-1, ' ', true, kReplace); };
   for (const Row& row : report.rows) add(row_of(row));
   for (const Throughput& one : report.throughputs) add(throughput_of(one));

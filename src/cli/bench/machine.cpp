@@ -72,7 +72,7 @@ void read_cpuinfo(Machine& machine) {
   }
 }
 
-/// Seconds that all processors have worked since they started, for anybody.
+/// Busy seconds of all processors since boot, for all programs.
 double busy_seconds() {
   std::ifstream file("/proc/stat");
   std::string cpu;
@@ -97,7 +97,7 @@ double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_
 Neighbours::Neighbours() : busy_(busy_seconds()), own_(own_seconds()), begin_(now_seconds()) {}
 
 double Neighbours::share() const {
-  constexpr double kTooShort = 0.1;  // the system counts in hundredths of a second
+  constexpr double kTooShort = 0.1;  // the system's clock ticks are hundredths of a second
   const double elapsed = now_seconds() - begin_;
   if (busy_ == 0 || elapsed < kTooShort) return 0;
   const double others = busy_seconds() - busy_ - (own_seconds() - own_);
@@ -131,7 +131,7 @@ Machine this_machine() {
   utsname system{};
   if (uname(&system) == 0) machine.kernel = std::string(system.sysname) + " " + system.machine;
 #ifdef __clang__
-  machine.compiler = __VERSION__;  // names itself
+  machine.compiler = __VERSION__;  // contains the compiler's name
 #else
   machine.compiler = "GCC " __VERSION__;
 #endif

@@ -15,7 +15,7 @@ struct Cache {
   int sharing = 0;  ///< processors that share one
 };
 
-/// What a result depends on beyond the program. No name of the host, nothing of the user.
+/// Properties of the machine that affect results. No host name, and nothing about the user.
 struct Machine {
   std::string cpu;
   int processors = 1;
@@ -26,19 +26,19 @@ struct Machine {
   std::string kernel;  ///< of the operating system
   std::string compiler;
 
-  /// Of the largest cache; 32 MiB where the system does not say.
+  /// The size of the largest cache; 32 MiB if the system does not report it.
   [[nodiscard]] std::size_t largest_cache() const;
-  /// Sixteen hexadecimal digits that differ where results cannot be compared.
+  /// Sixteen hexadecimal digits that differ between machines whose results are not comparable.
   [[nodiscard]] std::string fingerprint() const;
 };
 
 [[nodiscard]] Machine this_machine();
-/// What other programs take of the machine's processors while this object lives: a call of several threads waits whole time
-/// slices for a processor that is busy elsewhere, again and again, and no spread shows it.
+/// The share of the processors that other programs use while this object lives: a call with several threads then repeatedly waits
+/// whole time slices for a busy processor, which the spread does not show.
 class Neighbours {
  public:
   Neighbours();
-  /// Of all processors, 0 to 1; 0 where the system does not say, and for times too short to tell.
+  /// As a fraction of all processors, 0 to 1; 0 if the system does not report it, or if too little time has passed.
   [[nodiscard]] double share() const;
 
  private:

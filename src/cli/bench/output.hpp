@@ -34,15 +34,15 @@ struct Report {
 /// Google Benchmark's form: {"context": {...}, "benchmarks": [...]}. docs/performance.md names the fields that are ours.
 [[nodiscard]] std::string json_of(const Report& report);
 
-/// Tables of at most 100 columns, a level after the other, what their columns are, and what was refused or absent, each reason
-/// once.
+/// Tables of at most 100 columns, one level after another, then the meaning of the columns, and what was refused or absent, each
+/// reason once.
 [[nodiscard]] std::string text_of(const Report& report);
 /// The same as Markdown.
 [[nodiscard]] std::string markdown_of(const Report& report);
-/// A line for each row, refused ones too, with a first line of names; empty fields where there is nothing.
+/// One line per row, including refused ones, after a line of names; missing values are empty fields.
 [[nodiscard]] std::string csv_of(const Report& report);
 
-/// "[====>    ] 12/80 layer/tanh/..." on stderr, when that is a terminal.
+/// "[====> ] 12/80 layer/tanh/..." on stderr, if that is a terminal.
 class Progress {
  public:
   explicit Progress(std::size_t total);

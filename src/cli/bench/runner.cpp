@@ -13,7 +13,7 @@
 namespace lamella::bench {
 namespace {
 
-constexpr const char* kInVain = "(in vain)";
+constexpr const char* kErased = "(erased)";
 
 std::string text_of(const char* format, double a, double b) {
   char text[128];
@@ -43,14 +43,15 @@ void give_speedups(std::vector<Row>& rows) {
   }
 }
 
-/// The engine that was asked for is for other operations, which were not asked for by name: the same as without asking.
+/// The requested engine belongs to other operations, so this row would repeat the one without a request.
 bool asks_in_vain(const Row& row, const Runnable& runnable) {
   return !row.way.engine.empty() && runnable.explained().engines != row.way.engine;
 }
 
 bool refused(const Row& row) { return row.error.starts_with("refused: "); }
 
-/// Every engine is asked for every kind of fusion, and has one or two: what it refused counts where it refused all, and once.
+/// Every engine is tried with every kind of fusion, of which it supports one or two: refusals are reported only if it refused
+/// all, and once.
 void keep_one_refusal(std::vector<Row>& rows) {
   std::set<std::string> told;
   for (const Row& row : rows) {
@@ -75,7 +76,7 @@ std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, boo
     runnables.push_back(prepare(subject, rows[i]));
     if (!runnables.back()) continue;
     if (asks_in_vain(rows[i], *runnables.back())) {
-      rows[i].way.engine = kInVain;
+      rows[i].way.engine = kErased;
       continue;
     }
     measured.push_back(i);
@@ -86,7 +87,7 @@ std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, boo
   measure_product(ceilings_, clock_, device_, threads_, subject.dtype());
   auto [timings, others] = measure_undisturbed(calls, settings);
   if (cell.level == Level::model && !cold) {
-    constexpr double kLong = 20e3;  // a hundred of them would take seconds
+    constexpr double kLong = 20e3;  // a hundred of these calls would take seconds
     for (std::size_t i = 0; i < timings.size(); ++i) {
       if (timings[i].median_us < kLong) timings[i].percentiles = measure_calls(clock_, calls[i], settings);
     }
@@ -94,14 +95,14 @@ std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, boo
   for (std::size_t i = 0; i < timings.size(); ++i) {
     finish(rows[measured[i]], timings[i], runnables[measured[i]]->explained(), settings.allowed_spread(), others);
   }
-  std::erase_if(rows, [](const Row& row) { return row.way.engine == kInVain; });
+  std::erase_if(rows, [](const Row& row) { return row.way.engine == kErased; });
   keep_one_refusal(rows);
   give_speedups(rows);
   return rows;
 }
 
 std::pair<std::vector<Timing>, double> Runner::measure_undisturbed(std::span<const Call> calls, const Settings& settings) {
-  const int tries = disturbed_ ? 1 : 3;  // a machine that is always busy is not waited for
+  const int tries = disturbed_ ? 1 : 3;  // do not wait for a machine that is always busy
   for (int i = 1;; ++i) {
     const Neighbours neighbours;
     std::vector<Timing> timings = measure(clock_, calls, settings);
@@ -128,18 +129,18 @@ std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
     row.error = "not measured: " + why;
     return nullptr;
   }
-  subject.build();  // what it throws is no refusal
+  subject.build();  // its exceptions are not refusals
   std::unique_ptr<Runnable> runnable;
   try {
     runnable = std::make_unique<Runnable>(subject, subject.compile(row.way, threads_), clock_.stream());
   } catch (const ArgumentError& error) {
     if (error.code() != ErrorCode::value) throw;
-    row.error = std::string("refused: ") + error.what();  // by the engine that was asked for
+    row.error = std::string("refused: ") + error.what();  // by the requested engine
     return nullptr;
   }
   check(subject, row, *runnable);
   double us = clock_.time(runnable->call(), 1);
-  // Once more, where a call that another program interrupted would exclude this cell and all larger ones.
+  // Tries again, because a call interrupted by another program would exclude this cell and all larger ones.
   constexpr double kLong = 5e3;
   for (int again = 0; again < 2 && us > kLong && us < 4 * limits_.call_us; ++again) {
     us = std::min(us, clock_.time(runnable->call(), 1));

@@ -47,7 +47,7 @@ Model Subject::compile(const Way& way, int threads) const {
   options.graphs = way.graphs;
   options.threads = threads;
   options.max_batch = std::max<std::int64_t>(options.max_batch, cell_.batch);
-  if (!cell_.file.empty()) options.dtype = cell_.dtype;  // else its layers have it
+  if (!cell_.file.empty()) options.dtype = cell_.dtype;  // else the layers have the dtype
   return compiled(options);
 }
 

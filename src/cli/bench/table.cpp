@@ -109,14 +109,14 @@ std::string machine_of(const Report& report) {
          (report.gpu.empty() ? "" : "\n" + report.gpu) + "\n";
 }
 
-/// What follows the tables: what the columns are, and what is missing.
+/// Notes after the tables: the meaning of the columns, and what is missing.
 std::vector<std::string> notes_of(const Report& report, bool throughput) {
   std::vector<std::string> notes{
-      "median   microseconds of a call: half of the samples took longer",
-      "spread   between the quartiles, as a share of the median; ! refused as noisy, ~ noisy",
-      "speedup  the median of the unfused way (none) / this one's",
-      "p90 p99  microseconds that 90 and 99 of 100 single calls stay below",
-      "floor    what the machine's memory and arithmetic allow, as a share of the median; what bounds it",
+      "median   microseconds per call, the median of the samples",
+      "spread   interquartile range as a share of the median; ! refused as noisy, ~ noisy",
+      "speedup  median of the unfused baseline (none) / this median",
+      "p90 p99  90th and 99th percentile of single calls, in microseconds",
+      "floor    least time that the machine's memory and arithmetic allow, as a share of the median; which of them bounds it",
   };
   if (throughput)
     notes.emplace_back("rows/s   of all callers together, each on one thread; p50, p90, p99 of their calls, host to host");
@@ -132,7 +132,7 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
   static_cast<void>(std::snprintf(load, sizeof load, "load of the machine %.1f to %.1f", report.load_before, report.load_after));
   if (refused != 0) {
     notes.push_back(std::to_string(refused) + " rows marked ! are refused as noisy (--spread, --others); " + load);
-    notes.emplace_back("to do: end other programs, or --quick (medians with a warning), or --threads 1");
+    notes.emplace_back("stop other programs, or try --quick (medians with a warning) or --threads 1");
   }
   if (warned != 0) notes.push_back("WARNING: " + std::to_string(warned) + " rows marked ~ are noisy, do not quote them; " + load);
   for (const auto& [reason, count] : reasons) notes.push_back(std::to_string(count) + " rows, " + printable(reason));

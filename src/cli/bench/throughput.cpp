@@ -26,7 +26,7 @@ bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return true;
 }
 
-/// One thread that calls, until the time is over, and once at least.
+/// One thread that calls until the time is over, at least once.
 struct Caller {
   std::vector<double> calls_us;
   bool wrong = false;
@@ -60,7 +60,7 @@ Throughput measure_throughput(const Cell& cell, Device device, int callers, doub
   std::vector<std::jthread> threads;
   for (Caller& one : all) {
     threads.emplace_back([&, &one = one] {
-      one.call(model, views, expected, 0);  // its session is there when time counts
+      one.call(model, views, expected, 0);  // creates its session before the timing starts
       one.calls_us.clear();
       start.arrive_and_wait();
       if (!one.error) one.call(model, views, expected, seconds);
@@ -75,7 +75,9 @@ Throughput measure_throughput(const Cell& cell, Device device, int callers, doub
   std::vector<double> calls_us;
   for (const Caller& one : all) {
     if (one.error) std::rethrow_exception(one.error);
-    if (one.wrong) throw WrongResult(cell.file + ": " + std::to_string(callers) + " callers at once get another answer than one");
+    if (one.wrong)
+      throw WrongResult(cell.file + ": " + std::to_string(callers) +
+                        " concurrent callers get results that differ from a single caller's");
     calls_us.insert(calls_us.end(), one.calls_us.begin(), one.calls_us.end());
   }
   result.rows_per_s = 1e6 * static_cast<double>(calls_us.size()) * static_cast<double>(cell.batch) / elapsed_us;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kEpilogueBlock = 64;
 
-/// One block of fixed length: the compiler makes vectors of it, and every element takes the same path. src is dst or does not
+/// One block of fixed length, which the compiler vectorises, so that every element takes the same path. src is dst or does not
 /// overlap it, so elements do not depend on each other.
 template <typename Op, bool kBias>
 LAMELLA_HD void block(float* dst, const float* src, const float* bias, float p0, float p1, float p2) {

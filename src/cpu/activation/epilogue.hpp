@@ -7,14 +7,14 @@
 
 namespace lamella::cpu {
 
-/// dst[i] = f(src[i] + bias[i]), or f(src[i]) when bias is null, for i in [0, n). dst may be src. Element i of the result depends
-/// on element i alone: neither on n, nor on where the range begins.
+/// dst[i] = f(src[i] + bias[i]), or f(src[i]) if bias is null, for i in [0, n). dst may be src. Element i of the result depends
+/// on element i alone, not on n or the start of the range.
 using EpilogueFn = void (*)(float* dst, const float* src, const float* bias, std::int64_t n, const float* parameters);
 
 /// The function for an element-wise activation on this machine.
 [[nodiscard]] EpilogueFn epilogue_of(ActivationKind kind);
 
-/// An activation made ready: the function and its parameters.
+/// An activation ready to run: the function and its parameters.
 struct Epilogue {
   EpilogueFn function;
   float parameters[3];

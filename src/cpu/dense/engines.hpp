@@ -8,15 +8,15 @@
 #include "cpu/plans.hpp"
 #include "ops/dense.hpp"
 
-/// The ways to do a Dense layer on the CPU.
+/// The engines for a Dense layer on the CPU.
 namespace lamella::cpu {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
 
-const DenseEngine& small_engine();            ///< lamella's own product: little work, nothing but arithmetic
+const DenseEngine& small_engine();            ///< lamella's own product: for small sizes, without overhead
 const DenseEngine& onednn_postop_engine();    ///< oneDNN's product with its own activation
 const DenseEngine& onednn_epilogue_engine();  ///< oneDNN's product, then bias and any activation in one pass
-const DenseEngine& small_unfused_engine();    ///< the product of small, then bias, then activation: three passes
+const DenseEngine& small_unfused_engine();    ///< the product of `small`, then bias, then activation: three passes
 const DenseEngine& unfused_engine();          ///< the same with oneDNN's product
 const DenseEngine& reference_engine();        ///< plain loops, any floating dtype
 

@@ -59,7 +59,7 @@ __attribute__((target("avx2"))) void pairs(const IntegerPanelArgs& a) {
   }
 }
 
-/// Four products added to a sum by one instruction, which wants codes without sign: 64 columns of kRows rows in registers.
+/// Four products added to a sum by one instruction, which needs unsigned codes: 64 columns of kRows rows in registers.
 template <int kRows>
 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))) void fours(const IntegerPanelArgs& a) {
   __m512i sums[kRows][4];

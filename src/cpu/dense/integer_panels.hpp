@@ -8,13 +8,13 @@
 
 #include "cpu/dense/panels.hpp"
 
-/// Products of integers, exact in 32 bits, by the instructions that processors have for them.
+/// Integer products, exact in 32 bits, using the processor's instructions for them.
 namespace lamella::cpu {
 
 /// dst[rows, kPanel] = start + codes[rows, inputs] . panel; sums wrap around as Keras' do.
 struct IntegerPanelArgs {
   std::int32_t* dst;
-  const void* codes;  ///< of the rows, as IntegerKernel says, `stride` bytes apart
+  const void* codes;  ///< codes of the rows, in IntegerKernel's format, `stride` bytes apart
   std::int64_t stride;
   const std::int8_t* panel;   ///< [steps][kPanel][group]
   const std::int32_t* start;  ///< kPanel numbers
@@ -24,13 +24,13 @@ struct IntegerPanelArgs {
 inline constexpr int kIntegerRows = 6;
 
 struct IntegerKernel {
-  int group;        ///< inputs that lie together
-  int code_bytes;   ///< of one input in a row of codes: 1 or 2
-  int code_offset;  ///< what is added to an integer to make a code; `start` takes it back, sum by sum
+  int group;        ///< inputs that are stored together
+  int code_bytes;   ///< bytes of one input in a row of codes: 1 or 2
+  int code_offset;  ///< offset added to an integer to make a code; `start` compensates for it in each sum
   void (*multiply)(const IntegerPanelArgs& args);
 };
 enum class IntegerIsa { generic, avx2, vnni };
-/// The best of this machine.
+/// The best kernel for this machine.
 [[nodiscard]] IntegerIsa best_integer_isa();
 [[nodiscard]] const IntegerKernel& integer_kernel(IntegerIsa isa = best_integer_isa());
 

@@ -80,7 +80,7 @@ dnnl::inner_product_forward::primitive_desc describe(const ProductDesc& d) {
 #endif
 }
 
-/// Packed kernels of one layer: most batch sizes agree on a layout.
+/// Packed kernels of one layer: most batch sizes use the same layout.
 struct Packs {
   core::Mutex mutex;
   std::vector<std::shared_ptr<dnnl::memory>> kernels;
@@ -88,7 +88,7 @@ struct Packs {
 
 using MemoryPtr = std::shared_ptr<dnnl::memory>;
 
-/// The kernel (inputs, units) in the layout `wanted`. Behind a Door.
+/// The kernel (inputs, units) in the layout `wanted`. Needs a Door.
 MemoryPtr reordered(const dnnl::memory::desc& wanted, std::int64_t inputs, std::int64_t units, DType rounded_to,
                     const ConstantsPtr& constants) {
   const auto plain = constant_as<float>(constants, 0, rounded_to);
@@ -102,7 +102,7 @@ MemoryPtr reordered(const dnnl::memory::desc& wanted, std::int64_t inputs, std::
   return to;
 }
 
-/// What puts the kernel of `other` into the packs.
+/// Returns the function that writes the kernel of `other` into the packs.
 ops::Packed::Commit renewed(Packs& packs, std::int64_t inputs, std::int64_t units, DType rounded_to,
                             const ConstantsPtr& other) try {
   std::vector<std::pair<MemoryPtr, MemoryPtr>> pairs;
@@ -141,7 +141,7 @@ MemoryPtr pack(const dnnl::memory::desc& wanted, const ProductDesc& d, const Con
 
 struct State final : ops::PlanState {
   dnnl::stream stream;
-  std::vector<dnnl::memory> memories;  // none when the process ends; else src, dst, scratchpad, kernel, then bias
+  std::vector<dnnl::memory> memories;  // empty at process exit; else src, dst, scratchpad, kernel, then bias
   std::vector<dnnl_exec_arg_t> args;
 
   void add(int index, const dnnl::memory::desc& desc, void* data) {
@@ -169,20 +169,20 @@ struct Product::Impl {
 bool has_activation(const ActivationSpec& activation) { return post_op_of(activation).algorithm != dnnl_alg_kind_undef; }
 
 std::string why_not(const ProductDesc& desc) {
-  if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "oneDNN wants sizes above 0";
+  if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "oneDNN needs sizes above 0";
   if (desc.activation != nullptr && !has_activation(*desc.activation)) {
-    return core::format("oneDNN has no '{}' by Keras' formula", to_string(desc.activation->kind));
+    return core::format("oneDNN has no '{}' with Keras' formula", to_string(desc.activation->kind));
   }
   try {
     const Door door;
     (void)describe(desc);
     return {};
   } catch (const Ended&) {
-    return {};  // plans are made without it then
+    return {};  // then plans are made without oneDNN
   } catch (const dnnl::error& e) {
-    // It has loops for float32 on every machine: what is missing then is memory, and another engine would give other bits.
+    // oneDNN supports float32 on every machine, so this failure means lack of memory; another engine would give different bits.
     if (e.status == dnnl_out_of_memory || desc.src == DType::float32) throw std::bad_alloc();
-    return core::format("oneDNN cannot do it on this machine: {}", e.what());
+    return core::format("oneDNN does not support it on this machine: {}", e.what());
   }
 }
 
@@ -216,13 +216,13 @@ std::unique_ptr<ops::PlanState> Product::make_state() const try {
   if (impl_->bias) state->add(DNNL_ARG_BIAS, impl_->desc.bias_desc(), const_cast<float*>(impl_->bias.get()));
   return state;
 } catch (const Ended&) {
-  return std::make_unique<State>();  // execute() asks for no more
+  return std::make_unique<State>();  // execute() needs nothing more
 } catch (const dnnl::error& e) {
   expect_success(e.status, e.what());
   throw;
 }
 
-/// oneDNN makes the code of some products when they first run.
+/// oneDNN generates the code of some products on their first run.
 bool Product::Impl::first_run(const State& state) try {
   const Door door;
   const Running running;

@@ -13,29 +13,30 @@
 namespace lamella::cpu::onednn {
 namespace {
 
-/// More than making the largest primitive takes: a quarter of a MiB for each piece of code, and they are a few dozens.
+/// More memory than creating the largest primitive takes: a quarter of a MiB per piece of code, and there are a few dozen.
 constexpr std::size_t kReserve = std::size_t{32} << 20U;
 constexpr int kMostHandlers = 16;
 
-core::Mutex& door = *new core::Mutex;  // never destroyed, as everything here: other threads go on while the process ends
+core::Mutex& door =
+    *new core::Mutex;  // never destroyed, like everything here, because other threads may still run at process exit
 const dnnl::engine* engine = nullptr;
-int handlers = 0;  ///< behind the door
+int handlers = 0;  ///< guarded by the door
 std::atomic<bool> is_ended{false};
 std::atomic<int> running{0};
 
-/// Makes what older processors' products share and oneDNN would make when the first of them runs: code in static objects, whose
-/// destructors come before end() when they were registered after it.
+/// Creates the static objects (generated code) that products share on older processors, and that oneDNN would create on their
+/// first run: their destructors would run before end() if registered after it.
 void make_shared_code() {
   constexpr unsigned kAvx512 = 0x20;
-  if ((static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) != 0) return;  // its products share none
-  for (const dnnl::memory::dim n : {8, 200}) {                                        // as it lies in memory, and packed first
+  if ((static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kAvx512) != 0) return;  // its products do not share code
+  for (const dnnl::memory::dim n : {8, 200}) {                                        // unpacked and packed
     const std::vector<float> ones(static_cast<std::size_t>(n * n), 1.0F);
     std::vector<float> sums(ones.size());
     static_cast<void>(dnnl::sgemm('N', 'N', n, n, n, 1.0F, ones.data(), n, ones.data(), n, 0.0F, sums.data(), n));
   }
 }
 
-/// Runs before the destructors of what oneDNN had made when it was registered.
+/// Runs before the destructors of the objects that oneDNN had created when this was registered.
 void end() {
   is_ended = true;
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
@@ -56,7 +57,7 @@ Door::Door() : lock_(door) {
   if (is_ended) throw Ended();
   expect_memory();
   if (engine != nullptr) return;
-  static_cast<void>(dnnl::get_primitive_cache_capacity());  // makes the cache
+  static_cast<void>(dnnl::get_primitive_cache_capacity());  // creates the cache
   make_shared_code();
   engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
   ends_before_what_was_made();

@@ -9,24 +9,24 @@
 #include "core/mutex.hpp"
 #include "cpu/threads.hpp"
 
-/// What has to hold while oneDNN works.
+/// Guards for calls of oneDNN.
 namespace lamella::cpu::onednn {
 
-/// The process ends, and oneDNN's static objects with it: oneDNN must not be used any more.
+/// The process is exiting and oneDNN's static objects are being destroyed: oneDNN must not be used any more.
 class Ended : public Error {
  public:
   Ended() : Error(ErrorCode::cancelled, "[cpu] the process ends") {}
 };
 
-/// Held where oneDNN makes something: an engine, a description, a primitive, or what it puts off until a primitive's first run.
-/// One thread at a time; no fork() of another thread falls in between, nor the end of the process. Throws std::bad_alloc where
-/// memory is short: oneDNN writes the code that it makes without asking whether it got memory for it. Throws Ended.
+/// Held while oneDNN creates something: an engine, a description, a primitive, or what it defers to a primitive's first run. One
+/// thread at a time; no fork() of another thread, and no process exit, happens meanwhile. Throws std::bad_alloc if memory is
+/// short, because oneDNN writes generated code without checking its allocation. Throws Ended.
 class Door {
  public:
   Door();
-  /// Once more, when something large was allocated behind the door.
+  /// Checks again, after something large was allocated while the door is held.
   static void expect_memory();
-  /// Destructors of oneDNN's static objects run when those made so far ran: then no more is asked of it.
+  /// Registers the end again after oneDNN created static objects, so that oneDNN is not used once their destructors run.
   static void ends_before_what_was_made();
 
  private:
@@ -34,7 +34,7 @@ class Door {
   OneOmpThread one_;
 };
 
-/// Held where a primitive runs. False: the process ends, and oneDNN's static objects with it.
+/// Held while a primitive runs. False: the process is exiting and oneDNN's static objects are being destroyed.
 class Running {
  public:
   Running() noexcept;
@@ -47,7 +47,7 @@ class Running {
   bool allowed_;
 };
 
-/// Lives for ever. Behind a Door only, or when one was open before.
+/// Never destroyed. Call only while a Door is held, or after one has been.
 [[nodiscard]] const dnnl::engine& cpu_engine();
 
 }  // namespace lamella::cpu::onednn

@@ -25,14 +25,14 @@ onednn::ProductDesc product_of(const ops::DenseDesc& d) {
   return product;
 }
 
-/// The same without oneDNN, for a process that ends: static objects may predict until it is gone, and so may other threads.
+/// The same without oneDNN, during process exit, when static objects and other threads may still predict.
 void execute_without(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::Args& args) {
   const PlanPtr plan = reference_engine().plan(desc, constants, {});
   const auto workspace = core::allocate_host(plan->workspace_bytes());
   plan->execute({.srcs = args.srcs, .dst = args.dst, .workspace = workspace.get()});
 }
 
-/// What `make` makes; without oneDNN when the process ends.
+/// The plan that `make` creates, or one without oneDNN at process exit.
 template <typename Make>
 PlanPtr plan_or_without(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
                         const Make& make) try {
@@ -41,7 +41,7 @@ PlanPtr plan_or_without(const ops::DenseDesc& desc, const ConstantsPtr& constant
   return reference_engine().plan(desc, constants, context);
 }
 
-/// The product in float32, with what comes after it in passes of lamella's own.
+/// The product in float32, followed by lamella's own passes.
 class ProductPlan final : public ops::Plan {
  public:
   ProductPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context, bool fused)
@@ -86,7 +86,7 @@ class ProductPlan final : public ops::Plan {
   }
 
  private:
-  /// One pass over all rows of `sums`; rounded into `dst` when that is of another type.
+  /// One pass over all rows of `sums`; rounds into `dst` if that has another type.
   void pass(const Epilogue& epilogue, float* sums, const float* bias, void* dst) const {
     const bool identity = bias == nullptr && desc_.activation.kind == ActivationKind::Linear;
     if (identity && !narrow_dst_) return;
@@ -142,11 +142,11 @@ class PostOpEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "onednn_postop"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
-    if (std::string why = refused_by_all(d, {Fusion::library}, "has the activation inside oneDNN's product"); !why.empty())
+    if (std::string why = refused_by_all(d, {Fusion::library}, "applies the activation inside oneDNN's product"); !why.empty())
       return why;
     if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16)
-      return core::format("oneDNN has no products of {}", to_string(d.dtype));
+      return core::format("it does not support {}", to_string(d.dtype));
     if (std::string why = onednn::why_not(post_op_product(d)); !why.empty()) return why;
     return onednn::why_not_trusted(d.activation, d.dtype);
   }
@@ -159,7 +159,7 @@ class PostOpEngine final : public DenseEngine {
 };
 
 std::string refuses_product(const ops::DenseDesc& d) {
-  if (d.dtype == DType::float64) return "oneDNN has no products of float64";
+  if (d.dtype == DType::float64) return "oneDNN has no float64 product";
   if (std::string why = ops::refused_by_library(d, "oneDNN"); !why.empty()) return why;
   return onednn::why_not(product_of(d));
 }
@@ -168,7 +168,7 @@ class EpilogueEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "onednn_epilogue"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
-    std::string why = refused_by_all(d, {Fusion::epilogue}, "has one pass after oneDNN's product");
+    std::string why = refused_by_all(d, {Fusion::epilogue}, "makes one pass after oneDNN's product");
     return why.empty() ? refuses_product(d) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {

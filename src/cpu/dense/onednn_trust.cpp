@@ -40,7 +40,7 @@ void compute(const ActivationSpec& activation, DType dtype, std::span<const doub
 }  // namespace
 
 std::string why_not_trusted(const ActivationSpec& activation, DType dtype) try {
-  static auto& verdicts = *new core::Verdicts;  // never destroyed: static objects may predict until the process is gone
+  static auto& verdicts = *new core::Verdicts;  // never destroyed: static objects may predict until the process ends
   if (activation.kind == ActivationKind::Linear) return {};
   return verdicts.why_not({"oneDNN", activation, dtype},
                           [&](std::span<const double> x, std::span<double> y) { compute(activation, dtype, x, y); });

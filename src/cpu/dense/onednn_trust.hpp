@@ -8,8 +8,8 @@
 
 namespace lamella::cpu::onednn {
 
-/// Why oneDNN's form of this activation is not Keras' on this machine; empty when it is: NaN and infinities are treated alike and
-/// every result is within the bound of the table. Found by running it over the whole range, once per process, activation and
+/// Why oneDNN's form of this activation does not match Keras' on this machine; empty if it does: NaN and infinities give
+/// the same, and every result is within the table's bound. Checked over the whole range, once per process, activation and
 /// type.
 [[nodiscard]] std::string why_not_trusted(const ActivationSpec& activation, DType dtype);
 

@@ -19,17 +19,17 @@ struct VectorOf {
   // NOLINTEND(modernize-use-using)
 };
 
-/// What the tiles of one panel have in common.
+/// State shared by the tiles of one panel.
 struct Strip {
   float* dst;
   std::int64_t dst_stride;
   const float* src;
   std::int64_t src_stride;
-  const float* panel;   ///< its first column, and the first input to be added
+  const float* panel;   ///< its first column, at the first input to add
   std::int64_t stride;  ///< floats from one strip to the next, where there are strips
-  const float* bias;    ///< what the sums begin with
+  const float* bias;    ///< initial value of the sums
   std::int64_t inputs;
-  bool resume;  ///< the sums go on from what is in dst
+  bool resume;  ///< the sums continue from dst
   bool packed;  ///< PanelArgs::packed
 };
 
@@ -154,8 +154,8 @@ LAMELLA_HD void rows_of_tiles(const Strip& s, std::int64_t rows, std::int64_t co
   }
 }
 
-/// kVectors vectors of columns at a time; what is left by ones. With many rows the panel is gone through in slices that stay in
-/// the first cache; the order of summation is the same.
+/// kVectors vectors of columns at a time; the remainder one by one. With many rows the panel is processed in slices that fit into
+/// the L1 cache; the order of summation is the same.
 template <int kWidth, int kVectors, int kRows, int kSlice, bool kStrips = false>
 LAMELLA_HD void panel_product(const PanelArgs& args) {
   constexpr std::int64_t kStep = kWidth * kVectors;

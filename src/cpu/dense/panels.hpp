@@ -11,19 +11,19 @@ namespace lamella::cpu {
 
 /// Columns of a panel. A packed kernel is panel after panel, the last one padded with zeros.
 inline constexpr std::int64_t kPanel = 64;
-/// Columns of a strip. Where loops take one strip at a time, a panel is [kPanel / kStrip][inputs][kStrip], so that what they read
-/// lies together; else it is [inputs][kPanel].
+/// Columns of a strip. If loops process one strip at a time, a panel is [kPanel / kStrip][inputs][kStrip], so that their reads
+/// are contiguous; else it is [inputs][kPanel].
 inline constexpr std::int64_t kStrip = 16;
 
 /// The kernel of a Dense layer in panels of float, rounded to `dtype` first. Shared by all plans of the layer.
 [[nodiscard]] std::shared_ptr<const float> packed_panels(const ConstantsPtr& constants, DType dtype, std::int64_t inputs,
                                                          std::int64_t units);
 
-/// The bias in panels of float with zeros behind it; all zeros when the layer has none. Shared by all plans of the layer.
+/// The bias in panels of float, padded with zeros; all zeros if the layer has none. Shared by all plans of the layer.
 [[nodiscard]] std::shared_ptr<const float> packed_bias(const ConstantsPtr& constants, bool has_bias, DType dtype,
                                                        std::int64_t units);
 
-/// dst[rows, width] = bias + src[rows, inputs] . panel; neighbouring rows lie src_stride and dst_stride apart; width <= kPanel.
+/// dst[rows, width] = bias + src[rows, inputs] . panel; consecutive rows are src_stride and dst_stride apart; width <= kPanel.
 struct PanelArgs {
   float* dst;
   std::int64_t dst_stride;
@@ -35,11 +35,11 @@ struct PanelArgs {
   std::int64_t inputs;
   std::int64_t width;
   std::int64_t strip = 0;  ///< floats from one strip to the next; 0: the panel is [inputs][kPanel]
-  bool resume = false;     ///< sums go on from what is in dst, and `bias` is not read
+  bool resume = false;     ///< sums continue from dst, and `bias` is not read
   bool packed = false;  ///< only in strips: src is what pack_rows() wrote, and kernels are fetched ahead from beyond the caches
 };
-/// Each result is one chain of multiply-adds, the bias first and then in the order of the inputs: it depends on nothing but its
-/// row and its column.
+/// Each result is one chain of multiply-adds, starting with the bias, in the order of the inputs: it depends only on its row and
+/// column.
 using PanelFn = void (*)(const PanelArgs& args);
 
 /// Rows of a tile, at most, and inputs that a packed block of rows has, at most: a tile and a strip stay in the first cache.

@@ -9,12 +9,12 @@ namespace lamella::cpu {
 namespace {
 
 constexpr std::int64_t kPanelsLine = 64;
-constexpr std::int64_t kSlice = 128;      ///< inputs whose weights are made into numbers at a time: they stay in the first cache
-constexpr std::int64_t kRowsForAll = 32;  ///< a thread with as many rows unpacks all weights for them
+constexpr std::int64_t kSlice = 128;      ///< inputs whose weights are dequantized at a time, so that they stay in the L1 cache
+constexpr std::int64_t kRowsForAll = 32;  ///< a thread with at least this many rows unpacks all weights for them
 
 constexpr std::int64_t whole_lines(std::int64_t bytes) { return (bytes + kPanelsLine - 1) / kPanelsLine * kPanelsLine; }
 
-/// What both kinds of product share: the way through rows and panels, and what happens to a finished row of a panel.
+/// Shared by both kinds of product: the loop over rows and panels, and the epilogue of a finished row of a panel.
 class Panels : public ops::Plan {
  public:
   Panels(const ops::QuantizedDenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context)
@@ -35,13 +35,13 @@ class Panels : public ops::Plan {
     std::int64_t first_row, last_row, first_panel, last_panel;
     std::byte* scratch;
   };
-  /// `bytes` more of workspace; where they begin.
+  /// Reserves `bytes` of workspace and returns their offset.
   std::int64_t reserve(std::int64_t bytes) {
     const std::int64_t at = bytes_;
     bytes_ += whole_lines(bytes);
     return at;
   }
-  /// f(Range) in several threads, each with `scratch_bytes` at `scratch_at` of the workspace.
+  /// Calls f(Range) in several threads, each with `scratch_bytes` at `scratch_at` in the workspace.
   template <typename F>
   void each_range(std::byte* workspace, const F& f) const {
     parallel(by_rows_ ? desc_.batch : panels_, team_, [&](std::int64_t begin, std::int64_t end) {
@@ -80,7 +80,7 @@ class Panels : public ops::Plan {
   std::int64_t scratch_at_ = 0;
 };
 
-/// Rows become integers, and sums of integers are exact.
+/// Quantizes rows to integers, whose sums are exact.
 class IntegerPlan final : public Panels {
  public:
   IntegerPlan(const ops::QuantizedDenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context)
@@ -156,7 +156,7 @@ class IntegerPlan final : public Panels {
   std::int64_t wide_at_ = 0;
 };
 
-/// Slices of the weights become numbers, for all rows at once.
+/// Dequantizes slices of the weights, for all rows at once.
 class NumberPlan final : public Panels {
  public:
   NumberPlan(const ops::QuantizedDenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context)

@@ -9,7 +9,8 @@ namespace {
 
 using core::math::abs;
 
-/// The largest |x|, NaN when one of them is: the bits of magnitudes are ordered like the magnitudes, and NaN is above infinity.
+/// The largest |x|, or NaN if there is one: as integers, the bits of magnitudes are ordered like the magnitudes, and NaN is above
+/// infinity.
 LAMELLA_HD float largest_magnitude(const float* x, std::int64_t n) {
   std::int32_t most = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -29,7 +30,7 @@ LAMELLA_HD float quantize_row(Code* codes, const float* x, std::int64_t n, std::
   return factor;
 }
 
-/// What the compiler makes for one instruction set; everything in it is inlined there.
+/// The loops compiled for one instruction set; everything they call is inlined.
 template <typename T>
 struct Loops {
   LAMELLA_HD static float quantize_any(void* codes, const float* x, std::int64_t n, std::int64_t padded,

@@ -17,7 +17,7 @@ int weight_at(const std::uint8_t* weights, const ops::QuantizedDenseDesc& d, std
 
 std::int64_t panels_of(const ops::QuantizedDenseDesc& d) { return (d.units + kPanel - 1) / kPanel; }
 
-/// Bytes of what stands in front of the weights: QuantizedPanels::start.
+/// Bytes of QuantizedPanels::start, which precedes the weights.
 std::size_t start_bytes(const ops::QuantizedDenseDesc& d) {
   return static_cast<std::size_t>(panels_of(d) * kPanel) * sizeof(std::int32_t);
 }

@@ -11,7 +11,7 @@
 namespace lamella::cpu {
 namespace {
 
-/// The constants of a layer as elements of C, rounded to T.
+/// The constants of a layer as elements of type C, rounded to T.
 template <typename T, typename C>
 struct ReferenceConstants {
   ops::QuantizedDenseDesc desc;

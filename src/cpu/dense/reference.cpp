@@ -45,7 +45,7 @@ class Reference final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "reference"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& desc, const ops::PlanContext&) const override {
-    return refused_by_all(desc, {Fusion::none, Fusion::epilogue}, "has plain loops");
+    return refused_by_all(desc, {Fusion::none, Fusion::epilogue}, "uses plain loops");
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& desc) const override {
     return desc.has_bias ? "bias+activation" : "activation";

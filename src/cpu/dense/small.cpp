@@ -10,18 +10,18 @@
 namespace lamella::cpu {
 namespace {
 
-constexpr std::int64_t kRowBlock = 72;         ///< rows that go through a panel together, at most
+constexpr std::int64_t kRowBlock = 72;         ///< maximum number of rows that pass through a panel together
 constexpr std::int64_t kPackedRowBlock = 144;  ///< the same where rows are packed
-constexpr double kMaximumWork = 2.5e6;  ///< multiply-adds up to which no library call is worth its price, see refuses_panels()
-constexpr double kMaximumBfloat16Work = 40e3;  ///< the same, where oneDNN has instructions that this engine has not
-constexpr std::int64_t kFewRows =
-    128;  ///< with fewer, columns are divided among threads, not rows: each reads its part of the kernel
+constexpr double kMaximumWork =
+    2.5e6;  ///< multiply-adds up to which a library call's overhead does not pay, see refuses_panels()
+constexpr double kMaximumBfloat16Work = 40e3;  ///< the same if oneDNN has instructions that this engine lacks
+constexpr std::int64_t kFewRows = 128;  ///< with fewer rows, threads divide columns instead: each reads its part of the kernel
 
-constexpr std::int64_t kVectorRows = 4;  ///< up to which reading the kernel is all there is
+constexpr std::int64_t kVectorRows = 4;  ///< rows up to which reading the kernel dominates
 
 /// Roughly, on one thread.
 double nanoseconds(const ops::DenseDesc& d) {
-  constexpr double kMultiplyAdds = 100;  // a nanosecond
+  constexpr double kMultiplyAdds = 100;  // per nanosecond
   constexpr double kKernelElements = 25;
   const auto kernel = static_cast<double>(d.inputs) * static_cast<double>(d.units);
   return std::max(static_cast<double>(d.batch) * kernel / kMultiplyAdds, kernel / kKernelElements);
@@ -41,7 +41,7 @@ bool packs_rows(const ops::DenseDesc& d) {
 struct Small {
   ops::DenseDesc desc;
   std::shared_ptr<const float> panels;
-  std::shared_ptr<const float> bias;  ///< in panels: what sums begin with
+  std::shared_ptr<const float> bias;  ///< in panels: initial values of the sums
   PanelFn product;
   std::int64_t strip;  ///< PanelArgs::strip of the panels
   Epilogue epilogue;
@@ -148,8 +148,8 @@ bool has_bfloat16_instructions() {
 #endif
 }
 
-/// Why panels are not the fastest way to do it, or empty. Several threads are this engine's business whatever the size, and so is
-/// AVX2: oneDNN packs the kernel for it at every call.
+/// Why panels are not the fastest way, or empty. With several threads, and with AVX2, for which oneDNN packs the kernel at every
+/// call, this engine takes every size.
 std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
   if (d.dtype == DType::float64) return "it computes in float32";
   const bool free = d.determinism != Determinism::batch_invariant && !context.any_speed;
@@ -190,7 +190,7 @@ class SmallEngine final : public DenseEngine {
   }
 };
 
-/// The same product in three passes: what the bench compares with.
+/// The same product in three passes: the baseline of the bench.
 class SmallUnfused final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_unfused"; }

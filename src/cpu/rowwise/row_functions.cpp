@@ -11,7 +11,7 @@
 namespace lamella::cpu {
 namespace {
 
-/// Before a loop whose turns do not need one another, though dst may be src: an element is read before it is written.
+/// Precedes loops whose iterations are independent although dst may be src: each element is read before it is written.
 #ifdef __clang__
 #define LAMELLA_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -22,7 +22,7 @@ constexpr std::int64_t kLanes = 16;
 template <typename C>
 constexpr C kLowest = -std::numeric_limits<C>::infinity();
 
-/// The n elements at src, 16 at most, and exp-neutral ones behind them.
+/// The n elements at src, at most 16, padded with elements whose exp is 0.
 template <typename C>
 LAMELLA_HD void load(C (&block)[kLanes], const C* src, std::int64_t n) {
   for (int k = 0; k < kLanes; ++k) block[k] = k < n ? src[k] : kLowest<C>;
@@ -61,7 +61,7 @@ LAMELLA_HD C sum_of(const C (&lanes)[kLanes]) {
   return result;
 }
 
-/// exp(src - shift) of n elements, 16 at most, and 0 behind them.
+/// exp(src - shift) of n elements, at most 16, padded with 0.
 template <typename C>
 LAMELLA_HD void exponentials(C (&block)[kLanes], const C* src, std::int64_t n, C shift) {
   load(block, src, n);
@@ -69,8 +69,8 @@ LAMELLA_HD void exponentials(C (&block)[kLanes], const C* src, std::int64_t n, C
   for (std::int64_t k = 0; k < kLanes; ++k) block[k] = k < n ? block[k] : C(0);
 }
 
-/// Returns the sum of exp(src - shift) and writes them to dst where that is wanted. NaN in src gives NaN. Whole blocks come
-/// first: a length that the compiler knows makes plain vector code of them.
+/// Returns the sum of exp(src - shift), and writes the terms to dst if requested. NaN in src gives NaN. Whole blocks come first,
+/// because their constant length gives plain vector code.
 template <bool kWrites, typename C>
 LAMELLA_HD C sum_of_exponentials(C* dst, const C* src, std::int64_t n, C shift) {
   C lanes[kLanes] = {};
@@ -95,7 +95,7 @@ LAMELLA_HD C sum_of_exponentials(C* dst, const C* src, std::int64_t n, C shift) 
 struct Softmax {
   template <typename C>
   LAMELLA_HD static void row(C* dst, const C* src, std::int64_t n) {
-    if (n <= kLanes) {  // nothing goes through memory
+    if (n <= kLanes) {  // everything stays in registers
       C x[kLanes];
       exponentials(x, src, n, largest(src, n));
       const C total = sum_of(x);
@@ -142,7 +142,7 @@ LAMELLA_HD void columns(C* dst, const C* src, std::int64_t length, std::int64_t 
   for (std::int64_t i = 0; i < length; ++i) {
     for (std::int64_t k = 0; k < width; ++k) shift[k] = src[i * inner + k] > shift[k] ? src[i * inner + k] : shift[k];
   }
-  for (std::int64_t first = 0; first < length; first += kLanes) {  // sums of sums lose less than one long sum
+  for (std::int64_t first = 0; first < length; first += kLanes) {  // sums of partial sums lose less precision than one long sum
     C part[kLanes] = {};
     for (std::int64_t i = first; i < std::min(length, first + kLanes); ++i) {
       for (std::int64_t k = 0; k < width; ++k) part[k] += core::math::exp(src[i * inner + k] - shift[k]);
@@ -173,11 +173,11 @@ LAMELLA_HD void glu(C* dst, const C* src, std::int64_t length, std::int64_t inne
   for (std::int64_t i = 0; i < half; ++i) dst[i] = src[i] * Sigmoid::apply(src[half + i]);
 }
 
-/// The threshold tau of one column less its largest element, with sum(max(x - tau, 0)) = 1, by Newton's method: sums over those
-/// above tau until none drops out. It ends, because tau grows and each step leaves fewer elements.
+/// The threshold tau of one column, relative to its largest element, with sum(max(x - tau, 0)) = 1, by Newton's method: sums over
+/// the elements above tau until none drops out. It terminates, because tau grows and each step leaves fewer elements.
 template <typename C>
 double threshold(const C* src, std::int64_t length, std::int64_t inner, double shift) {
-  double tau = -1;  // it is never lower: the largest element alone gives it
+  double tau = -1;  // a lower bound: the value for the largest element alone
   for (std::int64_t before = length + 1;;) {
     double sum = 0;
     std::int64_t count = 0;
@@ -193,9 +193,9 @@ double threshold(const C* src, std::int64_t length, std::int64_t inner, double s
   }
 }
 
-/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which is not the
-/// published definition: that takes the last running sum alone. What Keras computes is what its users trained, so that is
-/// computed here.
+/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which differs
+/// from the published definition: that uses only the last running sum. Models were trained with Keras' formula, so it is used
+/// here.
 template <typename C>
 double keras_threshold(const C* src, std::int64_t length, std::int64_t inner, double tau) {
   const auto at = [&](std::int64_t i) { return static_cast<double>(src[i * inner]); };
@@ -204,7 +204,7 @@ double keras_threshold(const C* src, std::int64_t length, std::int64_t inner, do
   double sum = 0;
   for (std::int64_t i = 0; i < length; ++i) {
     if (!(at(i) > tau)) continue;
-    std::int64_t before = 0;  // elements that come earlier in the order
+    std::int64_t before = 0;  // elements earlier in the order
     for (std::int64_t k = 0; k < length; ++k) before += at(k) > at(i) || (at(k) == at(i) && k < i) ? 1 : 0;
     sum += at(i) * static_cast<double>(count - before);
   }

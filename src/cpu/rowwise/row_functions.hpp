@@ -7,7 +7,8 @@
 
 namespace lamella::cpu {
 
-/// One slice src[length, inner] to dst, along the first axis. dst may be src, except for glu, whose dst is [length / 2, inner].
+/// Maps one slice src[length, inner] to dst, along the first axis. dst may be src, except for glu, whose dst is [length / 2,
+/// inner].
 template <typename C>
 using RowFn = void (*)(C* dst, const C* src, std::int64_t length, std::int64_t inner);
 

@@ -76,7 +76,7 @@ class ActivationPlan final : public ops::Plan {
   cudnnActivationDescriptor_t activation_ = nullptr;
 };
 
-/// In memory of `dtype` on the device.
+/// In device memory of type `dtype`.
 void compute(const ops::PlanContext& context, const ops::ActivationDesc& as, const Mode& mode, std::span<const double> x,
              std::span<double> y) {
   CudaDevice& device = device_of(context);
@@ -101,10 +101,9 @@ class CudnnActivationEngine final : public ActivationEngine {
   [[nodiscard]] std::string refuses(const ops::ActivationDesc& d, const ops::PlanContext& context) const override {
     if (!cudnn().why_not.empty()) return cudnn().why_not;
     const auto mode = column(d.activation);
-    if (!mode) return core::format("cuDNN has no {} that is Keras'", to_string(d.activation.kind));
+    if (!mode) return core::format("cuDNN has no {} with Keras' formula", to_string(d.activation.kind));
     if (!is_floating(d.dtype)) return core::format("dtype {} is not a floating type", to_string(d.dtype));
-    if (d.elements > std::numeric_limits<int>::max())
-      return core::format("cuDNN counts elements in 32 bits, there are {}", d.elements);
+    if (d.elements > std::numeric_limits<int>::max()) return core::format("cuDNN counts elements in 32 bits, got {}", d.elements);
     return device_of(context).verdicts.why_not(
         {"cuDNN", d.activation, d.dtype},
         [&](std::span<const double> x, std::span<double> y) { compute(context, d, *mode, x, y); });

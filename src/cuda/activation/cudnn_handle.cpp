@@ -23,7 +23,7 @@ cudnnDataType_t cudnn_type(DType dtype) {
 
 const Cudnn& cudnn() {
   static const auto* const functions = [] {
-    auto* const made = new Cudnn;  // never destroyed: handles are after static objects
+    auto* const made = new Cudnn;  // never destroyed: handles outlive static objects
     open_cudnn(*made);
     return made;
   }();
@@ -56,7 +56,7 @@ CudnnHandle::~CudnnHandle() {
 }
 
 cudnnHandle_t CudnnHandle::on(cudaStream_t stream) {
-  // Always: the handle of a stream that is gone comes again.
+  // Always bind: the handle of a destroyed stream may be reused.
   check(cudnn().cudnnSetStream(handle_, stream), device_, "cudnnSetStream");
   return handle_;
 }

@@ -7,7 +7,7 @@
 #include "cuda/activation/cudnn_library.hpp"
 #include "cuda/plans.hpp"
 
-/// What cuDNN's engines share. Included by the files of builds with cuDNN only.
+/// Shared by cuDNN's engines. Included only in builds with cuDNN.
 namespace lamella::cuda {
 
 class CudnnHandle {
@@ -26,7 +26,7 @@ class CudnnHandle {
 
 /// Throws DeviceError naming the call, or Error (out_of_memory).
 void check(cudnnStatus_t status, int device, const char* call);
-/// The same of work on a stream; a device that the library lost is found out.
+/// The same for work on a stream; also detects that the library lost the device.
 void check(cudnnStatus_t status, const CudaStream& stream, const char* call);
 
 /// A contiguous NCHW tensor.
@@ -42,7 +42,7 @@ class CudnnTensor {
   cudnnTensorDescriptor_t tensor_ = nullptr;
 };
 
-/// dst = 1 * result + 0 * dst, in the type that cuDNN scales `dtype` by.
+/// Factors for dst = 1 * result + 0 * dst, in the type in which cuDNN scales `dtype`.
 struct CudnnScales {
   explicit CudnnScales(DType dtype) : is_double(dtype == DType::float64) {}
   [[nodiscard]] const void* one() const noexcept { return is_double ? static_cast<const void*>(&one64) : &one32; }

@@ -5,7 +5,7 @@
 
 #include <cudnn.h>
 
-/// cuDNN as it is found when it is first needed: lamella works without it, for its engines run only on request.
+/// cuDNN, loaded when first needed: lamella works without it, because its engines run only on request.
 namespace lamella::cuda {
 
 #define LAMELLA_CUDNN_FUNCTIONS(DO)         \
@@ -29,12 +29,12 @@ struct Cudnn {
 #define LAMELLA_CUDNN_MEMBER(name) decltype(&::name) name = nullptr;
   LAMELLA_CUDNN_FUNCTIONS(LAMELLA_CUDNN_MEMBER)
 #undef LAMELLA_CUDNN_MEMBER
-  std::string why_not;  ///< a sentence when it is not there
+  std::string why_not;  ///< a sentence if it is unavailable
 };
 
 /// Opened once; never closed.
 [[nodiscard]] const Cudnn& cudnn();
-/// Fills in all functions, or why_not. Defined by cudnn_library.cpp, and for tests by what is linked with a test double.
+/// Fills in all functions, or why_not. Defined by cudnn_library.cpp, and in tests by the test double.
 void open_cudnn(Cudnn& functions);
 
 }  // namespace lamella::cuda

@@ -10,7 +10,7 @@ class CudnnHandle {};
 
 namespace {
 
-constexpr const char* kAbsent = "this build of lamella is without cuDNN";
+constexpr const char* kAbsent = "this build of lamella has no cuDNN";
 
 template <typename D>
 class Absent final : public ops::Engine<D> {

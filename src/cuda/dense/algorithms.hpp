@@ -14,16 +14,16 @@
 
 namespace lamella::cuda {
 
-/// What cuBLASLt's heuristics offer for a product.
+/// The algorithms that cuBLASLt's heuristics offer for a product.
 struct ProductChoice {
   std::optional<cublasLtMatmulHeuristicResult_t> aligned;  ///< for src and dst aligned to 16 bytes; none: the product is refused
   std::optional<cublasLtMatmulHeuristicResult_t> any;      ///< for any src and dst; none: they are copied
-  std::string why_none;                                    ///< without `aligned`, as a sentence
-  bool is_final = true;                                    ///< false: another time the answer may be another
+  std::string why_none;                                    ///< if there is no `aligned`, as a sentence
+  bool is_final = true;                                    ///< false: a later query may give a different answer
 };
 
-/// One device's choices, each asked for once in the life of the process: the same product has the same bits whoever plans it, and
-/// a plan that is made while a stream is captured need not ask. Thread-safe.
+/// One device's choices, each queried once per process: the same product always has the same bits, and plans made during a stream
+/// capture need no query. Thread-safe.
 class ProductAlgorithms {
  public:
   [[nodiscard]] std::shared_ptr<const ProductChoice> get(const ProductDesc& desc, const std::function<ProductChoice()>& ask) {

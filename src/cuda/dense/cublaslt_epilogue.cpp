@@ -54,7 +54,7 @@ ProductDesc product_of(const ops::DenseDesc& d, LtEpilogue epilogue) {
   return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), d.units, d.dtype, d.dtype, d.math, epilogue};
 }
 
-/// The real product, with operands of zeros but for what makes every sum in its first row the value that the epilogue gets: the
+/// The real product, with operands that are zero except for those that make each sum in its first row the epilogue's input: the
 /// bias, or the first row of the kernel times 1.
 class Examined {
  public:
@@ -102,7 +102,7 @@ class Examined {
 
   ProductDesc desc_;
   const ops::PlanContext& context_;
-  std::size_t offset_;  ///< in elements, of src and dst
+  std::size_t offset_;  ///< in elements, for src and dst
   CudaStream stream_;
   std::shared_ptr<void> src_;
   std::shared_ptr<void> kernel_;
@@ -112,7 +112,7 @@ class Examined {
   std::shared_ptr<void> workspace_;
 };
 
-/// Asks once for each algorithm and dtype.
+/// Checks once per algorithm and dtype.
 std::string why_not_trusted(const ProductDesc& desc, const ActivationSpec& activation, const ops::PlanContext& context) {
   const Product product(desc, reinterpret_cast<const void*>(std::uintptr_t{256}), device_of(context));
   for (const bool aligned : {true, false}) {
@@ -148,13 +148,13 @@ class CublasLtEpilogueEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cublaslt_epilogue"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
-    if (std::string why = ops::refused_by_all(d, {Fusion::library}, "has the activation inside cuBLASLt's product"); !why.empty())
+    if (std::string why = ops::refused_by_all(d, {Fusion::library}, "applies the activation inside cuBLASLt's product");
+        !why.empty())
       return why;
     if (std::string why = ops::refused_by_library(d, "cuBLASLt"); !why.empty()) return why;
     const auto epilogue = column(d.activation.kind);
     if (!epilogue) return core::format("cuBLASLt has no epilogue for {}", to_string(d.activation.kind));
-    if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none))
-      return "cuBLASLt has no epilogues for float64";
+    if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none)) return "cuBLASLt has no float64 epilogue";
     const ProductDesc product = product_of(d, d.has_bias ? with_bias(*epilogue) : *epilogue);
     if (std::string why = why_no_product(product, device_of(context)); !why.empty()) return why;
     return *epilogue == LtEpilogue::none ? std::string() : why_not_trusted(product, d.activation, context);

@@ -6,7 +6,7 @@
 
 #include "cuda/plans.hpp"
 
-/// The ways to do a Dense layer, or several, on a CUDA device.
+/// The engines for one or several Dense layers on a CUDA device.
 namespace lamella::cuda {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
@@ -27,11 +27,11 @@ inline std::span<const DenseEngine* const> dense_engines() {
   return engines;
 }
 
-/// Up to so many inputs a pass over the results costs more than a product of lamella's own loses to the library's: an estimate
+/// Up to this many inputs, a separate pass over the results costs more than lamella's product loses to the library's: an estimate
 /// (docs/performance.md).
 inline constexpr std::int64_t kMostInputsOfOwnProduct = 1400;
 
-/// The same, best first for a layer.
+/// The same, best first for the given layer.
 inline std::span<const DenseEngine* const> dense_engines(const ops::DenseDesc& desc) {
   static const std::array<const DenseEngine*, 7> many_inputs{
       &small_batch_engine(), &cublaslt_epilogue_engine(),    &gemm_then_epilogue_engine(),

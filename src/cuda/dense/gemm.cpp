@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt's product, with bias and activation in passes behind it.
+// cuBLASLt's product, followed by passes for bias and activation.
 #include "cuda/activation/engines.hpp"
 #include "cuda/dense/engines.hpp"
 #include "cuda/dense/product.hpp"
@@ -27,7 +27,7 @@ std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& con
   return why.empty() ? why_no_product(product_of(d, padded), device_of(context)) : why;
 }
 
-/// Where the sums are: in dst itself, or in float32 behind the library's workspace.
+/// The place of the sums: dst itself, or, in float32, after the library's workspace.
 class Sums {
  public:
   /// `padded`: rows of the float32 sums start aligned.
@@ -90,17 +90,17 @@ class FusedPlan final : public ops::Plan {
   Sums sums_;
 };
 
-/// Bias and activation each read and write all of the sums, as a framework without fusion does.
+/// Bias and activation each read and write all sums, as in a framework without fusion.
 class UnfusedPlan final : public ops::Plan {
  public:
-  /// `vendor`: does the activation; null: our kernel.
+  /// `vendor`: computes the activation; null: our kernel.
   UnfusedPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
               const ActivationEngine* vendor)
       : sums_(d, constants, context, false) {
     if (vendor != nullptr && has_activation(d)) activation_ = vendor->plan(activation_of(d), constants, context);
   }
   [[nodiscard]] static bool has_activation(const ops::DenseDesc& d) { return d.activation.kind != ActivationKind::Linear; }
-  /// The vendor's pass works on the sums as they are; narrow results are rounded by one pass more.
+  /// The vendor's pass works on the sums in place; narrower results need another pass that rounds.
   [[nodiscard]] static ops::ActivationDesc activation_of(const ops::DenseDesc& d) {
     return {d.batch * d.units, d.activation, compute_type(d.dtype)};
   }
@@ -130,7 +130,7 @@ class FusedEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "gemm_then_epilogue"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
-    std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "has one pass after cuBLASLt's product");
+    std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "makes one pass after cuBLASLt's product");
     return why.empty() ? refuses_product(d, context, true) : why;
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {

@@ -11,18 +11,18 @@ class MmaGemmEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "mma_gemm"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
-    if (std::string why = ops::refused_by_all(d, {}, "has bias and activation in its own product"); !why.empty()) return why;
+    if (std::string why = ops::refused_by_all(d, {}, "applies bias and activation inside its own product"); !why.empty())
+      return why;
     if (d.dtype != DType::float16 && d.dtype != DType::bfloat16)
-      return core::format("it multiplies float16 and bfloat16, and {} would lose bits", to_string(d.dtype));
+      return core::format("it multiplies float16 and bfloat16; {} would lose bits", to_string(d.dtype));
     const int architecture = device_of(context).architecture;
     if (architecture < kernels::kMmaArchitecture)
-      return core::format(
-          "it needs code for compute capability 8.0 or later, and what runs on this device was compiled for {}.{}",
-          architecture / 10, architecture % 10);
+      return core::format("it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
+                          architecture / 10, architecture % 10);
     if (d.inputs > kernels::kMostMmaInputs)
-      return core::format("it takes at most {} inputs, and there are {}", kernels::kMostMmaInputs, d.inputs);
+      return core::format("it takes at most {} inputs, got {}", kernels::kMostMmaInputs, d.inputs);
     if (d.units > kernels::MmaLayout::kMostUnits)
-      return core::format("it takes at most {} units, and there are {}", kernels::MmaLayout::kMostUnits, d.units);
+      return core::format("it takes at most {} units, got {}", kernels::MmaLayout::kMostUnits, d.units);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {

@@ -12,7 +12,7 @@
 #include "cuda/status.hpp"
 
 namespace lamella::cuda {
-namespace lt {  // with a name, for Product::Impl has one
+namespace lt {  // named, because Product::Impl has one as a member
 
 /// Owns an object of cuBLASLt. `Destroy` reports nothing that could be acted on.
 template <typename T, cublasStatus_t (*Destroy)(T)>
@@ -39,7 +39,7 @@ using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDes
 namespace {
 
 constexpr std::size_t kWorkspace = std::size_t{32} << 20U;
-constexpr int kCandidates = 4;  // the first that fits is taken
+constexpr int kCandidates = 4;  // the first usable one is taken
 constexpr std::uint32_t kAligned = 16;
 constexpr std::size_t kSpacing = 256;
 
@@ -88,7 +88,7 @@ void make_layout(lt::Layout& layout, DType dtype, std::int64_t rows, std::int64_
 
 std::size_t rounded_up(std::size_t bytes) { return (bytes + kSpacing - 1) / kSpacing * kSpacing; }
 
-/// A handle from the device's pool, for one question.
+/// A handle from the device's pool, for one query.
 class Lent {
  public:
   explicit Lent(CudaDevice& device) : device_(device), handle_(take_cublaslt(device)) {}
@@ -138,8 +138,8 @@ struct Product::Impl {
           "cublasLtMatmulDescSetAttribute");
   }
 
-  /// The first of the candidates that cuBLASLt orders by its estimate of their time. The same on every run: results do not
-  /// change. Nothing, with the reason in `answer`, when it has none.
+  /// The first of the candidates, which cuBLASLt orders by estimated time. The same on every run, so that results do not change.
+  /// Nothing, with the reason in `answer`, if it has none.
   std::optional<cublasLtMatmulHeuristicResult_t> choose(cublasLtHandle_t handle, std::uint32_t src_alignment,
                                                         std::uint32_t dst_alignment, ProductChoice& answer) const {
     lt::Preference preference;
@@ -163,14 +163,14 @@ struct Product::Impl {
     const bool refused =
         status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INVALID_VALUE;
     if (!refused && is_capture_relaxed() && status != CUBLAS_STATUS_SUCCESS) {
-      // Versions of cuBLAS do not answer while a stream is captured; what is chosen now would be chosen for ever.
+      // Some versions of cuBLAS do not answer during a stream capture, and the choice made now would be permanent.
       throw DeviceError(ErrorCode::device, core::format("[cuda:{}] cuBLASLt cannot plan while a stream is captured ({}); call "
-                                                        "Model::prepare() for this number of rows before",
+                                                        "Model::prepare() for this number of rows first",
                                                         device, cublasLtGetStatusName(status)));
     }
     if (!refused && status != CUBLAS_STATUS_INTERNAL_ERROR) check(status, device, "cublasLtMatmulAlgoGetHeuristic");
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_SUCCESS)
-      answer.why_none = core::format("cuBLASLt's heuristics answer {}", cublasLtGetStatusName(status));
+      answer.why_none = core::format("cuBLASLt's heuristics return {}", cublasLtGetStatusName(status));
     answer.is_final = status != CUBLAS_STATUS_INTERNAL_ERROR;
     if (status != CUBLAS_STATUS_SUCCESS) return std::nullopt;
     const auto end = results.begin() + found;
@@ -198,7 +198,7 @@ struct Product::Impl {
 std::string why_no_product(const ProductDesc& desc, CudaDevice& device) {
   if (desc.batch == 0 || desc.inputs == 0 || desc.units == 0) return "the product is empty";
   const DeviceGuard guard(device.index);
-  const auto* const some_bias = reinterpret_cast<const void*>(std::uintptr_t{256});  // looked at for its alignment only
+  const auto* const some_bias = reinterpret_cast<const void*>(std::uintptr_t{256});  // only its alignment matters
   return device.algorithms->get(desc, [&] { return Product::Impl(desc, some_bias, device.index).ask(device); })->why_none;
 }
 

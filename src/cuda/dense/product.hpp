@@ -15,7 +15,7 @@
 /// Products by cuBLASLt.
 namespace lamella::cuda {
 
-/// What cuBLASLt may do to a product before it is stored.
+/// What cuBLASLt applies to a product before storing it.
 enum class LtEpilogue { none, bias, relu, relu_bias, gelu_tanh, gelu_tanh_bias };
 [[nodiscard]] constexpr bool has_bias(LtEpilogue epilogue) {
   return epilogue == LtEpilogue::bias || epilogue == LtEpilogue::relu_bias || epilogue == LtEpilogue::gelu_tanh_bias;
@@ -36,28 +36,28 @@ struct ProductDesc {
   friend auto operator<=>(const ProductDesc&, const ProductDesc&) = default;
 };
 
-/// One product made ready: descriptors built, algorithm chosen. Immutable; any number of threads may execute it, each on a stream
-/// of its own.
+/// One product ready to run: descriptors built, algorithm chosen. Immutable; any number of threads may execute it, each on its
+/// own stream.
 ///
 /// Row-major y = x W is, to column-major cuBLAS, y^T = W^T x^T: A is the kernel (m = units), B is x (n = batch), nothing is
-/// transposed, and the bias lies along m, which is units. This is the one place that knows.
+/// transposed, and the bias lies along m, which is units. This is the one place that knows about column-major order.
 class Product {
  public:
-  /// Asks cuBLASLt's heuristics, twice, where nobody on this device has asked for such a product before: for src and dst aligned
-  /// to 16 bytes, and for any. `bias`, which epilogues with one read, is (units,) of desc.src's type on the device, aligned, and
-  /// outlives this. Throws DeviceError.
+  /// Queries cuBLASLt's heuristics twice, if this device has not been asked for such a product before: for src and dst aligned to
+  /// 16 bytes, and for any. `bias`, which epilogues with one read, is (units,) of desc.src's type on the device, aligned, and
+  /// must outlive this. Throws DeviceError.
   Product(const ProductDesc& desc, const void* bias, CudaDevice& device);
   ~Product();
   Product(const Product&) = delete;
   Product& operator=(const Product&) = delete;
 
-  /// What the chosen algorithms want, at most 32 MiB; and room for copies of src and dst where cuBLASLt has none for pointers
-  /// that are not aligned.
+  /// The workspace of the chosen algorithms, at most 32 MiB, and room for copies of src and dst if cuBLASLt has no algorithm for
+  /// unaligned pointers.
   [[nodiscard]] std::size_t workspace_bytes() const noexcept;
   /// Enqueues. `kernel` is aligned to 16 bytes, `workspace` to 256.
   void execute(CudaStream& stream, const void* src, const void* kernel, void* dst, void* workspace) const;
 
-  /// The algorithms that execute() uses, for aligned pointers and for others, as bytes that tell them apart; empty: none.
+  /// The algorithms that execute() uses, for aligned pointers and for others, as bytes that identify them; empty: none.
   [[nodiscard]] std::string algorithm(bool is_aligned) const;
 
   struct Impl;
@@ -66,9 +66,9 @@ class Product {
   std::unique_ptr<const Impl> impl_;
 };
 
-/// Empty when cuBLASLt's heuristics offer an algorithm for this, else why it cannot be done. Throws DeviceError.
+/// Empty if cuBLASLt's heuristics offer an algorithm for this, else the reason. Throws DeviceError.
 [[nodiscard]] std::string why_no_product(const ProductDesc& desc, CudaDevice& device);
-/// Whether src or dst is aligned as the faster algorithms want it.
+/// Whether src or dst has the alignment that the faster algorithms need.
 [[nodiscard]] bool is_aligned(const void* pointer) noexcept;
 
 }  // namespace lamella::cuda

@@ -5,7 +5,7 @@
 
 namespace lamella::cuda {
 
-/// Weights lie on the device as they lie in the constants: packed.
+/// Weights on the device are packed, as in the constants.
 PlanPtr plan(const ops::QuantizedDenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
   const ops::QuantizedConstants at(d);
   const auto numbers = [&](bool has, std::size_t i) {

@@ -10,12 +10,12 @@ class SmallBatchEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_batch"; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
-    if (std::string why = ops::refused_by_all(d, {}, "has bias and activation in its own product"); !why.empty()) return why;
+    if (std::string why = ops::refused_by_all(d, {}, "applies bias and activation inside its own product"); !why.empty())
+      return why;
     if (d.dtype == DType::float64) return "it computes in float32";
     if (d.determinism == Determinism::batch_invariant)
-      return "the bits of a row may not depend on the batch, and larger batches are added in another order";
-    if (d.batch > kernels::kSmallBatch)
-      return core::format("it takes at most {} rows, and there are {}", kernels::kSmallBatch, d.batch);
+      return "a row's bits must not depend on the batch size, but larger batches are summed in another order";
+    if (d.batch > kernels::kSmallBatch) return core::format("it takes at most {} rows, got {}", kernels::kSmallBatch, d.batch);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {

@@ -10,15 +10,15 @@ class StackOfDense final : public StackEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "stack"; }
   [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext&) const override {
-    if (d.dtype != DType::float32) return core::format("it computes in float32, and the layers in {}", to_string(d.dtype));
-    if (d.math != Math::exact) return "it is exact, and faster arithmetic was asked for";
-    if (d.fusion != Fusion::automatic) return "another kind of fusion was asked for; this engine takes several layers at once";
+    if (d.dtype != DType::float32) return core::format("it computes in float32, the layers in {}", to_string(d.dtype));
+    if (d.math != Math::exact) return "it is exact, but faster arithmetic was requested";
+    if (d.fusion != Fusion::automatic) return "a different fusion was requested; this engine takes several layers at once";
     if (d.layers.size() > kernels::kMostStackLayers)
-      return core::format("it takes at most {} layers, and there are {}", kernels::kMostStackLayers, d.layers.size());
+      return core::format("it takes at most {} layers, got {}", kernels::kMostStackLayers, d.layers.size());
     for (const auto& layer : d.layers) {
       if (layer.inputs > kernels::kMostStackWidth || layer.units > kernels::kMostStackWidth)
-        return core::format("it takes at most {} inputs and units, and a layer has {} and {}", kernels::kMostStackWidth,
-                            layer.inputs, layer.units);
+        return core::format("it takes at most {} inputs and units, a layer has {} and {}", kernels::kMostStackWidth, layer.inputs,
+                            layer.units);
     }
     return {};
   }

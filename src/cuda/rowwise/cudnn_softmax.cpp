@@ -42,7 +42,7 @@ class CudnnSoftmaxEngine final : public RowwiseEngine {
       return core::format("cuDNN has no {}", to_string(d.kind));
     const auto rows = core::checked_mul(d.outer, d.length);
     const auto elements = rows ? core::checked_mul(*rows, d.inner) : rows;
-    if (!elements || *elements > kMost) return "cuDNN counts elements in 32 bits, there are more";
+    if (!elements || *elements > kMost) return "cuDNN counts elements in 32 bits, which is too few here";
     return {};
   }
   [[nodiscard]] PlanPtr plan(const ops::RowwiseDesc& d, ConstantsPtr, const ops::PlanContext& context) const override {

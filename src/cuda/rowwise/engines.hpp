@@ -6,7 +6,7 @@
 
 #include "cuda/plans.hpp"
 
-/// The ways to do softmax, log_softmax, sparsemax and glu on a CUDA device.
+/// The engines for softmax, log_softmax, sparsemax and glu on a CUDA device.
 namespace lamella::cuda {
 
 using RowwiseEngine = ops::Engine<ops::RowwiseDesc>;

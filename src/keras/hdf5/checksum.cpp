@@ -30,7 +30,7 @@ struct State {
   }
 };
 
-/// Up to four bytes as a little-endian word; what is missing counts as zero.
+/// Up to four bytes as a little-endian word, padded with zeros.
 std::uint32_t word(Bytes bytes, std::size_t at) noexcept {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4 && at + i < bytes.size(); ++i) value |= std::to_integer<std::uint32_t>(bytes[at + i]) << (8 * i);

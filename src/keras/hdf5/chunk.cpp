@@ -42,9 +42,9 @@ Grid make_grid(const Space& space, const Type& type, const std::vector<std::uint
     grid.chunks *= grid.counts.back();  // at most the number of elements, which fits
     const std::uint64_t most = space.most.empty() ? space.extents[axis] : space.most[axis];
     if (most < space.extents[axis])
-      fail(ErrorCode::hdf5, place, "{} elements on axis {}, which may have {}", space.extents[axis], axis, most);
+      fail(ErrorCode::hdf5, place, "{} elements on axis {}, whose maximum is {}", space.extents[axis], axis, most);
     grid.most.push_back(most / size + (most % size == 0 ? 0 : 1));
-    // Datasets that grow without end have no array of chunks, and nobody looks at their slots.
+    // Datasets of unlimited size have no array of chunks, so their slots do not matter.
     grid.slots = core::checked_mul(grid.slots, grid.most.back()).value_or(kUndefined);
     const auto bytes = core::checked_mul(grid.chunk_bytes, size);
     if (!bytes) fail(ErrorCode::overflow, place, "the bytes of a chunk do not fit into 64 bits");
@@ -86,13 +86,13 @@ ChunkLayout parse_layout(const Image& image, ByteReader& reader, int version, co
     case Index::tree2:
       fail(ErrorCode::unsupported, place, "chunks indexed by a version 2 B-tree (a resizable dataset)");
     default:
-      fail(ErrorCode::hdf5, place, "chunk index {}, allowed are 1 to 5", index);
+      fail(ErrorCode::hdf5, place, "chunk index {}, allowed 1 to 5", index);
   }
   layout.address = image.address(reader);
   return layout;
 }
 
-/// Puts chunks into their places in the whole.
+/// Copies chunks to their places in the dataset.
 class Assembler {
  public:
   Assembler(const Image& image, const ChunkLayout& layout, std::vector<Filter> filters, std::uint64_t bytes,
@@ -111,7 +111,7 @@ class Assembler {
   }
 
   void take(const StoredChunk& chunk) {
-    if (done_.at(chunk.number)) fail(ErrorCode::hdf5, place_, "chunk {} stands twice in the index", chunk.number);
+    if (done_.at(chunk.number)) fail(ErrorCode::hdf5, place_, "chunk {} appears twice in the index", chunk.number);
     done_[chunk.number] = true;
     image_.charge(grid_.chunk_bytes, place_);
     const std::vector<std::uint64_t> start = start_of(chunk.number);
@@ -141,7 +141,7 @@ class Assembler {
     return false;
   }
 
-  /// Copies the rows of a chunk that lie inside the dataset.
+  /// Copies the rows of a chunk that are inside the dataset.
   void scatter(const std::vector<std::uint64_t>& start, Bytes data) {
     const std::size_t last = grid_.rank() - 1;
     std::vector<std::uint64_t> count(grid_.rank());

@@ -13,19 +13,20 @@ struct Filter {
   bool optional = false;
 };
 
-/// How a dataset is cut into chunks.
+/// The grid of chunks of a dataset.
 struct Grid {
   std::vector<std::uint64_t> extents;  // of the dataset, in elements
   std::vector<std::uint64_t> chunk;    // of a chunk, in elements
   std::vector<std::uint64_t> counts;   // chunks along each axis
-  std::vector<std::uint64_t> most;     // chunks along each axis of the dataset at its largest, by which arrays of chunks count
+  std::vector<std::uint64_t>
+      most;  // chunks along each axis of the dataset at its maximum size, on which arrays of chunks are based
   std::uint64_t chunks = 0;
-  std::uint64_t slots = 0;  // chunks of the dataset at its largest
+  std::uint64_t slots = 0;  // chunks of the dataset at its maximum size
   std::uint64_t chunk_bytes = 0;
-  std::uint64_t element = 0;  // bytes of one
+  std::uint64_t element = 0;  // bytes of one element
 
   [[nodiscard]] std::size_t rank() const noexcept { return extents.size(); }
-  /// The chunk at a place in an array of chunks; nothing where the dataset has not grown to.
+  /// The chunk at an index of an array of chunks; nothing beyond the dataset's current size.
   [[nodiscard]] std::optional<std::uint64_t> number_of_slot(std::uint64_t slot) const {
     std::uint64_t number = 0;
     std::uint64_t scale = 1;
@@ -44,17 +45,17 @@ struct StoredChunk {
   std::uint64_t number = 0;  // row-major in the grid
   std::uint64_t address = 0;
   std::uint64_t size = 0;
-  std::uint32_t mask = 0;  // filters that were left out
+  std::uint32_t mask = 0;  // filters that were skipped
 };
 
-/// Tells each stored chunk once; `layout` stands behind the chunk's extents.
+/// Visits each stored chunk once; `layout` is positioned after the chunk's extents.
 using TellChunk = std::function<void(const StoredChunk&)>;
 void walk_tree(const Image& image, std::uint64_t address, const Grid& grid, std::string_view place, const TellChunk& tell);
 void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& grid, bool filtered, std::string_view place,
                       const TellChunk& tell);
 
 [[nodiscard]] std::vector<Filter> read_filters(const Object& object, std::string_view place);
-/// A chunk's bytes behind all its filters; exactly `size` of them.
+/// A chunk's bytes after decoding all filters; exactly `size` of them.
 [[nodiscard]] OwnedBytes unfiltered(const Image& image, Bytes stored, const std::vector<Filter>& filters, std::uint32_t mask,
                                     std::uint64_t size, std::size_t element, std::string_view place);
 

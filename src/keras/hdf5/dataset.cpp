@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t kMaxMissing = std::uint64_t{1} << 20U;
 
-/// What libhdf5 gives for elements that were never written. Throws missing where it gives nothing, or whatever lay in memory.
+/// What libhdf5 returns for elements that were never written. Throws missing if it returns nothing or uninitialised memory.
 Bytes fill_value(const Object& object, std::string_view place) {
   const Message* message = object.find(kFill);
   if (message == nullptr) {
@@ -20,7 +20,7 @@ Bytes fill_value(const Object& object, std::string_view place) {
   }
   ByteReader reader(message->body, ErrorCode::hdf5, place, "fill value message");
   const int version = reader.u8();
-  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "fill value version {}, allowed are 1 to 3", version);
+  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "fill value version {}, allowed 1 to 3", version);
   constexpr unsigned kNever = 1;
   unsigned time = 0;
   bool undefined = false;
@@ -55,7 +55,7 @@ OwnedBytes made_up(const Image& image, const Object& object, const Type& type, s
 
 void check_missing(std::uint64_t bytes, std::string_view place) {
   if (bytes > kMaxMissing)
-    fail(ErrorCode::limit, place, "{} bytes of its shape are not stored in the file, allowed are {}", bytes, kMaxMissing);
+    fail(ErrorCode::limit, place, "{} bytes of its shape are not stored in the file, allowed {}", bytes, kMaxMissing);
 }
 
 void fill(const Object& object, std::size_t element_size, std::span<std::byte> out, std::string_view place) {
@@ -71,21 +71,21 @@ void fill(const Object& object, std::size_t element_size, std::span<std::byte> o
 }
 
 OwnedBytes read_elements(const Image& image, const Object& object, const Type& type, const Space& space, std::string_view place) {
-  if (object.find(kExternalFiles) != nullptr) fail(ErrorCode::unsafe, place, "its data lies in other files (external storage)");
+  if (object.find(kExternalFiles) != nullptr) fail(ErrorCode::unsafe, place, "its data is in other files (external storage)");
   const auto bytes = core::checked_mul(space.elements, type.size);
   if (!bytes) fail(ErrorCode::overflow, place, "{} elements of {} bytes", space.elements, type.size);
   ByteReader layout(object.need(kLayout, "layout", place).body, ErrorCode::hdf5, place, "layout message");
   const int version = layout.u8();
-  if (version < 3 || version > 5) fail(ErrorCode::unsupported, place, "layout version {}, allowed are 3 to 5", version);
+  if (version < 3 || version > 5) fail(ErrorCode::unsupported, place, "layout version {}, allowed 3 to 5", version);
   const int kind = layout.u8();
-  if (kind == 3) fail(ErrorCode::unsafe, place, "its data lies in other datasets (virtual layout)");
+  if (kind == 3) fail(ErrorCode::unsafe, place, "its data is in other datasets (virtual layout)");
   if (kind == 2) return read_chunks(image, object, layout, version, type, space, place);
   if (kind == 0) {
     const Bytes data = layout.bytes(layout.u16());
     if (data.size() != *bytes) fail(ErrorCode::hdf5, place, "{} bytes stored, its shape and type need {}", data.size(), *bytes);
     return {image.owner(), data};
   }
-  if (kind != 1) fail(ErrorCode::hdf5, place, "layout class {}, allowed are 0 to 3", kind);
+  if (kind != 1) fail(ErrorCode::hdf5, place, "layout class {}, allowed 0 to 3", kind);
   const std::uint64_t address = image.address(layout);
   const std::uint64_t size = image.length(layout);
   if (*bytes == 0) return {image.owner(), {}};

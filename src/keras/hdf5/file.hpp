@@ -14,10 +14,10 @@
 
 namespace lamella::keras::hdf5 {
 
-/// What HDF5 writes where there is no address.
+/// The value that HDF5 writes for an undefined address.
 inline constexpr std::uint64_t kUndefined = ~std::uint64_t{0};
 
-/// The file's bytes behind its user block, and how wide its addresses and lengths are. Every read is bounded.
+/// The file's bytes after its user block, and the widths of its addresses and lengths. Every read is bounded.
 class Image {
  public:
   Image(OwnedBytes file, const std::string& where, std::uint64_t source_bytes);
@@ -30,17 +30,17 @@ class Image {
 
   [[nodiscard]] std::uint64_t address(ByteReader& reader) const;
   [[nodiscard]] std::uint64_t length(ByteReader& reader) const { return reader.uint(length_size_); }
-  /// A reader from `address` to the end of the file. Throws when the address lies outside.
+  /// A reader from `address` to the end of the file. Throws if the address is outside.
   [[nodiscard]] ByteReader at(std::uint64_t address, std::string_view what, std::string_view place) const;
   [[nodiscard]] Bytes range(std::uint64_t address, std::uint64_t size, std::string_view what, std::string_view place) const;
-  /// Like at(), behind the four letters that must stand there.
+  /// Like at(), after checking for a four-letter signature and skipping it.
   [[nodiscard]] ByteReader block(std::uint64_t address, std::string_view magic, std::string_view what,
                                  std::string_view place) const;
-  /// The `size` bytes at `address` end in their own checksum.
+  /// Checks that the `size` bytes at `address` end with their own checksum.
   void check_sum(std::uint64_t address, std::uint64_t size, std::string_view what, std::string_view place) const;
 
-  /// Counts bytes that reading makes or goes through once more: parts of a file may refer to each other any number of times, and
-  /// a small file must not become large work. Throws limit past max(64 MiB, 20 x source).
+  /// Counts bytes that are created or read again: parts of a file may refer to each other any number of times, and a small file
+  /// must not cause much work. Throws limit past max(64 MiB, 20 x source).
   void charge(std::uint64_t bytes, std::string_view place) const;
   /// The objects of the global heap collection at `address`, by index. Read once.
   [[nodiscard]] const std::map<std::uint32_t, Bytes>& collection(std::uint64_t address, std::string_view place) const;
@@ -52,8 +52,8 @@ class Image {
   OwnedBytes file_;
   std::shared_ptr<void> owner_;
   Bytes bytes_;
-  std::uint64_t source_bytes_;  // of the file that somebody had to store
-  std::uint64_t start_ = 0;     // of the superblock
+  std::uint64_t source_bytes_;  // size of the file as stored
+  std::uint64_t start_ = 0;     // position of the superblock
   std::uint64_t root_ = 0;
   std::size_t offset_size_ = 8;
   std::size_t length_size_ = 8;
@@ -61,7 +61,7 @@ class Image {
   mutable std::map<std::uint64_t, std::map<std::uint32_t, Bytes>> collections_;
 };
 
-/// Where a superblock begins, if anywhere.
+/// The position of a superblock, if any.
 [[nodiscard]] std::optional<std::size_t> find_superblock(Bytes bytes) noexcept;
 
 enum MessageType : std::uint16_t {
@@ -95,7 +95,7 @@ struct Object {
   std::vector<Message> messages;
 
   [[nodiscard]] const Message* find(MessageType type) const noexcept;
-  /// Throws when there is none, or when it is kept elsewhere (a shared message).
+  /// Throws if there is none, or if it is stored elsewhere (a shared message).
   [[nodiscard]] const Message& need(MessageType type, std::string_view what, std::string_view place) const;
   [[nodiscard]] bool is_group() const noexcept {
     return find(kSymbolTable) != nullptr || find(kLinkInfo) != nullptr || find(kLink) != nullptr;
@@ -105,7 +105,7 @@ struct Object {
 
 [[nodiscard]] Object read_object(const Image& image, std::uint64_t address, std::string_view place);
 
-/// Names and the addresses of the object headers behind them.
+/// Names and the addresses of their object headers.
 using Links = std::map<std::string, std::uint64_t, std::less<>>;
 [[nodiscard]] Links read_links(const Image& image, const Object& object, std::string_view place);
 
@@ -126,7 +126,7 @@ class File {
     Object object;
     std::optional<Links> links;
   };
-  /// Nothing when there is no such object.
+  /// Nothing if there is no such object.
   [[nodiscard]] Node* find(std::string_view path);
   /// Throws missing.
   [[nodiscard]] Node& need(std::string_view path);

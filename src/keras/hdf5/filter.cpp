@@ -32,7 +32,7 @@ std::string_view name_of(std::uint16_t id) {
   }
 }
 
-/// The bytes of an element were stored apart, all first bytes together; what is no whole element stands at the end.
+/// The bytes of each element were stored apart, all first bytes together; a partial element is at the end.
 OwnedBytes unshuffled(const OwnedBytes& in, std::size_t element) {
   const Buffer out(in.bytes.size());
   const std::size_t count = in.bytes.size() / element;
@@ -59,9 +59,9 @@ std::vector<Filter> read_filters(const Object& object, std::string_view place) {
   if (object.find(kFilters) == nullptr) return {};
   ByteReader reader(object.need(kFilters, "filter pipeline", place).body, ErrorCode::hdf5, place, "filter pipeline message");
   const int version = reader.u8();
-  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "filter pipeline version {}, allowed are 1 and 2", version);
+  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "filter pipeline version {}, allowed 1 and 2", version);
   const std::size_t count = reader.u8();
-  if (count > kMaxFilters) fail(ErrorCode::limit, place, "{} filters, allowed are {}", count, kMaxFilters);
+  if (count > kMaxFilters) fail(ErrorCode::limit, place, "{} filters, allowed {}", count, kMaxFilters);
   if (version == 1) reader.skip(6);
   std::vector<Filter> filters;
   for (std::size_t i = 0; i < count; ++i) {
@@ -74,7 +74,7 @@ std::vector<Filter> read_filters(const Object& object, std::string_view place) {
     reader.skip(4U * values);
     if (version == 1 && values % 2 == 1) reader.skip(4);
     if (filter.id != kDeflate && filter.id != kShuffle && filter.id != kFletcher) {
-      fail(ErrorCode::unsupported, place, "filter {}{}, allowed are deflate, shuffle, fletcher32", filter.id, name_of(filter.id));
+      fail(ErrorCode::unsupported, place, "filter {}{}, allowed deflate, shuffle, fletcher32", filter.id, name_of(filter.id));
     }
     filters.push_back(filter);
   }

@@ -11,8 +11,8 @@ constexpr std::size_t kHashSize = 4;
 constexpr std::uint32_t kSoftEntry = 2;
 constexpr std::size_t kMaxNodes = 1'000'000;
 constexpr std::size_t kMaxPath = 32;
-constexpr std::uint64_t kLinkCost = 96;       // of remembering one, beside its name
-constexpr std::uint64_t kAttributeCost = 64;  // of looking at one
+constexpr std::uint64_t kLinkCost = 96;       // cost of storing one, in addition to its name
+constexpr std::uint64_t kAttributeCost = 64;  // cost of examining one
 
 class GroupReader {
  public:
@@ -38,7 +38,7 @@ class GroupReader {
   }
 
   [[noreturn]] void refuse(std::string_view name, std::string_view kind) const {
-    fail(ErrorCode::unsafe, place_, "member '{}' is {}, allowed are hard links", core::escaped(name), kind);
+    fail(ErrorCode::unsafe, place_, "member '{}' is {}, allowed hard links", core::escaped(name), kind);
   }
 
   void add_link(Bytes body) {
@@ -128,11 +128,11 @@ class GroupReader {
   Links links_;
 };
 
-/// The attribute when its name is the one looked for.
+/// The attribute if it has the requested name.
 std::optional<Attribute> parse_attribute(Bytes body, std::string_view wanted, std::string_view place) {
   ByteReader reader(body, ErrorCode::hdf5, place, "attribute message");
   const int version = reader.u8();
-  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "attribute message version {}, allowed are 1 to 3", version);
+  if (version < 1 || version > 3) fail(ErrorCode::hdf5, place, "attribute message version {}, allowed 1 to 3", version);
   const unsigned flags = reader.u8();
   const std::uint16_t name_size = reader.u16();
   const std::uint16_t type_size = reader.u16();

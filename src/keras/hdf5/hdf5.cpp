@@ -29,8 +29,8 @@ std::vector<std::string> strings_of(const File& file, const Attribute& attribute
   if (type.kind != Kind::text && type.kind != Kind::variable_text) {
     fail(ErrorCode::dtype, place, "elements of class '{}', expected strings", type.name);
   }
-  if (space.extents.size() > 1) fail(ErrorCode::shape, place, "strings of rank {}, allowed are 0 and 1", space.extents.size());
-  if (space.elements > kMaxStrings) fail(ErrorCode::limit, place, "{} strings, allowed are {}", space.elements, kMaxStrings);
+  if (space.extents.size() > 1) fail(ErrorCode::shape, place, "strings of rank {}, allowed 0 and 1", space.extents.size());
+  if (space.elements > kMaxStrings) fail(ErrorCode::limit, place, "{} strings, allowed {}", space.elements, kMaxStrings);
   ByteReader reader(attribute.data, ErrorCode::hdf5, place, "attribute data");
   std::vector<std::string> strings;
   for (std::uint64_t i = 0; i < space.elements; ++i) {
@@ -92,7 +92,7 @@ bool H5File::looks_like(Bytes bytes) noexcept { return hdf5::find_superblock(byt
 
 H5File::H5File(OwnedBytes file, Where where, std::uint64_t source_bytes)
     : file_(std::make_unique<File>(std::move(file), std::move(where), source_bytes)) {
-  if (!file_->need("/").object.is_group()) fail(ErrorCode::hdf5, file_->place_of("/"), "the root is no group");
+  if (!file_->need("/").object.is_group()) fail(ErrorCode::hdf5, file_->place_of("/"), "the root is not a group");
 }
 H5File::H5File(H5File&&) noexcept = default;
 H5File& H5File::operator=(H5File&&) noexcept = default;

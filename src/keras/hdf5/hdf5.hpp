@@ -27,15 +27,16 @@ struct H5Dataset {
   OwnedBytes bytes;
 };
 
-/// The part of HDF5 that Keras and those who rewrite its files use, read-only. Paths are '/'-separated; a leading '/' may be left
-/// out. Anything else is refused by name; links that are not hard links are refused as unsafe. Every failure is a LoadError. Not
-/// for several threads at once: it remembers what it has read.
+/// A read-only reader for the part of HDF5 used by Keras and by tools that rewrite its files. Paths are '/'-separated; a leading
+/// '/' is optional. Other features are refused by name; links other than hard links are refused as unsafe. Every failure is a
+/// LoadError. Not thread-safe, because it caches what it has read.
 class H5File {
  public:
-  /// True when a superblock's signature stands at byte 0, 512, 1024, 2048 and so on.
+  /// Whether a superblock's signature is at byte 0, 512, 1024, 2048 and so on.
   [[nodiscard]] static bool looks_like(Bytes bytes) noexcept;
 
-  /// What reading may cost depends on `source_bytes`, the size of the archive that the file was packed in; 0: its own.
+  /// The limit on the cost of reading depends on `source_bytes`, the size of the archive that contains the file; 0: the file's
+  /// own size.
   H5File(OwnedBytes file, Where where, std::uint64_t source_bytes = 0);
   H5File(H5File&&) noexcept;
   H5File& operator=(H5File&&) noexcept;
@@ -48,13 +49,13 @@ class H5File {
   /// Names of a group's members, sorted by their bytes.
   [[nodiscard]] std::vector<std::string> children(std::string_view path) const;
 
-  /// Throws missing when there is none.
+  /// Throws missing if there is none.
   [[nodiscard]] H5Dataset dataset(std::string_view path) const;
 
   [[nodiscard]] bool has_attribute(std::string_view path, std::string_view name) const;
-  /// Nothing when absent. Throws dtype when it is no string, shape when it is more than one.
+  /// Nothing if absent. Throws dtype if it is not a string, shape if it is more than one.
   [[nodiscard]] std::optional<std::string> string_attribute(std::string_view path, std::string_view name) const;
-  /// Nothing when absent. An empty array of any type is no strings.
+  /// Nothing if absent. An empty array of any type counts as no strings.
   [[nodiscard]] std::optional<std::vector<std::string>> strings_attribute(std::string_view path, std::string_view name) const;
 
  private:

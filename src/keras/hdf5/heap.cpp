@@ -9,7 +9,7 @@ namespace lamella::keras::hdf5 {
 namespace {
 
 constexpr std::uint64_t kMaxLevels = 32;
-constexpr std::uint64_t kObjectCost = 64;  // of remembering a heap object
+constexpr std::uint64_t kObjectCost = 64;  // cost of storing a heap object
 
 std::size_t bytes_for(std::uint64_t value) {
   return (static_cast<std::size_t>(std::bit_width(std::max<std::uint64_t>(value, 1))) - 1) / 8 + 1;
@@ -37,7 +37,7 @@ const std::map<std::uint32_t, Bytes>& Image::collection(std::uint64_t address, s
   reader.seek(head.at());
   align();
   std::map<std::uint32_t, Bytes> objects;
-  while (reader.left() >= 8 + length_size_) {  // less than an object's head is free space
+  while (reader.left() >= 8 + length_size_) {  // less than an object's header is free space
     const std::uint32_t index = reader.u16();
     reader.skip(6);
     const std::uint64_t bytes = length(reader);
@@ -97,7 +97,7 @@ Bytes FractalHeap::object(Bytes id) const {
   return managed(offset, reader.uint(length_bytes_));
 }
 
-/// Rows double in size, but for the first two; those up to the largest direct block hold blocks, later ones hold tables.
+/// Rows double in size, except the first two; rows up to the largest direct block hold blocks, later ones hold tables.
 FractalHeap::Row FractalHeap::row(std::uint64_t index) const {
   const std::uint64_t shift = index == 0 ? 0 : index - 1;
   const auto start_bits = static_cast<std::uint64_t>(std::bit_width(start_size_)) - 1;
@@ -118,7 +118,7 @@ Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
     reader.skip(1 + image_.offset_size() + offset_bytes_);
     std::uint64_t r = 0;
     while (r < rows && inside >= row(r).block_size * width_) inside -= row(r++).block_size * width_;
-    if (r == rows) fail(ErrorCode::hdf5, place_, "fractal heap offset {} lies outside the heap", offset);
+    if (r == rows) fail(ErrorCode::hdf5, place_, "fractal heap offset {} is outside the heap", offset);
     const Row found = row(r);
     reader.skip((r * width_ + inside / found.block_size) * image_.offset_size());
     inside %= found.block_size;
@@ -128,17 +128,18 @@ Bytes FractalHeap::managed(std::uint64_t offset, std::uint64_t size) const {
     rows = found.direct ? 0
                         : static_cast<std::uint64_t>(std::bit_width(found.block_size)) -
                               static_cast<std::uint64_t>(std::bit_width(start_size_ * width_)) + 1;
-    if (!found.direct && found.block_size < start_size_ * width_) fail(ErrorCode::hdf5, place_, "fractal heap table of no rows");
+    if (!found.direct && found.block_size < start_size_ * width_)
+      fail(ErrorCode::hdf5, place_, "fractal heap table without rows");
   }
   static_cast<void>(image_.block(block, "FHDB", "fractal heap block", place_));
   if (size > block_size || inside > block_size - size)
-    fail(ErrorCode::hdf5, place_, "fractal heap object of {} bytes leaves its block", size);
+    fail(ErrorCode::hdf5, place_, "fractal heap object of {} bytes reaches past its block", size);
   return image_.range(block, block_size, "fractal heap block", place_).subspan(inside, size);
 }
 
 namespace {
 
-/// The head of a version 2 B-tree, and what follows from it about its nodes.
+/// The header of a version 2 B-tree, and the node sizes derived from it.
 struct Tree {
   std::uint64_t node_size = 0;
   std::uint64_t record_size = 0;
@@ -147,8 +148,8 @@ struct Tree {
   std::uint64_t root_records = 0;
   std::uint64_t total = 0;
   std::vector<std::uint64_t> most{};        ///< records of a node, by level
-  std::vector<std::size_t> total_bytes{0};  ///< of the count of all records under a node, by level
-  std::size_t count_bytes = 0;              ///< of the count of a node's own
+  std::vector<std::size_t> total_bytes{0};  ///< width of the count of all records below a node, by level
+  std::size_t count_bytes = 0;              ///< width of the count of a node's own records
 };
 
 constexpr std::uint64_t kTreeOverhead = 10;  // of a node
@@ -218,7 +219,7 @@ std::vector<Bytes> tree_records(const Image& image, std::uint64_t address, int t
     image.charge(node.records * sizeof(Bytes), place);
     for (std::uint64_t i = 0; i < node.records; ++i) records.push_back(reader.bytes(tree.record_size));
     if (records.size() > tree.total)
-      fail(ErrorCode::hdf5, place, "version 2 B-tree: more than the {} records it says", tree.total);
+      fail(ErrorCode::hdf5, place, "version 2 B-tree: more records than the {} it declares", tree.total);
     for (std::uint64_t i = 0; node.level > 0 && i <= node.records; ++i) {
       const std::uint64_t child = image.address(reader);
       const std::uint64_t count = reader.uint(tree.count_bytes);

@@ -7,7 +7,7 @@ namespace lamella::keras::hdf5 {
 
 namespace {
 
-/// The chunk's number from where it begins, which must be a corner of the grid.
+/// The chunk's number from its origin, which must be a corner of the grid.
 std::uint64_t number_at(const Grid& grid, ByteReader& key, std::string_view place) {
   std::uint64_t number = 0;
   for (std::size_t axis = 0; axis < grid.rank(); ++axis) {
@@ -75,7 +75,7 @@ void walk_fixed_array(const Image& image, std::uint64_t address, const Grid& gri
                       const TellChunk& tell) {
   ByteReader head = image.block(address, "FAHD", "fixed array", place);
   if (const int version = head.u8(); version != 0) fail(ErrorCode::hdf5, place, "fixed array version {}, expected 0", version);
-  if (head.u8() != (filtered ? 1 : 0)) fail(ErrorCode::hdf5, place, "fixed array: its entries do not fit to the filters");
+  if (head.u8() != (filtered ? 1 : 0)) fail(ErrorCode::hdf5, place, "fixed array: its entries do not match the filters");
   const std::size_t entry = head.u8();
   const unsigned page_bits = head.u8();
   const std::uint64_t entries = image.length(head);

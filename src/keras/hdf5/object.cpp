@@ -16,7 +16,7 @@ struct Block {
   std::uint64_t size;
 };
 
-/// Reads messages from one block after the other; continuations add blocks.
+/// Reads messages from one block after another; continuations add blocks.
 class HeaderReader {
  public:
   HeaderReader(const Image& image, std::uint64_t address, std::string_view place) : image_(image), place_(place) {
@@ -43,7 +43,7 @@ class HeaderReader {
   void begin_old(ByteReader& head) {
     const int version = head.u8();
     if (version != 1)
-      fail(ErrorCode::hdf5, place_, "object header at address {}: version {}, allowed are 1 and 2", object_.address, version);
+      fail(ErrorCode::hdf5, place_, "object header at address {}: version {}, allowed 1 and 2", object_.address, version);
     head.skip(7);
     const std::uint32_t size = head.u32();
     head.skip(4);
@@ -97,14 +97,15 @@ class HeaderReader {
       message.body = reader.bytes(size);
       take(message);
     }
-    if (!is_new_ && reader.left() != 0) fail(ErrorCode::hdf5, place_, "object header: {} bytes are no message", reader.left());
+    if (!is_new_ && reader.left() != 0)
+      fail(ErrorCode::hdf5, place_, "object header: {} bytes are too few for a message", reader.left());
   }
 
   void take(const Message& message) {
     if (message.type == kNil) return;
     if (message.type == kContinuation) return continue_at(message.body);
     if (message.type > kLastKnownMessage && (message.flags & kRefuseIfUnknown) != 0) {
-      fail(ErrorCode::unsupported, place_, "an object header message of type {} that must be understood", message.type);
+      fail(ErrorCode::unsupported, place_, "an unknown object header message of type {}, marked as required", message.type);
     }
     if (object_.messages.size() == kMaxMessages)
       fail(ErrorCode::limit, place_, "more than {} object header messages", kMaxMessages);

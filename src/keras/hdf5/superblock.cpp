@@ -43,7 +43,7 @@ void Image::read_superblock(const std::string& where) {
   ByteReader reader(bytes_, ErrorCode::hdf5, where, "superblock");
   reader.skip(kSignature.size());
   const int version = reader.u8();
-  if (version > 3) fail(ErrorCode::hdf5, where, "superblock version {}, allowed are 0 to 3", version);
+  if (version > 3) fail(ErrorCode::hdf5, where, "superblock version {}, allowed 0 to 3", version);
   if (version < 2) {
     if (reader.u8() != 0 || reader.u8() != 0)
       fail(ErrorCode::hdf5, where, "superblock: unknown free space or root group version");
@@ -54,7 +54,7 @@ void Image::read_superblock(const std::string& where) {
   length_size_ = reader.u8();
   const auto known = [](std::size_t size) { return size == 2 || size == 4 || size == 8; };
   if (!known(offset_size_) || !known(length_size_)) {
-    fail(ErrorCode::hdf5, where, "superblock: offsets of {} and lengths of {} bytes, allowed are 2, 4, 8", offset_size_,
+    fail(ErrorCode::hdf5, where, "superblock: offsets of {} and lengths of {} bytes, allowed 2, 4, 8", offset_size_,
          length_size_);
   }
   if (version < 2) return read_old_superblock(reader, version, where);
@@ -64,9 +64,9 @@ void Image::read_superblock(const std::string& where) {
   const std::uint64_t end = address(reader);
   root_ = address(reader);
   check_sum(0, reader.at() + 4, "superblock", where);
-  if (base != start_) fail(ErrorCode::hdf5, where, "superblock: base address {}, it stands at byte {}", base, start_);
+  if (base != start_) fail(ErrorCode::hdf5, where, "superblock: base address {}, but it is at byte {}", base, start_);
   if (end > file_.bytes.size()) {
-    fail(ErrorCode::hdf5, where, "cut off: the superblock says {} bytes, there are {}", end, file_.bytes.size());
+    fail(ErrorCode::hdf5, where, "truncated: the superblock says {} bytes, the file has {}", end, file_.bytes.size());
   }
 }
 
@@ -78,10 +78,10 @@ void Image::read_old_superblock(ByteReader& reader, int version, const std::stri
   const std::uint64_t driver = address(reader);
   static_cast<void>(address(reader));  // the root has no name
   root_ = address(reader);
-  if (base != start_) fail(ErrorCode::hdf5, where, "superblock: base address {}, it stands at byte {}", base, start_);
-  if (driver != kUndefined) fail(ErrorCode::unsafe, where, "superblock: a driver block, as files spread over several have it");
+  if (base != start_) fail(ErrorCode::hdf5, where, "superblock: base address {}, but it is at byte {}", base, start_);
+  if (driver != kUndefined) fail(ErrorCode::unsafe, where, "superblock: a driver block (data split over several files)");
   if (end > file_.bytes.size()) {
-    fail(ErrorCode::hdf5, where, "cut off: the superblock says {} bytes, there are {}", end, file_.bytes.size());
+    fail(ErrorCode::hdf5, where, "truncated: the superblock says {} bytes, the file has {}", end, file_.bytes.size());
   }
 }
 
@@ -93,7 +93,7 @@ std::uint64_t Image::address(ByteReader& reader) const {
 
 ByteReader Image::at(std::uint64_t address, std::string_view what, std::string_view place) const {
   if (address >= bytes_.size())
-    fail(ErrorCode::hdf5, place, "{} at address {} lies outside the file of {} bytes", what, address, bytes_.size());
+    fail(ErrorCode::hdf5, place, "{} at address {} is outside the file of {} bytes", what, address, bytes_.size());
   return {bytes_.subspan(static_cast<std::size_t>(address)), ErrorCode::hdf5, place, what};
 }
 
@@ -124,7 +124,7 @@ void Image::charge(std::uint64_t bytes, std::string_view place) const {
   const std::uint64_t allowed =
       std::max(kAlwaysAllowed, core::checked_mul<std::uint64_t>(source_bytes_, kMaxRatio).value_or(kUndefined));
   if (bytes > allowed || charged_ > allowed - bytes) {
-    fail(ErrorCode::limit, place, "needs {} bytes, {} were given before, allowed are {} for this file", bytes, charged_, allowed);
+    fail(ErrorCode::limit, place, "needs {} bytes after {} already used, allowed {} for this file", bytes, charged_, allowed);
   }
   charged_ += bytes;
 }

@@ -11,7 +11,7 @@ namespace lamella::keras::hdf5 {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "elements are handed on as they stand in little-endian files");
+static_assert(std::endian::native == std::endian::little, "elements are used as stored, in little-endian order");
 
 constexpr std::array<std::string_view, 12> kClassNames = {"integer",     "float",           "time",     "string",
                                                           "bitfield",    "opaque",          "compound", "reference",
@@ -38,7 +38,7 @@ void parse_integer(ByteReader& reader, unsigned flags, Type& type, std::string_v
   const bool known =
       (type.size == 1 || type.size == 2 || type.size == 4 || type.size == 8) && offset == 0 && precision == 8 * type.size;
   if (!known)
-    fail(ErrorCode::dtype, place, "integers of {} bits in {} bytes, allowed are whole 1, 2, 4, 8 bytes", precision, type.size);
+    fail(ErrorCode::dtype, place, "integers of {} bits in {} bytes, allowed whole 1, 2, 4, 8 bytes", precision, type.size);
 }
 
 void parse_float(ByteReader& reader, unsigned flags, Type& type, std::string_view place) {
@@ -61,7 +61,7 @@ void parse_float(ByteReader& reader, unsigned flags, Type& type, std::string_vie
     }
   }
   fail(ErrorCode::dtype, place,
-       "floats of {} bytes with {} exponent and {} mantissa bits, allowed are float16, bfloat16, float32, float64", type.size,
+       "floats of {} bytes with {} exponent and {} mantissa bits, allowed float16, bfloat16, float32, float64", type.size,
        exponent_size, mantissa_size);
 }
 
@@ -89,17 +89,18 @@ Type parse_type(Bytes body, std::string_view place) {
   unsigned flags = static_cast<unsigned>(reader.uint(3));
   Type type;
   type.size = reader.u32();
-  if ((head >> 4U) < 1 || (head >> 4U) > 5) fail(ErrorCode::hdf5, place, "datatype version {}, allowed are 1 to 5", head >> 4U);
+  if ((head >> 4U) < 1 || (head >> 4U) > 5) fail(ErrorCode::hdf5, place, "datatype version {}, allowed 1 to 5", head >> 4U);
   const unsigned kind = head & 0x0FU;
-  if (kind >= kClassNames.size()) fail(ErrorCode::hdf5, place, "datatype class {}, allowed are 0 to 11", kind);
+  if (kind >= kClassNames.size()) fail(ErrorCode::hdf5, place, "datatype class {}, allowed 0 to 11", kind);
   type.name = kClassNames[kind];
   if (type.size == 0 || type.size > kMaxElement)
-    fail(ErrorCode::hdf5, place, "elements of {} bytes, allowed are 1 to {}", type.size, kMaxElement);
-  if (kind == 8) {  // an enumeration stands on an integer, as h5py's booleans do
+    fail(ErrorCode::hdf5, place, "elements of {} bytes, allowed 1 to {}", type.size, kMaxElement);
+  if (kind == 8) {  // an enumeration has an integer base type, as h5py's booleans do
     head = reader.u8();
     flags = static_cast<unsigned>(reader.uint(3));
     const std::uint32_t size = reader.u32();
-    if ((head & 0x0FU) != 0 || size != type.size) fail(ErrorCode::hdf5, place, "an enumeration that is not of integers");
+    if ((head & 0x0FU) != 0 || size != type.size)
+      fail(ErrorCode::hdf5, place, "an enumeration whose base type is not an integer");
     parse_integer(reader, flags, type, place);
   } else if (kind == 0) {
     parse_integer(reader, flags, type, place);
@@ -121,7 +122,7 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
   const int version = reader.u8();
   const int rank = reader.u8();
   const bool may_grow = (reader.u8() & 1U) != 0;
-  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "dataspace version {}, allowed are 1 and 2", version);
+  if (version != 1 && version != 2) fail(ErrorCode::hdf5, place, "dataspace version {}, allowed 1 and 2", version);
   Space space;
   if (version == 1) {
     reader.skip(5);
@@ -130,7 +131,7 @@ Space parse_space(const Image& image, Bytes body, std::string_view place) {
     if (kind > 2 || (kind != 1 && rank != 0)) fail(ErrorCode::hdf5, place, "dataspace of kind {} and rank {}", kind, rank);
     space.null = kind == 2;
   }
-  if (rank > Shape::kMaxRank) fail(ErrorCode::limit, place, "rank {}, allowed are 0 to {}", rank, Shape::kMaxRank);
+  if (rank > Shape::kMaxRank) fail(ErrorCode::limit, place, "rank {}, allowed 0 to {}", rank, Shape::kMaxRank);
   if (space.null) space.elements = 0;
   std::uint64_t nonzero = 1;  // a zero must not hide that the others do not fit
   for (int i = 0; i < rank; ++i) {
@@ -161,7 +162,7 @@ DType dtype_of(const Type& type, std::string_view place) {
     default:
       break;
   }
-  fail(ErrorCode::dtype, place, "elements of class '{}', allowed are integers and floats", type.name);
+  fail(ErrorCode::dtype, place, "elements of class '{}', allowed integers and floats", type.name);
 }
 
 OwnedBytes to_native(const Image& image, const Type& type, OwnedBytes raw, std::string_view place) {

@@ -22,7 +22,7 @@ constexpr std::uint64_t kSuperblockSize = 48;
 constexpr std::uint64_t kH5Alignment = 8;
 constexpr std::size_t kLongestName = 0xFFFF;
 
-/// Little-endian fields, one behind the other.
+/// Appends little-endian fields.
 class H5Bytes {
  public:
   H5Bytes& u8(std::uint64_t value) { return number(value, 1); }
@@ -49,7 +49,7 @@ class H5Bytes {
   std::string bytes_;
 };
 
-/// Version 1 of the message: class and bit field, size, then what the class wants to know.
+/// Version 1 of the message: class and bit field, size, then properties of the class.
 H5Bytes datatype(DType dtype) {
   constexpr int kVersion = 1 << 4;
   constexpr int kSigned = 0x08;
@@ -74,7 +74,7 @@ H5Bytes datatype(DType dtype) {
   if (dtype == DType::float16) return floating(5, 10, 15);
   if (dtype == DType::float32) return floating(8, 23, 127);
   if (dtype == DType::float64) return floating(11, 52, 1023);
-  LAMELLA_ASSERT(!is_floating(dtype) && dtype != DType::boolean, "no HDF5 type is written for {}", to_string(dtype));
+  LAMELLA_ASSERT(!is_floating(dtype) && dtype != DType::boolean, "there is no HDF5 type for {}", to_string(dtype));
   const bool has_sign = to_string(dtype).front() == 'i';
   return H5Bytes().u8(kVersion).u8(has_sign ? kSigned : 0).u8(0).u8(0).u32(size).u16(0).u16(bits);
 }
@@ -94,7 +94,7 @@ H5Bytes link(std::string_view name, std::uint64_t address) {
   return H5Bytes().u8(1).u8(kTwoBytesOfLength | kHasCharacterSet).u8(kUtf8).u16(name.size()).text(name).u64(address);
 }
 
-/// The messages in their frame. `flags` say that the length has four bytes and that there are no times.
+/// The messages with header and checksum. `flags`: the length has four bytes, and there are no times.
 std::string header_of(const H5Bytes& messages) {
   constexpr int kFourBytesOfLength = 2;
   return H5Bytes()
@@ -118,7 +118,7 @@ H5Writer::Object& H5Writer::group_at(std::string_view path) {
     const std::size_t end = std::min(path.find('/'), path.size());
     std::unique_ptr<Object>& next = at->members[std::string(path.substr(0, end))];
     if (!next) next = std::make_unique<Object>();
-    LAMELLA_ASSERT(!next->dtype, "a dataset stands where a group should be");
+    LAMELLA_ASSERT(!next->dtype, "a dataset is where a group should be");
     at = next.get();
     path.remove_prefix(std::min(end + 1, path.size()));
   }
@@ -152,7 +152,7 @@ std::vector<Bytes> H5Writer::parts() {
     messages.message(hdf5::kLayout, H5Bytes().u8(3).u8(kContiguous).u64(object.elements_address).u64(object.elements.size()));
     return header_of(messages);
   };
-  // Headers are as long with one address as with another: sizes first, then what is written.
+  // The length of a header does not depend on addresses: lay out sizes first, then write.
   std::vector<Object*> objects{root_.get()};
   std::uint64_t end = kSuperblockSize;
   for (std::size_t i = 0; i < objects.size(); ++i) {

@@ -22,12 +22,12 @@ class H5Writer {
  public:
   H5Writer();
   ~H5Writer();
-  /// Makes a group and those around it, where they are not there yet. `path` is "a/b".
+  /// Creates a group and its parents, if missing. `path` is "a/b".
   void group(std::string_view path);
-  /// A dataset in the group; `elements` are row-major, little-endian, and outlive the writer. Throws an internal Error for a name
-  /// that is there already, and for dtypes that are neither integers nor float16, float32 and float64.
+  /// A dataset in the group; `elements` are row-major, little-endian, and outlive the writer. Throws an internal Error for an
+  /// existing name, and for dtypes other than integers, float16, float32 and float64.
   void dataset(std::string_view group, std::string_view name, const Shape& shape, DType dtype, Bytes elements);
-  /// The file, in parts that stand one behind the other. They belong to the writer and to whom the elements belong. Once.
+  /// The file as consecutive parts, which refer to memory of the writer and of the elements' owners. Call once.
   [[nodiscard]] std::vector<Bytes> parts();
 
  private:

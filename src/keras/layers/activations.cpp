@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dense and the layers of activations.
+// Dense and activation layers.
 #include <optional>
 
 #include "keras/activation_config.hpp"
@@ -66,7 +66,7 @@ ParsedActivation read_activation(const Fields& fields, const std::string& path, 
 core::LayerParams parse_dense(const Fields& f, const std::string& path, Reading& reading) {
   if (f.has("output_dim") && !f.has("units")) {
     f.fail_field(ErrorCode::unsupported, "output_dim",
-                 "is what Keras 1 calls units; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it anew");
+                 "is Keras 1's name for units; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it again");
   }
   f.expect_only({"units", "activation", "use_bias"});
   core::DenseParams params;

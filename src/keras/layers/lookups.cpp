@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers that turn numbers into other numbers or into vectors.
+// Layers that map numbers to other numbers or to vectors.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -40,21 +40,21 @@ core::Salt salt_of(const Fields& f) {
   return std::array{key(0), key(1)};
 }
 
-/// What the config says.
+/// The vocabulary in the config.
 std::vector<std::int64_t> vocabulary_of(const Fields& f) {
   const Json& list = f.at("vocabulary");
-  if (!list.is_array() || list.empty()) f.fail_field(ErrorCode::value, "vocabulary", "is no list of integers");
+  if (!list.is_array() || list.empty()) f.fail_field(ErrorCode::value, "vocabulary", "is not a list of integers");
   std::vector<std::int64_t> all;
   for (const Json& entry : list) {
     const bool fits = entry.is_number_integer() &&
                       !(entry.is_number_unsigned() && entry.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost));
-    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", "has the entry {}, which is no int64", all.size());
+    if (!fits) f.fail_field(ErrorCode::value, "vocabulary", "has the entry {}, which is not an int64", all.size());
     all.push_back(entry.get<std::int64_t>());
   }
   return all;
 }
 
-/// The vocabulary behind the special tokens, where it begins with exactly these.
+/// The vocabulary without the special tokens, if it begins with exactly these.
 std::span<const std::int64_t> words_of(std::span<const std::int64_t> vocabulary, const core::IntegerLookupParams& params,
                                        bool masked) {
   const std::size_t first = masked ? 1 : 0;
@@ -85,14 +85,14 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
     if (params.invert) std::swap(table.back().first, table.back().second);
   }
   if (params.padded_to != 0 && params.padded_to < next)
-    fail(ErrorCode::value, core::format("is of {} with the special tokens, max_tokens are {}", next, params.padded_to));
+    fail(ErrorCode::value, core::format("has {} entries with the special tokens, max_tokens is {}", next, params.padded_to));
   params.depth = std::max(params.padded_to, next);
   if (params.invert) {
     if (params.mask_token) table.emplace_back(0, *params.mask_token);
     params.otherwise = *params.oov_token;
   } else {
-    // What is masked counts for nothing in an encoding. Keras fails where nothing stands for an unknown number: here it becomes
-    // one that no table has.
+    // Masked numbers are ignored by an encoding. Keras fails if unknown numbers have no index: here they get one outside every
+    // table.
     if (params.mask_token) table.emplace_back(*params.mask_token, integer ? 0 : kMost);
     params.otherwise = params.oov_indices == 0 ? kLeast : first_unknown;
     (params.farmhash ? params.hashed : params.hashes) = params.oov_indices > 1 ? params.oov_indices : 0;
@@ -100,7 +100,7 @@ void set_vocabulary(core::IntegerLookupParams& params, std::span<const std::int6
   std::sort(table.begin(), table.end());
   for (std::size_t i = 1; i < table.size(); ++i) {
     if (table[i - 1].first == table[i].first)
-      fail(ErrorCode::value, core::format("has {} twice, or it is the mask_token", table[i].first));
+      fail(ErrorCode::value, core::format("has {} twice, or as the mask_token too", table[i].first));
   }
   params.keys = column(table, false);
   params.values = column(table, true);
@@ -119,7 +119,7 @@ std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail
     const bool empty_end = at == last && std::all_of(stop, end, [](char c) { return c == '\n' || c == '\r'; });
     if (empty_end) break;
     if (error != std::errc() || read != last)
-      fail(ErrorCode::value, core::format("has the line {}, which is no int64", words.size() + 1));
+      fail(ErrorCode::value, core::format("has the line {}, which is not an int64", words.size() + 1));
     if (words.size() == kMostWords) fail(ErrorCode::limit, core::format("has more than {} lines", kMostWords));
     words.push_back(word);
     at = stop == end ? end : stop + 1;
@@ -145,11 +145,11 @@ core::LayerParams parse_discretization(const Fields& f, const std::string&, Read
   Tensor boundaries = f.array("bin_boundaries").to(DType::float32);
   const auto numbers = boundaries.span<float>();
   if (boundaries.shape().rank() != 1 || numbers.empty())
-    f.fail_field(ErrorCode::value, "bin_boundaries", "is no list of numbers");
-  // A NaN is in no order.
+    f.fail_field(ErrorCode::value, "bin_boundaries", "is not a list of numbers");
+  // NaN is unordered.
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     if (!(i == 0 ? numbers[i] == numbers[i] : numbers[i - 1] <= numbers[i]))
-      f.fail_field(ErrorCode::unsupported, "bin_boundaries", "does not ascend at entry {}", i);
+      f.fail_field(ErrorCode::unsupported, "bin_boundaries", "is not ascending at entry {}", i);
   }
   core::DiscretizationParams params{std::make_shared<const Tensor>(std::move(boundaries)), 0, encoding_of(f, "int", true)};
   params.integer = reading.keras2 ? DType::int64 : DType::int32;
@@ -170,20 +170,20 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   if (!params.farmhash && method != "floormod")
     f.fail_field(ErrorCode::value, "oov_method", "got '{}', allowed floormod, farmhash", core::escaped(method));
   params.salt = salt_of(f);
-  if (params.salt && !params.farmhash) f.fail_field(ErrorCode::value, "salt", "is there without oov_method='farmhash'");
+  if (params.salt && !params.farmhash) f.fail_field(ErrorCode::value, "salt", "is set without oov_method='farmhash'");
   params.oov_indices = f.has("num_oov_indices") ? f.integer("num_oov_indices", 0, 2147483647) : 1;
   params.mask_token = token(f, "mask_token");
   params.oov_token = token(f, "oov_token");
   params.padded_to = f.boolean("pad_to_max_tokens", false) ? f.integer("max_tokens", 1, kMost) : 0;
   params.invert = f.boolean("invert", false);
-  if (params.invert && !params.oov_token) f.fail_field(ErrorCode::missing, "oov_token", "is not there, and invert needs it");
+  if (params.invert && !params.oov_token) f.fail_field(ErrorCode::missing, "oov_token", "is missing, and invert needs it");
   if (f.has("vocabulary")) {
     set_vocabulary(params, vocabulary_of(f),
                    [&](ErrorCode code, const std::string& what) { f.fail_field(code, "vocabulary", "{}", what); });
   } else if (!reading.has_assets) {
     f.fail_field(ErrorCode::unsupported, "vocabulary",
-                 "is not in the file, which cannot hold that of an adapted layer: save the model as .keras, or make the layer "
-                 "anew with vocabulary=layer.get_vocabulary()");
+                 "is not in the file, because this format cannot store an adapted vocabulary: save the model as .keras, or "
+                 "create the layer with vocabulary=layer.get_vocabulary()");
   }
   return params;
 }

@@ -30,7 +30,7 @@ core::LayerParams parse_rms_normalization(const Fields& f, const std::string&, R
 
 core::LayerParams parse_unit_normalization(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"axis"});
-  // Keras 2 bounds the square of the norm by 1e-12, Keras 3 the norm.
+  // Keras 2 bounds the squared norm by 1e-12, Keras 3 the norm.
   return core::UnitNormalizationParams{f.axes("axis", {-1}), reading.keras2 ? 1e-6 : 1e-12};
 }
 

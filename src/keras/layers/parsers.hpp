@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the config of each layer class becomes parameters.
+// Parsers from the config of each layer class to its parameters.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace lamella::keras {
 
-/// What `activation` says: a string, a serialized function, a serialized layer, or null.
+/// The value of `activation`: a string, a serialized function, a serialized layer, or null.
 struct ParsedActivation {
   ActivationSpec spec;
   std::shared_ptr<const core::LayerSpec> layer;  ///< then `spec` is linear

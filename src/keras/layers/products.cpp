@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products other than Dense, and layers around layers.
+// Products other than Dense, and wrappers.
 #include <algorithm>
 
 #include "keras/layers/parsers.hpp"
@@ -9,7 +9,7 @@ namespace {
 
 using Ellipsis = core::EinsumDenseParams::Ellipsis;
 
-/// Takes "..." off the given side of a term.
+/// Removes "..." from the given side of a term.
 bool take_ellipsis(std::string& term, Ellipsis side) {
   constexpr std::string_view kDots = "...";
   if (side == Ellipsis::left ? !term.starts_with(kDots) : !term.ends_with(kDots)) return false;
@@ -25,7 +25,7 @@ bool is_term(const std::string& term) {
          std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end();
 }
 
-/// The labels of "abc,cd->abd". Which of them a product can have is seen when shapes are known.
+/// The labels of "abc,cd->abd". Whether they form a product is checked when shapes are known.
 core::EinsumDenseParams equation_of(const Fields& f) {
   const std::string text = f.string("equation", "");
   const std::size_t comma = text.find(',');
@@ -77,7 +77,7 @@ core::LayerParams parse_dot(const Fields& f, const std::string&, Reading& readin
 core::LayerParams parse_time_distributed(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"layer"});
   const Json& object = f.at("layer");
-  if (!object.is_object() || !object.contains("config")) f.fail_field(ErrorCode::json, "layer", "is no serialized layer");
+  if (!object.is_object() || !object.contains("config")) f.fail_field(ErrorCode::json, "layer", "is not a serialized layer");
   const Json& config = object.at("config");
   const std::string name = config.is_object() ? config.value("name", std::string("layer")) : std::string("layer");
   const auto inner = read_any(object, path + "/" + name, reading);
@@ -85,8 +85,8 @@ core::LayerParams parse_time_distributed(const Fields& f, const std::string& pat
     f.fail_field(ErrorCode::value, "layer", "is an InputLayer, which computes nothing");
   if (!inner->policy.quantization.empty()) {
     f.fail_field(ErrorCode::unsupported, "layer",
-                 "is a quantized Dense, whose scales Keras leaves out there; call the Dense without TimeDistributed, or put a "
-                 "model around it");
+                 "is a quantized Dense, whose scales Keras does not save inside TimeDistributed; call the Dense without "
+                 "TimeDistributed, or wrap it in a model");
   }
   if (const auto* model = core::nested_model(*inner);
       model != nullptr && (model->inputs.size() != 1 || model->outputs.size() != 1)) {

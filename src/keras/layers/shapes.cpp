@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers that leave the numbers as they are, and inputs.
+// Layers that do not change values, and inputs.
 #include <algorithm>
 
 #include "keras/layers/parsers.hpp"
@@ -8,7 +8,7 @@ namespace lamella::keras {
 
 namespace {
 
-/// What a mask leaves out is chosen away from Keras 3.15 on, and multiplied by 0 before.
+/// Masked values are replaced by 0 in Keras 3.15 and later, and multiplied by 0 before.
 bool selects(const Reading& reading) { return !reading.keras2 && !older_than(reading, 3, 15); }
 
 bool channels_first(const Fields& f) {
@@ -19,11 +19,11 @@ bool channels_first(const Fields& f) {
   return format == "channels_first";
 }
 
-/// One number for both sides, or one each.
+/// One number for both sides, or one for each.
 std::pair<std::int64_t, std::int64_t> both_sides(const Fields& f, const char* key) {
   const std::vector<int> sides = f.axes(key, {1, 1});
   if (sides.empty() || sides.size() > 2 || sides.front() < 0 || sides.back() < 0)
-    f.fail_field(ErrorCode::value, key, "is not a number of steps, or two of them, from 0 on");
+    f.fail_field(ErrorCode::value, key, "is neither a number of steps of at least 0 nor a pair of them");
   return {sides.front(), sides.back()};
 }
 
@@ -61,7 +61,7 @@ core::LayerParams parse_permute(const Fields& f, const std::string&, Reading&) {
   std::sort(sorted.begin(), sorted.end());
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i] != static_cast<int>(i) + 1)
-      f.fail_field(ErrorCode::value, "dims", "is no order of the numbers 1..{}", sorted.size());
+      f.fail_field(ErrorCode::value, "dims", "is not a permutation of 1..{}", sorted.size());
   }
   return params;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The layer classes that lamella knows, and what is refused before their configs are read.
+// The layer classes that lamella supports, and the classes that are refused before their configs are read.
 #include <functional>
 #include <map>
 
@@ -83,14 +83,14 @@ bool keras_module(std::string_view module) {
   return false;
 }
 
-/// What to do instead of a layer that is not supported, after "is not supported"; empty when there is nothing to say.
+/// What to use instead of an unsupported layer, to follow "is not supported"; empty if there is no advice.
 std::string_view instead_of(std::string_view class_name) {
   constexpr std::string_view kStrings =
-      ", for it takes strings; let Keras make integers of them outside of the model, and save the model that takes those";
+      ": it takes strings; convert them to integers with Keras outside the model, and save a model that takes the integers";
   static const auto& table = *new std::map<std::string, std::string_view, std::less<>>{
       {"StringLookup", kStrings},
       {"TextVectorization", kStrings},
-      {"HashedCrossing", "; let Keras hash outside of the model, and save the model that takes the numbers of the bins"},
+      {"HashedCrossing", "; hash with Keras outside the model, and save a model that takes the bins' indices"},
   };
   const auto row = table.find(class_name);
   return row == table.end() ? std::string_view() : row->second;
@@ -98,21 +98,21 @@ std::string_view instead_of(std::string_view class_name) {
 
 std::string dumped(const Json& value) { return value.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
-/// The config's text, `activation` apart from the rest: set_activation() replaces it.
+/// The config's text, with `activation` apart from the rest, because set_activation() replaces it.
 void keep_config(const Json& config, core::LayerSpec& spec) {
   constexpr std::string_view kKey = R"("activation":)";
   spec.config_json = dumped(config);
   const auto activation = config.find("activation");
   if (activation == config.end()) return;
   spec.activation_json = dumped(*activation);
-  std::size_t begin = 1;  // behind the brace and the entries before it, each with a colon and a comma
+  std::size_t begin = 1;  // after the brace and the preceding entries, each with a colon and a comma
   for (auto entry = config.begin(); entry != activation; ++entry)
     begin += dumped(Json(entry.key())).size() + dumped(*entry).size() + 2;
   const std::size_t size = kKey.size() + spec.activation_json.size();
   const bool last = begin + size + 1 == spec.config_json.size();
-  // One comma goes with it, the one before it where it is the last.
+  // Removes one comma with it: the one before it if it is the last.
   spec.config_json.erase(last && begin > 1 ? begin - 1 : begin, last && begin == 1 ? size : size + 1);
-  spec.config_json.shrink_to_fit();  // it was as large as the layers inside it
+  spec.config_json.shrink_to_fit();  // it included the text of inner layers
 }
 
 void add_given_statistics(const Fields& f, core::LayerSpec& spec) {
@@ -131,14 +131,14 @@ void expect_builtin(const Json& object, const std::string& class_name, const std
     return object.contains(key) && object.at(key).is_string() ? object.at(key).get<std::string>() : std::string();
   };
   constexpr const char* kInstead =
-      " is not Keras' own: a class of yours, or of another package, whose code the file does not hold; build the model of Keras' "
-      "layers and operations in its place, copy the weights over and save that";
+      " is not part of Keras: it is your own or another package's, and its code is not in the file; rebuild the model from "
+      "Keras' layers and operations, copy the weights and save that";
   for (const std::string& name : {text("registered_name"), class_name}) {  // Package>Name; .h5 has it for the class's name
     if (name.find('>') == std::string::npos) continue;
     reading.where.layer(layer).fail(ErrorCode::unsupported, "class '{}'{}", core::escaped(name), kInstead);
   }
   const std::string module = text("module");
-  const bool says_module = object.contains("module") && object.at("module").is_string();  // and even "" is one
+  const bool says_module = object.contains("module") && object.at("module").is_string();  // even "" counts as a module
   if (says_module && !keras_module(module)) {
     reading.where.layer(layer).fail(ErrorCode::unsafe, "class {} of module '{}'{}", core::escaped(class_name),
                                     core::escaped(module), kInstead);
@@ -157,7 +157,7 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   const std::string class_name = object.value("class_name", std::string());
   expect_builtin(object, class_name, path, reading);
   if (is_operation(object)) {
-    reading.where.layer(path).fail(ErrorCode::unsupported, "operation {} of '{}' stands where only a layer can",
+    reading.where.layer(path).fail(ErrorCode::unsupported, "operation {} of '{}' is used where only a layer is allowed",
                                    core::escaped(class_name), core::escaped(object.value("module", std::string("?"))));
   }
   const auto row = classes().find(class_name);
@@ -174,9 +174,9 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   const std::size_t slash = path.rfind('/');
   spec.name = fields.string("name", slash == std::string::npos ? path : path.substr(slash + 1));
   spec.class_name = class_name;
-  // A layer in a layer keeps its text twice.
+  // The text of a layer inside a layer is stored twice.
   if (++reading.inside > kDeepestLayer) {
-    reading.where.layer(path).fail(ErrorCode::limit, "layers are inside each other, as activations or wrapped, more than {} deep",
+    reading.where.layer(path).fail(ErrorCode::limit, "layers are nested, as activations or in wrappers, more than {} deep",
                                    kDeepestLayer);
   }
   keep_config(config, spec);
@@ -184,7 +184,7 @@ std::shared_ptr<const core::LayerSpec> read_layer(const Json& object, const std:
   spec.policy = read_policy(config.contains("dtype") ? &config.at("dtype") : nullptr, fields);
   reading.config_bytes += spec.config_json.size() + spec.activation_json.size();
   if (reading.config_bytes > kMostConfigText) {
-    reading.where.layer(path).fail(ErrorCode::limit, "the configs up to here have more than {} bytes of text", kMostConfigText);
+    reading.where.layer(path).fail(ErrorCode::limit, "the configs so far have more than {} bytes of text", kMostConfigText);
   }
   if (!spec.policy.quantization.empty() && class_name != "Dense") {
     fields.fail_field(ErrorCode::unsupported, "dtype", "is the policy '{}'; quantized {} is not supported",

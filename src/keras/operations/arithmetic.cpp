@@ -20,7 +20,7 @@ std::vector<std::int64_t> extents_of(const Json& value, const OperationFields& f
   return extents;
 }
 
-/// Every list of one depth has one length.
+/// All lists at one depth must have the same length.
 void flatten(const Json& value, std::span<const std::int64_t> extents, std::vector<double>& into, const OperationFields& f) {
   if (value.is_array() != !extents.empty() || (value.is_array() && static_cast<std::int64_t>(value.size()) != extents[0]))
     f.fail(ErrorCode::shape, "has a constant whose rows are not equally long");
@@ -33,8 +33,8 @@ void flatten(const Json& value, std::span<const std::int64_t> extents, std::vect
   }
 }
 
-/// The type that an array's dtype gives to a result; integers and booleans leave that to the tensor, and so does float64 beyond
-/// float32: Keras 3 on JAX computes in float32.
+/// The contribution of an array's dtype to the type of the result; integers and booleans leave that to the tensor, and float64
+/// counts as float32, because Keras 3 on JAX computes in float32.
 std::optional<DType> counted_dtype(const Json& dtype, const OperationFields& f) {
   if (!dtype.is_string()) return std::nullopt;
   const std::string name = dtype;
@@ -78,7 +78,7 @@ core::LayerParams parse_arithmetic(core::MergeKind kind, const OperationFields& 
   return params;
 }
 
-/// min(max(x, x_min), x_max): where the limits cross, the upper one counts.
+/// min(max(x, x_min), x_max): if the limits cross, the upper one wins.
 core::LayerParams parse_clip(const OperationFields& f) {
   f.expect_only({"x_min", "x_max"});
   f.expect_tensors(1);

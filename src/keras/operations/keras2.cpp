@@ -9,7 +9,7 @@
 namespace lamella::keras {
 namespace {
 
-/// A function of TensorFlow: Keras 3's class, the names of its operands, and of parameters that Keras 3 calls otherwise.
+/// A function of TensorFlow: Keras 3's class, the names of its operands, and of parameters with a different name in Keras 3.
 struct Function {
   const char* operation;
   std::vector<std::string> operands;
@@ -111,7 +111,7 @@ const Functions& functions() {
   return table;
 }
 
-/// Operations of TensorFlow's graph whose inputs are operands and nothing else.
+/// Operations of TensorFlow's graph whose inputs are all operands.
 const std::map<std::string, const char*, std::less<>>& graph_operations() {
   static const auto& table = *new std::map<std::string, const char*, std::less<>>{
       {"Abs", "Absolute"},
@@ -157,7 +157,7 @@ std::string operand_of(const Json& reference) {
   return core::format(R"({{"class_name": "__keras_tensor__", "config": {{"keras_history": {}}}}})", history);
 }
 
-/// References become tensors, however deep they stand.
+/// Converts references to tensors, at any depth.
 std::string converted(const Json& value) {
   if (is_reference(value)) return operand_of(value);
   if (value.is_array()) {
@@ -217,7 +217,7 @@ class Keras2Reader {
       } else {
         for (const Json& reference : *node) tensors.push_back(operand_of(reference));
       }
-      // Constants by the number of the input that they are.
+      // Constants by input number.
       std::vector<std::string> operands;
       for (std::size_t i = 0, taken = 0; taken < tensors.size() || constant(i) != nullptr; ++i)
         operands.push_back(constant(i) != nullptr ? text_of(*constant(i)) : tensors[taken++]);
@@ -261,7 +261,7 @@ class Keras2Reader {
     return call;
   }
 
-  /// What is no operand, by Keras 3's names.
+  /// Parameters that are not operands, by Keras 3's names.
   static std::vector<std::pair<std::string, std::string>> parameters_of(const Json& arguments, const Function& function) {
     std::vector<std::pair<std::string, std::string>> parameters;
     for (const auto& [key, value] : arguments.items()) {
@@ -274,11 +274,11 @@ class Keras2Reader {
     return parameters;
   }
 
-  /// Where the same operation does something else.
+  /// Operations that differ from Keras 3's.
   static void adjust(OperationCall& call) {
     Json& p = call.parameters();
     if (call.operation() == "Gelu" && !p.contains("approximate")) p["approximate"] = false;
-    // TensorFlow lets the lower limit count where limits cross.
+    // In TensorFlow the lower limit wins if the limits cross.
     const bool limits = call.operation() == "Clip" && p.contains("x_min") && p.contains("x_max");
     if (limits && p["x_min"].is_number() && p["x_max"].is_number() && p["x_min"] > p["x_max"]) p["x_max"] = p["x_min"];
   }

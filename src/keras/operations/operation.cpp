@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An operation between layers as an entry of a Functional's `layers`: which entries are one, and their calls.
+// Operations between layers as entries of a Functional's `layers`: detects them, and reads their calls.
 #include "keras/operations/operation.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ bool of_tensorflow(const std::string& class_name) {
   return class_name == "TFOpLambda" || class_name == "SlicingOpLambda" || class_name == "TensorFlowOpLayer";
 }
 
-/// The tensors of a call, wherever they stand.
+/// The tensors of a call, at any depth.
 void collect(const Json& value, std::vector<Ref>& into, const std::string& name, const Reading& reading) {
   if (is_tensor(value)) {
     const auto config = value.find("config");
@@ -27,7 +27,7 @@ void collect(const Json& value, std::vector<Ref>& into, const std::string& name,
   }
 }
 
-/// Equal but for tensors, which may be others: what two calls of one operation must be.
+/// Whether two calls of an operation are equal except for their tensors, as they must be.
 bool alike(const Json& a, const Json& b) {
   if (is_tensor(a) || is_tensor(b)) return is_tensor(a) && is_tensor(b);
   if (!a.is_structured() || !b.is_structured()) return a == b;
@@ -113,7 +113,7 @@ bool is_operation(const Json& object) {
     const std::string text = *module;
     return text.find(".ops.") != std::string::npos || text.find(".activations") != std::string::npos;
   }
-  // A legacy file of Keras 3 says no module. Every layer but an input is trainable or not there, an operation is neither.
+  // A legacy file of Keras 3 has no module. Every layer except an input has `trainable` there, operations do not.
   const auto nodes = object.find("inbound_nodes");
   const bool keras3 = nodes != object.end() && nodes->is_array() && !nodes->empty() && nodes->front().is_object();
   const auto config = object.find("config");
@@ -167,7 +167,7 @@ std::vector<OperationCall> keras3_calls(const Json& object, const std::string& p
       if (!named) parameters.emplace_back(key, text_of(value));
     }
     for (auto at = has_names ? kwargs->begin() : node.end(); has_names && at != kwargs->end(); ++at) {
-      // The operands of a few operations are called by name.
+      // A few operations take operands by keyword.
       if (is_tensor(*at)) {
         reading.where.layer(path).fail(ErrorCode::unsupported, "operation {} takes the tensor '{}' by name",
                                        core::escaped(operation), core::escaped(at.key()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations between layers, whichever Keras wrote them: as Keras 3 has them.
+// Operations between layers of any version of Keras, in the form of Keras 3.
 #pragma once
 
 #include <memory>
@@ -12,11 +12,11 @@
 
 namespace lamella::keras {
 
-/// One call of an operation. It is put together as text: copies of JSON values cannot be destroyed without memory.
+/// One call of an operation, built as text, because destroying copies of JSON values would allocate.
 class OperationCall {
  public:
   /// `operation` is Keras 3's class: "Multiply". `operands`, a list, are in Keras 3's order; tensors are {"class_name":
-  /// "__keras_tensor__", ...}. `parameters`, a dict, is what is no operand, by Keras 3's names.
+  /// "__keras_tensor__", ...}. `parameters`, a dict, holds everything else, by Keras 3's names.
   OperationCall(std::string operation, const std::string& operands, const std::string& parameters, const Where& where);
   [[nodiscard]] const std::string& operation() const noexcept { return operation_; }
   [[nodiscard]] const Json& operands() const { return (*value_)[0]; }
@@ -30,12 +30,12 @@ class OperationCall {
 
 /// The text that parse_json() reads as this value.
 [[nodiscard]] std::string text_of(const Json& value);
-/// Texts side by side, as a list: [a, b].
+/// Joins texts to a list: [a, b].
 [[nodiscard]] std::string list_text(const std::vector<std::string>& texts);
-/// Keys and the texts of their values, as a dict.
+/// Joins keys and the texts of their values to a dict.
 [[nodiscard]] std::string dict_text(const std::vector<std::pair<std::string, std::string>>& entries);
 
-/// The calls of an entry of `layers`. Throws LoadError (unsupported) for functions of TensorFlow that are not known.
+/// The calls of an entry of `layers`. Throws LoadError (unsupported) for unknown TensorFlow functions.
 [[nodiscard]] std::vector<OperationCall> keras3_calls(const Json& object, const std::string& path, const Reading& reading);
 [[nodiscard]] std::vector<OperationCall> keras2_calls(const Json& object, const std::string& path, const Reading& reading);
 
@@ -43,7 +43,7 @@ class OperationCall {
 /// A list, or a tuple as Keras 3 may write it.
 [[nodiscard]] const Json* list_of(const Json& value);
 
-/// What a parser sees of a call.
+/// A call as passed to a parser.
 class OperationFields : public Fields {
  public:
   OperationFields(const OperationCall& call, const Reading& reading, const std::string& path)
@@ -66,7 +66,7 @@ class OperationFields : public Fields {
 };
 
 [[nodiscard]] bool is_known_operation(const std::string& class_name);
-/// What the operation computes. Throws LoadError (unsupported) for one that is not known.
+/// The parameters of the operation. Throws LoadError (unsupported) if it is unknown.
 [[nodiscard]] core::LayerParams operation_params(const OperationFields& f);
 
 [[nodiscard]] core::LayerParams parse_arithmetic(core::MergeKind kind, const OperationFields& f);

@@ -10,7 +10,8 @@ constexpr std::int64_t kFar = std::int64_t{1} << 48U;
 std::int64_t place(const Json& value, const char* what, const OperationFields& f) {
   const bool fits =
       value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{kFar});
-  if (!fits || value.get<std::int64_t>() < -kFar) f.fail(ErrorCode::unsupported, "has a {} that is no integer within 2^48", what);
+  if (!fits || value.get<std::int64_t>() < -kFar)
+    f.fail(ErrorCode::unsupported, "has a {} that is not an integer within 2^48", what);
   return value.get<std::int64_t>();
 }
 
@@ -47,7 +48,7 @@ core::SliceItem item_of(const Json& value, const OperationFields& f) {
 
 core::LayerParams parse_slice(const OperationFields& f) {
   f.expect_only({});
-  if (f.operands() != 2 || !is_tensor(f.operand(0))) f.fail(ErrorCode::value, "takes a tensor and what to take of it");
+  if (f.operands() != 2 || !is_tensor(f.operand(0))) f.fail(ErrorCode::value, "takes a tensor and a slice");
   core::SliceParams params;
   const Json* items = list_of(f.operand(1));
   if (items == nullptr) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operations that lamella knows, by the names of their classes in Keras 3.
+// The operations that lamella supports, by their class names in Keras 3.
 #include <functional>
 #include <map>
 
@@ -67,7 +67,7 @@ core::LayerParams relu_operation(const OperationFields& f) {
 }
 
 core::LayerParams round_operation(const OperationFields& f) {
-  if (f.number("decimals", 0) != 0) f.fail(ErrorCode::unsupported, "is supported to integers only");
+  if (f.number("decimals", 0) != 0) f.fail(ErrorCode::unsupported, "is supported for rounding to integers only");
   return elementwise<ActivationKind::Round>(f);
 }
 
@@ -110,7 +110,7 @@ core::LayerParams reshape(const OperationFields& f) {
     f.fail(ErrorCode::limit, "makes {} axes, allowed 1..{}", shape.size(), Shape::kMaxRank);
   core::ReshapeParams params;
   for (std::size_t i = 1; i < shape.size(); ++i) {
-    if (shape[i] < 0) f.fail(ErrorCode::value, "has the extent {} behind the batch, allowed 0..", shape[i]);
+    if (shape[i] < 0) f.fail(ErrorCode::value, "has the extent {} after the batch axis, allowed 0..", shape[i]);
     params.target.push_back(shape[i]);
   }
   return params;
@@ -145,7 +145,7 @@ core::LayerParams reduce(const OperationFields& f) {
   return core::ReduceParams{K, f.axes("axis", {}), f.boolean("keepdims", false)};
 }
 
-/// Of a layer's mask: whether all along an axis are true, or any.
+/// For masks: whether all elements along an axis are true, or any.
 template <core::ReduceKind K>
 core::LayerParams reduce_bools(const OperationFields& f) {
   f.expect_only({"axis", "keepdims"});

@@ -16,16 +16,16 @@ namespace {
 constexpr std::uint64_t kMaxComment = 0xFFFF;
 
 constexpr std::uint16_t kEncrypted = 1U << 0U;
-constexpr std::uint16_t kStreamed = 1U << 3U;  // sizes stand behind the data
+constexpr std::uint16_t kStreamed = 1U << 3U;  // sizes follow the data
 constexpr std::uint16_t kPatched = 1U << 5U;
 constexpr std::uint16_t kStrongEncryption = 1U << 6U;
 constexpr std::uint16_t kMaskedHeaders = 1U << 13U;
 
-constexpr std::uint32_t kFileType = 0170000;  // of the mode that Unix keeps in the upper half
+constexpr std::uint32_t kFileType = 0170000;  // of the Unix mode, which is in the upper half
 constexpr std::uint32_t kSymbolicLink = 0120000;
 
 constexpr std::uint64_t kMaxName = 1024;
-constexpr std::uint64_t kAlwaysAllowed = std::uint64_t{64} << 20U;  // of unpacked bytes, whatever the ratio
+constexpr std::uint64_t kAlwaysAllowed = std::uint64_t{64} << 20U;  // unpacked bytes allowed at any ratio
 constexpr std::uint64_t kMaxRatio = 20;
 constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 62U;
 
@@ -60,7 +60,7 @@ std::optional<BadName> bad_name(std::string_view name) {
   if (name.find('\0') != std::string_view::npos) return BadName{ErrorCode::unsafe, "holds a NUL byte"};
   if (name.find('\\') != std::string_view::npos) return BadName{ErrorCode::unsafe, "holds a backslash"};
   if (name.front() == '/' || (name.size() > 1 && name[1] == ':')) return BadName{ErrorCode::unsafe, "is absolute"};
-  if (climbs(name)) return BadName{ErrorCode::unsafe, "leaves the archive by '..'"};
+  if (climbs(name)) return BadName{ErrorCode::unsafe, "leaves the archive through '..'"};
   return std::nullopt;
 }
 
@@ -77,7 +77,7 @@ Archive::Archive(OwnedBytes file, Where where) : file_(std::move(file)), where_(
 
 Archive::Directory Archive::find_directory() const {
   const Bytes bytes = file_.bytes;
-  if (bytes.size() < zip::kEndSize) where_.fail(ErrorCode::archive, "no zip archive: {} bytes are too few", bytes.size());
+  if (bytes.size() < zip::kEndSize) where_.fail(ErrorCode::archive, "not a zip archive: {} bytes are too few", bytes.size());
   std::optional<std::uint64_t> found;
   const std::uint64_t last = bytes.size() - zip::kEndSize;
   for (std::uint64_t at = last + 1; at-- > (last > kMaxComment ? last - kMaxComment : 0);) {
@@ -89,7 +89,7 @@ Archive::Directory Archive::find_directory() const {
     if (found) where_.fail(ErrorCode::archive, "two end records, at bytes {} and {}", at, *found);
     found = at;
   }
-  if (!found) where_.fail(ErrorCode::archive, "no end record: the archive is cut off or no zip");
+  if (!found) where_.fail(ErrorCode::archive, "no end record: the archive is truncated, or not a zip archive");
 
   ByteReader reader(bytes.subspan(*found), ErrorCode::archive, where_.text(), "end record");
   reader.skip(4);
@@ -105,7 +105,7 @@ Archive::Directory Archive::find_directory() const {
     where_.fail(ErrorCode::archive, "spread over several disks");
   read_zip64(directory, *found);
   if (directory.entries > zip::kMaxEntries) {
-    where_.fail(ErrorCode::limit, "{} members, allowed are {}", directory.entries, zip::kMaxEntries);
+    where_.fail(ErrorCode::limit, "{} members, allowed {}", directory.entries, zip::kMaxEntries);
   }
   const auto end = core::checked_add(directory.begin, directory.size);
   if (!end) where_.fail(ErrorCode::overflow, "directory of {} bytes at byte {}", directory.size, directory.begin);
@@ -118,14 +118,14 @@ Archive::Directory Archive::find_directory() const {
 void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   const bool needed = directory.entries == 0xFFFF || directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF;
   if (end_record < zip::kLocator64Size + zip::kEnd64Size) {
-    if (needed) where_.fail(ErrorCode::archive, "the end record asks for a zip64 record, there is none");
+    if (needed) where_.fail(ErrorCode::archive, "the end record requires a zip64 record, which is missing");
     return;
   }
   ByteReader locator(file_.bytes.subspan(end_record - zip::kLocator64Size, zip::kLocator64Size), ErrorCode::archive,
                      where_.text(), "zip64 locator");
   if (locator.u32() != zip::kLocator64Magic) {
     if (directory.size == 0xFFFF'FFFF || directory.begin == 0xFFFF'FFFF) {
-      where_.fail(ErrorCode::archive, "the end record asks for a zip64 record, there is none");
+      where_.fail(ErrorCode::archive, "the end record requires a zip64 record, which is missing");
     }
     return;  // exactly 65535 members need none
   }
@@ -134,7 +134,7 @@ void Archive::read_zip64(Directory& directory, std::uint64_t end_record) const {
   if (disk != 0 || locator.u32() > 1) where_.fail(ErrorCode::archive, "spread over several disks");
   if (at != end_record - zip::kLocator64Size - zip::kEnd64Size) {
     where_.fail(at > file_.bytes.size() ? ErrorCode::overflow : ErrorCode::archive,
-                "the zip64 end record is said to begin at byte {}, expected right before its locator", at);
+                "the zip64 end record should begin at byte {}, expected right before its locator", at);
   }
   ByteReader record(file_.bytes.subspan(at, zip::kEnd64Size), ErrorCode::archive, where_.text(), "zip64 end record");
   if (record.u32() != zip::kEnd64Magic) where_.fail(ErrorCode::archive, "no zip64 end record at byte {}", at);
@@ -194,7 +194,7 @@ Archive::Entry Archive::read_entry(ByteReader& reader, std::string& name) const 
     if (disk == 0xFFFF) disk = field.u32();
   }
   reader.skip(comment_size);
-  if (disk != 0) place.fail(ErrorCode::archive, "lies on another disk");
+  if (disk != 0) place.fail(ErrorCode::archive, "is on another disk");
   if (((attributes >> 16U) & kFileType) == kSymbolicLink && (made_by >> 8U) == zip::kUnix)
     place.fail(ErrorCode::unsafe, "is a symbolic link");
   return entry;
@@ -207,21 +207,21 @@ void Archive::check_entry(const Where& place, const Entry& entry) const {
   if ((entry.flags & (kEncrypted | kStrongEncryption | kMaskedHeaders)) != 0) place.fail(ErrorCode::unsupported, "is encrypted");
   if ((entry.flags & kPatched) != 0) place.fail(ErrorCode::unsupported, "holds patch data");
   if (entry.method != zip::kStore && entry.method != zip::kDeflate) {
-    place.fail(ErrorCode::unsupported, "compression method {}, allowed are 0 (stored) and 8 (deflate)", entry.method);
+    place.fail(ErrorCode::unsupported, "compression method {}, allowed 0 (stored) and 8 (deflate)", entry.method);
   }
   if (entry.method == zip::kStore && entry.packed != entry.size) {
     place.fail(ErrorCode::archive, "stored, yet its sizes {} and {} differ", entry.packed, entry.size);
   }
   if (entry.packed > file_.bytes.size()) place.fail(ErrorCode::archive, "{} bytes are more than the file has", entry.packed);
   if (entry.size > unpacked_limit(entry.packed)) {
-    place.fail(ErrorCode::limit, "{} bytes that unpack to {}, allowed are {}", entry.packed, entry.size,
+    place.fail(ErrorCode::limit, "{} bytes that unpack to {}, allowed {}", entry.packed, entry.size,
                unpacked_limit(entry.packed));
   }
 }
 
 void Archive::read_directory(const Directory& directory) {
   if (directory.entries > directory.size / zip::kCentralSize) {
-    where_.fail(ErrorCode::archive, "{} members cannot stand in a directory of {} bytes", directory.entries, directory.size);
+    where_.fail(ErrorCode::archive, "{} members do not fit into a directory of {} bytes", directory.entries, directory.size);
   }
   ByteReader reader(file_.bytes.subspan(directory.begin, directory.size), ErrorCode::archive, where_.text(), "directory");
   std::set<std::string> seen;
@@ -233,10 +233,10 @@ void Archive::read_directory(const Directory& directory) {
     std::string name;
     Entry entry = read_entry(reader, name);
     check_entry(where_.member(name), entry);
-    if (!seen.insert(lower(name)).second) where_.member(name).fail(ErrorCode::archive, "stands twice in the archive");
+    if (!seen.insert(lower(name)).second) where_.member(name).fail(ErrorCode::archive, "appears twice in the archive");
     unpacked += entry.size;
     if (unpacked > allowed)
-      where_.fail(ErrorCode::limit, "its members unpack to {} bytes and more, allowed are {}", unpacked, allowed);
+      where_.fail(ErrorCode::limit, "its members unpack to {} bytes or more, allowed {}", unpacked, allowed);
     check_local(name, entry, directory);
     names_.push_back(name);
     entries_.emplace(std::move(name), entry);
@@ -244,10 +244,11 @@ void Archive::read_directory(const Directory& directory) {
   if (reader.left() != 0) where_.fail(ErrorCode::archive, "{} bytes of the directory belong to no member", reader.left());
 }
 
-/// What a reader that walks from header to header would see must be what the directory says.
+/// A reader that walks from header to header must see what the directory says.
 void Archive::check_local(const std::string& name, Entry& entry, const Directory& directory) const {
   const Where place = where_.member(name);
-  if (entry.header > directory.begin) place.fail(ErrorCode::archive, "begins at byte {}, behind the members' end", entry.header);
+  if (entry.header > directory.begin)
+    place.fail(ErrorCode::archive, "begins at byte {}, after the end of the members", entry.header);
   ByteReader reader(file_.bytes.first(directory.begin).subspan(entry.header), ErrorCode::archive, place.text(), "local header");
   if (reader.u32() != zip::kLocalMagic) place.fail(ErrorCode::archive, "no local header at byte {}", entry.header);
   reader.skip(2);
@@ -288,8 +289,8 @@ void Archive::check_local(const std::string& name, Entry& entry, const Directory
   const auto number = [&] { return wide ? reader.u64() : std::uint64_t{reader.u32()}; };
   std::uint32_t first = reader.u32();
   if (first == zip::kDescriptorMagic) first = reader.u32();
-  if (first != entry.crc) differs("the CRC behind the data");
-  if (number() != entry.packed || number() != entry.size) differs("the sizes behind the data");
+  if (first != entry.crc) differs("the CRC after the data");
+  if (number() != entry.packed || number() != entry.size) differs("the sizes after the data");
   entry.end = entry.header + reader.at();
 }
 
@@ -298,7 +299,7 @@ void Archive::check_coverage(const Directory& directory) const {
   std::map<std::uint64_t, std::pair<const std::string*, std::uint64_t>> by_header;
   for (const auto& [name, entry] : entries_) {
     if (!by_header.try_emplace(entry.header, &name, entry.end).second)
-      where_.member(name).fail(ErrorCode::archive, "shares its bytes with another");
+      where_.member(name).fail(ErrorCode::archive, "overlaps another member");
   }
   std::uint64_t end = 0;
   for (const auto& [header, member] : by_header) {

@@ -12,17 +12,17 @@
 
 namespace lamella::keras {
 
-/// Why a member may not be called that.
+/// Why a member must not have this name; empty if it may.
 struct BadName {
   ErrorCode code;
   std::string_view why;
 };
 [[nodiscard]] std::optional<BadName> bad_name(std::string_view name);
 
-/// A zip archive, read strictly: what two readers could understand differently is refused.
+/// A zip archive, read strictly: anything that two readers could interpret differently is refused.
 class Archive {
  public:
-  /// True when the bytes begin as a zip does. The content decides, not the name of the file.
+  /// Whether the bytes begin like a zip archive. The content decides, not the file's name.
   [[nodiscard]] static bool looks_like(Bytes bytes) noexcept;
 
   /// Checks the whole directory. Throws LoadError: archive, unsafe, unsupported, limit or overflow. `where` is the
@@ -40,7 +40,7 @@ class Archive {
   struct Entry {
     std::uint64_t header = 0;  // of the local header
     std::uint64_t data = 0;
-    std::uint64_t end = 0;  // of the data and of what describes them behind
+    std::uint64_t end = 0;  // of the data and the descriptor after it
     std::uint64_t packed = 0;
     std::uint64_t size = 0;
     std::uint32_t crc = 0;
@@ -51,7 +51,7 @@ class Archive {
     std::uint64_t begin = 0;
     std::uint64_t size = 0;
     std::uint64_t entries = 0;
-    std::uint64_t end = 0;  // where the records that end the archive begin
+    std::uint64_t end = 0;  // start of the records at the end of the archive
   };
 
   [[nodiscard]] Directory find_directory() const;

@@ -13,7 +13,7 @@ namespace lamella::keras {
 
 namespace {
 
-/// zlib's, over more than a uInt can count. `crc` is what the bytes before gave.
+/// zlib's, for sizes beyond a uInt. `crc` is the CRC of the preceding bytes.
 std::uint32_t plain(std::uint32_t crc, Bytes bytes) noexcept {
   while (!bytes.empty()) {
     const std::size_t n = std::min(bytes.size(), std::size_t{1} << 30U);
@@ -31,15 +31,15 @@ __attribute__((target("pclmul,sse4.1"))) __m128i load(const std::byte* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
 }
 
-/// The residue `x` moved on by the distance whose two powers are in `powers`, plus the bytes found there.
+/// The residue `x` shifted by the distance whose two powers are in `powers`, plus the bytes at that place.
 __attribute__((target("pclmul,sse4.1"))) __m128i fold(__m128i x, __m128i powers, __m128i next) {
   const __m128i low = _mm_clmulepi64_si128(x, powers, 0x00);
   const __m128i high = _mm_clmulepi64_si128(x, powers, 0x11);
   return _mm_xor_si128(_mm_xor_si128(low, high), next);
 }
 
-/// Polynomial residues of four 16-byte lanes, folded 64 bytes at a time and at last into one lane, which zlib finishes
-/// together with the tail. The powers are x^(n+32) and x^(n-32) mod P, bit-reflected, for n of 512 and of 128 bits.
+/// Polynomial residues of four 16-byte lanes, folded 64 bytes at a time and finally into one lane, which zlib finishes together
+/// with the tail. The powers are x^(n+32) and x^(n-32) mod P, bit-reflected, for n of 512 and of 128 bits.
 __attribute__((target("pclmul,sse4.1"))) std::uint32_t folded(Bytes bytes) noexcept {
   const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
   const __m128i by_128 = _mm_set_epi64x(0x00ccaa009e, 0x01751997d0);

@@ -7,7 +7,7 @@
 
 namespace lamella::keras {
 
-/// The CRC-32 of zip, by carry-less products where the processor has them.
+/// The CRC-32 of zip, using carry-less multiplication if the processor has it.
 [[nodiscard]] std::uint32_t crc32(Bytes bytes) noexcept;
 
 }  // namespace lamella::keras

@@ -11,8 +11,8 @@
 namespace lamella::keras {
 namespace {
 
-constexpr std::uint64_t kNarrow = 0xFFFF'FFFF;  // in place of a number that stands in a zip64 record
-constexpr std::uint64_t kUtf8 = 1U << 11U;      // a flag: the name is no ASCII
+constexpr std::uint64_t kNarrow = 0xFFFF'FFFF;  // placeholder for a number in a zip64 record
+constexpr std::uint64_t kUtf8 = 1U << 11U;      // a flag: the name is not ASCII
 constexpr std::uint64_t kPlain = 20;            // version 2.0 of the format
 constexpr std::uint64_t kWide = 45;             // version 4.5, with zip64
 constexpr std::uint64_t kReadable = 0100644U;   // a regular file

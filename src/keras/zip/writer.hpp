@@ -11,15 +11,15 @@
 
 namespace lamella::keras {
 
-/// Writes a zip archive: its members are stored as they are, without a date. With zip64 records only where 32 bits are too few.
+/// Writes a zip archive: members are stored uncompressed, without a date. Uses zip64 records only if 32 bits are too few.
 class ArchiveWriter {
  public:
   explicit ArchiveWriter(const std::string& path) : file_(path) {}
 
-  /// A member of these parts, one behind the other. `name` is one that bad_name() has nothing against, and is new. Throws Error
-  /// (io; limit: there are too many).
+  /// Adds a member made of consecutive parts. `name` must pass bad_name() and be new. Throws Error (io; limit: too many
+  /// members).
   void add(std::string_view name, std::span<const Bytes> parts);
-  /// Writes the directory and puts the file in its place. Without it nothing has happened.
+  /// Writes the directory and puts the file in place. Without this call, nothing is created.
   void finish();
 
  private:

@@ -67,9 +67,9 @@ template <typename T>
     }
   }
   const auto known = activation_names();
-  const ActivationSpec spec = activation_of(argument.name);  // throws for what nobody knows
+  const ActivationSpec spec = activation_of(argument.name);  // throws for an unknown name
   LAMELLA_EXPECTS(std::find(known.begin(), known.end(), argument.name) != known.end(), value,
-                  "[{}] activation: got '{}', which is no name of keras.activations", where, core::escaped(argument.name));
+                  "[{}] activation: got '{}', which is not a name of keras.activations", where, core::escaped(argument.name));
   return to_string(spec.kind);
 }
 

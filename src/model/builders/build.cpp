@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From shapes to weights: what each layer's weights look like, their first values, and the shape of what comes out.
+// From shapes to weights: the shapes of each layer's weights, their initial values, and the shape of its output.
 #include <algorithm>
 
 #include "core/random.hpp"
@@ -46,7 +46,7 @@ Shape normalized_shape(const core::LayerNormalizationParams& params, const std::
   return Shape(extents);
 }
 
-/// The kernel's axes, or those of the output from the first that has a bias on, as Keras builds them.
+/// The kernel's axes, or the output's axes starting with the first that has a bias, as Keras builds them.
 Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& params, const std::string& weight,
                    const std::string& name, const std::vector<std::int64_t>& sample) {
   using Ellipsis = core::EinsumDenseParams::Ellipsis;
@@ -56,7 +56,7 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
   const std::size_t elided = sample.size() + 1 - letters;
   const std::size_t before = params.ellipsis == Ellipsis::left ? elided : 0;
   const Config& given = layer.arguments.at("output_shape");
-  // The batch is the first axis, a letter or among those that the ellipsis on the left stands for.
+  // The batch is the first axis: a letter, or one of those covered by an ellipsis on the left.
   const auto output_extent = [&](char label) -> std::int64_t {
     const std::size_t at = params.output.find(label);
     const std::size_t first = before == 0 ? 1 : 0;
@@ -86,7 +86,7 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
   return Shape(extents);
 }
 
-/// The layer's initializer of a weight; Keras tells that of an EinsumDense's kernel which axes are inputs.
+/// The layer's initializer for a weight; Keras tells an EinsumDense kernel's initializer which axes are inputs.
 Initializer initializer_of(const LayerState& layer, const std::string& weight) {
   Initializer initializer = layer.initializers.at(weight);
   const auto* einsum = std::get_if<core::EinsumDenseParams>(&layer.prototype->params);
@@ -118,19 +118,19 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
   if (const auto* einsum = std::get_if<core::EinsumDenseParams>(&params))
     return einsum_shape(layer, *einsum, weight, name, sample);
   const auto* batch = std::get_if<core::BatchNormalizationParams>(&params);
-  LAMELLA_ASSERT(batch != nullptr, "{} has weights that nothing knows how to build", layer.class_name);
+  LAMELLA_ASSERT(batch != nullptr, "{} has weights, but no rule to build them", layer.class_name);
   return {known_extent(name, sample, sample_axis(name, "axis", batch->axis, sample.size()))};
 }
 
 /// The seed of the number-th weight that a model draws.
 std::uint64_t seed_of(std::uint64_t seed, std::uint32_t number) {
-  constexpr std::uint32_t kWeights = 0x77656967;  // apart from the counters of the elements
+  constexpr std::uint32_t kWeights = 0x77656967;  // distinct from the counters of the elements
   const auto bits =
       core::philox4x32_10({number, 0, 0, kWeights}, {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32U)});
   return std::uint64_t{bits[1]} << 32U | bits[0];
 }
 
-/// One layer between inputs, as a model of its own.
+/// A model made of one layer and inputs.
 core::ModelSpec alone(std::shared_ptr<const core::LayerSpec> layer, const std::vector<ValueInfo>& inputs, std::size_t outputs) {
   core::ModelSpec spec;
   core::NodeSpec node;
@@ -274,8 +274,8 @@ void Building::sequential(LayerState& network, const KerasTensor& input) {
   LAMELLA_EXPECTS(!network.network->stack.empty(), argument, "[Sequential] '{}' has no layers", name);
   OneOrMany<KerasTensor> values = input;
   for (const auto& layer : network.network->stack) {
-    LAMELLA_EXPECTS(values.values.size() == 1, argument, "[Sequential] '{}': layer '{}' stands behind a model of {} outputs",
-                    name, core::escaped(shown_name(*layer)), values.values.size());
+    LAMELLA_EXPECTS(values.values.size() == 1, argument, "[Sequential] '{}': layer '{}' follows a model with {} outputs", name,
+                    core::escaped(shown_name(*layer)), values.values.size());
     const auto call = call_of(layer, values);
     values = OneOrMany<KerasTensor>();
     for (std::size_t i = 0; i < output_count(*layer); ++i) values.values.push_back(Access::tensor(call, static_cast<int>(i)));

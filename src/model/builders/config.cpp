@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builders as Keras configs, and the configs read by what reads files.
+// Converts builders to Keras configs, which the file reader then parses.
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace lamella::model {
 namespace {
 
-/// What src/keras says about a config, said to the caller who wrote it.
+/// Rethrows src/keras' errors about a config as errors of the caller who wrote it.
 template <typename F>
 auto as_argument_error(const F& f) {
   try {
@@ -37,7 +37,7 @@ Config extents_of(const std::vector<std::int64_t>& sample) {
 
 using Entries = std::map<const LayerState*, const Layout::Entry*>;
 
-/// [name, call, output], a call being one of those of its layer that belong to the model.
+/// [name, call, output], where only the layer's calls in this model are counted.
 Config history_config(const KerasTensor& tensor, const Entries& entries, std::size_t first = 0) {
   const Layout::Entry& entry = *entries.at(Access::call(tensor)->layer.get());
   const auto call = std::find(entry.calls.begin(), entry.calls.end(), Access::call(tensor).get()) - entry.calls.begin();
@@ -138,7 +138,7 @@ std::string shown_name(const LayerState& layer) { return layer.name.empty() ? de
 std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerState>>& layers) {
   std::set<std::string> taken;
   for (const auto& layer : layers) {
-    LAMELLA_EXPECTS(layer->name.empty() || taken.insert(layer->name).second, value, "two layers of a model are called '{}'",
+    LAMELLA_EXPECTS(layer->name.empty() || taken.insert(layer->name).second, value, "two layers of a model are named '{}'",
                     core::escaped(layer->name));
   }
   std::vector<std::size_t> by_age(layers.size());

@@ -13,7 +13,7 @@ Config pooling_config(const GlobalPoolingOptions& o) {
   return model::with(o, {{"data_format", o.data_format}, {"keepdims", o.keepdims}});
 }
 
-/// Keras makes two of one number.
+/// Keras turns one number into a pair.
 Config both_sides(const OneOrMany<std::int64_t>& sides) {
   if (sides.values.size() == 1 && !sides.list) return {sides.values[0], sides.values[0]};
   return sides.values;

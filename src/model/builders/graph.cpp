@@ -11,14 +11,15 @@ namespace {
 
 constexpr int kDeepest = 5'000;
 
-/// Keras' order: layers by depth, the distance from the outputs; layers of one depth as a walk back from the outputs meets them.
+/// Keras' order: layers by depth, the distance from the outputs; layers of equal depth in the order of a walk back from the
+/// outputs.
 class Ordering {
  public:
   explicit Ordering(const OneOrMany<KerasTensor>& inputs) {
     for (const KerasTensor& input : inputs.values) given_.insert(Access::call(input).get());
   }
 
-  /// Depth first, inputs before what they are given to. No recursion: a graph may be deeper than a thread's stack.
+  /// Depth first, inputs before their consumers. No recursion: a graph may be deeper than a thread's stack.
   void visit(const CallState* output) {
     std::vector<Step> path;
     enter(output, path);
@@ -44,7 +45,7 @@ class Ordering {
         before = std::max(before, layer_depth + 1);
       }
     }
-    // Inputs that nothing depends on are the model's all the same.
+    // Inputs that nothing depends on still belong to the model.
     for (const CallState* input : given_) {
       if (!visited_.insert(input).second) continue;
       depths_[input->layer.get()] = 0;
@@ -54,7 +55,7 @@ class Ordering {
     return calls_;
   }
 
-  /// Whether layer a stands before b.
+  /// Whether layer a comes before b.
   bool before(const LayerState* a, const LayerState* b) const {
     return std::pair(-depths_.at(a), found_.at(a)) < std::pair(-depths_.at(b), found_.at(b));
   }
@@ -99,8 +100,8 @@ std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& laye
                                          int number) {
   auto call = std::make_shared<CallState>();
   for (const KerasTensor& input : inputs.values) call->depth = std::max(call->depth, Access::call(input)->depth + 1);
-  LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[{}] stands behind {} calls of layers, allowed 0..{}", layer->class_name,
-                  call->depth, kDeepest);
+  LAMELLA_EXPECTS(call->depth <= kDeepest, argument, "[{}] follows {} layer calls, allowed 0..{}", layer->class_name, call->depth,
+                  kDeepest);
   call->layer = layer;
   call->inputs = inputs;
   call->number = number;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the handles of layers and models do.
+// The member functions of layer and model handles.
 #include <lamella/layer.hpp>
 
 #include <atomic>
@@ -13,7 +13,7 @@ namespace {
 
 using model::LayerState;
 
-/// One weight: of a layer, at a place among its weights.
+/// One weight: a layer, and an index into its weights.
 struct Slot {
   LayerState* layer;
   std::size_t at;
@@ -53,7 +53,7 @@ model::LayerState::LayerState() {
 
 KerasTensor::operator Layer() const {
   LAMELLA_EXPECTS(model::is_input(*call_->layer), value,
-                  "[Layer] a value of layer '{}' stands where a layer is needed; only one of Input() may",
+                  "[Layer] a value of layer '{}' is used where a layer is needed; only a value of Input() may be",
                   core::escaped(model::shown_name(*call_->layer)));
   return core::Access::layer(call_->layer);
 }
@@ -71,7 +71,7 @@ void Layer::build(const std::vector<std::int64_t>& sample_shape, const BuildOpti
   const KerasTensor input = Input(sample_shape);
   const std::uint64_t model_seed = state_->network ? state_->network->seed : 0;
   const bool weightless = !state_->network && keras::stored_weights(*state_->prototype).empty();
-  LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '{}' ({}) is built already", shown,
+  LAMELLA_EXPECTS(weightless || !model::is_built(*state_), argument, "[Layer::build] '{}' ({}) is already built", shown,
                   state_->class_name);
   model::Building building(options.seed.value_or(model_seed));
   building.layer(*state_, shown, {model::input_value(*core::Access::call(input)->layer)});
@@ -114,7 +114,7 @@ std::int64_t Layer::count_params() const {
 }
 
 std::vector<KerasTensor> Layer::call(const OneOrMany<KerasTensor>& inputs) const {
-  LAMELLA_EXPECTS(!model::is_input(*state_), argument, "[InputLayer] '{}' is the start of a graph and is not called",
+  LAMELLA_EXPECTS(!model::is_input(*state_), argument, "[InputLayer] '{}' starts a graph and cannot be called",
                   core::escaped(name()));
   LAMELLA_EXPECTS(!inputs.values.empty(), argument, "[{}] '{}' is called without an input", class_name(), core::escaped(name()));
   const auto call = model::call_of(state_, inputs, state_->calls);

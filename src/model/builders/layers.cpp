@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arguments of each layer as its Keras config. Keys that only some versions of Keras 3 know and whose default is meant are
-// left out.
+// Converts the arguments of each layer to its Keras config. Keys that only some versions of Keras 3 have are omitted if they have
+// the default value.
 #include <lamella/layers.hpp>
 
 #include "model/builders/arguments.hpp"
@@ -41,7 +41,7 @@ Config dropout_config(const char* where, double rate, const DropoutOptions& opti
   return config;
 }
 
-/// What normalizations with gamma and beta share.
+/// Shared by the normalizations with gamma and beta.
 template <typename Options>
 void add_gamma_beta(const char* where, const Options& o, Config& config) {
   config["beta_initializer"] = initializer_config(where, o.beta_initializer);

@@ -26,8 +26,9 @@ std::shared_ptr<model::LayerState> make_network(const char* class_name, const Mo
 }
 
 const Layout& layout_of(const model::LayerState& state, const char* where) {
-  LAMELLA_EXPECTS(state.network->layout, argument, "[{}::{}] '{}' does not know its input: build() it, or put an Input first",
-                  state.class_name, where, core::escaped(model::shown_name(state)));
+  LAMELLA_EXPECTS(state.network->layout, argument,
+                  "[{}::{}] the input shape of '{}' is unknown: build() it, or put an Input first", state.class_name, where,
+                  core::escaped(model::shown_name(state)));
   return *state.network->layout;
 }
 
@@ -39,13 +40,13 @@ void append(model::LayerState& sequential, const std::shared_ptr<model::LayerSta
     own.input = Access::tensor(model::call_of(layer, {}), 0);
     return;
   }
-  LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '{}' cannot stand in itself", shown);
+  LAMELLA_EXPECTS(layer.get() != &sequential, value, "[Sequential::add] '{}' cannot contain itself", shown);
   LAMELLA_EXPECTS(std::find(own.stack.begin(), own.stack.end(), layer) == own.stack.end(), value,
-                  "[Sequential::add] layer '{}' is there already; a Functional may call a layer twice", shown);
+                  "[Sequential::add] layer '{}' is already in the model; a Functional may call a layer twice", shown);
   own.stack.push_back(layer);
 }
 
-/// Puts layers at the end, and builds again what has an input.
+/// Appends layers, and rebuilds the model if it has an input.
 void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
   model::NetworkState& own = *sequential.network;
   LAMELLA_EXPECTS(sequential.calls == 0, argument, "[Sequential::add] '{}' is part of another model and may not change",
@@ -99,7 +100,7 @@ Layer Network::get_layer(std::string_view name) const {
     if (entry.name == name) return Access::layer(entry.layer);
     names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(entry.name));
   }
-  core::throw_argument(ErrorCode::value, core::format("[{}::get_layer] no layer is called '{}'; there are: {}", class_name(),
+  core::throw_argument(ErrorCode::value, core::format("[{}::get_layer] no layer is named '{}'; known: {}", class_name(),
                                                       core::escaped(name), names));
 }
 

@@ -18,8 +18,8 @@
 #include "core/float_environment.hpp"
 #include "core/spec.hpp"
 
-/// What the handles of lamella/layers.hpp and lamella/models.hpp point to. A layer is its Keras config; what the config means is
-/// known to src/keras alone, which reads it as it reads a file's.
+/// What the handles of lamella/layers.hpp and lamella/models.hpp point to. A layer is its Keras config, which only src/keras
+/// interprets, as it does a file's.
 namespace lamella::model {
 
 using core::Access;
@@ -28,34 +28,34 @@ using Config = nlohmann::ordered_json;  ///< in Keras' order of keys
 
 struct Layout;
 
-/// What only models have.
+/// State that only models have.
 struct NetworkState {
-  std::vector<std::shared_ptr<LayerState>> stack;  ///< of a Sequential, its InputLayer not among them
-  std::optional<KerasTensor> input;                ///< of a Sequential that was given one
+  std::vector<std::shared_ptr<LayerState>> stack;  ///< of a Sequential, without its InputLayer
+  std::optional<KerasTensor> input;                ///< of a Sequential, if it has one
   std::shared_ptr<const Layout> layout;            ///< null before build
   std::uint64_t seed = 0;
 };
 
 struct LayerState {
   LayerState();
-  std::uint64_t serial;  ///< of its making in this process; a model numbers its layers in that order, as Keras does
+  std::uint64_t serial;  ///< order of creation in this process; a model numbers its layers in that order, as Keras does
   std::string class_name;
   std::string name;                                    ///< the given one, or empty
   Config arguments;                                    ///< the config without the name
-  std::shared_ptr<const core::LayerSpec> prototype;    ///< what src/keras makes of the config; null for models
+  std::shared_ptr<const core::LayerSpec> prototype;    ///< the config as parsed by src/keras; null for models
   std::map<std::string, Initializer> initializers;     ///< of the weights, by name
-  std::vector<std::shared_ptr<const Tensor>> weights;  ///< beside keras::stored_weights(*prototype); empty before build
-  std::shared_ptr<LayerState> inner;                   ///< beside core::layer_inside(*prototype)
+  std::vector<std::shared_ptr<const Tensor>> weights;  ///< parallel to keras::stored_weights(*prototype); empty before build
+  std::shared_ptr<LayerState> inner;                   ///< corresponds to core::layer_inside(*prototype)
   std::unique_ptr<NetworkState> network;               ///< null for plain layers
-  int calls = 0;                                       ///< made by callers; a Sequential with any is fixed
+  int calls = 0;                                       ///< calls made by users; a Sequential with any is fixed
 };
 
 /// One call of a layer.
 struct CallState {
   std::shared_ptr<LayerState> layer;
   OneOrMany<KerasTensor> inputs;  ///< none for an InputLayer
-  int number = 0;                 ///< among the calls of its layer
-  int depth = 0;                  ///< calls before it, along the longest way
+  int number = 0;                 ///< index among the calls of its layer
+  int depth = 0;                  ///< number of calls before it, along the longest path
 };
 
 /// A value as inferred.
@@ -72,7 +72,7 @@ struct Layout {
     std::vector<const CallState*> calls;
   };
   std::vector<Entry> layers;
-  std::vector<const CallState*> calls;  ///< inputs of a call stand before it
+  std::vector<const CallState*> calls;  ///< each call comes after its inputs
   std::map<const CallState*, std::vector<ValueInfo>> values;
   OneOrMany<KerasTensor> inputs;
   OneOrMany<KerasTensor> outputs;
@@ -84,7 +84,7 @@ struct Layout {
                                                      std::shared_ptr<LayerState> inner = nullptr);
 /// "p_re_lu" for "PReLU".
 [[nodiscard]] std::string default_name(std::string_view class_name);
-/// The names of layers in one model: the given ones, the others numbered. Throws ArgumentError (value) for a name given twice.
+/// The names of layers in one model: given names, and numbered defaults. Throws ArgumentError (value) for a name given twice.
 [[nodiscard]] std::vector<std::string> unique_names(const std::vector<std::shared_ptr<LayerState>>& layers);
 [[nodiscard]] std::string shown_name(const LayerState& layer);
 
@@ -97,22 +97,22 @@ struct Layout {
 /// A built model's config, read by src/keras and filled with the weights.
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> spec_of(const LayerState& network,
                                                              HardSigmoid hard_sigmoid = HardSigmoid::as_written);
-/// A built layer as it stands in a ModelSpec.
+/// A built layer as it appears in a ModelSpec.
 [[nodiscard]] std::shared_ptr<const core::LayerSpec> layer_spec_of(const LayerState& layer, const std::string& name);
 
-/// Calls a layer without looking at what it is; `number` tells its calls apart.
+/// Calls a layer of any kind; `number` identifies the call.
 [[nodiscard]] std::shared_ptr<const CallState> call_of(const std::shared_ptr<LayerState>& layer,
                                                        const OneOrMany<KerasTensor>& inputs, int number = 0);
 [[nodiscard]] bool is_input(const LayerState& layer);
 [[nodiscard]] std::size_t output_count(const LayerState& layer);
 [[nodiscard]] bool is_built(const LayerState& layer);
-/// What an InputLayer makes.
+/// The value of an InputLayer.
 [[nodiscard]] ValueInfo input_value(const LayerState& input);
 
 /// The graph between inputs and outputs in Keras' order. Throws ArgumentError.
 [[nodiscard]] Layout layout_of(const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs);
 
-/// Draws weights and lays out models. Forgets again, in every layer, what it built, unless committed.
+/// Draws weights and lays out models. Undoes what it built, in every layer, unless committed.
 class Building {
  public:
   explicit Building(std::uint64_t seed) : seed_(seed) {}
@@ -120,14 +120,14 @@ class Building {
   Building(const Building&) = delete;
   Building& operator=(const Building&) = delete;
 
-  /// A layer of any kind, unless it is built.
+  /// Builds a layer of any kind, unless it is built.
   void layer(LayerState& layer, const std::string& name, const std::vector<ValueInfo>& inputs);
   void network(LayerState& network, const OneOrMany<KerasTensor>& inputs, const OneOrMany<KerasTensor>& outputs);
   void sequential(LayerState& network, const KerasTensor& input);
   void commit() noexcept { built_.clear(); }
 
  private:
-  core::FloatEnvironment environment_;  ///< what is drawn does not depend on the caller's
+  core::FloatEnvironment environment_;  ///< drawn values do not depend on the caller's
   std::uint64_t seed_;
   std::uint32_t drawn_ = 0;
   std::vector<LayerState*> built_;

@@ -20,8 +20,8 @@ int Lowering::activation(const std::string& path, const ActivationSpec& spec, co
 
 namespace {
 
-/// What Keras, on JAX, makes of integers: activations that go on to float32 at once; ReLU keeps integers. The others it computes
-/// in integers to begin with, whose results wrap, or refuses; so do we.
+/// How Keras on JAX treats integer inputs: these activations convert to float32 at once; ReLU keeps integers. The others start in
+/// integer arithmetic, which wraps, or are refused; lamella refuses them.
 bool turns_to_float(const ActivationSpec& spec) {
   switch (spec.kind) {
     case ActivationKind::Relu6:
@@ -60,7 +60,7 @@ int Lowering::activation_of_integers(const std::string& path, const ActivationSp
   const bool truth = at(src).dtype == DType::boolean;
   LAMELLA_EXPECTS(
       core::keeps_integers(spec) && !(truth && spec.kind != ActivationKind::Relu), unsupported,
-      "layer '{}': activation '{}' of {} values; Keras wraps around or refuses them, lamella takes floating values here",
+      "layer '{}': activation '{}' of {} values; Keras wraps around or refuses them, lamella needs a floating-point input here",
       core::escaped(path), to_string(spec.kind), to_string(at(src).dtype));
   const int x = truth ? cast(src, DType::int32, path) : src;
   const DType dtype = at(x).dtype;
@@ -100,7 +100,7 @@ int Lowering::prelu(const core::LayerSpec& spec, int src) {
   return add_step(ops::PReluDesc{over.outer, over.sample, over.constants[0], dtype}, {src}, sample, dtype, spec.path, {alpha});
 }
 
-/// relu(x) + -alpha relu(-x), both ReLUs of integers: -x wraps around, so that unsigned values have a part under zero too.
+/// relu(x) + -alpha relu(-x), both ReLUs of integers: -x wraps around, so unsigned values have a negative part too.
 int Lowering::prelu_of_integers(const core::LayerSpec& spec, const std::shared_ptr<const Tensor>& alpha, int src) {
   const DType dtype = floating_compute(spec);
   const Shape sample = at(src).sample;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations of two operands, one of which may be a constant: where that is exact they become affine steps, which fold into a
+// Operations of two operands, one of which may be a constant: where exact, they become affine steps, which fold into a
 // Dense.
 #include <algorithm>
 #include <cmath>
@@ -21,9 +21,9 @@ struct Line {
   double offset;
 };
 
-/// The operation with the constant `c` as a line; nothing where it is none, or where x / c and x * (1 / c) may differ.
+/// The operation with the constant `c` as a linear function; nothing if it is not one, or if x / c and x * (1 / c) may differ.
 std::optional<Line> line_of(const core::ArithmeticParams& params, double c) {
-  constexpr double kNothing = -0.0;  // added to any number it leaves every bit
+  constexpr double kNothing = -0.0;  // adding it leaves every bit unchanged
   switch (params.kind) {
     case core::MergeKind::add:
       return Line{1, c};
@@ -42,7 +42,7 @@ std::optional<Line> line_of(const core::ArithmeticParams& params, double c) {
   }
 }
 
-/// The operation with the number `c` as a function of an element; nothing where there is none.
+/// The operation with the number `c` as a unary function; nothing if there is none.
 std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, double c) {
   switch (params.kind) {
     case core::MergeKind::divide:
@@ -122,12 +122,12 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
   for (int axis = 0; axis < rank; ++axis) {
     const auto i = static_cast<std::size_t>(axis);
     LAMELLA_EXPECTS(extents[i] == from.sample[axis] || extents[i] == 1 || from.sample[axis] == 1, shape,
-                    "layer '{}': its constant of shape {} and its input {} (without the batch) cannot be broadcast together",
+                    "layer '{}': its constant of shape {} and its input {} (without the batch) cannot be broadcast",
                     core::escaped(spec.path), to_string(given), to_string(from.sample));
     if (extents[i] == 1) result[i] = from.sample[axis];
   }
   const Shape shape(extents);
-  // A constant for the last axis, the first of several whole ones among them, is a line for each of its elements.
+  // A constant along the last axis is one linear function per element.
   const int first =
       static_cast<int>(std::find_if(extents.begin(), extents.end(), [](auto e) { return e != 1; }) - extents.begin());
   const bool whole = Shape(result) == from.sample && shape.elements() == from.sample.elements(first, rank);
@@ -155,7 +155,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
 
 int Lowering::ordered(const std::string& path, double number, int src) {
   if (is_floating(at(src).dtype)) return src;
-  // An integer that float64 rounds is beyond these, and so is its float64.
+  // An integer that float64 would round is larger than these, and so is its float64.
   LAMELLA_EXPECTS(std::abs(number) < 0x1p53, unsupported,
                   "layer '{}' compares with {:g}, its input is {}, allowed are numbers below 2^53 in magnitude",
                   core::escaped(path), number, to_string(at(src).dtype));
@@ -167,7 +167,7 @@ int Lowering::excess(const std::string& path, double number, bool less, int src)
   const Shape one = all_ones(at(src).sample);
   if (less) src = affine(path, src, {line_constant({-1}, dtype), one}, {line_constant({-0.0}, dtype), one});
   const double limit = rounded(less ? -number : number, dtype);
-  // Of a NaN, which is not greater, the number itself is left.
+  // NaN is not greater, so the number itself remains.
   return differences(path, limit, activation(path, {.kind = ActivationKind::Threshold, .parameters = {limit, limit}}, {}, src));
 }
 

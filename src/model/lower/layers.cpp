@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which function lowers which kind of layer. Shapes here are those of one sample; the batch goes in front.
+// Dispatches each kind of layer to the function that lowers it. Shapes are those of one sample, without the batch.
 #include <algorithm>
 
 #include "core/result_type.hpp"
@@ -33,7 +33,7 @@ DType Lowering::compute(const core::LayerSpec& spec, const std::vector<int>& src
   return result;
 }
 
-/// What a layer of each class becomes: one overload for each kind of parameters.
+/// Lowers a layer: one overload for each kind of parameters.
 struct Lowering::ByClass {
   Lowering& to;
   const core::LayerSpec& spec;
@@ -44,18 +44,18 @@ struct Lowering::ByClass {
     LAMELLA_EXPECTS(srcs.size() == 1, argument, "layer '{}' takes one input, got {}", core::escaped(spec.path), srcs.size());
     return srcs[0];
   }
-  /// Keras casts floating inputs to the layer's compute type and leaves integers as they are; a layer that multiplies them with
-  /// its weights promotes them.
+  /// Keras casts floating inputs to the layer's compute type and leaves integers unchanged; a layer that multiplies them with its
+  /// weights promotes them.
   int as_called() const { return to.autocast(one(), spec); }
   int in_compute() const {
     static_cast<void>(to.floating_compute(spec));
     return to.cast(one(), to.compute(spec, srcs), spec.path);
   }
-  /// Of integers, Keras starts these in integers, whose squares wrap around.
+  /// On integers, Keras starts these in integer arithmetic, in which squares wrap around.
   const ByClass& of_floats() const {
     for (const int src : srcs) {
       LAMELLA_EXPECTS(is_floating(to.at(src).dtype), unsupported,
-                      "layer '{}' ({}): its input is {}; lamella takes floating values here", core::escaped(spec.path),
+                      "layer '{}' ({}): its input is {}; lamella needs a floating-point input here", core::escaped(spec.path),
                       spec.class_name, to_string(to.at(src).dtype));
     }
     return *this;
@@ -81,12 +81,12 @@ struct Lowering::ByClass {
   Values operator()(const core::UnitNormalizationParams& p) const {
     return {to.unit_normalization(spec.path, p.axes, p.epsilon, of_floats().in_compute())};
   }
-  /// Keras casts what GroupNormalization made, not its input.
+  /// Keras casts GroupNormalization's result, not its input.
   Values operator()(const core::GroupNormalizationParams& p) const {
     return {to.cast(to.group_normalization(spec, p, of_floats().one()), to.compute(spec), spec.path)};
   }
 
-  // Layers that move elements, and layers around layers.
+  // Layers that move elements, and wrappers.
   Values operator()(const core::InputParams& /*p*/) const { return {one()}; }
   Values operator()(const core::IdentityParams& /*p*/) const { return {as_called()}; }
   Values operator()(const core::FlattenParams& p) const { return {to.flatten(spec, p, as_called())}; }
@@ -132,7 +132,7 @@ struct Lowering::ByClass {
 std::vector<int> Lowering::lowered(const core::LayerSpec& spec, const std::vector<int>& srcs) try {
   return std::visit(ByClass{*this, spec, srcs}, spec.params);
 } catch (const ArgumentError& error) {
-  // Shapes say what is wrong with them, not where they come from.
+  // Errors about shapes do not name the layer.
   if (core::without_code(error.what()).starts_with("layer '")) throw;
   throw ArgumentError(error.code(), core::format("layer '{}': {}", core::escaped(spec.path), core::without_code(error.what())));
 }

@@ -11,7 +11,8 @@ namespace lamella::model {
 
 int Lowering::embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src) {
   expect_weight(spec, "embeddings", {params.rows, params.width});
-  // Keras casts what is neither int32 nor int64 to int32, and not to the compute type before; of wide floats the gather does it.
+  // Keras casts everything except int32 and int64 to int32, without casting to the compute type first; for wide floats the gather
+  // does it.
   const DType given = at(src).dtype;
   const bool short_float = given == DType::float16 || given == DType::bfloat16;
   const bool other_integer = !is_floating(given) && given != DType::int32 && given != DType::int64;
@@ -29,7 +30,7 @@ int Lowering::encoded(const core::LayerSpec& spec, core::Encoding encoding, std:
   if (encoding == core::Encoding::integer) return cast(src, dtype, spec.path);
   const Shape sample = at(src).sample;
   const bool each = encoding == core::Encoding::one_hot;
-  // Keras counts along the first axis behind the batch, whichever axes follow; what it would do without one is not of a sample.
+  // Keras counts along the first axis after the batch, whatever follows; without such an axis the result would mix samples.
   LAMELLA_EXPECTS(each || sample.rank() == 1, unsupported, "layer '{}' output_mode: got {} for an input of {} axes, allowed 2",
                   core::escaped(spec.path), encoding == core::Encoding::count ? "count" : "multi_hot", sample.rank() + 1);
   const bool one = each && sample.rank() > 0 && sample.back() == 1;
@@ -45,7 +46,7 @@ int Lowering::encoded(const core::LayerSpec& spec, core::Encoding encoding, std:
 int Lowering::category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src) {
   const DType given = at(src).dtype;
   LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '{}': its input is bool", core::escaped(spec.path));
-  // Keras casts to int32 before multi_hot, so that fractions are cut off; one_hot and count compare.
+  // Keras casts to int32 before multi_hot, which truncates fractions; one_hot and count compare.
   const bool cuts = params.encoding == core::Encoding::multi_hot && is_floating(given);
   const bool short_float = given == DType::float16 || given == DType::bfloat16;
   const bool wide = given == DType::int64 || given == DType::uint32 || given == DType::uint64;
@@ -60,7 +61,7 @@ int Lowering::category_encoding(const core::LayerSpec& spec, const core::Categor
 
 namespace {
 
-/// What numpy.interp(x, xs, ys) gives for an x that is not below xs[0].
+/// numpy.interp(x, xs, ys) for an x that is not below xs[0].
 double interpolated(double x, std::span<const double> xs, std::span<const float> ys) {
   const auto after = static_cast<std::size_t>(std::upper_bound(xs.begin(), xs.end(), x) - xs.begin());
   if (after == 0) return static_cast<double>(ys[0]);
@@ -71,7 +72,7 @@ double interpolated(double x, std::span<const double> xs, std::span<const float>
   return slope * (x - xs[at]) + y;
 }
 
-/// The boundaries that Keras 2 makes of what it learnt, to the bit: numbers and how many stand behind each, in equal parts.
+/// The boundaries that Keras 2 computes from its summary, bit for bit: values and their weights, divided into equal parts.
 std::vector<float> boundaries_of(const Tensor& summary, std::int64_t bins) {
   const auto count = static_cast<std::size_t>(summary.shape()[1]);
   const auto all = summary.span<float>();
@@ -102,7 +103,7 @@ std::shared_ptr<const Tensor> Lowering::learnt_boundaries(const core::LayerSpec&
   LAMELLA_EXPECTS(!boundaries.empty(), missing, "layer '{}': was never adapted", core::escaped(spec.path));
   for (std::size_t i = 0; i < boundaries.size(); ++i) {
     LAMELLA_EXPECTS(i == 0 ? !std::isnan(boundaries[0]) : boundaries[i - 1] <= boundaries[i], value,
-                    "layer '{}' summary: its boundaries do not ascend at entry {}", core::escaped(spec.path), i);
+                    "layer '{}' summary: its boundaries are not ascending at entry {}", core::escaped(spec.path), i);
   }
   return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{static_cast<std::int64_t>(boundaries.size())}));
 }
@@ -133,11 +134,11 @@ void set_key(ops::HashRule& rule, const core::Salt& salt) {
 
 int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src) {
   LAMELLA_EXPECTS(params.keys, missing,
-                  "layer '{}': its vocabulary stands in the .keras file that it was saved in; load weights from that",
+                  "layer '{}': its vocabulary is in the .keras file with which it was saved; load the weights from that file",
                   core::escaped(spec.path));
   const int x = cast(src, DType::int64, spec.path);
   const Shape sample = at(x).sample;
-  constexpr std::int64_t kNowhere = -1;  // no place is
+  constexpr std::int64_t kNowhere = -1;  // no index has this value
   const ops::LookupDesc desc{sample.elements(), params.keys->shape().elements(), params.hashed > 0 ? kNowhere : params.otherwise,
                              params.hashes};
   int places = add_step(desc, {x}, sample, DType::int64, spec.path, {params.keys, params.values});

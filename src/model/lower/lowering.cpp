@@ -61,7 +61,7 @@ int Lowering::transposed(int value, const std::vector<int>& axes, const std::str
   if (std::is_sorted(axes.begin(), axes.end())) return value;
   ops::TransposeDesc desc{from.sample.prepended(1), {0}, from.dtype};
   std::vector<std::int64_t> extents;
-  std::vector<int> long_axes;  // those of one element may stand anywhere
+  std::vector<int> long_axes;  // axes of one element may be anywhere
   for (const int axis : axes) {
     desc.permutation.push_back(axis + 1);
     extents.push_back(from.sample[axis]);
@@ -96,7 +96,7 @@ void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs
     }
     try {
       results[n] = called(spec, node, std::move(srcs));
-    } catch (const ArgumentError& error) {  // from deeper down, as of a shape that cannot be
+    } catch (const ArgumentError& error) {  // from a deeper level, such as an impossible shape
       const std::string_view what = core::without_code(error.what());
       if (what.starts_with("layer '")) throw;
       const std::string& path = spec.layers.at(static_cast<std::size_t>(node.layer))->path;
@@ -107,7 +107,7 @@ void Lowering::nodes(const core::ModelSpec& spec, const std::vector<int>& inputs
 }
 
 Graph Lowering::finish(const std::vector<int>& outputs) {
-  // An output must have memory of its own: not the input's, not another output's, not one that a later step still reads.
+  // An output must have its own memory: not the input's, not another output's, and not memory that a later step reads.
   std::set<int> taken(graph_.inputs.begin(), graph_.inputs.end());
   for (int value : outputs) {
     const Value from = graph_.values[static_cast<std::size_t>(value)];
@@ -151,7 +151,7 @@ std::vector<std::vector<Shape>> node_shapes(const core::ModelSpec& spec, const s
   std::vector<std::vector<int>> results(spec.nodes.size());
   try {
     lowering.nodes(spec, add_inputs(lowering, spec, sample_shapes, options), results);
-  } catch (const Error&) {  // what was reached before has its shape
+  } catch (const Error&) {  // nodes before the failure have their shapes
   }
   std::vector<std::vector<Shape>> shapes(spec.nodes.size());
   for (std::size_t n = 0; n < shapes.size(); ++n) {

@@ -26,7 +26,7 @@ class Lowering {
   }
   /// Walks the nodes of a model; returns the values of its outputs.
   std::vector<int> model(const core::ModelSpec& spec, const std::vector<int>& inputs);
-  /// The same, with the values of every node's outputs in `results`: those before the one that throws, too.
+  /// The same, with the values of every node's outputs in `results`, including those before a node that throws.
   void nodes(const core::ModelSpec& spec, const std::vector<int>& inputs, std::vector<std::vector<int>>& results);
   [[nodiscard]] const Value& at(int value) const { return graph_.values[static_cast<std::size_t>(value)]; }
   [[nodiscard]] Graph finish(const std::vector<int>& outputs);
@@ -35,20 +35,20 @@ class Lowering {
   int add_value(const Shape& sample, DType dtype);
   int add_step(ops::Desc desc, std::vector<int> srcs, const Shape& sample, DType dtype, const std::string& layer,
                const ConstantsPool::Values& constants = {});
-  /// The same memory under another shape.
+  /// The same memory in another shape.
   int reshaped(int value, const Shape& sample);
-  /// The same value, apart from it where masks are concerned.
+  /// The same value with a separate identity, so that it can carry another mask.
   int alias(int value);
   int cast(int value, DType dtype, const std::string& layer);
   /// The sample with its axes in another order.
   int transposed(int value, const std::vector<int>& axes, const std::string& layer);
 
-  /// A floating value in the layer's compute type; others as they are.
+  /// Casts a floating value to the layer's compute type; others are unchanged.
   int autocast(int value, const core::LayerSpec& spec);
 
   /// The values that a layer makes of others, and which of them carry a mask.
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
-  /// One node: the masks that its call names take the place of those that its values carry.
+  /// One node: masks named by its call replace those that its values carry.
   std::vector<int> called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs);
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
   struct ByClass;
@@ -57,7 +57,7 @@ class Lowering {
   int product(const core::LayerSpec& spec, const core::DenseParams& params, int src, const ConstantsPool::Values& constants);
   /// A quantized Dense without its activation.
   int quantized_dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
-  /// Weights as ops::QuantizedDenseDesc wants them.
+  /// Weights in the format of ops::QuantizedDenseDesc.
   std::shared_ptr<const Tensor> packed_kernel(const core::LayerSpec& spec, const core::Quantization& q,
                                               const ops::QuantizedDenseDesc& desc);
   std::shared_ptr<const Tensor> grouped(const std::shared_ptr<const Tensor>& values, int shift, DType dtype);
@@ -77,21 +77,21 @@ class Lowering {
   int normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src);
   int permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src);
   int repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src);
-  /// Not 0 where src is not `value`.
+  /// Nonzero where src is not `value`.
   int differences(const std::string& path, double value, int src);
   int masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src);
   int rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src);
   int group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src);
-  /// x * min(1 / |x|, 1 / epsilon) over `axes`, the batch counted as 0.
+  /// x * min(1 / |x|, 1 / epsilon) over `axes`, where the batch counts as 0.
   int unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src);
   int einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src);
-  /// The weight "bias" added where it stands along the last axes.
+  /// Adds the weight "bias" along the last axes.
   int add_bias(const core::LayerSpec& spec, int src);
   int embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src);
   int category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src);
   int discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src);
   int hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src);
-  /// Of a Discretization that Keras 2 adapted.
+  /// For a Discretization adapted by Keras 2.
   std::shared_ptr<const Tensor> learnt_boundaries(const core::LayerSpec& spec, std::int64_t bins);
   int integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src);
   /// Numbers 0 .. depth - 1, encoded in `dtype`.
@@ -102,13 +102,13 @@ class Lowering {
   int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
   int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
   int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
-  /// One step over values of one dtype, broadcast. `padded`: those of lower rank get axes behind the batch; else they are
+  /// One step over values of one dtype, broadcast. `padded`: values of lower rank get axes after the batch; else they are
   /// refused.
   int combined(const std::string& path, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
   /// The same of any dtypes: from left to right, each pair in its result_type().
   int met(const core::LayerSpec& spec, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
   int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
-  /// Rows over `axes` of the sample, normalized; gamma and beta, where `constants` has them, stand along those axes.
+  /// Rows over `axes` of the sample, normalized; gamma and beta, if in `constants`, apply along those axes.
   int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
                  const ConstantsPool::Values& constants);
   /// Along an axis of the sample, in the result_type() of all.
@@ -127,34 +127,36 @@ class Lowering {
   /// Bools.
   int comparison(const std::string& path, const core::ComparisonParams& params, int src);
   int negated(const std::string& path, int bools);
-  /// Not 0 where src, of floating type, is greater than `number`, or less where `less`.
+  /// Nonzero where src, of floating type, is greater than `number`, or less if `less`.
   int excess(const std::string& path, double number, bool less, int src);
-  /// src, integers and bools in float64, which compare with `number` as they do.
+  /// src, with integers and bools converted to float64, in which they compare with `number` correctly.
   int ordered(const std::string& path, double number, int src);
   int logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs);
   int fill(const core::LayerSpec& spec, const core::FillParams& params, int src);
   int reduce_bools(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
-  /// A constant of an element-wise step, and the shape by which it broadcasts over a sample: of its rank, with its extents or 1.
+  /// A constant of an element-wise step, and the shape with which it broadcasts over a sample: of the sample's rank, with its
+  /// extents or 1.
   struct Spread {
     std::shared_ptr<const Tensor> value;
     Shape shape;
   };
   /// One affine step.
   int affine(const std::string& path, int src, const Spread& scale, const Spread& offset);
-  /// A constant by a recipe whose first source that is there gives the shape; `make` computes the numbers, which are rounded to
-  /// `kept`. Null when only shapes are asked for.
+  /// A constant by a recipe, shaped like its first source that is not null; `make` computes the values, which are rounded to
+  /// `kept`. Null if only shapes are needed.
   std::shared_ptr<const Tensor> constant(const core::LayerSpec& spec, Recipe recipe, DType kept,
                                          const std::function<std::vector<double>()>& make);
   /// One number for all elements.
   Spread number(const core::LayerSpec& spec, double value, const Shape& sample);
 
-  /// What the pool has by `recipe`; null without a pool.
+  /// The pool's tensor for `recipe`; null without a pool.
   [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make) {
     return pool_ == nullptr ? nullptr : pool_->computed(recipe, make);
   }
-  /// An axis that counts the batch as 0 (or from the back) as an axis of the sample. Throws ArgumentError for the batch axis.
+  /// Converts an axis that counts the batch as 0 (or from the end) to an axis of the sample. Throws ArgumentError for the batch
+  /// axis.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
-  /// The same for several axes, in ascending order. Throws also for one that is named twice.
+  /// The same for several axes, in ascending order. Also throws for duplicates.
   [[nodiscard]] std::vector<int> sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const;
   [[nodiscard]] DType compute(const core::LayerSpec& spec) const {
     return is_floating(spec.policy.compute) ? options_.dtype.value_or(spec.policy.compute) : spec.policy.compute;
@@ -163,7 +165,7 @@ class Lowering {
   [[nodiscard]] DType floating_compute(const core::LayerSpec& spec) const;
   /// The same, for an operation too, which computes in the type of its inputs.
   [[nodiscard]] DType compute(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
-  /// What element-wise steps compute in.
+  /// The compute type of element-wise steps.
   [[nodiscard]] DType wide(const core::LayerSpec& spec) const {
     return compute(spec) == DType::float64 ? DType::float64 : DType::float32;
   }
@@ -172,49 +174,49 @@ class Lowering {
   ConstantsPool* pool_;
   Graph graph_;
   std::map<std::pair<int, DType>, int> casts_;
-  /// What Keras' mask of a value is made of: it is true where `of` is not `value`, or where any of it along its last axis is not.
+  /// The source of Keras' mask of a value: it is true where `of` is not `value`, or where any element along its last axis is not.
   struct Mask {
-    std::string layer;  ///< that it comes from
-    int of = -1;        ///< -1: lamella cannot tell what is left of it
+    std::string layer;  ///< the layer that made it
+    int of = -1;        ///< -1: lamella cannot determine the mask
     bool any = false;
     double value = 0;
-    bool given = false;   ///< `of` itself stands in the call, perhaps as numbers
-    bool unsaid = false;  ///< it is there although a file does not name it: out of a nested model, or of what does nothing
+    bool given = false;   ///< `of` itself is in the call, perhaps as numbers
+    bool unsaid = false;  ///< it exists although a file does not name it: from a nested model, or from a layer that does nothing
     [[nodiscard]] bool known() const { return of >= 0; }
     [[nodiscard]] bool same(const Mask& other) const { return of == other.of && any == other.any && value == other.value; }
   };
   using KnownMask = std::optional<Mask>;
-  std::map<int, Mask> masked_;  ///< of values that may carry one
+  std::map<int, Mask> masked_;  ///< masks of values that may carry one
   int depth_ = 0;               ///< of nested models
-  std::string wrote_;           ///< the version of the Keras that wrote the model; empty for the newest
+  std::string wrote_;           ///< the version of Keras that wrote the model; empty for the newest
   [[nodiscard]] bool before(int major, int minor) const { return core::older_than(wrote_, major, minor); }
   [[nodiscard]] bool keras2() const { return before(3, 0); }
   [[nodiscard]] KnownMask mask_of(int value) const;
   /// The mask that `layer` attaches to its result, if any.
   [[nodiscard]] KnownMask own_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
-  /// What a layer without one of its own makes of the masks of its inputs.
+  /// The mask after a layer that makes none, from the masks of its inputs.
   [[nodiscard]] KnownMask mask_after(const core::LayerSpec& spec, const std::vector<int>& srcs);
   [[nodiscard]] KnownMask merged_mask(const core::LayerSpec& spec, const std::vector<int>& srcs);
-  /// The masks that a call names, and that it names none, take the place of those that its inputs carry.
+  /// The masks that a call names, or names as absent, replace those that its inputs carry.
   void name_masks(const core::ModelSpec& spec, const core::NodeSpec& node, const std::vector<int>& masks, std::vector<int>& srcs);
-  /// 1 where the mask is true, else 0; where `as_given`, the numbers that stand in the call.
+  /// 1 where the mask is true, else 0; with `as_given`, the numbers in the call.
   int mask_numbers(const Mask& mask, DType dtype, const std::string& path, bool as_given = false);
-  /// The same with one more axis, or with one in place of that along which it looks.
+  /// The same with one more axis, or with an axis of 1 in place of the one that it reduces.
   int mask_value(const Mask& mask, DType dtype, const std::string& path, bool as_given = false);
-  /// src where `mask` is not 0, elsewhere 0; or, as older versions of Keras do it, their product.
+  /// src where `mask` is not 0, else 0; or their product, as in older versions of Keras.
   int masked(const std::string& path, int src, int mask, bool selects) {
     return combined(path, selects ? ops::CombineKind::where : ops::CombineKind::multiply, {src, mask});
   }
   /// (1 - mask) * value.
   int where_masked(const std::string& path, int mask, double value);
-  /// yes where `mask` is 1, no where it is 0.
+  /// `yes` where `mask` is 1, `no` where it is 0.
   int chosen(const std::string& path, int mask, int yes, int no);
   /// The mask that a Softmax layer takes, if any.
   [[nodiscard]] KnownMask softmax_mask(const core::LayerSpec& spec, int src) const;
   /// exp(x - logsumexp(x)), each step rounded, as Keras computes it along several axes.
   int softmax_by_steps(const core::LayerSpec& spec, const std::vector<int>& axes, int src);
   int masked_softmax(const core::LayerSpec& spec, const core::ActivationParams& params, const Mask& mask, int src);
-  /// The masks of a merge that computes something else with them; empty for others.
+  /// The masks of a merge whose computation depends on them; empty for others.
   [[nodiscard]] std::vector<KnownMask> masks_of_merge(const core::MergeParams& params, const std::vector<int>& srcs) const;
   int masked_merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& values,
                    const std::vector<KnownMask>& masks);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks, which Masking and Embedding attach to their results or a call names: which layers hand them on, and which compute
-// something else where a sample is masked. The version of Keras that wrote the model decides both.
+// Masks, which Masking and Embedding attach to their results, or which a call names: which layers pass them on, and which compute
+// differently with a mask. Both depend on the version of Keras that wrote the model.
 #include <algorithm>
 
 #include "model/axes.hpp"
@@ -11,12 +11,12 @@ namespace {
 
 /// What a layer does with the masks of its inputs.
 enum class MaskUse {
-  keeps,    ///< hands that of its one input on
+  keeps,    ///< passes on that of its one input
   drops,    ///< its result has none
-  merges,   ///< that of its result is made of all
+  merges,   ///< combines those of all inputs
   passes,   ///< to the model inside
   unknown,  ///< lamella cannot tell
-  reads,    ///< computes something else with a mask than without, which lamella does not
+  reads,    ///< computes differently with a mask, which lamella does not support
 };
 
 template <typename P, typename... Kinds>
@@ -48,7 +48,7 @@ MaskUse mask_use(const core::LayerSpec& spec, bool keras2) {
   return std::visit([&](const auto& params) { return use_of_class<std::decay_t<decltype(params)>>(keras2); }, spec.params);
 }
 
-/// It takes a mask as an argument, so a file of Keras 3 says whether it has one.
+/// Whether it takes a mask as an argument, so that a file of Keras 3 says whether it has one.
 bool takes_mask(const core::LayerSpec& spec) {
   if (spec.policy.follows_inputs) return false;
   if (std::holds_alternative<core::ActivationParams>(spec.params)) return spec.class_name == "Softmax";
@@ -59,16 +59,15 @@ bool takes_mask(const core::LayerSpec& spec) {
          std::holds_alternative<core::TimeDistributedParams>(spec.params);
 }
 
-/// It computes with the mask of its one input.
+/// Whether it computes with the mask of its one input.
 bool computes_with_mask(const core::LayerSpec& spec) {
   return takes_mask(spec) && (std::holds_alternative<core::ActivationParams>(spec.params) ||
                               std::holds_alternative<core::GlobalPoolingParams>(spec.params));
 }
 
 constexpr const char* kUnknown =
-    "': Keras' versions and backends differ in what is left of it here. Call the layer with the argument 'mask', or take away "
-    "what "
-    "stands between the two and does nothing";
+    "', of which Keras' versions and backends keep different parts here. Call the layer with the argument 'mask', or remove the "
+    "layers between the two that do nothing";
 
 }  // namespace
 
@@ -91,7 +90,7 @@ Lowering::KnownMask Lowering::merged_mask(const core::LayerSpec& spec, const std
   std::vector<Mask> masks;
   for (const int src : srcs) {
     const KnownMask mask = mask_of(src);
-    if (!mask && !keras2()) return std::nullopt;  // without one everything counts
+    if (!mask && !keras2()) return std::nullopt;  // without a mask everything counts
     if (mask) masks.push_back(*mask);
   }
   const Mask& first = masks.at(0);
@@ -143,7 +142,7 @@ void Lowering::name_masks(const core::ModelSpec& spec, const core::NodeSpec& nod
       masked_[srcs[i]] =
           Mask{.layer = spec.layers.at(static_cast<std::size_t>(maker.layer))->path, .of = masks[named], .given = true};
     } else if (node.says_masks && carried && (keras2() || (!carried->known() && depth_ == 1 && !carried->unsaid))) {
-      // None in the call: Keras 3 takes what the input carries all the same, and found that it has lost its mask.
+      // None in the call: Keras 3 still takes the mask that the input carries, which was lost by then.
       srcs[i] = alias(srcs[i]);
     }
   }
@@ -155,7 +154,7 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
   const std::vector<int> masks(srcs.begin() + static_cast<std::ptrdiff_t>(inputs), srcs.end());
   srcs.resize(inputs);
   const bool casts = !layer_spec.policy.follows_inputs && !std::holds_alternative<core::NestedParams>(layer_spec.params);
-  for (int& src : srcs) {  // until Keras 3.13 what is cast on its way into a layer has lost its mask
+  for (int& src : srcs) {  // until Keras 3.13 a value that is cast on its way into a layer loses its mask
     const bool turns = casts && is_floating(at(src).dtype) && compute(layer_spec, {src}) != at(src).dtype;
     if (turns && masked_.contains(src) && !keras2() && before(3, 14)) src = alias(src);
   }
@@ -167,7 +166,7 @@ std::vector<int> Lowering::called(const core::ModelSpec& spec, const core::NodeS
   if (takes) name_masks(spec, node, masks, srcs);
   std::vector<int> results = layer(layer_spec, srcs);
   const bool nested = std::holds_alternative<core::NestedParams>(layer_spec.params);
-  const bool attached = !nested && !masks.empty() && !keras2() && before(3, 11);  // what the input carries goes on
+  const bool attached = !nested && !masks.empty() && !keras2() && before(3, 11);  // the input's mask is passed on
   for (const int result : results) {
     if (attached) masked_.erase(result);
     if (attached && carried && mask_use(layer_spec, false) == MaskUse::keeps) masked_[result] = *carried;
@@ -183,7 +182,7 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
   const MaskUse use = mask_use(spec, keras2());
   const std::string maker = own ? spec.path : masked_.at(*from).layer;
   LAMELLA_EXPECTS(use != MaskUse::reads, unsupported,
-                  "layer '{}' ({}): the mask that '{}' makes reaches it and changes what Keras computes here",
+                  "layer '{}' ({}): it receives the mask that '{}' makes, which changes what Keras computes here",
                   core::escaped(spec.path), spec.class_name, core::escaped(maker));
   LAMELLA_EXPECTS(!computes_with_mask(spec) || masked_.at(*from).known(), unsupported,
                   "layer '{}' ({}) computes with the mask of '{}{}", core::escaped(spec.path), spec.class_name,
@@ -194,7 +193,7 @@ std::vector<int> Lowering::layer(const core::LayerSpec& spec, const std::vector<
   for (int& result : results) {
     const bool unchanged = std::find(srcs.begin(), srcs.end(), result) != srcs.end();
     if (unchanged) result = alias(result);
-    // Where the array itself is handed on, JAX' mask stays with it, in some versions of Keras 3.
+    // If the array itself is passed on, its mask stays with it on JAX, in some versions of Keras 3.
     if (left) masked_[result] = *left;
     if (!left && unchanged && !keras2()) masked_[result] = Mask{.layer = maker, .unsaid = true};
   }
@@ -231,26 +230,27 @@ int Lowering::softmax_by_steps(const core::LayerSpec& spec, const std::vector<in
 
 int Lowering::masked_softmax(const core::LayerSpec& spec, const core::ActivationParams& params, const Mask& mask, int src) {
   const DType dtype = at(src).dtype;
-  LAMELLA_EXPECTS(is_floating(dtype), unsupported, "layer '{}' (Softmax): its input is {}; lamella takes floating values here",
-                  core::escaped(spec.path), to_string(dtype));
+  LAMELLA_EXPECTS(is_floating(dtype), unsupported,
+                  "layer '{}' (Softmax): its input is {}; lamella needs a floating-point input here", core::escaped(spec.path),
+                  to_string(dtype));
   const bool selects = !keras2() && !before(3, 13);
   int keep = mask_numbers(mask, dtype, spec.path, !selects);
-  if (selects && mask.given && at(mask.of).dtype != DType::boolean) {  // Keras: numbers above 0.5, as their type has it
+  if (selects && mask.given && at(mask.of).dtype != DType::boolean) {  // Keras: true above 0.5, in the number's own type
     const bool floats = is_floating(at(mask.of).dtype);
     const auto above = floats ? ActivationSpec{.kind = ActivationKind::Threshold, .parameters = {0.5, 0.0}}
                               : ActivationSpec{.kind = ActivationKind::Relu};
     keep = cast(cast(activation(spec.path, above, {}, mask.of), DType::boolean, spec.path), dtype, spec.path);
   }
   LAMELLA_EXPECTS(at(keep).sample.rank() == at(src).sample.rank(), unsupported,
-                  "layer '{}' (Softmax): the mask of '{}' has {} axes, its input {}: Keras lines them up at their ends, samples "
-                  "of the one with steps of the other, or fails. Call the layer with a mask of as many axes, such as "
-                  "keras.ops.expand_dims(mask, -1), or with numbers that carry no mask",
+                  "layer '{}' (Softmax): the mask of '{}' has {} axes, its input {}: Keras aligns their last axes, so samples of "
+                  "one with steps of the other, or fails. Call the layer with a mask of as many axes, such as "
+                  "keras.ops.expand_dims(mask, -1), or with values that carry no mask",
                   core::escaped(spec.path), core::escaped(mask.layer), at(keep).sample.rank() + 1, at(src).sample.rank() + 1);
   double large = -1e9;
   if (dtype == DType::float16) large = !keras2() ? -3e4 : before(2, 13) ? -65504 : -32752;
   const int kept = selects ? masked(spec.path, src, keep, true) : src;
   const int logits = combined(spec.path, ops::CombineKind::add, {kept, where_masked(spec.path, keep, large)});
-  // Where all along the axis is masked, nothing is left from Keras 3.10 on. Before, a large number is all that is left of it.
+  // If everything along the axis is masked, the result is 0 from Keras 3.10 on. Before, only a large number was added.
   const bool clears = !keras2() && !before(3, 10);
   if (!clears && params.axes.size() > 1) return softmax_by_steps(spec, params.axes, logits);
   const int result = activation(spec.path, params.activation, params.axes, logits);
@@ -276,13 +276,12 @@ int Lowering::masked_merge(const core::LayerSpec& spec, const core::MergeParams&
   };
   std::vector<int> numbers;  // -1: no mask
   for (std::size_t i = 0; i < values.size(); ++i) {
-    // Until 3.6 JAX had lost the masks of arrays by then, and TensorFlow had not.
+    // Until 3.6 the masks of arrays were lost by then on JAX, but not on TensorFlow.
     if (masks[i]) fail_where(!masks[i]->known() || before(3, 7), *masks[i], kUnknown);
     numbers.push_back(masks[i] ? mask_value(*masks[i], at(values[i]).dtype, spec.path) : -1);
     for (const int one : {values[0], numbers[i]}) {
       if (masks[i] && one >= 0)
-        fail_where(at(one).sample.rank() != at(values[i]).sample.rank(), *masks[i],
-                   "', and inputs or masks differ in their axes");
+        fail_where(at(one).sample.rank() != at(values[i]).sample.rank(), *masks[i], "', but inputs or masks differ in rank");
     }
   }
   const auto met = [&](int a, int b) { return combined(spec.path, CombineKind::maximum, {a, b}); };

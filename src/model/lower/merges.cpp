@@ -15,8 +15,8 @@ int Lowering::combined(const std::string& path, ops::CombineKind kind, const std
   ops::CombineDesc desc{kind, {}, {}, dtype};
   std::vector<std::int64_t> result(static_cast<std::size_t>(rank), 1);
   for (const int value : values) {
-    // Keras' layers put missing axes behind the batch axis, which is numpy's rule for the sample; numpy itself would put them
-    // before.
+    // Keras' layers insert missing axes after the batch axis, which is numpy's rule applied to the sample; numpy itself would
+    // insert them before it.
     const auto extents = at(value).sample.extents();
     LAMELLA_EXPECTS(
         padded || static_cast<int>(extents.size()) == rank, unsupported,
@@ -26,8 +26,8 @@ int Lowering::combined(const std::string& path, ops::CombineKind kind, const std
     with_ones.insert(with_ones.end(), extents.begin(), extents.end());
     for (std::size_t i = 0; i < with_ones.size(); ++i) {
       LAMELLA_EXPECTS(with_ones[i] == result[i] || with_ones[i] == 1 || result[i] == 1, shape,
-                      "layer '{}': inputs cannot be broadcast together: axis {} has extents {} and {}", core::escaped(path),
-                      i + 1, result[i], with_ones[i]);
+                      "layer '{}': inputs cannot be broadcast: axis {} has extents {} and {}", core::escaped(path), i + 1,
+                      result[i], with_ones[i]);
       if (result[i] == 1) result[i] = with_ones[i];
     }
     desc.srcs.push_back(Shape(with_ones).prepended(1));
@@ -39,7 +39,7 @@ int Lowering::combined(const std::string& path, ops::CombineKind kind, const std
 
 namespace {
 
-/// Of bools, which are 0 or 1: a sum is true when one is, a product when all are. Only the difference does not exist.
+/// For bools, which are 0 or 1: a sum is true if any is, a product if all are. There is no difference.
 ops::CombineKind kind_of_bools(const core::LayerSpec& spec, ops::CombineKind kind) {
   LAMELLA_EXPECTS(
       kind != ops::CombineKind::subtract, dtype,
@@ -52,7 +52,7 @@ ops::CombineKind kind_of_bools(const core::LayerSpec& spec, ops::CombineKind kin
 }  // namespace
 
 int Lowering::met(const core::LayerSpec& spec, ops::CombineKind kind, const std::vector<int>& values, bool padded) {
-  // What is of one dtype up to some place is combined in it.
+  // A prefix of values with one dtype is combined in that dtype.
   const auto fold = [&](std::vector<int> group) {
     if (group.size() == 1) return group[0];
     if (at(group[0]).dtype != DType::boolean) return combined(spec.path, kind, group, padded);
@@ -84,14 +84,14 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
   }
   if (const auto masks = masks_of_merge(params, srcs); !masks.empty()) {
     LAMELLA_EXPECTS(same && is_floating(at(values[0]).dtype), unsupported,
-                    "layer '{}' ({}): an input has a mask; lamella takes floating inputs then", core::escaped(spec.path),
+                    "layer '{}' ({}): an input has a mask; lamella then needs floating-point inputs", core::escaped(spec.path),
                     spec.class_name);
     return masked_merge(spec, params, values, masks);
   }
   if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);
   const int result = met(spec, average ? ops::CombineKind::add : kind, values);
   if (!average) return result;
-  // Divided as XLA divides by a number, which is by its reciprocal.
+  // Divides like XLA, which multiplies by the reciprocal.
   const int sum = is_floating(at(result).dtype) ? result : cast(result, DType::float32, spec.path);
   const Shape& sample = at(sum).sample;
   return affine(spec.path, sum, number(spec, 1.0 / static_cast<double>(srcs.size()), sample), number(spec, -0.0, sample));

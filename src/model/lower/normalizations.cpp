@@ -64,7 +64,7 @@ int Lowering::batch_normalization(const core::LayerSpec& spec, const core::Batch
   const Recipe scale{.what = Recipe::What::batch_scale, .sources = {gamma, variance}, .numbers = epsilon};
   const Recipe offset{.what = Recipe::What::batch_offset, .sources = {gamma, variance, mean, beta}, .numbers = epsilon};
   const Shape shape = all_ones(sample).with(axis, sample[axis]);
-  // The offset keeps all bits for those that fold it into a Dense, where a bias may cancel most of it.
+  // The offset keeps all bits, because folding into a Dense may cancel most of it with a bias.
   return affine(spec.path, src, {constant(spec, scale, wide(spec), scale_of), shape},
                 {constant(spec, offset, DType::float64, offset_of), shape});
 }
@@ -83,7 +83,7 @@ int Lowering::normalized(const std::string& path, int src, std::vector<int> axes
 }
 
 int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
-  if (const DType dtype = at(src).dtype; !is_floating(dtype)) {  // Keras gives the result the input's type before the layer's
+  if (const DType dtype = at(src).dtype; !is_floating(dtype)) {  // Keras rounds the result to the input's type before the layer's
     const int result = cast(layer_normalization(spec, params, cast(src, DType::float32, spec.path)), dtype, spec.path);
     return cast(result, floating_compute(spec), spec.path);
   }
@@ -122,7 +122,7 @@ int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNorm
     desc.has_gamma = true;
     return normalized(spec.path, src, axes, desc, {scale_to(rows)});
   }
-  // Keras multiplies by the scale as it is, which stands along the last axes whatever the axes of the mean are.
+  // Keras multiplies by the scale along the last axes, whatever the axes of the mean are.
   const int result = normalized(spec.path, src, axes, desc, {});
   return affine(spec.path, result, {weight(spec, "scale"), padded(scale, sample)}, number(spec, 0.0, sample));
 }
@@ -156,7 +156,7 @@ int Lowering::group_normalization(const core::LayerSpec& spec, const core::Group
 
 int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src) {
   const Shape sample = at(src).sample;
-  // As Keras casts them: to the type that the layer computes in.
+  // Cast as in Keras: to the layer's compute type.
   const auto spread = [&](const char* name, const std::shared_ptr<const Tensor>& value) {
     const Shape shape = value->shape();
     const bool with_batch = shape.rank() == sample.rank() + 1 && shape[0] == 1;
@@ -174,8 +174,8 @@ int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams
 
 namespace {
 
-/// The shape by which statistics broadcast over the sample: their axes are the last of `kept`, as in Keras, or they have as many
-/// elements as those and are only written in another shape.
+/// The shape with which statistics broadcast over the sample: their axes are the last of `kept`, as in Keras, or they have as
+/// many elements and only a different shape.
 std::optional<Shape> spread_over(const Shape& statistics, const Shape& sample, const std::vector<int>& kept) {
   Shape result = all_ones(sample);
   if (statistics.rank() <= static_cast<int>(kept.size())) {
@@ -194,7 +194,7 @@ int Lowering::normalization(const core::LayerSpec& spec, const core::Normalizati
   std::vector<int> axes = params.axes;
   for (int& axis : axes) axis = sample_axis(spec.path, axis, sample);
   std::sort(axes.begin(), axes.end());
-  axes.erase(std::unique(axes.begin(), axes.end()), axes.end());  // as Keras does where it does not fail
+  axes.erase(std::unique(axes.begin(), axes.end()), axes.end());  // as Keras does, if it does not fail
   // As Keras casts them: to the type that the layer computes in.
   const DType dtype = compute(spec);
   using Values = std::vector<double>;

@@ -16,7 +16,7 @@ int Lowering::transpose(const core::LayerSpec& spec, const core::TransposeParams
   LAMELLA_EXPECTS(static_cast<int>(axes.size()) == full, value, "layer '{}' axes: has {} entries, its input has {} axes",
                   core::escaped(spec.path), axes.size(), full);
   const bool batch_first = axes[0] == 0 || axes[0] == -full;
-  LAMELLA_EXPECTS(batch_first, unsupported, "layer '{}' axes: move the batch axis; lamella computes each sample on its own",
+  LAMELLA_EXPECTS(batch_first, unsupported, "layer '{}' axes: these move the batch axis; lamella computes each sample on its own",
                   core::escaped(spec.path));
   std::vector<int> order;
   for (std::size_t i = 1; i < axes.size(); ++i) order.push_back(sample_axis(spec.path, axes[i], sample));
@@ -70,7 +70,7 @@ int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params
 int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src) {
   const Shape whole = at(src).sample;
   LAMELLA_EXPECTS(!params.axes.empty(), unsupported,
-                  "layer '{}' axis: all, the batch axis among them; lamella computes each sample on its own",
+                  "layer '{}' axis: all axes, including the batch axis; lamella computes each sample on its own",
                   core::escaped(spec.path));
   const std::vector<int> axes = sample_axes(spec.path, params.axes, whole);
   const bool adjacent = axes.back() - axes.front() + 1 == static_cast<int>(axes.size());
@@ -82,7 +82,7 @@ int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& para
   const ops::ReduceDesc desc{static_cast<ops::ReduceKind>(params.kind), sample.elements(0, first), sample.elements(first, last),
                              sample.elements(last, sample.rank()), dtype};
   const bool neutral = params.kind != core::ReduceKind::maximum && params.kind != core::ReduceKind::minimum;
-  LAMELLA_EXPECTS(neutral || desc.length > 0, shape, "layer '{}': an input of no elements has no extreme",
+  LAMELLA_EXPECTS(neutral || desc.length > 0, shape, "layer '{}': an empty input has no minimum or maximum",
                   core::escaped(spec.path));
   std::vector<std::int64_t> kept;
   std::vector<std::int64_t> ones;
@@ -97,7 +97,7 @@ int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& para
 
 namespace {
 
-/// What one item takes of an axis of `extent` elements, by Python's rules.
+/// The part that one item takes of an axis of `extent` elements, by Python's rules.
 struct Taken {
   std::int64_t start = 0;
   std::int64_t step = 1;
@@ -107,8 +107,8 @@ struct Taken {
 Taken taken(const core::SliceItem& item, std::int64_t extent, const std::string& path) {
   if (item.kind == core::SliceItem::Kind::index) {
     const std::int64_t index = *item.start < 0 ? *item.start + extent : *item.start;
-    LAMELLA_EXPECTS(index >= 0 && index < extent, value, "layer '{}': index {} of an axis of extent {}", core::escaped(path),
-                    *item.start, extent);
+    LAMELLA_EXPECTS(index >= 0 && index < extent, value, "layer '{}': index {} is outside an axis of extent {}",
+                    core::escaped(path), *item.start, extent);
     return {index, 1, 1};
   }
   const std::int64_t step = item.step.value_or(1);
@@ -125,7 +125,7 @@ Taken taken(const core::SliceItem& item, std::int64_t extent, const std::string&
   return distance <= 0 ? Taken{0, 1, 0} : Taken{start, step, (distance + width - 1) / width};
 }
 
-/// One item for each axis of the input, the ellipsis spelt out; new axes stay where they are.
+/// One item for each axis of the input, with the ellipsis expanded; new axes stay in place.
 std::vector<core::SliceItem> spelt_out(const core::SliceParams& params, int full, const std::string& path) {
   using Kind = core::SliceItem::Kind;
   int named = 0;
@@ -134,7 +134,7 @@ std::vector<core::SliceItem> spelt_out(const core::SliceParams& params, int full
     named += item.kind == Kind::range || item.kind == Kind::index ? 1 : 0;
     open = open || item.kind == Kind::ellipsis;
   }
-  LAMELLA_EXPECTS(named <= full, value, "layer '{}' takes {} axes of an input of {}", core::escaped(path), named, full);
+  LAMELLA_EXPECTS(named <= full, value, "layer '{}' indexes {} axes of an input of {} axes", core::escaped(path), named, full);
   std::vector<core::SliceItem> result;
   const auto fill = [&] { result.insert(result.end(), static_cast<std::size_t>(full - named), core::SliceItem{}); };
   for (const core::SliceItem& item : params.items) {
@@ -157,7 +157,7 @@ int Lowering::slice(const core::LayerSpec& spec, const core::SliceParams& params
   const core::SliceItem& batch = items.at(0);
   const bool whole = batch.kind == Kind::range && batch.start.value_or(0) == 0 && !batch.stop && batch.step.value_or(1) == 1;
   LAMELLA_EXPECTS(whole, unsupported,
-                  "layer '{}': takes a part of the batch, or puts an axis before it; lamella computes each sample on its own",
+                  "layer '{}': slices the batch, or inserts an axis before it; lamella computes each sample on its own",
                   core::escaped(spec.path));
   ops::SliceDesc desc{from.sample.prepended(1), {}, {0}, {1}, from.dtype};
   std::vector<std::int64_t> extents;

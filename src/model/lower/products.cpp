@@ -10,16 +10,17 @@
 namespace lamella::model {
 namespace {
 
-/// An einsum as a matrix product: the axes of the input that stay, those that are summed over, and those that the kernel makes.
+/// An einsum as a matrix product: the input's axes that are kept, those that are summed over, and those that come from the
+/// kernel.
 struct Contraction {
-  std::vector<int> input;   ///< axes of the sample: what stays, then what is summed over
-  std::vector<int> kernel;  ///< axes of the kernel: what is summed over, then what it makes
-  std::vector<int> output;  ///< for each axis of the output's sample, which of "what stays, then what is made" it is
+  std::vector<int> input;   ///< axes of the sample: kept ones, then those summed over
+  std::vector<int> kernel;  ///< axes of the kernel: those summed over, then new ones
+  std::vector<int> output;  ///< for each axis of the output's sample, its index among the kept axes followed by the new ones
   int kept = 0;
   int summed = 0;
 };
 
-/// Labels of all axes; those that "..." stands for get numbers.
+/// Labels of all axes; those covered by "..." get numbers.
 std::string with_ellipsis(const std::string& term, core::EinsumDenseParams::Ellipsis side, int count) {
   using Ellipsis = core::EinsumDenseParams::Ellipsis;
   std::string elided(static_cast<std::size_t>(count), '\0');
@@ -41,7 +42,7 @@ Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseP
   const auto has = [](const std::string& term, char label) { return term.find(label) != std::string::npos; };
   const auto at = [](const std::string& term, char label) { return static_cast<int>(term.find(label)); };
   if (input[0] != output[0] || has(params.kernel, input[0]))
-    refuse("the batch does not come first; lamella computes each sample on its own");
+    refuse("the batch is not the first axis; lamella computes each sample on its own");
   for (const char label : input.substr(1)) {
     if (has(params.kernel, label) == has(output, label))
       refuse(core::format("'{}{}", label, has(output, label) ? "' is in all three terms" : "' is in the input alone"));
@@ -74,7 +75,7 @@ Contraction contraction_of(const core::LayerSpec& spec, const core::EinsumDenseP
   return c;
 }
 
-/// The elements of `tensor`, its axes in another order, as a matrix.
+/// The elements of `tensor`, with its axes permuted, as a matrix.
 Tensor arranged(const std::shared_ptr<const Tensor>& tensor, const std::vector<int>& order, const Shape& matrix) {
   if (std::is_sorted(order.begin(), order.end())) {
     // Read-only by convention: constants are handed out as const only.
@@ -185,17 +186,17 @@ int Lowering::time_distributed(const core::LayerSpec& spec, const core::TimeDist
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(sample.rank() >= 2, shape, "layer '{}': expected min_ndim=3, found ndim={}", core::escaped(spec.path),
                   sample.rank() + 1);
-  // Keras 3 casts to the compute dtype of TimeDistributed, Keras 2 to that of the layer inside.
+  // Keras 3 casts to the compute dtype of TimeDistributed, Keras 2 to that of the inner layer.
   const bool one_type =
       std::holds_alternative<core::NestedParams>(params.wrapped->params) || compute(*params.wrapped) == compute(spec);
   LAMELLA_EXPECTS(one_type, unsupported, "layer '{}' dtype: it computes in {}, the layer inside in {}", core::escaped(spec.path),
                   to_string(compute(spec)), to_string(compute(*params.wrapped)));
-  // Lowered for one step; then each step is a sample more to every operation.
+  // Lowered for one step; each step is then one more sample for every operation.
   const std::size_t first_value = graph_.values.size();
   const std::size_t first_step = graph_.steps.size();
   const int step = alias(src);
   graph_.values.back().sample = sample.slice(1, sample.rank());
-  // Keras gives the layer inside, at each step, one number of the mask for a sample.
+  // At each step, Keras gives the inner layer one number of the mask per sample.
   if (const auto mask = mask_of(src)) masked_[step] = Mask{.layer = mask->layer, .of = -1};
   const int result = layer(*params.wrapped, {step}).at(0);
   for (std::size_t i = first_value; i < graph_.values.size(); ++i)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weights of quantized Dense layers, from the many ways in which Keras stores them to the one of ops::QuantizedDenseDesc.
+// Converts the weights of quantized Dense layers from Keras' various formats to that of ops::QuantizedDenseDesc.
 #include <cmath>
 
 #include "core/float8.hpp"
@@ -17,10 +17,10 @@ using core::QuantizationMode;
   core::throw_argument(code, core::format("layer '{}': {}", core::escaped(spec.path), what));
 }
 
-/// gptq and awq store (units, inputs) without sign.
+/// gptq and awq store (units, inputs), unsigned.
 bool stored_by_unit(const Quantization& q) { return q.mode == QuantizationMode::gptq || q.mode == QuantizationMode::awq; }
 const char* kernel_name(const Quantization& q) { return stored_by_unit(q) ? "quantized_kernel" : "kernel"; }
-/// What stands for 0 where a type has no sign; weights of two and three bits are kept as int4.
+/// The zero of an unsigned type; weights of two and three bits are stored as int4.
 int middle(const Quantization& q) { return q.bits == 8 ? 128 : 8; }
 
 /// Of the weights as they are stored.
@@ -31,7 +31,7 @@ struct Stored {
   std::int64_t inputs;
   std::int64_t units;
 
-  /// As a number from -8 to 7, or from -128 to 127.
+  /// As an integer from -8 to 7, or from -128 to 127.
   [[nodiscard]] int at(std::int64_t input, std::int64_t unit) const {
     if (!stored_by_unit(quantization)) {  // int4 packed along the inputs
       const unsigned byte = bytes[input / 2 * units + unit];
@@ -79,13 +79,13 @@ Tensor by_group(const Tensor& values, int shift, DType dtype) {
   return Tensor::of<double>(to, {groups, units}).to(dtype);
 }
 
-/// g_idx is stored in float32, with fractions that Keras cuts off.
+/// g_idx is stored in float32, and Keras truncates fractions.
 Tensor groups_of_inputs(const core::LayerSpec& spec, const Tensor& g_idx, std::int64_t groups) {
   Tensor result(g_idx.shape(), DType::int32);
   const std::vector<double> from = numbers(g_idx);
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (!(from[i] > -1 && from[i] < static_cast<double>(groups)))
-      fail(ErrorCode::value, spec, core::format("g_idx of input {} is {:g}, allowed are 0..{}", i, from[i], groups - 1));
+      fail(ErrorCode::value, spec, core::format("g_idx of input {} is {:g}, allowed 0..{}", i, from[i], groups - 1));
     result.span<std::int32_t>()[i] = static_cast<std::int32_t>(from[i]);
   }
   return result;
@@ -170,7 +170,7 @@ int Lowering::quantized_dense(const core::LayerSpec& spec, const core::DensePara
   expect_quantized_shapes(spec, params, sample.back());
   if (q.mode == QuantizationMode::float8) return float8_dense(spec, params, src);
   if (q.mode == QuantizationMode::int8 && dtype == DType::float16)
-    fail(ErrorCode::unsupported, spec, "int8 cannot be computed in float16; Keras refuses it too");
+    fail(ErrorCode::unsupported, spec, "int8 cannot be computed in float16; Keras refuses it as well");
   ops::QuantizedDenseDesc desc{.batch = sample.elements(0, sample.rank() - 1),
                                .inputs = sample.back(),
                                .units = params.units,
@@ -200,7 +200,7 @@ int Lowering::quantized_dense(const core::LayerSpec& spec, const core::DensePara
   return add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
 }
 
-/// x and the kernel go through float8, then the product is that of any Dense.
+/// x and the kernel are rounded through float8, then multiplied as in any Dense.
 int Lowering::float8_dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
   const Value from = at(src);
   const DType dtype = compute(spec);
@@ -218,7 +218,7 @@ int Lowering::float8_dense(const core::LayerSpec& spec, const core::DenseParams&
       {.what = Recipe::What::through_float8, .dtype = dtype, .sources = {kernel}, .numbers = bits_of({{scale}})}, through)};
   if (params.use_bias) {
     const auto& bias = weight(spec, "bias");
-    // Keras rounds the bias of a float32 layer to bfloat16, so that libraries find a product and bias of float8 in it.
+    // Keras rounds the bias of a float32 layer to bfloat16, so that libraries recognise a float8 product with bias.
     constants.push_back(dtype != DType::float32 ? bias
                                                 : computed({.what = Recipe::What::through_bfloat16, .sources = {bias}},
                                                            [&] { return bias->to(DType::bfloat16).to(DType::float32); }));

@@ -36,7 +36,7 @@ int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& pa
 int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src) {
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(static_cast<std::size_t>(sample.rank()) == params.dims.size(), shape,
-                  "layer '{}' dims has {} entries, its input has {} axes behind the batch", core::escaped(spec.path),
+                  "layer '{}' dims has {} entries, its input has {} axes after the batch", core::escaped(spec.path),
                   params.dims.size(), sample.rank());
   std::vector<int> order;
   for (const int dim : params.dims) order.push_back(dim - 1);
@@ -57,7 +57,7 @@ int Lowering::differences(const std::string& path, double wanted, int src) {
   if (wanted == 0.0) return src;
   src = ordered(path, wanted, src);
   const Value from = at(src);
-  // Keras compares with the value as the input's type has it. A difference of two of its numbers is 0 only where they are equal.
+  // Keras compares with the value in the input's type. In it, a difference is 0 only if the numbers are equal.
   const double value = rounded(wanted, from.dtype);
   LAMELLA_EXPECTS(std::isfinite(value) || std::isnan(value), unsupported,
                   "layer '{}' mask_value: got {:g}, which is infinite as {}; allowed are finite numbers", core::escaped(path),
@@ -68,7 +68,7 @@ int Lowering::differences(const std::string& path, double wanted, int src) {
 
 int Lowering::masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src) {
   LAMELLA_EXPECTS(at(src).sample.rank() > 0, shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(spec.path));
-  // Steps of nothing but zeros are zeros already, and NaN is equal to nothing.
+  // Steps of zeros are already zero, and NaN equals nothing.
   if (params.value == 0.0 || std::isnan(params.value)) return src;
   const Mask mask{spec.path, src, true, params.value};
   return masked(spec.path, src, mask_value(mask, at(src).dtype, spec.path), params.selects);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers of steps in time, (steps, channels): what gathers, takes away or adds steps.
+// Layers on time steps, (steps, channels), that reduce, remove or add steps.
 #include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 
@@ -20,7 +20,7 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
   const auto known = masked_.find(src);
   if (known == masked_.end() || params.kind != core::ReduceKind::mean)
     return reduce(spec, {params.kind, {axis}, params.keepdims}, x);
-  // The mean of the steps that the mask leaves, as Keras computes it: NaN where it leaves none.
+  // The mean of the unmasked steps, as Keras computes it: NaN if there are none.
   const DType dtype = at(x).dtype;
   const int steps = mask_value(known->second, dtype, spec.path, !params.selects);
   const Shape shape = params.channels_first ? Shape{1, at(steps).sample[0]} : Shape{at(steps).sample[0], 1};
@@ -38,7 +38,7 @@ int Lowering::cropping(const core::LayerSpec& spec, const core::CroppingParams& 
   const Shape sample = at(src).sample;
   expect_steps(spec, sample);
   LAMELLA_EXPECTS(params.before < sample[0] && params.after < sample[0] - params.before, shape,
-                  "layer '{}' cropping: takes {} and {} steps of {}, allowed less than all", core::escaped(spec.path),
+                  "layer '{}' cropping: removes {} and {} of {} steps, allowed fewer than all", core::escaped(spec.path),
                   params.before, params.after, sample[0]);
   core::SliceParams part;
   part.items.resize(2);

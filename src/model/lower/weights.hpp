@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lowering asks of a layer's weights.
+// Access to a layer's weights for lowering.
 #pragma once
 
 #include <algorithm>
@@ -33,14 +33,14 @@ namespace lamella::model {
   core::throw_argument(ErrorCode::missing, core::format("layer '{}' has no weight '{}'", core::escaped(spec.path), name));
 }
 
-/// The same, or null when the layer is made without it.
+/// The same, or null if the layer does not have it.
 [[nodiscard]] inline std::shared_ptr<const Tensor> weight_if(bool has, const core::LayerSpec& spec, std::string_view name) {
   return has ? weight(spec, name) : nullptr;
 }
 
 [[nodiscard]] inline std::vector<std::int64_t> extents_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
-/// `values` of shape `from` repeated to shape `to`, as numpy does: axes are aligned at the back, extents of 1 are repeated.
+/// `values` of shape `from` repeated to shape `to`, as numpy does: last axes are aligned, extents of 1 are repeated.
 [[nodiscard]] inline std::vector<double> broadcast(const std::vector<double>& values, const Shape& from, const Shape& to) {
   std::vector<double> result(static_cast<std::size_t>(to.elements()));
   for (std::size_t i = 0; i < result.size(); ++i) {
@@ -58,7 +58,7 @@ namespace lamella::model {
   return result;
 }
 
-/// Whether broadcast() may be asked for that.
+/// Whether broadcast() accepts these shapes.
 [[nodiscard]] inline bool broadcasts(const Shape& from, const Shape& to) {
   bool fits = from.rank() <= to.rank();
   for (int back = 1; fits && back <= from.rank(); ++back) {

@@ -298,14 +298,23 @@ struct NestedParams {
   std::shared_ptr<const ModelSpec> model;
 };
 
-using LayerParams =
-    std::variant<InputParams, DenseParams, ActivationParams, PReluParams, IdentityParams, FlattenParams, ReshapeParams,
-                 BatchNormalizationParams, LayerNormalizationParams, RescalingParams, NormalizationParams, MergeParams,
-                 ConcatenateParams, NestedParams, EinsumDenseParams, PermuteParams, RepeatVectorParams, MaskingParams,
-                 RmsNormalizationParams, UnitNormalizationParams, GroupNormalizationParams, DotParams, TimeDistributedParams,
-                 ArithmeticParams, CastParams, TransposeParams, ExpandDimsParams, SqueezeParams, StackParams, ReduceParams,
-                 SliceParams, EmbeddingParams, GlobalPoolingParams, CroppingParams, ZeroPaddingParams, CategoryEncodingParams,
-                 DiscretizationParams, IntegerLookupParams, ComparisonParams, LogicalParams, FillParams, HashingParams>;
+/// Every kind of parameters. A new one needs a parser in src/keras/layers, and Lowering::lower() in src/model/lower.
+// clang-format off
+#define LAMELLA_LAYER_PARAMS(X) X(InputParams) X(DenseParams) X(ActivationParams) X(PReluParams) X(IdentityParams) \
+  X(FlattenParams) X(ReshapeParams) X(BatchNormalizationParams) X(LayerNormalizationParams) X(RescalingParams) \
+  X(NormalizationParams) X(MergeParams) X(ConcatenateParams) X(NestedParams) X(EinsumDenseParams) X(PermuteParams) \
+  X(RepeatVectorParams) X(MaskingParams) X(RmsNormalizationParams) X(UnitNormalizationParams) X(GroupNormalizationParams) \
+  X(DotParams) X(TimeDistributedParams) X(ArithmeticParams) X(CastParams) X(TransposeParams) X(ExpandDimsParams) \
+  X(SqueezeParams) X(StackParams) X(ReduceParams) X(SliceParams) X(EmbeddingParams) X(GlobalPoolingParams) X(CroppingParams) \
+  X(ZeroPaddingParams) X(CategoryEncodingParams) X(DiscretizationParams) X(IntegerLookupParams) X(ComparisonParams) \
+  X(LogicalParams) X(FillParams) X(HashingParams)
+
+
+template <typename None, typename... Params> using OneOf = std::variant<Params...>;
+#define LAMELLA_AND(Params) , Params
+using LayerParams = OneOf<void LAMELLA_LAYER_PARAMS(LAMELLA_AND)>;
+#undef LAMELLA_AND
+// clang-format on
 
 /// Where params hold an inner layer: an activation that is a layer, or the layer that TimeDistributed wraps. Null for other
 /// classes.

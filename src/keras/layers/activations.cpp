@@ -63,6 +63,8 @@ ParsedActivation read_activation(const Fields& fields, const std::string& path, 
   return {{}, layer};
 }
 
+namespace {
+
 core::LayerParams parse_dense(const Fields& f, const std::string& path, Reading& reading) {
   if (f.has("output_dim") && !f.has("units")) {
     f.fail_field(ErrorCode::unsupported, "output_dim",
@@ -125,6 +127,22 @@ core::LayerParams parse_softmax(const Fields& f, const std::string&, Reading&) {
 core::LayerParams parse_prelu(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"shared_axes"});
   return core::PReluParams{f.has("alpha_initializer") && is_zeros(f.at("alpha_initializer"))};
+}
+
+}  // namespace
+
+std::span<const LayerClass> activation_layers() {
+  static constexpr LayerClass rows[] = {
+      {"Dense", parse_dense},
+      {"Activation", parse_activation},
+      {"ReLU", parse_relu},
+      {"LeakyReLU", parse_leaky_relu},
+      {"PReLU", parse_prelu},
+      {"ELU", parse_elu},
+      {"ThresholdedReLU", parse_thresholded_relu},
+      {"Softmax", parse_softmax},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

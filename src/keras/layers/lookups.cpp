@@ -127,6 +127,8 @@ std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail
   return words;
 }
 
+namespace {
+
 core::LayerParams parse_category_encoding(const Fields& f, const std::string&, Reading& reading) {
   f.expect_only({"num_tokens", "output_mode", "sparse"});
   const core::CategoryEncodingParams params{f.integer("num_tokens", 1, 2147483647), encoding_of(f, "multi_hot", false),
@@ -207,6 +209,19 @@ core::LayerParams parse_embedding(const Fields& f, const std::string&, Reading&)
   const core::EmbeddingParams params{f.integer("input_dim", 1, 2147483647), f.integer("output_dim", 1, 2147483647),
                                      f.boolean("mask_zero", false)};
   return params;
+}
+
+}  // namespace
+
+std::span<const LayerClass> lookup_layers() {
+  static constexpr LayerClass rows[] = {
+      {"Embedding", parse_embedding},
+      {"CategoryEncoding", parse_category_encoding},
+      {"Discretization", parse_discretization},
+      {"IntegerLookup", parse_integer_lookup},
+      {"Hashing", parse_hashing},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

@@ -3,15 +3,32 @@
 #include "keras/layers/parsers.hpp"
 
 namespace lamella::keras {
+namespace {
 
-core::LayerParams parse_merge(core::MergeKind kind, const Fields& f) {
+template <core::MergeKind K>
+core::LayerParams merge(const Fields& f, const std::string&, Reading&) {
   f.expect_only({});
-  return core::MergeParams{kind};
+  return core::MergeParams{K};
 }
 
 core::LayerParams parse_concatenate(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis"});
   return core::ConcatenateParams{f.has("axis") ? static_cast<int>(f.integer("axis", -64, 64)) : -1};
+}
+
+}  // namespace
+
+std::span<const LayerClass> merge_layers() {
+  static constexpr LayerClass rows[] = {
+      {"Add", merge<core::MergeKind::add>},
+      {"Subtract", merge<core::MergeKind::subtract>},
+      {"Multiply", merge<core::MergeKind::multiply>},
+      {"Average", merge<core::MergeKind::average>},
+      {"Maximum", merge<core::MergeKind::maximum>},
+      {"Minimum", merge<core::MergeKind::minimum>},
+      {"Concatenate", parse_concatenate},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

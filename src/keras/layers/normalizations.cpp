@@ -5,6 +5,7 @@
 #include "keras/layers/parsers.hpp"
 
 namespace lamella::keras {
+namespace {
 
 core::LayerParams parse_batch_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
@@ -62,6 +63,24 @@ core::LayerParams parse_normalization(const Fields& f, const std::string&, Readi
                                    f.has("mean")};
   if (f.has("mean") != f.has("variance")) f.fail_field(ErrorCode::value, "mean, variance", "only one of them is given");
   return params;
+}
+
+}  // namespace
+
+std::span<const LayerClass> normalization_layers() {
+  static constexpr LayerClass rows[] = {
+      {"BatchNormalization", parse_batch_normalization},
+      {"BatchNormalizationV1", parse_batch_normalization},    // TensorFlow 1.13 to 1.15
+      {"BatchNormalizationV2", parse_batch_normalization},    // the same
+      {"SyncBatchNormalization", parse_batch_normalization},  // TensorFlow 2.2 to 2.12
+      {"RMSNormalization", parse_rms_normalization},
+      {"UnitNormalization", parse_unit_normalization},
+      {"GroupNormalization", parse_group_normalization},
+      {"LayerNormalization", parse_layer_normalization},
+      {"Rescaling", parse_rescaling},
+      {"Normalization", parse_normalization},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

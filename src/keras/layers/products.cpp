@@ -51,8 +51,6 @@ core::EinsumDenseParams equation_of(const Fields& f) {
   return params;
 }
 
-}  // namespace
-
 core::LayerParams parse_einsum_dense(const Fields& f, const std::string& path, Reading& reading) {
   f.expect_only({"equation", "output_shape", "activation", "bias_axes"});
   if (f.has("quantization_config"))
@@ -94,6 +92,17 @@ core::LayerParams parse_time_distributed(const Fields& f, const std::string& pat
                  model->inputs.size(), model->outputs.size());
   }
   return core::TimeDistributedParams{inner};
+}
+
+}  // namespace
+
+std::span<const LayerClass> product_layers() {
+  static constexpr LayerClass rows[] = {
+      {"Dot", parse_dot},
+      {"EinsumDense", parse_einsum_dense},
+      {"TimeDistributed", parse_time_distributed},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

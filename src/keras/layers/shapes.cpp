@@ -32,8 +32,6 @@ core::LayerParams global_pooling(core::ReduceKind kind, const Fields& f, const R
   return core::GlobalPoolingParams{kind, channels_first(f), f.boolean("keepdims", false), selects(reading)};
 }
 
-}  // namespace
-
 core::LayerParams parse_identity(const Fields&, const std::string&, Reading&) { return core::IdentityParams{}; }
 
 core::LayerParams parse_flatten(const Fields& f, const std::string&, Reading&) {
@@ -110,6 +108,33 @@ core::LayerParams parse_input(const Fields& f, const std::string&, Reading&) {
     f.fail_field(ErrorCode::dtype, "dtype", "{}", core::without_code(error.what()));
   }
   return params;
+}
+
+}  // namespace
+
+std::span<const LayerClass> shape_layers() {
+  static constexpr LayerClass rows[] = {
+      {"InputLayer", parse_input},
+      {"Dropout", parse_identity},
+      {"GaussianDropout", parse_identity},
+      {"AlphaDropout", parse_identity},
+      {"SpatialDropout1D", parse_identity},
+      {"SpatialDropout2D", parse_identity},
+      {"SpatialDropout3D", parse_identity},
+      {"GaussianNoise", parse_identity},
+      {"ActivityRegularization", parse_identity},
+      {"Identity", parse_identity},
+      {"Flatten", parse_flatten},
+      {"Reshape", parse_reshape},
+      {"Permute", parse_permute},
+      {"RepeatVector", parse_repeat_vector},
+      {"Masking", parse_masking},
+      {"GlobalAveragePooling1D", parse_global_average_pooling},
+      {"GlobalMaxPooling1D", parse_global_max_pooling},
+      {"Cropping1D", parse_cropping},
+      {"ZeroPadding1D", parse_zero_padding},
+  };
+  return rows;
 }
 
 }  // namespace lamella::keras

@@ -11,68 +11,15 @@ namespace {
 constexpr int kDeepestLayer = 8;
 constexpr std::size_t kMostConfigText = std::size_t{64} << 20U;
 
-using LayerParser = std::function<core::LayerParams(const Fields&, const std::string& path, Reading&)>;
-
-template <core::MergeKind K>
-core::LayerParams merge(const Fields& f, const std::string&, Reading&) {
-  return parse_merge(K, f);
-}
-
-const std::map<std::string, LayerParser, std::less<>>& classes() {
-  static const auto& table = *new std::map<std::string, LayerParser, std::less<>>{
-      {"InputLayer", parse_input},
-      {"Dense", parse_dense},
-      {"Activation", parse_activation},
-      {"ReLU", parse_relu},
-      {"LeakyReLU", parse_leaky_relu},
-      {"PReLU", parse_prelu},
-      {"ELU", parse_elu},
-      {"ThresholdedReLU", parse_thresholded_relu},
-      {"Softmax", parse_softmax},
-      {"Dropout", parse_identity},
-      {"GaussianDropout", parse_identity},
-      {"AlphaDropout", parse_identity},
-      {"SpatialDropout1D", parse_identity},
-      {"SpatialDropout2D", parse_identity},
-      {"SpatialDropout3D", parse_identity},
-      {"GaussianNoise", parse_identity},
-      {"ActivityRegularization", parse_identity},
-      {"Identity", parse_identity},
-      {"Flatten", parse_flatten},
-      {"Reshape", parse_reshape},
-      {"Permute", parse_permute},
-      {"RepeatVector", parse_repeat_vector},
-      {"Masking", parse_masking},
-      {"GlobalAveragePooling1D", parse_global_average_pooling},
-      {"GlobalMaxPooling1D", parse_global_max_pooling},
-      {"Cropping1D", parse_cropping},
-      {"ZeroPadding1D", parse_zero_padding},
-      {"BatchNormalization", parse_batch_normalization},
-      {"BatchNormalizationV1", parse_batch_normalization},    // TensorFlow 1.13 to 1.15
-      {"BatchNormalizationV2", parse_batch_normalization},    // the same
-      {"SyncBatchNormalization", parse_batch_normalization},  // TensorFlow 2.2 to 2.12
-      {"RMSNormalization", parse_rms_normalization},
-      {"UnitNormalization", parse_unit_normalization},
-      {"GroupNormalization", parse_group_normalization},
-      {"LayerNormalization", parse_layer_normalization},
-      {"Rescaling", parse_rescaling},
-      {"Normalization", parse_normalization},
-      {"Add", merge<core::MergeKind::add>},
-      {"Subtract", merge<core::MergeKind::subtract>},
-      {"Multiply", merge<core::MergeKind::multiply>},
-      {"Average", merge<core::MergeKind::average>},
-      {"Maximum", merge<core::MergeKind::maximum>},
-      {"Minimum", merge<core::MergeKind::minimum>},
-      {"Concatenate", parse_concatenate},
-      {"Dot", parse_dot},
-      {"EinsumDense", parse_einsum_dense},
-      {"Embedding", parse_embedding},
-      {"CategoryEncoding", parse_category_encoding},
-      {"Discretization", parse_discretization},
-      {"IntegerLookup", parse_integer_lookup},
-      {"Hashing", parse_hashing},
-      {"TimeDistributed", parse_time_distributed},
-  };
+const std::map<std::string_view, LayerParser>& classes() {
+  static const auto& table = *new auto([] {
+    std::map<std::string_view, LayerParser> result;
+    for (const auto& layers :
+         {activation_layers(), lookup_layers(), merge_layers(), normalization_layers(), product_layers(), shape_layers()}) {
+      for (const LayerClass& layer : layers) result.emplace(layer.name, layer.parse);
+    }
+    return result;
+  }());
   return table;
 }
 
@@ -149,7 +96,7 @@ bool is_layer_class(const std::string& class_name) { return classes().contains(c
 
 std::string supported_classes() {
   std::string text;
-  for (const auto& [name, parser] : classes()) text += (text.empty() ? "" : ", ") + name;
+  for (const auto& [name, parse] : classes()) text += core::format("{}{}", text.empty() ? "" : ", ", name);
   return text;
 }
 

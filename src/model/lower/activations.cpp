@@ -88,7 +88,14 @@ int Lowering::rowwise(const std::string& path, ActivationKind kind, std::vector<
   return transposed(add_step(desc, {arranged}, result, dtype, path), inverse(order), path);
 }
 
-int Lowering::prelu(const core::LayerSpec& spec, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::ActivationParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
+  if (const auto mask = softmax_mask(spec, srcs[0])) return masked_softmax(spec, params, *mask, src);
+  return activation(spec.path, params.activation, params.axes, src);
+}
+
+int Lowering::lower(const core::LayerSpec& spec, const core::PReluParams& /*params*/, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const Shape sample = at(src).sample;
   const std::shared_ptr<const Tensor>& alpha = weight(spec, "alpha");
   const Shape shape = alpha->shape();

@@ -63,7 +63,9 @@ std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, 
 
 }  // namespace
 
-int Lowering::arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {
+int Lowering::lower(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {
+  const bool merges = !params.constant && params.kind != core::MergeKind::divide && params.kind != core::MergeKind::power;
+  if (!merges) expect_floats(spec, srcs);
   const std::size_t wanted = params.constant ? 1 : 2;
   LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '{}' takes {} inputs, got {}", core::escaped(spec.path), wanted,
                   srcs.size());
@@ -178,6 +180,10 @@ int Lowering::negated(const std::string& path, int bools) {
               DType::boolean, path);
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::ComparisonParams& params, const std::vector<int>& srcs) {
+  return comparison(spec.path, params, only_input(spec, srcs));
+}
+
 int Lowering::comparison(const std::string& path, const core::ComparisonParams& params, int src) {
   using C = core::Comparison;
   const bool equality = params.kind == C::not_equal || params.kind == C::equal;
@@ -202,6 +208,10 @@ int Lowering::comparison(const std::string& path, const core::ComparisonParams& 
   return -1;
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs) {
+  return logical(spec, params, srcs);
+}
+
 int Lowering::logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs) {
   LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '{}' takes 2 inputs, got {}", core::escaped(spec.path), srcs.size());
   std::vector<int> bools;
@@ -209,7 +219,8 @@ int Lowering::logical(const core::LayerSpec& spec, const core::LogicalParams& pa
   return met(spec, params.both ? ops::CombineKind::minimum : ops::CombineKind::maximum, bools, false);
 }
 
-int Lowering::fill(const core::LayerSpec& spec, const core::FillParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::FillParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   const int finite = cast(cast(src, DType::boolean, spec.path), DType::float32, spec.path);
   const Shape one = all_ones(at(finite).sample);
   const double value = params.value ? 1 : 0;

@@ -21,7 +21,8 @@ int Lowering::product(const core::LayerSpec& spec, const core::DenseParams& para
   return add_step(desc, {src}, sample.with(-1, params.units), dtype, spec.path, constants);
 }
 
-int Lowering::dense(const core::LayerSpec& spec, const core::DenseParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::DenseParams& params, const std::vector<int>& srcs) {
+  const int src = in_compute(spec, srcs);
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(sample.rank() >= 1, shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(spec.path));
   if (params.use_bias) expect_weight(spec, "bias", {params.units});

@@ -9,7 +9,8 @@
 
 namespace lamella::model {
 
-int Lowering::embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::EmbeddingParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   expect_weight(spec, "embeddings", {params.rows, params.width});
   // Keras casts everything except int32 and int64 to int32, without casting to the compute type first; for wide floats the gather
   // does it.
@@ -43,7 +44,8 @@ int Lowering::encoded(const core::LayerSpec& spec, core::Encoding encoding, std:
   return cast(add_step(desc, {src}, result, kept, spec.path), dtype, spec.path);
 }
 
-int Lowering::category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   const DType given = at(src).dtype;
   LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '{}': its input is bool", core::escaped(spec.path));
   // Keras casts to int32 before multi_hot, which truncates fractions; one_hot and count compare.
@@ -108,7 +110,8 @@ std::shared_ptr<const Tensor> Lowering::learnt_boundaries(const core::LayerSpec&
   return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{static_cast<std::int64_t>(boundaries.size())}));
 }
 
-int Lowering::discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::DiscretizationParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   // Keras compares in float32, whatever the layer's policy.
   const DType wide = at(src).dtype == DType::float64 && options_.dtype == DType::float64 ? DType::float64 : DType::float32;
   const int x = cast(src, wide, spec.path);
@@ -132,7 +135,8 @@ void set_key(ops::HashRule& rule, const core::Salt& salt) {
 
 }  // namespace
 
-int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::IntegerLookupParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   LAMELLA_EXPECTS(params.keys, missing,
                   "layer '{}': its vocabulary is in the .keras file with which it was saved; load the weights from that file",
                   core::escaped(spec.path));
@@ -155,7 +159,8 @@ int Lowering::integer_lookup(const core::LayerSpec& spec, const core::IntegerLoo
   return encoded(spec, params.encoding, params.depth, dtype, places);
 }
 
-int Lowering::hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::HashingParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   const DType given = at(src).dtype;
   LAMELLA_EXPECTS(given != DType::boolean, unsupported, "layer '{}': its input is bool", core::escaped(spec.path));
   const bool masks = params.mask && params.bins > 1;

@@ -50,9 +50,24 @@ class Lowering {
   std::vector<int> layer(const core::LayerSpec& spec, const std::vector<int>& srcs);
   /// One node: masks named by its call replace those that its values carry.
   std::vector<int> called(const core::ModelSpec& spec, const core::NodeSpec& node, std::vector<int> srcs);
+  /// lower(), or model() for a nested model. Errors name the layer.
   std::vector<int> lowered(const core::LayerSpec& spec, const std::vector<int>& srcs);
-  struct ByClass;
-  int dense(const core::LayerSpec& spec, const core::DenseParams& params, int src);
+  // int lower(const core::LayerSpec& spec, const core::DenseParams& params, const std::vector<int>& srcs); and so on.
+#define LAMELLA_LOWER(Params) int lower(const core::LayerSpec& spec, const core::Params& params, const std::vector<int>& srcs);
+  LAMELLA_LAYER_PARAMS(LAMELLA_LOWER)
+#undef LAMELLA_LOWER
+
+  // The input of a layer, for lower().
+  /// The only input. Throws ArgumentError if there is none, or more than one.
+  [[nodiscard]] int only_input(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
+  /// Keras casts floating inputs to the layer's compute type and leaves integers unchanged; a layer that multiplies them with its
+  /// weights promotes them: in_compute().
+  int as_called(const core::LayerSpec& spec, const std::vector<int>& srcs) { return autocast(only_input(spec, srcs), spec); }
+  int in_compute(const core::LayerSpec& spec, const std::vector<int>& srcs);
+  /// For layers that Keras starts in integer arithmetic on integers, where squares wrap around. Throws ArgumentError
+  /// (unsupported).
+  void expect_floats(const core::LayerSpec& spec, const std::vector<int>& srcs) const;
+
   /// The product of a Dense; `constants` are kernel and bias.
   int product(const core::LayerSpec& spec, const core::DenseParams& params, int src, const ConstantsPool::Values& constants);
   /// A quantized Dense without its activation.
@@ -67,61 +82,35 @@ class Lowering {
   int activation(const std::string& path, const ActivationSpec& spec, const std::vector<int>& axes, int src);
   int rowwise(const std::string& path, ActivationKind kind, std::vector<int> axes, int src);
   int activation_of_integers(const std::string& path, const ActivationSpec& spec, int src);
-  int prelu(const core::LayerSpec& spec, int src);
   int prelu_of_integers(const core::LayerSpec& spec, const std::shared_ptr<const Tensor>& alpha, int src);
-  int flatten(const core::LayerSpec& spec, const core::FlattenParams& params, int src);
-  int reshape(const core::LayerSpec& spec, const core::ReshapeParams& params, int src);
   int batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src);
   int layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src);
-  int rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src);
-  int normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src);
-  int permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src);
-  int repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src);
   /// Nonzero where src is not `value`.
   int differences(const std::string& path, double value, int src);
-  int masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src);
-  int rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src);
   int group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src);
   /// x * min(1 / |x|, 1 / epsilon) over `axes`, where the batch counts as 0.
   int unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src);
-  int einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src);
   /// Adds the weight "bias" along the last axes.
   int add_bias(const core::LayerSpec& spec, int src);
-  int embedding(const core::LayerSpec& spec, const core::EmbeddingParams& params, int src);
-  int category_encoding(const core::LayerSpec& spec, const core::CategoryEncodingParams& params, int src);
-  int discretization(const core::LayerSpec& spec, const core::DiscretizationParams& params, int src);
-  int hashing(const core::LayerSpec& spec, const core::HashingParams& params, int src);
   /// For a Discretization adapted by Keras 2.
   std::shared_ptr<const Tensor> learnt_boundaries(const core::LayerSpec& spec, std::int64_t bins);
-  int integer_lookup(const core::LayerSpec& spec, const core::IntegerLookupParams& params, int src);
   /// Numbers 0 .. depth - 1, encoded in `dtype`.
   int encoded(const core::LayerSpec& spec, core::Encoding encoding, std::int64_t depth, DType dtype, int src);
-  int global_pooling(const core::LayerSpec& spec, const core::GlobalPoolingParams& params, int src);
-  int cropping(const core::LayerSpec& spec, const core::CroppingParams& params, int src);
-  int zero_padding(const core::LayerSpec& spec, const core::ZeroPaddingParams& params, int src);
-  int dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs);
-  int time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src);
-  int merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs);
   /// One step over values of one dtype, broadcast. `padded`: values of lower rank get axes after the batch; else they are
   /// refused.
   int combined(const std::string& path, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
   /// The same of any dtypes: from left to right, each pair in its result_type().
   int met(const core::LayerSpec& spec, ops::CombineKind kind, const std::vector<int>& values, bool padded = true);
-  int concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs);
   /// Rows over `axes` of the sample, normalized; gamma and beta, if in `constants`, apply along those axes.
   int normalized(const std::string& path, int src, std::vector<int> axes, ops::LayerNormalizationDesc desc,
                  const ConstantsPool::Values& constants);
   /// Along an axis of the sample, in the result_type() of all.
   int concatenated(const core::LayerSpec& spec, int axis, const std::vector<int>& srcs);
-  int arithmetic(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs);
   int with_number(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src, double number);
   /// The scales or offsets of an affine step that computes in `dtype`.
   std::shared_ptr<const Tensor> line_constant(const std::vector<double>& values, DType dtype);
   int with_array(const core::LayerSpec& spec, const core::ArithmeticParams& params, int src);
-  int transpose(const core::LayerSpec& spec, const core::TransposeParams& params, int src);
   int expand_dims(const core::LayerSpec& spec, const core::ExpandDimsParams& params, int src);
-  int squeeze(const core::LayerSpec& spec, const core::SqueezeParams& params, int src);
-  int stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs);
   int reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   int slice(const core::LayerSpec& spec, const core::SliceParams& params, int src);
   /// Bools.
@@ -132,7 +121,6 @@ class Lowering {
   /// src, with integers and bools converted to float64, in which they compare with `number` correctly.
   int ordered(const std::string& path, double number, int src);
   int logical(const core::LayerSpec& spec, const core::LogicalParams& params, const std::vector<int>& srcs);
-  int fill(const core::LayerSpec& spec, const core::FillParams& params, int src);
   int reduce_bools(const core::LayerSpec& spec, const core::ReduceParams& params, int src);
   /// A constant of an element-wise step, and the shape with which it broadcasts over a sample: of the sample's rank, with its
   /// extents or 1.

@@ -70,7 +70,7 @@ int Lowering::met(const core::LayerSpec& spec, ops::CombineKind kind, const std:
   return fold(group);
 }
 
-int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
+int Lowering::lower(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
   const bool subtracts = params.kind == core::MergeKind::subtract;
   LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '{}' ({}) takes {}, got {}",
                   core::escaped(spec.path), spec.class_name, subtracts ? "exactly 2 inputs" : "at least 1 input", srcs.size());
@@ -97,7 +97,7 @@ int Lowering::merge(const core::LayerSpec& spec, const core::MergeParams& params
   return affine(spec.path, sum, number(spec, 1.0 / static_cast<double>(srcs.size()), sample), number(spec, -0.0, sample));
 }
 
-int Lowering::concatenate(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs) {
+int Lowering::lower(const core::LayerSpec& spec, const core::ConcatenateParams& params, const std::vector<int>& srcs) {
   LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '{}' takes at least one input", core::escaped(spec.path));
   return concatenated(spec, sample_axis(spec.path, params.axis, at(srcs[0]).sample), srcs);
 }

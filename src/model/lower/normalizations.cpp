@@ -35,6 +35,10 @@ Lowering::Spread Lowering::number(const core::LayerSpec& spec, double value, con
   return {constant(spec, recipe, wide(spec), [value] { return std::vector<double>{value}; }), all_ones(sample)};
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, const std::vector<int>& srcs) {
+  return batch_normalization(spec, params, as_called(spec, srcs));
+}
+
 int Lowering::batch_normalization(const core::LayerSpec& spec, const core::BatchNormalizationParams& params, int src) {
   if (!is_floating(at(src).dtype)) {  // Keras computes in float32, whatever the layer's type, and casts the result
     const int result = batch_normalization(spec, params, cast(src, DType::float32, spec.path));
@@ -82,6 +86,10 @@ int Lowering::normalized(const std::string& path, int src, std::vector<int> axes
   return transposed(add_step(desc, {arranged}, sample, desc.dtype, path, constants), inverse(order), path);
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, const std::vector<int>& srcs) {
+  return layer_normalization(spec, params, as_called(spec, srcs));
+}
+
 int Lowering::layer_normalization(const core::LayerSpec& spec, const core::LayerNormalizationParams& params, int src) {
   if (const DType dtype = at(src).dtype; !is_floating(dtype)) {  // Keras rounds the result to the input's type before the layer's
     const int result = cast(layer_normalization(spec, params, cast(src, DType::float32, spec.path)), dtype, spec.path);
@@ -105,7 +113,9 @@ int Lowering::layer_normalization(const core::LayerSpec& spec, const core::Layer
   return normalized(spec.path, src, axes, desc, constants);
 }
 
-int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::RmsNormalizationParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
+  const int src = in_compute(spec, srcs);
   const Shape sample = at(src).sample;
   const std::vector<int> axes = sample_axes(spec.path, params.axes, sample);
   const Shape scale = weight(spec, "scale")->shape();
@@ -127,9 +137,20 @@ int Lowering::rms_normalization(const core::LayerSpec& spec, const core::RmsNorm
   return affine(spec.path, result, {weight(spec, "scale"), padded(scale, sample)}, number(spec, 0.0, sample));
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::UnitNormalizationParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
+  return unit_normalization(spec.path, params.axes, params.epsilon, in_compute(spec, srcs));
+}
+
 int Lowering::unit_normalization(const std::string& path, const std::vector<int>& axes, double epsilon, int src) {
   const ops::LayerNormalizationDesc desc{.epsilon = epsilon, .kind = ops::NormalizationKind::unit};
   return normalized(path, src, sample_axes(path, axes, at(src).sample), desc, {});
+}
+
+/// Keras casts GroupNormalization's result, not its input.
+int Lowering::lower(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
+  return cast(group_normalization(spec, params, only_input(spec, srcs)), compute(spec), spec.path);
 }
 
 int Lowering::group_normalization(const core::LayerSpec& spec, const core::GroupNormalizationParams& params, int src) {
@@ -154,7 +175,8 @@ int Lowering::group_normalization(const core::LayerSpec& spec, const core::Group
                 params.center ? Spread{weight(spec, "beta"), shape} : number(spec, 0.0, sample));
 }
 
-int Lowering::rescaling(const core::LayerSpec& spec, const core::RescalingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::RescalingParams& params, const std::vector<int>& srcs) {
+  const int src = in_compute(spec, srcs);
   const Shape sample = at(src).sample;
   // Cast as in Keras: to the layer's compute type.
   const auto spread = [&](const char* name, const std::shared_ptr<const Tensor>& value) {
@@ -189,7 +211,8 @@ std::optional<Shape> spread_over(const Shape& statistics, const Shape& sample, c
 
 }  // namespace
 
-int Lowering::normalization(const core::LayerSpec& spec, const core::NormalizationParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::NormalizationParams& params, const std::vector<int>& srcs) {
+  const int src = in_compute(spec, srcs);
   const Shape sample = at(src).sample;
   std::vector<int> axes = params.axes;
   for (int& axis : axes) axis = sample_axis(spec.path, axis, sample);

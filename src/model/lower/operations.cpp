@@ -6,7 +6,12 @@
 #include "model/lower/lowering.hpp"
 
 namespace lamella::model {
-int Lowering::transpose(const core::LayerSpec& spec, const core::TransposeParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::CastParams& params, const std::vector<int>& srcs) {
+  return cast(only_input(spec, srcs), options_.dtype.value_or(params.dtype), spec.path);
+}
+
+int Lowering::lower(const core::LayerSpec& spec, const core::TransposeParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   const Shape sample = at(src).sample;
   const int full = sample.rank() + 1;
   std::vector<int> axes = params.axes;
@@ -24,6 +29,10 @@ int Lowering::transpose(const core::LayerSpec& spec, const core::TransposeParams
   return transposed(src, order, spec.path);
 }
 
+int Lowering::lower(const core::LayerSpec& spec, const core::ExpandDimsParams& params, const std::vector<int>& srcs) {
+  return expand_dims(spec, params, only_input(spec, srcs));
+}
+
 int Lowering::expand_dims(const core::LayerSpec& spec, const core::ExpandDimsParams& params, int src) {
   const Shape sample = at(src).sample;
   const int rank = sample.rank() + static_cast<int>(params.axes.size());
@@ -39,7 +48,8 @@ int Lowering::expand_dims(const core::LayerSpec& spec, const core::ExpandDimsPar
   return reshaped(src, Shape(extents));
 }
 
-int Lowering::squeeze(const core::LayerSpec& spec, const core::SqueezeParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::SqueezeParams& params, const std::vector<int>& srcs) {
+  const int src = only_input(spec, srcs);
   const Shape sample = at(src).sample;
   std::vector<int> axes;
   for (const int axis : params.axes) {
@@ -55,7 +65,7 @@ int Lowering::squeeze(const core::LayerSpec& spec, const core::SqueezeParams& pa
   return reshaped(src, Shape(extents));
 }
 
-int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs) {
+int Lowering::lower(const core::LayerSpec& spec, const core::StackParams& params, const std::vector<int>& srcs) {
   LAMELLA_EXPECTS(!srcs.empty(), argument, "layer '{}' takes at least one input", core::escaped(spec.path));
   std::vector<int> parts;
   for (const int src : srcs) {
@@ -65,6 +75,12 @@ int Lowering::stack(const core::LayerSpec& spec, const core::StackParams& params
     parts.push_back(expand_dims(spec, core::ExpandDimsParams{{params.axis}}, src));
   }
   return concatenated(spec, sample_axis(spec.path, params.axis, at(parts[0]).sample), parts);
+}
+
+int Lowering::lower(const core::LayerSpec& spec, const core::ReduceParams& params, const std::vector<int>& srcs) {
+  if (params.of_bools) return reduce_bools(spec, params, only_input(spec, srcs));
+  expect_floats(spec, srcs);
+  return reduce(spec, params, in_compute(spec, srcs));
 }
 
 int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& params, int src) {
@@ -149,6 +165,10 @@ std::vector<core::SliceItem> spelt_out(const core::SliceParams& params, int full
 }
 
 }  // namespace
+
+int Lowering::lower(const core::LayerSpec& spec, const core::SliceParams& params, const std::vector<int>& srcs) {
+  return slice(spec, params, only_input(spec, srcs));
+}
 
 int Lowering::slice(const core::LayerSpec& spec, const core::SliceParams& params, int src) {
   using Kind = core::SliceItem::Kind;

@@ -101,7 +101,8 @@ Tensor arranged(const std::shared_ptr<const Tensor>& tensor, const std::vector<i
 
 }  // namespace
 
-int Lowering::einsum_dense(const core::LayerSpec& spec, const core::EinsumDenseParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::EinsumDenseParams& params, const std::vector<int>& srcs) {
+  const int src = in_compute(spec, srcs);
   const Contraction c = contraction_of(spec, params, at(src).sample);
   const std::shared_ptr<const Tensor>& kernel = weight(spec, "kernel");
   LAMELLA_EXPECTS(kernel->shape().rank() == static_cast<int>(params.kernel.size()), shape,
@@ -158,7 +159,8 @@ int Lowering::add_bias(const core::LayerSpec& spec, int src) {
   return affine(spec.path, src, number(spec, 1.0, sample), {bias, padded(shape, sample)});
 }
 
-int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs) {
+int Lowering::lower(const core::LayerSpec& spec, const core::DotParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
   LAMELLA_EXPECTS(srcs.size() == 2, argument, "layer '{}' (Dot) takes exactly 2 inputs, got {}", core::escaped(spec.path),
                   srcs.size());
   const DType dtype = compute(spec);
@@ -182,7 +184,8 @@ int Lowering::dot(const core::LayerSpec& spec, const core::DotParams& params, co
   return add_step(desc, values, Shape(result), dtype, spec.path);
 }
 
-int Lowering::time_distributed(const core::LayerSpec& spec, const core::TimeDistributedParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::TimeDistributedParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(sample.rank() >= 2, shape, "layer '{}': expected min_ndim=3, found ndim={}", core::escaped(spec.path),
                   sample.rank() + 1);

@@ -9,14 +9,24 @@
 
 namespace lamella::model {
 
-int Lowering::flatten(const core::LayerSpec& spec, const core::FlattenParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::InputParams& /*params*/, const std::vector<int>& srcs) {
+  return only_input(spec, srcs);
+}
+
+int Lowering::lower(const core::LayerSpec& spec, const core::IdentityParams& /*params*/, const std::vector<int>& srcs) {
+  return as_called(spec, srcs);
+}
+
+int Lowering::lower(const core::LayerSpec& spec, const core::FlattenParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   std::vector<int> order = all_axes(at(src).sample);
   if (params.channels_first && order.size() > 1) std::rotate(order.begin(), order.begin() + 1, order.end());
   const int arranged = transposed(src, order, spec.path);
   return reshaped(arranged, Shape{at(arranged).sample.elements()});
 }
 
-int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::ReshapeParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const std::int64_t total = at(src).sample.elements();
   std::vector<std::int64_t> target = params.target;
   std::int64_t known = 1;
@@ -33,7 +43,8 @@ int Lowering::reshape(const core::LayerSpec& spec, const core::ReshapeParams& pa
   return reshaped(src, result);
 }
 
-int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::PermuteParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(static_cast<std::size_t>(sample.rank()) == params.dims.size(), shape,
                   "layer '{}' dims has {} entries, its input has {} axes after the batch", core::escaped(spec.path),
@@ -43,7 +54,8 @@ int Lowering::permute(const core::LayerSpec& spec, const core::PermuteParams& pa
   return transposed(src, order, spec.path);
 }
 
-int Lowering::repeat_vector(const core::LayerSpec& spec, const core::RepeatVectorParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::RepeatVectorParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const Shape sample = at(src).sample;
   LAMELLA_EXPECTS(sample.rank() == 1, shape, "layer '{}': expected ndim=2, found ndim={}", core::escaped(spec.path),
                   sample.rank() + 1);
@@ -66,7 +78,8 @@ int Lowering::differences(const std::string& path, double wanted, int src) {
   return affine(path, src, {line_constant({1}, from.dtype), one}, {line_constant({-value}, from.dtype), one});
 }
 
-int Lowering::masking(const core::LayerSpec& spec, const core::MaskingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::MaskingParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   LAMELLA_EXPECTS(at(src).sample.rank() > 0, shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(spec.path));
   // Steps of zeros are already zero, and NaN equals nothing.
   if (params.value == 0.0 || std::isnan(params.value)) return src;

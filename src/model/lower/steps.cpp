@@ -13,7 +13,9 @@ void expect_steps(const core::LayerSpec& spec, const Shape& sample) {
 
 }  // namespace
 
-int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPoolingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::GlobalPoolingParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
+  const int src = only_input(spec, srcs);
   expect_steps(spec, at(src).sample);
   const int axis = params.channels_first ? 2 : 1;
   const int x = cast(src, floating_compute(spec), spec.path);
@@ -34,7 +36,8 @@ int Lowering::global_pooling(const core::LayerSpec& spec, const core::GlobalPool
   return params.keepdims ? mean : reshaped(mean, Shape{at(mean).sample.elements()});
 }
 
-int Lowering::cropping(const core::LayerSpec& spec, const core::CroppingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::CroppingParams& params, const std::vector<int>& srcs) {
+  const int src = as_called(spec, srcs);
   const Shape sample = at(src).sample;
   expect_steps(spec, sample);
   LAMELLA_EXPECTS(params.before < sample[0] && params.after < sample[0] - params.before, shape,
@@ -47,7 +50,9 @@ int Lowering::cropping(const core::LayerSpec& spec, const core::CroppingParams& 
   return slice(spec, part, src);
 }
 
-int Lowering::zero_padding(const core::LayerSpec& spec, const core::ZeroPaddingParams& params, int src) {
+int Lowering::lower(const core::LayerSpec& spec, const core::ZeroPaddingParams& params, const std::vector<int>& srcs) {
+  expect_floats(spec, srcs);
+  const int src = in_compute(spec, srcs);
   const Value from = at(src);
   expect_steps(spec, from.sample);
   const int axis = params.channels_first ? 1 : 0;

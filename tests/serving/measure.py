@@ -23,8 +23,10 @@ import models
 from server import TRITON, Server, add_model, infer, request
 
 BACKENDS = pathlib.Path(sys.argv[1]).resolve() / "page/backends"
-SECONDS, TURNS = 4, 3
+SECONDS, TURNS = 2, 3
 PYTHON_MODEL = '''
+import sys
+sys.path.insert(0, "{site}")
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as triton
@@ -103,9 +105,9 @@ def main():
         write_onnx(scratch / "mlp.onnx")
         add_model(repository, "lamella", models.mlp().file, f'backend: "lamella"\nmax_batch_size: 64\ndynamic_batching {{ }}\n{PORTS}')
         add_model(repository, "onnxruntime", None, f'backend: "python"\nmax_batch_size: 64\ndynamic_batching {{ }}\n{PORTS}')
-        (repository / "onnxruntime/1/model.py").write_text(PYTHON_MODEL.format(file=scratch / "mlp.onnx"), encoding="utf-8")
         site = next(path for path in sys.path if path.endswith("site-packages"))
-        with Server(backends, repository, scratch / "log", environment={"PYTHONPATH": site}) as server:
+        (repository / "onnxruntime/1/model.py").write_text(PYTHON_MODEL.format(file=scratch / "mlp.onnx", site=site), encoding="utf-8")
+        with Server(backends, repository, scratch / "log", environment={"LD_LIBRARY_PATH": f"{site}/nvidia_pytriton.libs"}) as server:
             for name in ("lamella", "onnxruntime"):
                 server.load(name)
                 assert np.allclose(infer(server.grpc, name, models.mlp().inputs)["digit"], models.mlp().outputs[0], rtol=1e-5, atol=4e-6), name

@@ -6,7 +6,7 @@
 
 namespace lamella::cli {
 
-/// "[=====> ] 512/4096 rows, 51200 rows/s, 1 s left" on stderr, if that is a terminal and the work takes long enough to
+/// "[=====>     ] 512/4096 rows, 51200 rows/s, 1 s left" on stderr, if that is a terminal and the work takes long enough to
 /// report.
 class Progress {
  public:

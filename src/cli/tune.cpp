@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-/// Names a step of a program: "dense 784 -> 64 relu [hidden]".
+/// Names a step of a program: "dense 784 -> 64 relu  [hidden]".
 std::string heading(const json& step) {
   std::string text = step.at("op").get<std::string>() + "  [";
   for (const json& layer : step.at("layers")) text += (text.ends_with('[') ? "" : " + ") + layer.get<std::string>();

@@ -42,7 +42,7 @@ struct Report {
 /// One line per row, including refused ones, after a line of names; missing values are empty fields.
 [[nodiscard]] std::string csv_of(const Report& report);
 
-/// "[====> ] 12/80 layer/tanh/..." on stderr, if that is a terminal.
+/// "[====>    ] 12/80 layer/tanh/..." on stderr, if that is a terminal.
 class Progress {
  public:
   explicit Progress(std::size_t total);

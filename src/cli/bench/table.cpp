@@ -116,7 +116,7 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
       "spread   interquartile range as a share of the median; ! refused as noisy, ~ noisy",
       "speedup  median of the unfused baseline (none) / this median",
       "p90 p99  90th and 99th percentile of single calls, in microseconds",
-      "floor    least time that the machine's memory and arithmetic allow, as a share of the median; which of them bounds it",
+      "floor    least time that memory and arithmetic allow, as a share of the median; what bounds it",
   };
   if (throughput)
     notes.emplace_back("rows/s   of all callers together, each on one thread; p50, p90, p99 of their calls, host to host");

@@ -172,7 +172,7 @@ TEST_F(CudaDeviceTest, TellsHostMemoryFromDeviceMemory) {
   EXPECT_THAT(message_of([&] { model.predict_into(lie, dst); }, ErrorCode::device),
               HasSubstr("an input should be on cuda:0, but is host memory"));
   const TensorView other(elsewhere.data(), host.shape(), DType::float32, Device::cuda(0));
-  EXPECT_THAT(message_of([&] { model.predict_into(other, dst); }, ErrorCode::device), HasSubstr("but it is memory of cuda:1"));
+  EXPECT_THAT(message_of([&] { model.predict_into(other, dst); }, ErrorCode::device), HasSubstr("but is memory of cuda:1"));
   EXPECT_THAT(message_of([&] { model.predict_into(host, dst); }, ErrorCode::device), HasSubstr("is on cpu"));
   EXPECT_THAT(message_of([&] { static_cast<void>(model.predict(elsewhere)); }, ErrorCode::device),
               HasSubstr("host memory is expected"));

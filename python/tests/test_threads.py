@@ -75,9 +75,10 @@ def test_asyncio_through_a_thread(mlp, x):
 def test_ctrl_c_ends_a_long_call(large_file, tmp_path, call):
     (tmp_path / "m.keras").write_bytes(large_file)
     program = textwrap.dedent(f"""
-        import _thread, threading, time
+        import _thread, signal, threading, time
         import numpy as np
         import lamella
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore SIGINT, and so do their children
         m = lamella.load("m.keras", device="cpu")
         x = np.zeros((300000, 256), np.float32)
         begin = []

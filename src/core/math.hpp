@@ -135,6 +135,15 @@ LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low) {
   return detail::exp_of(reduced.n, reduced.r + x_low);
 #endif
 }
+/// The same for an x that is known to be at most 120 away from 0.
+LAMELLA_HD ExpParts<float> exp_parts_in_range(float x, float x_low) {
+#ifdef __CUDA_ARCH__
+  return exp_parts(x, x_low);
+#else
+  const detail::Reduced reduced = detail::reduce(x);
+  return detail::exp_of(reduced.n, reduced.r + x_low);
+#endif
+}
 LAMELLA_HD ExpParts<double> exp_parts(double x, double x_low = 0) {
   const double half = ::exp(0.5 * clip(x, -760., 760.));
   return {half, half, 1. + x_low};
@@ -259,7 +268,7 @@ LAMELLA_HD T mish(T x) {
 LAMELLA_HD float gelu_erf(float x) {
   const float a = abs(x) > 15.F ? 15.F : abs(x);
   const float square = a * a;
-  const ExpParts<float> parts = exp_parts(-0.5F * square, -0.5F * fma(a, a, -square));
+  const ExpParts<float> parts = exp_parts_in_range(-0.5F * square, -0.5F * fma(a, a, -square));
   const float r = 1.F / (a + 4.F);
   const float ratio = (a - 4.F) * r;
   const float q = fma(r, fma(ratio, -a, fma(ratio + 1.F, -4.F, a)), ratio);  // (a - 4) / (a + 4) to the last bit

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of .ci/run, what finds most first. Prints what each took and counted, and closes with the sums.
+"""The stages of .ci/run: what finds most first, but what takes minutes before what takes a quarter of an hour. Prints what each took and counted,
+and closes with the sums.
 
 A slow machine that reaches LAMELLA_CI_SECONDS (default 3480) leaves stages out, and says which; only the release build's tests must end.
 """
@@ -54,14 +55,14 @@ STAGES = {
     "conformance": ("scripts/conformance --count 300", True),
     "conformance-save": ("scripts/conformance --count 40 --through-save", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
-    "asan": ("scripts/test asan", True),
-    "tsan": ("scripts/test tsan", True),
     "malformed": ("scripts/malformed", True),
     "instruction-sets": (LESSER, True),
     "gpu-scripts": ("tests/repository/gpu_scripts.sh build/release", NVCC),
     "registers": ("tests/kernels/registers.sh && tests/kernels/registers.sh --arch 80 kernels/mma_gemm.cu", NVCC),
     "peers": ("build/venv-conformance/bin/python tests/bench/peers_test.py $PWD/build/release/bin", True),
     "instructions": (INSTRUCTIONS, True),
+    "asan": ("scripts/test asan", True),
+    "tsan": ("scripts/test tsan", True),
     "one-batch": ("tests/repository/one_batch.sh", True),
     "one-row": ("tests/repository/one_row.sh", True),
     "soak": ("scripts/soak --predicts 1000000", True),

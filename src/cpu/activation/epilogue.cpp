@@ -11,11 +11,18 @@ namespace {
 
 constexpr std::int64_t kEpilogueBlock = 64;
 
+/// The iterations of the loop that follows do not depend on each other.
+#if defined(__clang__)
+#define LAMELLA_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define LAMELLA_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /// One block of fixed length, which the compiler vectorises, so that every element takes the same path. src is dst or does not
 /// overlap it, so elements do not depend on each other.
 template <typename Op, bool kBias>
 LAMELLA_HD void block(float* dst, const float* src, const float* bias, float p0, float p1, float p2) {
-#pragma GCC ivdep
+  LAMELLA_INDEPENDENT
   for (std::int64_t i = 0; i < kEpilogueBlock; ++i) dst[i] = Op::apply(kBias ? src[i] + bias[i] : src[i], p0, p1, p2);
 }
 

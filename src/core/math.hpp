@@ -125,25 +125,18 @@ LAMELLA_HD ExpParts<float> exp_parts(float x) {
   return detail::exp_of(reduced.n, reduced.r);
 #endif
 }
-/// exp(x + x_low) for a finite x_low that is tiny beside x.
-LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low) {
-#ifdef __CUDA_ARCH__
-  const float half = ::expf(0.5F * clip(x, -120.F, 120.F));
-  return {half, half, 1.F + x_low};
-#else
-  const detail::Reduced reduced = detail::reduce(clip(x, -120.F, 120.F));
-  return detail::exp_of(reduced.n, reduced.r + x_low);
-#endif
-}
-/// The same for an x that is known to be at most 120 away from 0.
+/// exp(x + x_low) for an x that is known to be at most 120 away from 0, and a finite x_low that is tiny beside it.
 LAMELLA_HD ExpParts<float> exp_parts_in_range(float x, float x_low) {
 #ifdef __CUDA_ARCH__
-  return exp_parts(x, x_low);
+  const float half = ::expf(0.5F * x);
+  return {half, half, 1.F + x_low};
 #else
   const detail::Reduced reduced = detail::reduce(x);
   return detail::exp_of(reduced.n, reduced.r + x_low);
 #endif
 }
+/// The same for any x, taken as at most 120 away from 0.
+LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low) { return exp_parts_in_range(clip(x, -120.F, 120.F), x_low); }
 LAMELLA_HD ExpParts<double> exp_parts(double x, double x_low = 0) {
   const double half = ::exp(0.5 * clip(x, -760., 760.));
   return {half, half, 1. + x_low};

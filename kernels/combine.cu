@@ -9,15 +9,15 @@
 namespace lamella::kernels {
 namespace {
 
-/// One launch: starts from `partial`, if there is one, and ends in `partial` or in `dst`.
+/// One launch: starts from the sources alone or continues from `partial`, and writes `partial` or `dst`.
 template <typename T>
 struct Fold {
   CombineKind kind;
   Extents extents;
   int count = 0;  ///< of the sources
   CombineSource sources[kMaxCombined] = {};
-  bool continues = false;  ///< from partial
-  bool ends = true;        ///< in dst
+  bool continues = false;  ///< starts from the values in `partial`
+  bool ends = true;        ///< writes dst, else `partial`
   ComputeOf<T> divisor = 1;
   ComputeOf<T>* partial = nullptr;
   T* dst = nullptr;
@@ -53,7 +53,7 @@ LAMELLA_DEVICE void combine_packs(CombineKind kind, Pack<C, kWidth>& sum, const 
   }
 }
 
-/// The part of a source that has been loaded but not unpacked: a pack, or one element for all of it.
+/// What has been loaded of a source but not unpacked: a pack, or one element that serves the whole pack.
 template <typename T, int kWidth>
 struct Read {
   PackWords<T, kWidth> pack;
@@ -139,7 +139,8 @@ combine_kernel(Fold<T> fold, std::int64_t rows, int columns_log2) {
   });
 }
 
-/// The remaining axes: those of extent 1 are dropped, adjacent ones that every source walks as one are merged. `kept`: indices.
+/// The axes that remain when axes of extent 1 are dropped and neighbours that every source can walk as one are merged. `kept`:
+/// their indices.
 Extents merged(const Combine& args, int (&kept)[kMaxAxes]) {
   Extents result;
   for (int axis = 0; axis < args.axes; ++axis) {

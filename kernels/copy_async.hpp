@@ -3,7 +3,7 @@
 
 #include "kernels/launch.hpp"
 
-/// Asynchronous copies to shared memory, of compute capability 8.0. Older devices copy synchronously.
+/// Asynchronous copies to shared memory, which need compute capability 8.0. Older devices copy synchronously.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define LAMELLA_HAS_COPY_ASYNC 1
 #else
@@ -12,8 +12,8 @@
 
 namespace lamella::kernels {
 
-/// Starts to copy `bytes`, 16 or 0, to 16 bytes of shared memory, writing zeros for 0. Both addresses are multiples of 16; with 0
-/// bytes nothing is read.
+/// Starts a copy to 16 bytes of shared memory. `bytes` is 16, or 0 to write zeros without reading. Both addresses are multiples
+/// of 16.
 LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
 #if LAMELLA_HAS_COPY_ASYNC
   const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
@@ -24,7 +24,7 @@ LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
 #endif
 }
 
-/// Makes a group, which may be empty, of the copies that this thread has started since the last call.
+/// Groups the copies that this thread has started since the last call; the group may be empty.
 LAMELLA_DEVICE void commit_copies() {
 #if LAMELLA_HAS_COPY_ASYNC
   asm volatile("cp.async.commit_group;" ::: "memory");

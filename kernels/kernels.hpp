@@ -25,7 +25,7 @@ namespace lamella::kernels {
 /// the compute capability, times ten, for which the code that runs was compiled; it may be less than the device's.
 [[nodiscard]] cudaError_t has_image(int& architecture);
 
-/// dst[i] = f(src[i]), f element-wise; for integers, ReLU without a slope. In place is legal.
+/// dst[i] = f(src[i]), f element-wise; integers: only ReLU without a slope. In place is legal.
 [[nodiscard]] cudaError_t elementwise(const ActivationSpec& activation, DType dtype, const void* src, void* dst,
                                       std::int64_t elements, cudaStream_t stream);
 
@@ -40,7 +40,7 @@ struct Epilogue {
   void* dst = nullptr;
   std::int64_t rows = 0;
   std::int64_t units = 0;
-  std::int64_t src_stride = 0;  ///< from row to row, at least units
+  std::int64_t src_stride = 0;  ///< elements between the starts of rows, at least units
   std::int64_t dst_stride = 0;
 };
 [[nodiscard]] cudaError_t epilogue(const Epilogue& args, cudaStream_t stream);
@@ -57,22 +57,22 @@ struct Dense {
   std::int64_t inputs = 0;
   std::int64_t units = 0;
 };
-/// For any shape; the sum runs over i in one fixed order for every batch size. `kernel_stride`: from row to row of the kernel, at
-/// least units.
+/// For any shape; the sum runs over i in one fixed order for every batch size. `kernel_stride`: elements between the starts of
+/// the kernel's rows, at least units.
 [[nodiscard]] cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
-inline constexpr std::int64_t kSmallBatch = 8;  ///< rows at most
+inline constexpr std::int64_t kSmallBatch = 8;  ///< the most rows that small_batch() takes
 /// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add
 /// their sums in a fixed order. The kernel and each of its rows must be aligned to 16 bytes; else cudaErrorInvalidValue.
 [[nodiscard]] cudaError_t small_batch(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
-inline constexpr int kMmaArchitecture = 80;                  ///< has_image()'s, at least
+inline constexpr int kMmaArchitecture = 80;                  ///< the least `architecture` that has these tensor cores
 inline constexpr std::int64_t kMostMmaInputs = 0x7FFF'FF00;  ///< inputs are counted in 32 bits
 enum class MmaTile { automatic, few_rows, many_rows };
-/// The same in float16 or bfloat16 by tensor cores, which add in float32; a row's bits depend on that row alone, whatever the
-/// batch and the tile. The kernel is in the order of MmaLayout, aligned to 16 bytes. src is read in packs if it is aligned to 16
-/// bytes and inputs are a multiple of 8, dst is written in packs if it is aligned to 8 and units are a multiple of 4. Code for
-/// less than kMmaArchitecture traps.
+/// The same for float16 or bfloat16 on tensor cores, which add in float32; a row's bits depend on that row alone, not on the
+/// batch or the tile. The kernel is in the order of MmaLayout, aligned to 16 bytes. src is read in packs if it is aligned to 16
+/// bytes and inputs are a multiple of 8; dst is written in packs if it is aligned to 8 and units are a multiple of 4. Code for
+/// architectures below kMmaArchitecture traps.
 [[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
 
 /// One layer of a stack.
@@ -174,7 +174,7 @@ struct Sample {
   int axes = 0;
   std::int64_t extents[kMaxAxes] = {};
 };
-/// A constant that is the same for every sample: of type C, with its stride along each axis of the sample, 0 where it does not
+/// A constant shared by all samples: of type C, with a stride for each axis of the sample, 0 along axes on which it does not
 /// vary. The stride of the last axis is 1 or 0.
 struct SampleConstant {
   const void* data = nullptr;
@@ -226,8 +226,8 @@ struct Bucket {
 };
 [[nodiscard]] cudaError_t bucket(const Bucket& args, cudaStream_t stream);
 
-/// dst[i] = values[k] where keys[k], which are ascending, is src[i]; if none is, `otherwise`, plus the floor modulus of src[i] by
-/// `hashes` if that is not 0.
+/// dst[i] = values[k] for the key keys[k] equal to src[i]; keys are ascending. Without such a key: `otherwise` or, if `hashes` is
+/// not 0, `otherwise` plus the floor modulus of src[i] by `hashes`.
 struct Lookup {
   const std::int64_t* src = nullptr;
   const std::int64_t* keys = nullptr;
@@ -270,8 +270,8 @@ struct CombineSource {
   const void* data = nullptr;
   std::int64_t strides[kMaxAxes] = {};
 };
-/// dst = the left fold of the sources in C (average: divided by their number at the end), rounded once. Maximum and minimum pass
-/// NaN on; where: a where b is not 0, elsewhere 0. Also of integers, which keep the low bits of their results, but their average.
+/// dst = the left fold of the sources in C (average: divided by their number at the end), rounded once. Maximum and minimum
+/// propagate NaN; where: a where b is not 0, elsewhere 0. Integers too, keeping the low bits of results, but not their average.
 /// `workspace`: combine_workspace() bytes, aligned to 16.
 struct Combine {
   CombineKind kind = CombineKind::add;
@@ -299,8 +299,8 @@ struct Reduce {
 };
 [[nodiscard]] cudaError_t reduce(const Reduce& args, cudaStream_t stream);
 
-/// dst, contiguous, from elements of src with `strides` along dst's axes; strides may be negative. element_bytes 1, 2, 4 or
-/// 8.
+/// Copies to a contiguous dst the elements of src at `strides` along dst's axes; strides may be negative. element_bytes is 1, 2,
+/// 4 or 8.
 struct StridedCopy {
   int element_bytes = 4;
   const void* src = nullptr;  ///< the first element
@@ -322,7 +322,8 @@ struct Transpose {
 };
 [[nodiscard]] cudaError_t transpose(const Transpose& args, cudaStream_t stream);
 
-/// From any dtype to any. To a floating one: rounds to nearest even; NaN stays NaN. To an integer or bool: as core::to_integer().
+/// Converts from any dtype to any. To a floating dtype: rounds to nearest even; NaN stays NaN. To an integer or bool: as
+/// core::to_integer() does.
 [[nodiscard]] cudaError_t cast(DType from, DType to, const void* src, void* dst, std::int64_t elements, cudaStream_t stream);
 /// The part of cast() whose target is an integer or bool.
 [[nodiscard]] cudaError_t cast_to_integer(DType from, DType to, const void* src, void* dst, std::int64_t elements,

@@ -43,15 +43,15 @@ LAMELLA_DEVICE void normalize_in_double(const Normalized<C>& how, Group& group, 
   });
 }
 
-/// Whether 1 / sqrt() and the squares are in the range of floats: numbers up to 2^45 that are not all near 0.
+/// Whether 1 / sqrt() and the squares fit in floats: true for numbers up to 2^45 that are not all near 0.
 LAMELLA_DEVICE bool tame(float squares, float variance) { return squares < 0x1p90F && variance > 0x1p-60F; }
 
-/// In pairs of floats, so that a mean far from 0 costs no digits and the result is rounded once. Returns false, without writing,
-/// if the range does not suffice.
+/// Computes in pairs of floats, so that a mean far from 0 costs no digits and the result is rounded once. Returns false, and
+/// writes nothing, if their range is too small.
 template <typename Group, typename Items, typename Constant>
 LAMELLA_DEVICE bool normalize_in_pairs(const Normalized<float>& how, Group& group, Items& items, const Constant& gamma,
                                        const Constant& beta) {
-  if (how.kind == NormalizationKind::deviation) return false;  // needs the numbers and their deviations from the mean
+  if (how.kind == NormalizationKind::deviation) return false;  // needs both the numbers and their deviations from the mean
   Pair mean;
   if (how.kind == NormalizationKind::standard) {
     Pair sum;
@@ -78,7 +78,7 @@ LAMELLA_DEVICE bool normalize_in_pairs(const Normalized<float>& how, Group& grou
   const Pair variance = unit ? squares : normalized(squares * how.share + how.added);
   if (!tame(squares.high, variance.high)) return false;
   const Pair factor = reciprocal_root(variance);
-  if (unit && factor.high * how.added.high >= 1.F) return false;  // the norm is limited
+  if (unit && factor.high * how.added.high >= 1.F) return false;  // the norm is bounded by 1 / epsilon
   items.store([&](float x, std::int64_t i, int slot) {
     Pair d{x, 0};
     if constexpr (Items::kKept) {
@@ -91,7 +91,7 @@ LAMELLA_DEVICE bool normalize_in_pairs(const Normalized<float>& how, Group& grou
   return true;
 }
 
-/// Two sums that are reduced at once.
+/// Two sums reduced together.
 struct Sums {
   float squares = 0;
   float rest = 0;
@@ -101,8 +101,8 @@ LAMELLA_DEVICE Sums shuffle_xor(Sums x, unsigned mask) {
   return {kernels::shuffle_xor(x.squares, mask), kernels::shuffle_xor(x.rest, mask)};
 }
 
-/// In floats, for 16-bit results: before they are rounded they are right to 2^-20 of the larger of the normalized number and
-/// beta. The mean of the distances from the first mean puts that right, so that a mean far from 0 costs no digits.
+/// Computes in floats, for 16-bit results. Before rounding, the error is at most 2^-20 of the larger of the normalized number and
+/// beta. The mean of the distances from the first mean corrects that mean, so that a mean far from 0 costs no digits.
 template <typename Group, typename Items, typename Constant>
 LAMELLA_DEVICE bool normalize_in_floats(const Normalized<float>& how, Group& group, Items& items, const Constant& gamma,
                                         const Constant& beta) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Searches in sorted tables, and counting of numbers: one result per thread.
+// Searches sorted tables and counts numbers: one result per thread.
 #include "kernels/device.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/storage.hpp"

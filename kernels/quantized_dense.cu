@@ -9,16 +9,17 @@ namespace lamella::kernels {
 namespace {
 
 constexpr unsigned kQuantizedThreads = 128;
-constexpr int kQuantizedRows = 4;  ///< rows per thread: the number of uses of each unpacked weight
+constexpr int kQuantizedRows = 4;  ///< rows per thread: how often each unpacked weight is used
 
-/// Rounds what is computed in C to a T.
+/// Rounds a C to a T.
 template <typename T>
 struct RoundToStored {
   using C = ComputeOf<T>;
   LAMELLA_DEVICE C operator()(C x) const { return widen<C>(narrow<T>(x)); }
 };
 
-/// One row per block: its largest magnitude, then its integers. Bits of magnitudes are ordered like magnitudes, NaN above all.
+/// One row per block: finds its largest magnitude, then writes its integers. The bits of magnitudes compare as the magnitudes do,
+/// with NaN above all.
 template <typename T>
 LAMELLA_KERNEL(kQuantizedThreads)
 quantize_rows_kernel(const T* src, std::int8_t* codes, ComputeOf<T>* factors, std::int64_t batch, std::int64_t inputs, int low,

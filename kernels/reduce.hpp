@@ -6,8 +6,8 @@
 
 #include "kernels/device.hpp"
 
-/// One number from one of each thread of a warp or a block: by CUB. All threads take part and all get the result. Sums are trees
-/// of one shape, so they have the same bits in every run; the two trees are not the same.
+/// Reduces one number per thread over a warp or a block, by CUB. All threads must take part, and all get the result. Sums are
+/// trees of fixed shape, so they have the same bits in every run; a warp's tree and a block's differ.
 namespace lamella::kernels {
 
 /// Adapts an operation to CUB's interface.
@@ -22,7 +22,7 @@ struct CubOp {
 template <typename Op, typename T>
 LAMELLA_DEVICE T warp_reduce(T x) {
   using Reduce = cub::WarpReduce<T>;
-  typename Reduce::TempStorage nothing;  // of a whole warp: it exchanges registers
+  typename Reduce::TempStorage nothing;  // CUB needs no memory for a whole warp, which exchanges registers
   return __shfl_sync(0xFFFF'FFFFU, Reduce(nothing).Reduce(x, CubOp<Op>{}), 0);
 }
 

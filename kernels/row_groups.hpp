@@ -32,7 +32,7 @@ class LaneGroup {
   LAMELLA_DEVICE T reduce(T x) {
     return butterfly<Op, kLanes>(x);
   }
-  /// Whether it is so in one of the groups that reduce at once.
+  /// Whether the condition holds in any of the groups that reduce together.
   LAMELLA_DEVICE static bool any(bool of_group) { return warp_any(of_group); }
 };
 
@@ -48,7 +48,7 @@ class WarpsGroup {
   LAMELLA_DEVICE static unsigned size() { return block_threads(); }
   LAMELLA_DEVICE static unsigned index() { return 0; }
 
-  /// One barrier: reductions take turns in two places, and who begins one has left the one before the last.
+  /// One barrier is enough: reductions alternate between two places, and a thread that begins one has left the last but one.
   template <typename Op, typename T>
   LAMELLA_DEVICE T reduce(T x) {
     static_assert(sizeof(T) <= sizeof(double));

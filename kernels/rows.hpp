@@ -8,10 +8,9 @@
 
 /// Algorithms on rows, for any group of threads and any storage of rows.
 ///
-/// Which thread has which elements, and so every bit of a result, follows from the length and the stride of rows alone: not from
-/// how many rows there are, and not from where they start. A length that is a whole number of 16-byte packs is dealt out by
-/// packs, which are read as such where all pointers allow it and element by element where not; other lengths are dealt out by
-/// elements.
+/// Which thread has which elements, and so every bit of a result, depends only on the length and the stride of rows: not on how
+/// many rows there are or where they start. A row that is a whole number of 16-byte packs is divided by packs, which are read as
+/// packs if all pointers allow it and else element by element; other rows are divided by elements.
 namespace lamella::kernels {
 
 /// Rows of `length` elements, `stride` apart, in src[outer, length, stride].
@@ -20,13 +19,13 @@ struct RowShape {
   std::int64_t length = 0;
   std::int64_t stride = 1;
 
-  /// Where a row starts.
+  /// The offset of a row's first element.
   LAMELLA_DEVICE std::int64_t start(std::int64_t row) const {
     return stride == 1 ? row * length : row / stride * stride * length + row % stride;
   }
 };
 
-/// Elements of a row that a thread keeps: more would take registers from other rows, whose loads hide the latency.
+/// The most elements of a row that a thread keeps: more would take registers from other rows, whose loads hide the latency.
 template <typename T>
 inline constexpr int kKeptItems = sizeof(T) == 8 ? 8 : 16;
 template <typename T>
@@ -34,7 +33,7 @@ inline constexpr int kRowPack = sizeof(T) == 8 ? 1 : 16 / static_cast<int>(sizeo
 template <typename T>
 inline constexpr std::int64_t kLongestKept = kKeptItems<T>* static_cast<std::int64_t>(WarpsGroup::kThreads);
 
-/// A row of any length and stride, read again for every walk, kItems loads at a time.
+/// A row of any length and stride that is read again on every walk, kItems loads at a time.
 template <typename T, typename C, typename Group, int kMostItems>
 class WalkedRow {
  public:
@@ -52,11 +51,11 @@ class WalkedRow {
   [[nodiscard]] LAMELLA_DEVICE WalkedRow<T, C, Group, 2> again(bool there) const {
     return {src_, dst_, {1, there ? length_ : 0, stride_}, filler_};
   }
-  /// Element i, this thread's or not.
+  /// Element i, whichever thread it belongs to.
   [[nodiscard]] LAMELLA_DEVICE C at(std::int64_t i) const { return widen<C>(src_[i * stride_]); }
 
-  /// f(x, first, filled) for what is read at a time: x[k] is element first + k * Group::size() or filler; from `filled` on, for
-  /// the whole group, there is filler only.
+  /// Calls f(x, first, filled) for the elements read together: x[k] is element first + k * Group::size() or filler; from `filled`
+  /// on, every thread of the group has filler only.
   template <typename F>
   LAMELLA_DEVICE void batches(const F& f) const {
     const std::int64_t size = Group::size();
@@ -107,8 +106,8 @@ class WalkedRow {
   C filler_;
 };
 
-/// One thread's share of a row in registers: kPacks packs of kWidth neighbours, read before anything is made of them. Elements
-/// that the row does not have are `filler`.
+/// One thread's share of a row in registers: kPacks packs of kWidth neighbours, all loaded before any is used. Elements past the
+/// end of the row are `filler`.
 template <typename T, typename C, typename Group, int kWidth, int kPacks>
 class KeptRow {
  public:
@@ -116,7 +115,7 @@ class KeptRow {
   static constexpr bool kKept = true;
   static constexpr int kItems = kWidth * kPacks;
 
-  /// `packs`: they may be read and written as such. A row that is not `there` is all filler, and never written.
+  /// `packs`: whole packs may be read and written at once. If the row is not `there`, it is all filler and never written.
   LAMELLA_DEVICE KeptRow(const T* src, T* dst, unsigned length, bool there, bool packs, C filler)
       : src_(src),
         dst_(dst + Group::rank() * kWidth),
@@ -130,13 +129,13 @@ class KeptRow {
   }
 
   [[nodiscard]] LAMELLA_DEVICE std::int64_t length() const { return length_; }
-  /// The row read from memory once more, or none. As long as nobody has written it.
+  /// The row read from memory once more, or none. Valid only before the row is written.
   [[nodiscard]] LAMELLA_DEVICE WalkedRow<T, C, Group, 2> again(bool there) const {
     return {src_, dst_ - Group::rank() * kWidth, {1, there ? length_ : 0, 1}, filler_};
   }
   [[nodiscard]] LAMELLA_DEVICE bool there() const { return there_; }
 
-  /// What the elements of this thread have of an array that is as long as the row.
+  /// This thread's share of an array that is as long as the row.
   template <typename E>
   LAMELLA_DEVICE void fetch(const E* array, PackWords<E, kWidth> (&packs)[kPacks], E filler) const {
     const E* const from = array + Group::rank() * kWidth;
@@ -164,7 +163,7 @@ class KeptRow {
     for (int k = 0; k < kItems; ++k) x_[k] = widen<C>(raw_[k / kWidth].element(k % kWidth));
   }
 
-  /// f(x, there, slot) for the elements of this thread, in order, and for fillers. What it makes of x stays.
+  /// Calls f(x, there, slot) for this thread's elements, in order, and for fillers. Changes to x are kept.
   template <typename F>
   LAMELLA_DEVICE void each(const F& f) {
     LAMELLA_UNROLL
@@ -175,7 +174,7 @@ class KeptRow {
     }
   }
 
-  /// dst = f(x, i, slot) of each element i of the row; slot counts this thread's.
+  /// Writes f(x, i, slot) for each element i of the row; slot counts this thread's elements.
   template <typename F>
   LAMELLA_DEVICE void store(const F& f) const {
     LAMELLA_UNROLL
@@ -210,8 +209,9 @@ class KeptRow {
   C x_[kItems];
 };
 
-/// An array that is as long as the row, or `absent` for each element where it is null. It is read along with a kept row, but for
-/// rows of many single elements, whose addresses leave too few registers for it, and for those that are walked: as it is used.
+/// An array that is as long as the row, or `absent` for every element if it is null. It is loaded together with a kept row. Two
+/// kinds of rows load it only where it is used: walked rows, and rows of many single elements, whose addresses leave too few
+/// registers.
 template <typename Items, typename C>
 class RowConstant;
 template <typename T, typename C, typename Group, int kWidth, int kPacks>
@@ -256,8 +256,8 @@ class RowConstant<WalkedRow<T, C, Group, kItems>, C> {
   C absent_;
 };
 
-/// f.run(group, row) for all rows, with 64 registers a thread, or F::kRegisterShare as many; F::kWalked loads at a time where
-/// rows are walked. A row is written by its group alone, after all of it has been read.
+/// Calls f.run(group, row) for all rows, with 64 registers per thread, or F::kRegisterShare times as many; walked rows are read
+/// F::kWalked loads at a time. Only its own group writes a row, after all of it has been read.
 template <typename F, typename T, typename Group, int kWidth, int kPacks>
 __global__ void __launch_bounds__(Group::kThreads, 1024 / Group::kThreads / F::kRegisterShare)
     kept_rows_kernel(F f, const T* src, T* dst, std::int64_t rows, unsigned length, bool packs) {
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(WarpsGroup::kThreads, 1024 / WarpsGroup::kThre
   }
 }
 
-/// As many warps as it takes when each thread has `items` elements, and no more than there may be.
+/// The number of warps for `items` elements per thread, up to the most that are allowed.
 inline unsigned threads_of(std::int64_t length, std::int64_t items) {
   return blocks(tiles(length, items * kWarp) * kWarp, WarpsGroup::kThreads);
 }
@@ -297,7 +297,7 @@ cudaError_t launch_kept_as(const F& f, const T* src, T* dst, const RowShape& sha
                 packs);
 }
 
-/// Rows in registers, by part of a warp, a warp, or a block.
+/// Keeps rows in registers; each belongs to part of a warp, a warp, or a block.
 template <typename F, typename T>
 cudaError_t launch_kept(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
   constexpr int kItems = kKeptItems<T>;
@@ -326,7 +326,7 @@ cudaError_t launch_walked(const F& f, const T* src, T* dst, const RowShape& shap
   return launch(how, walked_rows_kernel<F, T>, f, src, dst, shape);
 }
 
-/// In registers as long as rows fit and are contiguous. `packs`: all that f reads along a row is aligned to 16 bytes.
+/// Keeps rows in registers if they fit and are contiguous. `packs`: all arrays that f reads along a row are aligned to 16 bytes.
 template <typename F, typename T>
 cudaError_t launch_rows(const F& f, const T* src, T* dst, const RowShape& shape, bool packs, cudaStream_t stream) {
   if (shape.rows == 0 || shape.length == 0) return cudaSuccess;

@@ -7,7 +7,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// x times the sigmoid of what lies `half` behind it. A row of the matrix is a first half.
+/// x times the sigmoid of the element `half` places after it. A row of the matrix is the first half of a row of src.
 template <typename T>
 struct Glu {
   using Compute = ComputeOf<T>;
@@ -17,7 +17,7 @@ struct Glu {
   template <int kWidth>
   struct Columns {
     std::int64_t column;
-    std::int64_t left;  ///< columns of the row from here on; the gates end with them
+    std::int64_t left;  ///< columns left in the row; there are as many gates
   };
   [[nodiscard]] bool stays() const { return false; }
   template <int kWidth>

@@ -8,8 +8,8 @@ namespace {
 LAMELLA_HD float log_of(float x) { return ::logf(x); }
 LAMELLA_HD double log_of(double x) { return ::log(x); }
 
-/// n / d for a d of at least 1 that many n have: by its reciprocal, with the remainder put right, which leaves the nearest number
-/// but for rare last bits.
+/// n / d for a d of at least 1 that divides many n: multiplies by the reciprocal and corrects with the remainder, which gives the
+/// nearest number except for the last bit in rare cases.
 template <typename C>
 class Divisor {
  public:
@@ -24,7 +24,7 @@ class Divisor {
   C reciprocal_;
 };
 
-/// With shift the largest x, and total the sum of exp(x - shift): at least 1, or NaN.
+/// `shift` is the largest x, `total` the sum of exp(x - shift): at least 1, or NaN.
 struct Softmax {
   static constexpr bool kOfExponential = true;
   template <typename C>
@@ -88,8 +88,8 @@ struct SoftmaxRow {
   }
 
  private:
-  /// In one walk: each thread's sum is of exponentials of distances from the largest number that it has met. `shift` becomes the
-  /// row's.
+  /// In one walk: each thread sums exponentials relative to the largest number that it has met so far. `shift` becomes the
+  /// largest of the row.
   template <typename Group, typename Items>
   LAMELLA_DEVICE static C walked_total(Group& group, const Items& items, C& shift) {
     C largest = -kInfinity<C>;
@@ -118,7 +118,7 @@ template <typename Op, typename T>
 LAMELLA_DEVICE void column(const T* src, T* dst, std::int64_t length, std::int64_t stride) {
   using C = ComputeOf<T>;
   constexpr int kPart = kKeptItems<T>;
-  // f(x, i) for all elements, read a part at a time; there are none behind the last but -infinity. `end` follows each part.
+  // Calls f(x, i) for all elements, read a part at a time; elements past the last are -infinity. Calls `end` after each part.
   const auto parts = [&](const auto& f, const auto& end) {
     for (std::int64_t first = 0; first < length; first += kPart) {
       T raw[kPart];

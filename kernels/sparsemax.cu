@@ -38,9 +38,9 @@ struct Pairs {
   }
 };
 
-/// Keras subtracts (the sum of the running sums of the supporting elements, largest first, - 1) / their number, which is not the
-/// published definition; what Keras computes is what its users trained. Ranking the supporting elements takes (their number *
-/// length) comparisons: few where logits differ, quadratic in a row of equal ones.
+/// Keras' threshold is (s - 1) / n, where n is the number of supporting elements and s the sum of their running sums, largest
+/// first. That is not the published definition, but it is what models were trained with. Ranking the supporting elements takes
+/// n * length comparisons: few if the logits differ, quadratic in a row of equal ones.
 template <typename C>
 struct SparsemaxRow {
   using Compute = C;
@@ -80,8 +80,8 @@ struct SparsemaxRow {
     });
   }
 
-  /// The tau, less shift, with sum(max(x - tau, 0)) = 1, by Newton's method: it grows, and each step leaves fewer elements above
-  /// it, `support` of them in the end.
+  /// tau - shift for the tau with sum(max(x - tau, 0)) = 1, by Newton's method: tau grows, and each step leaves fewer elements
+  /// above it, in the end `support` of them.
   template <typename Wide, typename Group, typename Items>
   LAMELLA_DEVICE static typename Wide::Number threshold(Group& group, Items& items, C shift, std::int64_t& support) {
     typename Wide::Number tau = Wide::kMinusOne;

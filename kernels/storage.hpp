@@ -59,7 +59,7 @@ struct alignas(kWidth * sizeof(T) < 16 ? kWidth * sizeof(T) : 16) Pack {
   T at[kWidth];
 };
 
-/// The first `left` of them, and 0 for the others. In one access if there are enough.
+/// Loads the first `left` elements and 0 for the others, in one access if all are there.
 template <typename T, int kWidth>
 LAMELLA_DEVICE void load(Pack<T, kWidth>& pack, const T* src, std::int64_t left) {
   if (left >= kWidth) {

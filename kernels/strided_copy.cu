@@ -5,7 +5,7 @@
 namespace lamella::kernels {
 namespace {
 
-/// One parameter of the kernel, as transpose has it: two by value would be copied to local memory.
+/// The kernel's only parameter, as in transpose.cu: two structs by value would be copied to local memory.
 struct StridedWalk {
   Extents extents;
   std::int64_t strides[kMaxAxes] = {};

@@ -7,9 +7,9 @@ namespace {
 
 constexpr int kTiledThreads = 256;
 
-/// A block computes kBatch x kUnits results, stepping along the inputs by kInputs. A thread makes every (kBatch /
-/// kRowsOfThread)-th row and every (kUnits / kColumnsOfThread)-th column of that, so that a warp's reads of shared memory are
-/// broadcasts or neighbours.
+/// A block computes kBatch x kUnits results, stepping along the inputs by kInputs. Of these a thread computes every (kBatch /
+/// kRowsOfThread)-th row and every (kUnits / kColumnsOfThread)-th column, so that a warp's reads of shared memory are broadcasts
+/// or adjacent.
 template <int kBatchTile, int kUnitsTile, int kInputsTile, int kRowsOfThread, int kColumnsOfThread>
 struct Tiling {
   static constexpr int kBatch = kBatchTile;
@@ -26,10 +26,10 @@ struct Tiling {
 
   template <typename C>
   struct Shared {
-    C src[kBatch][kInputs + 1];  // a column more: rows start in different banks
+    C src[kBatch][kInputs + 1];  // one extra column, so that rows start in different banks
     C kernel[kInputs][kUnits];
   };
-  /// In the same memory, after all products are added, so that the code contains the activation once, not once per result.
+  /// Reuses that memory after the last product is added, so that the code contains the activation once, not once per result.
   template <typename C>
   using Sums = C[kBatch][kUnits];
   template <typename C>

@@ -14,7 +14,7 @@ struct Walk {
   void push(std::int64_t extent, std::int64_t stride) {
     if (extent == 1) return;
     const int before = extents.axes - 1;
-    if (before >= 0 && strides[before] == stride * extent) {  // two axes that src has side by side are one
+    if (before >= 0 && strides[before] == stride * extent) {  // axes that are adjacent in src merge into one
       extents.at[before] *= extent;
       strides[before] = stride;
       return;
@@ -60,7 +60,7 @@ cudaError_t copy_rows(const void* src, void* dst, const Walk& walk, cudaStream_t
                 static_cast<const T*>(src), static_cast<T*>(dst), walk, rows, log2);
 }
 
-/// Copies elements of twice the size as long as everything is even.
+/// Merges pairs of elements into one of twice the size while all extents and strides are even.
 bool doubled(Walk& walk, const void* src, const void* dst, int bytes) {
   const int last = walk.extents.axes - 1;
   const auto odd = [&](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % (2 * static_cast<unsigned>(bytes)) != 0; };
@@ -132,7 +132,7 @@ LAMELLA_DEVICE Tile tile_of(const Planes& planes, std::int64_t number) {
 
 template <typename T>
 struct TileShared {
-  T at[kTile][kTile + 1];  // a column more: columns lie in different banks
+  T at[kTile][kTile + 1];  // one extra column, so that columns lie in different banks
 };
 
 template <typename T>

@@ -15,7 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PART, LAMELLA, PLANTED = sys.argv[1:4]
-BENCH = [LAMELLA, "bench", "--spread", "100", "--others", "100", "--threads", "1"]  # what is tested is not how quiet the machine is
+BENCH = [LAMELLA, "bench", "--spread", "100", "--others", "100", "--threads", "1"]  # the machine need not be quiet for these tests
 SKIPPED = 77
 
 
@@ -82,12 +82,12 @@ def schema():
         for cell in {(r["level"], r["activation"], r["batch"], r["width"], r["cache"]) for r in rows}:
             expect(any((r["level"], r["activation"], r["batch"], r["width"], r["cache"]) == cell for r in absent), "no GPU row for", cell)
         expect({"tiled", "cublaslt_epilogue"} < {r["engine"] for r in absent}, "the engines of the absent GPU")
-        expect(bench(*SMALL, "--device", "cuda").returncode == 5, "a GPU that was asked for and is not there")
+        expect(bench(*SMALL, "--device", "cuda").returncode == 5, "a requested GPU that does not exist")
     late = json.loads(bench(*SMALL, "--device", "cpu", "--seconds", "1e-9", "--json").stdout)["benchmarks"]
     expect(late and all(r["error_message"] == "not measured: no time was left" for r in late), "--seconds", late[:1])
     model = ROOT / "examples/models/mlp.keras"
     rows = json.loads(bench(model, "--batch", "1,7", "--device", "cpu", "--json").stdout)["benchmarks"]
-    expect({(r["model"], r["batch"]) for r in rows} == {("mlp.keras", 1), ("mlp.keras", 7)}, "a model of the user's")
+    expect({(r["model"], r["batch"]) for r in rows} == {("mlp.keras", 1), ("mlp.keras", 7)}, "a model file given by the user")
     table = bench(*SMALL).stdout
     for word in ("layer, cpu", "model, cpu", "activation, cpu", "speedup", "floor", "oneDNN"):
         expect(word in table, word, table)
@@ -99,7 +99,7 @@ def schema():
 
 
 def people(model):
-    """What is for people and their programs: CSV, Markdown, percentiles, callers at once, and what is noisy."""
+    """Output for people and programs: CSV, Markdown, percentiles, concurrent callers, noisy cells."""
     few = [model, "--batch", "1,7", "--device", "cpu", "--cache", "warm", "--fusion", "automatic"]
     done = bench(*few, "--concurrency", "1,3", "--quick", "--csv")
     rows = list(csv.DictReader(done.stdout.splitlines()))
@@ -174,13 +174,13 @@ def compare():
 
 
 def slowdown():
-    """Every call of the second run is five calls of the library."""
+    """In the second run, each call makes five calls of the library."""
     one = ["--level", "layer", "--batch", "64", "--width", "64", "--activation", "tanh", "--cache", "warm"]
     with tempfile.TemporaryDirectory() as folder:
         quiet = [json.loads(made(folder, name, *one, plant=plant).read_text()) for name, plant in (("a", ""), ("b", "slow"))]
         for data, name in zip(quiet, ("a.json", "b.json")):
             for row in data["benchmarks"]:
-                row["spread"] = min(row.get("spread", 0), 0.2)  # a loaded machine's; the plant is far more
+                row["spread"] = min(row.get("spread", 0), 0.2)  # a loaded machine's spread; the planted slowdown is much larger
             pathlib.Path(folder, name).write_text(json.dumps(data))
         done = script("compare", f"{folder}/a.json", f"{folder}/b.json")
         expect(done.returncode == 1, done.stdout, done.stderr)
@@ -204,11 +204,11 @@ def docs():
         expect(script("quote", "--check", document).returncode == 1, "a changed table")
         expect(script("quote", document).returncode == 0 and document.read_text() == text, "rewriting it")
         document.write_text(text + "\nIt takes 3.2 us, 1.5x faster.\n")
-        expect(script("quote", "--check", document).returncode == 1, "a number of nobody's")
+        expect(script("quote", "--check", document).returncode == 1, "a number without a source")
 
 
 def module(name):
-    """A script of bench/ as a module."""
+    """Imports a script of bench/ as a module."""
     loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "bench" / name))
     made = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
     loader.exec_module(made)
@@ -216,13 +216,13 @@ def module(name):
 
 
 def quote():
-    """Tables of results that are made up."""
+    """Tables of made-up results."""
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(ROOT / "bench"))
     tables = module("quote")
 
     def of(*rows, **context):
-        """What quote reads of a result with these rows."""
+        """A result file with these rows, as quote reads it."""
         return tables.keep.whole({"context": context, "benchmarks": list(rows)})
 
     def row(**fields):
@@ -274,7 +274,7 @@ def quote():
 
 
 def keep():
-    """A kept result has each measured row, counts the others, draws and compares as before, and stays as it is."""
+    """A trimmed result keeps each measured row, counts the others, draws and compares as before; trimming it again changes nothing."""
     with tempfile.TemporaryDirectory() as folder:
         result, kept, again = (pathlib.Path(folder, name) for name in ("result.json", "kept.json", "again.json"))
         data = json.loads(made(folder, "result.json", *SMALL).read_text())
@@ -283,7 +283,7 @@ def keep():
         for source, target in ((result, kept), (kept, again)):
             done = script("keep.py", source, target)
             expect(done.returncode == 0, done.stdout, done.stderr)
-        expect(again.read_text() == kept.read_text() and kept.stat().st_size < result.stat().st_size, "smaller, and the same again")
+        expect(again.read_text() == kept.read_text() and kept.stat().st_size < result.stat().st_size, "smaller, and unchanged by a second run")
         brief = json.loads(kept.read_text())
         expect(brief["absent"] == [{"peer": "", "device": data["benchmarks"][0]["device"], "why": "why", "rows": 1}], brief["absent"])
         measured = {row["name"]: row for row in data["benchmarks"] if not row.get("error_message", "").startswith(("not measured", "refused: "))}
@@ -295,7 +295,7 @@ def keep():
 
 
 def against_base():
-    """The choice of the base; nothing is built, for there is nothing to build."""
+    """Which commit is the base; the commits here have nothing to build."""
     with tempfile.TemporaryDirectory() as folder:
         who = {f"GIT_{role}_{what}": "x@x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -347,7 +347,7 @@ def instructions():
         changelog.write_text(f"- instructions predict_1x1 {before} -> more: a reason\n")
         expect(script("instructions", *check).returncode == 0, "CHANGELOG says why")
         changelog.write_text("- instructions predict_1x1 1 -> 2: an old reason\n")
-        expect(script("instructions", *check).returncode == 1, "an old line excuses nothing")
+        expect(script("instructions", *check).returncode == 1, "an old changelog line does not excuse a new change")
     return 0
 
 
@@ -367,9 +367,9 @@ def report():
                      'href="result.json"'):
             expect(word in text, word)
         ids, to = re.findall(r' id="([^"]+)"', text), re.findall(r'href="#([^"]+)"', text)
-        expect(len(set(ids)) == len(ids), "an id stands twice", [i for i in ids if ids.count(i) > 1][:3])
+        expect(len(set(ids)) == len(ids), "an id occurs twice", [i for i in ids if ids.count(i) > 1][:3])
         expect(set(to) <= set(ids), "links that lead nowhere", set(to) - set(ids))
-        expect(text.count("<figcaption>") == text.count("<figure>") == text.count("<svg") and text.count("<title>") > 20, "captions, and values under the pointer")
+        expect(text.count("<figcaption>") == text.count("<figure>") == text.count("<svg") and text.count("<title>") > 20, "captions, and values as tooltips")
         expect(re.search(r'<ol id="takeaways">(<li>[^<]{40,}</li>)+</ol>', text), "takeaways")
         for colour in ("#000000", "#ffffff", "#010203", "#fcfdfe"):
             expect(f"fill: {colour}" not in text or colour == "#ffffff", "a colour that dark mode does not change:", colour)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hand-written peer on the test double: its answers, and that it breaks no rule of CUDA. Nothing here has seen a GPU.
+// The hand-written peer on the test double: its answers are right and it breaks no rule of CUDA. None of this ran on a GPU.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -50,7 +50,7 @@ void expect_answer(const Settings& settings, std::size_t batch, double allowed) 
   const std::vector<float> weights = weights_of(settings.depth);
   const std::vector<float> x = random_values(batch * kWidth, 1, 2);
   Mlp mlp(weights, settings);
-  for (int again = 0; again < 2; ++again) {  // prepared anew, and a graph replayed
+  for (int again = 0; again < 2; ++again) {  // first prepared, then replayed as a graph
     mlp.prepare(x);
     const std::vector<double> wanted = truth(weights, settings, x);
     std::vector<float> found = mlp.answer();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of the CUDA driver that the bench opens, on host memory. Its clock goes on by 100 microseconds whenever an event
-// is recorded.
+// The functions of the CUDA driver that the bench opens, on host memory. Recording an event advances the clock by 100
+// microseconds.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

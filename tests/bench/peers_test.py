@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of bench/peers that judge no time. Usage: peers_test.py FOLDER_OF_PROGRAMS. Needs numpy; where Keras is, a small comparison is run."""
+"""Tests of bench/peers that judge no time. Usage: peers_test.py FOLDER_OF_PROGRAMS. Needs numpy; with Keras, also runs a small comparison."""
 import argparse
 import json
 import os
@@ -73,7 +73,7 @@ def what_is_not_there_says_so():
         expect(contender.name and contender.device in ("cpu", "cuda:0"), contender)
     try:
         gpu_contenders.CublasLt(peers.Model(8, 1, "relu"), argparse.Namespace(**dict(OPTIONS, bin=pathlib.Path("nowhere"))))
-        expect(False, "a program that is not there")
+        expect(False, "a program that does not exist")
     except contenders.Absent as why:
         expect("not built" in str(why), why)
 
@@ -106,7 +106,7 @@ class Right(Broken):
 
 
 def a_peer_that_breaks_is_a_row_and_the_others_are_compared():
-    """lamella is fed raw weights, so that a machine without Keras can compare."""
+    """lamella gets raw weights, so that machines without Keras can compare too."""
     options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, device="cpu", rounds=2, spread=100.0, others=100.0, seconds=60.0))
     there, peers.ON_THE_CPU, peers.ON_A_GPU = (peers.ON_THE_CPU, peers.ON_A_GPU), [Broken, Right], []
     rows = peers.compare(peers.Model(8, 2, "tanh"), options, "no GPU here")
@@ -118,7 +118,7 @@ def a_peer_that_breaks_is_a_row_and_the_others_are_compared():
 
 
 def the_hand_written_peer():
-    """Its program, linked with the test double of CUDA: the protocol and the answers, no GPU."""
+    """The cuBLASLt peer's program, linked with the test double of CUDA: its protocol and its answers."""
     for base in (gpu_contenders.CublasLt, gpu_contenders.CublasLtGraph):
         fake = type("Fake", (base,), {"program": "peer_cublaslt_fake"})
         for activation in ("relu", "tanh", "gelu"):
@@ -134,7 +134,7 @@ def the_hand_written_peer():
 
 
 def comparison(python):
-    """Everything, on the smallest cells; noise is let through, for nothing here judges it."""
+    """All peers on the smallest cells; noise is accepted, because no time is judged."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder, "out.json")
         done = subprocess.run([python, PEERS / "peers.py", "--bin", BIN, "--out", out, "--batch", "1,3", "--width", "8", "--depth", "2",

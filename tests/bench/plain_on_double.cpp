@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In place of bench/peers/cublaslt/plain.cu, which needs nvcc.
+// Replaces bench/peers/cublaslt/plain.cu, which needs nvcc.
 #include <cmath>
 #include <type_traits>
 

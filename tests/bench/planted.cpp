@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loaded before liblamella (LD_PRELOAD), this stands between the bench and the library: LAMELLA_PLANT=slow makes every call of a
-// model several calls, LAMELLA_PLANT=wrong spoils one element of every answer.
+// Preloaded between the bench and liblamella (LD_PRELOAD): with LAMELLA_PLANT=slow each call of a model becomes several, with
+// LAMELLA_PLANT=wrong one element of each answer is wrong.
 #include <dlfcn.h>
 
 #include <cstdlib>

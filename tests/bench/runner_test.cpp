@@ -25,7 +25,7 @@ Ceilings ceilings() {
 
 std::vector<Row> run(Clock& clock, const Cell& cell, bool cold = false, double copy_rate = 1000) {
   Settings settings;
-  settings.others_limit = 2;  // whatever else the machine does
+  settings.others_limit = 2;  // however busy the machine is
   Ceilings seen = ceilings();
   seen.copies[0].rate = copy_rate;
   Runner runner(Device::cpu(), clock, seen, 1, settings, {});
@@ -34,7 +34,7 @@ std::vector<Row> run(Clock& clock, const Cell& cell, bool cold = false, double c
   return rows;
 }
 
-/// A device that does nothing and says that it did.
+/// A device that computes nothing and reports success.
 class IdleClock final : public Clock {
  public:
   double time(const Call&, std::int64_t calls) override { return static_cast<double>(calls); }
@@ -51,12 +51,12 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
   ScriptedClock clock([] { return 50.0; });
   const std::vector<Row> rows = run(clock, kCell);
   for (const std::string& engine : engine_names(Device::cpu())) {
-    if (engine.starts_with("quantized")) continue;  // the cell's kernel is not
+    if (engine.starts_with("quantized")) continue;  // the cell's kernel is not quantized
     EXPECT_THAT(rows,
                 ::testing::Contains(::testing::AllOf(::testing::Field(&Row::engine, engine), ::testing::Field(&Row::error, ""))))
         << engine;
   }
-  for (const Row& row : rows) EXPECT_EQ(row.error, "") << row_name(row);  // each has a kind of fusion that it does
+  for (const Row& row : rows) EXPECT_EQ(row.error, "") << row_name(row);  // each engine can do one of the fusions
 
   Cell wide = kCell;
   wide.dtype = DType::float64;
@@ -65,7 +65,7 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
     if (row.error.starts_with("refused: engine 'small'")) ++refused;
     EXPECT_EQ(row.timing.has_value(), row.error.empty()) << row_name(row);
   }
-  EXPECT_EQ(refused, 1);  // of the three kinds of fusion it was asked for
+  EXPECT_EQ(refused, 1);  // one of the three fusions asked of it
 }
 
 TEST(BenchRunner, TakesFilesOfEveryPolicyAndThoseWithoutDense) {
@@ -173,13 +173,13 @@ TEST(BenchRunner, MeasuresAgainWhileOthersHaveTooMuchAndThenRefuses) {
   Runner calm(Device::cpu(), clock, ceilings(), 1, settings, {});
   EXPECT_EQ(calm.run(kCell, ways, false)[0].error, "");
   const int once = samples;
-  settings.others_limit = -1;  // whatever others have is too much
+  settings.others_limit = -1;  // any load of other programs is too much
   Runner disturbed(Device::cpu(), clock, ceilings(), 1, settings, {});
   EXPECT_THAT(disturbed.run(kCell, ways, false)[0].error, ::testing::StartsWith("refused as noisy: other programs"));
   EXPECT_GT(samples - once, 2 * once);
   const int before = samples;
   EXPECT_NE(disturbed.run(kCell, ways, false)[0].error, "");
-  EXPECT_LT(samples - before, 2 * once);  // no use to wait
+  EXPECT_LT(samples - before, 2 * once);  // waiting would not help
 }
 
 TEST(BenchRunner, ChecksEachCellAgainstItsOwnReference) {

@@ -7,10 +7,10 @@
 
 namespace lamella::bench {
 
-/// A clock on which calls take what the test says. Runs every call once, however many it is asked for.
+/// A clock on which calls take the time that the test says. Runs each call once, however many are requested.
 class ScriptedClock final : public Clock {
  public:
-  /// `us`: microseconds of one call, asked for after it ran.
+  /// `us` gives the microseconds of one call and is called after it ran.
   explicit ScriptedClock(std::function<double()> us) : us_(std::move(us)) {}
   double time(const Call& call, std::int64_t calls) override {
     call();

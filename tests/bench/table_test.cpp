@@ -39,7 +39,7 @@ TEST(BenchTable, HasARowForEachMeasurementWithItsUnits) {
                            ContainsRegex("\ntanh float32 64x256\n +automatic +1234 +25% +1.000 +2.000 +25% memory"),
                            ContainsRegex("\n +small .automatic. +12.3 +25% +2.500x +1.000 +2.000 +25% memory"),
                            ContainsRegex("automatic, cold +1.23[45] ")));
-  EXPECT_EQ(table.find("tanh float32 64x256"), table.rfind("tanh float32 64x256"));  // told once
+  EXPECT_EQ(table.find("tanh float32 64x256"), table.rfind("tanh float32 64x256"));  // printed once only
   EXPECT_THAT(table, Not(HasSubstr("are refused as noisy")));
 }
 
@@ -70,7 +70,7 @@ TEST(BenchTable, CountsWhatWasNotMeasuredAndMarksWhatIsNoise) {
                                      HasSubstr("1 rows, cuda:0: not measured: nobody asked"), Not(HasSubstr("layer, cpu "))));
 }
 
-/// Everything that a table can show, at its longest.
+/// A report with everything that a table can show, each at its longest.
 Report everything() {
   Report report;
   report.cpu_device = "Some Processor, avx512; oneDNN 2.6.3";
@@ -114,7 +114,7 @@ TEST(BenchTable, IsMarkdownWithAsManyFieldsInEachRow) {
     bars = found;
     rows += found != 0;
   }
-  EXPECT_EQ(rows, 3 * 2 + 4);  // heads with their rules, and what was measured
+  EXPECT_EQ(rows, 3 * 2 + 4);  // heads with their rules, and the measurements
 }
 
 TEST(BenchCsv, HasALineForEachRowAndQuotesWhatNeedsIt) {

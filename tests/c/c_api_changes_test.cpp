@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface: models made of others, and what they tell of themselves.
+// The C interface: models derived from others, and the facts that a model reports.
 #include "c/c_api_support.hpp"
 
 #include <lamella/model.hpp>
@@ -148,7 +148,7 @@ TEST(CApiChangesTest, TellsWhatAModelKeepsAndEndsItAtALayer) {
 TEST(CApiChangesTest, LoadsWithAShape) {
   const std::int64_t shape[] = {3};
   lamella_model* model = nullptr;
-  const std::string path = kFixtures + "dense/model.keras";  // says its own, which goes first
+  const std::string path = kFixtures + "dense/model.keras";  // has a shape of its own, which takes precedence
   ok(lamella_model_load_with_shape(path.c_str(), shape, 1, nullptr, &model));
   const ModelHandle held(model);
   EXPECT_EQ(lamella_model_count_params(model), lamella_model_count_params(loaded("dense").get()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What tests of the C interface share.
+// Helpers for tests of the C interface.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,7 +53,7 @@ inline ModelHandle loaded(const std::string& fixture) {
   return ModelHandle(model);
 }
 
-/// A tensor of lamella.h on memory of C++.
+/// A lamella_tensor over a Tensor's memory.
 struct Described {
   std::vector<std::int64_t> shape;
   std::vector<std::int64_t> strides;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface: the same answers as in C++, and every function with arguments that it must refuse.
+// The C interface: the same answers as in C++, and each function with arguments that it must refuse.
 #include "c/c_api_support.hpp"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ TEST(CApiTest, ReadsAModelFromMemory) {
   lamella_model* model = nullptr;
   ok(lamella_model_load_bytes(bytes.data(), bytes.size(), nullptr, &model));
   const ModelHandle held(model);
-  std::fill(bytes.begin(), bytes.end(), '\0');  // it was copied
+  std::fill(bytes.begin(), bytes.end(), '\0');  // the library has copied them
   EXPECT_EQ(lamella_model_count_params(model), lamella_model_count_params(loaded("dense").get()));
   refused(lamella_model_load_bytes("PK\3\4 and no more", 16, nullptr, &model), "E_ARCHIVE", "");
 }
@@ -75,7 +75,7 @@ TEST(CApiTest, FollowsStridesOfInputsAndOutputs) {
   const std::int64_t columns = x.shape()[1];
   const Tensor wanted = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()}).predict(x);
   const std::int64_t units = wanted.shape()[1];
-  // Fortran order, and the rows from the last to the first.
+  // Fortran order, with the rows in reverse.
   Tensor turned(Shape{columns, rows});
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < columns; ++c)

@@ -18,7 +18,7 @@ def load_npy(path):
     with open(path, "rb") as file:
         data = file.read()
     length = struct.unpack("<H", data[8:10])[0]
-    header = eval(data[10:10 + length], {"__builtins__": {}})  # a literal of a file that ships with the project
+    header = eval(data[10:10 + length], {"__builtins__": {}})  # safe: a literal from a file that ships with the project
     assert header["descr"] == "<f4" and not header["fortran_order"], header
     values = array.array("f")
     values.frombytes(data[10 + length:])
@@ -60,7 +60,7 @@ def main():
     except RuntimeError as error:
         assert "no/such.keras" in str(error) and "[E_IO]" in str(error), error
     else:
-        raise AssertionError("a file that is not there was loaded")
+        raise AssertionError("a file that does not exist was loaded")
     lamella.lamella_model_free(model)
 
 

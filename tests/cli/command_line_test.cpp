@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may be typed: order, spelling, values of options; help, completions and the man page, which are made of the parser's
-// options.
+// The command line: order, spelling and values of options; help, completions and the man page, which are generated from the
+// parser's options.
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -135,7 +135,7 @@ TEST_F(CommandTest, CompletionsAndTheManPageNameEveryOption) {
   expect_refused({"completion", "powershell"}, kUsage, "bash, zsh, fish, man, markdown");
 }
 
-/// What bash offers behind these words.
+/// What bash offers as completion after these words.
 std::string completed(const std::string& script, const std::vector<std::string>& words) {
   std::string line = "source '" + script + "'; COMP_WORDS=(lamella";
   for (const std::string& word : words) line += " '" + word + "'";
@@ -209,7 +209,7 @@ TEST_F(CommandTest, ProfileGivesEachStepItsShare) {
   }
   EXPECT_NEAR(shares, 1, 1e-4);
   EXPECT_GE(json.at("calls"), 5);
-  EXPECT_FALSE(plan.contains("runs")) << "what was not profiled was timed";
+  EXPECT_FALSE(plan.contains("runs")) << "timed without being profiled";
   expect_refused({"profile", words[1], "-i", extracted("graph", "x_a")}, kInput, "the model has several");
 }
 

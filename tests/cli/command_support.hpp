@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command in this process.
+// Runs the command inside the test's process.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -33,7 +33,7 @@ class CommandTest : public ::testing::Test {
   }
   ~CommandTest() override { std::filesystem::remove_all(folder_); }
 
-  /// Where the process keeps what it measures: the same for all tests, because it looks once.
+  /// Where the process keeps its measurements: one file for all tests, because the variable is read once per process.
   static std::string measurements() {
     return (std::filesystem::temp_directory_path() / ("command_test_" + std::to_string(::getpid()) + ".json")).string();
   }
@@ -48,7 +48,7 @@ class CommandTest : public ::testing::Test {
     result.err = ::testing::internal::GetCapturedStderr();
     return result;
   }
-  /// Fails with this code, prints nothing but one line on stderr, which says all of `words`.
+  /// Expects this exit code, an empty stdout, and one line on stderr that contains all of `words`.
   template <typename... Words>
   static void expect_refused(const std::vector<std::string>& arguments, int code, const Words&... words) {
     const Result result = command(arguments);
@@ -62,7 +62,7 @@ class CommandTest : public ::testing::Test {
   static Tensor fixture_array(const std::string& name, const std::string& array) {
     return std::move(load_npz(fixture(name + "/arrays.npz")).at(array));
   }
-  /// An array of a fixture as an npy file of its own.
+  /// Writes an array of a fixture to an npy file and returns its path.
   [[nodiscard]] std::string extracted(const std::string& name, const std::string& array) const {
     const std::string path = file("fixture_" + name + "_" + array + ".npy");
     save_npy(path, fixture_array(name, array));

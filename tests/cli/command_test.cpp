@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command in this process: exit codes, what it prints, what it writes.
+// The command, run inside the test's process: exit codes, output, files written.
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -193,7 +193,7 @@ TEST_F(CommandTest, TellsAboutItselfTheModelAndThePlan) {
   EXPECT_TRUE(info.at("why_no_cuda").is_string());
 }
 
-/// What a terminal would act on, or nobody would see.
+/// Whether the text has bytes that a terminal would act on, or that would be invisible.
 bool hides_something(const std::string& text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -204,7 +204,7 @@ bool hides_something(const std::string& text) {
     if (byte == 0xE2 && second == 0x80 && (third == 0x8B || third >= 0xAA) && third < 0xAF) return true;  // U+200B, U+202A..
     if (byte == 0xE2 && second == 0x81 && third >= 0xA6 && third <= 0xA9) return true;                    // U+2066..
     if (byte == 0xF3 && second == 0xA0) return true;                                                      // tags
-    if (byte >= 0x80 && byte < 0xC0 && (i == 0 || static_cast<unsigned char>(text[i - 1]) < 0x80)) return true;  // no UTF-8
+    if (byte >= 0x80 && byte < 0xC0 && (i == 0 || static_cast<unsigned char>(text[i - 1]) < 0x80)) return true;  // not UTF-8
   }
   return false;
 }
@@ -270,7 +270,7 @@ TEST_F(CommandTest, NeverPrintsControlBytesWhateverNamesHold) {
   }
   EXPECT_EQ(succeeded, 9);
   const auto plan = nlohmann::json::parse(command({"explain", model, "--json"}).out);
-  EXPECT_EQ(plan.at("steps").at(0).at("layers").at(0), kNasty + "1") << "the JSON holds another name";
+  EXPECT_EQ(plan.at("steps").at(0).at("layers").at(0), kNasty + "1") << "the JSON has a different name";
 }
 
 TEST_F(CommandTest, WritesOutputsInPlaceOrNotAtAll) {
@@ -295,7 +295,7 @@ TEST_F(CommandTest, OneArchiveHoldsAllInputsOrOutputs) {
   EXPECT_THAT(load_npz(file("found.npz")), ::testing::UnorderedElementsAre(::testing::Key("out"), ::testing::Key("inner")));
   EXPECT_EQ(command({"verify", model, "--input", file("x.npz"), "--expected", file("found.npz")}).code, kOk);
   EXPECT_EQ(command({"verify", model, "--input", file("x.npz"), "--expected", file("y.npz")}).code, kOk);
-  // One for each: an archive of several arrays gives the one of that name.
+  // An option for each input: an archive of several arrays gives the array of that name.
   const std::vector<std::string> mixed{"predict",  model,
                                        "--input",  "a=" + file("x.npz"),
                                        "--input",  "b=" + extracted("graph", "x_b"),

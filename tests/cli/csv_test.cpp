@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CSV, pipes and files that are read some rows at a time.
+// CSV, pipes, and files that are read a few rows at a time.
 #include <fcntl.h>
 
 #include <cmath>

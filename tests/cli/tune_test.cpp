@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tune and convert: what they print, and what they leave for others.
+// tune and convert: what they print, and the files that later commands use.
 #include <fstream>
 #include <nlohmann/json.hpp>
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers as L
 
-# Keys that not every Keras 3 knows, or that only tell how Keras built the object; each stands for its default.
+# Keys that only some versions of Keras 3 know, or that only record how Keras built the object, with their defaults.
 LEFT_OUT = {"quantization_config": None, "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99, "rms_scaling": False,
             "input_axes": None, "output_axes": None, "ragged": False, "optional": False}
 
@@ -179,7 +179,7 @@ def read_back(class_name, config):
 
 
 def check(name, class_name, config, original=None):
-    """Keras reads `config`, and what it read says the same and computes the same."""
+    """Keras reads `config`; the object has the same config and computes the same."""
     back = read_back(class_name, json.loads(json.dumps(config)))
     assert stripped(back.get_config()) == config, name
     if original is not None and original.built:
@@ -194,7 +194,7 @@ def main():
     result = {"keras_version": keras.__version__, "layers": {}, "models": {}}
     generator = layer_cases()
     while True:
-        keras.utils.clear_session()  # numbers names anew
+        keras.utils.clear_session()  # restarts the numbering of names
         case = next(generator, None)
         if case is None:
             break

@@ -42,12 +42,12 @@ sys.path.insert(0, str(HERE.parent / "fixtures"))
 from draw import Draw
 from writer import all_layers, flat, float32, input_names, name_of, packed, randomize, structure_of
 
-LARGEST = 1e3  # of an output, so that no float16 overflows on the way
+LARGEST = 1e3  # largest output, so that no float16 overflows on the way
 
 
 class HostRandom:
-    """What Keras' initializers draw from, by NumPy: JAX compiles its own once for each shape, which takes longer than everything else. All weights
-    are drawn anew by randomize()."""
+    """Random numbers for Keras' initializers, by NumPy: JAX compiles its generator for each shape, which would take most of the time. All weights
+    are drawn again by randomize()."""
 
     def __init__(self, original):
         self.original, self.rng = original, np.random.default_rng(0)
@@ -68,7 +68,7 @@ random_initializers.random = HostRandom(random_initializers.random)
 
 
 def tolerance(policy, depth, y):
-    """For every element of y."""
+    """The tolerance for each element of y."""
     largest = np.maximum(1.0, np.abs(y).reshape(y.shape[0], -1).max(-1)).reshape([-1] + [1] * (y.ndim - 1))
     if policy in ("float32", "float64"):
         return 1e-5 * np.abs(y) + 2e-6 * largest
@@ -127,7 +127,7 @@ class Case:
         step, tries, share = self.steadiness()
 
         def moved(value, stored="float32"):
-            by = 2 * step if "16" in stored else step  # less would be rounded away where 16 bits are stored
+            by = 2 * step if "16" in stored else step  # a smaller step would be lost where 16 bits are stored
             return (np.asarray(value, "float64") * (1 + by * rng.choice([-1, 1], np.shape(value)))).astype("float32")
 
         def is_steady():
@@ -142,9 +142,9 @@ class Case:
         return all(is_steady() for _ in range(tries))
 
     def steadiness(self):
-        """By what weights and inputs move, how many times, and what share of the tolerance the answers may move by then. Signs are random: where
-        roundings are large, once is not enough to see what they may do. Float8 has jumps inside: a sum whose last bits the order of its terms
-        decides falls to one side of a boundary or to the other."""
+        """The relative size of the perturbation of weights and inputs, the number of tries, and the share of the tolerance by which answers may
+        then change. Signs are random: where roundings are large, one try does not show their effect. Float8 has jumps inside: the last bits of a
+        sum, which depend on the order of its terms, decide on which side of a boundary it falls."""
         if self.quantization and self.quantization.mode == "float8":
             return 2.0**-20, 6, 0.5
         wide = self.policy in ("float32", "float64")
@@ -195,7 +195,7 @@ def write(case, folder, rng):
 
 
 def complaint(case, command, arguments, outputs):
-    """What is wrong, or nothing."""
+    """Describes what is wrong; None if nothing is."""
     try:
         run = subprocess.run([*command, "predict", *arguments], capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
@@ -221,7 +221,7 @@ def complaint(case, command, arguments, outputs):
 
 
 def read_again(path, case):
-    """What Keras has when it reads a file that lamella wrote: the model, or the drawn one with other weights until then."""
+    """The model that Keras reads from a file that lamella wrote; for a weights file, the drawn model, whose weights were different until then."""
     if path.name.endswith(".keras"):
         return keras.saving.load_model(path)
     randomize(case.model, np.random.default_rng(1))
@@ -230,7 +230,7 @@ def read_again(path, case):
 
 
 def complaint_about_saving(case, command, arguments, folder):
-    """What is wrong; or nothing; or why this model does not count, in brackets."""
+    """Describes what is wrong; None if nothing is; in brackets, why this model does not count."""
     source = pathlib.Path(arguments[0])
     saved = folder / ("saved.weights.h5" if source.suffix == ".h5" else "saved.keras")
     run = subprocess.run([*command, "convert", str(source), "--output", str(saved)], capture_output=True, text=True, timeout=120)
@@ -252,7 +252,7 @@ def complaint_about_saving(case, command, arguments, folder):
 
 
 def side_by_side(jobs):
-    """This command in so many processes, each with a part of the numbers. JAX keeps to one processor for most of its time."""
+    """Runs this command in several processes, each with a share of the cases, because JAX uses one processor for most of its time."""
     command = [sys.executable, __file__, *sys.argv[1:], "--jobs", "1", "--part"]
     parts = [subprocess.Popen([*command, f"{i}/{jobs}"], stdout=subprocess.PIPE, text=True) for i in range(jobs)]
     passed = failed = 0
@@ -296,14 +296,14 @@ def one_after_another(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lamella", default=str(ROOT / "build/release/bin/lamella"), help="the command, may hold arguments")
+    parser.add_argument("--lamella", default=str(ROOT / "build/release/bin/lamella"), help="the command, which may include arguments")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="this one number alone")
-    parser.add_argument("--through-save", action="store_true", help="Keras reads what lamella writes, and answers")
+    parser.add_argument("--only", type=int, help="run only the case with this number")
+    parser.add_argument("--through-save", action="store_true", help="let Keras read what lamella writes, and compare its answers")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes side by side")
     parser.add_argument("--part", default="0/1", help=argparse.SUPPRESS)
-    parser.add_argument("--failures", default=str(ROOT / "build/conformance-failures"), help="failing cases are kept here")
+    parser.add_argument("--failures", default=str(ROOT / "build/conformance-failures"), help="where failing cases are kept")
     options = parser.parse_args()
     program = options.lamella.split()[0]
     if shutil.which(program) is None:

@@ -12,7 +12,7 @@ INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint3
 
 
 class Draw(LayerDraw):
-    """One model's worth of luck."""
+    """The random choices of one model."""
 
     def __init__(self, rng):
         self.rng = rng
@@ -35,7 +35,7 @@ class Draw(LayerDraw):
             keras.config.set_dtype_policy("float32")
 
     def freeze(self, model):
-        """Layers and models at every level, before and behind those in them: the order of weights in .h5 depends on it."""
+        """Freezes layers and models at every level, before and after the layers inside them: the order of weights in .h5 depends on it."""
         for layer in model.layers:
             if self.chance(0.3):
                 layer.trainable = self.chance(0.4)
@@ -45,8 +45,8 @@ class Draw(LayerDraw):
                 layer.activation.trainable = self.chance(0.5)
 
     def quantize(self):
-        """One model of eight is quantized. Rounding to integers makes jumps of what comes before them: weights alone. A .keras of gptq and awq has
-        lost the zero points, but of those that are symmetric; Keras reads the .h5 of float8 in another order than it writes it."""
+        """Quantizes one model in eight. Only weights, because rounding activations to integers would make jumps of small differences. A .keras file
+        loses the zero points of gptq and awq unless they are symmetric; Keras reads the .h5 of float8 in another order than it writes it."""
         if not self.chance(0.125) or self.policy != "float32":
             return None
         group = int(self.pick((1, 3, 8, 128)))
@@ -81,7 +81,7 @@ class Draw(LayerDraw):
         return model
 
     def integers(self):
-        """Integers (and perhaps floats) that meet and move, as they are and on their way into a Dense."""
+        """Integers (and perhaps floats) that are merged and moved, as outputs and on their way into a Dense."""
         shape = (self.pick((1, 3, 4)), self.pick((2, 5, 12)))
         dtypes = [self.pick(INTEGERS) for _ in range(self.pick((1, 2, 3)))]
         inputs = [L.Input(shape, dtype=dtype, name=f"in_{k}") for k, dtype in enumerate(dtypes)]
@@ -106,7 +106,7 @@ class Draw(LayerDraw):
         return keras.Model(inputs, [*values[:1], met, L.Dense(3, activation="tanh", **self.dtype())(scaled)])
 
     def lookup(self):
-        """Rows of a table; numbers of all signs, none outside of it."""
+        """Rows of a table, by positive and negative indices, all inside it."""
         dtype = self.pick(("int8", "int16", "int32", "int64", "uint8", "float32"))
         numbers = L.Input((self.pick((1, 2, 5)),), dtype=dtype, name="in_numbers")
         x = L.Embedding(256, self.pick(UNITS), **self.dtype())(numbers)
@@ -127,8 +127,8 @@ class Draw(LayerDraw):
         floats, more = L.Input((4,), name="in_floats"), L.Input((2,), dtype="uint8", name="in_more")
         edges = sorted(float(v) for v in self.rng.normal(0, 1, self.pick((1, 3, 20))))
         mode = lambda: self.pick(("multi_hot", "count"))
-        known = L.Concatenate()([L.ReLU(max_value=9)(words), L.ReLU(max_value=9)(more)])  # 0 .. 9, hardly ever 0 alone
-        # A Functional of Keras 3 has the mask among its operations; a Sequential has it not.
+        known = L.Concatenate()([L.ReLU(max_value=9)(words), L.ReLU(max_value=9)(more)])  # 0 .. 9, so that a row is rarely all 0
+        # In Keras 3 a Functional has the mask among its operations; a Sequential does not.
         table = L.Embedding(10, 3, mask_zero=self.chance(0.7), **self.dtype())
         mean = L.GlobalAveragePooling1D()
         steps = keras.Sequential([table, *([L.Dropout(0.2)] if self.chance(0.5) else []), mean]) if self.chance(0.5) else lambda x: mean(self.masked(table(x)))
@@ -144,7 +144,7 @@ class Draw(LayerDraw):
         return keras.Model([ids, words, floats, more], [L.Dense(2, activation="tanh")(joined), L.Discretization(edges)(floats)])
 
     def masked(self, x):
-        """x behind layers that compute with its mask, hand it on, or lose it."""
+        """x, passed through layers that use its mask, pass it on, or lose it."""
         if self.chance(0.3):
             x = self.pick((L.Multiply, L.Maximum, L.Minimum))()([x, L.Dense(x.shape[-1], activation="relu")(x)])
         kinds = [L.Dropout(0.2), L.Dense(3, activation="tanh"), L.LayerNormalization(), L.Identity(), L.TimeDistributed(L.Dense(2)), L.RMSNormalization(epsilon=1e-2),
@@ -160,7 +160,7 @@ class Draw(LayerDraw):
         return keras.Model(x, self.step(self.step(x, 1), 1))
 
     def operation(self, x):
-        """x behind one of keras.ops, of keras.activations, or an operator. Numbers stay near 1."""
+        """x, passed through a function of keras.ops or keras.activations, or an operator. Numbers stay near 1."""
         ops, last = keras.ops, x.shape[-1]
         number = self.pick((0.5, 2.0, -1.5, 1 / 3, 4))
         kinds = [lambda: x * number, lambda: number - x, lambda: x + number, lambda: x / number, lambda: -x, lambda: ops.clip(x, -1.5, 2),
@@ -180,15 +180,15 @@ class Draw(LayerDraw):
         return self.pick(kinds)()
 
     def step(self, x, depth):
-        """x, one piece of graph further."""
+        """x, extended by one piece of graph."""
         shape = tuple(x.shape[1:])
         kind = self.rng.random()
         if kind < 0.55:
             return self.layer(shape)(x)
-        if kind < 0.7:  # two ways that meet
+        if kind < 0.7:  # two branches that join
             units = self.pick(UNITS)
             return self.pick(MERGES)()([self.dense(units)(x), self.dense(units)(x)])
-        if kind < 0.72 and None not in shape and len(shape) < 3 and self.jumps:  # products of 16-bit values cancel to all of their rounding
+        if kind < 0.72 and None not in shape and len(shape) < 3 and self.jumps:  # sums of 16-bit products may cancel down to rounding errors
             units = self.pick(UNITS)
             return L.Dot(axes=-1, normalize=self.chance(0.4))([self.dense(units)(x), self.dense(units)(x)])
         if kind < 0.74 and shape[-1]:
@@ -197,7 +197,7 @@ class Draw(LayerDraw):
             return L.Add()([x, self.dense(shape[-1])(x)])
         if kind < 0.86:
             return L.Concatenate()([self.dense()(x), x, self.dense()(x)])
-        if kind < 0.93 and shape[-1]:  # one layer twice
+        if kind < 0.93 and shape[-1]:  # the same layer twice
             shared = self.dense(shape[-1])
             return shared(L.Activation(self.name())(shared(x)))
         if self.chance(0.5):
@@ -224,7 +224,7 @@ class Draw(LayerDraw):
         if self.chance(0.1):
             outputs.append(L.Activation("glu")(L.Dense(6)(x)))
         if self.chance(0.3):
-            inputs = dict(zip(("in_a", "key"), inputs))  # a key is the name of the other input
+            inputs = dict(zip(("in_a", "key"), inputs))  # the key of one input is the name of the other
         elif len(inputs) == 1:
             inputs = first
         return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws single layers, and the small models that stand for one."""
+"""Draws single layers, and small models in their place."""
 import keras
 from keras import layers as L
 
 SMOOTH = ("celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu "
           "soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink exponential").split()
-JUMPS = ["hard_shrink"]  # a 16-bit rounding before the jump moves the result by its whole height
+JUMPS = ["hard_shrink"]  # rounding to 16 bits near the jump changes the result by the whole jump
 UNITS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 33, 40)
 
 
@@ -55,7 +55,7 @@ class LayerDraw:
         return L.ReLU(**arguments, **self.dtype())
 
     def axes(self, rank):
-        """Some of the axes 1..rank."""
+        """A random selection of the axes 1..rank."""
         return sorted(int(a) for a in self.rng.choice(range(1, rank + 1), size=self.rng.integers(1, rank + 1), replace=False))
 
     def norm(self, shape):
@@ -90,7 +90,7 @@ class LayerDraw:
         """EinsumDense or TimeDistributed."""
         units = self.pick(UNITS)
         activation = self.name() if self.chance(0.5) else None
-        if len(shape) > 1 and self.policy != "per_layer" and self.chance(0.5):  # TimeDistributed has one dtype with what it wraps
+        if len(shape) > 1 and self.policy != "per_layer" and self.chance(0.5):  # TimeDistributed has the dtype of the layer that it wraps
             # Keras calls the layer inside by its call(), which for a quantized Dense leaves out the scales; a model inside is called as any other.
             alone = self.quantization is None and self.chance(0.6)
             if alone or None not in shape:
@@ -108,7 +108,7 @@ class LayerDraw:
         return L.EinsumDense(equation, output, activation=activation, bias_axes=bias if self.chance(0.7) else None, **self.dtype())
 
     def move(self, shape):
-        """Layers that move or repeat, and a mask that changes nothing."""
+        """Layers that move or repeat elements, and a mask without effect."""
         rank = len(shape)
         if rank == 1:
             return L.RepeatVector(int(self.pick((1, 2, 3))))
@@ -119,10 +119,10 @@ class LayerDraw:
     def rescaling(self, shape):
         if None not in shape and self.chance(0.4):
             return L.Rescaling(self.broadcast(shape), offset=self.broadcast(shape) if self.chance(0.6) else 0.0)
-        if self.policy == "float32" and self.chance(0.2):  # there and back: a fold that looks at one of them alone overflows
+        if self.policy == "float32" and self.chance(0.2):  # scaled up and down again: folding only one of the two would overflow
             units = self.pick(UNITS)
             up, down = self.pick(((1e25, 1e-25), (1e-25, 1e25), (1e15, 1e-15), (1e-18, 1e18)))
-            # No bias that comes out huge: in a normalization behind it Keras' float32 would overflow, and lamella's float64 would not.
+            # No huge results: in a later normalization Keras' float32 would overflow, and lamella's float64 would not.
             return keras.Sequential([L.Rescaling(up), L.Dense(units, use_bias=down < 1), L.Rescaling(down)])
         return L.Rescaling(self.pick((0.5, 2.0, -1.0, 1 / 3)), offset=self.pick((0.0, 0.25, -1.0)))
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantizes a drawn model in each of Keras' ways."""
+"""Quantizes a drawn model in one of the modes that Keras has."""
 import keras
 import numpy as np
 from keras import layers as L
 
 
 class Quantization:
-    """What Model.quantize() does, or, where that wants a dataset, what it does to each Dense, with numbers drawn in its place."""
+    """Does what Model.quantize() does. For modes that need a dataset, quantizes each Dense with random numbers in place of a calibration."""
 
     def __init__(self, mode, file=None, **arguments):
         self.mode, self.arguments = mode, arguments
-        self.file = file  # the one kind of file that holds it whole, if only one does
+        self.file = file  # the only kind of file that stores it completely, if there is just one
 
     def __str__(self):
         return f"{self.mode} {', '.join(f'{k}={v}' for k, v in self.arguments.items())}"
@@ -39,8 +39,8 @@ class Quantization:
                 yield layer
 
     def fill(self, layer, rng):
-        """The variables that Keras makes, as a calibration leaves them."""
-        if layer.quantization_mode is not None:  # it is met a second time
+        """Sets the variables that Keras makes to values as after a calibration."""
+        if layer.quantization_mode is not None:  # already quantized: the layer is used twice
             return
         given = self.arguments
         bits, group, inputs = given.get("weight_bits", 4), given["group_size"], layer.kernel.shape[0]

@@ -12,7 +12,7 @@
 #include "core/check.hpp"
 #include "core/docs_page.hpp"
 
-/// docs/activations.md and docs/accuracy.md are printed from the table. This test holds them to it, and writes them when it is
+/// docs/activations.md and docs/accuracy.md are generated from the table. This test compares them with it, and writes them when
 /// run with LAMELLA_WRITE_DOCS=1.
 namespace lamella::test {
 namespace {
@@ -48,7 +48,7 @@ std::string text(std::initializer_list<Parameter> parameters) {
   return out.str();
 }
 
-/// "T(6)" is C++ for 6.
+/// Turns C++ such as "T(6)" into plain formulas.
 std::string readable(std::string formula) {
   for (std::size_t at = formula.find("T("); at != std::string::npos; at = formula.find("T(", at)) {
     const std::size_t close = formula.find(')', at);

@@ -12,10 +12,10 @@
 #include "core/activation_math.hpp"
 #include "core/activation_reference.hpp"
 
-/// Distances between the formulas of the table and the truth. Used by the tests and by the writer of docs/accuracy.md.
+/// Distances between the table's formulas and the truth, for the tests and for docs/accuracy.md.
 namespace lamella::test {
 
-/// Floats in order, as integers: neighbours differ by 1, both zeros are 0.
+/// Maps floats to integers in the same order: neighbours differ by 1, both zeros are 0.
 inline std::int64_t place(float x) {
   const auto bits = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(x) & 0x7FFF'FFFFU);
   return std::signbit(x) ? -bits : bits;
@@ -28,7 +28,8 @@ inline std::int64_t ulps(float y, double truth) {
   return std::llabs(place(y) - place(static_cast<float>(truth)));
 }
 
-/// The parameters an activation is measured with: the defaults, and what shows all parts of the formula where there are none.
+/// The parameters with which an activation is measured: the defaults or, without defaults, values that exercise every part of
+/// the formula.
 inline std::vector<std::array<float, 3>> measured_parameters(ActivationKind kind) {
   std::array<float, 3> defaults{};
   bool required = false;
@@ -47,7 +48,7 @@ struct Worst {
   float x = 0;
 };
 
-/// The largest distance over every `stride`-th finite float, from the `first` bit pattern on.
+/// The largest distance over every `stride`-th finite float, starting at bit pattern `first`.
 inline Worst worst_distance(ActivationKind kind, std::uint32_t stride, std::uint32_t first = 0) {
   const Truth truth = truths().at(to_string(kind));
   return core::visit_elementwise(kind, [&](auto op) {

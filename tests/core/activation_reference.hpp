@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-/// What each activation is, in double and better, written from its definition: nothing here is shared with the library. A new
-/// activation has a line in truths() (finite x, NaN where there is no value) and one in at_the_ends(). `p` are the parameters in
-/// the order of the table.
+/// The value of each activation in double or better, written from its definition and sharing nothing with the library. A new
+/// activation needs a line in truths() (finite x; NaN where there is no value) and one in at_the_ends(). `p` holds the parameters
+/// in the table's order.
 namespace lamella::test {
 
 using Truth = double (*)(double x, const std::array<double, 3>& p);
@@ -93,7 +93,7 @@ inline const std::map<std::string_view, Truth>& truths() {
   return table;
 }
 
-/// What Keras 3.15 on JAX gives for NaN, -inf and +inf.
+/// The results of Keras 3.15 on JAX for NaN, -inf and +inf.
 struct AtTheEnds {
   std::string_view name;
   std::array<float, 3> p;

@@ -177,7 +177,7 @@ TEST(ActivationTest, IsRightWhereNaiveFormulasGiveZero) {
 TEST(ActivationTest, GeluIsRightInFloat64WhereItIsTiny) {
   using Limits = std::numeric_limits<double>;
   const auto gelu_of = [](double x) { return core::ActivationOp<ActivationKind::Gelu>::apply(x); };
-  const auto truth = [](double x) {  // erfc of the exact argument: the rounding of x / sqrt(2) is taken back
+  const auto truth = [](double x) {  // erfc of the exact argument: corrects for the rounding of x / sqrt(2)
     const long double root = 0.7071067811865475244008443621L;
     const long double y = -static_cast<long double>(x) * root;
     const long double y_low = std::fma(-static_cast<long double>(x), root, -y);
@@ -228,7 +228,7 @@ TEST_P(EachElementwise, ComputesInDoubleToo) {
     for (double x = -30.37; x < 30; x += 0.0173) {
       const double y = core::visit_elementwise(
           GetParam(), [&](auto op) { return op.template apply<double>(x, exact[0], exact[1], exact[2]); });
-      // 0.2 is not the same number in both types.
+      // 0.2 is a different number in each type.
       const double slack = GetParam() == ActivationKind::HardSigmoidKeras2 ? 1e-7 : 0;
       if (std::isnan(truth(x, exact))) {
         EXPECT_TRUE(std::isnan(y)) << to_string(GetParam()) << " of " << x;
@@ -239,7 +239,7 @@ TEST_P(EachElementwise, ComputesInDoubleToo) {
   }
 }
 
-/// Every number of a 16-bit type: computed in float and rounded once, the result is the truth's rounding or its neighbour.
+/// Every number of a 16-bit type: computed in float and rounded once, the result is the rounded truth or a neighbour of it.
 template <typename T>
 void expect_near_truth_in_16_bits(ActivationKind kind) {
   const Truth truth = truths().at(to_string(kind));
@@ -263,7 +263,7 @@ void expect_near_truth_in_16_bits(ActivationKind kind) {
 TEST_P(EachElementwise, IsWithinOneUnitForEveryFloat16) { expect_near_truth_in_16_bits<float16>(GetParam()); }
 TEST_P(EachElementwise, IsWithinOneUnitForEveryBfloat16) { expect_near_truth_in_16_bits<bfloat16>(GetParam()); }
 
-/// A loop as an engine would write it. It is compiled for the plainest processor and for one with vectors.
+/// A loop as in an engine, compiled for the baseline processor and for one with AVX2.
 template <typename Op>
 LAMELLA_HD void loop(const float* x, float* y, std::size_t n, const float* p) {
   for (std::size_t i = 0; i < n; ++i) y[i] = Op::apply(x[i], p[0], p[1], p[2]);

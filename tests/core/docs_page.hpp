@@ -9,11 +9,11 @@
 #include <string>
 #include <string_view>
 
-/// Pages of docs/ that tests print.
+/// Pages of docs/ that tests generate.
 namespace lamella::test {
 
-/// Where docs/accuracy.md begins to speak of compiled kernels: before it activation_docs_test prints, from it on
-/// ptx_accuracy_test.
+/// The heading in docs/accuracy.md where the part on compiled kernels begins: activation_docs_test generates the text before it,
+/// ptx_accuracy_test the rest.
 inline constexpr std::string_view kCompiledPart = "\n## Device, compiled code\n";
 
 inline std::string path_of_page(const std::string& file) { return std::string(LAMELLA_SOURCE_DIR) + "/docs/" + file; }

@@ -14,7 +14,7 @@
 namespace lamella {
 namespace {
 
-/// The value of binary16 bits by the words of the standard.
+/// The value of binary16 bits, as the standard defines it.
 double value_of(std::uint16_t bits) {
   const int exponent = (bits >> 10) & 31;
   const int mantissa = bits & 1023;
@@ -22,7 +22,7 @@ double value_of(std::uint16_t bits) {
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-/// binary16 by quantum: the spacing at |x| is a power of two, rint() rounds the quotient to nearest even.
+/// Rounds to binary16: the spacing at |x| is a power of two, and rint() rounds the quotient to nearest even.
 std::uint16_t expected_bits(float x) {
   const auto sign = static_cast<std::uint16_t>(std::signbit(x) ? 0x8000U : 0U);
   const double magnitude = std::fabs(static_cast<double>(x));
@@ -85,7 +85,7 @@ TEST(Float16Test, WidensEveryValueExactlyAndNarrowsItBack) {
 
 TEST(Float16Test, RoundsToNearestEvenEverywhere) {
   const auto check = [](float x) { ASSERT_EQ(float16(x).bits, expected_bits(x)) << std::hexfloat << x; };
-  for (std::uint16_t i = 0; i < 0x7C00; ++i) {  // each value, each middle between two, and the floats beside them
+  for (std::uint16_t i = 0; i < 0x7C00; ++i) {  // each value, each midpoint of two, and the floats next to them
     const auto low = static_cast<float>(value_of(i));
     const auto middle =
         static_cast<float>((value_of(i) + (i == 0x7BFF ? 65536.0 : value_of(static_cast<std::uint16_t>(i + 1)))) / 2);

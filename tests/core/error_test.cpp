@@ -40,7 +40,8 @@ TEST(EscapedTest, KeepsTextThatShowsItself) {
   }
 }
 
-/// Controls, marks that turn text around, and whatever is no UTF-8: overlong, surrogates, past the last, cut short, out of place.
+/// Control bytes, marks that reverse text, and invalid UTF-8: overlong, surrogate, past the last code point, cut short,
+/// misplaced.
 TEST(EscapedTest, ShowsTheBytesOfEverythingElse) {
   for (const std::string_view text : {"\x01",
                                       "\x1F",

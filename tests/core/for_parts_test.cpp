@@ -18,7 +18,7 @@
 namespace lamella::core {
 namespace {
 
-constexpr double kMuch = 1e9;  ///< nanoseconds: worth waking everybody
+constexpr double kMuch = 1e9;  ///< nanoseconds: enough work to wake all threads
 
 /// How often each part was done.
 std::vector<int> counts(std::int64_t parts, int threads, double nanoseconds) {
@@ -88,9 +88,9 @@ TEST(ForParts, MayBeCalledFromManyThreadsAndFromItsOwnParts) {
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)  // as below
 TEST(ForParts, HelpersComputeAsTheLibraryDoesWhateverTheThreadThatMadeThemHad) {
-  const pid_t child = fork();  // whose helpers are made now
+  const pid_t child = fork();  // the child has no helpers yet and makes them now
   if (child == 0) {
-    _mm_setcsr(0x6000U);  // rounds to 0, and exceptions end in a signal
+    _mm_setcsr(0x6000U);  // rounds towards 0 and unmasks exceptions, which then raise a signal
     std::vector<std::atomic<unsigned>> seen(64);
     const auto caller = std::this_thread::get_id();
     for_parts(64, 4, kMuch, [&](std::int64_t i) {
@@ -105,7 +105,7 @@ TEST(ForParts, HelpersComputeAsTheLibraryDoesWhateverTheThreadThatMadeThemHad) {
 }
 #endif
 
-#ifndef __SANITIZE_THREAD__  // which does not follow a child of a process with threads
+#ifndef __SANITIZE_THREAD__  // which does not support forking a process with threads
 TEST(ForParts, WorksInAChildProcess) {
   EXPECT_EQ(counts(64, 4, kMuch), std::vector<int>(64, 1));
   const pid_t child = fork();

@@ -17,7 +17,8 @@ using testing::HasSubstr;
 
 double normal_below(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
-/// The largest distance of the sample's distribution function from `below`, times the root of the sample size.
+/// The Kolmogorov-Smirnov statistic: the largest distance of the sample's distribution function from `below`, times the square
+/// root of the sample size.
 double kolmogorov(std::vector<double> sample, const std::function<double(double)>& below) {
   std::ranges::sort(sample);
   const auto n = static_cast<double>(sample.size());
@@ -28,7 +29,7 @@ double kolmogorov(std::vector<double> sample, const std::function<double(double)
   }
   return distance * std::sqrt(n);
 }
-constexpr double kReject = 1.95;  // significance 0.001
+constexpr double kReject = 1.95;  // rejects at significance 0.001
 
 std::vector<double> drawn(const Initializer& initializer, const Shape& shape, std::uint64_t seed = 7) {
   const Tensor tensor = initialize(initializer, shape, DType::float64, seed);
@@ -214,7 +215,7 @@ TEST(InitializerTest, DependsOnTheSeedAloneAndOwnSeedsGoFirst) {
 }
 
 TEST(InitializerTest, DrawsWithManyThreadsWhatOneDraws) {
-  constexpr std::int64_t kMany = (std::int64_t{1} << 20) + 1027;  // drawn in parts
+  constexpr std::int64_t kMany = (std::int64_t{1} << 20) + 1027;  // drawn in several parts
   const auto many = drawn("random_normal", {kMany});
   const auto few = drawn("random_normal", {1027});
   EXPECT_TRUE(std::equal(few.begin(), few.end(), many.begin()));

@@ -34,7 +34,7 @@ TEST(LayerChangesTest, ReachALayerWhereverItStandsAndLeaveTheModelAsItIs) {
     });
   }
   EXPECT_EQ(made, 1);
-  changes.copy_of(*dense).name = "renamed";  // what is inside changes too
+  changes.copy_of(*dense).name = "renamed";  // the copy inside the nested model changes too
   const auto changed = std::move(changes).apply_to(*whole);
   const auto& copy = changed->layers[0];
   EXPECT_FALSE(copy->trainable);

@@ -15,7 +15,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kTiniest = std::numeric_limits<float>::denorm_min();
 
-/// One function: the float version, the truth, its bound, and the smallest and largest argument it is made for.
+/// One function: its float version, the truth, its error bound, and the smallest and largest argument that it supports.
 struct Function {
   std::string name;
   float (*function)(float);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What save_npy() leaves in a folder: as users, links, pipes, devices and signals meet it.
+// The files that save_npy() leaves, with other users, links, pipes, devices and signals involved.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ class OutputFile : public ::testing::Test {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  /// Of so many elements, each the number of them.
+  /// An array of `elements` elements, each of which is that number.
   static Tensor array(std::int64_t elements) {
     Tensor tensor{Shape{elements}};
     for (float& element : tensor.span<float>()) element = static_cast<float>(elements);
@@ -78,7 +78,7 @@ TEST_F(OutputFile, KeepsTheModeOfTheFileThatItReplaces) {
 }
 
 TEST_F(OutputFile, KeepsTheOwnerWhereThatIsAllowed) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may change a file's owner";
   save_npy(at("y.npy"), array(3));
   ASSERT_EQ(::chown(at("y.npy").c_str(), 12345, 54321), 0);
   save_npy(at("y.npy"), array(5));
@@ -166,9 +166,9 @@ TEST_F(OutputFile, FailsWithoutASignalWhenTheReaderOfAFifoIsGone) {
 }
 
 TEST_F(OutputFile, GoesIntoDevicesAndLeavesThemWhereTheyAre) {
-  // Never the machine's own: who may write into /dev could lose them here.
+  // Uses a device node made for the test: root could lose the machine's own in /dev.
   if (::geteuid() == 0 && ::mknod(at("null").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0)
-    GTEST_SKIP() << "root may make no devices here";
+    GTEST_SKIP() << "device nodes cannot be made here";
   const std::string null = ::geteuid() == 0 ? at("null") : "/dev/null";
   try {
     save_npy(null, array(5));
@@ -183,7 +183,7 @@ TEST_F(OutputFile, GoesIntoADescriptorWhereThatStands) {
   const int file = ::open(at("y").c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(::write(file, "before", 6), 6);
   save_npy("/dev/fd/" + std::to_string(file), array(5));
-  ASSERT_EQ(::write(file, "behind", 6), 6) << "it was closed";
+  ASSERT_EQ(::write(file, "behind", 6), 6) << "the descriptor was closed";
   ::close(file);
   EXPECT_EQ(bytes(at("y")), "before" + bytes(at("wanted.npy")) + "behind");
   EXPECT_THROW(save_npy("/dev/fd/987", array(5)), Error);

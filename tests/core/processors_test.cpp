@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many processors a process may use.
+// The number of processors that a process may use.
 #include "core/processors.hpp"
 
 #include <gtest/gtest.h>
@@ -73,7 +73,7 @@ TEST_F(Processors, AreThoseOfTheAffinityMask) {
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(first, &one);
-  std::thread([&] {  // of this thread alone
+  std::thread([&] {  // the affinity mask of this thread only
     if (::sched_setaffinity(0, sizeof one, &one) != 0) return;
     EXPECT_EQ(usable_processors(), 1);
   })

@@ -64,7 +64,7 @@ TEST(OrthogonalTest, KeepsTheSignsThatMakeTheUpperTriangleOfRPositive) {
   draw_orthogonal(kRows, kCols, 1.0, 21, q);
   for (std::size_t a = 0; a < kCols; ++a) {
     for (std::size_t b = 0; b < kCols; ++b) {
-      double r = 0.0;  // R = Q^T A, where A's columns lie one behind the other
+      double r = 0.0;  // R = Q^T A; A is column-major
       for (std::size_t i = 0; i < kRows; ++i) r += q[i * kCols + a] * drawn[b * kRows + i];
       if (a == b) {
         EXPECT_GT(r, 0.0) << a;

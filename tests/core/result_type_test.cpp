@@ -39,7 +39,7 @@ TEST(ResultTypeTest, IsKerasOfEveryPair) {
 }
 
 TEST(ResultTypeTest, TakesAllTypesTogether) {
-  // uint64 and a signed integer alone meet in float32; with a floating type among them, in that.
+  // uint64 and a signed integer give float32, or the floating type if there is one.
   EXPECT_EQ(result_type(std::array{DType::bfloat16, DType::int64, DType::uint64}), DType::bfloat16);
   EXPECT_EQ(result_type(std::array{DType::int64, DType::uint64, DType::float16, DType::int8}), DType::float16);
   EXPECT_EQ(result_type(std::array{DType::uint8, DType::int8, DType::uint16}), DType::int32);

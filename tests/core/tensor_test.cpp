@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-// Under a sanitizer an impossible allocation shall fail as it does without one, not end the program.
+// Under a sanitizer an impossible allocation must fail as it does otherwise, not end the program.
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
 extern "C" const char* __tsan_default_options();
@@ -83,7 +83,8 @@ TEST(TensorTest, RefusesWhatDoesNotFitAndSaysHowMuchWasAsked) {
   }
 }
 
-// Views of what lasts, with the dtype of its elements; what does not last, or is const, does not compile.
+// Views of objects that outlive them take their elements' dtype; a view of a temporary, or a writable view of const, does not
+// compile.
 template <typename View, typename... Data>
 inline constexpr bool views = std::is_constructible_v<View, Data..., Shape>;
 static_assert(views<TensorView, std::vector<float>&> && views<TensorView, const std::vector<float>&>);
@@ -199,7 +200,7 @@ TEST(TensorTest, KeepsTheLowBitsOfIntegers) {
 }
 
 TEST(TensorTest, RoundsOnceFromWideTypes) {
-  // Each lies just beside a middle of two float16 (bfloat16) values, nearer to it than float32 can tell.
+  // Each is next to the midpoint of two float16 (bfloat16) values, closer to it than float32 can represent.
   const double half = 1.0 + 0x1p-11;
   const double brain = 1.0 + 0x1p-8;
   const Tensor x = of<double>({half + 0x1p-50, half - 0x1p-50, half, brain + 0x1p-50, brain - 0x1p-50, 1e300, -1e-300});
@@ -215,7 +216,7 @@ TEST(TensorTest, RoundsOnceFromWideTypes) {
   const auto whole =
       values_of<bfloat16>(of<std::int32_t>({(1 << 30) + (1 << 22) + 1, (1 << 30) + (1 << 22)}).to(DType::bfloat16));
   EXPECT_EQ(whole[0].bits, whole[1].bits + 1);
-  const std::int64_t middle = (std::int64_t{1} << 62) + (std::int64_t{1} << 54);  // of two bfloat16
+  const std::int64_t middle = (std::int64_t{1} << 62) + (std::int64_t{1} << 54);  // the midpoint of two bfloat16 values
   const auto wide = values_of<bfloat16>(of<std::int64_t>({middle, middle + 1, -middle - 1, INT64_MIN}).to(DType::bfloat16));
   EXPECT_EQ(wide[0].bits, 0x5E80);
   EXPECT_EQ(wide[1].bits, 0x5E81);

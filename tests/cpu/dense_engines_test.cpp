@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What concerns the CPU's Dense engines alone; tests/device holds what every device must do.
+// Tests of the CPU's Dense engines only; tests/device has those for every device.
 #include <gmock/gmock.h>
 #include <omp.h>
 
@@ -51,7 +51,7 @@ std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch 
 TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::automatic, "tanh", 1), "small");
   EXPECT_EQ(chosen(Fusion::none), "small_unfused");
-  const bool own = cpu::best_isa() == cpu::Isa::avx2;  // there lamella's product is the faster one at every size
+  const bool own = cpu::best_isa() == cpu::Isa::avx2;  // there lamella's own product is faster at every size
   EXPECT_EQ(chosen(Fusion::none, "tanh", 100'000), own ? "small_unfused" : "unfused");
   EXPECT_EQ(chosen(Fusion::epilogue), "small");
   EXPECT_EQ(chosen(Fusion::epilogue, "tanh", 100'000), own ? "small" : "onednn_epilogue");
@@ -62,7 +62,7 @@ TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
 TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {
   try {
     (void)chosen(Fusion::library, "selu");
-    FAIL() << "selu is not oneDNN's";
+    FAIL() << "oneDNN has no selu";
   } catch (const ArgumentError& e) {
     EXPECT_THAT(e.what(),
                 testing::AllOf(testing::HasSubstr("no engine can do this"),
@@ -88,7 +88,7 @@ TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
   }
 }
 
-/// Kernels so large that rows are packed where that pays: sizes that fit neither tile, strip, panel nor slice.
+/// Kernels so large that packing rows pays, at sizes that are no multiple of tile, strip, panel or slice.
 TEST(CpuDenseEnginesTest, MultiplyLargeKernelsAsTheyDoSmallOnes) {
   struct Sizes {
     std::int64_t batch, inputs, units;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the test double makes of kernels that nvcc compiled: their results, and faults planted into the compiled text.
+// Kernels compiled by nvcc on the test double: their results, and faults planted into the compiled text.
 #include <cmath>
 #include <functional>
 #include <string>
@@ -105,7 +105,7 @@ TEST_F(CompiledKernelTest, ABarrierThatIsMissingIsARace) {
   EXPECT_THAT(fake_cuda::misuses(), Contains(AllOf(HasSubstr("race"), HasSubstr("shared memory"))));
 }
 
-/// What a kernel uses is what it reads and writes, not what it is given.
+/// A kernel uses the memory that it reads and writes, not all that it is given.
 TEST_F(CompiledKernelTest, AWaitThatIsMissingIsARace) {
   const float* const src = device(std::vector<float>(33, 1.0F));
   float* const a = device(33);

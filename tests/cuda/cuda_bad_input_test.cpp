@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a caller gets wrong: a typed error that says what to do, nothing lost, and others go on with the same bits.
+// Mistakes of a caller: each gives a typed error that says what to do, loses nothing, and leaves other models' bits unchanged.
 #include <optional>
 #include <thread>
 #include <utility>
@@ -13,7 +13,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-/// Two devices, and a model on the first that is at work before and after every mistake.
+/// Two devices, and on the first a bystander: a model that predicts before and after every mistake.
 class CudaBadInputTest : public CudaTest {
  protected:
   void SetUp() override {
@@ -28,7 +28,7 @@ class CudaBadInputTest : public CudaTest {
     for (int i = 0; i < 3; ++i) bits_ = values_of(bystander_->predict(x_));
   }
 
-  /// Makes the mistake twice: each time the error is this one, nothing stays behind, and the bystander gives the same bits.
+  /// Makes the mistake twice: each time it gives this error and leaves nothing behind, and the bystander gives the same bits.
   template <typename Kind, typename F>
   void expect_refused(ErrorCode code, const testing::Matcher<std::string>& says, const F& mistake) {
     const auto live = fake_cuda::live();
@@ -72,7 +72,7 @@ TEST_F(CudaBadInputTest, AMemoryLimitThatIsTooSmall) {
     expect_refused<Error>(ErrorCode::out_of_memory, says,
                           [&] { static_cast<void>(model_of(small_spec(), options).predict(x_)); });
   }
-  // The same model goes on with fewer rows, before and after.
+  // With fewer rows the same model works, before and after.
   Options options = on_cuda();
   options.memory_limit = 100'000;
   const Model model = model_of(small_spec(), options);
@@ -103,7 +103,7 @@ TEST_F(CudaBadInputTest, ADTypeThatIsNotSupported) {
   SpecBuilder builder(1);
   const auto gelu = builder.build({builder.dense(builder.input({7}), 7, 5, activation_of("gelu"))});
   const auto with_cudnn = [&] { static_cast<void>(model_of(gelu, options).predict(x_)); };
-  EXPECT_THROW(with_cudnn(), ArgumentError);  // the device keeps a handle of cuDNN's from the first time on
+  EXPECT_THROW(with_cudnn(), ArgumentError);  // the first attempt makes a cuDNN handle, which the device keeps
   expect_refused<ArgumentError>(ErrorCode::value, HasSubstr("engine 'gemm_bias_cudnn' cannot do this: "), with_cudnn);
 
   const Tensor half = x_.to(DType::float16).to(Device::cuda(0));
@@ -136,7 +136,7 @@ TEST_F(CudaBadInputTest, AHostPointerWhereDeviceMemoryIsExpected) {
   expect_refused<ArgumentError>(ErrorCode::device, says("an output"), [&] { bystander_->predict_into(src, lie); });
   expect_refused<ArgumentError>(ErrorCode::device, HasSubstr("is on cpu, the model on cuda:0; all must be on one"),
                                 [&] { bystander_->predict_into(x_, dst); });
-  bystander_->predict_into(src, dst, stream);  // what is right still works, on the same stream
+  bystander_->predict_into(src, dst, stream);  // a correct call still works, on the same stream
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
   EXPECT_EQ(values_of(dst.to(Device::cpu())), bits_);
   ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
@@ -160,16 +160,16 @@ TEST_F(CudaBadInputTest, TensorsOfAnotherDevice) {
   expect_refused<ArgumentError>(
       ErrorCode::device, HasSubstr("an input should be on cuda:0, but is memory of cuda:1; Tensor::to(device) copies it there"),
       [&] { bystander_->predict_into(lie, dst); });
-  const Model other = model_of(small_spec(), on_cuda(1));  // where the tensors are, they are taken
+  const Model other = model_of(small_spec(), on_cuda(1));  // a model on the tensors' own device accepts them
   other.predict_into(there, there_dst);
   EXPECT_EQ(values_of(there_dst.to(Device::cpu())), bits_);
 }
 
-/// Nobody can give one session to two threads: Model lends each call one of its own. So whenever a thread steps in between two
-/// calls of another, both are right, and the double, which watches library handles and streams, has nothing to say.
+/// Callers cannot share a session between threads: Model lends one to each call. So whenever a thread steps in between two CUDA
+/// calls of another, both results are right, and the double, which watches library handles and streams, reports nothing.
 TEST_F(CudaBadInputTest, ASessionIsNeverUsedByTwoThreadsAtOnce) {
   Options options = on_cuda();
-  options.engine = "gemm_then_epilogue";  // the quickest on the double: there are hundreds of rounds
+  options.engine = "gemm_then_epilogue";  // the fastest engine on the double: there are hundreds of rounds
   set_to_work(options);
   const Tensor others = random_rows(6, 7, 9);
   const auto wanted = values_of(bystander_->predict(others));
@@ -179,7 +179,7 @@ TEST_F(CudaBadInputTest, ASessionIsNeverUsedByTwoThreadsAtOnce) {
   Tensor others_dst({6, 5}, DType::float32, Device::cuda(0));
   cudaStream_t streams[2] = {};
   for (cudaStream_t& stream : streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-  const auto intrude = [&](int way) {  // as the host would, as a stream would, and on the very stream of the other
+  const auto intrude = [&](int way) {  // from host memory, on the other thread's own stream, and on another stream
     if (way == 0) return values_of(bystander_->predict(others));
     bystander_->predict_into(others_src, others_dst, streams[way - 1]);
     EXPECT_EQ(cudaStreamSynchronize(streams[way - 1]), cudaSuccess);
@@ -206,7 +206,7 @@ TEST_F(CudaBadInputTest, ASessionIsNeverUsedByTwoThreadsAtOnce) {
         const auto mine = work(on_host);
         fake_cuda::on_call({});
         EXPECT_EQ(mine, bits_);
-        if (found.empty()) break;  // there was no such call
+        if (found.empty()) break;  // the scenario makes fewer calls
         EXPECT_EQ(found, wanted);
         ++met;
       }

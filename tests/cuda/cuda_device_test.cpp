@@ -98,7 +98,7 @@ TEST_F(CudaDeviceTest, SaysHowMuchMemoryWasAskedForAndIsFree) {
   const Tensor kept({1 << 20}, DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([] { static_cast<void>(Tensor({1 << 25}, DType::float32, Device::cuda(0))); }, ErrorCode::out_of_memory),
               AllOf(HasSubstr("134217728 bytes"), HasSubstr("of 67108864 bytes are free")));
-  const Tensor after({1 << 22}, DType::float32, Device::cuda(0));  // a refusal harms nothing
+  const Tensor after({1 << 22}, DType::float32, Device::cuda(0));  // the refusal has no lasting effect
   EXPECT_EQ(after.bytes(), std::size_t{16} << 20U);
 }
 
@@ -122,7 +122,7 @@ TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
       EXPECT_THAT(message_of([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }, ErrorCode::device_lost),
                   again);
       EXPECT_EQ(model_of(small_spec(), {.device = Device::cpu()}).predict(x).shape(), (Shape{3, 5}));
-      fake_cuda::no_faults();  // the other device's context is its own
+      fake_cuda::no_faults();  // the other device has its own context
       EXPECT_EQ(model_of(small_spec(), on_cuda(1)).predict(x).shape(), (Shape{3, 5}));
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a driver punishes and a polite test double would forgive: handles that come again, waits that end captures, contexts on
-// devices that nobody asked for, CUDA that is gone before its users.
+// Rules that a driver enforces and a lenient test double would not: handles that are reused, waits that end captures, contexts on
+// devices that were not asked for, CUDA unloaded before its users.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,7 +52,7 @@ TEST_F(CudaDriverRulesTest, AStreamThatGetsTheHandleOfOneThatIsGoneWaitsForItsWo
       Tensor ys[2] = {result(), result()};
       const cudaStream_t first = new_stream();
       model.predict_into(xs[0], ys[0], first);
-      ASSERT_EQ(cudaStreamDestroy(first), cudaSuccess);  // its work is under way
+      ASSERT_EQ(cudaStreamDestroy(first), cudaSuccess);  // while its work is running
       const cudaStream_t second = new_stream();
       ASSERT_EQ(second, first);
       model.predict_into(xs[1], ys[1], second);
@@ -94,7 +94,7 @@ TEST_F(CudaDriverRulesTest, AStreamForEachRequestNeedsNoSessionForEach) {
       ASSERT_EQ(cudaStreamSynchronize(streams.back()), cudaSuccess);
     }
   }
-  EXPECT_LE(fake_cuda::live().streams, 20 + 8 + 1);  // the callers', the sessions', the allocator's
+  EXPECT_LE(fake_cuda::live().streams, 20 + 8 + 1);  // the callers' streams, the sessions', the allocator's
   for (const cudaStream_t stream : streams) ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
@@ -215,7 +215,7 @@ TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesTheOthersAndTheThreadAsTheyWe
   EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
 }
 
-/// A model with work under way, and memory.
+/// A model with work in progress, and device memory.
 struct Alive {
   Alive()
       : model(model_of(small_spec(), on_cuda())),
@@ -234,7 +234,7 @@ TEST_F(CudaDriverRulesTest, ModelsMayOutliveCudaAtTheEndOfAProcess) {
   fake_cuda::unload();
   const auto before = fake_cuda::calls();
   alive.reset();
-  EXPECT_LE(fake_cuda::calls() - before, 4U) << "after the first answer nothing more is asked";
+  EXPECT_LE(fake_cuda::calls() - before, 4U) << "after the first error CUDA is not called again";
   EXPECT_THAT(fake_cuda::misuses(), IsEmpty());
   restart_cuda();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs a Dense layer when cuBLASLt has nothing for it, or cuDNN is not there.
+// Which engine runs a Dense layer when cuBLASLt has no algorithm for it, or cuDNN is absent.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -29,13 +29,13 @@ struct Chosen {
 };
 Chosen chosen(const Model& model, std::int64_t batch = 12) {
   const auto steps = nlohmann::json::parse(model.explain({.batch = batch, .json = true})).at("steps");
-  const auto& step = steps.at(steps.at(0).at("engine") == "kernel" ? 1 : 0);  // behind a cast
+  const auto& step = steps.at(steps.at(0).at("engine") == "kernel" ? 1 : 0);  // after a cast
   Chosen result{step.at("engine"), {}};
   for (const auto& refusal : step.at("refused")) result.refused[refusal.at("engine")] = refusal.at("why");
   return result;
 }
 
-/// The engine on tensor cores, which older code has not: then the next one in the list.
+/// The engine on tensor cores or, in code for older devices, the next one in the list.
 std::string mma_gemm_or(const char* next) {
   int architecture = 0;
   EXPECT_EQ(kernels::has_image(architecture), cudaSuccess);
@@ -145,7 +145,7 @@ TEST_F(CudaEngineChoiceTest, AnEngineThatIsAskedForByNameSaysThatThereIsNoAlgori
   const Model model = relu_model(options);
   try {
     static_cast<void>(model.predict(random_rows(2, 31)));
-    FAIL() << "there is no algorithm";
+    FAIL() << "the engine ran without an algorithm";
   } catch (const ArgumentError& error) {
     EXPECT_EQ(error.code(), ErrorCode::value);
     EXPECT_THAT(error.what(), testing::HasSubstr("engine 'gemm_then_epilogue' cannot do this: cuBLASLt offers no algorithm"));
@@ -156,7 +156,7 @@ TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
   const Model model = relu_model();
   EXPECT_EQ(chosen(model, 8).engine, "small_batch");
   expect_right(model, 8);
-  const Chosen more = chosen(model, 9);  // padded
+  const Chosen more = chosen(model, 9);  // padded to 16 rows
   EXPECT_NE(more.engine, "small_batch");
   EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 8 rows, got 16");
   Options options = on_cuda();
@@ -180,7 +180,7 @@ TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
 }
 
 #ifdef LAMELLA_FAKE_CUDNN
-/// In a process of its own, as cuDNN is looked for once in each.
+/// In a process of its own, because each process looks for cuDNN once.
 int without_cudnn() {
   if (setenv("LAMELLA_FAKE_CUDNN", "absent", 1) != 0) return 2;
   std::cerr << relu_model().predict(random_rows(12, 31)).shape()[1] << " units, " << describe(Device::cuda(0)) << '\n';
@@ -203,7 +203,7 @@ TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesAreRefused) {
 }
 #endif
 
-/// A bfloat16 or other layer whose activation cuBLASLt has not.
+/// A layer of bfloat16 or another dtype with an activation that cuBLASLt does not have.
 Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs = 31) {
   SpecBuilder builder(4);
   options.dtype = dtype;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every call to CUDA, cuBLASLt and cuDNN fails at n = 1, 2, 3 ..., once and for ever, through whole scenarios, each in every way
-// that a model can be run.
+// In whole scenarios, each in every way that a model can run, call n to CUDA, cuBLASLt or cuDNN fails for n = 1, 2, 3 ...: only
+// that call, or all from it on.
 #include <functional>
 #include <optional>
 
@@ -9,12 +9,12 @@
 namespace lamella::test {
 namespace {
 
-/// How predictions reach the device.
+/// The way in which predictions run.
 enum class Way {
   steps,         ///< step by step: no graphs
-  graphs,        ///< host memory; captured with the second call, replayed from then on
-  two_sessions,  ///< more rows than max_batch: two sessions of a stream each take turns
-  two_streams,   ///< device memory, on two streams of the caller's
+  graphs,        ///< host memory; captured by the second call, replayed by later ones
+  two_sessions,  ///< more rows than max_batch: two sessions, each with a stream, take turns
+  two_streams,   ///< device memory, on two of the caller's streams
 };
 
 struct World;
@@ -25,7 +25,7 @@ struct Scenario {
   std::function<void(World&)> act;
 };
 
-/// A batch of the caller's: on the host, and where streams need it on the device.
+/// A caller's batch, in host memory and, for runs on streams, in device memory.
 struct Batch {
   explicit Batch(std::int64_t rows, std::int64_t width = 7) : x(random_rows(rows, width)) {}
   void to_device(std::int64_t width) {
@@ -37,7 +37,7 @@ struct Batch {
   std::array<std::optional<Tensor>, 2> device_y;
 };
 
-/// What a scenario works on; all but the model is made before the faults begin.
+/// The objects of a scenario; all except the model are made before the faults begin.
 struct World {
   explicit World(Way as)
       : way(as),
@@ -45,7 +45,7 @@ struct World {
         small(as == Way::two_sessions ? 18 : 11),
         large(as == Way::two_sessions ? 27 : 70),
         of_file(as == Way::two_sessions ? 18 : 11, 784) {
-    static_cast<void>(core::cuda_backend());  // opening it has a test of its own
+    static_cast<void>(core::cuda_backend());  // opened here because that has a test of its own
     options.graphs = way != Way::steps;
     if (way == Way::two_sessions) options.max_batch = 9;
     if (way != Way::two_streams) return;
@@ -67,7 +67,7 @@ struct World {
     }
   }
 
-  /// Some calls behind one another. On streams they alternate, and may still be under way.
+  /// Several calls in a row. With two streams they alternate, and may still be running when this returns.
   void enqueue(const Model& on, Batch& batch, int calls) const {
     for (int i = 0; i < calls; ++i) {
       if (way != Way::two_streams) {
@@ -81,10 +81,10 @@ struct World {
   void predict(const Model& on, Batch& batch, int calls = 4) const {
     enqueue(on, batch, calls);
     for (cudaStream_t stream : streams) {
-      if (stream != nullptr && cudaStreamSynchronize(stream) != cudaSuccess) return;  // the caller's own call was struck
+      if (stream != nullptr && cudaStreamSynchronize(stream) != cudaSuccess) return;  // the fault hit the caller's own call
     }
   }
-  /// The answers that calls of this way give.
+  /// The answers of calls made in this way.
   [[nodiscard]] std::vector<float> answers() {
     if (way != Way::two_streams) return values_of(model->predict(small.x));
     predict(*model, small, 2);
@@ -148,10 +148,10 @@ std::vector<Scenario> scenarios() {
 void expect_typed(const Error& error) {
   EXPECT_TRUE(error.code() == ErrorCode::device || error.code() == ErrorCode::out_of_memory) << error.what();
   EXPECT_THAT(error.what(), testing::AnyOf(testing::HasSubstr("[cuda"), testing::HasSubstr("NVIDIA")))
-      << "the message names no call";
+      << "the message does not name the call";
 }
 
-/// Lets call n of `act` fail; whether there was one.
+/// Makes call n of `act` fail; returns whether there was such a call.
 template <typename Act>
 bool act_with_fault(std::uint64_t n, fake_cuda::Fault fault, const Act& act) {
   fake_cuda::fail_nth(n, fault);
@@ -183,21 +183,21 @@ bool strike(const Scenario& scenario, Way way, std::uint64_t n, fake_cuda::Fault
     if (world.model) before = world.answers();
     if (world.model && !scenario.warm) {
       world.model.reset();
-      scenario.prepare(world);  // as if nobody had predicted
+      scenario.prepare(world);  // resets to a model that has not predicted
     }
-    if (std::string_view(scenario.name) == "destroy") world.enqueue(*world.model, world.small, 2);  // under way
+    if (std::string_view(scenario.name) == "destroy") world.enqueue(*world.model, world.small, 2);  // leaves work running
     struck = act_with_fault(n, fault, [&] { scenario.act(world); });
     if (world.model) {
-      for (int i = 0; i < 2; ++i) EXPECT_EQ(world.answers(), before) << "the same object works, with the same bits";
+      for (int i = 0; i < 2; ++i) EXPECT_EQ(world.answers(), before) << "the same object gives the same bits";
     } else {
-      scenario.act(world);  // a new object does
+      scenario.act(world);  // a new object works too
     }
   }
   expect_nothing_left();
   return struck;
 }
 
-/// Faults at n = 1, 2, 3 ... until there are none left to strike.
+/// Faults at n = 1, 2, 3 ... until the scenario has no call n.
 template <typename Strike>
 void strike_all(const Strike& strike) {
   int faults = 0;
@@ -226,14 +226,14 @@ TEST(OpeningTheDevice, WithAFaultLeavesNothingBehindAndWorksTheNextTime) {
     restart_cuda();
     const auto open = [] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); };
     const bool struck = act_with_fault(n, fault, open);
-    restart_cuda();  // what the driver answers is asked once a process
+    restart_cuda();  // the driver's state is queried once per process
     open();
     expect_nothing_left();
     return struck;
   });
 }
 
-/// A graph of the caller's with a prediction in it, made, run and destroyed.
+/// Makes, runs and destroys a caller's graph that contains a prediction.
 void use_callers_graph(World& w) {
   const cudaStream_t stream = w.streams[0];
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) != cudaSuccess) return;

@@ -71,7 +71,7 @@ TEST_F(CudaModelTest, BatchesOfNearlyOneSizeShareAGraphAndNeverShowItsPadding) {
     ASSERT_EQ(y.shape(), (Shape{rows, 5}));
     expect_near(values_of(y), on_cpu(small_spec(), x));
   }
-  for (const std::int64_t rows : {9, 16}) static_cast<void>(model.predict(random_rows(rows, 7)));  // buffers have grown since
+  for (const std::int64_t rows : {9, 16}) static_cast<void>(model.predict(random_rows(rows, 7)));  // makes the buffers grow
   fake_cuda::clear_call_log();
   for (const std::int64_t rows : {9, 16, 11}) static_cast<void>(model.predict(random_rows(rows, 7)));
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 3U);
@@ -80,7 +80,7 @@ TEST_F(CudaModelTest, BatchesOfNearlyOneSizeShareAGraphAndNeverShowItsPadding) {
 
 TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   Options options = on_cuda();
-  options.engine = "gemm_then_epilogue";  // a library's descriptors are in the graph
+  options.engine = "gemm_then_epilogue";  // so that the graph refers to a library's descriptors
   SpecBuilder builder(1);
   const Model model = model_of(builder.build({builder.dense(builder.input({7}), 7, 5, activation_of("tanh"))}), options);
   const Tensor x = random_rows(2, 7).to(Device::cuda(0));
@@ -123,7 +123,7 @@ TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
   EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture") + fake_cuda::count_calls("cudaGraphLaunch"), 0U);
 }
 
-/// More buffers than a session keeps graphs for: the one that was not used for longest goes.
+/// More buffers than a session keeps graphs for: the least recently used graph is dropped.
 TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
   Options options = on_cuda();
   options.engine = "gemm_then_epilogue";
@@ -150,7 +150,7 @@ TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSe
   const Model model = model_of(small_spec(), options);
   const Tensor x = random_rows(400, 7);
   const auto whole = values_of(model.predict(x));
-  static_cast<void>(model.predict(x));  // replayed
+  static_cast<void>(model.predict(x));  // now replays
   const auto before = fake_cuda::live();
   int in_the_middle = 0;
   for (int i = 0; i < 2000 && in_the_middle == 0; ++i) {
@@ -201,7 +201,7 @@ TEST_F(CudaModelTest, WorkRunsAfterWhatTheCallersStreamHolds) {
       cudaStream_t streams[2] = {};
       for (cudaStream_t& stream : streams) ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
       for (int i = 0; i < 6; ++i) {
-        // The caller's own kernel makes the input, on alternating streams; the sessions in between are shared.
+        // The caller's own kernel writes the input, on alternating streams, while sessions are shared between them.
         const cudaStream_t stream = streams[i % 2];
         float* const to = static_cast<float*>(x.data());
         ASSERT_EQ(fake_cuda::launch(stream, {}, {to}, [&, to] { std::memcpy(to, host.view().data(), host.bytes()); }),
@@ -344,7 +344,7 @@ TEST_F(CudaModelTest, ManyThreadsAndModelsShareADevice) {
     EXPECT_EQ(wrong, 0);
   }
   stop_cuda();
-  EXPECT_EQ(fake_cuda::live().device_bytes, 0U) << "memory comes back when models go";
+  EXPECT_EQ(fake_cuda::live().device_bytes, 0U) << "destroyed models must return their memory";
 }
 
 TEST_F(CudaModelTest, EveryDeviceRunsModelsOfItsOwn) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several layers in one launch: which are taken together, that the numbers are those of the formulas, and what that does not
-// change.
+// Several layers in one launch: which ones are combined, that results match the formulas, and that nothing else changes.
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -29,7 +28,7 @@ Plan plan_of(const Model& model, std::int64_t batch = 3) {
   return plan;
 }
 
-/// One Dense of these sizes after another, relu between them, and weights to be computed with.
+/// A chain of Dense layers of these sizes with relu between them and random weights.
 struct Net {
   explicit Net(std::vector<std::int64_t> widths_in, unsigned seed = 1) : widths(std::move(widths_in)), builder(seed) {
     value = builder.input({widths[0]});
@@ -45,7 +44,7 @@ struct Net {
   core::ValueRef value;
 };
 
-/// The same in float64, of the weights that the spec has; softmax at the end where that is said.
+/// The same computed in float64 from the spec's weights, optionally with a softmax at the end.
 std::vector<double> exact(const core::ModelSpec& spec, const Tensor& x, bool softmax = false) {
   std::vector<double> values;
   for (const float value : x.span<float>()) values.push_back(value);
@@ -94,7 +93,7 @@ TEST_F(CudaStackTest, NarrowLayersAndASoftmaxAreOneStep) {
   EXPECT_THAT(plan.layers, ElementsAre(ElementsAre("Dense_1", "Dense_2", "Dense_3", "Activation_4")));
   for (const std::int64_t rows : {1, 2, 9, 70}) {
     const Tensor x = random_rows(rows, 4);
-    for (int i = 0; i < 3; ++i) expect_exact(model.predict(x), exact(*spec, x, true));  // the third is a replay
+    for (int i = 0; i < 3; ++i) expect_exact(model.predict(x), exact(*spec, x, true));  // the third call is a replay
   }
 }
 
@@ -142,7 +141,7 @@ TEST_F(CudaStackTest, AResultThatOthersReadEndsIt) {
   EXPECT_THAT(plan_of(model).ops, ElementsAre("dense 6 -> 9 relu", "dense 9 -> 4"));
   SpecBuilder twice(3);
   const auto shared = twice.dense(twice.input({6}), 6, 6, activation_of("relu"));
-  const auto spec = twice.build({twice.call(1, {twice.call(1, {shared})})});  // one layer, three times
+  const auto spec = twice.build({twice.call(1, {twice.call(1, {shared})})});  // one layer called three times
   EXPECT_THAT(plan_of(model_of(spec, on_cuda())).ops, ElementsAre("dense 6 -> 6 relu -> 6 relu -> 6 relu"));
 }
 

@@ -13,7 +13,7 @@
 
 namespace lamella::test {
 
-/// A test in a world of its own that must leave nothing behind.
+/// A test that starts with a fresh double and must leave nothing behind.
 class CudaTest : public testing::Test {
  protected:
   CudaTest() { restart_cuda(); }
@@ -32,8 +32,8 @@ class CudaTest : public testing::Test {
   return options;
 }
 
-/// Two Dense layers of awkward sizes and a softmax: products, an epilogue, a row-wise step, as one is too wide to be taken
-/// together with the others. Input (., 7), output (., 5).
+/// Two Dense layers of awkward sizes and a softmax; one layer is too wide for a stack, so the steps are products, an epilogue and
+/// a row-wise step. Input (., 7), output (., 5).
 [[nodiscard]] inline std::shared_ptr<const core::ModelSpec> small_spec(unsigned seed = 1) {
   SpecBuilder builder(seed);
   const auto x = builder.input({7});
@@ -54,7 +54,7 @@ class CudaTest : public testing::Test {
   return {span.begin(), span.end()};
 }
 
-/// What a model gives on the CPU, to tell right from wrong at a glance; exactness is tested elsewhere, against float64.
+/// The model's results on the CPU, for a coarse check; other tests check accuracy against float64.
 inline void expect_near(const std::vector<float>& found, const std::vector<float>& wanted) {
   ASSERT_EQ(found.size(), wanted.size());
   for (std::size_t i = 0; i < found.size(); ++i) ASSERT_NEAR(found[i], wanted[i], 1e-5) << i;

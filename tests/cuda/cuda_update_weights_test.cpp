@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// update_weights() on a device: nothing is captured anew, and streams see the old numbers or the new ones.
+// update_weights() on a device: nothing is captured again, and work on streams sees either the old weights or the new ones.
 #include <cuda_runtime_api.h>
 
 #include <map>

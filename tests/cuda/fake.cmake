@@ -22,7 +22,7 @@ foreach(name IN LISTS device_test_names)
   lamella_fake_test(${name} LINK ${name}_objects lamella_cuda_on_fake)
 endforeach()
 lamella_fake_test(session_test ${CMAKE_CURRENT_SOURCE_DIR}/sessions/session_test.cpp LINK lamella_cuda_on_fake)
-# Once more with what real libraries may do: activations that are not quite Keras', other algorithms, heuristics that fail.
+# Again with the inexactness that real libraries may have: activations that differ from Keras', other algorithms, failing heuristics.
 foreach(name ${device_test_names} session_test)
   if(TARGET fake_${name})
     add_test(NAME fake.Strict.${name} COMMAND fake_${name} --gtest_brief=1)
@@ -30,10 +30,10 @@ foreach(name ${device_test_names} session_test)
   endif()
 endforeach()
 file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*_test.cpp)
-if(LAMELLA_SANITIZE MATCHES thread)  # tens of thousands of scenarios take half an hour there
+if(LAMELLA_SANITIZE MATCHES thread)  # its tens of thousands of scenarios would take half an hour there
   list(FILTER tests EXCLUDE REGEX "cuda_fault_test.cpp$")
 endif()
-if(LAMELLA_SANITIZE OR NOT CMAKE_BUILD_TYPE STREQUAL Release)  # counts calls that an optimised build makes
+if(LAMELLA_SANITIZE OR NOT CMAKE_BUILD_TYPE STREQUAL Release)  # counts the stack frames of an optimised build
   list(FILTER tests EXCLUDE REGEX "frames_test.cpp$")
 endif()
 foreach(source IN LISTS tests)
@@ -56,7 +56,7 @@ if(LAMELLA_WITH_CUDA)
   set_tests_properties(fake.Command.VerifiesAModelOnThePlugin PROPERTIES LABELS fake
     ENVIRONMENT "LAMELLA_CUDA_PLUGIN=$<TARGET_FILE:lamella_cuda_fake>")
 
-  # What measures on a GPU host, so that it is known to run before there is one.
+  # The programs that measure on a GPU host, run here so that they are known to work before there is one.
   function(lamella_fake_bench name wanted)
     add_test(NAME fake.Bench.${name} COMMAND ${ARGN})
     set_tests_properties(fake.Bench.${name} PROPERTIES LABELS fake TIMEOUT 300 PASS_REGULAR_EXPRESSION "${wanted}"

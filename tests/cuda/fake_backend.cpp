@@ -19,7 +19,7 @@ struct State {
   std::unique_ptr<cuda::CudaBackend> backend;
   std::string why_not;
 
-  /// As lamella_cuda_plugin_1 and its caller do.
+  /// Opens the backend as lamella_cuda_plugin_1 and its caller do.
   void open() {
     const std::lock_guard lock(mutex);
     if (std::exchange(opened, true)) return;
@@ -29,7 +29,7 @@ struct State {
   }
 };
 
-/// Never destroyed: tests' static objects may own memory of the double.
+/// Never destroyed, because static objects of tests may own memory of the double.
 State& state() {
   static auto* const state = new State;
   return *state;

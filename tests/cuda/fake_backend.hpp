@@ -5,11 +5,11 @@
 
 #include "core/backend.hpp"
 
-/// The CUDA backend of test programs that are linked with the test double: what the core would open as a plugin.
+/// The CUDA backend in test programs that are linked with the test double; other programs open it as a plugin.
 namespace lamella::test {
 
-/// A new world with a new backend, as in a new process. The old backend is destroyed first; models and tensors of it must be
-/// gone.
+/// Resets the double and makes a new backend, as in a new process. Destroys the old backend first; its models and tensors must
+/// have been destroyed.
 void restart_cuda(const fake_cuda::Options& options = fake_cuda::options_of_environment());
 /// Destroys the backend.
 void stop_cuda();

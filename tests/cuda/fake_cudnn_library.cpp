@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's double, which is linked and not opened; LAMELLA_FAKE_CUDNN=absent is a machine without it.
+// cuDNN's double is linked, not opened at run time; LAMELLA_FAKE_CUDNN=absent simulates a machine without cuDNN.
 #include <cstdlib>
 
 #include "cuda/activation/cudnn_library.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every test of the program runs in a world of its own, and leaves nothing behind.
+// Every test of the program starts with a fresh double and must leave nothing behind.
 #include <gmock/gmock.h>
 
 #include "cuda/fake_backend.hpp"

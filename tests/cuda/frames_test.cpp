@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far it is from predict() to the vendor's call: functions of lamella on the stack when oneDNN, cuBLASLt or CUDA is entered,
-// predict() included. docs/architecture.md shows the walk. The linker sends the vendors' calls through here first.
+// Counts lamella's functions on the stack, predict() included, when oneDNN, cuBLASLt or CUDA is entered. docs/architecture.md
+// shows this walk. The linker routes the vendors' calls through this file.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <execinfo.h>
@@ -14,7 +14,7 @@
 namespace lamella::test {
 namespace {
 
-/// The stack of the last call of a vendor's.
+/// The stack at the last call to a vendor's library.
 std::array<void*, 64> stack;
 int depth = 0;
 
@@ -82,8 +82,8 @@ class FramesTest : public CudaTest {
  protected:
   FramesTest() { depth = 0; }
 
-  /// Frames between a test function that saw `here` and the vendor's function, neither counted, nor the one that stands in for
-  /// it.
+  /// Frames between a test function that saw `here` and the vendor's function, without counting either or the wrapper in this
+  /// file.
   static int frames(int here) { return depth - here - 1; }
 
   const Tensor x_ = random_rows(9, 7);

@@ -17,6 +17,6 @@ int main(int argc, char** argv) {
     std::printf("LAMELLA_REQUIRE_GPU=1, and %s\n", why.c_str());
     return 1;
   }
-  std::printf("[  SKIPPED ] %s\n", why.c_str());  // the words by which ctest knows
+  std::printf("[  SKIPPED ] %s\n", why.c_str());  // ctest recognises a skipped test by this text
   return 0;
 }

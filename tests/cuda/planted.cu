@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One bug for each tool of compute-sanitizer, so that a tool that did not run is noticed. Usage: planted
+// One bug for each tool of compute-sanitizer, to notice a tool that did not run. Usage: planted
 // memcheck|racecheck|initcheck|synccheck
 #include <cstdio>
 #include <cstring>
@@ -17,7 +17,7 @@ __global__ void race(int* data) {
 __global__ void uninitialized(const int* data, int* sum) { *sum = data[threadIdx.x] + 1; }
 
 __global__ void divergent(int* data) {
-  if (threadIdx.x < 16) __syncwarp(0xFFFFFFFF);  // half of the warp is not there
+  if (threadIdx.x < 16) __syncwarp(0xFFFFFFFF);  // half of the warp does not reach this
   data[threadIdx.x] = 1;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a profiler sees: NVTX ranges. This program is the profiler, linked in as NVTX's injection library.
+// The NVTX ranges that a profiler sees. This program itself is NVTX's injection library, linked in statically.
 #include <nvtx3/nvToolsExt.h>
 
 #include <mutex>
@@ -9,7 +9,7 @@
 namespace {
 
 std::mutex mutex;
-std::vector<std::string> seen;  ///< names of ranges as they begin, "end" as they end
+std::vector<std::string> seen;  ///< the name of each range that begins, "end" for each that ends
 
 int NVTX_API push(const char* name) {
   const std::lock_guard lock(mutex);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// examples/cuda_stream.cpp on the test double: what a caller is told to do gives what Keras gives, and leaves nothing behind.
+// examples/cuda_stream.cpp on the test double: the example gives Keras' results and leaves nothing behind.
 #define main example_main  // NOLINT: the program is a function here
 #include "../../examples/cuda_stream.cpp"
 #undef main

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations that take numbers together, or some of them out, along axes.
+// Operations that reduce along an axis or take a slice of it.
 #include <gmock/gmock.h>
 
 #include "device/op_truth.hpp"

@@ -37,7 +37,7 @@ Block read(const void* memory, std::size_t n) {
   return block;
 }
 
-/// Memory of the device with these bytes.
+/// Device memory that holds these bytes.
 std::shared_ptr<void> holding(const Block& block) {
   auto memory = backend().allocate(index(), block.size());
   backend().copy(index(), memory.get(), block.data(), block.size());
@@ -208,14 +208,14 @@ TEST(StreamTest, CapturesAGraphOrSaysWhyThereIsNone) {
   Relu relu(*stream);
   {
     core::Enqueueing enqueueing(*stream);
-    relu.execute();  // what is captured has run before
+    relu.execute();  // a program runs before it is captured
     enqueueing.done();
     stream->synchronize();
   }
   relu.set({-1, 0, 2});
   core::NotCaptured why_not;
   const auto graph = stream->capture([&] { relu.execute(); }, why_not);
-  EXPECT_EQ(relu.result(), (std::vector<float>{0, 0, 0})) << "to capture is not to run";
+  EXPECT_EQ(relu.result(), (std::vector<float>{0, 0, 0})) << "capturing must not run the work";
   ASSERT_EQ(graph != nullptr, backend().traits.captures) << why_not.why;
   if (!graph) {
     EXPECT_THAT(why_not.why, HasSubstr("no graphs"));

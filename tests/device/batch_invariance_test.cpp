@@ -37,7 +37,7 @@ std::vector<float> rows(std::int64_t count, unsigned seed) {
   return x;
 }
 
-/// Predicts rows and gives their results as rows of bits.
+/// Predicts rows and returns the bits of each row's result.
 std::vector<std::vector<std::uint32_t>> bits(const Model& model, const std::vector<float>& x) {
   const auto count = static_cast<std::int64_t>(x.size()) / kInputs;
   const Tensor y = model.predict(x, {count, kInputs}).to(DType::float32);
@@ -90,7 +90,7 @@ TEST(BatchInvarianceTest, NeitherItsPlaceNorItsNeighboursMatter) {
 }
 
 TEST(BatchInvarianceTest, OnlyEnginesThatPromiseItAreChosen) {
-  static constexpr std::int64_t kWidth = 512;  // more than the CPU's own engine takes otherwise
+  static constexpr std::int64_t kWidth = 512;  // wider than the CPU's own engine takes without batch_invariant
   const auto explained = [](Determinism determinism, std::optional<DType> dtype = {}) {
     SpecBuilder builder(6);
     Options options;
@@ -101,10 +101,10 @@ TEST(BatchInvarianceTest, OnlyEnginesThatPromiseItAreChosen) {
   };
   const char* const engine = device().is_cuda() ? "engine tiled" : "engine small";
   EXPECT_THAT(explained(Determinism::batch_invariant), testing::HasSubstr(engine));
-  if (device().is_cuda()) {  // tiled where there are no tensor cores
+  if (device().is_cuda()) {  // `tiled` without tensor cores
     EXPECT_THAT(explained(Determinism::batch_invariant, DType::bfloat16), testing::ContainsRegex("engine (mma_gemm|tiled)"));
   }
-  if (!device().is_cuda() && cpu::best_isa() == cpu::Isa::avx2) return;  // there it is the fastest at every size
+  if (!device().is_cuda() && cpu::best_isa() == cpu::Isa::avx2) return;  // where it is the fastest at every size
   EXPECT_THAT(explained(Determinism::run_to_run), testing::Not(testing::HasSubstr(engine)));
 }
 

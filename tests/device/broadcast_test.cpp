@@ -10,7 +10,7 @@ namespace {
 
 constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
-/// Where element i of the samples finds its number in a constant of this shape, by numpy's rule.
+/// The index into a constant of this shape for element i of the samples, by numpy's rule.
 std::size_t index_in(const Shape& constant, const Shape& sample, std::size_t i) {
   std::size_t at = 0;
   std::size_t stride = 1;
@@ -23,7 +23,7 @@ std::size_t index_in(const Shape& constant, const Shape& sample, std::size_t i) 
   return at;
 }
 
-/// Every shape of a constant that broadcasts over the sample.
+/// All shapes of constants that broadcast over the sample.
 std::vector<Shape> constants_over(const Shape& sample) {
   std::vector<Shape> result{Shape(std::vector<std::int64_t>(static_cast<std::size_t>(sample.rank()), 1))};
   for (int axis = 0; axis < sample.rank(); ++axis) {

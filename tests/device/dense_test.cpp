@@ -13,17 +13,17 @@ using ops::DenseDesc;
 struct Sizes {
   std::int64_t batch, inputs, units;
 };
-/// Each of 0, 1, 3, 7, 31, 33, 127, 129 and 1027 once as a batch, once as inputs and once as units.
+/// Each of 0, 1, 3, 7, 31, 33, 127, 129 and 1027 is once the batch, once the inputs and once the units.
 constexpr Sizes kAwkward[] = {{0, 33, 7},   {1, 129, 1027}, {3, 1027, 31}, {7, 0, 33},  {31, 7, 127},
                               {33, 127, 3}, {127, 3, 129},  {129, 31, 0},  {1027, 1, 1}};
 constexpr DType kAll[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
-/// How many elements src and dst start behind an aligned address.
+/// Elements between an aligned address and the start of src and dst.
 struct Offsets {
   std::size_t src = 1, dst = 1;
 };
 
-/// Whether the engine does this at all; `why` says why not.
+/// Whether the engine accepts this; if not, `why` says why.
 bool accepts(const DenseDesc& desc, const std::string& engine) {
   std::vector<std::vector<double>> zeros{std::vector<double>(static_cast<std::size_t>(desc.inputs * desc.units))};
   if (desc.has_bias) zeros.emplace_back(static_cast<std::size_t>(desc.units));
@@ -60,9 +60,9 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
            random_values(static_cast<std::size_t>(d.units), seed + 2)},
           offsets);
   }
-  /// Compares with a sum in float64 on the stored bits.
+  /// Compares with a sum in float64 of the stored values.
   void check(const DenseDesc& d, const Data& data, const Offsets& offsets = {}) {
-    SCOPED_TRACE(core::format("{} {}x{}x{} {} {}, behind alignment: src {}, dst {}", GetParam(), d.batch, d.inputs, d.units,
+    SCOPED_TRACE(core::format("{} {}x{}x{} {} {}, past alignment: src {}, dst {}", GetParam(), d.batch, d.inputs, d.units,
                               to_string(d.activation.kind), to_string(d.dtype), offsets.src, offsets.dst));
     const auto size = [](std::int64_t a, std::int64_t b) { return static_cast<std::size_t>(a * b); };
     const DType weights = d.dtype == DType::float64 ? DType::float64 : DType::float32;
@@ -75,7 +75,7 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
     const auto y = run(d, constants, std::move(srcs), d.dtype, size(d.batch, d.units), GetParam(), 2, offsets.dst);
     const Truth f = truths().at(to_string(d.activation.kind));
     const double u = std::min(roundoff(d.dtype), 0x1p-24);
-    const double subnormal = d.dtype == DType::float16 ? 0x1p-25 : 0;  // half the distance of the smallest numbers
+    const double subnormal = d.dtype == DType::float16 ? 0x1p-25 : 0;  // half the smallest subnormal number
     for (std::int64_t r = 0; r < d.batch; ++r) {
       for (std::int64_t c = 0; c < d.units; ++c) {
         double z = d.has_bias ? b[static_cast<std::size_t>(c)] : 0.0;
@@ -88,7 +88,7 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
         }
         const double error = 4 * std::sqrt(static_cast<double>(d.inputs + 1)) * u * a + u * std::fabs(z);
         const double got = y[size(r, d.units) + static_cast<std::size_t>(c)];
-        // Where the activation jumps, a result on the other side is right when the error of the sum may reach there.
+        // Where the activation jumps, a result on the other side is right if the error of the sum can cross the jump.
         bool right = false;
         double low = std::numeric_limits<double>::infinity();
         double high = -low;
@@ -102,18 +102,18 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
           low = std::fmin(low, want - bound);
           high = std::fmax(high, want + bound);
         }
-        right = right || (got >= low && got <= high);  // where it is steep
+        right = right || (got >= low && got <= high);  // between the activation's values at both ends of the sum's error
         ASSERT_TRUE(right) << "row " << r << " column " << c << ": got " << got << ", want " << f(z, d.activation.parameters);
       }
     }
   }
   [[nodiscard]] DenseDesc desc(const Sizes& s) const {
-    const char* const usual = GetParam() == "cublaslt_epilogue" ? "relu" : "tanh";  // vendors have few
+    const char* const usual = GetParam() == "cublaslt_epilogue" ? "relu" : "tanh";  // vendors have few activations
     const std::int64_t most = GetParam() == "small_batch" ? 8 : s.batch;
     const DType dtype = GetParam() == "mma_gemm" ? DType::bfloat16 : DType::float32;
     return {std::min(s.batch, most), s.inputs, s.units, true, believed(usual), dtype};
   }
-  /// The activation, or where the device's vendor computes something else, none.
+  /// The activation, or none where the device's vendor computes another formula.
   [[nodiscard]] static ActivationSpec believed(const char* usual) {
     if (GetParam() != "cublaslt_epilogue" && GetParam() != "gemm_bias_cudnn") return activation_of(usual);
     for (const DType dtype : kAll) {
@@ -151,12 +151,11 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
     }
     bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
     if (GetParam() == "mma_gemm") can = dtype == DType::float16 || dtype == DType::bfloat16;
-    EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can)
-        << refused.size() << " sizes were refused for " << to_string(dtype);
+    EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can) << refused.size() << " sizes refused for " << to_string(dtype);
   }
 }
 
-/// Every activation with every type, each at two of the awkward sizes and two alignments, so that pairs of all of them meet.
+/// Every activation with every type at two awkward sizes and two alignments each, so that all pairs of these occur.
 TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
   int done = 0;
   Thinning thinning;
@@ -235,8 +234,8 @@ TEST_P(EachDenseEngine, AddsIntegersExactly) {
   }
 }
 
-/// A row each of: all positive; pairs that cancel, and something tiny; one huge element among tiny ones; magnitudes that
-/// alternate; sums that come near the largest number of the type. Then subnormals, with weights that make them count.
+/// One row each: all positive; pairs that cancel, and a tiny rest; one huge element among tiny ones; alternating magnitudes;
+/// sums near the largest number of the type. Then subnormals, with weights that make them matter.
 TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToAdd) {
   constexpr std::size_t kInputs = 130;
   constexpr std::size_t kUnits = 37;
@@ -252,12 +251,12 @@ TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToAdd) {
       const double rows[] = {std::fabs(v[k]), k + 1 == kInputs ? 1e-5 : (k % 2 == 0 ? v[k] : -v[k - 1]),
                              k == 77 ? 2e4 : 1e-4 * v[k], std::ldexp(v[k], k % 2 == 0 ? 9 : -9), (half ? 300 : 3e35) * v[k]};
       for (std::size_t r = 0; r < std::size(rows); ++r) data.x[r * kInputs + k] = rows[r];
-      if (k % 2 == 0) continue;  // a pair has equal weights
+      if (k % 2 == 0) continue;  // both of a pair have the same weights
       for (std::size_t c = 0; c < kUnits; ++c) data.w[k * kUnits + c] = data.w[(k - 1) * kUnits + c];
     }
     check(d, data);
     const bool by_onednn = !device().is_cuda() && (GetParam().find("onednn") != std::string::npos || GetParam() == "unfused");
-    if (by_onednn && dtype == DType::bfloat16) continue;  // processors' bfloat16 instructions take subnormals as zero
+    if (by_onednn && dtype == DType::bfloat16) continue;  // the processor's bfloat16 instructions treat subnormals as zero
     for (std::size_t k = 0; k < data.x.size(); ++k) data.x[k] = (half ? 3e-7 : 3e-40) * static_cast<double>(1 + k % 5);
     for (double& w : data.w) w *= half ? 500 : 1e36;
     check(d, data);

@@ -20,7 +20,7 @@
 
 namespace lamella::test {
 
-/// Memory that starts `offset` bytes behind an aligned address, filled with bytes that are NaN in every floating type.
+/// Memory that starts `offset` bytes after an aligned address, filled with bytes that are NaN in every floating type.
 class Bytes {
  public:
   explicit Bytes(std::size_t bytes, std::size_t offset = 0) : memory_(bytes + offset, 0xFF), offset_(offset) {}
@@ -58,7 +58,7 @@ inline std::vector<double> loaded(Bytes& bytes, DType dtype, std::size_t n) {
   return values;
 }
 
-/// The values as a dtype holds them.
+/// The values rounded to a dtype.
 inline std::vector<double> rounded(const std::vector<double>& values, DType dtype) {
   Bytes bytes = stored(values, dtype);
   return loaded(bytes, dtype, values.size());
@@ -84,11 +84,11 @@ inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std:
   return std::make_shared<const ops::Constants>(std::move(tensors));
 }
 
-/// The engines that can be asked for and take this operation. A refusal says why.
+/// The engines that can be forced and accept this operation. Expects each refusal to give a reason.
 inline std::vector<std::string> engines_that_take(const ops::Desc& desc, const std::shared_ptr<const ops::Constants>& constants) {
   std::vector<std::string> names;
   for (const std::string& engine : device_ops().engines()) {
-    try {  // an engine of another operation is ignored
+    try {  // the name of another operation's engine is ignored
       if (device_ops().plan(desc, constants, context(), engine).engine == engine) names.push_back(engine);
     } catch (const ArgumentError& error) {
       EXPECT_NE(std::string_view(error.what()).find("cannot do this: "), std::string_view::npos) << error.what();
@@ -97,7 +97,7 @@ inline std::vector<std::string> engines_that_take(const ops::Desc& desc, const s
   return names;
 }
 
-/// A copy of a Bytes on the test's device, as far behind an aligned address as that is.
+/// A copy of a Bytes on the test's device, with the same offset from an aligned address.
 class OnDevice {
  public:
   explicit OnDevice(Bytes& host) : host_(host), memory_(allocate(host.whole().size())) {
@@ -114,7 +114,7 @@ class OnDevice {
   std::shared_ptr<void> memory_;
 };
 
-/// Runs one operation into poisoned memory that is aligned to one element and no more; workspace holds NaN.
+/// Runs one operation into poisoned memory that is aligned to exactly one element; the workspace holds NaN.
 inline std::vector<double> run(const ops::Desc& desc, const std::shared_ptr<const ops::Constants>& constants,
                                std::vector<Bytes> srcs, DType dtype, std::size_t results, const std::string& engine = {},
                                int threads = 2, std::size_t offset = 1) {
@@ -136,14 +136,14 @@ inline std::vector<double> run(const ops::Desc& desc, const std::shared_ptr<cons
   device_dst.copy_back();
   const auto* const end = static_cast<unsigned char*>(dst.data()) + results * size_of(dtype);
   if (std::any_of(end, end + guard, [](unsigned char byte) { return byte != 0xFF; }))
-    throw std::runtime_error("wrote behind the end");
+    throw std::runtime_error("wrote past the end");
   if (std::any_of(dst.whole().begin(), dst.whole().begin() + static_cast<std::ptrdiff_t>(dst.offset()),
                   [](unsigned char byte) { return byte != 0xFF; }))
     throw std::runtime_error("wrote before the beginning");
   return loaded(dst, dtype, results);
 }
 
-/// One unit roundoff of a dtype.
+/// The unit roundoff of a dtype.
 inline double roundoff(DType dtype) {
   switch (dtype) {
     case DType::float64:

@@ -24,7 +24,7 @@ constexpr DType kAll[] = {
 double lowest(const Integer& type) { return type.is_signed ? -std::ldexp(1.0, type.bits - 1) : 0.0; }
 double past(const Integer& type) { return std::ldexp(1.0, type.is_signed ? type.bits - 1 : type.bits); }
 
-/// A whole number modulo 2^bits. Exact below 2^53.
+/// A whole number modulo 2^bits, exact below 2^53.
 double wrapped(double x, const Integer& type) {
   const double modulus = std::ldexp(1.0, type.bits);
   double rest = std::fmod(x, modulus);
@@ -32,7 +32,7 @@ double wrapped(double x, const Integer& type) {
   return rest >= past(type) ? rest - modulus : rest;
 }
 
-/// What to_integer() says of a floating value; the largest of 64 bits is 2^63 or 2^64 as a double.
+/// The integer that to_integer() gives for a floating value; as a double, the largest 64-bit integer is 2^63 or 2^64.
 double clamped(double x, const Integer& type) {
   if (std::isnan(x)) return 0;
   const double most = type.bits == 64 ? past(type) : past(type) - 1;
@@ -56,7 +56,7 @@ std::vector<double> wrapped(const std::vector<double>& x, const Integer& type) {
   return result;
 }
 
-/// Whole numbers of a type; those of uint64 below zero would not be exact as doubles.
+/// Whole numbers of a type. None wrap around in uint64, where they would not be exact as doubles.
 std::vector<double> whole(const Integer& type) {
   std::vector<double> result = kWhole;
   for (double& v : result) v = type.dtype == DType::uint64 ? std::fabs(v) : wrapped(v, type);
@@ -116,10 +116,10 @@ TEST(IntegerCombineTest, WrapsAround) {
   std::mt19937_64 random(7);
   using K = ops::CombineKind;
   for (const Integer& type : kIntegers) {
-    const int most = std::min(type.bits, 26);  // so that every product is exact as a double
+    const int most = std::min(type.bits, 26);  // products must be exact as doubles
     for (const K kind : {K::add, K::subtract, K::multiply, K::maximum, K::minimum}) {
-      if (kind == K::subtract && type.dtype == DType::uint64) continue;  // not exact as doubles
-      for (const std::size_t count : {2U, 20U}) {                        // more than one launch takes
+      if (kind == K::subtract && type.dtype == DType::uint64) continue;  // differences that wrap are not exact as doubles
+      for (const std::size_t count : {2U, 20U}) {                        // 20 are more than one launch takes
         const std::size_t n = 67;
         std::vector<std::vector<double>> x(count);
         for (auto& source : x) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of tables, searches in sorted ones, and counts.
+// Table rows, searches of sorted tables, and counts.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, 
 TEST(GatherTest, TakesRowsOfATableAndNeverReadsOutsideIt) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const std::vector<double> numbers{0, 2, -1, -3, 3, -4, 1.9, -0.9, 1e20, -kInf, std::nan("")};
-  const std::vector<double> rows{0, 2, 2, 0, -1, -1, 1, 0, -1, -1, 0};  // -1: there is none
+  const std::vector<double> rows{0, 2, 2, 0, -1, -1, 1, 0, -1, -1, 0};  // -1: no such row
   const auto table = rounded(random_values(3 * 5, 1), DType::float32);
   for (const DType dtype : kFloating) {
     const auto held = rounded(table, dtype);
@@ -73,7 +73,7 @@ TEST(BucketTest, CountsTheBoundariesThatAreAtMostAsLarge) {
               want)
         << to_string(from);
   }
-  // The boundaries are float32 also where x is not: 0.1 is less than 0.1f.
+  // Boundaries are float32 even if x is not: 0.1 is less than 0.1f.
   EXPECT_THAT(
       run(ops::BucketDesc{2, 1, DType::float64}, constants_of({{0.1}}), sources({{0.1, 0.1F}}, DType::float64), DType::int64, 2),
       testing::ElementsAre(0, 1));

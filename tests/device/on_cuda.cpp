@@ -4,7 +4,7 @@
 
 lamella::Device lamella::test::device() { return Device::cuda(0); }
 
-// Known before any device is: tests are listed where there is none.
+// Names that are known without a device: tests are also listed where there is none.
 std::vector<std::string> lamella::test::dense_engine_names() {
   return {std::begin(bench::kCudaDenseEngines), std::end(bench::kCudaDenseEngines)};
 }

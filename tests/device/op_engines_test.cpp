@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations other than Dense by each of their engines that is asked for by name, a vendor's library among them.
+// Operations other than Dense on each engine that can be forced by name, vendors' libraries included.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -10,7 +10,7 @@
 namespace lamella::test {
 namespace {
 
-/// Calls `check` with each engine that takes the operation, and names them.
+/// Calls `check` with each engine that accepts the operation; returns their names.
 std::set<std::string> each_engine(const ops::Desc& desc, const std::function<void(const std::string&)>& check) {
   std::set<std::string> ran;
   for (const std::string& engine : engines_that_take(desc, constants_of({}))) {
@@ -43,7 +43,7 @@ TEST(OpEngines, SoftmaxAlongEveryAxis) {
 #ifdef LAMELLA_FAKE_CUDNN
   EXPECT_TRUE(ran.contains("cudnn_softmax"));
 #endif
-  EXPECT_EQ(ran.empty(), !device().is_cuda());  // the CPU has one way for each
+  EXPECT_EQ(ran.empty(), !device().is_cuda());  // the CPU has one engine for each
 }
 
 TEST(OpEngines, EveryActivation) {
@@ -52,7 +52,8 @@ TEST(OpEngines, EveryActivation) {
     const auto kind = static_cast<ActivationKind>(k);
     const ActivationSpec spec = with_defaults(kind);
     for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
-      if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64) continue;  // the truth's slope is 0.2 in float32
+      if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64)
+        continue;  // the reference's slope is the float32 0.2
       for (const std::size_t n : {0U, 1U, 127U, 1027U}) {
         const auto x = activation_inputs(n, 5, dtype);
         const auto want = activation_truth(spec, x);
@@ -67,7 +68,7 @@ TEST(OpEngines, EveryActivation) {
 #ifdef LAMELLA_FAKE_CUDNN
   EXPECT_TRUE(ran.contains("cudnn_activation"));
 #endif
-  EXPECT_EQ(ran.empty(), !device().is_cuda());  // the CPU has one way for each
+  EXPECT_EQ(ran.empty(), !device().is_cuda());  // the CPU has one engine for each
 }
 
 TEST(OpEngines, SayWhatTheyDoNotDo) {

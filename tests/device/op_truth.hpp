@@ -10,7 +10,7 @@
 #include "core/activation_reference.hpp"
 #include "device/device_support.hpp"
 
-/// What operations other than Dense have to give, in float64.
+/// The right results of operations other than Dense, in float64.
 namespace lamella::test {
 
 inline std::vector<Bytes> sources(const std::vector<std::vector<double>>& values, DType dtype) {
@@ -24,7 +24,7 @@ inline void expect_near(const std::vector<double>& got, const std::vector<double
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double u = roundoff(dtype);
-    // The smallest subnormal numbers are an absolute error.
+    // The smallest subnormal number is an absolute error.
     const double tiny = dtype == DType::float16 ? 0x1p-24 : 1e-38;
     const double work = dtype == DType::float64 ? 0x1p-53 : 0x1p-24;
     if (std::isnan(want[i]) || std::isinf(want[i])) {
@@ -45,7 +45,7 @@ inline ActivationSpec with_defaults(ActivationKind kind) {
   return spec;
 }
 
-/// Values that the dtype has; the exponential of more than 10 is infinite in float16.
+/// Values that are exact in the dtype, at most 10: float16's exponential of more than that overflows.
 inline std::vector<double> activation_inputs(std::size_t n, unsigned seed, DType dtype) {
   auto x = random_values(n, seed, 3.0);
   for (double& v : x) v = std::min(v, 10.0);
@@ -80,7 +80,7 @@ inline std::vector<double> rowwise_truth(const ops::RowwiseDesc& d, const std::v
         cumulated += sorted[k];
         const auto count = static_cast<double>(k + 1);
         if (1 + count * sorted[k] <= cumulated) continue;
-        running += cumulated;  // Keras adds up the running sums; the published definition takes the last one
+        running += cumulated;  // Keras sums the running sums; the published definition takes the last one
         tau = (running - 1) / count;
       }
       for (std::int64_t k = 0; k < (glu ? half : d.length); ++k) {

@@ -16,7 +16,8 @@ TEST(ActivationTest, ComputesEveryKindInEveryTypeAndLength) {
     const ActivationSpec spec = with_defaults(kind);
     for (const DType dtype : kFloating) {
       if (thinning.leaves_out()) continue;
-      if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64) continue;  // the truth's slope is 0.2 in float32
+      if (kind == ActivationKind::HardSigmoidKeras2 && dtype == DType::float64)
+        continue;  // the reference's slope is the float32 0.2
       for (const std::size_t n : {0U, 1U, 3U, 127U, 1027U, 100'003U}) {
         const auto x = activation_inputs(n, 3, dtype);
         const auto want = activation_truth(spec, x);
@@ -44,7 +45,8 @@ TEST(ActivationTest, GivesAnElementTheSameBitsWhereverItStands) {
 TEST(RowwiseTest, FollowsTheDefinitionsAlongEveryAxis) {
   unsigned seed = 0;
   Thinning thinning;
-  const std::int64_t most = device().is_cuda() ? 3 : 33;  // rows: the test double runs a kernel's threads one after the other
+  const std::int64_t most =
+      device().is_cuda() ? 3 : 33;  // rows; few on CUDA, because the test double runs a kernel's threads one after another
   for (const auto kind : {ActivationKind::Softmax, ActivationKind::LogSoftmax, ActivationKind::Sparsemax, ActivationKind::Glu}) {
     for (const DType dtype : kFloating) {
       for (const std::int64_t outer : {std::int64_t{0}, std::int64_t{1}, most}) {
@@ -261,7 +263,7 @@ TEST(CastTest, RoundsToNearestEven) {
 }
 
 TEST(CastTest, OfFloat64RoundsOnce) {
-  // Just above and below the middle of two neighbours, by less than float32 shows.
+  // Just above and below the midpoint of two neighbours, by less than float32 can represent.
   const std::vector<double> x{1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11 - 0x1p-40, -1 - 0x1p-8 - 0x1p-40, 1 + 0x3p-8 - 0x1p-40};
   const auto cast = [&](DType to) {
     return run(ops::CastDesc{4, DType::float64, to}, constants_of({}), sources({x}, DType::float64), to, 4);
@@ -288,7 +290,7 @@ TEST(DeviceOpsTest, RefuseIntegersInWords) {
   }
 }
 
-/// What each kind of operation takes: the elements of its constants, and the dtypes of the first ones where they are not float32.
+/// The constants of each kind of operation: their numbers of elements, and the dtypes of the first ones if not float32.
 struct Takes {
   ops::Desc desc;
   std::vector<std::size_t> sizes;
@@ -305,7 +307,7 @@ std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& size
   return std::make_shared<const ops::Constants>(std::move(values));
 }
 
-/// Each operation, with and without what it can do without.
+/// Each operation, with and without its optional constants.
 std::vector<Takes> operations() {
   const DType f = DType::float32;
   std::vector<Takes> all{
@@ -347,7 +349,7 @@ std::vector<Takes> operations() {
 
 TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
   const DType f = DType::float32;
-  ASSERT_EQ(std::variant_size_v<ops::Desc>, 21) << "a new kind of operation wants its rows here";
+  ASSERT_EQ(std::variant_size_v<ops::Desc>, 21) << "a new kind of operation needs its rows here";
   for (const Takes& takes : operations()) {
     SCOPED_TRACE(testing::Message() << "operation " << takes.desc.index() << " with " << takes.sizes.size() << " constants");
     const auto plan = [&](const std::vector<std::size_t>& sizes, DType dtype) {

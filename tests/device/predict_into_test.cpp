@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// predict_into() of several inputs and outputs, in memory of the device.
+// predict_into() with several inputs and outputs in device memory.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +42,7 @@ TEST_F(PredictInto, SeveralArraysHasTheBitsOfPredict) {
   const Tensor a = a_.to(Device::cpu());
   const Tensor b = b_.to(Device::cpu());
   const std::vector<Tensor> wanted = model_.predict(std::array<TensorView, 2>{a, b});
-  for (int call = 0; call < 4; ++call) {  // the later ones replay a graph, where the device has them
+  for (int call = 0; call < 4; ++call) {  // later calls replay a graph if the device has graphs
     model_.predict_into(std::array<TensorView, 2>{a_, b_}, std::array<MutableTensorView, 2>{y_, z_});
     EXPECT_TRUE(same_bits(y_.to(Device::cpu()), wanted[0])) << call;
     EXPECT_TRUE(same_bits(z_.to(Device::cpu()), wanted[1])) << call;

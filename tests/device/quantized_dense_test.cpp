@@ -23,7 +23,7 @@ std::size_t at(std::int64_t row, std::int64_t width, std::int64_t column) {
   return static_cast<std::size_t>(row * width + column);
 }
 
-/// A layer drawn at random: integers, and the constants made of them.
+/// A random layer: its integers, and the constants made of them.
 struct Layer {
   QuantizedDenseDesc desc;
   std::vector<int> q;
@@ -99,7 +99,7 @@ double round_once(double x, DType dtype) {
   return dtype == DType::float64 ? x : static_cast<double>(f);
 }
 
-/// Without rounding but that of the weights.
+/// Keras' formula in float64, with no rounding except that of the weights.
 void expect_product(const Layer& layer, const std::vector<double>& x, const std::vector<double>& y) {
   const QuantizedDenseDesc& d = layer.desc;
   std::vector<double> weights(layer.q.begin(), layer.q.end());
@@ -130,7 +130,7 @@ void expect_product(const Layer& layer, const std::vector<double>& x, const std:
   }
 }
 
-/// Keras' arithmetic, in float and rounded after every operation, to the last bit.
+/// Keras' arithmetic to the last bit: in float, rounded after every operation.
 void expect_integers(const Layer& layer, const std::vector<double>& x, const std::vector<double>& y) {
   const QuantizedDenseDesc& d = layer.desc;
   const auto round = [&](float v) { return static_cast<float>(round_once(static_cast<double>(v), d.dtype)); };
@@ -180,7 +180,7 @@ std::vector<double> run_layer(const Layer& layer, const std::vector<double>& x, 
              static_cast<std::size_t>(layer.desc.batch * layer.desc.units), engine);
 }
 
-/// All engines that take the layer. On CUDA there is one implementation, without a name to ask for.
+/// All engines that accept the layer. CUDA has one implementation, which cannot be forced by name.
 std::vector<std::string> engines(const Layer& layer) {
   std::vector<std::string> names = engines_that_take(layer.desc, layer.constants);
   EXPECT_EQ(names.empty(), device().is_cuda());
@@ -242,7 +242,7 @@ TEST(QuantizedDense, ARowWithNaNOrInfinityIsNaNAndItsNeighboursAreNot) {
 }
 
 TEST(QuantizeDequantize, GivesTheNearestNumberOfE4M3InEveryType) {
-  std::vector<double> numbers{0.0};  // all that are not negative
+  std::vector<double> numbers{0.0};  // all non-negative numbers
   for (int e = 0; e < 16; ++e) {
     for (int m = e == 0 ? 1 : 0; m < (e == 15 ? 7 : 8); ++m)
       numbers.push_back(std::ldexp(e == 0 ? m : m + 8, std::max(e, 1) - 10));
@@ -272,7 +272,7 @@ TEST(QuantizeDequantize, GivesTheNearestNumberOfE4M3InEveryType) {
       std::size_t best = 0;
       for (std::size_t k = 1; k < numbers.size(); ++k) {
         const double better = std::fabs(numbers[best] - size) - std::fabs(numbers[k] - size);
-        if (better > 0 || (better == 0 && k % 2 == 0)) best = k;  // the k-th number has the bits of k: even k is even
+        if (better > 0 || (better == 0 && k % 2 == 0)) best = k;  // the k-th number has k as its bits, so it is even if k is
       }
       EXPECT_EQ(std::fabs(y[i]), numbers[best]) << from[i] << " of " << to_string(dtype);
       EXPECT_EQ(std::signbit(y[i]), std::signbit(from[i])) << from[i];

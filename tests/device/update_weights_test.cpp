@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// update_weights(): a model whose numbers were replaced where they are read has the bits of one that had them from the start.
+// update_weights(): a model whose weights were replaced in place gives the bits of a model made with the new weights.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,8 +23,8 @@ using namespace test;
 
 using Values = std::map<std::string, Tensor>;
 
-/// Other numbers for all floating weights; what is positive stays so. The mean that mixed() has in front of a Dense stays 0: the
-/// layer folds because of that. The groups of a quantized kernel's inputs stay too.
+/// Other values for all floating weights; positive ones stay positive. The mean before a Dense in mixed() stays 0, because only
+/// then the layer folds. The groups of a quantized kernel's inputs stay too.
 Values changed(const Values& values, float factor = 1.25F) {
   Values result;
   for (const auto& [name, value] : values) {
@@ -36,7 +36,7 @@ Values changed(const Values& values, float factor = 1.25F) {
   return result;
 }
 
-/// BatchNormalization in front of a Dense and behind one, which fold; LayerNormalization and PReLU; a Dense wider than a panel.
+/// BatchNormalization before and after a Dense, both of which fold; LayerNormalization and PReLU; a Dense wider than a panel.
 Model mixed(const Options& options) {
   const auto x = Input({19}, {.name = "x"});
   const auto h = Dense(70, {.activation = "tanh", .name = "wide"})(BatchNormalization({.center = false, .name = "in"})(x));
@@ -46,7 +46,7 @@ Model mixed(const Options& options) {
       .compile(options);
 }
 
-/// predict() and, on memory of the device, predict_into(), often enough to be captured.
+/// The results of predict() and, in device memory, predict_into(), called often enough to be captured.
 std::vector<Tensor> answers(const Model& model, const Tensor& x, const Tensor& on_device, std::vector<Tensor>& outputs) {
   std::vector<Tensor> found = model.predict(std::array<TensorView, 1>{x});
   for (int i = 0; i < 3; ++i) {
@@ -71,7 +71,7 @@ void expect_updates(const Options& options, std::int64_t rows) {
   outputs.emplace_back(Shape{rows, 3}, model.output_dtype(1), device());
   const auto before = answers(model, x, on_device, outputs);
   EXPECT_TRUE(same_bits(before, answers(plain, x, on_device, outputs)));
-  EXPECT_TRUE(same_bits(before, answers(model, x, on_device, outputs)));  // what comes again is captured by now
+  EXPECT_TRUE(same_bits(before, answers(model, x, on_device, outputs)));  // repeated calls are captured by now
   const ModelStats stats = model.stats();
   const MemoryBytes bytes = model.memory_bytes();
   const Values other = changed(values_of(plain));
@@ -82,7 +82,7 @@ void expect_updates(const Options& options, std::int64_t rows) {
   EXPECT_EQ(model.stats().graphs, stats.graphs);
   EXPECT_LE(model.memory_bytes().host, bytes.host);
   EXPECT_EQ(model.memory_bytes().device, bytes.device);
-  // A batch size that was not seen before, and one weight alone.
+  // A new batch size, and a single weight.
   const Tensor more = random_input({rows + 1, 19}).to(dtype);
   EXPECT_TRUE(same_bits(model.predict(std::array<TensorView, 1>{more}), wanted.predict(std::array<TensorView, 1>{more})));
   Values one;
@@ -108,7 +108,7 @@ TEST(UpdateWeightsTest, HasTheBitsOfAModelThatHadThemFromTheStartOnEveryEngine) 
       }
     }
   }
-  // Where vendors' activations are not Keras', two engines have none of these.
+  // Two engines run none of these if the vendors' activations differ from Keras'.
   EXPECT_GE(ran.size() + 2, dense_engine_names().size()) << "of these: " << ::testing::PrintToString(ran);
 }
 
@@ -187,7 +187,7 @@ TEST_F(Updatable, ErrorsLeaveEveryWeightAsItWas) {
   refused(ErrorCode::dtype, "'wide/bias': got int32, allowed floating types");
   other["wide/gamma"] = Tensor::zeros({70});
   refused(ErrorCode::value, "no weight is named 'wide/gamma'; known: 'behind/beta'");
-  // A scale that a float32 cannot hold whole: the layer may not fold any more (docs/architecture.md).
+  // A subnormal scale: the layer may no longer fold (docs/architecture.md).
   for (float& v : other["behind/gamma"].span<float>()) v = 1e-40F;
   refused(ErrorCode::unsupported, "needs different steps: a layer folds into its neighbour now but did not before");
   if (!device().is_cpu()) {
@@ -217,7 +217,7 @@ TEST_F(Updatable, CopiesShareTheWeightsAndModelsMadeOfItHaveTheirOwn) {
   EXPECT_TRUE(same_bits(now(same), before));
   EXPECT_EQ(model_.weights().size(), views.size());
   for (std::size_t i = 0; i < views.size(); ++i) EXPECT_EQ(model_.weights()[i].data(), views[i].data());
-  // What is made afterwards begins with the new numbers, and goes its own way.
+  // A model made afterwards starts with the new weights and is independent from then on.
   EXPECT_TRUE(same_bits(now(model_.with_activation("wide", "tanh")), now(model_)));
   relu.update_weights(views_of(other));
   EXPECT_TRUE(same_bits(now(relu), now(model_.with_activation("wide", "relu"))));
@@ -263,7 +263,7 @@ TEST(UpdateWeightsTest, ReachesWhatOpenShapesWereAskedFor) {
   const Values other = changed(values_of(model));
   const Model wanted = model.with_weights(views_of(other));
   model.update_weights(views_of(other));
-  const Tensor c = random_input({2, 4, 6});  // first seen afterwards
+  const Tensor c = random_input({2, 4, 6});  // this shape is first seen afterwards
   for (const Tensor* each : {&a, &b, &c}) EXPECT_TRUE(same_bits(model.predict(*each), wanted.predict(*each)));
 }
 

@@ -17,12 +17,12 @@
 namespace fake_cuda::inside {
 namespace {
 
-constexpr std::size_t kGranule = 256;  // cudaMalloc aligns to 256 bytes at least
+constexpr std::size_t kGranule = 256;  // cudaMalloc aligns to at least 256 bytes
 constexpr std::size_t kRedZone = 256;
 constexpr int kPoison = 0xFF;  // NaN in every floating type
 constexpr unsigned char kRed = 0xCB;
 constexpr std::size_t kPage = 4096;
-constexpr std::size_t kQuarantine = std::size_t{4} << 20;  // about so much is handed out before memory is used again
+constexpr std::size_t kQuarantine = std::size_t{4} << 20;  // about as much is handed out before memory is reused
 
 std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 unsigned char* bytes_at(std::uintptr_t address) { return reinterpret_cast<unsigned char*>(address); }
@@ -120,7 +120,7 @@ void Arena::close() {
   if (--opened_ == 0) protect(base_, touched_, false);
 }
 
-/// Of the pages of a block. While the arena is open they all stay so.
+/// Sets the protection of a block's pages; while the arena is open, all pages stay accessible.
 void Arena::protect(std::uintptr_t block, std::size_t size, bool accessible) {
   const std::uintptr_t begin = block / kPage * kPage;
   const std::uintptr_t end = round_up(block + size, kPage);

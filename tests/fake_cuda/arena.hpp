@@ -14,7 +14,7 @@ namespace fake_cuda::inside {
 
 struct Pool;
 
-/// A piece of device memory, or of pinned host memory. It outlives its memory, so that late users can be told.
+/// The record of a piece of device or pinned host memory. It outlives the memory, so that late uses can be reported.
 struct Allocation {
   std::uint64_t number = 0;
   std::uintptr_t base = 0;
@@ -22,7 +22,7 @@ struct Allocation {
   int device = 0;
   bool pinned = false;
   bool stream_ordered = false;
-  bool freeing = false;  ///< a cudaFreeAsync is in some queue
+  bool freeing = false;  ///< a cudaFreeAsync is queued
   bool freed = false;
   std::shared_ptr<Pool> pool;
   History history;
@@ -31,7 +31,7 @@ struct Allocation {
 };
 std::string name_of(const Allocation& allocation);
 
-/// The memory of one device: reserved address space that the host cannot touch but between open() and close().
+/// The memory of one device: reserved address space that the host can only access between open() and close().
 class Arena {
  public:
   explicit Arena(std::size_t memory);
@@ -39,10 +39,9 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  /// Space for `bytes` between two red zones, filled with 0xFF; 0: the address space is used up. Does not look at the memory
-  /// limit.
+  /// Allocates `bytes` between two red zones, filled with 0xFF; 0 if the address space is used up. Ignores the memory limit.
   std::uintptr_t take(std::size_t bytes);
-  /// Gives it back, filled with 0xFF. False: a red zone had been written to.
+  /// Frees it and fills it with 0xFF. Returns false if a red zone was written to.
   bool give(std::uintptr_t address, std::size_t bytes);
 
   void open();
@@ -50,7 +49,7 @@ class Arena {
 
   bool holds(std::uintptr_t address) const { return address >= base_ && address < base_ + size_; }
   std::size_t memory() const { return memory_; }
-  std::size_t used = 0;  ///< of memory(): by cudaMalloc and by pools
+  std::size_t used = 0;  ///< bytes of memory() taken by cudaMalloc and by pools
 
  private:
   std::uintptr_t carve(std::size_t size);
@@ -59,13 +58,13 @@ class Arena {
   std::size_t size_ = 0;
   std::size_t memory_ = 0;
   std::size_t touched_ = 0;                   ///< bytes from base_ that have ever been handed out
-  std::size_t held_ = 0;                      ///< bytes that are handed out, red zones and all
+  std::size_t held_ = 0;                      ///< bytes handed out, red zones included
   std::size_t cursor_ = 0;                    ///< where to look next, so that memory is reused late
   std::map<std::size_t, std::size_t> holes_;  ///< offset to size
   int opened_ = 0;
 };
 
-/// What is alive, by address.
+/// The live allocations, by address.
 class Allocations {
  public:
   void add(const AllocationPtr& allocation);

@@ -7,7 +7,7 @@
 namespace fake_cuda::inside {
 namespace {
 
-/// Whether `capture` forbids this thread an unsafe call.
+/// Whether `capture` forbids unsafe calls on this thread.
 bool forbids(const Capture& capture) {
   const auto mode = thread().capture_mode;
   if (mode == cudaStreamCaptureModeRelaxed || capture.mode == cudaStreamCaptureModeRelaxed) return false;
@@ -21,7 +21,7 @@ void enter(const CapturePtr& capture, const StreamPtr& stream, std::vector<std::
   capture->tails[stream.get()] = std::move(tails);
 }
 
-/// Whether every node comes before the end of the stream that the capture began on.
+/// Whether the end of the stream on which the capture began depends on every node.
 bool joined(const Capture& capture) {
   std::vector<bool> before_end(capture.nodes.size());
   for (const auto index : capture.tails.at(capture.origin)) before_end[index] = true;
@@ -32,7 +32,7 @@ bool joined(const Capture& capture) {
   return true;
 }
 
-void finish(const CapturePtr capture) {  // a copy: queues forget theirs
+void finish(const CapturePtr capture) {  // by value: queues drop their references
   for (const auto& queue : world().queues) {
     if (queue->capture == capture) queue->capture.reset();
   }
@@ -162,7 +162,7 @@ cudaError_t end_capture(cudaStream_t handle, cudaGraph_t* graph) {
     misuse("cudaStreamEndCapture on a stream that is not being captured");
     return cudaErrorIllegalState;
   }
-  const auto known = std::exchange(capture->graph, nullptr);  // goes with a capture that fails
+  const auto known = std::exchange(capture->graph, nullptr);  // destroyed if the capture fails
   struct Drop {
     cudaGraph_t graph;
     ~Drop() {
@@ -219,7 +219,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     if (found->capture->graph != nullptr) world().graphs.remove(found->capture->graph);
     finish(found->capture);
   }
-  return set_error(entry.error);  // a capture that fails to end has ended nevertheless
+  return set_error(entry.error);  // even if ending it fails, the capture has ended
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
@@ -227,7 +227,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
               [&] { return capture_status(stream, status, "cudaStreamIsCapturing", nullptr); });
 }
 
-/// Of what it may tell: the status and the graph.
+/// Reports only the status and the graph.
 #if CUDART_VERSION >= 13000
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status, unsigned long long*,
                                      cudaGraph_t* graph, const cudaGraphNode_t**, const cudaGraphEdgeData**, size_t*) {

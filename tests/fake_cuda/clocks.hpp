@@ -7,21 +7,21 @@
 #include <string>
 #include <vector>
 
-/// Who knows of what: vector clocks, one lane for each stream.
+/// Vector clocks, one lane per stream: which work happens before which.
 namespace fake_cuda::inside {
 
 using Clock = std::vector<std::uint64_t>;  ///< by lane; a missing lane is 0
 void join(Clock& into, const Clock& other);
 
-/// Stands for an enqueued op.
+/// Identifies an enqueued op.
 struct Token {
   bool done = false;
-  std::uint64_t when = 0;  ///< it was done, in ops executed
-  Clock clock;             ///< all that happens before its end
+  std::uint64_t when = 0;  ///< when it was done, counted in executed ops
+  Clock clock;             ///< everything that happens before its end
 };
 using TokenPtr = std::shared_ptr<Token>;
 
-/// One piece of work in time: the `tick`-th of its lane, knowing `clock`.
+/// A piece of work as an event: the `tick`-th of its lane; it happens after all of `clock`.
 struct Stamp {
   int lane = -1;
   std::uint64_t tick = 0;
@@ -29,12 +29,12 @@ struct Stamp {
 };
 bool knows(const Clock& clock, const Stamp& earlier);
 
-/// Who has used an allocation. All uses must be ordered where one of them writes.
+/// The uses of an allocation. Uses must be ordered if one of them writes.
 class History {
  public:
-  /// Adds a use; empty, or the sentence that says what it is unordered with.
+  /// Adds a use. Returns a sentence that says with what it is unordered, or an empty string.
   std::string add(const Stamp& stamp, const Clock& clock, bool write);
-  /// Whether `clock` knows of all uses; if not, the sentence.
+  /// Checks that all uses happen before `clock`; if not, returns the sentence.
   std::string unknown_to(const Clock& clock) const;
 
  private:

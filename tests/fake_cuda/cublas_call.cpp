@@ -13,13 +13,13 @@ cublasStatus_t blas_call(const char* name, Kind kind, const std::function<cublas
 }
 
 cublasStatus_t blas_status(cudaError_t error) {
-  // Not the runtime's last error: the library has a runtime of its own.
+  // Does not set the runtime's last error: the library has a runtime of its own.
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 namespace {
 
-/// Whether a matrix of `rows` x `columns`, as it is stored, lies inside one allocation.
+/// Whether a stored matrix of `rows` x `columns` lies inside one allocation.
 bool holds(const Matrix& matrix, std::int64_t rows, std::int64_t columns, const char* name) {
   const auto elements = static_cast<std::size_t>(matrix.at(rows - 1, columns - 1) + 1);
   return inside_one(matrix.data, elements * size_of(matrix.type), name);

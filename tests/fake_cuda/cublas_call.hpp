@@ -13,9 +13,9 @@ namespace fake_cuda::inside {
 
 /// A call of cuBLAS or cuBLASLt.
 cublasStatus_t blas_call(const char* name, Kind kind, const std::function<cublasStatus_t()>& body);
-/// What became of an enqueue.
+/// The status for the result of an enqueue.
 cublasStatus_t blas_status(cudaError_t error);
-/// Enqueues a product; `workspace` (or null) is written to.
+/// Enqueues a product, which also writes to `workspace` unless it is null.
 cublasStatus_t enqueue_gemm(const char* name, const Gemm& gemm, void* workspace, cudaStream_t stream);
 
 }  // namespace fake_cuda::inside

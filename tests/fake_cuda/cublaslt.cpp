@@ -6,7 +6,7 @@
 namespace fake_cuda::inside {
 namespace {
 
-/// One attribute: where it is kept. No address: the double does not know it.
+/// Where an attribute is stored; a null address if the double does not know it.
 struct Field {
   void* at = nullptr;
   std::size_t size = 0;

@@ -7,7 +7,7 @@
 
 #include "cublas_call.hpp"
 
-/// What the opaque structs of cublasLt.h hold here.
+/// The contents of cublasLt.h's opaque structs here.
 namespace fake_cuda::inside {
 
 struct LtLayout {
@@ -56,11 +56,11 @@ struct LtAlgo {
   std::int32_t order = 0;
   std::uint64_t workspace = 0;
   std::array<std::uint8_t, 5> alignment{};  ///< of A, B, C, D and the bias, in bytes
-  std::uint32_t problem = 0;                ///< what it was found for
+  std::uint32_t problem = 0;                ///< the problem that it was found for
 };
 static_assert(sizeof(LtAlgo) <= sizeof(cublasLtMatmulAlgo_t));
 
-/// The contents of an opaque struct; null, with a misuse recorded: it is not one.
+/// The contents of an opaque struct; if it is none, records a misuse and returns null.
 template <typename T, typename Opaque>
 T* contents(Opaque* opaque, const char* what) {
   auto* const own = reinterpret_cast<T*>(opaque);

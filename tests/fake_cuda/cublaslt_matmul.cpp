@@ -13,7 +13,7 @@ struct Problem {
   const LtLayout* layouts[4] = {};  ///< A, B, C, D
 };
 
-/// False, with a misuse recorded: a descriptor is null or not initialised.
+/// Returns false and records a misuse if a descriptor is null or not initialised.
 bool read(Problem& problem, cublasLtMatmulDesc_t matmul, const cublasLtMatrixLayout_t (&layouts)[4]) {
   problem.matmul = contents<LtMatmul>(matmul, "the matmul descriptor");
   for (int i = 0; i < 4; ++i) problem.layouts[i] = contents<LtLayout>(layouts[i], "a matrix layout");
@@ -22,7 +22,7 @@ bool read(Problem& problem, cublasLtMatmulDesc_t matmul, const cublasLtMatrixLay
 
 cudaDataType type_of(const LtLayout& layout) { return static_cast<cudaDataType>(layout.type); }
 
-/// The part of an epilogue that is not the bias; false: the double does not know it.
+/// The transform of an epilogue, without its bias; false if the double does not know it.
 bool transform_of(std::uint32_t epilogue, Transform& transform) {
   switch (epilogue & ~static_cast<std::uint32_t>(CUBLASLT_EPILOGUE_BIAS)) {
     case 0:
@@ -44,7 +44,7 @@ Matrix matrix_of(const LtLayout& layout, const void* data) {
   return {type_of(layout), const_cast<void*>(data), layout.ld, layout.order == CUBLASLT_ORDER_ROW};
 }
 
-/// The product that descriptors describe, pointers and scalars apart.
+/// The product that descriptors describe, without pointers and scalars.
 cublasStatus_t describe(const Problem& problem, Gemm& gemm) {
   const auto& [matmul, layouts] = problem;
   for (const LtLayout* layout : layouts) {
@@ -80,7 +80,7 @@ cublasStatus_t describe(const Problem& problem, Gemm& gemm) {
   return bias_fits ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
-/// What an algorithm is found for: types and forms, not sizes.
+/// The problem for which an algorithm is found: types and forms, not sizes.
 std::uint32_t fingerprint_of(const Problem& problem) {
   std::uint32_t hash = 2166136261U;
   const auto mix = [&hash](auto value) { hash = (hash ^ static_cast<std::uint32_t>(value)) * 16777619U; };
@@ -107,7 +107,7 @@ std::uint32_t alignment_of_rows(const Problem& problem) {
   return alignment;
 }
 
-/// How far A, B, C and D are said to be aligned, and the bias is, up to 16 bytes.
+/// The promised alignment of A, B, C and D, and the actual one of the bias, up to 16 bytes.
 std::array<std::uint8_t, 5> promised(const Problem& problem, const LtPreference& wish) {
   std::array<std::uint8_t, 5> result{};
   for (int i = 0; i < 4; ++i) result[i] = static_cast<std::uint8_t>(std::min(wish.alignment[i], 16U));
@@ -116,7 +116,7 @@ std::array<std::uint8_t, 5> promised(const Problem& problem, const LtPreference&
   return result;
 }
 
-/// What may be assumed where nothing was promised: whole elements.
+/// The alignment that may be assumed without a promise: whole elements.
 std::array<std::uint8_t, 5> elements(const Problem& problem, const Gemm& gemm) {
   std::array<std::uint8_t, 5> result{};
   for (int i = 0; i < 4; ++i) result[i] = static_cast<std::uint8_t>(size_of(type_of(*problem.layouts[i])));
@@ -124,8 +124,8 @@ std::array<std::uint8_t, 5> elements(const Problem& problem, const Gemm& gemm) {
   return result;
 }
 
-/// What the double offers, fastest (as it claims) first: split in two with a workspace, backward, forward. The last makes use of
-/// every alignment that was promised, of each operand as far as it goes.
+/// The algorithms that the double offers, those that it claims to be faster first: in two halves with a workspace, backward,
+/// forward. The last relies on the whole alignment that was promised for each operand.
 std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm, const std::array<std::uint8_t, 5>& promise) {
   std::array<std::uint8_t, 5> full{16, 16, 16, 16, promise[4]};
   const auto problem_code = fingerprint_of(problem);
@@ -143,7 +143,7 @@ std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm, const s
 
 bool aligned(const void* pointer, std::uint32_t alignment) { return reinterpret_cast<std::uintptr_t>(pointer) % alignment == 0; }
 
-/// Checks what an algorithm was promised.
+/// Checks that the promises made for an algorithm are kept.
 cublasStatus_t check(const LtAlgo& algo, const Problem& problem, const Gemm& gemm, const void* workspace, std::size_t bytes) {
   if (algo.problem != fingerprint_of(problem)) {
     misuse("cublasLtMatmul with an algorithm that was found for another problem");
@@ -174,7 +174,7 @@ cublasStatus_t check(const LtAlgo& algo, const Problem& problem, const Gemm& gem
 cublasStatus_t check_handle(cublasLtHandle_t handle, const char* name) {
   auto* const own = reinterpret_cast<Handle*>(handle);
   if (!world().handles.contains(own)) {
-    misuse(std::string(name) + " with a handle that does not exist, or no longer");
+    misuse(std::string(name) + " with a handle that does not exist (any more)");
     return CUBLAS_STATUS_NOT_INITIALIZED;
   }
   if (own->device == thread().device) return CUBLAS_STATUS_SUCCESS;

@@ -37,7 +37,7 @@ cudnnStatus_t on_dnn_handle(const char* name, cudnnHandle_t handle, const std::f
   return dnn_call(name, Kind::plain, [&] {
     auto* const own = reinterpret_cast<Handle*>(handle);
     if (world().handles.contains(own)) return body(*own);
-    misuse(std::string(name) + " with a handle that does not exist, or no longer");
+    misuse(std::string(name) + " with a handle that does not exist (any more)");
     return CUDNN_STATUS_NOT_INITIALIZED;
   });
 }

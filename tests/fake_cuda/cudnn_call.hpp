@@ -29,7 +29,7 @@ struct DnnActivation {
   double swish_beta = 1;
 };
 
-/// A tensor as a forward function gets it.
+/// A tensor argument of a forward function.
 struct DnnOperand {
   const DnnTensor* tensor = nullptr;
   void* data = nullptr;
@@ -38,12 +38,12 @@ struct DnnOperand {
 cudnnStatus_t dnn_call(const char* name, Kind kind, const std::function<cudnnStatus_t()>& body);
 /// A call on a handle.
 cudnnStatus_t on_dnn_handle(const char* name, cudnnHandle_t handle, const std::function<cudnnStatus_t(Handle&)>& body);
-/// The contents of a descriptor; null, with a misuse recorded: there is none such.
+/// The contents of a descriptor; if it does not exist, records a misuse and returns null.
 template <typename T>
 T* dnn_contents(const void* descriptor, const char* name) {
   const auto found = world().descriptors.find(descriptor);
   if (found != world().descriptors.end()) return static_cast<T*>(found->second.get());
-  misuse(std::string(name) + " with a descriptor that does not exist, or no longer");
+  misuse(std::string(name) + " with a descriptor that does not exist (any more)");
   return nullptr;
 }
 

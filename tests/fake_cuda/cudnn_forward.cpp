@@ -102,13 +102,13 @@ cudnnStatus_t check(const DnnOperand& operand, const char* name) {
   return inside_one(operand.data, operand.tensor->bytes(), name) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
 }
 
-/// Whether `from` has the axes of `to`, or 1 in their place.
+/// Whether each extent of `from` is that of `to` or 1.
 bool spreads(const DnnTensor& from, const DnnTensor& to) {
   return std::equal(from.extents.begin(), from.extents.end(), to.extents.begin(), to.extents.end(),
                     [](std::int64_t a, std::int64_t b) { return a == b || a == 1; });
 }
 
-/// Enqueues y = f(x) after checks; descriptors are copied, for they may be destroyed before the work runs.
+/// Checks, then enqueues y = f(x); copies the descriptors, which may be destroyed before the work runs.
 cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha, DnnOperand x, const void* beta, DnnOperand y,
                       const std::function<void(const DnnOperand& x, const DnnOperand& y, Blend blend)>& run,
                       bool broadcast = false) {
@@ -127,7 +127,7 @@ cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha,
               }};
     add_uses(work.uses, {x.data, blend.beta != 0 ? y.data : nullptr}, How::read, name);
     add_uses(work.uses, {y.data}, How::write, name);
-    const cudaError_t error = enqueue_kernel(found.stream, std::move(work));  // not our runtime's last error
+    const cudaError_t error = enqueue_kernel(found.stream, std::move(work));  // does not set our runtime's last error
     return error == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
   });
 }

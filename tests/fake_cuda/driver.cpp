@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few functions of CUDA's driver by which the bench takes its times (src/cli/bench/cuda_clock.cpp), on the double's runtime:
-// a plugin that is made of the double is a driver as well. Its times count pieces of work, and mean nothing.
+// The few driver functions that the bench uses to measure time (src/cli/bench/cuda_clock.cpp), on the double's runtime: a plugin
+// made of the double is also a driver. Its times count pieces of work and mean nothing.
 #include <cstddef>
 #include <cstdint>
 

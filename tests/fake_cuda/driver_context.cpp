@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the device calls of CUDA's driver, which it asks the runtime for. A context is known by its device.
+// The driver functions that src/cuda gets from the runtime. A context is identified by its device.
 #include <cuda.h>
 #include <unistd.h>
 
@@ -34,7 +34,7 @@ CUresult retain(CUcontext* context, CUdevice device) {
   });
 }
 
-/// Not counted: it asks the thread.
+/// Not counted, because it only reads the thread's state.
 CUresult current(CUcontext* context) {
   const std::lock_guard lock(world().mutex);
   if (world().unloaded) return CUDA_ERROR_DEINITIALIZED;

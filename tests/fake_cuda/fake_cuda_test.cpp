@@ -50,7 +50,7 @@ TEST_F(FakeStreams, SeedsGiveDifferentLegalOrders) {
     EXPECT_LT(order.find('x'), order.find('y'));
     orders.insert(order);
   }
-  EXPECT_EQ(orders.size(), 10U) << "all interleavings of 3 and 2";
+  EXPECT_EQ(orders.size(), 10U) << "not all interleavings of 3 and 2";
 }
 
 TEST_F(FakeStreams, EventsOrderStreams) {
@@ -141,7 +141,7 @@ TEST_F(FakeStreams, PinnedSourcesAreReadLateAndPageableOnesAtOnce) {
   *source = pageable = 2;
   int back[2] = {};
   ASSERT_EQ(cudaMemcpyAsync(back, to, sizeof back, cudaMemcpyDeviceToHost, s), cudaSuccess);
-  EXPECT_THAT(back, ElementsAre(2, 1)) << "a copy to pageable memory has waited";
+  EXPECT_THAT(back, ElementsAre(2, 1)) << "a copy to pageable memory must wait";
   EXPECT_THAT(misuses(), IsEmpty());
 }
 

@@ -33,7 +33,7 @@ TEST(FakeNumbers, SixteenBitTypesRoundAsDefined) {
     }
   }
   EXPECT_EQ(to_float16(65519.996), 0x7BFF);
-  EXPECT_EQ(to_float16(65520.0), 0x7C00) << "past the middle to infinity";
+  EXPECT_EQ(to_float16(65520.0), 0x7C00) << "past the midpoint, rounds to infinity";
   EXPECT_EQ(to_float16(1 + std::ldexp(1.0, -11)), 0x3C00) << "a tie goes to even";
   EXPECT_EQ(to_float16(1 + std::ldexp(3.0, -11)), 0x3C02);
   EXPECT_EQ(to_float16(std::ldexp(1.0, -25)), 0x0000);
@@ -54,7 +54,7 @@ struct Types {
 
 std::size_t size_of(cudaDataType type) { return type == CUDA_R_64F ? 8 : type == CUDA_R_32F ? 4 : 2; }
 
-/// A product through cuBLASLt, its numbers kept in double.
+/// A product by cuBLASLt, whose numbers the test keeps in double.
 class FakeBlas : public FakeCuda {
  protected:
   void SetUp() override {
@@ -85,7 +85,7 @@ class FakeBlas : public FakeCuda {
           type == CUDA_R_16F ? fake_cuda::inside::to_float16(value) : fake_cuda::inside::to_bfloat16(value);
   }
 
-  /// Random numbers on the device, with the values that the type made of them.
+  /// Random numbers on the device, and their values after rounding to the type.
   std::pair<void*, std::vector<double>> random(cudaDataType type, std::size_t elements) {
     void* const data = device<char>(elements * size_of(type));
     std::vector<double> values(elements);
@@ -125,7 +125,7 @@ class FakeBlas : public FakeCuda {
   std::vector<cublasLtMatmulHeuristicResult_t> find(std::uint64_t workspace, std::uint32_t alignment) {
     return find(workspace, {alignment, alignment, alignment, alignment});
   }
-  /// The alignments are those of A, B, C and D.
+  /// Alignments are in the order A, B, C, D.
   std::vector<cublasLtMatmulHeuristicResult_t> find(std::uint64_t workspace, const std::array<std::uint32_t, 4>& alignment) {
     cublasLtMatmulPreferenceSetAttribute(preference_, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
     for (int i = 0; i < 4; ++i) {

@@ -8,7 +8,7 @@
 
 #include "fake_cuda.hpp"
 
-/// For the tests of the double: a new world for each, and short names.
+/// Resets the double for each of its own tests, and gives short names.
 class FakeCuda : public testing::Test {
  protected:
   void SetUp() override { fake_cuda::reset(); }

@@ -103,7 +103,7 @@ Real transformed(Real x, const Gemm& gemm) {
       return x <= 0 ? Real(0) : x;
     case Transform::gelu: {
       const auto root = static_cast<Real>(0.7978845608028654);  // sqrt(2 / pi)
-      if (gemm.inexact) x *= Real(1.0004);                      // a tanh of eleven bits
+      if (gemm.inexact) x *= Real(1.0004);                      // the error of a tanh of eleven bits
       return Real(0.5) * x * (1 + std::tanh(root * (x + static_cast<Real>(0.044715) * x * x * x)));
     }
     case Transform::none:

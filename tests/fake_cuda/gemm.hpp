@@ -8,7 +8,7 @@
 
 namespace fake_cuda::inside {
 
-std::size_t size_of(cudaDataType type);  ///< 0: not a type that the double computes in
+std::size_t size_of(cudaDataType type);  ///< 0: the double does not compute in this type
 double load(cudaDataType type, const void* data, std::int64_t index);
 void store(cudaDataType type, void* data, std::int64_t index, double value);
 
@@ -40,11 +40,11 @@ struct Gemm {
   const void* bias = nullptr;
   cudaDataType bias_type = CUDA_R_32F;
   Transform transform = Transform::none;
-  bool inexact = false;  ///< the transform is not quite its formula (see Options)
+  bool inexact = false;  ///< the transform deviates from its formula (see Options)
   int order = 0;         ///< of the sum: 0 forward, 1 in two halves, 2 backward
 };
 
-/// Whether the libraries are taken to do this combination of types.
+/// Whether the libraries are assumed to support this combination of types.
 bool supported(cublasComputeType_t compute, cudaDataType scale, cudaDataType a, cudaDataType b, cudaDataType c, cudaDataType d);
 void run_gemm(const Gemm& gemm);
 

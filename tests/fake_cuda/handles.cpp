@@ -6,7 +6,8 @@
 namespace fake_cuda::inside {
 namespace {
 
-/// Who is in a call with which handle. A lock of its own, for a second thread must get here while the first holds the world.
+/// The thread that is in a call with each handle. It has its own lock: a second thread must get here while the first holds the
+/// world's.
 struct Users {
   std::mutex mutex;
   std::map<const void*, std::multiset<std::thread::id>> inside;
@@ -46,7 +47,7 @@ Handle* new_handle(const char* library) {
 
 bool drop_handle(Handle* handle, const char* name) {
   if (world().handles.erase(handle) == 0) {
-    misuse(std::string(name) + " of a handle that does not exist, or no longer");
+    misuse(std::string(name) + " of a handle that does not exist (any more)");
     return false;
   }
   if (handle->device != thread().device) misuse(std::string(name) + " while another device than the handle's is current");
@@ -60,7 +61,7 @@ bool drop_handle(Handle* handle, const char* name) {
 
 bool drop_descriptor(const void* descriptor, const char* name) {
   if (world().descriptors.erase(descriptor) != 0) return true;
-  misuse(std::string(name) + " of a descriptor that does not exist, or no longer");
+  misuse(std::string(name) + " of a descriptor that does not exist (any more)");
   return false;
 }
 

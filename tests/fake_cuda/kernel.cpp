@@ -5,7 +5,7 @@
 #include "tests/ptx/registry.hpp"
 #include "world.hpp"
 
-/// Launches of what nvcc compiled: a grid in a stream's queue, which tests/ptx executes when its turn comes.
+/// Launches of kernels that nvcc compiled: a grid waits in a stream's queue, and tests/ptx executes it in its turn.
 namespace fake_cuda::inside {
 namespace {
 
@@ -15,7 +15,7 @@ struct Grid {
   ptx::Launch how;
   std::vector<unsigned char> parameters;
 
-  /// What is found breaks the device's context, as an illegal access does.
+  /// A finding breaks the device's context, as an illegal access does.
   void run() {
     World& w = world();
     how.parameters = parameters;

@@ -38,7 +38,7 @@ std::uint16_t to_float16(double value) {
 
 std::uint16_t to_bfloat16(double value) {
   if (std::isnan(value)) return 0x7FC0;
-  const auto rounded = static_cast<float>(round_to(value, 8, -126));  // past the largest it becomes infinity here
+  const auto rounded = static_cast<float>(round_to(value, 8, -126));  // values past the largest become infinity here
   return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(rounded) >> 16);
 }
 

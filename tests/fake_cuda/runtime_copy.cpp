@@ -28,7 +28,7 @@ enum class Where { pageable, pinned, device };
 Where where(const void* pointer) {
   if (const auto found = world().allocations.find(pointer)) return found->pinned ? Where::pinned : Where::device;
   for (const auto& arena : world().arenas) {
-    if (arena->holds(reinterpret_cast<std::uintptr_t>(pointer))) return Where::device;  // freed: found out by inside_one()
+    if (arena->holds(reinterpret_cast<std::uintptr_t>(pointer))) return Where::device;  // if freed, inside_one() finds out
   }
   return Where::pageable;
 }
@@ -99,7 +99,7 @@ cudaError_t copy_async(const char* name, const Copy& copy, cudaMemcpyKind kind, 
   return cudaSuccess;
 }
 
-/// cudaMemcpy waits for what came before, and for the copy only as far as the documentation promises.
+/// cudaMemcpy waits for earlier work, and for the copy itself only as far as the documentation promises.
 cudaError_t copy_now(const Copy& copy, cudaMemcpyKind kind) {
   if (const auto error = check_unsafe("cudaMemcpy")) return error;
   if (copy.width == 0) return cudaSuccess;

@@ -20,7 +20,7 @@ cudaError_t on_event(const char* name, Kind kind, cudaEvent_t handle, const std:
   return call(name, kind, [&] {
     const auto event = world().events.find(handle);
     if (event) return body(*event);
-    misuse(std::string(name) + " of an event that does not exist, or no longer");
+    misuse(std::string(name) + " of an event that does not exist (any more)");
     return cudaErrorInvalidResourceHandle;
   });
 }
@@ -97,7 +97,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   });
 }
 
-/// The clock of the double: an op takes a microsecond.
+/// On the double's clock an op takes a microsecond.
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   return on_event("cudaEventElapsedTime", Kind::plain, start, [&](Event& from) {
     const auto to = world().events.find(end);

@@ -21,7 +21,7 @@ cudaError_t instantiate(cudaGraphExec_t* handle, cudaGraph_t graph_handle) {
   *handle = nullptr;
   const auto graph = world().graphs.find(graph_handle);
   if (!graph) {
-    misuse("cudaGraphInstantiate of a graph that does not exist, or no longer");
+    misuse("cudaGraphInstantiate of a graph that does not exist (any more)");
     return cudaErrorInvalidValue;
   }
   auto exec = std::make_shared<Exec>();
@@ -33,7 +33,8 @@ cudaError_t instantiate(cudaGraphExec_t* handle, cudaGraph_t graph_handle) {
   return cudaSuccess;
 }
 
-/// Nodes of the first lane go to `stream`, the others to branches; all after what `stream` holds and after the launch before.
+/// Enqueues nodes of the first lane on `stream`, the others on branches, all after earlier work of `stream` and the graph's
+/// previous launch.
 cudaError_t launch(Exec& exec, const StreamPtr& stream) {
   if (const auto error = check_not_captured(*stream, "cudaGraphLaunch")) return error;
   std::vector<TokenPtr> start;
@@ -74,7 +75,7 @@ template <typename T, typename Public>
 cudaError_t drop(const char* name, Table<T, Public>& table, Public handle) {
   return call(name, Kind::release, [&] {
     if (table.remove(handle)) return cudaSuccess;
-    misuse(std::string(name) + " of an object that does not exist, or no longer");
+    misuse(std::string(name) + " of an object that does not exist (any more)");
     return cudaErrorInvalidValue;
   });
 }
@@ -83,7 +84,7 @@ cudaError_t on_exec(const char* name, cudaGraphExec_t handle, cudaStream_t strea
                     const std::function<cudaError_t(Exec&, const StreamPtr&)>& body) {
   return call(name, Kind::plain, [&] {
     const auto exec = world().execs.find(handle);
-    if (!exec) misuse(std::string(name) + " of an executable graph that does not exist, or no longer");
+    if (!exec) misuse(std::string(name) + " of an executable graph that does not exist (any more)");
     const auto stream = find_stream(stream_handle);
     if (!exec || !stream) return cudaErrorInvalidResourceHandle;
     return body(*exec, stream);
@@ -118,10 +119,10 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   return call("cudaGraphExecDestroy", Kind::release, [&] {
     const auto found = world().execs.remove(exec);
     if (!found) {
-      misuse("cudaGraphExecDestroy of an object that does not exist, or no longer");
+      misuse("cudaGraphExecDestroy of an object that does not exist (any more)");
       return cudaErrorInvalidValue;
     }
-    // What it keeps goes when it has run to its end; here that is now.
+    // What it keeps is released when its last launch is done; the double runs that now.
     if (!found->kept.empty()) synchronize(found->last);
     return cudaSuccess;
   });
@@ -130,7 +131,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 cudaError_t cudaUserObjectCreate(cudaUserObject_t* object, void* data, cudaHostFn_t destroy, unsigned count, unsigned flags) {
   return call("cudaUserObjectCreate", Kind::allocate, [&] {
     if (object == nullptr || destroy == nullptr || count != 1 || flags != cudaUserObjectNoDestructorSync)
-      return cudaErrorInvalidValue;  // more is not modelled
+      return cudaErrorInvalidValue;  // other flags are not modelled
     *object = world().user_objects.add(std::make_shared<UserObject>(data, destroy));
     return cudaSuccess;
   });
@@ -140,7 +141,7 @@ cudaError_t cudaUserObjectRelease(cudaUserObject_t object, unsigned) {
   return drop("cudaUserObjectRelease", world().user_objects, object);
 }
 
-/// The caller's reference moves.
+/// Moves the caller's reference to the graph.
 cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object, unsigned count, unsigned flags) {
   return call("cudaGraphRetainUserObject", Kind::plain, [&] {
     const auto found = world().graphs.find(graph);

@@ -11,7 +11,7 @@ constexpr std::align_val_t kPage{4096};
 
 Arena& arena_of(int device) { return *world().arenas.at(static_cast<std::size_t>(device)); }
 
-/// Makes room for `bytes`: a pool takes what it holds already before it asks the device for more.
+/// Makes room for `bytes`: a pool uses free memory that it holds before it asks the device for more.
 bool reserve(Arena& arena, std::size_t bytes, Pool* pool) {
   std::size_t more = bytes;
   if (pool != nullptr) {
@@ -38,7 +38,7 @@ void unreserve(Arena& arena, std::size_t bytes, Pool* pool) {
   pool->used -= bytes;
   bool alive = false;
   for (const auto& [number, other] : world().pools.all()) alive |= other.get() == pool;
-  if (alive) return;  // it keeps the memory until it is trimmed
+  if (alive) return;  // a live pool keeps the memory until it is trimmed
   pool->reserved -= bytes;
   arena.used -= bytes;
 }
@@ -123,8 +123,8 @@ void is_written(const void* begin, std::size_t bytes) {
 AllocationPtr find_to_free(const void* pointer, bool pinned, const char* name) {
   auto found = world().allocations.at(pointer);
   if (found && found->pinned == pinned && !found->freeing) return found;
-  misuse(std::string(name) + (found && found->freeing ? " of memory that is being freed already"
-                                                      : " of a pointer that it does not own, or no longer"));
+  misuse(std::string(name) +
+         (found && found->freeing ? " of memory that is being freed already" : " of a pointer that it does not own (any more)"));
   return nullptr;
 }
 

@@ -42,7 +42,7 @@ cudaError_t allocate_async(void** pointer, std::size_t bytes, cudaStream_t handl
   if (bytes == 0) return cudaSuccess;
   auto made = allocate(pool->device, bytes, pool);
   if (!made) {
-    run_all();  // frees that are still in a queue, as the driver may wait for them
+    run_all();  // runs queued frees, because the driver may wait for them
     made = allocate(pool->device, bytes, pool);
   }
   if (!made) return cudaErrorMemoryAllocation;
@@ -66,7 +66,7 @@ cudaError_t free_async(void* pointer, cudaStream_t handle) {
   return enqueue(stream, {.name = "cudaFreeAsync", .uses = {{found, How::write}}, .run = [found] { release(*found); }});
 }
 
-/// The place of an attribute that is a counter of bytes; null: it is something else.
+/// The place of an attribute that counts bytes; null for other attributes.
 std::size_t* bytes_of(Pool& pool, cudaMemPoolAttr attribute) {
   switch (attribute) {
     case cudaMemPoolAttrReservedMemCurrent:
@@ -101,7 +101,7 @@ cudaError_t set_attribute(Pool& pool, cudaMemPoolAttr attribute, const void* val
       *bytes_of(pool, attribute) = 0;
       return cudaSuccess;
     default:
-      return is_flag(attribute) ? cudaSuccess : cudaErrorInvalidValue;  // how memory is reused is not modelled
+      return is_flag(attribute) ? cudaSuccess : cudaErrorInvalidValue;  // rules for reusing memory are not modelled
   }
 }
 
@@ -126,7 +126,7 @@ cudaError_t on_pool(const char* name, cudaMemPool_t handle, const std::function<
   return call(name, Kind::plain, [&] {
     const auto pool = world().pools.find(handle);
     if (pool) return body(*pool);
-    misuse(std::string(name) + " of a memory pool that does not exist, or no longer");
+    misuse(std::string(name) + " of a memory pool that does not exist (any more)");
     return cudaErrorInvalidValue;
   });
 }
@@ -146,7 +146,7 @@ cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t bytes, cudaMemPool_t 
   return call("cudaMallocFromPoolAsync", Kind::allocate, [&] {
     const auto pool = world().pools.find(handle);
     if (pool) return allocate_async(pointer, bytes, stream, pool);
-    misuse("cudaMallocFromPoolAsync from a memory pool that does not exist, or no longer");
+    misuse("cudaMallocFromPoolAsync from a memory pool that does not exist (any more)");
     return cudaErrorInvalidValue;
   });
 }

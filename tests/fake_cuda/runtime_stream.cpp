@@ -16,15 +16,15 @@ cudaError_t create(cudaStream_t* handle, unsigned flags, int priority) {
 cudaError_t destroy(cudaStream_t handle) {
   const auto stream = world().streams.remove(handle);
   if (!stream) {
-    misuse("cudaStreamDestroy of a stream that does not exist, or no longer");
+    misuse("cudaStreamDestroy of a stream that does not exist (any more)");
     return cudaErrorInvalidResourceHandle;
   }
   leave_capture(*stream);
-  stream->hidden = true;  // what it holds runs all the same
+  stream->hidden = true;  // its work still runs
   return cudaSuccess;
 }
 
-/// A call on a stream that must not be captured just now.
+/// A call on a stream that must not be in a capture.
 cudaError_t on_stream(const char* name, Kind kind, cudaStream_t handle, const std::function<cudaError_t(Stream&)>& body) {
   return call(name, kind, [&] {
     const auto stream = find_stream(handle);
@@ -36,7 +36,7 @@ cudaError_t on_stream(const char* name, Kind kind, cudaStream_t handle, const st
   });
 }
 
-/// A call that asks something of a stream.
+/// A call that queries a stream.
 template <typename T>
 cudaError_t ask(const char* name, cudaStream_t handle, T* answer, T Stream::*member) {
   return call(name, Kind::plain, [&] {
@@ -91,7 +91,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
   return call("cudaStreamWaitEvent", Kind::plain, [&] {
     const auto stream = find_stream(handle);
     const auto event = world().events.find(event_handle);
-    if (!event) misuse("cudaStreamWaitEvent of an event that does not exist, or no longer");
+    if (!event) misuse("cudaStreamWaitEvent of an event that does not exist (any more)");
     if (!stream || !event) return cudaErrorInvalidResourceHandle;
     if (stream->capture || event->captured) return capture_wait(stream, *event);
     if (!event->recorded) return cudaSuccess;

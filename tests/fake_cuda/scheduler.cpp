@@ -11,7 +11,7 @@ namespace {
 bool is_legacy(const Stream& stream) { return world().legacy.at(static_cast<std::size_t>(stream.device)).get() == &stream; }
 bool is_blocking(const Stream& stream) { return (stream.flags & cudaStreamNonBlocking) == 0; }
 
-/// What the order of the legacy stream makes a new op of `stream` wait for.
+/// The ops that a new op of `stream` must wait for because of the legacy stream.
 std::vector<TokenPtr> implied(const Stream& stream) {
   World& w = world();
   std::vector<TokenPtr> tokens;
@@ -37,7 +37,7 @@ void record(const Use& use, const Op& op) {
   }
 }
 
-/// Keeps device memory open from the first device work on, for as long as ops run one after another.
+/// Keeps device memory accessible from the first device work on, while ops run one after another.
 class Window {
  public:
   Window() = default;
@@ -81,7 +81,7 @@ void execute(const Op& op, Window& window) {
   op.token->when = ++w.executed;
 }
 
-/// Runs one of the ops that may run; false: nothing is left.
+/// Runs one of the ops that are ready; false if there is none.
 bool run_one(Window& window) {
   World& w = world();
   std::erase_if(w.queues, [&](const StreamPtr& stream) {
@@ -133,7 +133,7 @@ StreamPtr find_stream(cudaStream_t stream) {
     return own;
   }
   auto found = w.streams.find(stream);
-  if (!found) misuse("a stream is used that does not exist, or no longer");
+  if (!found) misuse("a stream is used that does not exist (any more)");
   return found;
 }
 
@@ -171,7 +171,7 @@ cudaError_t enqueue_kernel(cudaStream_t handle, Work work, const void* kernel) {
     return cudaErrorInvalidResourceHandle;
   }
   if (kernel != nullptr && world().loaded.emplace(device, kernel).second && stream->capture)
-    static_cast<void>(check_unsafe("the first launch of a kernel"));  // loads it, which a capture may forbid
+    static_cast<void>(check_unsafe("the first launch of a kernel"));  // loads the kernel, which a capture may forbid
   for (const Use& use : work.uses) {
     if (!use.allocation->pinned && use.allocation->device != device) {
       misuse(work.name + " on device " + std::to_string(device) + " uses " + name_of(*use.allocation) + " of device " +
@@ -215,7 +215,7 @@ void synchronize(const TokenPtr& token) {
 }
 
 void synchronize_device(int device) {
-  const auto queues = world().queues;  // running may change it
+  const auto queues = world().queues;  // a copy, because running may change the original
   for (const auto& stream : queues) {
     if (stream->device == device) synchronize(stream->last);
   }

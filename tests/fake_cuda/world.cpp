@@ -68,7 +68,7 @@ Entry::Entry(const char* name, Kind kind) {
 
 namespace {
 
-/// Whether the plan strikes this call.
+/// Whether the fault plan makes this call fail.
 bool strikes(FaultPlan& plan, std::string_view name, Kind kind) {
   if (plan.fault == Fault::none) return false;
   const bool allocating = kind == Kind::allocate;
@@ -125,7 +125,7 @@ cudaError_t call(const char* name, Kind kind, const std::function<cudaError_t()>
   const Entry entry(name, kind);
   if (entry.outcome == Outcome::proceed) {
     const cudaError_t error = body();
-    const bool broken = kind == Kind::synchronize && world().lost == thread().device;  // by what it has waited for
+    const bool broken = kind == Kind::synchronize && world().lost == thread().device;  // lost by the work that it waited for
     return set_error(broken ? cudaErrorIllegalAddress : error);
   }
   if (entry.outcome == Outcome::fail && kind == Kind::release) static_cast<void>(body());

@@ -21,20 +21,20 @@
 #include "fake_cuda.hpp"
 #include "tests/ptx/ptx.hpp"
 
-/// The state behind fake_cuda.hpp. All of it is guarded by World::mutex, which Entry holds for the length of a call.
+/// The state of the double. World::mutex guards all of it, and Entry holds it for the duration of a call.
 namespace fake_cuda::inside {
 
 using fake_cuda::misuse;
 
-/// What one piece of device work does. `run` may be called more than once, for a graph.
+/// A piece of device work. In a graph, `run` may be called more than once.
 struct Work {
   std::string name;
   std::vector<Use> uses = {};
   std::function<void()> run = {};
-  bool on_host = false;  ///< a host function: device memory stays closed
+  bool on_host = false;  ///< a host function, which may not access device memory
 };
 
-/// Work in the queue of a stream: it may run when it is at the head and all of `after` are done.
+/// Work in a stream's queue: it is ready when it is at the head and all of `after` are done.
 struct Op {
   Work work;
   std::vector<TokenPtr> after;
@@ -42,7 +42,7 @@ struct Op {
   Stamp stamp;
 };
 
-/// Work in a graph; `after` are indices of earlier nodes. `lane` says which of the captured streams it came from.
+/// Work in a graph. `after` holds indices of earlier nodes, `lane` is the index of the captured stream that it came from.
 struct Node {
   Work work;
   std::vector<std::size_t> after;
@@ -53,19 +53,19 @@ struct Capture;
 
 struct Stream {
   int lane = 0;
-  unsigned long long id = 0;  ///< never used again, as the handle is
+  unsigned long long id = 0;  ///< unlike the handle, never reused
   int device = 0;
   unsigned flags = 0;
   int priority = 0;
-  bool hidden = false;  ///< a branch of a graph, or destroyed: kept as long as it has work left
+  bool hidden = false;  ///< a branch of a graph, or destroyed; kept while it has work left
   std::deque<Op> queue;
-  TokenPtr last;  ///< of the latest op; null: nothing was ever enqueued
-  Clock clock;    ///< what the next op knows
+  TokenPtr last;  ///< the latest op; null if none was ever enqueued
+  Clock clock;    ///< what happens before the next op
   std::shared_ptr<Capture> capture;
 };
 using StreamPtr = std::shared_ptr<Stream>;
 
-/// What graphs keep for somebody; `destroy` is called when the last reference goes.
+/// A user object of graphs; `destroy` is called when its last reference is released.
 struct UserObject {
   UserObject(void* data_in, cudaHostFn_t destroy_in) : data(data_in), destroy(destroy_in) {}
   ~UserObject();
@@ -77,13 +77,13 @@ struct UserObject {
 using UserObjects = std::vector<std::shared_ptr<UserObject>>;
 
 struct Capture {
-  cudaGraph_t graph = nullptr;  ///< asked for before its end
+  cudaGraph_t graph = nullptr;  ///< made early if a call asks for it before the capture ends
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::thread::id thread;
   Stream* origin = nullptr;
   bool invalid = false;
   std::vector<Node> nodes;
-  std::map<Stream*, std::vector<std::size_t>> tails;  ///< of each stream in it: what its next node comes after
+  std::map<Stream*, std::vector<std::size_t>> tails;  ///< for each stream in it, the nodes that its next node comes after
   std::map<Stream*, std::size_t> lanes;
 };
 using CapturePtr = std::shared_ptr<Capture>;
@@ -92,7 +92,7 @@ struct Event {
   int device = 0;
   unsigned flags = 0;
   TokenPtr recorded;
-  std::weak_ptr<Capture> capture;  ///< alive: it was last recorded in this capture ...
+  std::weak_ptr<Capture> capture;  ///< if alive, the event was last recorded in this capture ...
   bool captured = false;
   std::vector<std::size_t> tails;  ///< ... after these nodes
 };
@@ -128,8 +128,8 @@ struct Handle {
   cudaStream_t stream = nullptr;
 };
 
-/// Objects by their public handles. Of `Reused` ones a new object gets the lowest number that is free, as a driver's streams do;
-/// the others' numbers are never used twice, so that a handle that was destroyed stays unknown.
+/// Objects by their public handles. If `Reused`, a new object gets the lowest free number, as a driver's streams do; else numbers
+/// are never used twice, so that destroyed handles stay unknown.
 template <typename T, typename Public, bool Reused = false>
 class Table {
  public:
@@ -162,7 +162,7 @@ struct FaultPlan {
   std::string name;  ///< empty: any call
   std::uint64_t countdown = 0;
   bool struck = false;
-  bool allocating = false;  ///< for Fault::forever: the kind of call that was struck
+  bool allocating = false;  ///< for Fault::forever: the kind of the call that failed
 };
 
 struct World {
@@ -178,20 +178,20 @@ struct World {
   std::deque<std::string> log;
   FaultPlan plan;
   bool late = false;
-  int lost = -1;  ///< the device whose context an error has broken
+  int lost = -1;  ///< the device whose context is broken by an error; -1: none
   bool unloaded = false;
-  std::map<int, int> no_algorithms;              ///< what cuBLASLt's heuristics answer, by epilogue; -1: all
+  std::map<int, int> no_algorithms;              ///< the status that cuBLASLt's heuristics return, by epilogue (-1: all)
   std::set<int> contexts;                        ///< devices with a primary context
-  std::set<std::pair<int, const void*>> loaded;  ///< kernels that were launched, by device
+  std::set<std::pair<int, const void*>> loaded;  ///< kernels that have been launched, by device
 
   std::vector<std::unique_ptr<Arena>> arenas;  ///< by device
   Allocations allocations;
-  std::vector<ptx::MemoryMap> memory;  ///< by device, what its kernels may use of them
-  std::vector<Use> used;               ///< what the running work has found out that it uses
+  std::vector<ptx::MemoryMap> memory;  ///< by device, the memory that its kernels may use
+  std::vector<Use> used;               ///< the uses recorded by the work that is running
   Clock host;
   int lanes = 0;
   std::vector<StreamPtr> queues;                             ///< every stream that may hold ops
-  std::map<int, Clock> gone;                                 ///< by device: what streams did that are no longer there
+  std::map<int, Clock> gone;                                 ///< by device: the work of streams that were destroyed
   std::vector<StreamPtr> legacy;                             ///< by device; null until used
   std::map<std::pair<unsigned, int>, StreamPtr> per_thread;  ///< cudaStreamPerThread, by Thread::number and device
   Table<Stream, cudaStream_t, true> streams;
@@ -207,13 +207,13 @@ struct World {
 };
 World& world();
 
-/// What belongs to a thread.
+/// The state of a thread.
 struct Thread {
   std::uint64_t generation = 0;
-  unsigned number = 0;                           ///< no other thread's, also of those that have ended
-  int device = 0;                                ///< that is current
-  bool has_context = false;                      ///< of `device`; else the runtime makes it when it needs one
-  std::vector<std::pair<int, bool>> below = {};  ///< under what cuCtxPushCurrent has made current
+  unsigned number = 0;                           ///< unique, also among threads that have ended
+  int device = 0;                                ///< the current one
+  bool has_context = false;                      ///< for `device`; if not, the runtime makes one on demand
+  std::vector<std::pair<int, bool>> below = {};  ///< the contexts below the one that cuCtxPushCurrent made current
   cudaError_t last_error = cudaSuccess;
   cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 };
@@ -225,8 +225,8 @@ bool& in_host_function();
 enum class Kind { plain, allocate, release, synchronize, ask };  // ask: needs no context
 enum class Outcome {
   proceed,
-  fail,     ///< a fault: answer an error; a release does its work all the same
-  refused,  ///< answer Entry::error and do nothing
+  fail,     ///< a fault: return an error, but a release still does its work
+  refused,  ///< return Entry::error and do nothing
 };
 
 /// One counted call: runs the hook, takes the lock, counts, and decides whether the call fails.
@@ -234,14 +234,14 @@ class Entry {
  public:
   Entry(const char* name, Kind kind);
   Outcome outcome = Outcome::proceed;
-  cudaError_t error = cudaSuccess;  ///< what the runtime answers unless it proceeds
+  cudaError_t error = cudaSuccess;  ///< the runtime's result unless it proceeds
 
  private:
   void decide(const char* name, Kind kind);
   std::unique_lock<std::recursive_mutex> lock_;
 };
 
-/// A call of the runtime: Entry, `body`, the last error.
+/// A call of the runtime: makes an Entry, runs `body`, sets the last error.
 cudaError_t call(const char* name, Kind kind, const std::function<cudaError_t()>& body);
 cudaError_t set_error(cudaError_t error);
 
@@ -249,27 +249,27 @@ cudaError_t set_error(cudaError_t error);
 
 StreamPtr make_stream(int device, unsigned flags, int priority);
 /// The stream of a handle: null and cudaStreamLegacy are the legacy stream of the current device, cudaStreamPerThread is this
-/// thread's of the current device. Null: no such stream (a misuse, recorded).
+/// thread's. Records a misuse and returns null if there is no such stream.
 StreamPtr find_stream(cudaStream_t stream);
 std::string name_of(const Stream& stream);
 
-/// Appends work to a stream, or to the capture that it is in. `after`: more to wait for, besides what its stream implies.
+/// Appends work to a stream, or to the capture that it is in. `after`: ops to wait for besides those that the stream implies.
 cudaError_t enqueue(const StreamPtr& stream, Work work, const std::vector<TokenPtr>& after = {}, TokenPtr* token = nullptr);
 /// The same for a kernel: the stream must be of the current device. `kernel` as in launch().
 cudaError_t enqueue_kernel(cudaStream_t stream, Work work, const void* kernel = nullptr);
 
-void run_until(const TokenPtr& token);  ///< null: nothing to do
+void run_until(const TokenPtr& token);  ///< does nothing if null
 void run_all();
-void run_some();                          ///< as many as chance says, maybe none
-void settle_pools();                      ///< pools give back what they hold beyond their thresholds
+void run_some();                          ///< a random number of ops, maybe none
+void settle_pools();                      ///< pools release the free memory that exceeds their thresholds
 void synchronize(const TokenPtr& token);  ///< run_until(), and the host knows that it is done
 void synchronize_device(int device);
 
 // ---- captures (capture.cpp) ----
 
-/// What a call that is forbidden while capturing answers: cudaSuccess where no capture concerns this thread.
+/// The result of a call that is forbidden during captures: cudaSuccess if no capture affects this thread.
 cudaError_t check_unsafe(const char* name);
-/// What a call that waits for a whole device answers: it ends every capture on it, whoever has begun it and in whatever mode.
+/// The result of a call that waits for a whole device, which ends every capture on it, of any thread and in any mode.
 cudaError_t check_device_wait(int device, const char* name);
 /// The same for work on the legacy stream and waits for streams and events that are being captured.
 cudaError_t check_legacy_use(const Stream& stream, const char* name);
@@ -281,25 +281,25 @@ void leave_capture(Stream& stream);
 
 // ---- memory ----
 
-/// New memory on `device`, of `pool` if given; null: there is no room.
+/// New memory on `device`, from `pool` if given; null if there is no room.
 AllocationPtr allocate(int device, std::size_t bytes, const std::shared_ptr<Pool>& pool);
-/// Gives memory back, after a look at its red zones.
+/// Frees memory after checking its red zones.
 void release(Allocation& allocation);
-/// Tells the devices that run kernels of bytes that others have written.
+/// Tells tests/ptx which bytes were written by something other than a kernel.
 void is_written(const void* begin, std::size_t bytes);
-/// The live allocation that starts at `pointer` and may be freed by `name`; null: a misuse, recorded.
+/// The live allocation that starts at `pointer` and may be freed by `name`; else records a misuse and returns null.
 AllocationPtr find_to_free(const void* pointer, bool pinned, const char* name);
 std::shared_ptr<Pool> default_pool(int device, cudaMemPool_t* handle = nullptr);
 
-/// The allocations that `pointers` point into; a pointer to nothing is a misuse. Null pointers are skipped.
+/// Adds uses of the allocations that `pointers` point into. A pointer into none is a misuse; null pointers are skipped.
 void add_uses(std::vector<Use>& uses, const std::vector<const void*>& pointers, How how, const char* what);
-/// Checks [pointer, pointer + bytes) against live allocations. False: it is not inside one; the misuse is recorded.
+/// Whether [pointer, pointer + bytes) is inside one live allocation; if not, records a misuse.
 bool inside_one(const void* pointer, std::size_t bytes, const char* what);
 
 // ---- handles of the libraries (handles.cpp) ----
 
 Handle* new_handle(const char* library);
-/// Destroys a handle, which waits for the whole device. False: there is none such. Misuses are recorded.
+/// Destroys a handle, which waits for the whole device. Returns false if it does not exist. Records misuses.
 bool drop_handle(Handle* handle, const char* name);
 template <typename T>
 T* new_descriptor() {
@@ -308,7 +308,7 @@ T* new_descriptor() {
   world().descriptors.emplace(pointer, std::move(made));
   return pointer;
 }
-/// False: there is none such; the misuse is recorded.
+/// If it does not exist, records a misuse and returns false.
 bool drop_descriptor(const void* descriptor, const char* name);
 /// Marks a handle as used by this thread, before any lock: two threads in one handle are a misuse.
 class HandleUse {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C interface while each allocation and each system call fails in turn, once and for ever: every failure is an error object,
-// nothing leaks, and the same model then answers as before.
+// The C interface while each allocation and each system call fails in turn, alone or with all later ones: every failure is an
+// error object, nothing leaks, and the same model then answers as before.
 #include "effort.hpp"
 #include "fault/faults.hpp"
 
@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kMostCalls = 200'000;
 const std::string kModel = std::string(LAMELLA_FIXTURES) + "/keras3/dense/model.keras";
 
-/// Whether an error was returned, which is looked at and freed.
+/// Checks and frees an error; returns whether there was one.
 bool failed(lamella_error* error) {
   if (error == nullptr) return false;
   lamella::fault::disarm();
@@ -29,7 +29,7 @@ bool failed(lamella_error* error) {
   return true;
 }
 
-/// An answer of the model for two rows, in memory without strides or with them.
+/// The model's answer for two rows, in memory with or without strides.
 struct Answer {
   std::array<float, 14> x{};
   std::array<float, 20> y{};
@@ -47,10 +47,10 @@ struct Answer {
   }
 };
 
-/// Fails call 1, 2, 3, ... of the action, which says whether it failed, until none is left to fail.
+/// Makes call 1, 2, 3, ... of the action fail, until it has no such call. The action returns whether it failed.
 void strike(const std::function<bool()>& action, const std::function<void()>& after) {
   for (const bool forever : {false, true}) {
-    ASSERT_FALSE(action());  // what is made once for the whole process is made now
+    ASSERT_FALSE(action());  // makes what the process makes only once
     std::size_t total = 0;
     for (std::size_t n = 1; n < kMostCalls && !testing::Test::HasFailure(); n += lamella::test::kOneCaseOf) {
       const std::size_t blocks = lamella::fault::live_blocks();
@@ -58,7 +58,7 @@ void strike(const std::function<bool()>& action, const std::function<void()>& af
       const bool fails = action();
       const std::size_t injected = lamella::fault::disarm();
       total += injected;
-      EXPECT_TRUE(!fails || injected > 0) << "failed by itself at call " << n;
+      EXPECT_TRUE(!fails || injected > 0) << "failed without an injected fault at call " << n;
       after();
       EXPECT_EQ(lamella::fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
       if (injected == 0) break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each allocation and each system call of the command's verbs fails in turn, once and for ever: an exit code that is documented,
-// nothing lost, and an output file that is the old one or the new one.
+// Each allocation and each system call of the command's verbs fails in turn, alone or with all later ones: the exit code is a
+// documented one, nothing leaks, and the output file is the old one or the new one.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,9 +20,10 @@
 namespace lamella::cli {
 namespace {
 
-/// From 2.2 on, CLI11 asks for memory in functions that must not throw: the process ends. Faults begin behind it then.
+/// Since version 2.2, CLI11 allocates memory in noexcept functions, so that a fault there ends the process. With it, faults start
+/// after the command line is parsed.
 constexpr bool kParserBearsFaults = CLI11_VERSION_MAJOR == 2 && CLI11_VERSION_MINOR < 2;
-std::function<void()> at_run;  ///< called when the command line has been read
+std::function<void()> at_run;  ///< called when the command line has been parsed
 
 template <AddVerb add>
 Registered watched(CLI::App& app) {
@@ -51,7 +52,7 @@ class CommandUnderFaults : public ::testing::Test {
     for (const int file : {nothing_, console_, errors_}) ::close(file);
   }
 
-  /// The exit code; what is printed goes nowhere.
+  /// Runs the command without its output and returns the exit code.
   int command(const std::vector<std::string>& words, const std::function<void()>& begin = nullptr) const {
     return command_to(nothing_, words, begin);
   }
@@ -67,7 +68,7 @@ class CommandUnderFaults : public ::testing::Test {
     return code;
   }
 
-  /// `check` looks, after each run, at what it has left; it is told whether the run succeeded.
+  /// After each run, `check` inspects what is left; its argument says whether the run succeeded.
   void strike(const std::vector<std::string>& words, const std::function<void(bool)>& check = nullptr) {
     std::size_t total = 0;
     ASSERT_EQ(command(words), kOk);
@@ -80,7 +81,7 @@ class CommandUnderFaults : public ::testing::Test {
         const std::size_t injected = injected_;
         total += injected;
         EXPECT_THAT(code, ::testing::AnyOf(kOk, kFile, kFailure)) << "a fault in call " << n;
-        EXPECT_TRUE(code == kOk || injected > 0) << "failed by itself at call " << n;
+        EXPECT_TRUE(code == kOk || injected > 0) << "failed without an injected fault at call " << n;
         EXPECT_EQ(fault::open_files(), files) << "a descriptor leaks after a fault in call " << n;
         EXPECT_EQ(fault::live_blocks(), blocks) << "memory leaks after a fault in call " << n;
         if (check) check(code == kOk);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each allocation and each system call of a scenario fails in turn, once and for ever: nothing leaks, nothing crashes, every
-// failure is an error of ours, and the same objects then work as if nothing had been.
+// Each allocation and each system call of a scenario fails in turn, alone or with all later ones: nothing leaks, nothing crashes,
+// every failure is one of lamella's errors, and the same objects then work as if nothing had happened.
 #include "effort.hpp"
 #include "fault/faults.hpp"
 
@@ -46,14 +46,14 @@ std::vector<std::byte> bits(const Tensor& tensor) {
 
 std::vector<std::byte> answer(const Model& model, std::int64_t rows) { return bits(model.predict(input_of(model, rows))); }
 
-/// Something that is done while calls fail.
+/// An action during which calls fail.
 struct Scenario {
-  std::function<void()> action;                              ///< may throw; may be done again
-  std::function<std::vector<std::byte>()> result = nullptr;  ///< what must be the same whatever failed before
-  bool grows = false;                                        ///< what the action leaves in a cache differs from time to time
+  std::function<void()> action;                              ///< may throw; can be repeated
+  std::function<std::vector<std::byte>()> result = nullptr;  ///< a result that must not depend on earlier failures
+  bool grows = false;  ///< the action may leave more or less in caches, so leaks are not checked
 };
 
-/// What one run met: nothing, an error of ours, or std::bad_alloc. Anything else ends the test.
+/// Whether a run failed: with one of lamella's errors or std::bad_alloc. Anything else fails the test.
 bool fails_cleanly(const std::function<void()>& action) {
   try {
     action();
@@ -68,9 +68,9 @@ bool fails_cleanly(const std::function<void()>& action) {
   return false;
 }
 
-/// Fails call 1, 2, 3, ... of the scenario until none is left to fail. Returns the number of injected faults.
+/// Makes call 1, 2, 3, ... of the scenario fail until it has no such call. Returns the number of injected faults.
 std::size_t loop(const Scenario& scenario, bool forever) {
-  scenario.action();  // what is made once for the whole process is made now
+  scenario.action();  // makes what the process makes only once
   const std::vector<std::byte> wanted = scenario.result ? scenario.result() : std::vector<std::byte>{};
   std::size_t total = 0;
   for (std::size_t n = 1; n < kMostCalls && !::testing::Test::HasFailure(); n += test::kOneCaseOf) {
@@ -80,7 +80,7 @@ std::size_t loop(const Scenario& scenario, bool forever) {
     const bool failed = fails_cleanly(scenario.action);
     const std::size_t injected = fault::disarm();
     total += injected;
-    EXPECT_TRUE(!failed || injected > 0) << "failed by itself at call " << n;
+    EXPECT_TRUE(!failed || injected > 0) << "failed without an injected fault at call " << n;
     EXPECT_EQ(fault::open_files(), files) << "a descriptor leaks after a fault in call " << n;
     if (scenario.result) {
       EXPECT_EQ(scenario.result(), wanted) << "after a fault in call " << n;
@@ -133,7 +133,7 @@ TEST(Faults, OfPredictLeaveTheModelAsItWas) {
 
 class EngineUnderFaults : public ::testing::TestWithParam<const cpu::DenseEngine*> {};
 
-/// From a fresh model to its second answer.
+/// Loads a model and predicts twice.
 TEST_P(EngineUnderFaults, LeavesNothingBehind) {
   const std::string engine(GetParam()->name());
   const std::string activation = engine == "onednn_postop" ? "linear" : "tanh";
@@ -154,7 +154,7 @@ INSTANTIATE_TEST_SUITE_P(Cpu, EngineUnderFaults, ::testing::ValuesIn(cpu::dense_
 
 TEST(Faults, OfTheSystemInsideOneDnnAreRuledOutByAskingForMoreThanItTakes) {
 #ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "mmap() is not watched here";
+  GTEST_SKIP() << "mmap() is not intercepted here";
 #endif
   for (const DType dtype : {DType::float32, DType::bfloat16}) {
     for (const std::int64_t units : {1, 16, 33, 300}) {
@@ -204,7 +204,7 @@ TEST(Faults, OfSetActivationLeaveTheModelAsItWas) {
          copy.set_activation("dense", "tanh");
          static_cast<void>(answer(copy, 2));
        },
-       [&] { return answer(model, 2); }, true});  // its constants' pool forgets when the next graph is made
+       [&] { return answer(model, 2); }, true});  // the pool of constants drops unused entries only when the next graph is made
 }
 
 TEST(Faults, OfSetActivationInPlaceDoAllOrNothing) {
@@ -231,7 +231,7 @@ TEST(Faults, OfWithWeightsLeaveTheModelAsItWas) {
   run({[&] { static_cast<void>(model.with_weights(path)); }, [&] { return answer(model, 2); }});
 }
 
-/// With a layer that is folded; the model predicts at two batch sizes by then.
+/// With a layer that is folded, and after predictions at two batch sizes.
 TEST(Faults, OfUpdateWeightsChangeAllOrNothing) {
   const std::string path = fixture("keras3/dense_batch_normalization/model.keras");
   Options options = one_thread();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Definitions of this program come before those of the libraries; the real ones are the next in line.
+// This program's definitions take precedence over the libraries'; the real functions are the next ones in lookup order.
 #include "fault/faults.hpp"
 
 #include <dirent.h>
@@ -31,10 +31,10 @@ std::atomic<std::size_t> injected{0};
 std::atomic<std::size_t> blocks{0};
 std::atomic<bool> no_threads{false};
 std::atomic<std::size_t> refused{0};
-std::atomic<std::size_t> onednn_bytes{0};  ///< that oneDNN mapped since lamella did
+std::atomic<std::size_t> onednn_bytes{0};  ///< mapped by oneDNN since lamella last asked the system for memory
 std::atomic<std::size_t> most_onednn_bytes{0};
 
-/// True when this call is to fail.
+/// Whether this call must fail.
 bool fails() {
   if (!armed.load(std::memory_order_relaxed)) return false;
   const std::size_t left = countdown.load(std::memory_order_relaxed);
@@ -59,7 +59,7 @@ R failed(int error, R result) {
   return result;
 }
 
-/// Whether an instruction is oneDNN's.
+/// Whether a code address belongs to oneDNN.
 bool is_onednn(const void* at) {
   struct Code {
     std::uintptr_t begin = 0;
@@ -85,7 +85,7 @@ bool is_onednn(const void* at) {
   return address >= code.begin && address < code.end;
 }
 
-/// Before each block stands whether it counts, in as many bytes as keep the block aligned.
+/// A header before each block says whether the block counts; it is as large as the block's alignment.
 std::size_t room_before(std::size_t alignment) { return std::max(alignment, alignof(std::max_align_t)); }
 
 void* allocate(std::size_t bytes, std::size_t alignment, const void* caller) {
@@ -175,7 +175,7 @@ void operator delete[](void* memory, const std::nothrow_t&) noexcept { release(m
 
 extern "C" {
 
-/// What oneDNN leaves behind when memory runs out inside it is not ours: as for the blocks that count, so for the leak sanitizer.
+/// Memory that oneDNN leaks when memory runs out inside it is not counted as ours, nor by the leak sanitizer.
 __attribute__((visibility("default"))) const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier)
   return "leak:libdnnl\n";
 }
@@ -207,7 +207,7 @@ int fstat(int file, struct stat* status) noexcept {
 ssize_t pread(int file, void* into, std::size_t bytes, off_t at) {
   static const auto real = next<ssize_t (*)(int, void*, std::size_t, off_t)>("pread");
   if (fails()) return failed<ssize_t>(EIO, -1);
-  // Short reads are legal, so they are the rule here.
+  // Short reads are legal, so every read here is short.
   return real(file, into, bytes > 4096 && armed ? bytes / 2 : bytes, at);
 }
 
@@ -239,11 +239,11 @@ int linkat(int from_folder, const char* from, int to_folder, const char* to, int
 
 int close(int file) {
   static const auto real = next<int (*)(int)>("close");
-  const int result = real(file);  // a failed close() has closed the file all the same
+  const int result = real(file);  // even if close() fails, the file is closed
   return fails() ? failed(EIO, -1) : result;
 }
 
-// Called by libstdc++, so it must be seen from outside.
+// Called by libstdc++, so it needs default visibility.
 __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                                                           void* (*start)(void*), void* argument) noexcept {
   static const auto real = next<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>("pthread_create");
@@ -254,8 +254,9 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, con
   return real(thread, attributes, start, argument);
 }
 
-#ifndef __SANITIZE_THREAD__  // whose runtime maps memory before it can be called from code that it watches
-// oneDNN is to see it too. Its own calls do not fail: it would write where it has no memory. What they amount to is counted.
+#ifndef __SANITIZE_THREAD__  // its runtime maps memory before instrumented code can run
+// Intercepts oneDNN's calls too. These do not fail, because oneDNN would write through the failed mapping; their bytes are
+// counted.
 __attribute__((visibility("default"))) void* mmap(void* at, std::size_t bytes, int protection, int flags, int file,
                                                   off_t offset) noexcept {
   static const auto real = next<void* (*)(void*, std::size_t, int, int, int, off_t)>("mmap");

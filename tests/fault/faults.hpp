@@ -3,24 +3,24 @@
 
 #include <cstddef>
 
-/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's own memory, and open,
+/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's allocations, and open,
 /// fstat, pread, read, write, mmap, rename, fsync, linkat, close, pthread_create.
 namespace lamella::fault {
 
-/// Call number `n` (from 1 on) of those that can fail fails; with `forever` each later one too.
+/// Makes the n-th call (from 1) of those that can fail fail; with `forever` all later ones too.
 void arm(std::size_t n, bool forever);
-/// Back to normal; returns how many calls were made to fail.
+/// Ends the failures and returns how many calls failed.
 std::size_t disarm();
-/// No thread can be made while this holds.
+/// While set, no thread can be created.
 void refuse_threads(bool refuse);
-/// Threads that were refused so far.
+/// The number of threads refused so far.
 [[nodiscard]] std::size_t refused_threads();
-/// Memory blocks that operator new gave and that have not come back, without those that oneDNN asked for: when memory runs out
-/// while it makes a primitive, it loses a few of its own.
+/// The number of live blocks from operator new, except those that oneDNN requested: it leaks a few of its own when memory runs
+/// out while it creates a primitive.
 [[nodiscard]] std::size_t live_blocks();
-/// The most memory that oneDNN mapped for what it makes before lamella asked the system for memory again.
+/// The most memory that oneDNN mapped between two requests of lamella to the system for memory.
 [[nodiscard]] std::size_t most_bytes_of_onednn();
-/// Descriptors that this process has open.
+/// The number of this process's open descriptors.
 [[nodiscard]] std::size_t open_files();
 
 }  // namespace lamella::fault

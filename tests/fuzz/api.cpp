@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sequences of calls: right and wrong ones in any order. Whatever fails, the model computes the same bits afterwards.
+// Valid and invalid calls in random order. After any failure the model computes the same bits.
 #include <lamella/lamella.hpp>
 
 #include <array>
@@ -111,7 +111,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } else {
       fuzz::survives([&] { try_reading(model, dice); });
     }
-    fuzz::expect(same(before, answer(model, 3)), "a call changed what the model computes");
+    fuzz::expect(same(before, answer(model, 3)), "a call changed the model's results");
   }
   return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A config.json as far as it can be read without weights.
+// Reads a config.json without weights.
 #include "fuzz.hpp"
 #include "keras/json.hpp"
 #include "keras/reading.hpp"
@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto model = keras::read_model(config, "", reading);
       fuzz::expect(!model->outputs.empty() && !model->nodes.empty(), "a model without outputs");
       for (const core::NodeSpec& node : model->nodes) {
-        fuzz::expect(static_cast<std::size_t>(node.layer) < model->layers.size(), "a call of no layer");
+        fuzz::expect(static_cast<std::size_t>(node.layer) < model->layers.size(), "a call of a layer that does not exist");
       }
     } catch (const nlohmann::json::exception&) {
       // load_model turns it into a LoadError.

@@ -16,7 +16,7 @@
 
 namespace lamella::fuzz {
 
-/// A finding that no sanitizer sees: says why and dies.
+/// Reports a finding that no sanitizer sees: prints why and aborts.
 [[noreturn]] inline void finding(std::string_view why) {
   std::fprintf(stderr, "FINDING: %.*s\n", static_cast<int>(why.size()), why.data());
   std::abort();
@@ -26,7 +26,7 @@ inline void expect(bool holds, std::string_view what) {
   if (!holds) finding(what);
 }
 
-/// What every message must be: one line of printable text that ends in its code.
+/// Checks that a message is one line of printable text that ends in its code.
 inline void check_message(const Error& error) {
   const std::string_view what = error.what();
   expect(what.ends_with("[" + std::string(to_string(error.code())) + "]"), "a message without its code");
@@ -35,7 +35,7 @@ inline void check_message(const Error& error) {
   expect(error.code() != ErrorCode::internal, what);
 }
 
-/// Runs f; true when it came through. Only lamella's own errors may leave it, and none that blames lamella.
+/// Runs f and returns whether it succeeded. It may only throw lamella's errors, and none with the code internal.
 template <typename F>
 bool survives(const F& f) {
   try {
@@ -47,7 +47,7 @@ bool survives(const F& f) {
   return false;
 }
 
-/// The input in memory of exactly its size, so that the sanitizer sees the first byte behind it.
+/// The input in memory of exactly its size, so that the sanitizer catches a read past its end.
 inline keras::OwnedBytes owned(const std::uint8_t* data, std::size_t size) {
   const keras::Buffer buffer(size);
   if (size != 0) std::memcpy(buffer.data, data, size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HDF5 reader: every group, dataset and attribute that can be reached. The mutator mends checksums, so that what lies behind
-// them is reached too.
+// The HDF5 reader: reads every group, dataset and attribute that can be reached. The mutator repairs checksums, so that the code
+// after their check is reached too.
 #include "keras/hdf5/hdf5.hpp"
 
 #include <array>

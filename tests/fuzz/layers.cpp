@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that are put together layer by layer: names with '/' and equal ones, layers renamed, wrapped into nested models and
-// taken out again. Which constants a layer gets shows in the answer: it is compared with the layers' formulas in float64.
+// Models that are built layer by layer: names with '/', equal names, layers renamed, wrapped into nested models and taken out
+// again. A layer with another layer's constants gives wrong answers; these are compared with the formulas in float64.
 #include <unistd.h>
 #include <lamella/model.hpp>
 
@@ -37,7 +37,7 @@ std::vector<double> numbers(fuzz::Dice& dice, std::size_t width, double least) {
   return values;
 }
 
-/// A name that no neighbour has; now and then any, which may be refused: two equal names in one model are.
+/// A name that no neighbour has; sometimes any name, which is refused if a model then has two equal ones.
 std::string named(fuzz::Dice& dice, const std::vector<Node>& neighbours) {
   std::string name = kNames[dice.below(kNames.size())];
   if (dice.below(16) == 15) return name;
@@ -58,7 +58,7 @@ Node drawn(fuzz::Dice& dice, const std::vector<Node>& neighbours, std::size_t wi
   return node;
 }
 
-/// One step further: a layer more, renamed, wrapped with those behind it, unwrapped, twice, or gone.
+/// One change: a layer is added, renamed, wrapped together with later ones, unwrapped, repeated or removed.
 void change(std::vector<Node>& layers, fuzz::Dice& dice, std::size_t width) {
   const std::size_t at = dice.below(layers.size() + 1);
   const auto here = layers.begin() + static_cast<std::ptrdiff_t>(at);
@@ -116,7 +116,7 @@ Json config_of(const std::string& name, const std::vector<Node>& layers, std::si
           {"registered_name", nullptr}};
 }
 
-/// x, and the size of what was added up on the way to it.
+/// x, and the magnitude of the terms that were summed to compute it.
 struct Value {
   double x;
   double size;
@@ -141,7 +141,7 @@ void pass(const std::vector<Node>& layers, std::vector<Value>& values) {
   }
 }
 
-/// A folder with config.json and weights that no layer asks for; gone with the process.
+/// A folder for config.json, with weights that no layer needs; removed when the process ends.
 class Folder {
  public:
   Folder() : path_(std::filesystem::temp_directory_path() / ("lamella-fuzz-" + std::to_string(::getpid()))) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole file through the public interface, and a prediction when it is accepted. An input that begins with '=' holds the length
-// of a config, the config and the weights, and is packed into an archive with right checksums first.
+// Loads a whole file through the public interface, and predicts if it is accepted. An input that begins with '=' holds the length
+// of a config, the config, and the weights; it is first packed into an archive with correct checksums.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -67,7 +67,7 @@ std::string file_of(std::string_view input) {
   return packed(input.substr(0, config), input.substr(config));
 }
 
-/// One file in memory, written anew for each input.
+/// A file in memory, rewritten for each input.
 class MemoryFile {
  public:
   MemoryFile() : file_(::memfd_create("fuzz", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(file_)) {}
@@ -110,7 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       predict(model);
     });
   } catch (const std::bad_alloc&) {
-    // A model may be larger than the memory; the library says so and goes on.
+    // A model may need more memory than there is; the library throws and remains usable.
   }
   return 0;
 }

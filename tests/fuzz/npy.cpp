@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// npy: what is read can be written, and the file read again is the same tensor.
+// npy: a tensor that was read can be written, and reading that file gives the same tensor.
 #include <unistd.h>
 #include <lamella/npy.hpp>
 
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const keras::OwnedBytes bytes = fuzz::owned(data, size);
   if (!fuzz::survives([&] { tensor = parse_npy(bytes.bytes, "fuzz.npy"); })) return 0;
   fuzz::expect(tensor.bytes() <= 4 * size, "a tensor far larger than its file");
-  if (size % 64 != 0) return 0;  // writing is slow and not what is hunted here
+  if (size % 64 != 0) return 0;  // writing is slow and not the target, so few inputs are written
   static const std::string path = "/dev/shm/lamella_fuzz_" + std::to_string(::getpid()) + ".npy";  // jobs run side by side
   save_npy(path, tensor);
   const Tensor again = load_npy(path);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeds for the fuzz targets, taken from the fixtures: seeds.py OUT. Python's standard library is enough."""
+"""Seeds for the fuzz targets, taken from the fixtures: seeds.py OUT. Needs only Python's standard library."""
 import pathlib
 import random
 import struct
@@ -11,7 +11,7 @@ LARGEST = 40_000
 
 
 def seeds():
-    """(target, name, bytes) of every seed."""
+    """Yields (target, name, bytes) for each seed."""
     for path in sorted(TESTS.glob("fixtures/*/*/model.keras")):
         data = path.read_bytes()
         name = f"{path.parent.parent.name}-{path.parent.name}"

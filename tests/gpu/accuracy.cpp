@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far the activations of a device are from the exact value, in units in the last place of the dtype: over every float16 and
-// every bfloat16, and over every `stride`-th float32. Prints one JSON object a line, the worst first met; `bound` is that of
-// activation.def for float32, and 1 for 16 bits, whose results are rounded once. Exit status: 0 all within their bounds, 1 not,
-// 5 no such device. Usage: accuracy [DEVICE] [STRIDE]     default cuda:0 and 251; the stride is odd
+// Measures how far a device's activations are from the exact value, in units in the last place of the dtype: over every float16
+// and bfloat16, and every `stride`-th float32. Prints a JSON object per line with the first of the worst inputs; `bound` is that
+// of activation.def for float32, and 1 for 16 bits, whose results are rounded once. Exit status: 0 all within their bounds, 1
+// not, 5 no such device. Usage: accuracy [DEVICE] [STRIDE]     default cuda:0 and 251; the stride is odd
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -22,7 +22,7 @@ namespace {
 
 using namespace lamella;
 
-/// Numbers of a dtype in order, as integers: neighbours differ by 1, both zeros are 0.
+/// Maps numbers of a dtype to integers in the same order: neighbours differ by 1, both zeros are 0.
 std::int64_t place(const Tensor& values, std::int64_t i) {
   const std::size_t size = size_of(values.dtype());
   std::uint64_t bits = 0;
@@ -72,7 +72,7 @@ Worst worst_of(std::string_view activation, const Tensor& x, const Tensor& y) {
   return worst;
 }
 
-/// False when one is out of its bound.
+/// Returns false if an error exceeds its bound.
 bool measure(std::string_view name, const Tensor& x, Device device) {
   const ActivationKind kind = activation_of(name).kind;
   const std::string dtype(to_string(x.dtype()));

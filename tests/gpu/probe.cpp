@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks a driver what its documents leave open and src/cuda therefore handles both ways; a few seconds. One JSON object a line:
-// the question, the answer in the driver's own words, and what src/cuda does about it. Exit status: 0 all were asked, 1 some
-// could not be, 5 no GPU. Usage: probe
+// Finds out how a driver behaves where its documentation leaves this open, so that src/cuda handles both cases; takes a few
+// seconds. Prints a JSON object per line: the question, the driver's answer, and what src/cuda does about it. Exit status: 0 all
+// questions answered, 1 not all, 5 no GPU. Usage: probe
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
@@ -26,7 +26,7 @@ void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS) throw std::runtime_error(std::string(what) + ": " + cublasLtGetStatusName(status));
 }
 
-/// The driver's word for it; what it leaves in the runtime's last error is taken away.
+/// The driver's name for a status. Clears the runtime's last error.
 std::string said(cudaError_t error) {
   static_cast<void>(cudaGetLastError());
   return cudaGetErrorName(error);
@@ -35,7 +35,7 @@ std::string said(cublasStatus_t status) { return cublasLtGetStatusName(status); 
 
 int failed = 0;
 
-/// `ask` answers, or throws what kept it from being asked.
+/// Prints a question with the answer that `ask` returns, or with the error that it throws.
 void question(const char* name, const std::function<std::string()>& ask) {
   std::string answer;
   const char* key = "answer";
@@ -70,7 +70,7 @@ struct Memory {
   void* data = nullptr;
 };
 
-/// An operand's type, and the type of computing.
+/// A type of operands, and the type in which they are multiplied.
 struct Kind {
   const char* name;
   cudaDataType_t type;
@@ -92,7 +92,7 @@ constexpr std::array kEpilogues{
 constexpr std::int64_t kSide = 64;
 constexpr std::size_t kWorkspace = std::size_t{4} << 20U;
 
-/// D[side, side] = epilogue(A B), column-major; plainly owned, as the process ends soon.
+/// D[side, side] = epilogue(A B), column-major. Frees nothing, because the process ends soon.
 struct Product {
   Product(const Kind& kind, const Epilogue& epilogue, const void* bias, std::uint32_t alignment) {
     check(cublasLtMatmulDescCreate(&operation, kind.compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
@@ -136,7 +136,7 @@ cublasLtHandle_t make_handle() {
   return handle;
 }
 
-/// What `other` answers while a stream is captured, and what the end of that capture answers.
+/// The result of `other` while a stream is being captured, and the result of ending that capture.
 std::string while_captured(cudaStreamCaptureMode mode, bool in_another_thread, const std::function<std::string()>& other) {
   const Stream stream;
   const Memory memory(16);
@@ -171,7 +171,7 @@ std::string made_and_destroyed() {
 void captures() {
   const auto local = cudaStreamCaptureModeThreadLocal;
   const auto relaxed = cudaStreamCaptureModeRelaxed;
-  static_cast<void>(heuristics(make_handle()));  // what is loaded on first use is loaded
+  static_cast<void>(heuristics(make_handle()));  // loads what cuBLASLt loads on first use
   question("cudaDeviceSynchronize of another thread during a thread-local capture",
            [&] { return while_captured(local, true, [] { return said(cudaDeviceSynchronize()); }); });
   question("cublasLtCreate and cublasLtDestroy of another thread during a thread-local capture",
@@ -212,7 +212,7 @@ void streams() {
 std::string relu_of_nan(const Kind& kind) {
   const auto elements = static_cast<std::size_t>(kSide * kSide);
   std::vector<unsigned char> zeros(elements * kind.bytes, 0);
-  std::vector<unsigned char> nans(elements * kind.bytes, 0xFF);  // all ones is a NaN in each type
+  std::vector<unsigned char> nans(elements * kind.bytes, 0xFF);  // all bits set is a NaN in each type
   const Memory a(nans.size()), b(zeros.size()), d(zeros.size()), bias(zeros.size()), workspace(kWorkspace);
   check(cudaMemcpy(a.data, nans.data(), nans.size(), cudaMemcpyHostToDevice), "cudaMemcpy");
   for (const Memory* each : {&b, &d, &bias})

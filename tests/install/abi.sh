@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Whether programs that were linked with the last release run with this library: abidiff (package abigail-tools) compares what both
-# export, functions and the types that they take, from their debugging information. What is new may be; what is gone or has changed may not.
-# A change that is meant, such as an option that takes room of Options::reserved, is allowed in abi.ini beside this file, in
-# abidiff's own words (suppressions), until the next release.
+# Checks that programs linked with the last release run with this library: abidiff (package abigail-tools) compares the functions that both
+# export and the types in them, from debugging information. Additions are allowed; removals and changes are not.
+# An intended change, such as an option that uses part of Options::reserved, is listed in abi.ini beside this file, as an abidiff
+# suppression, until the next release.
 # Usage: abi.sh [REF]     default: the last tag
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled by headers.sh, never run. CASE 0 is right and gives no warning; every other case outlives what it refers to.
+// Compiled by headers.sh, never run. CASE 0 is correct and gives no warning; in every other case a view outlives its memory.
 #include <lamella/lamella.hpp>
 
 using namespace lamella;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What clang finds in the public headers: names that differ by case only, and whether it warns of views that outlive what they show.
+# Checks the public headers with clang: no two names differ only by case, and clang warns about views that outlive their memory.
 # Usage: headers.sh [BUILD_FOLDER]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -10,7 +10,7 @@ trap 'rm -rf "$scratch"' EXIT
 command -v clang++ >/dev/null || { echo "headers.sh: clang++ is not installed"; exit 1; }
 compile=(clang++ -std=c++20 -fsyntax-only "-I$root/include" "-I$build/include")
 failed=0 passed=0
-judge() {  # DESCRIPTION, 0 where it is as it should be
+judge() {  # DESCRIPTION, 0 if right
   if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: $1"; fi
 }
 

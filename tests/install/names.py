@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Lists the public names of lamella by scope from clang's JSON, and fails where two of one scope differ by case only.
+"""Lists lamella's public names by scope, from clang's JSON. Fails if two names in a scope differ only by case.
 
 Usage: names.py AST [--list]
 """
@@ -11,7 +11,7 @@ import sys
 SCOPES = {"NamespaceDecl", "CXXRecordDecl", "EnumDecl", "ClassTemplateDecl"}
 NAMED = SCOPES | {"FunctionDecl", "CXXMethodDecl", "FieldDecl", "VarDecl", "EnumConstantDecl", "TypeAliasDecl", "FunctionTemplateDecl", "VarTemplateDecl",
                   "ConceptDecl", "TypeAliasTemplateDecl"}
-INSIDE = {"core", "model", "detail", "ops", "c"}  # namespaces that are nobody else's
+INSIDE = {"core", "model", "detail", "ops", "c"}  # internal namespaces
 
 
 def walk(node, scope, names):

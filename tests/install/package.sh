@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes the Debian packages of a build, and uses them: the command runs, a program is built with the headers and run, what they depend on is what
-# they need. Without --system they are unpacked into a folder; with it (as root, with debootstrap and a mirror) apt installs them in a fresh
-# system of this machine's distribution, the program runs there, and apt takes them away without a trace.
+# Makes the Debian packages of a build and uses them: the command runs, a program is built with the headers and runs, and dependencies are
+# exactly what is needed. Without --system they are unpacked into a folder; with it (as root, with debootstrap and a mirror) apt installs them in
+# a fresh system of this machine's distribution, the program runs there, and apt purges them without leaving anything.
 # Usage: package.sh [--system] [BUILD_FOLDER]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -21,7 +21,7 @@ version=$(dpkg-deb -f "${packages[0]}" Version)
 package() { for p in "${packages[@]}"; do case ${p##*/} in "$1"_*) echo "$p" ;; esac; done; }
 field() { dpkg-deb -f "$(package "$1")" "$2"; }
 library=$(basename "$(ls "$scratch"/packages/liblamella[0-9]_*.deb)"); library=${library%%_*}
-needs() {  # PACKAGE NAME...: it depends on each
+needs() {  # PACKAGE NAME...: the package depends on each name
   local package=$1 name
   shift
   for name in "$@"; do
@@ -37,7 +37,7 @@ needs lamella "$library \(= $version\)" libc6
 target=$scratch/system run=(env)
 if [ $system = 1 ]; then
   release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  kept=$root/build/debootstrap-$release.tar  # a fresh system, as it was
+  kept=$root/build/debootstrap-$release.tar  # an unchanged fresh system
   mkdir -p "$target"
   if [ ! -f "$kept" ]; then
     debootstrap --variant=minbase "$release" "$target" >"$scratch/log" 2>&1 || { tail "$scratch/log"; bad "debootstrap"; }
@@ -65,7 +65,7 @@ tmp=/tmp
 good
 export PKG_CONFIG_PATH=$library_folder/pkgconfig
 [ "$(pkg-config --modversion lamella)" = "$version" ] || bad "pkg-config finds version $(pkg-config --modversion lamella)"
-# shellcheck disable=SC2046  # the flags are words
+# shellcheck disable=SC2046  # splits the flags into words
 g++ -std=c++20 "$root/examples/predict.cpp" -o "$target/tmp/predict" $(pkg-config --cflags --libs lamella)
 "${run[@]}" "$tmp/predict" "$tmp/mlp.keras" "$tmp/mlp_input.npy" | grep -q 'output of shape' || bad "the program"
 good

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the how-to pages tell a reader to type, in an empty folder for each page, with an installed lamella: every block, in order.
+"""Runs every block of the how-to pages in order, in an empty folder for each page, with an installed lamella.
 
 Blocks of sh run; blocks with a title, as in ```cpp title="app.cpp", are files; a block of text is what the block before it prints, line by line among
 others. Blocks of Python, which need Keras, are run by python/tests/test_docs.py; here their files are those that Keras has written before.
@@ -20,12 +20,12 @@ PREFIX, LIBRARY = map(pathlib.Path, sys.argv[1:3])
 MLP, INT8 = ROOT / "examples/models/mlp", ROOT / "tests/fixtures/quantized/3.15.1/int8_exact_float32"
 PAGES = ["get-started", "several-inputs", "server", "embedding", "quantized", "profiling", "errors"]
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
-INSTALLING = "scripts/deps"  # the first line of a block that tests/install/package.sh stands for
+INSTALLING = "scripts/deps"  # the first line of a block that tests/install/package.sh covers
 failures = []
 
 
 def given(folder):
-    """What Keras has written: the files of the blocks of Python."""
+    """The files that the Python blocks write with Keras."""
     for suffix, name in ((".keras", "model.keras"), ("_input.npy", "x.npy"), ("_expected.npy", "expected.npy")):
         shutil.copy(f"{MLP}{suffix}", folder / name)
     shutil.copy(INT8 / "model.keras", folder / "int8.keras")
@@ -43,7 +43,7 @@ def run(text, folder):
 
 
 def page(name):
-    """How many blocks were run or compared."""
+    """Runs or compares the blocks of a page; returns how many."""
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     blocks, count, said = BLOCK.findall(text), 0, ""
     if len(blocks) != text.count("\n```") // 2:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the README tells a newcomer to type, in an empty folder, with an installed lamella: every block of sh, C++ and C.
+"""Runs every sh, C++ and C block of the README in an empty folder, with an installed lamella.
 
 Usage: readme.py PREFIX LIBRARY_FOLDER     (blocks of Python: python/tests/test_docs.py)
 """
@@ -46,7 +46,7 @@ def main():
             elif kind == "sh":
                 run(["bash", "-euo", "pipefail", "-c", text], folder, f"the block of sh that begins with {text.splitlines()[0]!r}")
         told = run(["lamella", "verify", "model.keras", "-i", "x.npy", "--expected", str(MODELS / "mlp_expected.npy")], folder, "verify")
-        said = re.search(r"^digit: .* agree, ", told).group(0)  # how much the last bits differ depends on the machine
+        said = re.search(r"^digit: .* agree, ", told).group(0)  # the difference in the last bits depends on the machine
         if not any(kind == "text" and text.startswith(said) for kind, text in blocks):
             sys.exit(f"README.md shows another output than {told}")
         shutil.copy(folder / "y.npy", folder / "from_command.npy")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, uninstalls, and holds the library to the interface that
-# interface.txt lists: what is gone breaks programs that are linked with it; what is new is to be written down.
-# Usage: run.sh [--write] [BUILD_FOLDER]     --write: lists the interface anew
+# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, uninstalls, and compares the library's exports with
+# interface.txt: a removed function breaks programs that use it; a new one must be listed.
+# Usage: run.sh [--write] [BUILD_FOLDER]     --write: writes interface.txt
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 write=0
@@ -17,13 +17,13 @@ cmake --build "$scratch/cmake" >/dev/null
 model=$root/examples/models
 "$scratch/cmake/example_predict" "$model/mlp.keras" "$model/mlp_input.npy" | grep -q 'output of shape'
 export PKG_CONFIG_PATH=$libdir/pkgconfig
-# shellcheck disable=SC2046  # the flags are words
+# shellcheck disable=SC2046  # splits the flags into words
 g++ -std=c++20 "$root/examples/predict.cpp" -o "$scratch/predict" $(pkg-config --cflags --libs lamella)
 LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.npy" | grep -q 'output of shape'
 # shellcheck disable=SC2046
 cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o "$scratch/c_predict" $(pkg-config --cflags --libs lamella)
 [ "$(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 1 | grep -cE '^-?[0-9.e-]+$')" -gt 0 ]
-if command -v gfortran >/dev/null; then  # the same numbers from Fortran
+if command -v gfortran >/dev/null; then  # Fortran must give the same numbers
   gfortran -std=f2008 -Wall -Wextra -Werror -fcheck=all -J "$scratch" "$root"/examples/fortran/{lamella,predict}.f90 -o "$scratch/f_predict" \
     -L"$libdir" -llamella
   paste <(LD_LIBRARY_PATH=$libdir "$scratch/f_predict" "$model/mlp.keras" 784 10 3) <(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 3) \
@@ -45,8 +45,8 @@ flags=" $(pkg-config --cflags --libs --static lamella) "
 [[ $flags != *" -std"* ]] || { echo "pkg-config gives a standard: $flags"; exit 1; }
 foreign=$(nm -DC --defined-only "$libdir/liblamella.so" | awk '$2 ~ /[TDBRV]/' | grep -vE 'lamella::| T lamella_[a-z_]+$' | grep -vE ' V (typeinfo|typeinfo name|vtable) for std::' || true)
 [ -z "$foreign" ] || { echo "exported symbols that are not lamella's:"; echo "$foreign" | head; exit 1; }
-# Functions, and what programs need to catch our errors. Inline functions, Model's private constructors and what only the CUDA plugin uses
-# are not listed.
+# Lists functions and the type information needed to catch our errors, without inline functions, Model's private constructors and what only the
+# CUDA plugin uses.
 list=$root/tests/install/interface.txt
 nm -D --defined-only "$libdir/liblamella.so" | awk '$2 == "T" || $3 ~ /^_ZT[IV]N7lamella[0-9]+[A-Z][A-Za-z]*E$/ {print $3}' \
   | grep -vE '^_ZNK?7lamella(4core|3ops)|^_ZNK?7lamella5Model(4Impl|C[12]ESt10shared_ptr)' | LC_ALL=C sort >"$scratch/interface"

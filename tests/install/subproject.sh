@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# lamella as a part of another project: what it may not do to its host, by FetchContent and by add_subdirectory; built and used by one of them.
-# The library is built without optimisation, in build/subproject, which stays for the compiler's cache. Usage: subproject.sh [--configure-only]
+# lamella as part of another project, by FetchContent and by add_subdirectory: checks that it leaves its host's settings alone, then builds and
+# uses it in one of the two ways, without optimisation, in build/subproject, which is kept for the compiler's cache.
+# Usage: subproject.sh [--configure-only]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$root/build/subproject

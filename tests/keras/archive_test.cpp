@@ -40,7 +40,7 @@ std::string number(std::uint64_t value, int size) {
   return out;
 }
 
-/// A member as it is written; tests change single fields to make a hostile archive.
+/// A member and its stored fields; tests change single fields to make a hostile archive.
 struct Member {
   explicit Member(std::string member_name, std::string content = "content")
       : name(std::move(member_name)), local_name(name), data(std::move(content)), size(data.size()) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a config may look like: other spellings that Keras writes, or wrote, mean the same; an index of weights files that cannot
-// be believed is refused.
+// Spellings of configs that versions of Keras write mean the same; an untrustworthy index of weights files is refused.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -19,7 +18,7 @@ const Options kCpu{.device = Device::cpu(), .threads = 1};
 struct Variant {
   const char* name;
   const char* from;
-  std::function<void(Json&)> edit;  ///< of the whole config.json
+  std::function<void(Json&)> edit;  ///< edits the whole config.json
 };
 
 void PrintTo(const Variant& item, std::ostream* out) { *out << item.name; }

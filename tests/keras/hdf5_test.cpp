@@ -172,7 +172,7 @@ TEST(Hdf5Test, NamesFilePathAndCodeInItsMessage) {
   }
 }
 
-/// Reads all there is; true when nothing was refused.
+/// Reads the whole file; returns whether nothing was refused.
 bool walks(Bytes bytes) {
   try {
     const H5File file(owned(bytes), Where("x"));

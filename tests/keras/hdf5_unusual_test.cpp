@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HDF5 files that Keras does not write and others may: narrow addresses, datasets that may grow, elements that nobody wrote.
+// HDF5 files that other programs may write, but Keras does not: narrow addresses, resizable datasets, unwritten elements.
 #include <gmock/gmock.h>
 
 #include <functional>

@@ -96,7 +96,7 @@ def tiny(file):
 
 
 def growing(file):
-    """Chunks are counted by the largest shape, whether in an array of chunks or one behind the other."""
+    """Chunks are numbered by the maximum shape, in a fixed array of chunks and in an implicit index."""
     data = rule((4, 7), "f4")
     file.create_dataset("array", data=data, chunks=(2, 3), maxshape=(50, 50))
     file.create_dataset("packed", data=data, chunks=(2, 3), maxshape=(9, 8), compression="gzip")
@@ -108,7 +108,7 @@ def growing(file):
 
 
 def unwritten(file):
-    """What libhdf5 makes of elements that nobody wrote: fill values, or nothing."""
+    """Unwritten elements as libhdf5 stores them: fill values, or no storage."""
     kinds = {"default": lambda p: None, "given": lambda p: p.set_fill_value(np.array(2.5, "f4")),
              "never": lambda p: p.set_fill_time(h5py.h5d.FILL_TIME_NEVER)}
     for name, prepare in kinds.items():

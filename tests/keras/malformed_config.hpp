@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A config.json of a fixture, edited, and how it is refused.
+// An edited config.json of a fixture, and how it is refused.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,7 @@ using E = ErrorCode;
 struct Case {
   const char* name;
   const char* from;
-  std::function<void(Json&)> edit;  ///< of the whole config.json
+  std::function<void(Json&)> edit;  ///< edits the whole config.json
   ErrorCode code;
   std::vector<std::string> words;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configs that no Keras writes, or that lamella must not believe: each is refused with its code, its file and its place.
+// Configs that no Keras writes, or that lamella must not trust: each is refused with its code, file and place.
 #include "keras/malformed_config.hpp"
 
 namespace lamella {

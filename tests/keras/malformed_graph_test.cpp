@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Graphs and inputs that no Keras writes: each is refused with its code, its file and its place.
+// Graphs and inputs that no Keras writes: each is refused with its code, file and place.
 #include "keras/malformed_config.hpp"
 
 namespace lamella {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models whose files are incomplete, mixed up or too deep: each is refused with its code and its file.
+// Models whose files are incomplete, mixed up or nested too deeply: each is refused with its code and file.
 #include <lamella/npy.hpp>
 #include <nlohmann/json.hpp>
 
@@ -31,7 +31,7 @@ TEST(MalformedModel, NestedTooDeeplyIsRefused) {
     static_cast<void>(keras::load_model(file.path()));
     FAIL() << "was loaded";
   } catch (const LoadError& error) {
-    EXPECT_EQ(error.code(), ErrorCode::limit) << error.what();  // of the JSON's depth, or of the models'
+    EXPECT_EQ(error.code(), ErrorCode::limit) << error.what();  // the limit on JSON's depth, or on models'
     EXPECT_THAT(error.what(), HasSubstr(file.path()));
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Archives of arrays: what numpy wrote is read (the fixtures), what is written is read again (by numpy: tests/conformance).
+// npz archives: those that were written are read again. The fixtures are archives that numpy wrote, and in tests/conformance
+// numpy reads ours.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

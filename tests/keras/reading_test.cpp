@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is read of files that are not as usual, and how those that cannot be read are named.
+// Unusual files: what is read of them, and how errors name those that cannot be read.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -84,7 +84,7 @@ TEST(ReadingClasses, ThatAreNotKerasOwnAreRefusedWithWhatToDo) {
   layer(config, 1)["registered_name"] = "lab>Doubler";
   EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Doubler' is not part of Keras"));
   config = config_of("dense");
-  layer(config, 1)["class_name"] = "lab>Doubler";  // .h5 has no module
+  layer(config, 1)["class_name"] = "lab>Doubler";  // an .h5 file names no module
   layer(config, 1).erase("module");
   EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Doubler' is not part of Keras"));
   config = config_of("dense");
@@ -145,7 +145,7 @@ TEST(ReadingForeignFiles, FoldersToo) {
 
 TEST(ReadingForeignFiles, AnEndlessOneIsNotReadToBeRefused) {
   const TemporaryFile file("x");
-  std::filesystem::resize_file(file.path(), std::uintmax_t{1} << 42U);  // sparse: no disk has it, and no memory
+  std::filesystem::resize_file(file.path(), std::uintmax_t{1} << 42U);  // sparse: larger than disk and memory
   EXPECT_THAT(refused(ErrorCode::archive, file.path()), HasSubstr("is neither"));
 }
 

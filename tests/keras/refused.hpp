@@ -11,14 +11,14 @@
 
 namespace lamella::test {
 
-/// With this code, each of these words in the message and, when it is a LoadError, the file.
+/// Expects an error with this code and, in its message, each of these words and, for a LoadError, the file.
 inline void expect_refused(const std::string& path, ErrorCode code, const std::vector<std::string>& words) {
   try {
     static_cast<void>(Model::load(path, {.device = Device::cpu()}));
     FAIL() << "was loaded";
   } catch (const Error& error) {
     EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
-    // What is found out when the shapes are put together is named by its layer alone.
+    // Errors found while shapes are computed name only the layer.
     if (dynamic_cast<const LoadError*>(&error) != nullptr) {
       EXPECT_THAT(error.what(), ::testing::HasSubstr(path));
     }

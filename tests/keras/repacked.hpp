@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Real files with another config inside.
+// Real files with an edited config.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -74,7 +74,7 @@ inline std::string member(const std::string& path, const std::string& name) {
   return std::string(keras::as_text(archive.member(name).bytes));
 }
 
-/// A file that is gone when the test ends.
+/// A file that is removed when the test ends.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::string& bytes, const std::string& ending = ".keras") {
@@ -101,7 +101,7 @@ inline std::string repacked(const std::string& from, const std::string& config) 
               {"model.weights.h5", member(fixture(from), "model.weights.h5")}});
 }
 
-/// The config of a Sequential's n-th layer; of a Functional's too.
+/// The config of the n-th layer of a Sequential or Functional.
 inline Json& layer(Json& config, std::size_t n) { return config["config"]["layers"][n]; }
 inline Json& dense(Json& config) { return layer(config, 1)["config"]; }
 

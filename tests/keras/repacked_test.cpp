@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real files written anew: in another order, at other addresses, without what Keras does not need either.
+// Real files rewritten: in another order, at other addresses, without parts that Keras does not need either.
 #include <gtest/gtest.h>
 
 #include <lamella/model.hpp>
@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 using namespace test;
 
 TEST(RepackedModel, LoadsWhateverAddressItsWeightsStandAt) {
-  // At 512, 1024, 2048 and so on an HDF5 file might begin behind a user block; this is an archive all the same.
+  // At 512, 1024, 2048 and so on an HDF5 file could begin, after a user block; this is an archive nevertheless.
   const std::string config = member(fixture("dense"), "config.json");
   const std::string weights = member(fixture("dense"), "model.weights.h5");
   for (const std::size_t at : {512U, 1024U, 2048U, 4096U}) {
@@ -27,8 +27,8 @@ TEST(RepackedModel, LoadsWhateverAddressItsWeightsStandAt) {
   }
 }
 
-/// A layer called `count` times, each call of the result of the next one, the last of the input: written from the end to the
-/// beginning.
+/// A layer called `count` times in a chain whose calls are listed in reverse: each takes the result of the next one, the last the
+/// input.
 Json backwards(int count) {
   Json calls = Json::array();
   for (int i = 1; i < count; ++i) calls.push_back(Json::array({Json::array({"a", i, 0})}));
@@ -97,7 +97,7 @@ TEST(RepackedModel, ALayerInTwoModelsOfALegacyFileKeepsOneSetOfWeights) {
   const keras::FileBytes original(path);
   std::string bytes(keras::as_text(original.bytes()));
   const std::string from = R"("config": {"name": "common", "trainable": true, "dtype": "float32", )";
-  // Keras 2 writes the id where it meets the layer for the second time: in the second model.
+  // Keras 2 writes the id where the layer occurs the second time: in the second model.
   std::string into = R"("shared_object_id": 2, "config": {"name": "common", )";
   into.resize(from.size(), ' ');
   ASSERT_NE(bytes.find(from), std::string::npos);

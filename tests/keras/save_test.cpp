@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Model::save() writes, read again; python/tests/test_save.py has Keras read it.
+// Files written by Model::save() are read again; in python/tests/test_save.py Keras reads them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -39,7 +39,7 @@ class Save : public ::testing::Test {
 
 Model load(const std::string& path) { return Model::load(path, {.device = Device::cpu(), .threads = 1}); }
 
-/// Numbers of every input's dtype; extents that are left open are 2.
+/// Random numbers in each input's dtype; open extents are 2.
 std::vector<Tensor> some_inputs(const Model& model) {
   std::vector<Tensor> inputs;
   for (std::size_t i = 0; i < model.input_names().size(); ++i) {
@@ -89,7 +89,7 @@ TEST_F(Save, WritesEveryFixtureThatItReadsOrSaysWhyNot) {
     try {
       model = load(path);
     } catch (const LoadError&) {
-      continue;  // what is refused for other reasons
+      continue;  // refused for other reasons
     }
     const std::string why = refusal(*model, at("saved.keras"));
     if (!why.empty()) {
@@ -115,7 +115,7 @@ TEST_F(Save, WritesEveryFixtureThatItReadsOrSaysWhyNot) {
   }
 }
 
-/// By the name, of what stands beside the weights of an archive.
+/// The vocabulary files of an archive, by name.
 std::map<std::string, std::string> assets_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string content(std::istreambuf_iterator<char>(file), {});
@@ -186,7 +186,7 @@ TEST_F(Save, LeavesTheOldFileWhereItFails) {
   EXPECT_EQ(text, "old");
 }
 
-/// Everything that the writer can write, read by the reader.
+/// The reader reads everything that the writer can write.
 TEST(H5Writer, WritesWhatTheReaderReads) {
   keras::H5Writer writer;
   std::vector<std::byte> elements(8 * 300);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text in an archive that holds the vocabulary of an adapted IntegerLookup.
+// The text file in an archive with the vocabulary of an adapted IntegerLookup.
 #include <lamella/model.hpp>
 
 #include "keras/refused.hpp"

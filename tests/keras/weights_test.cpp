@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files given to a model for their weights: every fixture's own file leaves its model as it is, down to the bit.
+// Loading weights into a model: every fixture's own file leaves its model unchanged to the bit.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -6,11 +6,12 @@
 
 namespace lamella::test {
 
-/// How far f(x) may be from the truth before the last rounding: in float by the table's bound, and the truth's own rounding. In
-/// double the truths of the tests are no better than the functions.
+/// The error that f(x) may have before the last rounding: in float the table's bound plus the rounding of the reference. In
+/// double the tests' references are no more exact than the functions.
 inline double activation_error(ActivationKind kind, DType dtype, double x, double truth) {
   if (compute_of(dtype) == DType::float32) return (ulp_bound(kind) + 0.5) * spacing(DType::float32, truth);
-  const double constant = kind == ActivationKind::HardSigmoidKeras2 ? std::fabs(x) * 0x1p-28 : 0;  // the truth's 0.2 is a float
+  const double constant =
+      kind == ActivationKind::HardSigmoidKeras2 ? std::fabs(x) * 0x1p-28 : 0;  // the reference's 0.2 is a float
   return 64 * spacing(DType::float64, truth) + 0x1p-52 + constant;
 }
 

@@ -6,12 +6,12 @@
 
 namespace lamella::test {
 
-/// Told of memory that kernels may use, for as long as it lives: by what executes them, which is linked. `written`: they may read
-/// it before they have written it.
+/// Defined by the executor of kernels that a program is linked with; called for memory that kernels may use, and when it is
+/// freed. `written`: kernels may read it before they have written it.
 void allocated(const void* begin, std::size_t bytes, bool written);
 void released(const void* begin);
 
-/// Memory that kernels may use, as long as this lives.
+/// Memory that kernels may use while this exists.
 class Allocation {
  public:
   Allocation(const void* begin, std::size_t bytes, bool written) : begin_(begin) { allocated(begin, bytes, written); }

@@ -142,7 +142,10 @@ TEST(CombineKernelTest, FoldsMoreSourcesThanOneLaunchTakesWithOneRounding) {
   for (const CombineKind kind : kKinds) {
     for (const DType dtype : kFloating) {
       check({kind, dtype, {4, 35}, std::vector<Shape>(16, {4, 35})});
-      check({kind, dtype, {4, 40}, {{4, 40}, {1, 40}, {4, 1}, {4, 40}, {1, 1}, {4, 40}}});  // read by fours, of each kind
+      check({kind,
+             dtype,
+             {4, 40},
+             {{4, 40}, {1, 40}, {4, 1}, {4, 40}, {1, 1}, {4, 40}}});  // read in groups of four, with each kind in one
       check({kind, dtype, {4, 35}, std::vector<Shape>(40, {4, 35})});
       check({kind, dtype, {4, 40}, std::vector<Shape>(33, {1, 40})});
     }
@@ -246,7 +249,7 @@ std::vector<double> values_for(DType from) {
   }
 }
 
-/// By way of float, but where both are wider: once rounded, float64 is a float with its last bit set where it is inexact.
+/// The right result of a cast. Where `to` is narrower than float, x is first rounded to odd, so that rounding twice is exact.
 double cast_truth(double x, DType from, DType to) {
   if (to == DType::float64 || from == to) return x;
   auto narrow = static_cast<float>(x);

@@ -52,7 +52,7 @@ TEST_P(ElementwiseTest, WorksInPlace) {
   }
 }
 
-/// Every value that 16 bits can have: subnormals, both zeros, the largest.
+/// All values of 16 bits: subnormals, both zeros, the largest.
 TEST_P(ElementwiseTest, IsRightForEveryFloat16AndBfloat16) {
   for (const ActivationSpec& spec : specs()) {
     for (const DType dtype : {DType::float16, DType::bfloat16}) {
@@ -89,7 +89,7 @@ TEST_P(ElementwiseTest, IsRightForExtremesOfFloat32) {
   }
 }
 
-/// At the infinities and NaN the table's formula is the definition.
+/// For infinities and NaN the table's formula is the definition.
 TEST_P(ElementwiseTest, GivesTheFormulasValueAtInfinitiesAndNaN) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();

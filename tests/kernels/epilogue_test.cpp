@@ -17,7 +17,7 @@ struct Case {
   bool in_place = false;
 };
 
-/// Lengths with gaps behind each row but the last.
+/// The number of elements of a matrix with a gap after each row except the last.
 std::int64_t extent(std::int64_t rows, std::int64_t stride, std::int64_t units) {
   return rows == 0 ? 0 : (rows - 1) * stride + units;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels in the forms and types that no other test asks for, so that each one of what nvcc made is executed by some test.
+// Kernels in the forms and types that no other test uses, so that some test executes each kernel that nvcc made.
 #include <numeric>
 
 #include "tests/kernels/kernel_support.hpp"
@@ -10,7 +10,7 @@ namespace {
 constexpr std::array kIntegers = {DType::int8,  DType::uint8,  DType::int16, DType::uint16,
                                   DType::int32, DType::uint32, DType::int64, DType::uint64};
 
-/// first, first + 1, ...: of so many elements that whole packs and a rest are moved.
+/// first, first + 1, ...: enough elements for whole packs and a rest.
 std::vector<double> ascending(double first, std::size_t elements = 37) {
   std::vector<double> values(elements);
   std::iota(values.begin(), values.end(), first);
@@ -77,7 +77,7 @@ TEST(FormsTest, ReversesElementsOfEverySize) {
 
 TEST(FormsTest, CountsEveryIndexIntoEveryType) {
   const std::vector<double> numbers = {0, 2, 2, 3, 1, 2, -1, 4};
-  const std::vector<double> counts = {1, 0, 2, 1, 0, 1, 1, 0};  // of two rows of four numbers, from 0 to 3
+  const std::vector<double> counts = {1, 0, 2, 1, 0, 1, 1, 0};  // for each of two rows, how often 0 to 3 occur
   for (const DType dtype : kFloating) {
     for (const DType index : {DType::int32, DType::int64, DType::float32, DType::float64}) {
       Buffer src(numbers, index);
@@ -128,7 +128,7 @@ TEST(FormsTest, SoftmaxOfRowsThatNoBlockKeeps) {
   }
 }
 
-/// Integers that the quantization leaves as they are.
+/// Integers that quantization does not change.
 TEST(FormsTest, QuantizedDenseInEveryType) {
   constexpr std::int64_t kInputs = 5;
   constexpr std::int64_t kUnits = 3;

@@ -86,7 +86,7 @@ TEST(TiledGemmTest, HeedsTheStrideOfTheKernelAndAnAbsentBias) {
   }
 }
 
-/// The activation takes the very bits that the product has without one.
+/// The activation is applied to exactly the bits that the product has without one.
 TEST(TiledGemmTest, AppliesEveryActivationToTheSum) {
   for (const ActivationKind kind : elementwise_kinds()) {
     for (const DType dtype : {DType::float32, DType::float64}) {
@@ -120,7 +120,7 @@ TEST(TiledGemmTest, ASampleHasTheSameBitsInEveryBatch) {
   }
 }
 
-/// A sum that underflows to -0 keeps its sign, whatever the tiles are filled up with.
+/// A sum that underflows to -0 keeps its sign, however the tiles are padded.
 TEST(TiledGemmTest, AZeroHasTheSameSignInEveryBatch) {
   for (const std::int64_t batch : {1, 17}) {
     std::vector<double> x(static_cast<std::size_t>(batch * 16));

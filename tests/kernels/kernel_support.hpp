@@ -25,7 +25,7 @@ namespace lamella::test {
 inline constexpr std::array<DType, 4> kFloating = {DType::float32, DType::float16, DType::bfloat16, DType::float64};
 inline constexpr std::array<std::int64_t, 10> kSizes = {0, 1, 3, 7, 31, 33, 127, 129, 1027, 5001};
 
-/// The type that is computed in.
+/// The compute type.
 inline DType compute_of(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }
 
 /// Significant bits and the smallest normal exponent.
@@ -47,14 +47,14 @@ inline Format format_of(DType dtype) {
   }
 }
 
-/// The distance of neighbours around x.
+/// The distance between neighbouring numbers at x.
 inline double spacing(DType dtype, double x) {
   const Format format = format_of(dtype);
   const int exponent = x == 0 || !std::isfinite(x) ? format.lowest : std::max(std::ilogb(x), format.lowest);
   return std::ldexp(1.0, exponent - format.digits + 1);
 }
 
-/// Whether y is the truth computed with an error of `error` and then rounded to a dtype.
+/// Whether y could be the truth, computed with an error of at most `error` and then rounded to a dtype.
 inline bool is_rounded(double y, double truth, DType dtype, double error) {
   if (std::isnan(truth) || std::isnan(y)) return std::isnan(truth) && std::isnan(y);
   if (std::isinf(truth)) return y == truth;
@@ -65,8 +65,8 @@ inline bool is_rounded(double y, double truth, DType dtype, double error) {
   return std::fabs(y - truth) <= half + error;
 }
 
-/// Elements in memory that starts aligned to one element and no more (unless `aligned`), between bytes that must not change. What
-/// has not been written is NaN.
+/// Elements in memory that is aligned to exactly one element (unless `aligned`), between bytes that must not change. Unwritten
+/// elements are NaN.
 class Buffer {
  public:
   Buffer(std::int64_t elements, DType dtype, bool aligned = false)
@@ -95,13 +95,13 @@ class Buffer {
     for (std::size_t i = 0; i < elements_; ++i) result[i] = (*this)[i];
     return result;
   }
-  /// Whether an element still has the bits it was made with.
+  /// Whether an element still has its initial bits.
   [[nodiscard]] bool untouched(std::size_t i) const {
     const auto first = bytes_.begin() + static_cast<std::ptrdiff_t>(offset_ + i * size_of(dtype_));
     return std::all_of(first, first + static_cast<std::ptrdiff_t>(size_of(dtype_)),
                        [](unsigned char byte) { return byte == 0xFF; });
   }
-  /// Whether nothing before or behind the elements was written.
+  /// Whether nothing before or after the elements was written.
   [[nodiscard]] bool guarded() const {
     const auto clean = [](auto first, auto last) {
       return std::all_of(first, last, [](unsigned char byte) { return byte == 0xFF; });
@@ -160,7 +160,7 @@ inline std::vector<double> random_values(std::int64_t n, unsigned seed, double w
   return values;
 }
 
-/// Random values as a dtype holds them.
+/// Random values, rounded to a dtype.
 inline std::vector<double> random_values(std::int64_t n, unsigned seed, DType dtype, double width = 1.0) {
   return Buffer(random_values(n, seed, width), dtype).values();
 }

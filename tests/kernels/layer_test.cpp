@@ -17,7 +17,7 @@ struct Normalization {
   kernels::NormalizationKind kind = kernels::NormalizationKind::standard;
   bool in_place = false;
   double center = 0.0;
-  bool aligned = false;  ///< to 16 bytes
+  bool aligned = false;  ///< rows start at multiples of 16 bytes
   double size = 1.0;     ///< of the numbers
 };
 
@@ -69,7 +69,7 @@ std::vector<double> check(const Normalization& c) {
       if (c.beta) exact += static_cast<long double>(beta[at]);
       const auto wanted = static_cast<double>(exact);
       const double got = y[static_cast<std::size_t>(r * c.length + i)];
-      // One rounding to float32; in float64 the roundings of the steps, and under 16 bits those of floats.
+      // float32 is rounded once; float64 in each step; 16-bit results are computed in floats.
       double error = c.dtype == DType::float64 ? 1e-13 * (1 + std::fabs(c.center)) * (1 + std::fabs(wanted))
                                                : spacing(DType::float32, wanted) + 1e-12 * (1 + std::fabs(c.center));
       if (size_of(c.dtype) == 2) error += 0x1p-20 * std::max(std::fabs(product), std::fabs(wanted - product));
@@ -114,7 +114,7 @@ TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverIsBesideIt) {
     std::vector<double> x = random_values(5 * length, 27, DType::float32);
     const std::vector<double> plain = run(c, x, {}, {});
     for (std::int64_t i = 0; i < length; ++i) {
-      x[static_cast<std::size_t>(length + i)] *= 0x1p90;  // what is summed in another way
+      x[static_cast<std::size_t>(length + i)] *= 0x1p90;  // makes one row take the other algorithm
       x[static_cast<std::size_t>(3 * length + i)] = kNaN;
     }
     const std::vector<double> beside = run(c, x, {}, {});
@@ -129,7 +129,7 @@ TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverIsBesideIt) {
   }
 }
 
-/// Rows of 16 bits that share a warp with rows which are summed in double keep to floats, as their last bits show.
+/// 16-bit rows that share a warp with rows computed in double are still computed in floats: their last bits show it.
 TEST(LayerNormalizationKernelTest, SixteenBitRowsHaveTheSameBitsWhateverIsBesideThem) {
   constexpr std::int64_t kRows = 129;
   constexpr std::int64_t kLength = 200;
@@ -240,7 +240,7 @@ void check_affine(DType dtype, std::int64_t outer, std::int64_t channels, std::i
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t c = i / static_cast<std::size_t>(inner) % static_cast<std::size_t>(channels);
     double wanted = x[i] * scale[c] + offset[c];
-    if (compute == DType::float32) {  // both roundings, as promised
+    if (compute == DType::float32) {  // product and sum are each rounded, as promised
       const float product = static_cast<float>(x[i]) * static_cast<float>(scale[c]);
       wanted = static_cast<double>(product + static_cast<float>(offset[c]));
     }
@@ -267,10 +267,10 @@ TEST(AffineKernelTest, BroadcastsEachConstantOverTheAxesThatItDoesNotHave) {
     std::vector<std::int64_t> scale, offset;  // strides
   };
   const std::vector<Case> cases{
-      {{37, 0, {}}, {}, {}},                                // one number for all
-      {{5, 1, {33}}, {0}, {1}},                             // one scale, an offset a column
+      {{37, 0, {}}, {}, {}},                                // one number for all elements
+      {{5, 1, {33}}, {0}, {1}},                             // one scale, one offset per column
       {{5, 1, {33}}, {1}, {0}},                             //
-      {{2, 2, {3, 33}}, {33, 1}, {0, 0}},                   // along rows and not
+      {{2, 2, {3, 33}}, {33, 1}, {0, 0}},                   // varying along rows, and not
       {{2, 2, {3, 33}}, {1, 0}, {0, 1}},                    //
       {{2, 3, {3, 4, 9}}, {4, 1, 0}, {4, 1, 0}},            // rows of several axes
       {{2, 4, {3, 4, 5, 2}}, {10, 0, 2, 1}, {0, 1, 0, 0}},  //

@@ -48,7 +48,7 @@ std::vector<double> run(const Case& c, const Data& data) {
   return dst.values();
 }
 
-/// The sums in float64, of their terms' magnitudes too.
+/// The sums in float64, and the sums of their terms' magnitudes.
 struct Sums {
   std::vector<double> sum, size;
 };
@@ -75,7 +75,7 @@ void check(const Case& c, const Data& data) {
   const std::vector<double> y = run(c, data);
   const Sums s = sums_of(c, data);
   for (std::size_t i = 0; i < y.size(); ++i) {
-    // Where sums are cut, each of the terms loses at most one unit of the largest.
+    // Where sums are truncated, each term loses at most one unit in the last place of the largest.
     const double error = static_cast<double>(c.inputs + 2) * 0x1p-23 * s.size[i];
     ASSERT_TRUE(is_rounded(y[i], s.sum[i], c.dtype, error))
         << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at "
@@ -90,7 +90,7 @@ class MmaGemmTest : public testing::Test {
   void SetUp() override {
     int architecture = 0;
     ASSERT_EQ(kernels::has_image(architecture), cudaSuccess);
-    if (architecture < kernels::kMmaArchitecture) GTEST_SKIP() << "these kernels trap on what is older than 8.0";
+    if (architecture < kernels::kMmaArchitecture) GTEST_SKIP() << "these kernels trap below compute capability 8.0";
   }
 };
 
@@ -149,10 +149,10 @@ TEST_F(MmaGemmTest, IsCloseByNorm) {
     size += s.sum[i] * s.sum[i];
     ASSERT_LE(std::fabs(y[i] - s.sum[i]), spacing(c.dtype, s.sum[i]) / 2 + 2e-3 * std::fabs(s.sum[i]));
   }
-  EXPECT_LE(std::sqrt(off / size), 2.5e-4);  // what rounding to 11 bits makes
+  EXPECT_LE(std::sqrt(off / size), 2.5e-4);  // the error of rounding to 11 bits
 }
 
-/// Sums that are products of two numbers: exact, and each activation's error is its own.
+/// Each sum is one product of two numbers, so it is exact and the error is the activation's.
 TEST_F(MmaGemmTest, AppliesEveryActivationToTheSum) {
   std::vector<double> factors(67);
   for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = (static_cast<double>(i) - 33) / 8;
@@ -224,7 +224,7 @@ TEST_F(MmaGemmTest, SumsBeyondTheTypeAreInfinite) {
     const Case c{.tile = tile, .batch = 2, .inputs = 3, .units = 2, .bias = false};
     const std::vector<double> y = run(c, {{60000, 60000, 1, -60000, 5000, 1}, {1, 2, 0.125, -1, 1, 1}, {0, 0}});
     EXPECT_TRUE(std::isinf(y[0]) && y[0] > 0);
-    EXPECT_EQ(y[2], -59360);  // the nearest to -59374
+    EXPECT_EQ(y[2], -59360);  // the float nearest to -59374
   }
 }
 

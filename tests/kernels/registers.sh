@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every kernel compiles without a warning, keeps what it holds in registers, and stays within its number of them; of sm_90, loads and stores are
-# what sass_bounds.py wants. Needs nvcc, no device.
+# Checks that every kernel compiles without warnings, spills nothing, and stays within its number of registers; for sm_90 also its loads and
+# stores, by sass_bounds.py. Needs nvcc, no device.
 # Usage: registers.sh [--arch 90] [--include GENERATED_INCLUDES] [--nvcc NVCC] [FILE.cu...]
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,7 +17,7 @@ done
 all=0
 [ ${#files[@]} -gt 0 ] || { files=(kernels/*.cu); all=1; }
 command -v "$nvcc" > /dev/null || { echo "no nvcc"; exit 77; }
-readonly most=128       # registers of a thread: what kernels/launch.hpp asks for
+readonly most=128       # registers per thread, as in kernels/launch.hpp
 readonly frame_most=0    # bytes of local memory
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

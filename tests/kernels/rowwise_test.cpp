@@ -18,7 +18,7 @@ struct Case {
   std::int64_t length = 1;
   std::int64_t inner = 1;
   bool in_place = false;
-  bool aligned = false;  ///< to 16 bytes
+  bool aligned = false;  ///< rows start at multiples of 16 bytes
 };
 std::ostream& operator<<(std::ostream& stream, const Case& c) {
   return stream << to_string(c.kind) << ' ' << to_string(c.dtype) << ' ' << c.outer << " x " << c.length << " x " << c.inner;
@@ -50,7 +50,7 @@ std::vector<double> softmax_truth(const std::vector<double>& x, bool logarithm) 
   return y;
 }
 
-/// Keras' own steps, by sorting: its threshold is made of the sum of the running sums.
+/// Keras' own steps, by sorting: its threshold uses the sum of the running sums.
 std::vector<double> sparsemax_truth(const std::vector<double>& x) {
   std::vector<double> sorted = x;
   std::sort(sorted.rbegin(), sorted.rend());
@@ -86,7 +86,7 @@ std::vector<double> truth_of(ActivationKind kind, const std::vector<double>& x) 
   }
 }
 
-/// The error before the last rounding. Sums of exponentials are trees or sums of short sums.
+/// The error before the last rounding. Exponentials are summed in trees, or in short sums that are then summed.
 double error_of(const Case& c, double exact) {
   const double roundoff = spacing(compute_of(c.dtype), 1.0) / 2;
   const double terms = 40 + static_cast<double>(c.length) / 256;
@@ -124,7 +124,7 @@ class RowwiseTest : public testing::TestWithParam<ActivationKind> {
   static std::int64_t length(std::int64_t n) { return GetParam() == ActivationKind::Glu ? n / 2 * 2 : n; }
 };
 
-/// Memory that ends where no page is: who reads beyond it dies.
+/// Memory that ends at an unmapped page: a read past its end crashes.
 class AtAnEdge {
  public:
   AtAnEdge()
@@ -144,7 +144,7 @@ class AtAnEdge {
 
 TEST_P(RowwiseTest, ReadsNothingBehindItsLastRow) {
   for (const DType dtype : kFloating) {
-    const auto half = static_cast<std::int64_t>(24 / size_of(dtype));  // rows are aligned to 16 bytes, their halves are not
+    const auto half = static_cast<std::int64_t>(24 / size_of(dtype));  // rows are aligned to 16 bytes, half rows are not
     for (const std::int64_t outer : {1, 3}) {
       const AtAnEdge memory;
       const auto bytes = static_cast<std::size_t>(outer) * 48;
@@ -158,10 +158,10 @@ TEST_P(RowwiseTest, ReadsNothingBehindItsLastRow) {
   }
 }
 
-/// Those whose results are as long as their rows, and depend on all of them.
+/// The activations whose results are as long as the row and depend on all of it.
 class MixingTest : public RowwiseTest {};
 
-/// Rows that start at 16 bytes and rows that do not are read in other ways, but added up in one.
+/// Rows that start at multiples of 16 bytes are read differently from others, but summed in the same order.
 void check_anywhere(Case c) {
   c.aligned = false;
   const std::vector<double> odd = check(c);
@@ -231,7 +231,7 @@ TEST_P(RowwiseTest, ASampleHasTheSameBitsInEveryBatch) {
   }
 }
 
-/// NaN wherever Keras has it, and no trace of one row in another.
+/// NaN exactly where Keras gives NaN, and no effect of one row on another.
 TEST_P(MixingTest, KeepsNaNAndInfinityToTheirRow) {
   for (const std::int64_t n : {5, 60, 300, 501, 2000, 2001, 9000}) {
     for (const double odd : {kNaN, kInf}) {
@@ -274,7 +274,7 @@ TEST(SoftmaxKernelTest, IsNaNInARowOfMinusInfinities) {
     for (const DType dtype : kFloating) {
       for (const std::int64_t n : {6, 40, 130, 520, 521, 9000}) {
         std::vector<double> x(static_cast<std::size_t>(2 * n), -kInf);
-        std::fill(x.begin() + static_cast<std::ptrdiff_t>(n), x.end(), 1.0);  // the other row is none of its business
+        std::fill(x.begin() + static_cast<std::ptrdiff_t>(n), x.end(), 1.0);  // the other row is not affected
         const std::vector<double> y = run({kind, dtype, 2, n, 1}, x);
         for (std::int64_t i = 0; i < 2 * n; ++i) ASSERT_EQ(std::isnan(y[static_cast<std::size_t>(i)]), i < n) << n << " at " << i;
       }
@@ -301,8 +301,8 @@ TEST(SoftmaxKernelTest, TakesLogitsThatOverflowTheExponential) {
   check({ActivationKind::LogSoftmax, DType::float32, 4, 50, 1}, 300.0);
 }
 
-/// Of rows of 0 and x, whose exponentials the device itself is asked for. Times the sum's reciprocal alone, every fifth result
-/// is beside the nearest number.
+/// Softmax of rows of 0 and x; the exponentials are the device's own. With the sum's reciprocal alone, one result in five would
+/// not be the nearest number.
 TEST(SoftmaxKernelTest, DividesToTheNearestNumberButForRareLastBits) {
   constexpr std::int64_t kRows = 2000;
   const auto divided = [](auto e) {
@@ -336,14 +336,14 @@ TEST(SparsemaxKernelTest, IsRightWhereElementsAreEqual) {
   for (const std::int64_t n : {3, 40, 700}) {
     std::vector<double> x;
     for (std::int64_t i = 0; i < n; ++i)
-      x.push_back(-1.5 - static_cast<double>(i % 3) * 0.25);  // above 0 Keras' threshold leaves nothing
+      x.push_back(-1.5 - static_cast<double>(i % 3) * 0.25);  // for logits above 0 no element exceeds Keras' threshold
     const std::vector<double> y = run({ActivationKind::Sparsemax, DType::float64, 1, n, 1}, x);
     const std::vector<double> exact = sparsemax_truth(x);
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], exact[i], 1e-11 * static_cast<double>(n)) << n << " at " << i;
   }
 }
 
-/// Beyond 2^60 sums could leave the range of floats.
+/// Beyond 2^60 sums could exceed the range of floats.
 TEST(SparsemaxKernelTest, TakesLogitsOfAnySizeAsInFloat64) {
   for (const double size : {-0x1p59, 0x1p59, -0x1p61, 0x1p61, -0x1p120, 0x1p120}) {
     const std::vector<double> x = {size, size, -4 * std::fabs(size), size};

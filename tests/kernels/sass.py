@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ptxas made of kernels, read from cubins of sm_80 to sm_90 without a disassembler.
+"""Reads the machine code of kernels from cubins of sm_80 to sm_90, without a disassembler.
 
 An instruction has 16 bytes. Bits 0-11 are the operation, 12-15 its predicate; of a load or a store bits 73-75 are the size. Bits 105-125 are
 what the scheduler is told, among it the barrier that the instruction signals when its result is there (110-112, 7: none) and those that it
@@ -18,8 +18,8 @@ class Instruction:
         self.always = (low >> 12 & 15) == 7
         self.bytes = SIZES.get(high >> 9 & 7, 0)
         self.signals, self.waits = high >> 46 & 7, high >> 52 & 63
-        words = low >> 34 | (high & 0x3FFFF) << 30  # of 4 bytes, from the next instruction on
-        if self.operation == BRANCH:  # that has the lowest bits elsewhere
+        words = low >> 34 | (high & 0x3FFFF) << 30  # words of 4 bytes, relative to the next instruction
+        if self.operation == BRANCH:  # a branch has the lowest bits elsewhere
             words = (words << 8 | (low >> 16 & 0xFF)) & (1 << 48) - 1
         self.target = at + 16 + 4 * (words - (1 << 48) if words >> 47 else words)
         self.surely = self.always and (high >> 23 & 15) == 7  # a branch has a second predicate
@@ -37,7 +37,7 @@ class Kernel:
         return self.count(LOCAL_LOAD) + self.count(LOCAL_STORE)
 
     def in_flight(self, size):
-        """The most loads of that size that are under way, on any way through the kernel, when it first waits for a load."""
+        """The most loads of that size in flight, on any path through the kernel, when it first waits for a load."""
         most, seen, ways = 0, set(), [(0, (), ())]
         while ways:
             at, loads, syncs = way = ways.pop()
@@ -77,13 +77,13 @@ def sections(data):
 
 
 def kernels(path):
-    """The kernels of a cubin, which is an ELF file with a section for each."""
+    """The kernels of a cubin, an ELF file with a section per kernel."""
     with open(path, "rb") as file:
         parts = sections(file.read())
     symbols, names, notes, registers, at = parts[".symtab"], parts[".strtab"], parts[".nv.info"], {}, 0
-    while at < len(notes):  # format, attribute, and by the format a number or so many bytes
+    while at < len(notes):  # format, attribute, then depending on the format a number or that many bytes
         form, attribute, value = struct.unpack_from("<BBH", notes, at)
-        if (form, attribute) == (4, 0x2F):  # a symbol's registers
+        if (form, attribute) == (4, 0x2F):  # the number of registers of a kernel
             symbol, used = struct.unpack_from("<II", notes, at + 4)
             name, = struct.unpack_from("<I", symbols, 24 * symbol)
             registers[names[name : names.index(b"\0", name)].decode()] = used

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds on what ptxas makes of the kernels that should run at a copy's speed, each beside its reason. Needs no device and no disassembler.
+"""Bounds on the machine code of kernels that should run as fast as a copy, each with its reason. Needs no device and no disassembler.
 
 Usage: sass_bounds.py CUBIN... (of sm_90, all kernels); prints what is out of its bounds. --show prints what was found of each kernel.
 """
@@ -15,19 +15,19 @@ GROUPS = {"kept": re.compile(r"kept_rows_kernel<(\w+)Row<.*>, (\w+), (?:LaneGrou
           "walked": re.compile(r"walked_rows_kernel<(\w+)Row<.*>, (\w+)>"),
           "columns": re.compile(r"columns_kernel<(?:Log)?Softmax, (\w+)>"),
           "combine": re.compile(r"combine_kernel<(\w+), (\d+)>")}
-# Of a thread. A row's loads hide behind the work on other rows, so what a thread holds is paid for by fewer of those: about 26 KB of loads a
-# multiprocessor keep the memory busy, and a thread has 32 to 64 bytes of them. Layer normalization also keeps gamma, beta and, under float32,
-# the low parts of distances from the mean.
+# Registers per thread. Work on other rows hides the latency of a row's loads, and the more registers a thread uses, the fewer rows there are.
+# Memory is busy with about 26 KB of loads in flight per multiprocessor; a thread has 32 to 64 bytes. Layer normalization also keeps gamma, beta
+# and, for float32, the low parts of distances from the mean.
 REGISTERS = {"Softmax": 56, "Normalized": 128}
 WALKED = {"Softmax": 8, "Normalized": 8, "Sparsemax": 4}  # loads at a time
 
 
 def kept(kernel, row, element, width, packs):
     size, width, packs = SIZES[element], int(width), int(packs)
-    # One latency a row: all of it is under way before the first element is waited for.
+    # One latency per row: all its loads are in flight before the first element is needed.
     yield "loads under way", kernel.in_flight(size * width), packs, None
-    if size * width == 16:  # a quarter or an eighth of the accesses, and of their addresses
-        constants = 2 * packs * width * 4 // 16 if row == "Normalized" else 0  # gamma and beta, which are read with the row
+    if size * width == 16:  # a quarter or an eighth as many accesses and addresses
+        constants = 2 * packs * width * 4 // 16 if row == "Normalized" else 0  # gamma and beta are loaded with the row
         yield "16-byte loads", kernel.count(sass.LOAD, 16), packs + constants, packs + constants
         yield "16-byte loads under way", kernel.in_flight(16), packs + constants, None
         yield "16-byte stores", kernel.count(sass.STORE, 16), packs, packs
@@ -35,19 +35,19 @@ def kept(kernel, row, element, width, packs):
 
 
 def walked(kernel, row, element):
-    # A long row is in the second-level cache after the first walk; each walk has this many latencies less.
+    # After the first walk a long row is in the second-level cache; loading several elements at a time divides each walk's latencies.
     yield "loads under way", kernel.in_flight(SIZES[element]), WALKED[row], None
 
 
 def columns(kernel, element):
-    # A thread walks a column alone: one load at a time would take a latency an element.
+    # A thread walks a column alone: one load at a time would cost one latency per element.
     yield "loads under way", kernel.in_flight(SIZES[element]), 8 if element == "double" else 16, None
 
 
 def combine(kernel, element, width):
     if element not in SIZES:
         return
-    # Sources are read together, four at a time: a fold that waits for each has a latency a source.
+    # Sources are read four at a time: waiting for each would cost one latency per source.
     size = SIZES[element] * int(width)
     yield "loads under way", kernel.in_flight(size), 4, None
     if size == 16:
@@ -63,7 +63,7 @@ def main():
     names = subprocess.run(["c++filt", "-n"], input="\n".join(k.name for k in kernels), text=True, capture_output=True, check=True).stdout.splitlines()
     bad, checked = 0, dict.fromkeys(RULES, 0)
     for kernel, name in zip(kernels, names):
-        # Local memory is a thread's own part of the device's: what is there was meant to be in registers.
+        # Local memory is device memory: accesses to it mean that something meant for registers was spilled.
         found = [("accesses to local memory", kernel.local(), 0, 0)]
         name = name.replace("lamella::kernels::", "").replace("(anonymous namespace)::", "").split("(")[0].removeprefix("void ")
         for group, pattern in GROUPS.items():

@@ -25,7 +25,7 @@ struct Result {
   std::vector<double> x, w, b, y;
 };
 
-/// What lies between the rows of the kernel is NaN: it may be read, and must not matter.
+/// The gaps between the kernel's rows hold NaN: they may be read but must not affect results.
 Result run(const Case& c) {
   Result r;
   const std::int64_t stride = stride_of(c);
@@ -69,7 +69,7 @@ void check(const Case& c) {
 
 TEST(SmallBatchTest, IsRightInAnyShape) {
   for (const DType dtype : kTypes) {
-    for (const std::int64_t batch : {0, 1, 2, 3, 8}) {  // each number of rows that has a kernel of its own, and one between
+    for (const std::int64_t batch : {0, 1, 2, 3, 8}) {  // each number of rows with its own kernel, and one between
       for (const std::int64_t inputs : {0, 1, 7, 129}) {
         for (const std::int64_t units : {0, 7, 33, 129})
           check({.dtype = dtype, .batch = batch, .inputs = inputs, .units = units});
@@ -88,7 +88,7 @@ TEST(SmallBatchTest, IsRightForLongSumsAndManyUnits) {
   }
 }
 
-/// The activation takes the very bits that the product has without one.
+/// The activation is applied to exactly the bits that the product has without one.
 TEST(SmallBatchTest, AppliesEveryActivationToTheSum) {
   for (const ActivationKind kind : elementwise_kinds()) {
     const std::array<float, 3> p = measured_parameters(kind)[0];

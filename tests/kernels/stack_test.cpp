@@ -16,11 +16,11 @@ struct Case {
   std::int64_t batch = 0;
   std::vector<StackLayer> layers;
   bool softmax = false;
-  std::vector<bool> bias = {};  ///< of each layer; none are said: all have one
+  std::vector<bool> bias = {};  ///< whether each layer has one; empty: all do
   [[nodiscard]] bool has_bias(std::size_t layer) const { return bias.empty() || bias[layer]; }
 };
 
-/// Layers of these widths: of the input, and of each result.
+/// Layers of these widths: first the input's, then each result's.
 std::vector<StackLayer> layers_of(const std::vector<std::int64_t>& widths, ActivationSpec activation = {}) {
   std::vector<StackLayer> layers;
   for (std::size_t n = 1; n < widths.size(); ++n) layers.push_back({widths[n - 1], widths[n], activation});
@@ -72,7 +72,7 @@ std::vector<double> run(const Case& c, const Data& data) {
   return dst.values();
 }
 
-/// The float32 sums in the order that is promised; activations are linear or relu, which are exact.
+/// Sums in float32 in the promised order; activations are linear or relu, which are exact.
 std::vector<double> expected(const Case& c, const Data& data) {
   std::vector<float> x(data.x.begin(), data.x.end());
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
@@ -141,7 +141,7 @@ TEST(StackTest, LayersWithoutInputsOrUnits) {
   }
 }
 
-/// Sums that are products of two numbers, and then of what became of them and 1: each activation's error is its own.
+/// In each sum only one product is not 0, and in the second layer it multiplies by 1, so that errors are the activations' alone.
 TEST(StackTest, AppliesEveryActivationBetweenLayersAndAtTheEnd) {
   constexpr std::int64_t kUnits = 67;
   std::vector<double> factors(kUnits);
@@ -157,7 +157,7 @@ TEST(StackTest, AppliesEveryActivationBetweenLayersAndAtTheEnd) {
         Case c{.tile = tile, .batch = 3, .layers = {{1, kUnits, activation}, {kUnits, kUnits, {}}}};
         c.layers.resize(layers);
         const std::vector<double> y = run(c, data);
-        bool hidden_nan = false;  // times 0 it is NaN for all
+        bool hidden_nan = false;  // NaN times 0 is NaN in every sum
         for (std::size_t i = 0; i < y.size(); ++i) {
           const double sum = data.x[i / kUnits] * factors[i % kUnits] + 0.25;
           const double exact = truths().at(to_string(kind))(sum, activation.parameters);
@@ -193,7 +193,8 @@ TEST(StackTest, EndsInASoftmaxOfTheRow) {
         for (std::int64_t u = 0; u < units; ++u) total += std::exp(first[u] - shift);
         for (std::int64_t u = 0; u < units; ++u) {
           const double exact = std::exp(first[u] - shift) / total;
-          const double error = (8 + shift - first[u]) * spacing(DType::float32, exact);  // the distance is rounded before exp()
+          const double error =
+              (8 + shift - first[u]) * spacing(DType::float32, exact);  // the distance is rounded before exp() is applied
           ASSERT_NEAR(y[row * static_cast<std::size_t>(units) + static_cast<std::size_t>(u)], exact, error);
         }
       }
@@ -209,7 +210,8 @@ TEST(StackTest, SoftmaxOfNaNAndInfinityIsThatOfKeras) {
         {1, std::nan(""), 2, 0, kInf, 1, -kInf, -kInf, -kInf, -kInf, 5, 5}, {{1, 0, 0, 0, 1, 0, 0, 0, 1}}, {{0, 0, 0}}};
     const std::vector<double> y = run(c, data);
     for (std::size_t i = 0; i < 9; ++i) EXPECT_TRUE(std::isnan(y[i])) << i;
-    EXPECT_TRUE(std::isnan(y[9]) && std::isnan(y[10]) && std::isnan(y[11]));  // -infinity times 0 is NaN in each of its sums
+    EXPECT_TRUE(std::isnan(y[9]) && std::isnan(y[10]) &&
+                std::isnan(y[11]));  // -infinity times 0 makes each of the row's sums NaN
   }
 }
 

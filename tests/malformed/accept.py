@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that must load and answer exactly: models drawn at random, written in every way that is allowed. Weights and inputs are small
-integers, so that the answer is exact in any order of summation."""
+"""Files that must load and answer exactly: random models, written in every way that is allowed. Weights and inputs are small integers, so
+that answers are exact in any order of summation."""
 import json
 import struct
 
@@ -16,7 +16,7 @@ LIBVERS = ("earliest", "latest", ("v108", "v108"), ("v110", "v110"), ("earliest"
 
 
 class Drawn:
-    """One random model: what it computes, and the parts of its file."""
+    """A random model: its function, and the parts of its file."""
 
     def __init__(self, random):
         self.random = random
@@ -80,12 +80,12 @@ class Drawn:
                 "config": {"name": "f", "layers": chain, "input_layers": ends[0], "output_layers": ends[1]}}
 
     def in_weight_order(self, chain):
-        """Shuffled, but for the Dense layers: their order is the order of their weights."""
+        """The layers shuffled, except that Dense layers keep their order, which is that of their weights."""
         dense = iter(sorted((item for item in chain if item["class_name"] == "Dense"), key=lambda item: int(item["name"].rsplit("_", 1)[1])))
         return [next(dense) if item["class_name"] == "Dense" else item for item in chain]
 
     def dataset(self, group, name, array):
-        """The same numbers, stored in one of many ways."""
+        """Stores the same numbers in one of many ways."""
         random = self.random
         dtype = random.choice(("<f4", "<f4", ">f4", "<f8", ">f8", "<f2", ">f2"))
         array = array.astype(dtype)

@@ -27,7 +27,7 @@ def lookup3(data, seed=0):
 
 
 def mended(data):
-    """With the checksums of the superblock and of the object headers put right."""
+    """The file with correct checksums of the superblock and the object headers."""
     data = bytearray(data)
     if data[8] in (2, 3):
         data[44:48] = struct.pack("<I", lookup3(bytes(data[:44])))

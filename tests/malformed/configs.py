@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configs that are no JSON, no model, or ask for what must not be."""
+"""Configs that are not JSON, not a model, or request something that must be refused."""
 import copy
 import json
 
@@ -243,7 +243,7 @@ def graphs(pack, tiny):
 
 
 def types_of_everything(pack, tiny):
-    """Each value of a whole config replaced by one of every other type: refused or harmless, never worse."""
+    """Replaces each value of a whole config by one of every other type: it must be refused or harmless."""
     config = json.loads(text_of(tiny.config))
 
     def places(value, path=()):

@@ -16,18 +16,18 @@ struct Matrix {
   std::vector<float> values;
 };
 
-/// One file of the corpus and what must become of it.
+/// A file of the corpus, and what must happen to it.
 struct Case {
   std::string family;
   Verdict verdict = Verdict::either;
   std::string codes;  ///< "E_ZIP|E_LIMIT"; empty: any
   std::vector<std::string> words;
   std::string bytes;
-  Matrix x;  ///< of accepted files
+  Matrix x;  ///< for accepted files
   Matrix y;
 };
 
-/// Reads what pack.py wrote, case by case. Ends the program when the corpus itself is damaged.
+/// Reads the corpus that pack.py wrote, case by case. Ends the program if the corpus itself is damaged.
 class Corpus {
  public:
   explicit Corpus(const std::string& path);
@@ -40,7 +40,7 @@ class Corpus {
   [[nodiscard]] std::string text(std::size_t& at, std::size_t length) const;
   [[nodiscard]] Matrix matrix(std::size_t& at) const;
 
-  const char* data_ = nullptr;  // mapped, shared by every worker
+  const char* data_ = nullptr;  // mapped, and shared by all workers
   std::size_t size_ = 0;
   std::vector<std::size_t> at_;
   std::map<std::uint64_t, std::pair<std::size_t, std::size_t>> bases_;

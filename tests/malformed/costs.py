@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small files that ask for much work: refused, or done in the time and memory that the runner allows."""
+"""Small files that require much work: they must be refused, or handled within the time and memory that the runner allows."""
 from pack import EITHER
 from tiny import dense_config, input_layer, layer, sequential, text_of
 
@@ -16,7 +16,7 @@ def called(class_name, name, nodes, config=None):
 
 
 def chain_of(layers, calls, prefix=""):
-    """A nested model of so many layers, called so many times."""
+    """A nested model of `layers` layers, called `calls` times."""
     x = called("InputLayer", "x", [], {"batch_shape": [None, 1]})
     names = [f"{prefix}{i}" for i in range(layers)]
     inner = [x] + [called("Activation", name, [[[before, 0, 0, {}]]], {"activation": "tanh"}) for before, name in zip(["x", *names], names)]
@@ -26,7 +26,7 @@ def chain_of(layers, calls, prefix=""):
 
 
 def merged(class_name, count, config=None):
-    """`count` times one input into one layer."""
+    """A layer that gets the same input `count` times."""
     x = called("InputLayer", "x", [], {"batch_shape": [None, 1]})
     return model_of([x, called(class_name, "m", [[["x", 0, 0, {}]] * count], config)], [["x", 0, 0]], [["m", 0, 0]])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HDF5 filter pipelines: filters that are not read, fields of the message, and chunks that skip filters."""
+"""HDF5 filter pipelines: unsupported filters, fields of the message, and chunks that skip filters."""
 import struct
 
 from checksums import mended
@@ -11,7 +11,7 @@ DEFLATE = struct.pack("<BBHHHI", 2, 1, 1, 1, 1, 4)  # version 2, one filter: def
 
 
 def kernel_of(raw=None, mask=0, **options):
-    """A file whose kernel is one chunk; with `raw` the bytes of that chunk, stored as having skipped the filters in `mask`."""
+    """A file whose kernel is one chunk. `raw` replaces that chunk's bytes; they are stored as skipping the filters in `mask`."""
     def fill(file):
         vars_ = file.create_group("layers/dense/vars")
         kernel = vars_.create_dataset("0", data=KERNEL, chunks=(4, 3), **options)

@@ -27,7 +27,7 @@ constexpr unsigned kOurs = 0x1A3E11A;  // the sixth argument of the guard's own 
 std::array<char, 4096> allowed{};
 std::atomic<int> forbidden{0};
 
-/// A call that the filter stopped: opened on behalf of the caller when it is the one file, counted otherwise.
+/// Handles a call that the filter stopped: opens the one allowed file on the caller's behalf, and counts all other calls.
 void on_stopped_call(int, siginfo_t* info, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto argument = [&](int i) { return registers[i]; };

@@ -6,16 +6,16 @@
 
 namespace lamella::malformed {
 
-/// From here on this process may open one file, read-only, and nothing else: no other file, socket or program. What it tries is
-/// counted and refused with EACCES. The kernel watches, not a wrapper. Once set, only the file may be changed.
+/// From this call on the process may open one file, read-only, and nothing else: no other file, socket or program. The kernel
+/// counts attempts and refuses them with EACCES. A later call can only change the file.
 void install_guard();
 void allow_only(const char* path);
-/// Forbidden calls since the last question.
+/// The number of forbidden calls since this was last called.
 [[nodiscard]] int forbidden_calls();
 
-/// Bytes of private writable memory that this process has.
+/// This process's private writable memory, in bytes.
 [[nodiscard]] std::size_t data_bytes();
-/// At most `bytes` more of it: beyond, allocations fail.
+/// Allows at most `bytes` more of it; larger allocations fail.
 void limit_growth(std::size_t bytes);
 void lift_limit();
 

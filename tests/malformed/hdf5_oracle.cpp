@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares the HDF5 reader with libhdf5: hdf5_oracle FILE, where oracle.py has written HDF5 files and what h5py reads from them.
+// Compares the HDF5 reader with libhdf5. Usage: hdf5_oracle FILE, which holds HDF5 files and their contents as read by h5py,
+// written by oracle.py.
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -12,7 +13,7 @@
 namespace lamella::keras {
 namespace {
 
-/// The oracle's own format: numbers, texts and arrays, one behind the other.
+/// Reads the oracle's format: numbers, texts and arrays, one after another.
 class Reader {
  public:
   explicit Reader(std::string bytes) : bytes_(std::move(bytes)) {}
@@ -35,7 +36,7 @@ class Reader {
   std::size_t at_ = 0;
 };
 
-/// What is wrong with one dataset, attribute or group; empty: nothing.
+/// Describes what is wrong with a dataset, attribute or group; empty if nothing is.
 std::string check_dataset(const H5File& file, const std::string& path, Reader& reader) {
   const std::string dtype = reader.text();
   std::vector<std::int64_t> extents;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HDF5 files that are damaged, hostile, or hold other weights than the config says."""
+"""HDF5 files that are damaged, hostile, or have weights that do not match the config."""
 import json
 import struct
 
@@ -13,7 +13,7 @@ from tiny import BIAS, KERNEL, X, hdf5, put_legacy, put_weights, relu_answer
 HERE = ("!model.weights.h5",)
 BAD = ("E_HDF5",)
 UNSAFE = ("E_UNSAFE",)
-STRUCTURE_SHARE = 0.06  # of half a million combinations
+STRUCTURE_SHARE = 0.06  # the share of half a million combinations that is kept
 
 
 def bases(tiny):
@@ -136,7 +136,7 @@ def elsewhere(pack, tiny):
 
 
 def structures(pack, tiny):
-    """Each structure's own fields, one after the other: B-trees, heaps, symbol nodes, object headers."""
+    """Changes the fields of each structure, one after another: B-trees, heaps, symbol nodes, object headers."""
     strange = (0, 1, 2, 255, 65535, 2**16, 2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 2, 2**64 - 1)
     for magic, name in ((b"TREE", "097 B-tree"), (b"HEAP", "098 local heap"), (b"SNOD", "097 symbol node"), (b"GCOL", "098 global heap"), (b"OHDR", "099 object header"),
                         (b"FRHP", "106 fractal heap"), (b"BTHD", "106 B-tree 2")):
@@ -239,7 +239,7 @@ def bombs(pack, tiny):
 
 
 def multiplied(pack, tiny):
-    """Small files whose parts refer to each other so often that following them all would take for ever."""
+    """Small files with so many references between their parts that following all would never end."""
     pack.case("106 names of names", hdf5(lambda f: names_of_names(f, 60000), libver="latest"), ("E_LIMIT", "E_MISSING", "E_HDF5"))
     pack.case("106 names of names", hdf5(lambda f: names_of_names(f, 60000)), ("E_LIMIT", "E_MISSING", "E_HDF5"))
     pack.case("106 names inside names", tiny.keras(weights=names_inside_names()), ("E_LIMIT",), HERE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the corpus of malformed and of valid files: make.py OUT [--all] [--seed N]. Without --all, a sample of the long loops."""
+"""Makes the corpus of malformed and valid files: make.py OUT [--all] [--seed N]. Without --all, long loops are sampled."""
 import argparse
 import random
 
@@ -14,7 +14,7 @@ import zips
 from pack import Pack
 from tiny import Tiny
 
-SAMPLE = 0.01  # of each loop
+SAMPLE = 0.01  # the share of each loop that is kept
 SAMPLE_VALID = 2500
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads every file of a corpus: malformed_runner CORPUS [--limit-ms N] [--batch N] [--no-memory-limit] [--in-process]
-// Workers load the files one after the other; one that dies or hangs costs its file alone. Each file must be refused with the
-// right code and words, or load and answer exactly; no crash, no other file touched, no more memory than promised.
+// Worker processes load the files one after another; a crash or hang affects only the file in which it happens. Each file must be
+// refused with the right code and words, or load and answer exactly, without a crash, access to other files, or more memory than
+// promised.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -28,7 +29,7 @@
 namespace lamella::malformed {
 namespace {
 
-constexpr int kHangSeconds = 60;  // of processor time; a worker past it is stopped
+constexpr int kHangSeconds = 60;  // processor time after which a worker is stopped
 constexpr std::size_t kMemory = std::size_t{256} << 20U;
 constexpr std::size_t kMemoryPerByte = 24;
 
@@ -40,7 +41,7 @@ struct Arguments {
   bool in_process = false;
 };
 
-/// What the workers tell, in memory shared with them.
+/// The workers' results, in memory shared with them.
 struct Board {
   std::size_t at;  ///< the case being loaded
   std::size_t accepted;
@@ -56,7 +57,7 @@ double processor_ms() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-/// The file under test: in memory, under a name that messages must hold.
+/// The file under test: in memory, with a name that messages must contain.
 class Subject {
  public:
   Subject() : file_(::memfd_create("subject", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(file_)) {}
@@ -73,7 +74,7 @@ class Subject {
 
 struct Outcome {
   bool loaded = false;
-  std::string why;  ///< what is wrong; empty: nothing
+  std::string why;  ///< what is wrong; empty if nothing is
 };
 
 bool code_fits(const Case& item, std::string_view code) {
@@ -136,8 +137,7 @@ void work(const Corpus& corpus, Board& board, std::size_t end, const Arguments& 
     const double took = processor_ms() - begin;
     lift_limit();
     const int forbidden = forbidden_calls();
-    if (outcome.why.empty() && forbidden != 0)
-      outcome.why = "tried " + std::to_string(forbidden) + " calls that are none of its business";
+    if (outcome.why.empty() && forbidden != 0) outcome.why = "tried " + std::to_string(forbidden) + " forbidden calls";
     if (outcome.why.empty() && arguments.limit_ms > 0 && took > arguments.limit_ms)
       outcome.why = "took " + std::to_string(took) + " ms";
     if (took > board.slowest_ms) {
@@ -153,7 +153,7 @@ void work(const Corpus& corpus, Board& board, std::size_t end, const Arguments& 
   }
 }
 
-/// One worker for the cases from board.at on; true when it came to the end alive.
+/// Runs a worker on the cases from board.at on; returns whether it reached the end alive.
 bool run_worker(const Corpus& corpus, Board& board, std::size_t end, const Arguments& arguments) {
   const pid_t child = ::fork();
   if (child < 0) std::abort();
@@ -203,7 +203,7 @@ int main(int count, char** values) {
       arguments.batch = std::max<std::size_t>(1, std::strtoul(values[++i], nullptr, 10));
     } else if (word == "--no-memory-limit") {
       arguments.memory_limit = false;
-    } else if (word == "--in-process") {  // for debuggers and coverage: no worker, no guard
+    } else if (word == "--in-process") {  // for debuggers and coverage: without workers and guard
       arguments.in_process = true;
     } else {
       arguments.corpus = word;

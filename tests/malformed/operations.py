@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations between layers that are no calls, are called with what is no operand, or reach from one sample into another."""
+"""Operations between layers that are not calls, have invalid operands, or mix samples."""
 from configs import HERE, functional
 from pack import ACCEPTED, EITHER
 from tiny import X, dense_config, input_layer, layer, relu_answer
@@ -19,7 +19,7 @@ def function(name, node, class_name="TFOpLambda"):
 
 
 def model(first):
-    """x, the operation, and the Dense whose weights the file has."""
+    """x, the operation, and the Dense layer whose weights the file has."""
     x = {**input_layer(), "name": "x", "inbound_nodes": []}
     listed = any(isinstance(node, list) for node in first["inbound_nodes"]) if isinstance(first["inbound_nodes"], list) else False
     node = [["op", 0, 0, {}]] if listed else {"args": [{**T, "config": {**T["config"], "keras_history": ["op", 0, 0]}}], "kwargs": {}}

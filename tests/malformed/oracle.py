@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What libhdf5 reads: oracle.py OUT [--all] [--seed N]. Writes HDF5 files, those of the fixtures and random ones, and beside each every
-dataset and string attribute as h5py understands them, for hdf5_oracle.cpp to compare."""
+"""The contents of HDF5 files by libhdf5: oracle.py OUT [--all] [--seed N]. Writes the HDF5 files of the fixtures and random ones, each with
+all its datasets and string attributes as h5py reads them, for hdf5_oracle.cpp to compare."""
 import argparse
 import io
 import pathlib
@@ -25,11 +25,11 @@ def text(value):
 
 
 def expected(dataset):
-    """(name of the dtype, bytes) as lamella hands them out; None for what it does not read."""
+    """(name of the dtype, bytes) as lamella returns them; None for types that it does not read."""
     if dataset.dtype.names or dataset.dtype.subdtype:
         return None
     if dataset.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER and dataset.id.get_storage_size() < dataset.nbytes:
-        return None  # elements without a value
+        return None  # some elements have no value
     if dataset.dtype == bool:
         return "int8", dataset[()].astype("i1")
     kind = dataset.dtype.newbyteorder("=").str[1:]
@@ -53,7 +53,7 @@ def strings(value):
 
 
 def entries(file):
-    """Every dataset and every attribute made of strings."""
+    """All datasets and string attributes."""
     found = []
 
     def visit(path, item):
@@ -77,7 +77,7 @@ def entries(file):
 
 def record(out, name, data):
     with h5py.File(io.BytesIO(data), "r") as file:
-        found = entries(file)  # before anything is written
+        found = entries(file)  # read before the file is changed
     out.write(text(name) + struct.pack("<I", len(data)) + data + struct.pack("<I", len(found)) + b"".join(found))
 
 
@@ -128,7 +128,7 @@ def put(draw, group, name, data):
         creation.set_layout(h5py.h5d.COMPACT)
         made = h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(data.dtype, logical=True), h5py.h5s.create_simple(data.shape), creation)
         made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data))
-    elif way == 6:  # storage is made at once: with the latest format, chunks without an index
+    elif way == 6:  # storage is allocated early: in the latest format, chunks then have no index
         creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         creation.set_chunk(tuple(draw.randint(1, e) for e in data.shape))
         creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -167,7 +167,7 @@ def main():
             try:
                 record(out, name, data)
                 count += 1
-            except RuntimeError as error:  # written by a newer libhdf5 than h5py's
+            except RuntimeError as error:  # the file is from a newer libhdf5 than h5py's
                 print(f"not read by libhdf5: {name}: {error}")
         for number in range(10000 if options.all else 500):
             libver = draw.choice(LIBVERS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The corpus in one file, read by malformed_runner.cpp: bases, and cases that are whole files or a base with a few edits."""
+"""Writes the corpus as one file for malformed_runner.cpp: bases, and cases that are whole files or a base with a few edits."""
 import struct
 
 import numpy as np
@@ -8,7 +8,7 @@ REFUSED, ACCEPTED, EITHER = 0, 1, 2
 
 
 class Pack:
-    """Writes cases in order. `share` of the cases of a loop is kept, drawn by `random`; single cases are all kept."""
+    """Writes cases in order. Of loops, a random `share` of the cases is kept; single cases are all kept."""
 
     def __init__(self, path, random, share):
         self.out = open(path, "wb")
@@ -35,13 +35,14 @@ class Pack:
             self.out.write(struct.pack("<II", *array.shape) + array.tobytes())
 
     def case(self, family, data, codes=(), words=(), verdict=REFUSED, answer=None):
-        """A whole file. Codes: any of them will do; none: any code. With ACCEPTED, `answer` is (x, y): float32 matrices."""
+        """Adds a whole file. It must be refused with one of `codes`, or with any code if there are none. With ACCEPTED, `answer` is (x, y), two
+        float32 matrices."""
         self._begin(family, verdict, codes, words)
         self.out.write(b"\x00" + struct.pack("<I", len(data)) + data)
         self._answer(answer)
 
     def edit(self, family, base, edits, codes=(), words=(), verdict=REFUSED):
-        """`base` with bytes replaced: (offset, bytes to take away, bytes to put there)."""
+        """Adds `base` with edits: (offset, number of bytes to remove, bytes to insert)."""
         if base not in self.bases:
             self.bases[base] = len(self.bases)
             self.out.write(b"\x01" + struct.pack("<II", self.bases[base], len(base)) + base)
@@ -51,5 +52,5 @@ class Pack:
             self.out.write(struct.pack("<III", offset, erase, len(insert)) + insert)
 
     def drawn(self):
-        """True when this member of a loop is to be kept."""
+        """Whether to keep this case of a loop."""
         return self.share >= 1 or self.random.random() < self.share

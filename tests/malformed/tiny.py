@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smallest models, and zip archives with every field in reach."""
+"""The smallest models, and zip archives in which every field can be set."""
 import io
 import json
 import struct
@@ -40,7 +40,7 @@ def dense_model(**changes):
 
 
 def hdf5(fill, **options):
-    """The bytes of an HDF5 file that fill(file) writes."""
+    """The bytes of the HDF5 file that fill(file) fills."""
     memory = io.BytesIO()
     with h5py.File(memory, "w", **options) as file:
         fill(file)
@@ -101,7 +101,7 @@ class Member:
 
 
 def zip_of(members, prefix=b"", comment=b"", end=None, before_end=b"", order=None):
-    """`end` replaces fields of the end record: disk, first_disk, here, entries, size, begin. `order`: of the directory's entries."""
+    """An archive. `end` replaces fields of the end record: disk, first_disk, here, entries, size, begin. `order` is that of the directory."""
     file = bytearray(prefix)
     entries = []
     for member in members:
@@ -123,7 +123,7 @@ def members_of(config, weights, **options):
 
 
 class Tiny:
-    """Bases that the families share."""
+    """The bases shared by all families."""
 
     def __init__(self):
         self.old = hdf5(put_weights)

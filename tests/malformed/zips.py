@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives that are not what they say."""
+"""Archives whose structures are wrong or contradict each other."""
 import struct
 import zlib
 
@@ -11,7 +11,7 @@ ANSWER = (X, relu_answer())
 
 
 def changed(tiny, which=1, **options):
-    """The members of a good archive, one of them made anew with `options`."""
+    """The members of a good archive, one of them replaced by one with `options`."""
     members = members_of(tiny.config, tiny.new)
     old = members[which]
     members[which] = Member(old.name, old.data, **options)
@@ -156,7 +156,7 @@ def bodies(pack, tiny):
         if pack.drawn():
             damaged = bytearray(packed)
             damaged[bit // 8] ^= 1 << bit % 8
-            padding = bit >= 8 * len(packed) - 8  # the last bits of the stream mean nothing
+            padding = bit >= 8 * len(packed) - 8  # the last bits of the stream have no meaning
             pack.case("039 damaged deflate", deflated(tiny, bytes(damaged), text), BAD, ("!config.json",), EITHER if padding else REFUSED)
 
 

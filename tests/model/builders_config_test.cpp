@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configs of layers and models built here against those of live Keras, which tests/conformance/builders.py wrote.
+// Compares the configs of layers and models built here with those of Keras, written by tests/conformance/builders.py.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -256,7 +256,7 @@ Cases layers() {
     cases.merge(part());
   }
   for (const std::string_view name : activation_names()) {
-    if (name == "threshold") continue;  // has no default parameters
+    if (name == "threshold") continue;  // its parameters have no defaults
     cases["activation_" + std::string(name)] = [name] { return Activation(name); };
   }
   return cases;
@@ -345,7 +345,7 @@ TEST(BuildersConfigTest, TheLoaderReadsEveryConfigAsWritten) {
   }
 }
 
-/// For tests/conformance/builders.py, which gives what is written here to Keras.
+/// For tests/conformance/builders.py, which lets Keras read these configs.
 TEST(BuildersConfigTest, WritesItsConfigsWhereAsked) {
   const char* path = std::getenv("LAMELLA_WRITE_CONFIGS");
   if (path == nullptr) GTEST_SKIP() << "LAMELLA_WRITE_CONFIGS is not set";

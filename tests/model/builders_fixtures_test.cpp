@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that Keras saved, built again in C++ as tests/fixtures/cases_*.py build them: given the file's weights they are the same
-// program.
+// Models that Keras saved, rebuilt in C++ as in tests/fixtures/cases_*.py: with the file's weights they are the same program.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -17,7 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// One output a layer, all of one input.
+/// A model with one output per layer, all layers on the same input.
 Network branches(const std::vector<std::int64_t>& shape, const std::vector<Layer>& layers) {
   const auto x = Input(shape);
   std::vector<KerasTensor> outputs;
@@ -126,7 +125,7 @@ Network dot_vectors() {
   return Functional({a, b}, {Dot(1)({a, b}), Dot(-1, {.normalize = true})({a, b})});
 }
 
-/// The same of integers.
+/// The same for an input of integers.
 Network integer_branches(const std::vector<std::int64_t>& shape, const std::vector<Layer>& layers) {
   const auto x = Input(shape, {.dtype = "int64"});
   std::vector<KerasTensor> outputs;
@@ -292,7 +291,7 @@ Json entry_of(const std::string& name) {
   throw std::runtime_error("no fixture is called " + name);
 }
 
-/// The file's weights that Keras' get_weights() has: not the numbers given to a Normalization.
+/// The file's weights in the order of Keras' get_weights(), without those of Normalization, which are arguments of the layer.
 std::vector<TensorView> weights_of(const Model& model) {
   std::vector<TensorView> weights;
   for (const LayerInfo& layer : model.layers()) {

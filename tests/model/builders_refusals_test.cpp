@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What cannot be built in C++ is refused with what is allowed, and nothing half-built remains.
+// Models that cannot be built in C++: errors say what is allowed, and nothing half-built remains.
 #include <functional>
 #include <lamella/models.hpp>
 #include <limits>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models built in C++: what they compute, and their weights. builders_config_test.cpp has their configs.
+// The results and weights of models built in C++; builders_config_test.cpp tests their configs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ const Options kCpu{.device = Device::cpu(), .threads = 1};
 TEST(BuildersTest, BothSpellingsOfAnActivationGiveTheSameBits) {
   const Tensor x = random_input({3, 33});
   for (const std::string_view name : activation_names()) {
-    if (name == "threshold") continue;  // has no default parameters
+    if (name == "threshold") continue;  // its parameters have no defaults
     Sequential inside({Dense(32, {.activation = name}), Dense(7, {.activation = name == "glu" ? "tanh" : name})});
     Sequential behind({Dense(32), Activation(name), Dense(7), Activation(name == "glu" ? "tanh" : name)});
     inside.build({33}, {.seed = 5});
@@ -83,7 +83,7 @@ TEST(BuildersTest, WeightsFollowTheSeedAndNothingElse) {
   };
   const std::vector<Tensor> first = weights(7);
   EXPECT_FALSE(same_bits(first[0], weights(8)[0]));
-  EXPECT_FALSE(same_bits(first[0], first[2])) << "two layers of one model start alike";
+  EXPECT_FALSE(same_bits(first[0], first[2])) << "two layers of one model have the same weights";
   std::vector<std::vector<Tensor>> others(4);
   std::vector<std::thread> threads;
   for (auto& other : others) threads.emplace_back([&other, &weights] { other = weights(7); });
@@ -93,7 +93,7 @@ TEST(BuildersTest, WeightsFollowTheSeedAndNothingElse) {
   double largest = 0;
   for (const float v : first[0].span<float>()) largest = std::max(largest, std::fabs(static_cast<double>(v)));
   EXPECT_LE(largest, bound);
-  EXPECT_GT(largest, 0.99 * bound);  // of 16129 uniform numbers
+  EXPECT_GT(largest, 0.99 * bound);  // the largest of 16129 uniform numbers
 }
 
 TEST(BuildersTest, AnInitializersOwnSeedGoesBeforeTheModels) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which constants a layer gets: its own, however it is called, and for no longer than somebody needs them.
+// A layer gets its own constants, whatever its name, and they live only as long as they are needed.
 #include "model/graph.hpp"
 
 #include <gmock/gmock.h>
@@ -198,12 +198,12 @@ TEST(ConstantsPoolTest, ForgetsWhatNobodyHoldsAndWhatThatWasMadeOf) {
   auto scale = pool.computed({What::deviation, DType::float32, {weight}}, make);
   auto kernel = pool.computed({What::kernel_scaled, DType::float32, {scale}}, make);
   auto constants = pool.get({kernel});
-  // The keys of the three entries: only the pool holds the first two.
+  // The sources of the three entries; only the pool still refers to the first two.
   const std::array<std::weak_ptr<const Tensor>, 3> keys{weight, scale, kernel};
   weight = scale = kernel = nullptr;
   for (int round = 0; round < 2; ++round) {
     pool.sweep();
-    for (const auto& key : keys) EXPECT_FALSE(key.expired()) << "constants that are in use keep what would find them again";
+    for (const auto& key : keys) EXPECT_FALSE(key.expired()) << "entries of constants in use must keep their sources";
     const auto again = pool.computed({What::deviation, DType::float32, {keys[0].lock()}}, make);
     EXPECT_EQ(pool.computed({What::kernel_scaled, DType::float32, {again}}, make), constants->values()[0]);
     EXPECT_EQ(pool.get({keys[2].lock()}), constants);
@@ -264,7 +264,7 @@ TEST(ConstantsTest, AreNotComputedWhereOnlyShapesAreAskedFor) {
   EXPECT_EQ(after, before);
 }
 
-/// What is said about a layer that does not fit an input of (None, 4, 3).
+/// The error for a layer that does not fit an input of (None, 4, 3).
 std::string refusal(const char* class_name, core::LayerParams params, std::vector<core::Weight> weights) {
   SpecBuilder b;
   const core::ValueRef x = b.input({4, 3});

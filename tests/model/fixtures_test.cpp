@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every real Keras file under tests/fixtures against Keras' own outputs.
+// Compares every Keras file under tests/fixtures with Keras' own outputs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -79,7 +79,7 @@ std::string test_name(const ::testing::TestParamInfo<Fixture>& info) {
   return name;
 }
 
-/// float32: 1e-5 |y| + 2e-6 max(1, largest |y| of the row). Narrow types: Keras rounds after every operation, lamella once a
+/// float32: 1e-5 |y| + 2e-6 max(1, largest |y| of the row). Narrow types: Keras rounds after every operation, lamella once per
 /// layer.
 double allowed(double wanted, double row_largest, const std::string& dtype) {
   const double scale = std::max(1.0, row_largest);
@@ -88,8 +88,7 @@ double allowed(double wanted, double row_largest, const std::string& dtype) {
   return 1e-5 * std::fabs(wanted) + 2e-6 * scale;
 }
 
-/// `x`, when given, are the arguments of an element-wise function at its ends, where Keras' own float32 is off by what cancels in
-/// x.
+/// `x`, if given, holds the extreme arguments of an element-wise function, for which Keras' own float32 loses what cancels in x.
 void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std::string& dtype,
                      const std::vector<double>& x = {}) {
   ASSERT_EQ(to_string(found_in.shape()), to_string(wanted_in.shape()));
@@ -115,7 +114,7 @@ void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std:
     for (std::size_t i = begin; i < begin + row; ++i) {
       if (f[i] == w[i] || (std::isnan(f[i]) && std::isnan(w[i]))) continue;
       const double argument = x.size() == w.size() && std::isfinite(x[i]) ? std::fabs(x[i]) : 0;
-      if (argument > 1e38 && !std::isnan(f[i]) && !std::isnan(w[i])) continue;  // Keras' intermediate results overflow
+      if (argument > 1e38 && !std::isnan(f[i]) && !std::isnan(w[i])) continue;  // intermediate results of Keras overflow
       const bool finite = std::isfinite(f[i]) && std::isfinite(w[i]);
       ASSERT_TRUE(finite) << "element " << i << ": got " << f[i] << ", Keras has " << w[i];
       ASSERT_LE(std::fabs(f[i] - w[i]), allowed(w[i], std::max(argument, x.empty() ? largest : std::fabs(w[i])), dtype))
@@ -124,8 +123,7 @@ void expect_as_keras(const Tensor& found_in, const Tensor& wanted_in, const std:
   }
 }
 
-/// Keras' sparsemax subtracts 1 from a sum of the row in float32; past 2^24 nothing is left of the 1, and its result is rounding
-/// noise.
+/// Keras' sparsemax subtracts 1 from a sum of the row in float32; past 2^24 the 1 is lost, and the result is rounding noise.
 void forget_rows_lost_to_rounding(const Tensor& x, const Tensor& found, Tensor& expected) {
   const std::int64_t row = x.shape().back();
   for (std::int64_t begin = 0; begin < x.shape().elements(); begin += row) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What folding an affine step into a Dense may change: rounding, at any magnitude of the constants; else it is not done.
+// Folding an affine step into a Dense changes only rounding, at any magnitude of the constants, or is not done.
 #include "model/fold.hpp"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace lamella::model {
 namespace {
 
-/// The layers of one draw, and the numbers that go through them.
+/// Randomly drawn layers and their inputs.
 struct Case {
   std::vector<float> kernel, bias, scale, offset, x;
   [[nodiscard]] std::size_t inputs() const { return x.size(); }
@@ -49,7 +49,7 @@ Case drawn(Scales& scales, std::size_t inputs, std::size_t units, bool behind) {
   c.scale = scales.draw(factors, ordinary ? scales.exponent(-3, 3) : exponent(), width, 0.1);
   c.offset = scales.draw(factors, ordinary ? 0 : exponent(), width, 0.1);
   c.x = scales.draw(inputs, scales.exponent(-15, 15), 2, 0.1);
-  if (scales.exponent(0, 1) < 0.3) {  // what normalizes takes away what the bias has put there
+  if (scales.exponent(0, 1) < 0.3) {  // the mean of the normalization cancels the bias
     for (std::size_t u = 0; behind && u < units; ++u) c.offset[u] = -c.bias[u] * c.scale[u];
   }
   return c;
@@ -58,9 +58,9 @@ Case drawn(Scales& scales, std::size_t inputs, std::size_t units, bool behind) {
 struct Answer {
   float folded = 0;    ///< of the folded Dense, in float32
   float keras = 0;     ///< of the layers one after the other, in float32
-  double exact = 0;    ///< in float64
-  double terms = 0;    ///< the magnitudes that the folded Dense adds up
-  double factors = 0;  ///< what a smallest number that Keras' order drops may have been multiplied by
+  double exact = 0;    ///< of the layers, in float64
+  double terms = 0;    ///< the sum of the magnitudes of the folded Dense's terms
+  double factors = 0;  ///< the largest factor of a subnormal number that is lost in Keras' order
   double keras_terms = 0;
 };
 
@@ -143,12 +143,12 @@ TEST(FoldTest, ChangesRoundingOnlyAtAnyMagnitude) {
         if (HasFatalFailure()) return;
       }
     }
-    EXPECT_GT(folded_cases, kCases / 5) << "few cases are left to be looked at";
+    EXPECT_GT(folded_cases, kCases / 5) << "too few cases were folded";
     EXPECT_LT(folded_cases, kCases * 4 / 5);
   }
 }
 
-/// One weight, one number of each kind.
+/// A Dense and an affine step with one weight and one constant of each kind.
 bool folds(float kernel, float bias, float scale, float offset, bool is_behind) {
   ConstantsPool pool;
   const ops::DenseDesc dense{.batch = 1, .inputs = 1, .units = 1, .has_bias = true, .activation = {}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes one step, what stays two, and that the numbers are those of the formula either way.
+// Which steps are fused and which are not; in both cases results match the formula.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,7 +35,7 @@ Tensor random_rows() {
   return x;
 }
 
-/// x * scale + offset along the last axis; one number stands for all.
+/// x * scale + offset along the last axis; a single number applies to all.
 struct Affine {
   std::vector<double> scale{1.0};
   std::vector<double> offset{0.0};
@@ -47,7 +47,7 @@ struct Affine {
 
 Dense dense(bool bias = true) { return Dense(kUnits, {.use_bias = bias, .bias_initializer = "random_normal"}); }
 
-/// `net` is [before,] a Dense [and after]: compares with the formula in float64.
+/// Compares `net`, which is [before,] a Dense [and after], with the formula in float64.
 void expect_right(const Sequential& net, const Affine& before, const Affine& after) {
   const Tensor x = random_rows();
   const Tensor y = net.compile(kCpu).predict(x);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers by name and by path, and models with another activation in one of them.
+// Finds layers by name and by path, and replaces the activation of one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ std::string refusal(const F& f) {
   return {};
 }
 
-/// Two blocks with a layer `dense` each, and a layer of this name behind them; all linear, kernels are identities.
+/// Two blocks, each with a layer `dense`, followed by a layer of that name; all are linear with identity kernels.
 class InspectTest : public ::testing::Test {
  protected:
   InspectTest() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values of integer dtype from the caller's side; their numbers are in tests/fixtures and tests/device/integer_ops_test.cpp.
+// The interface for values of integer dtype; tests/fixtures and tests/device/integer_ops_test.cpp check the results.
 #include <gmock/gmock.h>
 
 #include <lamella/lamella.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Model offers beside predictions of one input: activations with parameters, lists of inputs, parts, numbers about itself.
+// A Model's interface besides predict() of one input: activations with parameters, lists of inputs, partial models, statistics.
 #include "core/activation_reference.hpp"
 #include "model/model_support.hpp"
 
@@ -28,7 +28,7 @@ using Json = nlohmann::json;
 const Options kCpu{.device = Device::cpu(), .threads = 1};
 const std::string kFixtures = std::string(LAMELLA_FIXTURES) + "/keras3/";
 
-/// Each kind with other parameters than its name's, those that Keras takes at their limits among them.
+/// Each kind with other parameters than the defaults of its name, including the limits that Keras accepts.
 const std::vector<ActivationSpec>& parameterised() {
   static const auto& specs = *new std::vector<ActivationSpec>{
       ActivationSpec::leaky_relu(0.05),
@@ -54,7 +54,7 @@ Sequential chain(const ActivationArgument& activation) {
   return net;
 }
 
-/// Dense(5) of the chain, in float64.
+/// The chain's Dense(5), in float64.
 std::vector<double> product(const Model& model, const Tensor& x) {
   const auto kernel = model.weights()[0].span<float>();
   std::vector<double> y;
@@ -88,7 +88,7 @@ TEST(ActivationsWithParameters, AreTheSameModelWhereverTheyAreSet) {
     changed.set_activation("dense", spec);
     const Model built = chain(spec).compile(kCpu);
     EXPECT_TRUE(same_bits(changed.predict(x), built.predict(x))) << to_string(spec.kind);
-    // Both configs are what the code that reads files makes the same model of.
+    // The code that reads files makes the same model of both configs.
     const Json wanted = Json::parse(built.get_layer("dense").config).at("activation");
     Json found = Json::parse(changed.get_layer("dense").config).at("activation");
     EXPECT_EQ(found, wanted);
@@ -103,7 +103,7 @@ TEST(ActivationsWithParameters, AreTheSameModelWhereverTheyAreSet) {
 
 TEST(ActivationsWithParameters, AreANameWhereTheParametersAreItsOwn) {
   for (const std::string_view name : activation_names()) {
-    if (name == "threshold" || name == "glu") continue;  // has no default parameters; needs an even extent
+    if (name == "threshold" || name == "glu") continue;  // the parameters of one have no defaults, the other needs an even extent
     const ActivationSpec spec = activation_of(name);
     const Model model = chain("linear").compile(kCpu).output_of("dense").with_activation("dense", spec);
     EXPECT_EQ(Json::parse(model.get_layer("dense").config).at("activation"), to_string(spec.kind)) << name;
@@ -232,7 +232,7 @@ TEST(Load, SaysWhatIsWrongWithAStream) {
   EXPECT_THAT(message(text), testing::StartsWith("(memory)"));
 }
 
-/// Keras' own numbers: the outputs of every layer of a model are the inputs of those behind it.
+/// With Keras' own results: the outputs of each layer are the inputs of the layers after it.
 TEST(OutputOf, IsWhatTheLayersBehindItTake) {
   for (const char* name :
        {"dense_chain", "functional", "residual", "graph", "sequential_in_functional", "functional_in_sequential"}) {
@@ -267,7 +267,7 @@ TEST(OutputOf, EndsInsideNestedModelsAndSharesWeights) {
   EXPECT_EQ(part.get_layer("inner/first").weights[0].second.data(), model.get_layer("inner/first").weights[0].second.data());
   EXPECT_EQ(part.count_params(), 3 * 6 + 6 + 6 * 4 + 4);
   EXPECT_THAT(part.summary(), ::testing::Not(HasSubstr("last")));
-  // second and last, applied by hand to the part's output, give the whole model's.
+  // Applying `second` and `last` by hand to the partial model's output must give the whole model's output.
   const Sequential rest({Dense(2, {.name = "second"}), Dense(5, {.name = "last"})});
   Sequential tail = rest;
   tail.build({4});
@@ -346,11 +346,11 @@ TEST(Numbers, CountMemoryOfWeightsCopiesAndSessions) {
   EXPECT_EQ(model.memory_bytes().host, weights);
   static_cast<void>(model.predict(random_input({64, 100})));
   const std::size_t used = model.memory_bytes().host;
-  EXPECT_GE(used, 2 * weights + 64 * 300 * 4) << "packed kernels and the buffer between the layers";
+  EXPECT_GE(used, 2 * weights + 64 * 300 * 4) << "must count packed kernels and the buffer between the layers";
   EXPECT_LE(used, 4 * weights + 2 * 64 * 300 * 4 + (1U << 20U));
   const Model other = model.with_activation("a", "relu");
-  EXPECT_GE(other.memory_bytes().host, 2 * weights) << "the weights and what was packed of them are shared";
-  EXPECT_LT(other.memory_bytes().host, used) << "the sessions are not";
+  EXPECT_GE(other.memory_bytes().host, 2 * weights) << "weights and packed kernels are shared";
+  EXPECT_LT(other.memory_bytes().host, used) << "sessions are not shared";
 }
 
 }  // namespace

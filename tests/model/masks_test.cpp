@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Masks that lamella cannot follow are refused by the name of the layer that would use them.
+// For masks that lamella cannot follow, errors name the layer that would use them.
 #include <gmock/gmock.h>
 
 #include <lamella/lamella.hpp>
@@ -12,7 +12,7 @@ using testing::HasSubstr;
 
 using Layers = std::vector<Layer>;
 
-/// What is said of a model that ends in a layer behind masked steps.
+/// The error for a model whose last layer follows masked steps.
 std::string refusal(const Layers& between, const Layer& last = GlobalAveragePooling1D({.name = "last"})) {
   std::vector<Layer> layers{Input({4}, {.dtype = "int32"}), Embedding(7, 3, {.mask_zero = true, .name = "table"})};
   layers.insert(layers.end(), between.begin(), between.end());

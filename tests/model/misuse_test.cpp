@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interface used as nobody should: an error of the library, never anything else. docs/guarantees.md has the rule.
+// Misuse of the interface: every call must give one of the library's errors and nothing else, as docs/guarantees.md promises.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -222,7 +222,7 @@ TEST(WithActivation, ChangesALayerInAllNestedModelsThatShareIt) {
 }
 
 #if defined(__x86_64__) && defined(__GLIBC__)
-/// What a program may set up before it calls: runs f there, and sees whether it is left so.
+/// Runs f in a floating-point environment that a program may have set, and checks that f leaves it unchanged.
 template <typename F>
 void within(int exceptions, int rounding, const F& f) {
   std::fenv_t before;

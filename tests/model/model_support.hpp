@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What tests of models share.
+// Helpers for tests of models.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 
 namespace lamella::test {
 
-/// float32 of a standard normal distribution, the same for each seed.
+/// Random float32 numbers of a standard normal distribution, reproducible by seed.
 inline Tensor random_input(const Shape& shape, unsigned seed = 3) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0.0F, 1.0F);
@@ -34,7 +34,7 @@ inline bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
 }
 
-/// Of every weight, by its name; not of those that paths which collide give one name.
+/// A copy of every weight by name, without those whose names collide.
 inline std::map<std::string, Tensor> values_of(const Model& model) {
   std::map<std::string, std::vector<TensorView>> named;
   const std::vector<LayerInfo> layers = model.layers();
@@ -54,7 +54,7 @@ inline std::map<std::string, TensorView> views_of(const std::map<std::string, Te
   return {values.begin(), values.end()};
 }
 
-/// f() throws an ArgumentError with this code and these words.
+/// Expects f() to throw an ArgumentError with this code and these words.
 template <typename F>
 void expect_error(ErrorCode code, const std::string& words, const F& f) {
   try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models with weights that the caller has in memory.
+// Models with new weights from the caller's memory.
 #include <fstream>
 #include <lamella/model.hpp>
 #include <lamella/npy.hpp>

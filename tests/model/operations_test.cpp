@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations between layers: what they become, in which type, and what is refused. Keras' numbers are in the fixtures.
+// Operations between layers: the steps they become, their types, and refusals. The fixtures have Keras' results.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -30,7 +30,7 @@ core::ValueRef operation(SpecBuilder& builder, core::LayerParams params, std::ve
   return result;
 }
 
-/// One operation on an input of four numbers a sample.
+/// A model of one operation on samples of four numbers.
 Model alone(core::LayerParams params, DType dtype = DType::float32) {
   SpecBuilder builder;
   const auto x = builder.input({4}, dtype);

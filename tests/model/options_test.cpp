@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options: where they come from, and what they cannot be.
+// Options: defaults from the environment, and values that are refused.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -49,7 +49,7 @@ TEST(OptionsTest, RefusesOptionsThatCannotBe) {
 static_assert(sizeof(void*) != 8 || sizeof(Options) == 160);
 
 TEST(OptionsTest, WhyThereIsNoCudaIsSaidWhereNoDeviceWasNamed) {
-  if (why_no_cuda().empty()) GTEST_SKIP() << "there is CUDA here";
+  if (why_no_cuda().empty()) GTEST_SKIP() << "this machine has CUDA";
   SpecBuilder builder;
   const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});
   const std::string line = "CUDA is not used: " + why_no_cuda();

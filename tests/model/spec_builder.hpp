@@ -12,7 +12,7 @@
 #include "core/check.hpp"
 #include "core/spec.hpp"
 
-/// Makes ModelSpecs by hand, without the builders and the loader, for tests of what comes after them.
+/// Makes ModelSpecs by hand, for tests of the stages after the builders and the loader.
 namespace lamella::test {
 
 class SpecBuilder {
@@ -72,15 +72,15 @@ class SpecBuilder {
   }
 
   core::Policy policy;
-  std::string name;  ///< of the next layer; empty: its path
-  std::string path;  ///< of the next layer; empty: one that no other has
+  std::string name;  ///< name of the next layer; empty: its path
+  std::string path;  ///< path of the next layer; empty: a unique one
 
  private:
   std::shared_ptr<core::ModelSpec> spec_ = std::make_shared<core::ModelSpec>();
   std::mt19937 random_;
 };
 
-/// A Model of a spec.
+/// Makes a Model from a spec.
 inline Model model_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options) {
   return core::Access::model(std::move(spec), options);
 }

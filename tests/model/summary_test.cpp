@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// summary() beside what Keras' own prints of the same files (tests/fixtures/summaries.py).
+// Compares summary() with Keras' own for the same files (tests/fixtures/summaries.py).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ struct Parsed {
   Cells totals;
 };
 
-/// Takes the table apart; lines that continue a cell are put together again.
+/// Parses the table; joins lines that continue a cell.
 Parsed parsed(const std::string& summary) {
   Parsed result;
   Cells row;
@@ -75,7 +75,7 @@ TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
   const auto summaries = nlohmann::json::parse(file);
   int compared = 0;
   for (const auto& [path, keras] : summaries.items()) {
-    if (path.find("lora") != std::string::npos) continue;  // lamella has added LoRA's matrices to the kernel
+    if (path.find("lora") != std::string::npos) continue;  // lamella adds LoRA's matrices to the kernel
     const Parsed own = parsed(Model::load(folder + path, kCpu).summary());
     EXPECT_EQ(own.totals, keras.at("totals").get<Cells>()) << path;
     EXPECT_EQ(own.rows.size(), keras.at("rows").size()) << path;
@@ -84,13 +84,14 @@ TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
       const auto found = own.rows.find(wanted[0]);
       ASSERT_NE(found, own.rows.end()) << path << ": " << wanted[0];
       EXPECT_EQ(found->second.size() > 3, wanted.size() > 3) << path << ": only one has 'Connected to'";
-      // Keras' shapes do not know that glu halves, nor what an EinsumDense makes of an extent that its author left open.
+      // Keras' shapes ignore that glu halves an extent, and leave an EinsumDense's open extents open.
       const bool halved = path.starts_with("dense_glu") || wanted[0].find("_glu (") != std::string::npos;
       if (!halved && wanted[0].find("(EinsumDense)") == std::string::npos) {
         EXPECT_EQ(found->second[1], wanted[1]) << path << ": " << wanted[0];
       }
       EXPECT_EQ(without_commas(found->second[2]), wanted[2]) << path << ": " << wanted[0];
-      if (path.starts_with("model_of_a_list")) continue;  // Keras shows the dict that it is called with, lamella what it takes
+      if (path.starts_with("model_of_a_list"))
+        continue;  // Keras shows the dict that the layer is called with, lamella the input that it takes
       EXPECT_EQ(Cells(found->second.begin() + 3, found->second.end()), Cells(wanted.begin() + 3, wanted.end()))
           << path << ": " << wanted[0];
     }
@@ -121,7 +122,7 @@ TEST(SummaryTest, KeepsItsColumnsForNamesInAnyScriptAndOfAnyLength) {
   net.build({3});
   std::istringstream lines(net.summary());
   std::string line;
-  std::getline(lines, line);  // the model's name
+  std::getline(lines, line);  // skips the model's name
   for (; std::getline(lines, line) && !line.starts_with(" ");) {
     std::size_t columns = 0;
     for (const char c : line) columns += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;

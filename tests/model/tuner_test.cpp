@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which engine a measurement chooses. The engines are made up, and so is the time that they take.
+// Which engine measurements choose. Engines and their times are made up.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 double g_now = 0;  // seconds
 int g_executed = 0;
 
-/// Writes `value` into every result, in so many seconds.
+/// A plan that writes `value` into every result and takes `seconds` on the made-up clock.
 class MadeUp final : public Engine<DenseDesc> {
  public:
   MadeUp(const char* name, double seconds, float value = 1) : name_(name), seconds_(seconds), value_(value) {}
@@ -57,10 +57,10 @@ class MadeUp final : public Engine<DenseDesc> {
     return std::make_unique<Fill>(d.batch * d.units, seconds_, value_);
   }
 
-  std::string never;  ///< why it cannot do it
-  std::string slow;   ///< why another is expected to be faster
+  std::string never;  ///< why the engine refuses
+  std::string slow;   ///< why another engine is expected to be faster
   bool out_of_memory = false;
-  std::size_t packed = 0;  ///< bytes of a form that it makes of the weights, which has this for its number
+  std::size_t packed = 0;  ///< size in bytes, and number, of the packed form that it makes of the weights; 0: none
   mutable int plans = 0;   ///< made so far
 
  private:
@@ -75,7 +75,7 @@ class TunerTest : public ::testing::Test {
   ~TunerTest() override { std::filesystem::remove_all(folder_); }
 
   Choice select(Tuning tuning, std::string_view forced = {}, std::int64_t batch = 8) {
-    Tuner tuner(file(), [] { return g_now; });  // a process of its own each time: what is known is known from the file
+    Tuner tuner(file(), [] { return g_now; });  // like a new process each time: earlier measurements come from the file only
     PlanContext context;
     context.backend = &core::cpu_backend();
     context.tuning = tuning;
@@ -133,7 +133,7 @@ TEST_F(TunerTest, ThePlanThatWasMeasuredIsTheOneInUseAndWhatOthersPackedIsGone) 
   EXPECT_TRUE(has_form(20));
   EXPECT_FALSE(has_form(100));
   EXPECT_FALSE(has_form(3));
-  const Choice again = select(Tuning::cached);  // from the file: there is no plan of a measurement
+  const Choice again = select(Tuning::cached);  // chosen from the file, so there is no plan left from a measurement
   EXPECT_EQ(again.engine, "second");
   EXPECT_EQ(again.by_rule, "first");
   EXPECT_EQ(second.plans, 2);
@@ -202,7 +202,7 @@ TEST_F(TunerTest, LosesNoTimeWithTheHopeless) {
   EXPECT_LT(g_now, 1e6);
   const double before = g_now;
   (void)select(Tuning::measure, {}, 10);
-  EXPECT_LT(g_now - before, 3.5) << "it was called to warm up, once for its time, and once to be compared";
+  EXPECT_LT(g_now - before, 3.5) << "it is called to warm up, once to be timed, and once to be compared";
 }
 
 TEST_F(TunerTest, AsksNothingWhereAnEngineIsForced) {
@@ -246,7 +246,7 @@ TEST_F(TunerTest, IgnoresRecordsThatAreNone) {
 TEST_F(TunerTest, WorksWhereNothingCanBeKept) {
   write("");
   std::filesystem::remove(file());
-  std::filesystem::create_directory(file());  // the name is taken
+  std::filesystem::create_directory(file());  // a folder of that name makes writing fail
   EXPECT_EQ(select(Tuning::measure).engine, "second");
   EXPECT_THAT(trouble, HasSubstr("tuning.json"));
 }
@@ -260,7 +260,7 @@ TEST(TuningFile, IsWhereTheEnvironmentSays) {
     return core::tuning_file();
   };
   EXPECT_EQ(set("/a/b.json", "/cache", "/home"), "/a/b.json");
-  EXPECT_EQ(set("", "/cache", "/home"), "") << "nothing is kept";
+  EXPECT_EQ(set("", "/cache", "/home"), "") << "nothing may be stored";
   EXPECT_EQ(set(nullptr, "/cache", "/home"), "/cache/lamella/tuning.json");
   EXPECT_EQ(set(nullptr, "relative", "/home"), "/home/.cache/lamella/tuning.json");
   EXPECT_EQ(set(nullptr, nullptr, nullptr), "");

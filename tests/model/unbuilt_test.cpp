@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of a Sequential that was saved before it was called, which do not say its input's shape.
+// Files of a Sequential saved before it was called, which lack the shape of its input.
 #include <gmock/gmock.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of a CUDA plugin that is none, or not as it should be. Asked once a process: each case has one of its own.
+// Invalid CUDA plugins. A process opens the plugin once, so each case runs in its own process.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -19,7 +19,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// The reason that a process gives with LAMELLA_CUDA_PLUGIN set so; it is ended after ten seconds.
+/// why_no_cuda() in a process with this LAMELLA_CUDA_PLUGIN, which is killed after ten seconds.
 std::string why_not(
     const std::string& path, const std::function<void()>& before = [] {}) {
   std::array<int, 2> ends{};
@@ -60,7 +60,7 @@ TEST(Plugin, ThatThrowsIsAbsent) {
   EXPECT_THAT(why_not(THROWING_PLUGIN, [] { ::setenv("THROW_A_NUMBER", "1", 1); }), HasSubstr("an exception of unknown type"));
 }
 
-/// The answer of a copy of this program that its owner lets others run with rights of his: it runs as nobody's child.
+/// The exit status of a set-user-ID copy of this program, which user `nobody` runs with the owner's rights.
 TEST(Plugin, OfTheEnvironmentIsNotForProgramsWithMoreRightsThanTheirCaller) {
   if (std::getenv("PLUGIN_TEST_ASKS") != nullptr) {
     const std::string why = why_no_cuda_backend();
@@ -75,7 +75,7 @@ TEST(Plugin, OfTheEnvironmentIsNotForProgramsWithMoreRightsThanTheirCaller) {
       ::setenv("LAMELLA_CUDA_PLUGIN", THROWING_PLUGIN, 1);
       ::setenv("PLUGIN_TEST_ASKS", "1", 1);
       for (const char* shards : {"GTEST_TOTAL_SHARDS", "GTEST_SHARD_INDEX"})
-        ::unsetenv(shards);  // it has one test in any of them
+        ::unsetenv(shards);  // the copy runs one test, whatever the shard
       ::execl(copy.c_str(), copy.c_str(), "--gtest_filter=Plugin.OfTheEnvironment*", nullptr);
       ::_exit(19);
     }

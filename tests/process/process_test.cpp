@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes of their own: how they end, fork, and live with little memory. process_subject is what runs in them.
+// Processes that end, fork, and work with little memory; they run process_subject.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -25,7 +25,7 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-/// "exit 0", "signal 11", ...; a process that takes longer than `limit` is ended.
+/// How a process ended: "exit 0", "signal 11", ...; it is killed after `limit`.
 std::string outcome(const std::vector<std::string>& words, std::chrono::seconds limit,
                     const std::vector<std::string>& variables = {}) {
   std::vector<char*> argv;
@@ -84,7 +84,7 @@ TEST(Fork, OfAProcessWhoseThreadsLoadAndPredictGivesAChildThatDoesSoToo) {
   EXPECT_EQ(outcome({"fork", "100"}, std::chrono::seconds(300)), "exit 0");
 }
 
-/// An answer or an error of the library, whatever the limit on memory is; both happen.
+/// At every limit on memory there is an answer or one of the library's errors, and each of these occurs.
 void sweep(const std::string& engine, const std::vector<std::string>& variables) {
   constexpr std::size_t kMiB = std::size_t{1} << 20U;
   int answers = 0;

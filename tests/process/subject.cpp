@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What process_test runs in processes of their own: `process_subject MODE [ARGUMENT]`. Exit code 0: all went as it should.
+// The program that process_test runs: `process_subject MODE [ARGUMENT]`. Exit code 0: all is right.
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -28,7 +28,7 @@ constexpr int kWrong = 3;
 
 std::string fixture() { return std::string(LAMELLA_SOURCE_DIR) + "/examples/models/mlp.keras"; }
 
-/// Large enough for oneDNN and for the threads of the pool.
+/// A model large enough to use oneDNN and the pool's threads.
 Model large(const std::string& engine, int threads) {
   const lamella::Sequential net({lamella::Layer(lamella::Input({64})), lamella::Dense(160, {.activation = "tanh"}),
                                  lamella::Dense(48, {.activation = "relu"})});
@@ -42,7 +42,7 @@ Tensor input(std::int64_t rows) {
   return x;
 }
 
-/// Whether row 0, which is the same for every number of rows, is what it should be.
+/// Whether row 0, which must be the same for every number of rows, is right.
 bool right(const Tensor& found, const Tensor& wanted) {
   for (std::size_t i = 0; i < 48; ++i) {
     if (!(std::abs(found.span<float>()[i] - wanted.span<float>()[i]) < 1e-4F)) return false;
@@ -50,7 +50,7 @@ bool right(const Tensor& found, const Tensor& wanted) {
   return true;
 }
 
-/// Predicts when everything else is gone.
+/// Predicts when everything else has been destroyed.
 struct Late {
   std::unique_ptr<Model> model;
   Tensor wanted;
@@ -89,7 +89,7 @@ std::vector<std::thread> load_and_predict(int count, const Model& model) {
 /// exit() while other threads predict.
 int end(const std::string& how, const std::string& engine) {
   static const Model& model = *new Model(large(engine, 4));
-  static_cast<void>(model.predict(input(300)));  // what oneDNN makes when it is first used is there
+  static_cast<void>(model.predict(input(300)));  // makes oneDNN create what it needs on first use
   static auto& threads = *new std::vector<std::thread>(load_and_predict(6, model));
   static_cast<void>(threads);
   std::this_thread::sleep_for(std::chrono::milliseconds(std::chrono::steady_clock::now().time_since_epoch().count() / 1000 % 40));
@@ -121,7 +121,7 @@ int forks(int count) {
   std::_Exit(failed == 0 ? 0 : kWrong);
 }
 
-/// A prediction in so much address space: an answer or an error of the library.
+/// Predicts with limited address space: must give an answer or one of the library's errors.
 int memory(const std::string& bytes, const std::string& engine) {
   const rlimit limit{std::strtoull(bytes.c_str(), nullptr, 10), RLIM_INFINITY};
   if (::setrlimit(RLIMIT_AS, &limit) != 0) return kWrong;
@@ -140,7 +140,7 @@ int memory(const std::string& bytes, const std::string& engine) {
   }
 }
 
-/// Loads, predicts, explains and saves in a thread with so small a stack.
+/// Loads, predicts, explains and saves in a thread with a stack of this size.
 int stack(const std::string& bytes) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -170,7 +170,7 @@ int stack(const std::string& bytes) {
   return ::unlink(file.c_str()) == 0 ? joined : kWrong;
 }
 
-/// Whether a machine that may use so much predicts, and as another engine does.
+/// Whether a process limited to this instruction set predicts, and agrees with another engine.
 int instruction_set() {
   try {
     const Tensor x = input(300);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Pages and the command say the same, links lead somewhere, names of the interface exist, the README is short and leads to every page.
+"""Checks the pages: they agree with the command, links resolve, names of the interface exist, the README is short and links to every page.
 
 Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md and
 docs/errors.md right
@@ -25,12 +25,12 @@ def fail(*what):
 
 
 def prose(text):
-    """Without code: what looks like a link there is none."""
+    """The text without code, in which nothing is a link."""
     return re.sub(r"```.*?^```|`[^`\n]*`", "", text, flags=re.S | re.M)
 
 
 def anchors(text):
-    """As GitHub makes them of headings."""
+    """The anchors that GitHub makes from headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?^```", "", text, flags=re.S | re.M), re.M)
     return {re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", h).lower()).replace(" ", "-") for h in headings}
 
@@ -71,7 +71,7 @@ def landing():
 
 
 def errors():
-    """docs/errors.md has every code of lamella/error.hpp, in its words."""
+    """docs/errors.md lists every code of lamella/error.hpp with its description there."""
     text = (ROOT / "include/lamella/error.hpp").read_text(encoding="utf-8")
     codes = re.findall(r"^  (\w+),\s+///< (.*)$", text[text.index("enum class ErrorCode"):text.index("};")], re.M)
     if len(codes) < 10:
@@ -97,7 +97,7 @@ def interface():
             members.setdefault(name, set()).update(re.findall(r"\w+", text))
     count = 0
     for page in pages():
-        if page.name == "CHANGELOG.md":  # it speaks of what was removed, too
+        if page.name == "CHANGELOG.md":  # it also mentions names that were removed
             continue
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"\blamella::(\w+)", text):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# scripts/gpu-harvest on a host without a GPU: nvidia-smi and compute-sanitizer are stand-ins, the device is the test double. Shows that each
-# stage runs, counts and reports, and that what is cut short keeps what came before; nothing about a GPU. Usage: gpu_scripts.sh BUILD_FOLDER
+# Tests scripts/gpu-harvest on a host without a GPU, with stand-ins for nvidia-smi and compute-sanitizer and the test double as device. Shows that
+# each stage runs, counts and reports, and that an interrupted run keeps earlier results; nothing about a GPU. Usage: gpu_scripts.sh BUILD_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$(cd "$1" && pwd)
@@ -18,7 +18,7 @@ case "$*" in
   *) echo 'A "GPU" that is none, 1.2, 3 MiB, 4 MHz, 5 MHz, 6 MHz, 7 W' | tr -d '"' ;;
 esac
 SMI
-# Finds every planted bug, and in real tests what FINDS says.
+# Finds every planted bug, and in real tests the findings in FINDS.
 cat >"$work/host/compute-sanitizer" <<'TOOL'
 #!/bin/sh
 case "$*" in
@@ -29,14 +29,14 @@ TOOL
 chmod +x "$work/host/nvidia-smi" "$work/host/compute-sanitizer"
 double=$build/lib/liblamella_cuda_fake.so
 ln -s "$double" "$work/driver/libcuda.so.1"
-# The probe calls the runtime itself, so that of the tree stands for it where the device is the double.
+# The probe calls the CUDA runtime directly; with the double, the build's own probe replaces it.
 mkdir -p "$work/tree"
 ln -s "$build/lib" "$work/tree/lib"
 mkdir "$work/tree/bin"
 ln -s "$build"/bin/* "$work/tree/bin"
 ln -sfn "$build/bin/probe_fake" "$work/tree/bin/probe"
 
-harvest() {  # harvest STATUS VARIABLE=VALUE... -- ARGUMENT...: gpu-harvest ends with STATUS
+harvest() {  # harvest STATUS VARIABLE=VALUE... -- ARGUMENT...: expects gpu-harvest to end with STATUS
   local wanted=$1 status=0 variables=()
   shift
   while [ "$1" != -- ]; do variables+=("$1"); shift; done
@@ -46,7 +46,7 @@ harvest() {  # harvest STATUS VARIABLE=VALUE... -- ARGUMENT...: gpu-harvest ends
     scripts/gpu-harvest --tests 'CombineTest|CastTest' "$@" "$work/out" >"$work/log" 2>&1 || status=$?
   [ "$status" -eq "$wanted" ] || fail "gpu-harvest $* ended with $status, not with $wanted"
 }
-expect() {  # expect WHAT EXPRESSION: of `d`, the report, and `stage`, a dict of its stages
+expect() {  # expect WHAT EXPRESSION: a Python expression of `d`, the report, and `stage`, a dict of its stages
   python3 - "$work/out/gpu-harvest.json" "$2" <<'CHECK' || fail "$1"
 import json, sys
 d = json.load(open(sys.argv[1]))
@@ -71,12 +71,12 @@ logs=$(tar -tJf "$work/out/gpu-logs.tar.xz")
 grep -q 'logs/tests-gpu_ops_test-0.log' <<<"$logs" || fail "keeps the logs: $logs"
 passed=$((passed + 3))
 
-# What came back is filed in a copy of the repository, where the tables then are what the files say.
+# Files the results in a copy of the repository, where the tables must then match the files.
 mkdir "$work/clone"
 git ls-files -z | xargs -0 cp --parents -t "$work/clone"
-# A stand-in for the grid, which the double has no time for.
+# A made-up result of the grid, for which the double is too slow.
 sed 's/"cpu"/"cuda:0"/g' bench/results/cpu.json >"$work/out/gpu-bench.json"
-printf '{"activation": "ta' >>"$work/out/gpu-accuracy.jsonl"  # as of a run that is cut short
+printf '{"activation": "ta' >>"$work/out/gpu-accuracy.jsonl"  # as after an interrupted run
 printf '{"context": {' >"$work/out/gpu-peers.json"
 "$work/clone/scripts/gpu-harvest" --apply "$work/out" >"$work/log" 2>&1 || fail "--apply"
 grep -q "gpu-peers.json: not filed, it was cut short" "$work/log" || fail "--apply tells of what was cut short"
@@ -100,7 +100,7 @@ expect "a tool that does not look" 'set(stage["sanitizers"]["tools"].values()) =
 harvest 0 -- --only goals,accuracy --seconds 1
 expect "no time left" 'stage["goals"]["skipped"] == stage["accuracy"]["skipped"] == "no time left"'
 
-# A test that fails, one that dies, and one that fails only in company.
+# A test that fails, one that crashes, and one that fails only when run with others.
 rm "$work/tree/bin"/gpu_*
 cat >"$work/tree/bin/gpu_made_up_test" <<'TEST'
 #!/bin/sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Includes point down, no source file is over 400 lines, each public header compiles alone.
+# Checks that includes point down, no source file is over 400 lines, and each public header compiles alone.
 # Usage: layering.sh CXX GENERATED_INCLUDES
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -25,7 +25,7 @@ allow cuda cuda kernels ops core
 allow model model keras ops core
 allow c c core
 allow cli cli core
-# What the installed command needs of the library beside its interface: files some rows at a time, and the machine.
+# What the command uses of the library besides its interface: reading and writing files a few rows at a time, and facts of the machine.
 found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(isa|npy_head|npy_rows|output_file|processors).hpp"' || true)
 [ -z "$found" ] || fail "the command uses the library's interface, and of core little:"$'\n'"$found"
 found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compiles each floor of src as one translation unit, without making code: two files of a floor that give one name in an unnamed namespace
-# two meanings are found, however the unity builds of the presets happen to divide the files.
+# Compiles each floor of src as one translation unit, without generating code. Finds names that two files of a floor define differently in an
+# unnamed namespace, however the presets' unity builds divide the files.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$(mktemp -d)

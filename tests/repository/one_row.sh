@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A new activation is one row of activation.def: adds one to a copy of the tree, builds it and uses it in a Dense layer.
+# Proves that a new activation needs only a row of activation.def: adds one to a copy of the tree, builds it, and uses it in a Dense layer.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$(mktemp -d)

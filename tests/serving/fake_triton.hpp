@@ -9,10 +9,10 @@
 
 #include "triton_api.hpp"
 
-/// The server's side of Triton's backend API, for what a real server cannot be made to do: memory of other kinds, inputs in
-/// pieces, calls that fail. The objects behind the handles are plain data, which tests fill in and read. Where a request is
-/// answered nothing is allocated, if the test has reserved what an answer needs: then every allocation that fails is the
-/// backend's.
+/// The server's side of Triton's backend API, for situations that a real server cannot be made to produce: other kinds of memory,
+/// inputs in pieces, failing calls. The objects behind the handles are plain data, which tests fill in and read. If a test
+/// reserves the memory of an answer, the double allocates nothing while a request is handled, so that each failing allocation is
+/// the backend's.
 
 struct TRITONSERVER_Error {
   TRITONSERVER_Error_Code code;
@@ -54,10 +54,10 @@ struct TRITONBACKEND_Request {
   bool response_fails = false;
   bool output_fails = false;
   TRITONSERVER_MemoryType output_memory = TRITONSERVER_MEMORY_CPU;
-  // What came of it.
+  // Written by the backend.
   std::map<std::string, TRITONBACKEND_Output> answers;
   TRITONBACKEND_Response response{};
-  std::string error;  ///< of the response
+  std::string error;  ///< the response's error
   int sent = 0;
   int released = 0;
   int succeeded = 0;
@@ -78,7 +78,7 @@ struct TRITONBACKEND_ModelInstance {
   TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_CPU;
   std::int32_t device = 0;
   void* state = nullptr;
-  std::vector<std::uint64_t> batches;  ///< rows of each
+  std::vector<std::uint64_t> batches;  ///< rows of each execution
 };
 
 namespace lamella::test {

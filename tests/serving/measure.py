@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Requests a second of one Dense model in one server: lamella's backend, and onnxruntime behind the server's Python backend, one after the other and again.
+"""Requests per second of a Dense model in one server: lamella's backend and onnxruntime in the server's Python backend, taking turns.
 
 Usage: measure.py WORK      the folder that has page/backends, as scripts/test-serving leaves it
 """
@@ -46,7 +46,7 @@ PORTS = 'input { name: "pixels" data_type: TYPE_FP32 dims: [784] } output { name
 
 
 def weights():
-    """Of examples/models/mlp.keras: a list of (kernel, bias)."""
+    """The weights of examples/models/mlp.keras: a list of (kernel, bias)."""
     with zipfile.ZipFile(models.mlp().file) as archive:
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
     found = []
@@ -68,7 +68,7 @@ def write_onnx(file):
 
 
 def rate(server, name, rows, clients):
-    """Answers a second; each is complete."""
+    """Complete answers per second."""
     x = models.mlp().inputs["pixels"][:rows]
     counts, stop = [0] * clients, time.monotonic() + SECONDS
 
@@ -89,7 +89,7 @@ def rate(server, name, rows, clients):
 
 
 def compute_us(server, name):
-    """The server's own time of the computation, a request, so far."""
+    """The server's own count of computing time per request, so far, in microseconds."""
     stats = server.grpc.get_inference_statistics(name, as_json=True)["model_stats"][0]["inference_stats"]
     return sum(int(stats[part]["ns"]) for part in ("compute_input", "compute_infer", "compute_output")) / int(stats["success"]["count"]) / 1000
 
@@ -118,7 +118,7 @@ def main():
                     for name, list_of in rates.items():
                         list_of.append(rate(server, name, rows, clients))
                 print(rows, clients, *([round(value) for value in rates[name]] for name in rates), sep="  ", flush=True)
-            print("microseconds of computation a request, as the server counts:", {name: round(compute_us(server, name), 1) for name in ("lamella", "onnxruntime")})
+            print("microseconds of computation per request, as counted by the server:", {name: round(compute_us(server, name), 1) for name in ("lamella", "onnxruntime")})
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Case:
 
 
 def cases(folder):
-    """Those of a folder of fixtures that are one file, with their weights. Rounding and special values are the library's to test."""
+    """A folder's fixtures that consist of one file with weights. Rounding and special values are left to the library's own tests."""
     root = ROOT / "tests/fixtures" / folder
     made = []
     for entry in json.loads((root / "index.json").read_text(encoding="utf-8")):

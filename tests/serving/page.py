@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/triton.md tells a reader to type, block by block, with an installed lamella; then the arguments of serving/triton/kserve.yaml.
+"""Runs the blocks of docs/triton.md in order, with an installed lamella; then the arguments of serving/triton/kserve.yaml.
 
 Blocks of sh run; blocks with a title are files; a block of text is what the block before it prints, line by line among others.
 Usage: page.py WORK      the folder that has prefix/, an installed lamella; page/backends is made there
@@ -31,7 +31,7 @@ def environment():
 
 
 def end(process):
-    """With what it started: a server that a block left behind."""
+    """Kills the process and what it started: a block may leave a server running."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
         for _ in range(100):
@@ -74,7 +74,7 @@ def server_log():
 
 
 def kserve():
-    """The arguments of the runtime start a server that answers; the configuration is the one with every option."""
+    """The runtime's arguments start a server that answers, here with the configuration that sets every option."""
     runtime, service = yaml.safe_load_all((ROOT / "serving/triton/kserve.yaml").read_text(encoding="utf-8"))
     container, = runtime["spec"]["containers"]
     assert service["spec"]["predictor"]["model"]["runtime"] == runtime["metadata"]["name"]

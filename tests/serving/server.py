@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Triton Inference Server with lamella's backend, on ports of its own, and folders of models for it."""
+"""Runs a Triton Inference Server with lamella's backend on free ports, and makes model repositories for it."""
 import contextlib
 import os
 import pathlib
@@ -66,7 +66,7 @@ class Server:
         self.end()
 
     def end(self):
-        """Its exit status; it must go when it is asked to. It waits 30 s for connections of HTTP that are open."""
+        """Stops the server and returns its exit status. It waits up to 30 s for open HTTP connections."""
         if self.alive():
             self.http.close()
             self.grpc.close()
@@ -109,7 +109,7 @@ class Server:
 
 
 def request(module, inputs, outputs=None):
-    """Inputs and wanted outputs of module, tritonclient.http or .grpc, of arrays by name."""
+    """Inputs and requested outputs as objects of `module`, tritonclient.http or .grpc, from arrays by name."""
     made = []
     for name, array in inputs.items():
         made.append(module.InferInput(name, list(array.shape), tritonclient.utils.np_to_triton_dtype(array.dtype)))
@@ -118,7 +118,7 @@ def request(module, inputs, outputs=None):
 
 
 def infer(client, name, inputs, outputs=None):
-    """Arrays by name, through a client of either protocol."""
+    """Sends a request through a client of either protocol; returns arrays by name."""
     module = tritonclient.http if isinstance(client, tritonclient.http.InferenceServerClient) else tritonclient.grpc
     made, wanted = request(module, inputs, outputs)
     result = client.infer(name, made, outputs=wanted)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backend against a double of the server: what a real one cannot be made to do. tests/serving/triton_test.py has a real one.
+// The backend with a double of the server, for situations that a real one cannot be made to produce. tests/serving/triton_test.py
+// uses a real server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +33,7 @@ void refuses(TRITONSERVER_Error* error, TRITONSERVER_Error_Code code, const char
   TRITONSERVER_ErrorDelete(error);
 }
 
-/// A model repository of one fixture, served by one instance; everything that the server gave must come back.
+/// A model repository with one fixture, served by one instance. The backend must return everything that the server gave it.
 class TritonBackendTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -192,7 +193,7 @@ TEST_F(TritonRequestTest, AnswersEachRequestOnceWhicheverAllocationFails) {
     std::vector<TRITONBACKEND_Request*> handles{&requests[0], &requests[1], &requests[2]};
     fault::arm(n, false);
     TRITONSERVER_Error* const error = TRITONBACKEND_ModelInstanceExecute(&instance_, handles.data(), 3);
-    if (fault::disarm() == 0) break;  // there are no more
+    if (fault::disarm() == 0) break;  // no further allocation
     if (error != nullptr) {
       refuses(error, TRITONSERVER_ERROR_UNAVAILABLE, "E_OUT_OF_MEMORY");
       for (const auto& request : requests) EXPECT_EQ(request.sent + request.released, 0);
@@ -208,8 +209,8 @@ TEST_F(TritonRequestTest, AnswersEachRequestOnceWhicheverAllocationFails) {
     whole += answered == 3;
     refusals += answered == 2;
   }
-  EXPECT_GT(whole, 0);     // the batch failed, and each alone did not
-  EXPECT_GT(refusals, 0);  // while one was read, or its output written
+  EXPECT_GT(whole, 0);     // the batch failed, but each request alone did not
+  EXPECT_GT(refusals, 0);  // reading a request or writing its output failed
 }
 
 TEST_F(TritonRequestTest, SendsNothingThatNobodyAskedFor) {
@@ -227,7 +228,7 @@ TEST_F(TritonBackendTest, MakesOneCallForEachShape) {
   std::vector<TRITONBACKEND_Request> requests(3);
   std::vector<TRITONBACKEND_Request*> handles;
   for (std::size_t i = 0; i < 3; ++i) {
-    const std::int64_t steps = i == 1 ? 2 : 5;  // of the first row
+    const std::int64_t steps = i == 1 ? 2 : 5;  // for the first row's input
     const auto* const first = reinterpret_cast<const std::byte*>(x.data());
     requests[i].inputs.push_back({"input_layer", TRITONSERVER_TYPE_FP32, {1, steps, 8}, {{first, first + steps * 8 * 4}}});
     requests[i].outputs = {"dense"};
@@ -262,7 +263,7 @@ TEST_F(TritonBackendTest, RefusesDevicesThatAreNotThere) {
   refuses(TRITONBACKEND_ModelInstanceInitialize(&other), TRITONSERVER_ERROR_INVALID_ARG,
           "got KIND_MODEL, allowed KIND_CPU, KIND_GPU");
   other.kind = TRITONSERVER_INSTANCEGROUPKIND_GPU;
-  other.device = 4095;  // of which no machine has so many
+  other.device = 4095;  // more than any machine has
   refuses(TRITONBACKEND_ModelInstanceInitialize(&other), TRITONSERVER_ERROR_INTERNAL, "E_DEVICE");
 }
 
@@ -273,7 +274,7 @@ TEST_F(TritonBackendTest, SharesOneModelAmongInstancesAndNoticesAnotherFile) {
   std::filesystem::copy_file(kFixtures + "graph/model.keras", folder_ / "1/model.keras",
                              std::filesystem::copy_options::overwrite_existing);
   TRITONBACKEND_ModelInstance second{&model_, TRITONSERVER_INSTANCEGROUPKIND_CPU, 0, nullptr, {}};
-  succeeds(TRITONBACKEND_ModelInstanceInitialize(&second));  // nothing is read again
+  succeeds(TRITONBACKEND_ModelInstanceInitialize(&second));  // does not read the file again
   succeeds(TRITONBACKEND_ModelInstanceFinalize(&second));
   succeeds(TRITONBACKEND_ModelInstanceFinalize(&instance_));
   instance_.state = nullptr;

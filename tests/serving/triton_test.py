@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""lamella's backend in a real Triton Inference Server: Keras' numbers, many clients, requests that do not fit, models exchanged while they are asked.
+"""lamella's backend in a real Triton Inference Server: Keras' results, many clients, invalid requests, models replaced under load.
 
 Usage: triton_test.py BACKENDS       the folder that has lamella/libtriton_lamella.so
 """
@@ -36,7 +36,7 @@ def check(good, *what):
 
 
 def refused(words, what, *arguments, status=None, **named):
-    """The call raises the server's error with all these words, and the server lives on."""
+    """Checks that the call raises the server's error with all these words, and that the server keeps running."""
     try:
         what(*arguments, **named)
     except InferenceServerException as error:
@@ -53,18 +53,18 @@ def close(got, wanted, dtype="float32"):
 
 
 def every_fixture(server, repository):
-    """Each model that Keras wrote, without a configuration, over both protocols: Keras' outputs under Keras' names."""
+    """Each of Keras' models, without a configuration, over both protocols: Keras' outputs with Keras' names."""
     for case in models.cases("keras3") + models.cases("keras2"):
         name = case.name + ".lamella"
         add_model(repository, name, case.file, config=None, as_name="model" + case.file.suffix)
         server.load(name)
         outputs = [port["name"] for port in server.config(name)["output"]]
-        named = "dict" not in name and len(set(case.output_names)) == len(case.output_names)  # a dict's keys are its outputs' names
+        named = "dict" not in name and len(set(case.output_names)) == len(case.output_names)  # for a dict, outputs are named by its keys
         check(outputs == case.output_names or not named, name, "is said to have the outputs", outputs)
         types = {port["name"]: triton_to_np_dtype(port["data_type"].removeprefix("TYPE_")) for port in server.config(name)["input"]}
         inputs = {port: array.astype(types[port]) for port, array in case.inputs.items()}
         if any(np.issubdtype(array.dtype, np.integer) and not np.array_equal(array, case.inputs[port]) for port, array in inputs.items()):
-            continue  # numbers that this type does not have are converted in Keras, and otherwise by NumPy
+            continue  # Keras converts out-of-range numbers differently from NumPy
         for client in (server.http, server.grpc):
             try:
                 answers = infer(client, name, inputs)
@@ -85,7 +85,7 @@ def completed_configuration(server, repository):
     fields = [[port["name"], port["data_type"], port["dims"]] for port in config["input"] + config["output"]]
     check(fields == [["a", "TYPE_FP32", [4]], ["b", "TYPE_FP32", [3]], ["out", "TYPE_FP32", [2]], ["inner", "TYPE_FP32", [6]]], "completed:", fields)
     check(config["max_batch_size"] == 512 and "dynamic_batching" in config, "completed:", config)
-    check(list(infer(server.http, "graph", graph.inputs, ["inner"])) == ["inner"], "an output that nobody asked for is sent")
+    check(list(infer(server.http, "graph", graph.inputs, ["inner"])) == ["inner"], "an output that was not requested is sent")
     answer = infer(server.grpc, "graph", dict(reversed(graph.inputs.items())))
     check(close(answer["out"], graph.outputs[0]), "inputs in another order")
 
@@ -116,7 +116,7 @@ def completed_configuration(server, repository):
 
 
 def models_that_do_not_fit(server, repository):
-    """Each is refused when it is loaded, in words, and the server goes on."""
+    """Invalid configurations: each is refused on load with a reason, and the server keeps running."""
     file = models.mlp().file
     port = 'input {{ name: "{}" data_type: {} dims: [{}] }}'
     broken = repository.parent / "broken.keras"
@@ -145,7 +145,7 @@ def models_that_do_not_fit(server, repository):
     add_model(repository, "both", file)
     (repository / "both/1/model.h5").write_bytes(b"")
     refused(["model.keras and model.h5 are both there"], server.load, "both")
-    check(server.alive() and server.http.is_server_live(), "the server ends at a model that does not fit")
+    check(server.alive() and server.http.is_server_live(), "the server ended because of an invalid model")
 
 
 def hostile_requests(server, repository):
@@ -171,7 +171,7 @@ def hostile_requests(server, repository):
 
 
 def raw_requests(server, x):
-    """Bytes that no client library would send: each is refused, or answered, and the server lives."""
+    """Bytes that no client library would send: each request is refused or answered, and the server keeps running."""
     import urllib.request
 
     def post(body, header=None):
@@ -194,7 +194,7 @@ def raw_requests(server, x):
     for text in (b"", b"{", b"[]", b'{"inputs": 1}', b'{"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 784], "data": ["a"]}]}',
                  b'{"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}', b"\0" * 100):
         check(400 <= post(text) < 600, "answered:", text)
-    for pad in ("", " ", "  ", "   "):  # numbers at every address modulo 4
+    for pad in ("", " ", "  ", "   "):  # data at every address modulo 4
         text = head([1, 784], 3136, pad)
         check(post(text + one, len(text)) == 200, "not answered: numbers behind", len(text), "bytes")
     check(server.alive() and server.http.is_server_live(), "the server ends")
@@ -213,7 +213,7 @@ def bools(server, repository):
 
 
 def many_clients(server, repository):
-    """8 clients over both protocols, batches of 1 to 7 rows, requests that do not fit among them: every answer is the one to its request."""
+    """8 clients over both protocols, batches of 1 to 7 rows, some requests invalid: every answer belongs to its request."""
     mlp, open_shape = models.mlp(), models.case("keras3", "none_inner_dim")
     add_model(repository, "steps", open_shape.file, 'backend: "lamella"\ndynamic_batching { max_queue_delay_microseconds: 2000 }')
     server.load("steps")
@@ -245,7 +245,7 @@ def many_clients(server, repository):
                     except InferenceServerException:
                         pass
                 answered[number] += 2
-            except Exception as error:  # a client that ends early would be taken for one that was answered
+            except Exception as error:  # otherwise a client that ends early would look like one that was answered
                 wrong.append((number, turn, repr(error)))
         own.close()
 
@@ -259,7 +259,7 @@ def many_clients(server, repository):
 
 
 def reload_under_load(server, repository):
-    """Two models take turns while 8 clients ask: every request is answered, with one's numbers or the other's, and after a reload with the new one's."""
+    """Two models take turns under one name with 8 clients: every request gets the results of one of them, and after a reload those of the new one."""
     first, second = models.case("keras3", "flatten_rank2"), models.case("keras3", "sequential_in_functional")
     x = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
     answers = []
@@ -305,7 +305,7 @@ def reload_under_load(server, repository):
 
 
 def metrics(server):
-    """What the server counts of this model."""
+    """The server's counters of this model."""
     def counted(name):
         lines = [line for line in server.metrics().splitlines() if line.startswith(name + "{") and 'model="counted"' in line]
         return sum(float(line.split()[-1]) for line in lines)
@@ -324,7 +324,7 @@ def metrics(server):
 
 
 def without_completion(server, repository):
-    """--disable-auto-complete-config: what is written is what is served."""
+    """--disable-auto-complete-config: the written configuration is served unchanged."""
     mlp = models.mlp()
     ports = 'input { name: "pixels" data_type: TYPE_FP32 dims: [784] } output { name: "digit" data_type: TYPE_FP32 dims: [10] }'
     add_model(repository, "written", mlp.file, f'backend: "lamella"\nmax_batch_size: 64\n{ports}')
@@ -338,7 +338,7 @@ def without_completion(server, repository):
 
 
 def a_reload_that_fails(server, repository):
-    """The model that was there goes on. Triton 2.51 counts what failed as alive when it ends, so this has a server to itself."""
+    """After a failed reload the old model continues. Triton 2.51 then waits for the failed one when it ends, so this has its own server."""
     (repository / "written/1/model.keras").write_bytes(b"no model")
     for _ in range(2):
         refused(["model.keras", "E_"], server.load, "written")

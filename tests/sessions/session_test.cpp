@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole models in use: graphs, streams, threads, memory. On the test double and on a GPU alike, through the public interface; the
-// truth is Keras' own output.
+// Whole models in use: graphs, streams, threads, memory; on the test double and on a GPU, through the public interface, compared
+// with Keras' own output.
 #include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 
@@ -39,7 +39,7 @@ const Truth& truth() {
   return truth;
 }
 
-/// Row i is row (first + i) of the array, which begins anew at its end.
+/// Row i is row (first + i) of the array, modulo its number of rows.
 Tensor rows_of(const Tensor& all, std::int64_t rows, std::int64_t first = 0) {
   const std::int64_t width = all.shape()[1];
   Tensor some({rows, width});
@@ -73,7 +73,7 @@ Tensor poisoned(std::int64_t rows, std::int64_t width) {
   return tensor.to(device());
 }
 
-/// A caller's own stream, that waits for no other.
+/// A caller's own stream, which waits for no other stream.
 class Stream {
  public:
   Stream() { EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess); }
@@ -90,7 +90,7 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
-constexpr std::size_t kSlack = std::size_t{8} << 20U;  // what a driver keeps for itself comes in blocks of 2 MiB
+constexpr std::size_t kSlack = std::size_t{8} << 20U;  // a driver keeps memory for itself in blocks of 2 MiB
 
 std::size_t free_memory() {
   std::size_t free = 0;
@@ -104,7 +104,7 @@ TEST(SessionTest, ReplaysHaveTheBitsOfTheFirstCallAndOfACallWithoutGraphs) {
   const Model without = load({.graphs = false});
   for (const std::int64_t rows : {1, 3, 16, 128, 257}) {
     const Tensor x = rows_of(truth().x, rows);
-    // Rows that graphs pad are another product, whose sums cuBLASLt may add in another order.
+    // Padding for graphs changes the size of the product, for which cuBLASLt may add in another order.
     const bool padded = rows == 3;
     const auto wanted = values_of((padded ? with : without).predict(x));
     for (int i = 0; i < 4; ++i) {
@@ -168,7 +168,7 @@ TEST(SessionTest, WorkRunsAfterWhatTheCallersStreamHolds) {
   const Stream streams[2];
   const Tensor sources[2] = {rows_of(truth().x, 4, 2).to(device()), rows_of(truth().x, 4, 5).to(device())};
   for (int i = 0; i < 6; ++i) {
-    // A slow caller: the input is nothing until his stream has waited and copied.
+    // A slow caller: the input is only valid when the caller's stream has waited and copied it.
     const auto which = static_cast<std::size_t>(i % 2);
     Tensor x = poisoned(4, kInputs);
     Tensor y = poisoned(4, kOutputs);
@@ -279,7 +279,7 @@ TEST(SessionTest, EightThreadsAndTwoModelsShareADevice) {
   EXPECT_EQ(wrong, 0);
 }
 
-/// A graph of the caller's, made of what `work` enqueues on a stream.
+/// A caller's graph of the work that `work` enqueues on a stream.
 class CallersGraph {
  public:
   template <typename F>
@@ -301,7 +301,7 @@ class CallersGraph {
 };
 
 TEST(SessionTest, ACallersGraphTakesAPredictionInAndOutlivesTheModel) {
-  for (const std::int64_t rows : {4, 19}) {  // at once, and in three parts
+  for (const std::int64_t rows : {4, 19}) {  // as one batch, and in three parts
     const Stream stream;
     Tensor x = poisoned(rows, kInputs);
     Tensor y = poisoned(rows, kOutputs);
@@ -315,7 +315,7 @@ TEST(SessionTest, ACallersGraphTakesAPredictionInAndOutlivesTheModel) {
       const Tensor source = rows_of(truth().x, rows, first).to(device());
       ASSERT_EQ(cudaMemcpyAsync(x.data(), source.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
       graph.launch(stream);
-      // The graph has memory of its own, which no other call uses.
+      // The graph has its own memory, which no other call uses.
       if (model) expect_keras(model->predict(rows_of(truth().x, rows)));
       stream.synchronize();
       expect_keras(copy, first);
@@ -341,7 +341,7 @@ TEST(SessionTest, ACallersCaptureSurvivesACallThatIsRefused) {
 
 TEST(SessionTest, GraphsOfTheCallersGiveTheirMemoryBack) {
   const Model model = load();
-  const std::int64_t planned[] = {64};  // there are versions of cuBLAS that do not plan in a capture
+  const std::int64_t planned[] = {64};  // some versions of cuBLAS cannot plan during a capture
   model.prepare(planned);
   const Stream stream;
   const Tensor x = rows_of(truth().x, 64).to(device());
@@ -360,11 +360,11 @@ TEST(SessionTest, GraphsOfTheCallersGiveTheirMemoryBack) {
   EXPECT_GE(free_memory() + kSlack, before);
 }
 
-/// A capture that is not of one thread alone makes such calls fail, and is ended by them.
+/// A capture in global mode would make such calls fail, and they would end it.
 TEST(SessionTest, CapturingLeavesOtherThreadsAlone) {
   std::atomic<int> failed{0};
   std::atomic<int> calls{0};
-  std::jthread other([&](const std::stop_token& stop) {  // which whatever ends the test asks for
+  std::jthread other([&](const std::stop_token& stop) {  // stops when the test ends, however it ends
     while (!stop.stop_requested()) {
       void* memory = nullptr;
       failed += cudaMalloc(&memory, 4096) != cudaSuccess || cudaMemset(memory, 0, 4096) != cudaSuccess ||

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Predicts N times with a tiny model: soak [--predicts N]. Memory, descriptors and threads must not grow over the last nine
-// tenths, and the answers must stay the same bits.
+// tenths of the run, and the answers must keep the same bits.
 #include <dirent.h>
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ struct Usage {
 long entries(const char* path) {
   DIR* folder = ::opendir(path);
   if (folder == nullptr) return -1;
-  long count = -2;  // . and ..
+  long count = -2;  // do not count . and ..
   while (::readdir(folder) != nullptr) ++count;
   static_cast<void>(::closedir(folder));
   return count;
@@ -63,7 +63,7 @@ class Work {
     wanted_ = values_of(y_);
   }
 
-  /// False when an answer differs.
+  /// Returns false if an answer differs.
   bool step(long number) {
     model_.predict_into(x_, y_);
     if (std::memcmp(std::as_const(y_).data(), wanted_.data(), y_.bytes()) != 0) return false;
@@ -92,7 +92,7 @@ class Work {
 };
 
 int run(const std::string& path, long predicts) {
-  constexpr long kSlackKib = 1024;  // what an allocator may keep
+  constexpr long kSlackKib = 1024;  // memory that an allocator may keep
   Work work(path);
   Usage first;
   Usage last;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One model, many threads: the same bits as from one thread, whatever the others do. LAMELLA_TEST_PREDICTS sets the predictions
-// of a thread.
+// One model, many threads: each gets the bits that a single thread gets, whatever the others do. LAMELLA_TEST_PREDICTS sets the
+// number of predictions per thread.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -116,7 +116,7 @@ TEST(SharedModel, AnswersRightBesideCallsThatAreCancelled) {
         continue;
       }
       std::stop_source stop;
-      if (i % 2 == 0) stop.request_stop();  // else any time while it is under way
+      if (i % 2 == 0) stop.request_stop();  // else at any time during the call
       std::thread other([&stop] { stop.request_stop(); });
       try {
         const Tensor y = model.predict(x, stop.get_token());

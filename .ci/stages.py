@@ -18,10 +18,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FAKE = ROOT / "build/release/lib/liblamella_cuda_fake.so"
 NVCC = shutil.which("nvcc") is not None
-# Programs linked with a release run with what comes after it: there is something to compare with from the first tag on.
+# Programs linked with a release must run with later libraries; from the first tag on there is a release to compare with.
 RELEASED = shutil.which("abidiff") is not None and subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True).returncode == 0
 ON_FAKE = {"LAMELLA_DEVICE": "cuda:0", "LAMELLA_CUDA_PLUGIN": str(FAKE)}
-# What machines with less run. oneDNN has a limit of its own.
+# The tests with lesser instruction sets. oneDNN has its own limit.
 LESSER = """
 for isa in avx2 generic; do
   export LAMELLA_MAX_CPU_ISA=$isa ONEDNN_MAX_CPU_ISA=$([ $isa = avx2 ] && echo AVX2 || echo SSE41)
@@ -30,7 +30,7 @@ for isa in avx2 generic; do
   done
 done
 """
-# The kernels as nvcc compiles them for the oldest architecture.
+# The kernels, compiled by nvcc for the oldest architecture.
 OLDEST = """
 cmake -S . -B build/ptx-75 -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DLAMELLA_CUDA=OFF -DLAMELLA_PTX_ARCHITECTURE=75 \
   -DCMAKE_CXX_COMPILER_LAUNCHER=ccache >/dev/null && cmake --build build/ptx-75 --target ptx_kernels_test fake_ops_test &&
@@ -71,16 +71,16 @@ STAGES = {
     "fuzz-api": ("scripts/fuzz --target api --runs 2000 --jobs 2", True),
     "against-base": ("bench/against-base", True),
 }
-# What the workflow runs beside the others, and the serial whole has no time for.
+# Stages of the workflow only; a serial run has no time for them.
 BY_NAME = {"launched-75", "subproject", "serving"}
-# What a build or a passed test says is only of use while one looks on.
+# The output of builds and passed tests, which only helps someone who watches.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
 
 
 def run(command, seconds, environment):
-    """Output, exit status, and whether the clock ended it."""
+    """Returns output, exit status, and whether it ran out of time."""
     process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, text=True, errors="replace", start_new_session=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     late = threading.Event()
@@ -102,13 +102,13 @@ def run(command, seconds, environment):
 
 
 def count(output, status, late):
-    """What the test runner counted, passed and failed; without a count the stage is one test."""
+    """The numbers of passed and failed tests; a stage without such numbers counts as one test."""
     good = bad = 0
     ctest = CTEST.findall(output)
     if ctest:
         bad, total = map(int, ctest[-1])
         good = total - bad - len(re.findall(r"^\s*\d+ - .*\(Skipped\)", output, re.M))
-    elif late:  # CTest was stopped before it counted
+    elif late:  # CTest was stopped before it printed its counts
         good = len(re.findall(r"^ *\d+/\d+ Test .* Passed ", output, re.M))
         bad = len(re.findall(r"^ *\d+/\d+ Test .*\*\*\*(?:Failed|Exception|Timeout|Not Run)", output, re.M))
     plain = PLAIN.findall(output)
@@ -127,7 +127,7 @@ def main():
         sys.exit(f".ci/run: no stage is called {unknown[0]}; there are: {', '.join(STAGES)}")
     begin, passed, failed, summary = time.monotonic(), 0, 0, []
     seconds = float(os.environ.get("LAMELLA_CI_SECONDS", 3480))
-    environment = os.environ | {"CUDAARCHS": "75-real;90-real;120",  # the oldest, the one that is measured, the newest; releases have all
+    environment = os.environ | {"CUDAARCHS": "75-real;90-real;120",  # the oldest, the measured one, the newest; releases have all
                                 # so that bench/against-base finds what both commits have in common
                                 "CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
     for name in sys.argv[1:] or [name for name, (_, exists) in STAGES.items() if exists and name not in BY_NAME]:

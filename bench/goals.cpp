@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a GPU is to reach, as ratios inside one run: prints JSON with every measured cell and, for each goal, what was wanted, the
-// worst that was found and how many cells met it. Goals: `replay`, microseconds a layer of a small model's graph; `elementwise`,
-// the share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an
-// engine against the best of all. What there was no time for is counted as skipped. Exit status: 0 measured (met or not), 1
-// something answered wrongly and was not timed, 5 no GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE]
-// [--small] small: tiny sizes, to see that it works
+// Measures the goals for a GPU as ratios inside one run. Prints JSON with every measured cell and, for each goal, the goal, the
+// worst cell and how many cells met it. Goals: `replay`, microseconds per layer of a small model's graph; `elementwise`, the
+// share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an engine
+// against the best engine. Cells without time count as skipped. Exit status: 0 measured (met or not), 1 an answer was wrong and
+// not timed, 5 no GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see
+// that it works
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -51,7 +51,7 @@ constexpr Goal kFused{"fused", "time over gemm_bias_activation's", 1.02, false};
 constexpr Goal kAutomatic{"automatic", "time over the best engine's", 1.03, false};
 constexpr std::array kGoals{kReplay, kElementwise, kFused, kAutomatic};
 
-/// A row on the host.
+/// A row of values in host memory.
 Tensor row_of(const Tensor& flat, std::int64_t row, std::int64_t width) {
   const auto* const first =
       static_cast<const std::byte*>(flat.data()) + static_cast<std::size_t>(row * width) * size_of(flat.dtype());
@@ -102,7 +102,7 @@ class Goals {
   [[nodiscard]] double elapsed() const { return now() - begin_; }
   static int threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-  /// False, and counted as skipped: there is no time left.
+  /// Whether there is time left; if not, counts the cells as skipped.
   bool begin(const Goal& goal, int cells = 1) {
     if (elapsed() < seconds_) return true;
     skipped_[goal.name] += cells;
@@ -113,7 +113,7 @@ class Goals {
   void add(const Goal& goal, double value, Json cell) {
     Json row{{"goal", goal.name}, {"value", value}, {"met", goal.met(value)}};
     row.update(cell);
-    std::fprintf(stderr, "%s\n", row.dump().c_str());  // a run that is cut short keeps what it had
+    std::fprintf(stderr, "%s\n", row.dump().c_str());  // an interrupted run keeps its results so far
     cells_.push_back(std::move(row));
   }
 
@@ -155,8 +155,8 @@ class Goals {
     return [&model, src, dst, stream = clock_->stream()] { model.predict_into(src, dst, stream); };
   }
 
-  /// Runs it once into poisoned memory and compares the first and the last row with float64 plain loops.
-  /// False, and among the wrong, when they differ: no time is taken of it, and the run goes on.
+  /// Runs it once into poisoned memory and compares the first and the last row with plain loops in float64. If they differ,
+  /// returns false and records it as wrong; it is then not timed, and the run continues.
   bool is_right(const std::string& what, const Subject& subject, const Model& reference, const Model& model) {
     const auto& [batch, width] = std::pair(subject.cell().batch, subject.cell().width);
     y_ = Tensor();
@@ -196,9 +196,9 @@ class Goals {
 
   void elementwise(DType dtype) {
     const auto bytes = static_cast<std::size_t>(2 * y_.shape().elements()) * size_of(dtype);
-    double copy = 0;  // bytes a microsecond
+    double copy = 0;  // bytes per microsecond
     for (const std::string_view activation : activation_names()) {
-      if (activation == "threshold" || activation == "linear") continue;  // needs values; moves nothing
+      if (activation == "threshold" || activation == "linear") continue;  // one needs values, the other moves nothing
       if (is_rowwise(activation_of(activation).kind)) continue;
       if (!begin(kElementwise)) continue;
       if (copy == 0) copy = clock_->copy_rate(bytes);
@@ -237,11 +237,10 @@ class Goals {
       try {
         if (is_right(engine + " " + activation, subject, reference, *way.model)) ways.push_back(std::move(way));
       } catch (const ArgumentError&) {
-        if (engine.empty()) throw;  // else it has refused
+        if (engine.empty()) throw;  // a forced engine may refuse
       }
     }
-    if (ways.size() < 2 || !ways[0].engine.empty())
-      return;  // the library's choice was wrong, or all that it could be compared with
+    if (ways.size() < 2 || !ways[0].engine.empty()) return;  // the library's choice was wrong, or every engine to compare it with
     for (const std::int64_t batch : sizes_.batches) {
       if (begin(kAutomatic)) cell(subject.cell(), batch, ways);
     }
@@ -291,7 +290,7 @@ class Goals {
   std::map<std::string, int> skipped_;
 };
 
-/// One cell a line: results are kept in git, and read there.
+/// One cell per line, because results are kept in git.
 void print(const Json& result) {
   std::printf("{\"device\": %s, \"seconds\": %s, \"wrong\": %s,\n", result["device"].dump().c_str(),
               result["seconds"].dump().c_str(), result["wrong"].dump().c_str());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two times that a kernel's time does not tell, as JSON. first_answer: in a fresh process, milliseconds to open the device, to
-// load a small model, to its first answer, and to the second; and from the process's start to the first answer. host_to_host:
-// predict() of many rows of host memory, beside the copies there and back alone and the computing alone, each the median of some
-// runs; `ratio` is the slower of those over predict(). Usage: host_predict MODEL [DEVICE] [GIB]     MODEL has one input and one
-// output; default cuda:0 and 1 GiB of input
+// Measures two times that kernels' times do not show; prints JSON. first_answer: in a fresh process, the milliseconds to open the
+// device, to load a small model, to its first and to its second answer; and from the process's start to the first answer.
+// host_to_host: predict() of many rows in host memory, compared with only the copies both ways and with only the computation,
+// each the median of several runs; `ratio` is the slower of these two over predict(). Usage: host_predict MODEL [DEVICE] [GIB]
+// MODEL has one input and one output; default cuda:0 and 1 GiB of input
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,7 +38,7 @@ double median_ms(const auto& f) {
   return times[times.size() / 2];
 }
 
-/// Milliseconds since this process was started, to about ten; -1 where the system does not say.
+/// Milliseconds since this process was started, with an error of about ten; -1 if the system does not say.
 double since_start_ms() {
   std::ifstream file("/proc/self/stat");
   std::string text((std::istreambuf_iterator<char>(file)), {});
@@ -46,7 +46,7 @@ double since_start_ms() {
   if (name_end == std::string::npos) return -1;
   std::istringstream fields(text.substr(name_end + 1));
   std::string field;
-  constexpr int kStart = 20;  // starttime, counted from the field behind the name
+  constexpr int kStart = 20;  // starttime, counted from the field after the name
   for (int i = 0; i < kStart; ++i) fields >> field;
   timespec now{};
   if (field.empty() || clock_gettime(CLOCK_BOOTTIME, &now) != 0) return -1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs whose instructions bench/instructions counts under valgrind: each does one thing, in one thread, the same way
-// every time. Usage: instructions [CASE]     without one: prints their names, a line each
+// The programs whose instructions bench/instructions counts under valgrind: each does one thing, in one thread, in the same way
+// every time. Usage: instructions [CASE]     without CASE: prints the names, one per line
 #include <cstdio>
 #include <functional>
 #include <lamella/lamella.hpp>
@@ -10,7 +10,7 @@
 
 #include "cli/bench/check.hpp"
 
-/// The part that is counted: callgrind is told to collect within functions of this name only.
+/// The part that is counted: callgrind collects only within functions of this name.
 extern "C" __attribute__((noinline, visibility("default"))) void lamella_counted(const std::function<void()>& work) {
   work();
   asm volatile("" ::: "memory");  // no tail call: callgrind would not see the return
@@ -20,10 +20,10 @@ namespace {
 
 using namespace lamella;
 
-/// Volatile, so that no copy under another name is made for a caller.
+/// Volatile, so that the compiler makes no copy under another name.
 void (*volatile counted)(const std::function<void()>&) = lamella_counted;
 
-/// Calls that go through the whole runtime, after the first ones have made what later ones find.
+/// Calls through the whole runtime, after the first calls have made what later ones reuse.
 void predict(std::int64_t batch, std::int64_t width, int depth, const char* activation) {
   std::vector<Layer> layers{Layer(Input({width}))};
   for (int i = 0; i < depth; ++i) layers.push_back(Dense(width, {.activation = activation, .bias_initializer = "random_normal"}));

@@ -21,7 +21,7 @@ REFUSED = re.compile(r"refused: engine '(\w+)' cannot do this")
 
 
 def why_absent(row):
-    """Why a row has no time; sizes and times that differ from row to row are not reasons of their own. None where it has one."""
+    """Why a row has no time, without sizes and times that differ between rows; None if it has one."""
     message = row.get("error_message", "")
     refused = REFUSED.match(message)
     if refused:
@@ -32,7 +32,7 @@ def why_absent(row):
 
 
 def brief(value):
-    """Numbers with four digits: more are noise."""
+    """Rounds numbers to four digits: more are noise."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
@@ -56,7 +56,7 @@ def text(data):
 
 
 def whole(data):
-    """What is kept of a result, each row with every field, None where it was not written."""
+    """What is kept of a result, each row with all fields; those not written are None."""
     brief = kept(data)
     return brief | {"benchmarks": [dict.fromkeys(FIELDS) | row for row in brief["benchmarks"]]}
 
@@ -67,7 +67,7 @@ def rows(data):
 
 
 def read(path):
-    """The same of a file."""
+    """The same for a file."""
     return whole(json.loads(pathlib.Path(path).read_text(encoding="utf-8")))
 
 

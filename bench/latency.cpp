@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model::predict_into of equal Dense layers, for bench/peers. Reads lines from standard input, and answers each with one, so that
+// Times Model::predict_into of equal Dense layers, for bench/peers. Answers each line of standard input with a line, so that
 // another program can take turns with it: "BATCH" with "MEDIAN_US MIN_US SPREAD"; "answer INPUT OUTPUT" with "written".
 // Usage: latency WEIGHTS WIDTH DEPTH ACTIVATION DEVICE THREADS [MILLISECONDS [DTYPE [exact|tf32]]]
-// Files hold float32 values and nothing else; WEIGHTS kernel and bias of each layer.
+// Files hold float32 values and nothing else; WEIGHTS holds the kernel and bias of each layer.
 #include <array>
 #include <cstdio>
 #include <cstdlib>

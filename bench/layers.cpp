@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bench's cells as programs of Google Benchmark, with its own options (--benchmark_filter, --benchmark_repetitions, ...): the
-// same cells, checks and clocks as `lamella bench`; manual time, which on a GPU is that between two CUDA events.
+// The bench's cells as Google Benchmark programs, with its options (--benchmark_filter, --benchmark_repetitions, ...): the same
+// cells, checks and clocks as `lamella bench`. Uses manual time, on a GPU the time between two CUDA events.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>

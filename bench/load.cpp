@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model::load of a file on the CPU beside reading the same bytes from the page cache and copying them once into memory that is
-// there already, and the most memory that was resident while loading: one object of JSON, which bench/load collects.
-// Usage: load FILE     one process a file: peaks only grow
+// Compares Model::load of a file on the CPU with reading the same bytes from the page cache and copying them once into existing
+// memory, and measures the most memory resident while loading. Prints one JSON object, which bench/load collects.
+// Usage: load FILE     one process per file, because peaks only grow
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>

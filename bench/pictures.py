@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures of bench/report, as SVG that takes the page's colours, light or dark, and says values under the pointer."""
+"""The pictures of bench/report, as SVG that uses the page's colours, light or dark, and shows values as tooltips."""
 import html
 import io
 import math
@@ -18,15 +18,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-INK, GROUND, MISSING = "#010203", "#fcfdfe", "#e1e2e3"  # stand for the page's colours, in svg_of()
+INK, GROUND, MISSING = "#010203", "#fcfdfe", "#e1e2e3"  # svg_of() replaces these by the page's colours
 plt.rcParams.update({"font.size": 9, "axes.titlesize": 10, "svg.fonttype": "none", "figure.dpi": 130, "axes.spines.top": False,
                      "axes.spines.right": False, "hatch.linewidth": 0.6, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK,
                      "xtick.color": INK, "ytick.color": INK, "figure.facecolor": GROUND, "axes.facecolor": GROUND, "savefig.facecolor": GROUND,
                      "legend.labelcolor": INK, "font.sans-serif": ["DejaVu Sans"]})
 BOUND = {"memory": "#0a7ea4", "arithmetic": "#c2571a", "launch": "#5b7f2b", "call": "#888888"}  # readable on light and on dark, and by the colour-blind
-FEW = 3  # sizes: too few for a table of an activation's own
+FEW = 3  # an activation measured at this many sizes or fewer gets no table of its own
 SERIES = ["#0a7ea4", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#888888"]
-hovers = []  # what is said under the pointer; an artist's gid is the place in this list
+hovers = []  # the tooltips; an artist's gid is the index into this list
 
 
 def hover(artist, text):
@@ -35,7 +35,7 @@ def hover(artist, text):
 
 
 def said_of(row):
-    """A row in words."""
+    """A row as a sentence."""
     text = f"{row['name']}: {number(row['real_time'])} us"
     if row.get("floor_us"):
         text += f", {row['floor_us'] / row['real_time']:.0%} of the floor ({row['bound_by']})"
@@ -274,7 +274,7 @@ def engines(rows, device):
     activation = "tanh" if "tanh" in names else names[0]
     data = [r for r in data if r["activation"] == activation and r["dtype"] == data[0]["dtype"]]
     sizes = sorted({(r["batch"], r["width"]) for r in data})
-    if len(sizes) > 12:  # more bars than one can read
+    if len(sizes) > 12:  # too many bars to read
         sizes = [size for size in sizes if size[0] in (1, 64, 4096) and size[1] in (64, 256, 1024)] or sizes[:12]
     kinds = list(dict.fromkeys((r["engine"], r["fusion"]) for r in data))
     figure, axes = plt.subplots(figsize=(8.2, 4.2))

@@ -3,7 +3,7 @@
 # LAMELLA_CUDA_HEADERS says whether CUDA's headers are there: with them, tests run the device's code on a test double.
 include(CheckLanguage)
 
-find_package(CUDAToolkit 12.8 QUIET)  # whose nvcc has --compress-mode
+find_package(CUDAToolkit 12.8 QUIET)  # its nvcc has --compress-mode
 set(LAMELLA_CUDA_HEADERS ${CUDAToolkit_FOUND})
 set(LAMELLA_WITH_CUDA OFF)
 if(NOT LAMELLA_CUDA STREQUAL "OFF")
@@ -12,10 +12,10 @@ if(NOT LAMELLA_CUDA STREQUAL "OFF")
       set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
     endif()
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-      # PTX of 100 is for 110, PTX of 120 for what is newer than that.
+      # PTX for 100 also runs on 110, PTX for 120 on newer devices.
       set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100 120 CACHE STRING "Architectures of the CUDA device")
     endif()
-    enable_language(CUDA)  # takes CUDAARCHS from the environment
+    enable_language(CUDA)  # reads CUDAARCHS from the environment
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
     set(LAMELLA_WITH_CUDA ON)

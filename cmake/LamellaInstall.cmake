@@ -12,7 +12,7 @@ endif()
 if(TARGET lamella_cli)
   set_target_properties(lamella_cli PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
   install(TARGETS lamella_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
-  if(NOT CMAKE_CROSSCOMPILING AND NOT LAMELLA_SANITIZE)  # the command itself makes them
+  if(NOT CMAKE_CROSSCOMPILING AND NOT LAMELLA_SANITIZE)  # the command itself generates them
     set(pages bash zsh fish man)
     set(folders bash-completion/completions zsh/site-functions fish/vendor_completions.d man/man1)
     set(names lamella _lamella lamella.fish lamella.1)
@@ -40,7 +40,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/lamellaConfig.cmake ${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmake DESTINATION ${package_dir}
   COMPONENT development)
 
-# Found from where the file lies, so that an installed tree may be moved.
+# Relative to the file, so that an installed tree can be moved.
 set(LAMELLA_PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
 set(LAMELLA_PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Packages (cpack), the target that takes an installation away again, and the archive of the sources.
+# Packages (cpack), the target that removes an installation, and the source archive.
 add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -P ${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake
   WORKING_DIRECTORY ${PROJECT_BINARY_DIR} VERBATIM USES_TERMINAL)
 find_package(Git QUIET)
@@ -20,8 +20,8 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL library development)
-# What a package needs at run time, dpkg-shlibdeps reads from its programs. The plugin's CUDA libraries are NVIDIA's packages, which a machine
-# may also have in another way: without them the plugin is refused in words, and the CPU goes on.
+# dpkg-shlibdeps finds the packages needed at run time. The plugin's CUDA libraries come from NVIDIA's packages or elsewhere: without them the
+# plugin is refused with a reason, and the CPU still works.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/lib)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)

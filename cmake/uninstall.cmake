@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Removes what `cmake --install` of this build wrote last, and folders that this leaves empty. Run in the build folder.
+# Removes the files that `cmake --install` of this build wrote last, and folders left empty. Run in the build folder.
 # The lists of single components (install_manifest_*.txt) are not read: cpack writes them too, with paths below /usr that it never installed.
 set(manifest ${CMAKE_CURRENT_BINARY_DIR}/install_manifest.txt)
 if(NOT EXISTS ${manifest})
@@ -21,7 +21,7 @@ foreach(file IN LISTS files)
 endforeach()
 file(REMOVE ${manifest})
 list(REMOVE_DUPLICATES folders)
-list(SORT folders ORDER DESCENDING)  # the inner ones first
+list(SORT folders ORDER DESCENDING)  # inner folders first
 foreach(folder IN LISTS folders)
   file(GLOB left "${folder}/*")
   if(IS_DIRECTORY "${folder}" AND NOT left)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models made in C++ with Keras' words, without a file.
+// Builds models in C++ with Keras' names, without a file.
 #include <cstdio>
 #include <exception>
 #include <lamella/models.hpp>
@@ -23,7 +23,7 @@ int main() {
     std::printf("the first digit's classes:");
     for (int i = 0; i < 10; ++i) std::printf(" %.3f", static_cast<double>(digits.span<float>()[static_cast<std::size_t>(i)]));
 
-    // A graph: one Dense for both inputs, and a way around it.
+    // A graph: one Dense shared by both inputs, and a connection around it.
     const auto left = Input({8}, {.name = "left"});
     const auto right = Input({8}, {.name = "right"});
     const Dense shared(8, {.activation = "tanh"});

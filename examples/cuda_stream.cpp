@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A caller with device memory and a stream of its own, as a server or a game has them: copies in, predicts and copies out on one
-// stream, and waits once. Usage: cuda_stream MODEL X.npy
+// A caller with its own device memory and stream, such as a server or a game: copies in, predicts and copies out on one stream,
+// and waits once. Usage: cuda_stream MODEL X.npy
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -14,7 +14,7 @@ void check(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
 }
 
-/// Device memory of the caller's.
+/// Device memory owned by the caller.
 class Buffer {
  public:
   explicit Buffer(std::size_t bytes) { check(cudaMalloc(&data_, bytes)); }

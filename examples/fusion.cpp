@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What fusing bias and activation into the product buys on this machine. Usage: fusion
-// Times several stacks of Dense layers fused and unfused, takes the one where fusion matters most, and measures that one anew:
-// the best of several measurements is better than it should be.
+// Measures the gain on this machine from fusing bias and activation into the product. Usage: fusion
+// Times several stacks of Dense layers fused and unfused, then measures the one with the largest gain again, because the best of
+// several measurements is biased.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -22,7 +22,7 @@ struct Cell {
   const char* activation;
 };
 
-/// Microseconds a call: the median, and the quartiles around it.
+/// Microseconds per call: the median and the quartiles.
 struct Times {
   double low = 0;
   double median = 0;
@@ -46,7 +46,7 @@ lamella::Model stack(const Cell& cell, lamella::Fusion fusion) {
   return net.compile(options);
 }
 
-/// Fused and unfused, in turns, so that both meet the same machine.
+/// Measures fused and unfused in turns, so that both see the same load of the machine.
 class Pair {
  public:
   explicit Pair(const Cell& cell)
@@ -75,8 +75,8 @@ class Pair {
     unfused_ = times_of(samples[1]);
   }
   [[nodiscard]] double ratio() const { return ratio_.median; }
-  /// Whether fused was faster in two of three rounds, and by a twentieth: two models that are the same differ by less than that,
-  /// for their memory lies elsewhere.
+  /// Whether fused was faster in two of three rounds, and by more than a twentieth: identical models differ by less, because
+  /// their memory is at other addresses.
   [[nodiscard]] bool differs() const { return won_ > 2.0 / 3 && ratio_.median >= 1.05; }
   void print() const {
     std::printf(
@@ -87,7 +87,7 @@ class Pair {
   }
 
  private:
-  /// Of as many calls as last about a tenth of a millisecond.
+  /// The time per call, over calls that together take about a tenth of a millisecond.
   double sample(int which) {
     const auto at = static_cast<std::size_t>(which);
     const auto begin = Clock::now();
@@ -107,7 +107,7 @@ class Pair {
   std::vector<lamella::Tensor> y_;
   Times fused_, unfused_, ratio_;
   std::size_t rounds_ = 0;
-  double won_ = 0;  ///< part of the rounds in which fused was faster
+  double won_ = 0;  ///< share of the rounds in which fused was faster
 };
 
 }  // namespace

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)$", re.M)
-ALONE = ["gpu_session_test"]  # looks at the device's free memory
+ALONE = ["gpu_session_test"]  # measures the device's free memory
 TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
 SANITIZED = [("gpu_ops_test", "*Layer*:*Combine*:*Transpose*:*Cast*:*IsStable*"), ("gpu_dense_test", "*AddsIntegersExactly*:*TakesSizesOfZero*")]
 
@@ -28,7 +28,7 @@ def names_of(run, program):
 
 
 def run_tests(run, most):
-    """Each program in shards side by side, then one by one what failed and what a shard that died had not begun."""
+    """Runs each program in parallel shards, then one by one the tests that failed or that a crashed shard had not begun."""
     ends, jobs = time.monotonic() + most, min(8, os.cpu_count() or 1)
     wanted = {program: names_of(run, program) for program in sorted(run.bin.glob("gpu_*_test"))}
     wanted = {program: names for program, names in wanted.items() if names}
@@ -63,7 +63,7 @@ def run_tests(run, most):
 
 
 def run_sanitizers(run, most):
-    """Each tool first has to find its planted bug, so that one that does not look is noticed."""
+    """Each tool must first find its planted bug, so that a tool that checks nothing is noticed."""
     ends, tools = time.monotonic() + most, {}
     tool_path = shutil.which("compute-sanitizer", path=run.environment.get("PATH"))
     if not tool_path:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Absent(Exception):
-    """This peer cannot run here, and why."""
+    """Says why a peer cannot run here."""
 
 
 def imported(name):
@@ -20,7 +20,7 @@ def imported(name):
 
 
 def jax_on(platform, options):
-    """JAX, with the precision that is compared, and its first device of a platform."""
+    """JAX, set to the precision that is compared, and its first device of a platform."""
     jax = imported("jax")
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if options.tf32 else "highest")
     try:
@@ -30,7 +30,7 @@ def jax_on(platform, options):
 
 
 class Onnxruntime:
-    """Through an I/O binding: inputs and outputs stay where they are."""
+    """Uses an I/O binding, so that inputs and outputs are not copied."""
 
     name, device = "onnxruntime", "cpu"
 
@@ -68,7 +68,7 @@ class Onnxruntime:
 
 
 class JaxJit:
-    """The model as one jitted function. XLA takes the processors that peers.py leaves it."""
+    """The model as one jitted function. XLA uses the processors that peers.py allows."""
 
     name, device, platform = "jax jit", "cpu", "cpu"
 
@@ -95,13 +95,13 @@ class JaxJit:
 
 
 class KerasPredict:
-    """What a user of Keras writes: model.predict(x), on JAX."""
+    """model.predict(x) on JAX, as a user of Keras writes it."""
 
     name, device, platform = "keras predict", "cpu", "cpu"
 
     def __init__(self, model, options):
         keras = imported("keras")
-        jax_on(self.platform, options)  # Keras takes JAX's default device, which peers.py sets to the one that is compared on
+        jax_on(self.platform, options)  # Keras uses JAX's default device, which peers.py sets to the compared one
         layers = [keras.layers.Dense(model.width, activation=model.activation, dtype=options.dtype) for _ in range(model.depth)]
         self.network = keras.Sequential([keras.Input((model.width,))] + layers)
         self.network.set_weights([w for layer in model.layers for w in layer])
@@ -111,7 +111,7 @@ class KerasPredict:
 
 
 class KerasCall(KerasPredict):
-    """model(x), without predict's loop around it, on JAX."""
+    """model(x) on JAX, without the loop of predict()."""
 
     name = "keras call"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The peers on a GPU. Where a peer can replay a CUDA graph, it is there twice."""
+"""The peers on a GPU. A peer that can replay a CUDA graph is listed twice."""
 import json
 import subprocess
 import tempfile
@@ -13,7 +13,7 @@ SAMPLES, CALLS, WARM = 31, 20, 3
 
 
 class TorchEager:
-    """As PyTorch runs it by default, operation by operation."""
+    """PyTorch's default: one operation after another."""
 
     name, device, graph = "torch eager", "cuda:0", False
 
@@ -76,7 +76,7 @@ class TorchCompileGraph(TorchCompile):
 
 
 class TorchCall:
-    """Called, it gives the answer; median_us() is the time between two CUDA events around many calls."""
+    """A call returns the answer; median_us() is the time between two CUDA events around many calls."""
 
     def __init__(self, torch, enqueue, answer):
         self.torch, self.enqueue, self.answer = torch, enqueue, answer
@@ -100,7 +100,7 @@ class TorchCall:
 
 
 class JaxJitGpu(JaxJit):
-    """XLA replays CUDA graphs by itself where it thinks that it pays. Calls are enqueued one behind the other, as everybody's are."""
+    """XLA itself decides whether to replay CUDA graphs. Calls are enqueued one after another, as for all peers."""
 
     name, device, platform = "jax jit (GPU)", "cuda:0", "gpu"
 
@@ -131,7 +131,7 @@ class KerasCallGpu(KerasCall):
 
 
 class CublasLt:
-    """Written by hand (bench/peers/cublaslt): the library's epilogue where it has one, a plain kernel after the product where it has none."""
+    """Written by hand (bench/peers/cublaslt): the library's epilogue if it has one, else a plain kernel after the product."""
 
     name, device, mode, program = "cuBLASLt by hand", "cuda:0", "stream", "peer_cublaslt"
 

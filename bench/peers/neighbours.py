@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other programs take of the machine's processors during a measurement, from /proc; 0 where the system does not say."""
+"""The share of the processors that other programs use during a measurement, from /proc; 0 if the system does not say."""
 import os
 import time
 
@@ -9,7 +9,7 @@ COUNTED = 8  # user, nice, system, idle, waiting, interrupts, soft interrupts, s
 
 
 def busy_seconds():
-    """Of all processors since they started, for anybody, also another guest of the same hardware."""
+    """Busy time of all processors since boot, including that of other guests of the same hardware."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             ticks = [int(v) for v in file.readline().split()[1:1 + COUNTED]]
@@ -19,7 +19,7 @@ def busy_seconds():
 
 
 def seconds_of(process):
-    """That a live process has used."""
+    """Processor time that a live process has used."""
     try:
         with open(f"/proc/{process}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -29,7 +29,7 @@ def seconds_of(process):
 
 
 def keep_to(count):
-    """This process and those it starts run on `count` processors, each of a core of its own as long as there are enough."""
+    """Restricts this process and its children to `count` processors, on different cores if there are enough."""
     allowed = sorted(os.sched_getaffinity(0))
     if count >= len(allowed):
         return
@@ -46,7 +46,7 @@ def keep_to(count):
 
 
 class Neighbours:
-    """Counts from when it is made. `processes`: those that are part of the measurement, beside this one."""
+    """Counts from its creation on. `processes`: others that are part of the measurement, besides this one."""
 
     def __init__(self, processes=()):
         self.processes = list(processes)
@@ -56,7 +56,7 @@ class Neighbours:
         return time.process_time() + sum(map(seconds_of, self.processes))
 
     def share(self):
-        """Of all processors, 0 to 1."""
+        """The others' share of all processors, 0 to 1."""
         elapsed = time.monotonic() - self.begin
         if self.busy is None or elapsed < 0.1:  # the system counts in hundredths of a second
             return 0.0

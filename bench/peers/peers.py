@@ -43,7 +43,7 @@ class Model:
                        for _ in range(depth)]
 
     def save(self, path):
-        """Kernel and bias of each layer, float32, as programs that are not Python read them."""
+        """Kernel and bias of each layer, as raw float32 for programs not written in Python."""
         np.concatenate([part.ravel() for layer in self.layers for part in layer]).tofile(path)
 
     def inputs(self, batch):
@@ -58,7 +58,7 @@ class Model:
 
 
 class Lamella:
-    """bin/latency, kept running: a batch size in, a median out."""
+    """bin/latency as a running process: takes a batch size, answers with a median."""
 
     def __init__(self, model, options):
         self.folder = tempfile.TemporaryDirectory()
@@ -91,7 +91,7 @@ class Lamella:
 
 
 def median_us(call):
-    """Of samples of at least a millisecond each, after warm-up. On a GPU the call knows how: by events."""
+    """The median of samples of at least a millisecond, after warm-up. On a GPU the peer measures itself, by events."""
     if hasattr(call, "median_us"):
         return call.median_us()
     begin = time.perf_counter()
@@ -118,7 +118,7 @@ def expect_right(who, found, wanted, options):
 
 
 def spread_of(values):
-    """The distance of the quartiles over the median, as the bench has it."""
+    """The distance of the quartiles over the median, as in the bench."""
     if len(values) < 2:
         return 0.0
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -149,7 +149,7 @@ def measure_cell(model, batch, lamella, peers, options):
         try:
             call = peer.prepare(x)
             answer = call()
-        except Exception as error:  # a compiler that finds no compiler, say: the others are compared all the same
+        except Exception as error:  # for instance torch.compile without a C++ compiler; the others are still compared
             yield absent(peer, model, batch, f"{type(error).__name__}: {str(error).strip()[:300]}", options)
             continue
         expect_right(peer.name, answer, wanted, options)
@@ -173,7 +173,7 @@ def measure_cell(model, batch, lamella, peers, options):
 
 
 def rounds_of(calls, lamella, options):
-    """Times by name, and what other programs had of the processors meanwhile. What is noisy is measured anew, three times in all."""
+    """Times by name, and the share of the processors that other programs used. Noisy cells are measured up to three times."""
     order, tries = list(calls), []
     for _ in range(3):
         times, neighbours = {name: [] for name in calls}, Neighbours([lamella.process.pid])
@@ -185,7 +185,7 @@ def rounds_of(calls, lamella, options):
         tries.append((neighbours.share(), max(map(spread_of, times.values())), times))
         if tries[-1][0] <= options.others and tries[-1][1] <= options.spread:
             break
-        if rounds_of.always_busy:  # the last cell ended so: no use to wait
+        if rounds_of.always_busy:  # the last cell ended in this way, so waiting would not help
             break
     others, _, times = min(tries, key=lambda t: (t[0] > options.others, t[1]))
     rounds_of.always_busy = others > options.others
@@ -231,7 +231,7 @@ def print_table(rows, means):
 
 
 def document(context, rows):
-    """As `lamella bench` writes it: a row a line."""
+    """The same format as `lamella bench`: one row per line."""
     lines = ",\n".join(json.dumps(row) for row in rows)
     return f'{{"context":\n{json.dumps(context, indent=1)},\n"benchmarks": [\n{lines}\n]}}\n'
 
@@ -241,7 +241,7 @@ def sizes(text):
 
 
 def why_not(contender, options, why_no_gpu):
-    """What can be said of a peer before it is made; empty: nothing."""
+    """The reason, if known before a peer is made, why it is not measured; else empty."""
     if time.monotonic() - BEGAN > options.seconds:
         return f"no time was left of {options.seconds:g} s"
     if contender.device != options.device:
@@ -250,7 +250,7 @@ def why_not(contender, options, why_no_gpu):
 
 
 def compare(model, options, why_no_gpu):
-    """Rows of one model, a row for each peer and batch size."""
+    """The rows of one model, one for each peer and batch size."""
     rows, peers, lamella = [], [], None
     for contender in ON_THE_CPU + ON_A_GPU:
         if options.only and contender.name not in options.only:
@@ -285,13 +285,13 @@ def main():
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--activation", default="tanh", choices=list(ACTIVATIONS))
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--tf32", action="store_true", help="everybody may round float32 operands to TensorFloat-32")
+    parser.add_argument("--tf32", action="store_true", help="let all round float32 operands to TensorFloat-32")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda:0"], help="where to compare; the other device's peers are rows that say so")
-    parser.add_argument("--threads", type=int, default=2, help="everybody's; on the CPU the comparison keeps to as many processors")
+    parser.add_argument("--threads", type=int, default=2, help="for each; on the CPU the comparison uses as many processors")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no model after so many")
-    parser.add_argument("--spread", type=float, default=0.25, help="refuse cells whose rounds' quartiles are further apart than this part of the median")
-    parser.add_argument("--others", type=float, default=0.1, help="refuse cells beside which other programs had more than this share of the processors")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="start no further model after this time")
+    parser.add_argument("--spread", type=float, default=0.25, help="refuse cells if the quartiles of their rounds are further apart than this share of the median")
+    parser.add_argument("--others", type=float, default=0.1, help="refuse cells during which other programs used more than this share of the processors")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")
     options = parser.parse_args()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too
@@ -302,7 +302,7 @@ def main():
     context = context_of(options)
     for width in options.width:
         rows += compare(Model(width, options.depth, options.activation), options, context["why_no_cuda"])
-        options.out.write_text(document(context, rows), encoding="utf-8")  # a run that is cut short keeps what it had
+        options.out.write_text(document(context, rows), encoding="utf-8")  # an interrupted run keeps its results so far
     means = means_of(rows)
     context["geometric_means"] = means
     context["load_avg"].append(os.getloadavg()[0])

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The peer "cublasLt" of bench/peers: answers with one line of JSON to the start, and to each line of standard input.
 //   cublaslt WEIGHTS WIDTH DEPTH relu|gelu_tanh|gelu|tanh float32|bfloat16|float16 exact|tf32 graph|stream
-// Started: {"ready": ...} or {"absent": why}. "prepare INPUT OUTPUT": computes one answer, and writes it. "time": what a call
-// takes. The files hold float32 values and nothing else.
+// At the start: {"ready": ...} or {"absent": why}. "prepare INPUT OUTPUT": computes an answer and writes it. "time": the time of
+// a call. The files hold float32 values and nothing else.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -52,7 +52,7 @@ Settings settings_of(char** words) {
   return settings;
 }
 
-/// False, and a line that says why: there is no GPU.
+/// Returns false, and prints a line that says why, if there is no GPU.
 bool ready() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);

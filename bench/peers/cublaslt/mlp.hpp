@@ -12,8 +12,8 @@
 
 #include "plain.hpp"
 
-/// A stack of equal Dense layers as one writes it by hand on cuBLASLt: a product with the epilogue that the library has, a plain
-/// kernel after it where it has none. A peer of lamella, of which it uses nothing.
+/// A stack of equal Dense layers, written by hand on cuBLASLt: a product with the library's epilogue, or with a plain kernel
+/// after it where the library has none. A peer of lamella that uses nothing of it.
 namespace peer {
 
 struct Settings {
@@ -47,17 +47,17 @@ using Memory = std::unique_ptr<void, Destroy>;
 /// Throws std::runtime_error with what failed.
 class Mlp {
  public:
-  /// `weights`: of each layer the kernel [width, width], rows are inputs, as Keras stores it, then the bias.
+  /// `weights`: for each layer the kernel [width, width], whose rows are inputs as in Keras, then the bias.
   Mlp(const std::vector<float>& weights, const Settings& settings);
   /// For inputs [batch, width]: copies them, tries the library's algorithms, keeps the fastest, and captures the graph.
   void prepare(const std::vector<float>& x);
   /// Enqueues one call.
   void run();
-  /// Of one call, waited for.
+  /// The result of one call, which it waits for.
   [[nodiscard]] std::vector<float> answer();
   /// Between two events around `calls` calls, `samples` times.
   [[nodiscard]] Times time(int samples, int calls);
-  /// What the library's epilogue does: "bias+relu", "bias+gelu_tanh" or "bias".
+  /// The part that the library's epilogue computes: "bias+relu", "bias+gelu_tanh" or "bias".
   [[nodiscard]] std::string fused() const;
 
  private:

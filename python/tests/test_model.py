@@ -192,3 +192,9 @@ def test_the_command(tmp_path, x, mlp):
 def test_devices():
     assert lamella.devices()[-1] == "cpu" and lamella.describe("cpu")
     assert bool(lamella.why_no_cuda()) == ("cuda:0" not in lamella.devices())
+
+
+def test_ray_is_named_where_it_is_missing(tmp_path):
+    program = "import sys; sys.modules['ray'] = None; import lamella; assert 'lamella.ray' not in sys.modules; import lamella.ray"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stderr.splitlines()[-1] == "ModuleNotFoundError: lamella.ray needs Ray: pip install lamella[ray]"

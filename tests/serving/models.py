@@ -8,6 +8,8 @@ import re
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+TOLERANCE = {"float32": (1e-5, 4e-6), "float64": (1e-6, 1e-7), "float16": (2e-3, 2e-3), "mixed_float16": (1e-2, 4e-3), "bfloat16": (3e-2, 3e-2),
+             "mixed_bfloat16": (3e-2, 3e-2)}
 
 
 @dataclasses.dataclass
@@ -41,3 +43,8 @@ def case(folder, name):
 def mlp():
     folder = ROOT / "examples/models"
     return Case("mlp", folder / "mlp.keras", {"pixels": np.load(folder / "mlp_input.npy")}, [np.load(folder / "mlp_expected.npy")], ["digit"])
+
+
+def close(got, wanted, dtype="float32"):
+    rtol, atol = TOLERANCE[dtype]
+    return got.shape == wanted.shape and np.allclose(got.astype(np.float64), wanted.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the blocks of docs/triton.md in order, with an installed lamella; then the arguments of serving/triton/kserve.yaml.
+"""Runs the blocks of docs/triton.md and docs/ray.md in order, with an installed lamella; and the arguments of serving/triton/kserve.yaml.
 
 Blocks of sh run; blocks with a title are files; a block of text is what the block before it prints, line by line among others.
 Usage: page.py WORK      the folder that has prefix/, an installed lamella; page/backends is made there
@@ -42,8 +42,9 @@ def end(process):
         pass
 
 
-def page():
-    text = (ROOT / "docs/triton.md").read_text(encoding="utf-8")
+def page(name):
+    """How many blocks ran."""
+    text = (ROOT / name).read_text(encoding="utf-8")
     started, said, count = [], "", 0
     try:
         for kind, title, code in BLOCK.findall(text):
@@ -56,12 +57,12 @@ def page():
                 said, _ = process.communicate(timeout=600)
                 count += 1
                 if process.returncode != 0:
-                    raise SystemExit(f"docs/triton.md: {code}\nends with {process.returncode}:\n{said}\n{server_log()}")
+                    raise SystemExit(f"{name}: {code}\nends with {process.returncode}:\n{said}\n{server_log()}")
             elif kind == "text":
                 missing = [line for line in code.splitlines() if line not in said.splitlines()]
                 count += 1
                 if missing:
-                    raise SystemExit(f"docs/triton.md: {missing[0]!r} is not printed, but:\n{said}\n{server_log()}")
+                    raise SystemExit(f"{name}: {missing[0]!r} is not printed, but:\n{said}\n{server_log()}")
     finally:
         for process in started:
             end(process)
@@ -105,8 +106,9 @@ def main():
     (PAGE / "lamella").symlink_to(ROOT)
     for suffix, name in ((".keras", "model.keras"), ("_input.npy", "x.npy"), ("_expected.npy", "expected.npy")):
         shutil.copy(ROOT / f"examples/models/mlp{suffix}", PAGE / name)
-    count = page()
+    count = page("docs/triton.md")
     kserve()
+    count += page("docs/ray.md")
     print(f"{count + 1} passed, 0 failed")
 
 

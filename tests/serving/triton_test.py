@@ -18,11 +18,10 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 import models
+from models import close
 from server import ROOT, Server, add_model, infer, request
 
 FIXTURES = ROOT / "tests/fixtures"
-TOLERANCE = {"float32": (1e-5, 4e-6), "float64": (1e-6, 1e-7), "float16": (2e-3, 2e-3), "mixed_float16": (1e-2, 4e-3), "bfloat16": (3e-2, 3e-2),
-             "mixed_bfloat16": (3e-2, 3e-2)}
 passed, failures = 0, []
 
 
@@ -45,11 +44,6 @@ def refused(words, what, *arguments, status=None, **named):
         check(status is None or error.status() == status, "status", error.status(), "instead of", status, "of", str(error))
     else:
         check(False, "not refused:", *words)
-
-
-def close(got, wanted, dtype="float32"):
-    rtol, atol = TOLERANCE[dtype]
-    return got.shape == wanted.shape and np.allclose(got.astype(np.float64), wanted.astype(np.float64), rtol=rtol, atol=atol, equal_nan=True)
 
 
 def every_fixture(server, repository):

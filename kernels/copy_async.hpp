@@ -24,6 +24,18 @@ LAMELLA_DEVICE void copy_async(uint4* shared, const void* global, int bytes) {
 #endif
 }
 
+/// The same for one number, aligned to its size; writes 0 unless it is `present`.
+LAMELLA_DEVICE void copy_async(float* shared, const float* global, bool present) {
+#if LAMELLA_HAS_COPY_ASYNC
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(__cvta_generic_to_global(global)),
+               "r"(present ? 4 : 0)
+               : "memory");
+#else
+  *shared = present ? *global : 0.0F;
+#endif
+}
+
 /// Groups the copies that this thread has started since the last call; the group may be empty.
 LAMELLA_DEVICE void commit_copies() {
 #if LAMELLA_HAS_COPY_ASYNC

@@ -75,30 +75,6 @@ enum class MmaTile { automatic, few_rows, many_rows };
 /// architectures below kMmaArchitecture traps.
 [[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
 
-/// One layer of a stack.
-struct StackLayer {
-  std::int64_t inputs = 0;  ///< the units of the preceding layer
-  std::int64_t units = 0;
-  ActivationSpec activation;  ///< element-wise
-};
-inline constexpr std::int64_t kMostStackWidth = 128;  ///< inputs and units of a layer
-inline constexpr std::size_t kMostStackLayers = 32;
-enum class StackTile { automatic, few_rows, many_rows };
-/// Consecutive Dense layers, and optionally a softmax of the last one's rows, in one launch; all in float32. Each sum runs over
-/// the inputs in order, and then the bias is added: a row's bits depend on that row alone, for every batch and tile. `weights`
-/// and `bias` are in the order of StackLayout, weights aligned to 16 bytes.
-struct Stack {
-  std::span<const StackLayer> layers;  ///< at least one; only read before the call returns
-  bool softmax = false;
-  const float* src = nullptr;  ///< (batch, inputs of the first layer)
-  const float* weights = nullptr;
-  const float* bias = nullptr;
-  float* dst = nullptr;  ///< (batch, units of the last layer)
-  std::int64_t batch = 0;
-  StackTile tile = StackTile::automatic;
-};
-[[nodiscard]] cudaError_t stack(const Stack& args, cudaStream_t stream);
-
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
 /// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to
 /// 16.

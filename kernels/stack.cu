@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/activation.hpp"
 #include "kernels/copy_async.hpp"
-#include "kernels/kernels.hpp"
 #include "kernels/row_groups.hpp"
-#include "kernels/stack_layout.hpp"
+#include "kernels/stacked.hpp"
 
 namespace lamella::kernels {
 namespace {
 
 constexpr int kStackThreads = 256;
 constexpr int kStackWarps = kStackThreads / static_cast<int>(kWarp);
-constexpr int kChunk = static_cast<int>(StackLayout::kInputs);
+constexpr int kChunk = static_cast<int>(StackLayout::inputs_of_chunk(DType::float32));
 
 /// A block takes kRows rows through all layers, and keeps in shared memory what they are after each. Of a layer's results a
 /// thread makes kRowsEach rows, kDown apart, and of each of them kColumns neighbours. Weights come chunk by chunk, kStages of
-/// them at a time, whichever layers they are of.
+/// them at a time, whichever layers they are of; with the chunks of the first layer come its inputs, which take turns in the
+/// columns where results will be.
 template <int kRowsOfBlock, int kWidthOfLayers, int kRowsOfThread, int kColumnsOfThread, int kStagesOfAll>
 struct StackTiling {
   static constexpr int kRows = kRowsOfBlock;
@@ -24,8 +23,10 @@ struct StackTiling {
   static constexpr int kStages = kStagesOfAll;
   static constexpr int kAcross = kWidth / kColumns;
   static constexpr int kDown = kRows / kRowsEach;
-  static constexpr int kPacks = kChunk * kWidth / 4;  ///< of 16 bytes in a chunk
+  static constexpr int kPacks = kChunk * kWidth / 4;          ///< of 16 bytes in a chunk
+  static constexpr int kCopiedRows = kStackThreads / kChunk;  ///< whose inputs the threads copy at once
   static_assert(kAcross * kDown == kStackThreads && kPacks <= kStackThreads);
+  static_assert(kStages * kChunk <= kWidth);  // inputs that are on their way have columns of their own
 
   using Values = float[kRows][kWidth + 4];  ///< rows start in different banks
   using Chunk = float[kChunk][kWidth];
@@ -36,31 +37,18 @@ struct StackTiling {
   static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more
 };
 
-struct StackedLayer {
-  int chunks;
-  int units;
-  ActivationKind activation;
-  float parameters[3];
-};
-
-struct Stacked {
-  const float* src;
-  const float* weights;
-  const float* bias;
-  float* dst;
-  std::int64_t batch;
-  int inputs;
-  int chunks;  ///< of all layers
-  int layers;
-  bool softmax;
-  StackedLayer layer[kMostStackLayers];
-};
-
-/// The weights of all layers, streamed to shared memory.
+/// The weights of all layers, streamed to shared memory, and with those of the first layer the block's rows of src. Zeros are in
+/// place of inputs and rows that do not exist.
 template <typename Tiles>
 class Chunks {
  public:
-  LAMELLA_DEVICE explicit Chunks(const Stacked& g) : from_(g.weights + thread_index() * 4), left_(g.chunks) {
+  LAMELLA_DEVICE Chunks(const Stacked<float>& g, std::int64_t row0, int rows)
+      : weights_(g.weights + thread_index() * 4),
+        src_(g.src + (row0 + row()) * g.inputs + input()),
+        stride_(g.inputs),
+        left_(g.chunks),
+        inputs_(g.inputs - input()),
+        rows_(rows - row()) {
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kStages - 1; ++n) bring(n);
   }
@@ -77,40 +65,40 @@ class Chunks {
   }
 
  private:
+  /// What a thread copies of a chunk of inputs.
+  LAMELLA_DEVICE static int input() { return static_cast<int>(thread_index()) % kChunk; }
+  LAMELLA_DEVICE static int row() { return static_cast<int>(thread_index()) / kChunk; }
+
   LAMELLA_DEVICE void bring(int stage) {
-    if (left_ > 0 && (Tiles::kPacks == kStackThreads || thread_index() < Tiles::kPacks)) {
-      auto* const to = reinterpret_cast<uint4*>(shared_memory<typename Tiles::Shared>().stages[stage]);
-      copy_async(to + thread_index(), from_, 16);
-    }
+    auto& shared = shared_memory<typename Tiles::Shared>();
+    if (left_ > 0 && (Tiles::kPacks == kStackThreads || thread_index() < Tiles::kPacks))
+      copy_async(reinterpret_cast<uint4*>(shared.stages[stage]) + thread_index(), weights_, 16);
+    if (inputs_ + input() > 0) bring_inputs(shared.values);
     commit_copies();
-    from_ += kChunk * Tiles::kWidth;
+    weights_ += kChunk * Tiles::kWidth;
     --left_;
   }
 
-  const float* from_;
-  int left_;
+  LAMELLA_DEVICE void bring_inputs(typename Tiles::Values& values) {
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kRows; n += Tiles::kCopiedRows) {
+      if (Tiles::kRows < Tiles::kCopiedRows && row() >= Tiles::kRows) break;
+      copy_async(&values[row() + n][column_ + input()], src_ + n * stride_, n < rows_ && inputs_ > 0);
+    }
+    src_ += kChunk;
+    inputs_ -= kChunk;
+    column_ = (column_ + kChunk) % Tiles::kWidth;
+  }
+
+  const float* weights_;  ///< of the next chunk, as all here
+  const float* src_;
+  int stride_;
+  int left_;    ///< chunks
+  int inputs_;  ///< from the one that this thread copies to the last
+  int rows_;
+  unsigned column_ = 0;
   int stage_ = 0;
 };
-
-/// The block's rows of src, with zeros to the end of the last chunk and in place of rows that do not exist.
-template <typename Tiles>
-LAMELLA_DEVICE void read_rows(typename Tiles::Values& values, const Stacked& g, std::int64_t row0, int rows) {
-  constexpr int kRowsOfWarp = Tiles::kRows / kStackWarps;
-  const int warp = static_cast<int>(thread_index() / kWarp);
-  const int end = g.layer[0].chunks * kChunk;
-  LAMELLA_NO_UNROLL
-  for (int i = static_cast<int>(thread_index() % kWarp); i < end; i += static_cast<int>(kWarp)) {
-    const float* const src = g.src + row0 * g.inputs + i;
-    float x[kRowsOfWarp];
-    LAMELLA_UNROLL
-    for (int n = 0; n < kRowsOfWarp; ++n) {
-      const int row = warp + n * kStackWarps;
-      x[n] = row < rows && i < g.inputs ? src[row * g.inputs] : 0.0F;
-    }
-    LAMELLA_UNROLL
-    for (int n = 0; n < kRowsOfWarp; ++n) values[warp + n * kStackWarps][i] = x[n];
-  }
-}
 
 /// Adds the products of a chunk, one input after another.
 template <typename Tiles>
@@ -166,24 +154,50 @@ LAMELLA_DEVICE void activate(typename Tiles::Values& values, const StackedLayer&
   }
 }
 
+/// The activation, and what is added to it, of what this thread has put into shared memory. A result that is needed later is
+/// kept where the same thread finds it again.
+template <typename Tiles>
+LAMELLA_DEVICE void finish(typename Tiles::Values& values, const Stacked<float>& g, const StackedLayer& layer, std::int64_t row0,
+                           int rows, int down, int column) {
+  activate<Tiles>(values, layer, down, column);
+  if (layer.added == kNothing && layer.kept == kNothing) return;
+  LAMELLA_NO_UNROLL
+  for (int row = down; row < Tiles::kRows && row < rows; row += Tiles::kDown) {
+    const auto place = [&](int n) { return g.workspace + (n * g.batch + row0 + row) * Tiles::kWidth; };
+    const float* const added = layer.added == kSource ? g.src + (row0 + row) * g.inputs : place(layer.added);
+    LAMELLA_UNROLL
+    for (int c = 0; c < Tiles::kColumns; ++c) {
+      if (column + c >= layer.units) continue;
+      float& y = values[row][column + c];
+      if (layer.added != kNothing) y += added[column + c];
+      if (layer.kept != kNothing) place(layer.kept)[column + c] = y;
+    }
+  }
+}
+
 /// A layer: values become what it makes of them, with zeros behind its units.
 template <typename Tiles>
-LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks, const StackedLayer& layer, const float* bias) {
+LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks, const Stacked<float>& g,
+                          const StackedLayer& layer, std::int64_t row0, int rows) {
   const int down = static_cast<int>(thread_index()) / Tiles::kAcross;
   const int column = static_cast<int>(thread_index()) % Tiles::kAcross * Tiles::kColumns;
-  float sums[Tiles::kRowsEach][Tiles::kColumns] = {};
-  LAMELLA_NO_UNROLL
-  for (int n = 0; n < layer.chunks; ++n) multiply<Tiles>(sums, values, chunks.next(), n * kChunk, down, column);
-  float added[Tiles::kColumns];
-  LAMELLA_UNROLL
-  for (int c = 0; c < Tiles::kColumns; ++c) added[c] = bias[column + c];
-  barrier();  // all have read what the layer was given
-  LAMELLA_UNROLL
-  for (int r = 0; r < Tiles::kRowsEach; ++r) {
+  if (layer.bias != kNothing) {
+    float sums[Tiles::kRowsEach][Tiles::kColumns] = {};
+    LAMELLA_NO_UNROLL
+    for (int n = 0; n < layer.chunks; ++n) multiply<Tiles>(sums, values, chunks.next(), n * kChunk % Tiles::kWidth, down, column);
+    float added[Tiles::kColumns];
     LAMELLA_UNROLL
-    for (int c = 0; c < Tiles::kColumns; ++c) values[down + r * Tiles::kDown][column + c] = sums[r][c] + added[c];
+    for (int c = 0; c < Tiles::kColumns; ++c) added[c] = g.bias[layer.bias + column + c];
+    barrier();  // all have read what the layer was given
+    LAMELLA_UNROLL
+    for (int r = 0; r < Tiles::kRowsEach; ++r) {
+      LAMELLA_UNROLL
+      for (int c = 0; c < Tiles::kColumns; ++c)
+        values[down + r * Tiles::kDown][column + c] =
+            column + c < layer.units ? sums[r][c] + added[c] : 0.0F;  // not infinity times 0
+    }
   }
-  activate<Tiles>(values, layer, down, column);
+  finish<Tiles>(values, g, layer, row0, rows, down, column);
 }
 
 /// exp(x) over the sum of them, of a warp's row; what is behind the last unit is -infinity.
@@ -206,7 +220,7 @@ LAMELLA_DEVICE void softmax_of(float (&x)[kItems]) {
 
 /// A warp processes one row at a time.
 template <typename Tiles>
-LAMELLA_DEVICE void write_rows(const typename Tiles::Values& values, const Stacked& g, std::int64_t row0, int rows) {
+LAMELLA_DEVICE void write_rows(const typename Tiles::Values& values, const Stacked<float>& g, std::int64_t row0, int rows) {
   constexpr int kItems = Tiles::kWidth / static_cast<int>(kWarp);
   const int units = g.layer[g.layers - 1].units;
   const int lane = static_cast<int>(thread_index() % kWarp);
@@ -229,20 +243,19 @@ LAMELLA_DEVICE void write_rows(const typename Tiles::Values& values, const Stack
 
 template <typename Tiles>
 LAMELLA_KERNEL(kStackThreads)
-stack_kernel(const __grid_constant__ Stacked g) {
+stack_kernel(const __grid_constant__ Stacked<float> g) {
   auto& values = shared_memory<typename Tiles::Shared>().values;
   const std::int64_t row0 = block_x() * Tiles::kRows;
   const int rows = static_cast<int>(g.batch - row0 < Tiles::kRows ? g.batch - row0 : Tiles::kRows);
-  Chunks<Tiles> chunks(g);
-  read_rows<Tiles>(values, g, row0, rows);
+  Chunks<Tiles> chunks(g, row0, rows);
   LAMELLA_NO_UNROLL
-  for (int n = 0; n < g.layers; ++n) apply<Tiles>(values, chunks, g.layer[n], g.bias + n * Tiles::kWidth);
+  for (int n = 0; n < g.layers; ++n) apply<Tiles>(values, chunks, g, g.layer[n], row0, rows);
   barrier();
   write_rows<Tiles>(values, g, row0, rows);
 }
 
 template <typename Tiles>
-cudaError_t launch_stack(const Stacked& g, cudaStream_t stream) {
+cudaError_t launch_stack(const Stacked<float>& g, cudaStream_t stream) {
   return launch({.grid = dim3(blocks(tiles(g.batch, Tiles::kRows))),
                  .threads = kStackThreads,
                  .shared = sizeof(typename Tiles::Shared),
@@ -250,54 +263,41 @@ cudaError_t launch_stack(const Stacked& g, cudaStream_t stream) {
                 stack_kernel<Tiles>, g);
 }
 
-/// `Many` has eight rows of results a thread, which hides the reads of shared memory behind the products; `Few` has blocks enough
-/// for a large GPU where there are few rows, and more weights on their way.
-template <typename Few, typename Many>
-cudaError_t launch_stack(const Stacked& g, StackTile tile, cudaStream_t stream) {
+/// With many rows a thread has eight rows of results, which hides the reads of shared memory behind the products; with fewer rows
+/// there are blocks enough for a large GPU, and more weights on their way. A sum is the same in all three.
+template <typename Few, typename Some, typename Many>
+cudaError_t launch_stack(const Stacked<float>& g, StackTile tile, cudaStream_t stream) {
   constexpr std::int64_t kBlocks = 64;  // fewer large blocks leave half of a large GPU idle
-  if (tile == StackTile::automatic) tile = tiles(g.batch, Many::kRows) < kBlocks ? StackTile::few_rows : StackTile::many_rows;
-  return tile == StackTile::few_rows ? launch_stack<Few>(g, stream) : launch_stack<Many>(g, stream);
+  if (tile == StackTile::many_rows || (tile == StackTile::automatic && tiles(g.batch, Many::kRows) >= kBlocks))
+    return launch_stack<Many>(g, stream);
+  if (tile == StackTile::some_rows || (tile == StackTile::automatic && tiles(g.batch, Some::kRows) >= kBlocks))
+    return launch_stack<Some>(g, stream);
+  return launch_stack<Few>(g, stream);
 }
 
 constexpr int kNarrow = static_cast<int>(StackLayout::kNarrow);
 constexpr int kWide = static_cast<int>(kMostStackWidth);
-using FewNarrowRows = StackTiling<16, kNarrow, 4, 1, 12>;
+using FewNarrowRows = StackTiling<4, kNarrow, 1, 1, 8>;
+using SomeNarrowRows = StackTiling<16, kNarrow, 4, 1, 8>;
 using ManyNarrowRows = StackTiling<128, kNarrow, 8, 4, 6>;
-using FewWideRows = StackTiling<8, kWide, 4, 1, 8>;
+using FewWideRows = StackTiling<2, kWide, 1, 1, 8>;
+using SomeWideRows = StackTiling<8, kWide, 4, 1, 8>;
 using ManyWideRows = StackTiling<64, kWide, 8, 4, 3>;
-
-bool is_possible(const Stack& args) {
-  if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
-  for (std::size_t n = 0; n < args.layers.size(); ++n) {
-    const StackLayer& layer = args.layers[n];
-    if (is_rowwise(layer.activation.kind) || layer.inputs > kMostStackWidth || layer.units > kMostStackWidth) return false;
-    if (n > 0 && layer.inputs != args.layers[n - 1].units) return false;
-  }
-  return tiles(args.batch, FewWideRows::kRows) <= kMaxGridX;
-}
 
 }  // namespace
 
+std::size_t stack_workspace(const Stack& args) {
+  const StackLayout layout(args.layers, args.dtype);
+  return static_cast<std::size_t>(StackPlaces(args.layers).count() * args.batch * layout.width()) * size_of(args.dtype);
+}
+
 cudaError_t stack(const Stack& args, cudaStream_t stream) {
-  if (!is_possible(args)) return cudaErrorInvalidValue;
+  if (args.dtype != DType::float32 || !is_possible(args, FewWideRows::kRows)) return cudaErrorInvalidValue;
   if (args.batch == 0 || args.layers.back().units == 0) return cudaSuccess;
-  Stacked g{};
-  g.src = args.src;
-  g.weights = args.weights;
-  g.bias = args.bias;
-  g.dst = args.dst;
-  g.batch = args.batch;
-  g.inputs = static_cast<int>(args.layers.front().inputs);
-  g.softmax = args.softmax;
-  for (const StackLayer& layer : args.layers) {
-    const auto chunks = static_cast<int>(StackLayout::chunks(layer));
-    StackedLayer& to = g.layer[g.layers++];
-    to = {chunks, static_cast<int>(layer.units), layer.activation.kind, {}};
-    std::copy_n(layer.activation.parameters.begin(), 3, to.parameters);
-    g.chunks += chunks;
-  }
-  if (StackLayout(args.layers).width() == kNarrow) return launch_stack<FewNarrowRows, ManyNarrowRows>(g, args.tile, stream);
-  return launch_stack<FewWideRows, ManyWideRows>(g, args.tile, stream);
+  const auto g = stacked<float>(args);
+  if (StackLayout(args.layers, args.dtype).width() == kNarrow)
+    return launch_stack<FewNarrowRows, SomeNarrowRows, ManyNarrowRows>(g, args.tile, stream);
+  return launch_stack<FewWideRows, SomeWideRows, ManyWideRows>(g, args.tile, stream);
 }
 
 }  // namespace lamella::kernels

@@ -9,7 +9,7 @@
 #include "core/budget.hpp"
 #include "cuda/plans.hpp"
 #include "kernels/mma_layout.hpp"
-#include "kernels/stack_layout.hpp"
+#include "kernels/stack.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -106,12 +106,15 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
                                                    const ops::PlanContext& context) {
   std::vector<kernels::StackLayer> layers;
   ops::Form form{.layout = ops::Form::Layout::stack, .device = context.device_index};
+  std::vector<bool> has_bias;
   for (const auto& layer : desc.layers) {
+    if (!layer.is_dense) continue;
     layers.push_back({layer.inputs, layer.units, {}});
+    has_bias.push_back(layer.has_bias);
     form.cut.insert(form.cut.end(), {layer.inputs, layer.units, static_cast<std::int64_t>(layer.has_bias)});
   }
-  const auto host = [layers, of_desc = desc.layers](const ops::Constants& of, Tensor& copy) -> TensorView {
-    const kernels::StackLayout layout(layers);
+  const auto host = [layers, has_bias](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const kernels::StackLayout layout(layers, DType::float32);
     Tensor packed = Tensor::zeros({layout.elements() + layout.bias_elements()}, DType::float32);
     auto* const weights = static_cast<float*>(packed.data());
     float* const biases = weights + layout.elements();
@@ -121,9 +124,9 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
       const Tensor& kernel = converted(of[constant++], DType::float32, DType::float32, copy);
       const auto* const from = static_cast<const float*>(kernel.data());
       for (std::int64_t i = 0; i < layers[n].inputs; ++i)
-        std::copy_n(from + i * units, units, weights + layout.kernel(n) + i * layout.width());
+        std::copy_n(from + i * units, units, weights + layout.kernel(n) + layout.at(i, 0));
       std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
-      if (!of_desc[n].has_bias) continue;
+      if (!has_bias[n]) continue;
       const Tensor& bias = converted(of[constant++], DType::float32, DType::float32, copy);
       std::copy_n(static_cast<const float*>(bias.data()), units, biases + layout.bias(n));
     }
@@ -133,7 +136,7 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
   const auto make = [&]() -> ops::Packed {
     ops::Packed memory = uploaded(*constants, context, host);
     const auto* const weights = static_cast<const float*>(memory.data.get());
-    const float* const bias = weights + kernels::StackLayout(layers).elements();
+    const float* const bias = weights + kernels::StackLayout(layers, DType::float32).elements();
     return {std::make_shared<const DeviceStack>(DeviceStack{memory.data, weights, bias}), std::move(memory.renew)};
   };
   return std::static_pointer_cast<const DeviceStack>(constants->derived(form, make));

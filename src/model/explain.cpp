@@ -25,8 +25,10 @@ std::string op_of(const ProgramStep& step) {
   if (const auto* stack = std::get_if<ops::StackDesc>(&step.desc)) {
     std::string chain = core::format("dense {}", stack->layers.front().inputs);
     for (const auto& layer : stack->layers) {
-      chain += core::format(" -> {}", layer.units);
+      if (layer.is_dense) chain += core::format(" -> {}", layer.units);
       if (layer.activation.kind != ActivationKind::Linear) chain += core::format(" {}", to_string(layer.activation.kind));
+      if (layer.added != ops::StackDesc::kNothing)
+        chain += layer.added == 0 ? " + input" : core::format(" + result {}", layer.added);
     }
     return chain + (stack->softmax ? " softmax" : "");
   }

@@ -39,7 +39,7 @@ class Amount {
   std::int64_t value_;
 };
 
-/// For a Dense layer, or one layer of a stack.
+/// For a Dense layer, or one in a stack.
 template <typename Layer>
 Amount flops_of_dense(std::int64_t batch, const Layer& layer) {
   const std::int64_t epilogue = (layer.has_bias ? 1 : 0) + (layer.activation.kind != ActivationKind::Linear ? 1 : 0);
@@ -160,8 +160,10 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                         },
                         [](const ops::StackDesc& d) {
                           Amount elements = Amount(d.batch) * d.layers.front().inputs + Amount(d.batch) * d.layers.back().units;
-                          for (const auto& layer : d.layers)
-                            elements = elements + Amount(layer.inputs) * layer.units + (layer.has_bias ? layer.units : 0);
+                          for (const auto& layer : d.layers) {
+                            if (layer.is_dense)
+                              elements = elements + Amount(layer.inputs) * layer.units + (layer.has_bias ? layer.units : 0);
+                          }
                           return width(d.dtype) * elements;
                         },
                         [](const ops::ActivationDesc& d) { return width(d.dtype) * 2 * d.elements; },
@@ -210,7 +212,10 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::DenseDesc& d) { return flops_of_dense(d.batch, d); },
                  [](const ops::StackDesc& d) {
                    Amount sum = d.softmax ? Amount(4) * d.batch * d.layers.back().units : Amount(0);
-                   for (const auto& layer : d.layers) sum = sum + flops_of_dense(d.batch, layer);
+                   for (const auto& layer : d.layers) {
+                     sum = sum + (layer.is_dense ? flops_of_dense(d.batch, layer) : Amount(d.batch) * layer.units);
+                     if (layer.added != ops::StackDesc::kNothing) sum = sum + Amount(d.batch) * layer.units;
+                   }
                    return sum;
                  },
                  [](const ops::ActivationDesc& d) { return Amount(d.elements); },

@@ -128,8 +128,9 @@ class ConstantsPool {
 /// Folds affine steps into Dense where only rounding changes (fold.hpp), and attaches activations to the preceding Dense.
 void fuse(Graph& graph, ConstantsPool& pool);
 
-/// Merges chains of Dense steps, each the only reader of the one before it, and a following softmax, into one step, if `takes`
-/// says that the device has an engine for it. Takes the longest chain from each first step.
+/// Merges chains of Dense steps, with activations and sums of two of their results between them, and a following softmax, into
+/// one step, if nothing else reads what is made on the way and `takes` says that the device has an engine for it. Takes the
+/// longest chain from each first step.
 void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops::StackDesc&)>& takes);
 
 /// Appends the layers of a merged step, without consecutive duplicates.

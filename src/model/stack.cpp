@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <iterator>
 #include <map>
-#include <optional>
 #include <set>
 
 #include "model/graph.hpp"
@@ -8,71 +9,121 @@
 namespace lamella::model {
 namespace {
 
-/// Steps of a graph that are to be merged: each but the first is the only reader of the one before it.
+/// Steps of a graph that are to be merged: what each but the last makes is read by these steps alone.
 struct Chain {
   ops::StackDesc desc;
   std::vector<std::size_t> steps;
+  std::vector<int> roots;  ///< of the input, and of each layer's result
 };
-
-ops::StackDesc::Layer layer_of(const ops::DenseDesc& d) { return {d.inputs, d.units, d.has_bias, d.activation}; }
 
 class Stacker {
  public:
   Stacker(Graph& graph, const std::function<bool(const ops::StackDesc&)>& takes) : graph_(graph), takes_(takes) {
     for (std::size_t i = 0; i < graph.steps.size(); ++i) {
-      for (const int src : graph.steps[i].srcs) readers_[graph.root(src)].push_back(i);
+      for (const int src : graph.steps[i].srcs) readers_[graph.root(src)].insert(i);
     }
     for (const int output : graph.outputs) outputs_.insert(graph.root(output));
   }
 
   /// The longest chain, beginning with the given step, that an engine takes; it may be this step alone.
   [[nodiscard]] Chain chain_from(std::size_t first) const {
-    Chain chain;
-    chain.steps.push_back(first);
-    const auto* dense = std::get_if<ops::DenseDesc>(&graph_.steps[first].desc);
-    if (dense == nullptr) return chain;
-    chain.desc = {dense->batch, {layer_of(*dense)}, false, dense->dtype, dense->math, dense->fusion, dense->determinism};
-    for (auto next = sole_reader(first); next && !chain.desc.softmax; next = sole_reader(*next)) {
-      auto longer = extended(chain.desc, graph_.steps[*next].desc);
-      if (!longer || !takes_(*longer)) break;
-      chain.desc = *std::move(longer);
-      chain.steps.push_back(*next);
+    const Step& step = graph_.steps[first];
+    Chain whole{{}, {first}, {graph_.root(step.srcs.at(0)), graph_.root(step.dst)}};
+    const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
+    if (dense == nullptr) return whole;
+    whole.desc = {dense->batch, {layer_of(*dense)}, false, dense->dtype, dense->math, dense->fusion, dense->determinism};
+    for (Chain longer = whole; extend(longer) && takes_(longer.desc);) {
+      if (reads_all(longer)) whole = longer;
     }
-    return chain;
+    return whole;
   }
 
  private:
-  /// The only step that reads another's result, if that is not an output and is read once.
-  [[nodiscard]] std::optional<std::size_t> sole_reader(std::size_t step) const {
-    const int root = graph_.root(graph_.steps[step].dst);
-    const auto readers = readers_.find(root);
-    if (outputs_.contains(root) || readers == readers_.end() || readers->second.size() != 1) return std::nullopt;
-    return readers->second.front();
+  static ops::StackDesc::Layer layer_of(const ops::DenseDesc& d) { return {d.inputs, d.units, d.has_bias, d.activation}; }
+  static std::int64_t elements(const ops::StackDesc& desc) { return desc.batch * desc.layers.back().units; }
+
+  [[nodiscard]] const std::set<std::size_t>& readers(int root) const {
+    static const std::set<std::size_t> none;
+    const auto found = readers_.find(root);
+    return found == readers_.end() ? none : found->second;
   }
 
-  /// The stack of `desc` followed by `next`, if that is one.
-  static std::optional<ops::StackDesc> extended(const ops::StackDesc& desc, const ops::Desc& next) {
-    ops::StackDesc longer = desc;
+  /// Whether nothing but the chain reads what is made on the way.
+  [[nodiscard]] bool reads_all(const Chain& chain) const {
+    return std::all_of(chain.roots.begin() + 1, chain.roots.end() - 1, [&](int root) {
+      const std::set<std::size_t>& all = readers(root);
+      return !outputs_.contains(root) && std::all_of(all.begin(), all.end(), [&](std::size_t reader) {
+        return std::find(chain.steps.begin(), chain.steps.end(), reader) != chain.steps.end();
+      });
+    });
+  }
+
+  /// Adds the step that goes on with the last result, if there is just one: other readers may only add the result later.
+  [[nodiscard]] bool extend(Chain& chain) const {
+    if (chain.desc.softmax || outputs_.contains(chain.roots.back())) return false;
+    std::vector<std::size_t> next;
+    const std::set<std::size_t>& all = readers(chain.roots.back());
+    std::copy_if(all.begin(), all.end(), std::back_inserter(next),
+                 [&](std::size_t i) { return !std::holds_alternative<ops::CombineDesc>(graph_.steps[i].desc); });
+    if (next.empty()) next.assign(all.begin(), all.end());
+    if (next.size() != 1 || !append(chain, graph_.steps[next[0]])) return false;
+    chain.steps.push_back(next[0]);
+    return true;
+  }
+
+  [[nodiscard]] bool append(Chain& chain, const Step& step) const {
+    ops::StackDesc& desc = chain.desc;
+    const int root = graph_.root(step.dst);
+    if (const auto* combine = std::get_if<ops::CombineDesc>(&step.desc)) return append_sum(chain, *combine, step);
+    if (const auto* rowwise = std::get_if<ops::RowwiseDesc>(&step.desc)) {
+      desc.softmax = rowwise->kind == ActivationKind::Softmax && rowwise->outer == desc.batch &&
+                     rowwise->length == desc.layers.back().units && rowwise->inner == 1 && rowwise->dtype == desc.dtype;
+      chain.roots.back() = root;
+      return desc.softmax;
+    }
     const std::int64_t units = desc.layers.back().units;
-    if (const auto* dense = std::get_if<ops::DenseDesc>(&next)) {
+    if (const auto* activation = std::get_if<ops::ActivationDesc>(&step.desc)) {
+      if (activation->dtype != desc.dtype || activation->elements != elements(desc)) return false;
+      desc.layers.push_back({.inputs = units, .units = units, .activation = activation->activation, .is_dense = false});
+    } else if (const auto* dense = std::get_if<ops::DenseDesc>(&step.desc)) {
       if (dense->batch != desc.batch || dense->inputs != units || dense->dtype != desc.dtype || dense->math != desc.math ||
           dense->fusion != desc.fusion || dense->determinism != desc.determinism)
-        return std::nullopt;
-      longer.layers.push_back(layer_of(*dense));
-      return longer;
+        return false;
+      desc.layers.push_back(layer_of(*dense));
+    } else {
+      return false;
     }
-    const auto* rowwise = std::get_if<ops::RowwiseDesc>(&next);
-    if (rowwise == nullptr || rowwise->kind != ActivationKind::Softmax || rowwise->outer != desc.batch ||
-        rowwise->length != units || rowwise->inner != 1 || rowwise->dtype != desc.dtype)
-      return std::nullopt;
-    longer.softmax = true;
-    return longer;
+    chain.roots.push_back(root);
+    return true;
+  }
+
+  /// The sum of the last result and a value before it.
+  [[nodiscard]] bool append_sum(Chain& chain, const ops::CombineDesc& sum, const Step& step) const {
+    ops::StackDesc& desc = chain.desc;
+    if (sum.kind != ops::CombineKind::add || sum.dtype != desc.dtype || sum.constant != -1 || step.srcs.size() != 2 ||
+        sum.srcs[0] != sum.dst || sum.srcs[1] != sum.dst || sum.dst.elements() != elements(desc))
+      return false;
+    const int first = graph_.root(step.srcs[0]);
+    const int other = first == chain.roots.back() ? graph_.root(step.srcs[1]) : first;
+    const auto before = chain.roots.end() - 1;
+    const auto found = std::find(chain.roots.begin(), before, other);
+    if (found == before) return false;
+    ops::StackDesc::Layer& last = desc.layers.back();
+    const auto added = static_cast<int>(found - chain.roots.begin());
+    if (last.added == ops::StackDesc::kNothing) {
+      last.added = added;
+      chain.roots.back() = graph_.root(step.dst);
+    } else {
+      desc.layers.push_back({.inputs = last.units, .units = last.units, .activation = {}, .is_dense = false, .added = added});
+      chain.roots.push_back(graph_.root(step.dst));
+    }
+    return true;
   }
 
   const Graph& graph_;
   const std::function<bool(const ops::StackDesc&)>& takes_;
-  std::map<int, std::vector<std::size_t>> readers_;  ///< the steps that read a root, once per read
-  std::set<int> outputs_;                            ///< roots
+  std::map<int, std::set<std::size_t>> readers_;  ///< the steps that read a root
+  std::set<int> outputs_;                         ///< roots
 };
 
 /// Merges a chain into its last step, at which its input is available.

@@ -26,6 +26,7 @@ struct Sizes {
   std::vector<std::int64_t> operator()(const StackDesc& d) const {
     std::vector<std::int64_t> sizes;
     for (const StackDesc::Layer& layer : d.layers) {
+      if (!layer.is_dense) continue;
       DenseDesc dense;
       dense.inputs = layer.inputs;
       dense.units = layer.units;

@@ -27,7 +27,7 @@ class Constants;
 struct Form {
   /// `plain`: in their own order; `panels`: packed as in cpu/dense/panels.hpp; `zero_panels`: zeros instead; `onednn`: in
   /// oneDNN's layout; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as in kernels/mma_layout.hpp; `stack`: all
-  /// of them, as in kernels/stack_layout.hpp; `quantized_panels` and
+  /// of them, as in kernels/stack.hpp; `quantized_panels` and
   /// `number_panels`: as cpu/dense/quantized.hpp packs them.
   enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, fragments, stack, quantized_panels, number_panels };
   static constexpr int kHost = -1;
@@ -38,7 +38,7 @@ struct Form {
   DType as = DType::float32;
   int device = kHost;                  ///< or the index of a CUDA device
   int group = 1;                       ///< for quantized panels: inputs that are stored together
-  std::vector<std::int64_t> cut = {};  ///< for a stack: inputs, units and whether there is a bias, for each layer
+  std::vector<std::int64_t> cut = {};  ///< for a stack: inputs, units and whether there is a bias, for each Dense layer
   friend auto operator<=>(const Form&, const Form&) = default;
 };
 

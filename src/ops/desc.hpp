@@ -31,14 +31,18 @@ struct DenseDesc {
   Determinism determinism = Determinism::run_to_run;
   friend bool operator==(const DenseDesc&, const DenseDesc&) = default;
 };
-/// Several consecutive Dense layers, each as in DenseDesc; then, with `softmax`, a softmax of each row. Constants: for each
-/// layer, in order, the kernel, then the bias if it has one.
+/// Several consecutive layers, of which the first is Dense; then, with `softmax`, a softmax of each row. A layer is what
+/// DenseDesc computes, or not `is_dense` and activation(x) of the result x before it; then the value `added` is added. Constants:
+/// for each Dense layer, in order, the kernel, then the bias if it has one.
 struct StackDesc {
+  static constexpr int kNothing = -1;
   struct Layer {
     std::int64_t inputs = 0;
     std::int64_t units = 0;
     bool has_bias = false;
     ActivationSpec activation;
+    bool is_dense = true;
+    int added = kNothing;  ///< or a value before this layer's result, as wide: 0 is src, n the result of the nth layer
     friend bool operator==(const Layer&, const Layer&) = default;
   };
   std::int64_t batch = 0;

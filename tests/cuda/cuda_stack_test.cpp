@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several layers in one launch: which ones are combined, that results match the formulas, and that nothing else changes.
 #include <cmath>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -114,14 +115,18 @@ TEST_F(CudaStackTest, BothSpellingsOfAnActivationAreOneProgramWithTheSameBits) {
 TEST_F(CudaStackTest, AWideLayerDividesThem) {
   const auto spec = Net({200, 64, 32, 129, 16, 8}).build();
   const Model model = model_of(spec, on_cuda());
-  EXPECT_THAT(plan_of(model).ops, ElementsAre("dense 200 -> 64 relu", "dense 64 -> 32 relu", "dense 32 -> 129 relu",
-                                              "dense 129 -> 16 relu", "dense 16 -> 8"));
+  EXPECT_THAT(plan_of(model).ops,
+              ElementsAre("dense 200 -> 64 relu -> 32 relu", "dense 32 -> 129 relu", "dense 129 -> 16 relu -> 8"));
   const auto longer = Net({200, 64, 32, 16, 8}).build();
   const Model more = model_of(longer, on_cuda());
-  EXPECT_THAT(plan_of(more).ops, ElementsAre("dense 200 -> 64 relu", "dense 64 -> 32 relu -> 16 relu -> 8"));
+  EXPECT_THAT(plan_of(more).ops, ElementsAre("dense 200 -> 64 relu -> 32 relu -> 16 relu -> 8"));
+  const Model too_wide = model_of(Net({257, 8, 4, 2}).build(), on_cuda());
+  EXPECT_THAT(plan_of(too_wide).ops, ElementsAre("dense 257 -> 8 relu", "dense 8 -> 4 relu -> 2"));
   const Tensor x = random_rows(5, 200);
   expect_exact(model.predict(x), exact(*spec, x));
   expect_exact(more.predict(x), exact(*longer, x));
+  const Tensor wide = random_rows(3, 257);
+  expect_exact(too_wide.predict(wide), exact(*Net({257, 8, 4, 2}).build(), wide));
 }
 
 TEST_F(CudaStackTest, NoMoreThanAnEngineTakes) {
@@ -143,6 +148,111 @@ TEST_F(CudaStackTest, AResultThatOthersReadEndsIt) {
   const auto shared = twice.dense(twice.input({6}), 6, 6, activation_of("relu"));
   const auto spec = twice.build({twice.call(1, {twice.call(1, {shared})})});  // one layer called three times
   EXPECT_THAT(plan_of(model_of(spec, on_cuda())).ops, ElementsAre("dense 6 -> 6 relu -> 6 relu -> 6 relu"));
+}
+
+core::ValueRef sum(SpecBuilder& builder, std::vector<core::ValueRef> values) {
+  return builder.add("Add", core::MergeParams{core::MergeKind::add}, std::move(values), {});
+}
+
+/// The step that takes all layers, and the steps that take one each, have the same bits: sums run in the same order. So do those
+/// of layers that are left alone.
+void expect_same_as_one_by_one(const std::shared_ptr<const core::ModelSpec>& spec, std::int64_t inputs) {
+  Options options = on_cuda();
+  options.determinism = Determinism::batch_invariant;
+  const Model model = model_of(spec, options);
+  options.engine = "tiled";
+  const Model reference = model_of(spec, options);
+  for (const std::int64_t rows : {1, 19}) {
+    const Tensor x = random_rows(rows, inputs);
+    const auto wanted = values_of(reference.predict(x));
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(values_of(model.predict(x)), wanted) << rows;
+  }
+}
+
+TEST_F(CudaStackTest, ResidualsAreInside) {
+  SpecBuilder builder(7);
+  auto x = builder.dense(builder.input({20}), 20, 32, activation_of("relu"));
+  for (int block = 0; block < 2; ++block) {
+    auto y = builder.dense(x, 32, 50, activation_of("silu"));
+    x = sum(builder, {x, builder.dense(y, 50, 32)});
+    x = builder.activation(x, activation_of("tanh"));
+  }
+  const auto spec = builder.build({builder.activation(builder.dense(x, 32, 3), activation_of("softmax"))});
+  const Model model = model_of(spec, on_cuda());
+  EXPECT_THAT(plan_of(model).ops, ElementsAre("dense 20 -> 32 relu -> 50 silu -> 32 + result 1 tanh -> 50 silu -> 32 + result 4 "
+                                              "tanh -> 3 softmax"));
+  expect_same_as_one_by_one(spec, 20);
+  const int allocations = fake_cuda::live().device_allocations;
+  const Model changed = model.with_activation("Activation_5", "linear");
+  EXPECT_THAT(plan_of(changed).ops, ElementsAre("dense 20 -> 32 relu -> 50 silu -> 32 + result 1 -> 50 silu -> 32 + result 3 "
+                                                "tanh -> 3 softmax"));
+  EXPECT_EQ(fake_cuda::live().device_allocations, allocations);  // the weights are packed once
+}
+
+TEST_F(CudaStackTest, TheInputIsAddedToo) {
+  SpecBuilder builder(7);
+  const auto x = builder.input({20});
+  const auto y = builder.dense(builder.dense(x, 20, 50, activation_of("relu")), 50, 20, activation_of("relu"));
+  const auto spec = builder.build({sum(builder, {y, x})});
+  EXPECT_THAT(plan_of(model_of(spec, on_cuda())).ops, ElementsAre("dense 20 -> 50 relu -> 20 relu + input"));
+  expect_same_as_one_by_one(spec, 20);
+}
+
+TEST_F(CudaStackTest, AnActivationWhoseArgumentIsAddedLaterIsALayerOfItsOwn) {
+  SpecBuilder builder(9);
+  const auto x = builder.dense(builder.input({20}), 20, 8);
+  const auto y = builder.dense(builder.activation(x, activation_of("relu")), 8, 8);
+  const auto spec = builder.build({builder.dense(sum(builder, {sum(builder, {y, x}), x}), 8, 2)});
+  EXPECT_THAT(plan_of(model_of(spec, on_cuda())).ops, ElementsAre("dense 20 -> 8 relu -> 8 + result 1 + result 1 -> 2"));
+  expect_same_as_one_by_one(spec, 20);
+}
+
+TEST_F(CudaStackTest, SumsThatNeedMoreThanTheStackHasEndIt) {
+  const auto ops = [](const std::function<core::ValueRef(SpecBuilder&, core::ValueRef, core::ValueRef)>& end) {
+    SpecBuilder builder(3);
+    const auto x = builder.input({8});
+    const auto y = builder.dense(builder.dense(x, 8, 8, activation_of("relu")), 8, 8);
+    const auto spec = builder.build({end(builder, x, y)});
+    expect_same_as_one_by_one(spec, 8);
+    return plan_of(model_of(spec, on_cuda())).ops;
+  };
+  const std::string both = "dense 8 -> 8 relu -> 8";
+  EXPECT_THAT(ops([](auto& b, auto, auto y) { return sum(b, {y, y}); }), ElementsAre(both, testing::_));
+  EXPECT_THAT(ops([](auto& b, auto x, auto y) { return sum(b, {x, y, x}); }), ElementsAre(both, testing::_));
+  EXPECT_THAT(ops([](auto& b, auto x, auto y) {
+                return sum(b, {y, b.activation(x, activation_of("tanh"))});
+              }),
+              testing::Contains(both));
+  EXPECT_THAT(ops([](auto& b, auto, auto y) { return sum(b, {b.dense(y, 8, 8), b.dense(y, 8, 8)}); }), testing::Contains(both));
+}
+
+TEST_F(CudaStackTest, RandomStructuresHaveTheBitsOfTheirLayers) {
+  std::mt19937 random(5);
+  const auto draw = [&](std::int64_t from, std::int64_t to) {
+    return std::uniform_int_distribution<std::int64_t>(from, to)(random);
+  };
+  int merged = 0;
+  for (unsigned n = 0; n < 40; ++n) {
+    SpecBuilder builder(n);
+    const std::int64_t inputs = draw(1, n % 3 == 0 ? 280 : 40);
+    std::vector<std::pair<core::ValueRef, std::int64_t>> values{{builder.input({inputs}), inputs}};
+    for (auto layers = draw(3, 9); layers > 0; --layers) {
+      const auto [x, width] = draw(0, 9) == 0 ? values[static_cast<std::size_t>(draw(0, std::ssize(values) - 1))] : values.back();
+      const auto [other, other_width] = values[static_cast<std::size_t>(draw(0, std::ssize(values) - 1))];
+      const auto kind = draw(0, 6);
+      const std::int64_t units = kind == 6 ? draw(1, 130) : 16;
+      if (kind == 0) values.emplace_back(builder.activation(x, activation_of("silu")), width);
+      if ((kind == 1 || kind == 2) && other_width == width) values.emplace_back(sum(builder, {other, x}), width);
+      if (kind > 2)
+        values.emplace_back(builder.dense(x, width, units, activation_of(draw(0, 1) == 0 ? "linear" : "tanh")), units);
+    }
+    values.emplace_back(builder.dense(values.back().first, values.back().second, 3), 3);
+    const auto spec = builder.build({values.back().first});
+    SCOPED_TRACE(n);
+    ASSERT_NO_FATAL_FAILURE(expect_same_as_one_by_one(spec, inputs));
+    for (const std::string& op : plan_of(model_of(spec, on_cuda())).ops) merged += op.find(" + ") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GE(merged, 5);
 }
 
 TEST_F(CudaStackTest, WhatAsksForOtherArithmeticIsDoneLayerByLayer) {

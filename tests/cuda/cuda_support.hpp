@@ -32,13 +32,13 @@ class CudaTest : public testing::Test {
   return options;
 }
 
-/// Two Dense layers of awkward sizes and a softmax; one layer is too wide for a stack, so the steps are products, an epilogue and
-/// a row-wise step. Input (., 7), output (., 5).
+/// Two Dense layers of awkward sizes and a log_softmax; one layer is too wide for a stack, and no stack ends in a log_softmax, so
+/// the steps are products, an epilogue and a row-wise step. Input (., 7), output (., 5).
 [[nodiscard]] inline std::shared_ptr<const core::ModelSpec> small_spec(unsigned seed = 1) {
   SpecBuilder builder(seed);
   const auto x = builder.input({7});
   const auto hidden = builder.dense(x, 7, 133, activation_of("gelu"));
-  return builder.build({builder.activation(builder.dense(hidden, 133, 5), activation_of("softmax"))});
+  return builder.build({builder.activation(builder.dense(hidden, 133, 5), activation_of("log_softmax"))});
 }
 
 [[nodiscard]] inline Tensor random_rows(std::int64_t rows, std::int64_t width, unsigned seed = 1) {

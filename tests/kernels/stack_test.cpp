@@ -1,96 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/stack_layout.hpp"
 #include "tests/kernels/activation_error.hpp"
+#include "tests/kernels/stack_support.hpp"
 
 namespace lamella::test {
 namespace {
 
-using kernels::StackLayer;
-using kernels::StackLayout;
-using kernels::StackTile;
+using kernels::StackPlaces;
 
-constexpr std::array kTiles{StackTile::few_rows, StackTile::many_rows};
-
-struct Case {
-  StackTile tile = StackTile::automatic;
-  std::int64_t batch = 0;
-  std::vector<StackLayer> layers;
-  bool softmax = false;
-  std::vector<bool> bias = {};  ///< whether each layer has one; empty: all do
-  [[nodiscard]] bool has_bias(std::size_t layer) const { return bias.empty() || bias[layer]; }
-};
-
-/// Layers of these widths: first the input's, then each result's.
-std::vector<StackLayer> layers_of(const std::vector<std::int64_t>& widths, ActivationSpec activation = {}) {
-  std::vector<StackLayer> layers;
-  for (std::size_t n = 1; n < widths.size(); ++n) layers.push_back({widths[n - 1], widths[n], activation});
-  return layers;
-}
-
-struct Data {
-  std::vector<double> x;
-  std::vector<std::vector<double>> w, b;
-};
-Data random_data(const Case& c) {
-  Data data{random_values(c.batch * c.layers.front().inputs, 1, DType::float32), {}, {}};
-  unsigned seed = 2;
-  for (const StackLayer& layer : c.layers) {
-    const double width = 1 / std::sqrt(static_cast<double>(layer.inputs) + 1);
-    data.w.push_back(random_values(layer.inputs * layer.units, seed++, DType::float32, width));
-    data.b.push_back(random_values(layer.units, seed++, DType::float32));
-  }
-  return data;
-}
-
-std::vector<double> run(const Case& c, const Data& data) {
-  const StackLayout layout(c.layers);
-  std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
-  std::vector<double> biases(static_cast<std::size_t>(layout.bias_elements()));
-  for (std::size_t n = 0; n < c.layers.size(); ++n) {
-    const auto [inputs, units, activation] = c.layers[n];
-    for (std::int64_t u = 0; u < units; ++u) {
-      for (std::int64_t i = 0; i < inputs; ++i)
-        packed.at(static_cast<std::size_t>(layout.kernel(n) + i * layout.width() + u)) =
-            data.w[n][static_cast<std::size_t>(i * units + u)];
-      biases.at(static_cast<std::size_t>(layout.bias(n) + u)) = c.has_bias(n) ? data.b[n][static_cast<std::size_t>(u)] : -0.0;
+/// A layer's result in float32, with sums in the promised order; activations are linear or relu, which are exact.
+std::vector<float> result_of(const Case& c, const Data& data, std::size_t n, const std::vector<float>& x) {
+  const StackLayer& layer = c.layers[n];
+  std::vector<float> y = x;
+  if (layer.is_dense) y.assign(static_cast<std::size_t>(c.batch * layer.units), 0);
+  for (std::int64_t b = 0; layer.is_dense && b < c.batch; ++b) {
+    for (std::int64_t u = 0; u < layer.units; ++u) {
+      float sum = 0;
+      for (std::int64_t i = 0; i < layer.inputs; ++i)
+        sum = std::fma(x[static_cast<std::size_t>(b * layer.inputs + i)],
+                       static_cast<float>(data.w[n][static_cast<std::size_t>(i * layer.units + u)]), sum);
+      if (c.has_bias(n)) sum += static_cast<float>(data.b[n][static_cast<std::size_t>(u)]);
+      y[static_cast<std::size_t>(b * layer.units + u)] = sum;
     }
   }
-  Buffer src(data.x, DType::float32);
-  Buffer weights(packed, DType::float32, true);
-  Buffer bias(biases, DType::float32);
-  Buffer dst(c.batch * c.layers.back().units, DType::float32);
-  const kernels::Stack args{c.layers,
-                            c.softmax,
-                            static_cast<const float*>(src.data()),
-                            static_cast<const float*>(weights.data()),
-                            static_cast<const float*>(bias.data()),
-                            static_cast<float*>(dst.data()),
-                            c.batch,
-                            c.tile};
-  EXPECT_EQ(kernels::stack(args, nullptr), cudaSuccess);
-  EXPECT_TRUE(dst.guarded());
-  return dst.values();
+  if (layer.activation.kind == ActivationKind::Relu) {
+    for (float& value : y) value = 0 > value ? 0 : value;
+  }
+  return y;
 }
-
-/// Sums in float32 in the promised order; activations are linear or relu, which are exact.
 std::vector<double> expected(const Case& c, const Data& data) {
-  std::vector<float> x(data.x.begin(), data.x.end());
+  std::vector<std::vector<float>> values{{data.x.begin(), data.x.end()}};
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
-    const auto [inputs, units, activation] = c.layers[n];
-    std::vector<float> y;
-    for (std::int64_t b = 0; b < c.batch; ++b) {
-      for (std::int64_t u = 0; u < units; ++u) {
-        float sum = 0;
-        for (std::int64_t i = 0; i < inputs; ++i)
-          sum = std::fma(x[static_cast<std::size_t>(b * inputs + i)],
-                         static_cast<float>(data.w[n][static_cast<std::size_t>(i * units + u)]), sum);
-        if (c.has_bias(n)) sum += static_cast<float>(data.b[n][static_cast<std::size_t>(u)]);
-        y.push_back(activation.kind == ActivationKind::Relu && 0 > sum ? 0 : sum);
-      }
-    }
-    x = std::move(y);
+    std::vector<float> y = result_of(c, data, n, values.back());
+    const int added = c.layers[n].added;
+    for (std::size_t i = 0; added != StackLayer::kNothing && i < y.size(); ++i)
+      y[i] += values[static_cast<std::size_t>(added)][i];
+    values.push_back(std::move(y));
   }
-  return {x.begin(), x.end()};
+  return {values.back().begin(), values.back().end()};
 }
 
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
@@ -130,6 +76,52 @@ TEST(StackTest, OneLayerAndAsManyAsThereMayBe) {
     check({.tile = tile, .batch = 5, .layers = layers_of({20, 30})});
     check({.tile = tile, .batch = 19, .layers = layers_of(std::vector<std::int64_t>(kernels::kMostStackLayers + 1, 6))});
     check({.tile = tile, .batch = 3, .layers = layers_of(std::vector<std::int64_t>(9, 128))});
+  }
+}
+
+TEST(StackTest, AFirstLayerOfManyInputs) {
+  for (const StackTile tile : kTiles) {
+    for (const std::int64_t inputs : {65, 72, 129, 136, 203, 255, 256}) {
+      check({.tile = tile, .batch = 9, .layers = layers_of({inputs, 5, 33}, ActivationSpec{.kind = ActivationKind::Relu})});
+      check({.tile = tile, .batch = 17, .layers = layers_of({inputs, 128, 3}), .bias = {false, true}});
+    }
+  }
+  check({.tile = StackTile::many_rows, .batch = 131, .layers = layers_of({203, 64, 7})});
+  check({.tile = StackTile::many_rows, .batch = 67, .layers = layers_of({241, 100})});
+}
+
+TEST(StackTest, AddsWhatWasBefore) {
+  constexpr auto kRelu = ActivationKind::Relu;
+  const ActivationSpec relu{.kind = kRelu};
+  for (const StackTile tile : kTiles) {
+    for (const std::int64_t width : {1, 30, 64, 67, 128}) {
+      const StackLayer dense{width, width, relu};
+      const StackLayer linear{width, width, {}};
+      const std::vector<std::vector<StackLayer>> all{
+          {plus(dense, 0)},
+          {dense, plus(linear, 0), {width, 3, {}}},
+          {{7, width, relu}, dense, plus(linear, 1), without_product(width, kRelu), dense, plus(linear, 4), {width, 5, {}}},
+          {{200, width, relu}, plus(dense, 1), plus(dense, 2), plus(dense, 1)},
+          {linear, without_product(width, kRelu), dense, plus(dense, 1), without_product(width, kRelu, 0),
+           without_product(width)},
+          {dense, dense, dense, plus(dense, 3), plus(dense, 2), plus(dense, 1), plus(dense, 0)}};
+      for (const auto& layers : all) check({.tile = tile, .batch = 19, .layers = layers});
+    }
+    check({.tile = tile, .batch = 133, .layers = {{9, 20, relu}, {20, 20, relu}, plus({20, 20, {}}, 1)}});
+    const Case c{.tile = tile, .batch = 3, .layers = {{4, 4, {}}, {4, 4, {}}, plus({4, 4, {}}, 1)}};
+    Data data = random_data(c);
+    data.x[1] = std::nan("");
+    data.x[5] = std::numeric_limits<double>::infinity();
+    check(c, data);
+  }
+}
+
+TEST(StackTest, RandomStructuresAreWhatTheirLayersAre) {
+  std::mt19937 random(11);
+  for (int n = 0; n < 60; ++n) {
+    const Case c = random_case(random, n % 3 == 0);
+    SCOPED_TRACE(n);
+    ASSERT_NO_FATAL_FAILURE(check(c, random_data(c)));
   }
 }
 
@@ -256,35 +248,73 @@ TEST(StackTest, PassesNaNAndInfinityOnAsSumsDo) {
   }
 }
 
+TEST(StackTest, InfinityDoesNotReachTheUnitsThatPadALayer) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const StackTile tile : kTiles) {
+    const Case c{.tile = tile, .batch = 2, .layers = layers_of({1, 67, 3, 2})};
+    Data data{{kInf, 1}, {}, {}};
+    for (const StackLayer& layer : c.layers) {
+      data.w.emplace_back(static_cast<std::size_t>(layer.inputs * layer.units), 0.5);
+      data.b.emplace_back(static_cast<std::size_t>(layer.units), 0.25);
+    }
+    check(c, data);
+  }
+}
+
 TEST(StackTest, RefusesWhatItCannotDo) {
   Buffer memory(4096, DType::float32, true);
   auto* const numbers = static_cast<float*>(memory.data());
   const std::vector<StackLayer> layers = layers_of({4, 4, 4});
   const auto answer = [&](auto change, std::vector<StackLayer> changed) {
-    kernels::Stack args{{}, false, numbers, numbers, numbers, numbers + 2048, 1};
+    kernels::Stack args{.src = numbers, .weights = numbers, .bias = numbers, .dst = numbers + 2048, .batch = 1};
     change(args, changed);
     args.layers = changed;
     return kernels::stack(args, nullptr);
   };
   const auto unchanged = [](auto&, auto&) {};
-  EXPECT_EQ(answer([](auto& a, auto&) { ++a.weights; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([&](auto& a, auto&) { a.weights = numbers + 1; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer([](auto&, auto& l) { l[1].activation.kind = ActivationKind::Softmax; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer([](auto&, auto& l) { l[1].inputs = 5; }, layers), cudaErrorInvalidValue);
-  EXPECT_EQ(answer(unchanged, layers_of({129, 4})), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, layers_of({kernels::kMostStackInputs + 1, 4})), cudaErrorInvalidValue);
+  EXPECT_EQ(answer(unchanged, {{4, 4, {}, false}}), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1] = {4, 3, {}, false}; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].added = 2; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].added = -2; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1] = plus({4, 3, {}}, 0); }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer(unchanged, layers_of({4, 129})), cudaErrorInvalidValue);
   EXPECT_EQ(answer(unchanged, {}), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto& a, auto&) { a.dtype = DType::float64; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer(unchanged, layers_of(std::vector<std::int64_t>(kernels::kMostStackLayers + 2, 1))), cudaErrorInvalidValue);
 }
 
 TEST(StackLayoutTest, KernelsFollowOneAnother) {
   const std::vector<StackLayer> narrow = layers_of({9, 64, 1});
-  EXPECT_EQ(StackLayout(narrow).width(), 64);
-  EXPECT_EQ(StackLayout(narrow).kernel(1), 16 * 64);
-  EXPECT_EQ(StackLayout(narrow).elements(), (16 + 64) * 64);
+  EXPECT_EQ(StackLayout(narrow, DType::float32).width(), 64);
+  EXPECT_EQ(StackLayout(narrow, DType::float32).kernel(1), 16 * 64);
+  EXPECT_EQ(StackLayout(narrow, DType::float32).elements(), (16 + 64) * 64);
+  const std::vector<StackLayer> many_inputs = layers_of({129, 64});
+  EXPECT_EQ(StackLayout(many_inputs, DType::float32).width(), 64);
+  EXPECT_EQ(StackLayout(many_inputs, DType::float32).elements(), 136 * 64);
+  const std::vector<StackLayer> activation{{9, 3, {}}, without_product(3), {3, 64, {}}};
+  EXPECT_EQ(StackLayout(activation, DType::float32).kernel(2), 16 * 64);
+  EXPECT_EQ(StackLayout(activation, DType::float32).bias(2), 64);
+  EXPECT_EQ(StackLayout(activation, DType::float32).bias_elements(), 2 * 64);
   const std::vector<StackLayer> wide = layers_of({9, 65, 1});
-  EXPECT_EQ(StackLayout(wide).width(), 128);
-  EXPECT_EQ(StackLayout(wide).elements(), (16 + 72) * 128);
-  EXPECT_EQ(StackLayout(wide).bias_elements(), 2 * 128);
+  EXPECT_EQ(StackLayout(wide, DType::float32).width(), 128);
+  EXPECT_EQ(StackLayout(wide, DType::float32).elements(), (16 + 72) * 128);
+  EXPECT_EQ(StackLayout(wide, DType::float32).bias_elements(), 2 * 128);
+}
+
+TEST(StackPlacesTest, OneThatIsNotNeededAnyMoreIsUsedAgain) {
+  const StackLayer dense{4, 4, {}};
+  const std::vector<StackLayer> blocks{dense, dense, plus(dense, 1), dense, plus(dense, 3)};
+  EXPECT_EQ(StackPlaces(blocks).count(), 1);
+  EXPECT_EQ(StackPlaces(blocks).of(0), 0);
+  EXPECT_EQ(StackPlaces(blocks).of(2), 0);
+  EXPECT_EQ(StackPlaces(blocks).of(1), StackLayer::kNothing);
+  const std::vector<StackLayer> nested{dense, dense, plus(dense, 2), plus(dense, 1), plus(dense, 2)};
+  EXPECT_EQ(StackPlaces(nested).count(), 2);
+  EXPECT_EQ(StackPlaces(std::vector<StackLayer>{plus(dense, 0)}).count(), 0);
 }
 
 }  // namespace

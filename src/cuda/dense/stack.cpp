@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/stack.hpp"
 #include "core/check.hpp"
 #include "cuda/dense/engines.hpp"
-#include "kernels/kernels.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -15,24 +15,35 @@ class StackOfDense final : public StackEngine {
     if (d.fusion != Fusion::automatic) return "a different fusion was requested; this engine takes several layers at once";
     if (d.layers.size() > kernels::kMostStackLayers)
       return core::format("it takes at most {} layers, got {}", kernels::kMostStackLayers, d.layers.size());
+    if (d.layers.front().inputs > kernels::kMostStackInputs)
+      return core::format("it takes at most {} inputs, got {}", kernels::kMostStackInputs, d.layers.front().inputs);
     for (const auto& layer : d.layers) {
-      if (layer.inputs > kernels::kMostStackWidth || layer.units > kernels::kMostStackWidth)
-        return core::format("it takes at most {} inputs and units, a layer has {} and {}", kernels::kMostStackWidth, layer.inputs,
-                            layer.units);
+      if (layer.units > kernels::kMostStackWidth)
+        return core::format("it takes at most {} units, a layer has {}", kernels::kMostStackWidth, layer.units);
     }
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::StackDesc&) const override { return "all layers"; }
   [[nodiscard]] PlanPtr plan(const ops::StackDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
+    static_assert(ops::StackDesc::kNothing == kernels::StackLayer::kNothing);
     std::vector<kernels::StackLayer> layers;
-    for (const auto& layer : d.layers) layers.push_back({layer.inputs, layer.units, layer.activation});
-    return make_plan([layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax,
-                      batch = d.batch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-      const kernels::Stack all{
-          layers, softmax, static_cast<const float*>(args.srcs[0]), packed->weights, packed->bias, static_cast<float*>(args.dst),
-          batch};
-      check(kernels::stack(all, handle_of(stream)), device, "stack kernel");
-    });
+    for (const auto& layer : d.layers)
+      layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added});
+    const std::size_t workspace = kernels::stack_workspace({.layers = layers, .batch = d.batch});
+    return make_plan(
+        [layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax, batch = d.batch,
+         device = context.device_index](CudaStream& stream, const ops::Args& args) {
+          const kernels::Stack all{.layers = layers,
+                                   .softmax = softmax,
+                                   .src = args.srcs[0],
+                                   .weights = packed->weights,
+                                   .bias = packed->bias,
+                                   .dst = args.dst,
+                                   .batch = batch,
+                                   .workspace = args.workspace};
+          check(kernels::stack(all, handle_of(stream)), device, "stack kernel");
+        },
+        workspace);
   }
 };
 

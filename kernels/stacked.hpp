@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/activation.hpp"
+#include "kernels/stack.hpp"
+
+/// What the kernels of a stack are given.
+namespace lamella::kernels {
+
+inline constexpr int kNothing = StackLayer::kNothing;
+inline constexpr int kSource = -2;  ///< src, as what is added
+
+struct StackedLayer {
+  int bias;  ///< where it is; kNothing: the layer is not Dense
+  int chunks;
+  int units;
+  ActivationKind activation;
+  float parameters[3];
+  int added;  ///< the place of what is added, or kSource or kNothing
+  int kept;   ///< the place where the result is kept, or kNothing
+};
+
+template <typename T>
+struct Stacked {
+  const T* src;
+  const T* weights;
+  const float* bias;
+  T* dst;
+  T* workspace;  ///< places, each of as many rows as there are
+  std::int64_t batch;
+  int inputs;
+  int chunks;  ///< of all layers
+  int layers;
+  bool softmax;
+  StackedLayer layer[kMostStackLayers];
+};
+
+/// Whether what a layer adds is there, and as wide as its result.
+inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
+  const int added = layers[n].added;
+  if (added == kNothing) return true;
+  if (added < 0 || static_cast<std::size_t>(added) > n) return false;
+  return layers[n].units == (added == 0 ? layers[0].inputs : layers[static_cast<std::size_t>(added) - 1].units);
+}
+
+/// Whether kernels of which the smallest takes `rows` rows a block can do this.
+inline bool is_possible(const Stack& args, std::int64_t rows) {
+  if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
+  for (std::size_t n = 0; n < args.layers.size(); ++n) {
+    const StackLayer& layer = args.layers[n];
+    if (is_rowwise(layer.activation.kind) || layer.inputs > kMostStackInputs || layer.units > kMostStackWidth) return false;
+    if (n > 0 && layer.inputs != args.layers[n - 1].units) return false;
+    if (!layer.is_dense && (n == 0 || layer.inputs != layer.units)) return false;
+    if (!can_be_added(args.layers, n)) return false;
+  }
+  return tiles(args.batch, rows) <= kMaxGridX;
+}
+
+template <typename T>
+Stacked<T> stacked(const Stack& args) {
+  Stacked<T> g{};
+  g.src = static_cast<const T*>(args.src);
+  g.weights = static_cast<const T*>(args.weights);
+  g.bias = args.bias;
+  g.dst = static_cast<T*>(args.dst);
+  g.workspace = static_cast<T*>(args.workspace);
+  g.batch = args.batch;
+  g.inputs = static_cast<int>(args.layers.front().inputs);
+  g.softmax = args.softmax;
+  const StackPlaces places(args.layers);
+  const StackLayout layout(args.layers, args.dtype);
+  for (const StackLayer& layer : args.layers) {
+    const auto n = static_cast<std::size_t>(g.layers++);
+    StackedLayer& to = g.layer[n];
+    to.bias = layer.is_dense ? static_cast<int>(layout.bias(n)) : kNothing;
+    to.chunks = static_cast<int>(layout.chunks(layer));
+    to.units = static_cast<int>(layer.units);
+    to.activation = layer.activation.kind;
+    std::copy_n(layer.activation.parameters.begin(), 3, to.parameters);
+    to.added = layer.added > 0 ? places.of(static_cast<std::size_t>(layer.added) - 1) : layer.added == 0 ? kSource : kNothing;
+    to.kept = places.of(n);
+    g.chunks += to.chunks;
+  }
+  return g;
+}
+
+}  // namespace lamella::kernels

@@ -57,6 +57,8 @@ struct PlanContext {
   Tuner* tuner = nullptr;                           ///< null: the process's
   /// Engines also accept what another engine is expected to do faster. They still refuse what they cannot do.
   bool any_speed = false;
+  /// Which of the algorithms that a library offers for a product, in the library's order; engines that ask no library ignore it.
+  int algorithm = 0;
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
@@ -66,6 +68,8 @@ class Engine {
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
   /// Empty: accepts. Otherwise the reason, as a sentence without its full stop.
   [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
+  /// PlanContext::algorithm may be less than this; refuses() knows which of them there are.
+  [[nodiscard]] virtual int most_algorithms() const noexcept { return 1; }
   /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
   [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants,

@@ -3,13 +3,42 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "ops/engine.hpp"
 #include "ops/tuner.hpp"
 
 namespace lamella::ops {
+
+/// An engine with one of the algorithms that a library offers it.
+template <typename D>
+struct Way {
+  const Engine<D>* engine;
+  PlanContext context;
+  std::string name;  ///< in records
+};
+
+/// All ways that do not refuse; where one has been recorded, of the algorithms but the first only that one.
+template <typename D>
+[[nodiscard]] std::vector<Way<D>> ways(std::span<const Engine<D>* const> engines, const D& desc, const PlanContext& context,
+                                       const std::optional<core::TuningRecord>& record) {
+  std::vector<Way<D>> result;
+  for (const Engine<D>* engine : engines) {
+    const int most = record || context.tuning == Tuning::measure ? engine->most_algorithms() : 1;
+    for (int n = 0; n < most; ++n) {
+      Way<D> way{engine, context, std::string(engine->name())};
+      way.context.any_speed = true;
+      way.context.algorithm = n;
+      if (n > 0) way.name += core::format(", algorithm {}", n);
+      if (n > 0 && record && record->engine != way.name) continue;
+      if (engine->refuses(desc, way.context).empty()) result.push_back(std::move(way));
+    }
+  }
+  return result;
+}
 
 /// The engine measured to be the fastest, or nothing if unknown.
 template <typename D>
@@ -18,40 +47,39 @@ template <typename D>
                                                     const PlanContext& context) {
   PlanContext open = context;
   open.any_speed = true;
-  const auto candidate = [&](const Engine<D>* engine) {
+  const auto candidate = [&](const Engine<D>* engine, const PlanContext& with, std::string_view name) {
     auto copy = constants->copy();
-    return Candidate{engine->name(), copy, [&, engine, copy](std::int64_t batch) {
+    return Candidate{name, copy, [&, engine, copy](std::int64_t batch) {
                        D part = desc;
                        part.batch = batch;
-                       return engine->plan(part, copy, open);
+                       return engine->plan(part, copy, with);
                      }};
   };
-  std::vector<Candidate> candidates;
-  for (const Engine<D>* engine : engines.first(engines.size() - 1)) {
-    if (engine->refuses(desc, open).empty()) candidates.push_back(candidate(engine));
-  }
   Tuner& tuner = context.tuner == nullptr ? Tuner::of_process() : *context.tuner;
-  auto verdict = tuner.fastest(desc, candidates, candidate(engines.back()), context);
+  const auto possible = ways<D>(engines.first(engines.size() - 1), desc, context, tuner.recorded(desc, context));
+  std::vector<Candidate> candidates;
+  for (const Way<D>& way : possible) candidates.push_back(candidate(way.engine, way.context, way.name));
+  auto verdict = tuner.fastest(desc, candidates, candidate(engines.back(), open, engines.back()->name()), context);
   if (!verdict) return std::nullopt;
   Choice choice;
+  const auto best =
+      std::find_if(possible.begin(), possible.end(), [&](const Way<D>& way) { return way.name == verdict->record.engine; });
   if (verdict->plan) {
     choice.plan = std::move(verdict->plan);
-    for (const Candidate& c : candidates) {
-      if (c.engine == verdict->record.engine) constants->adopt(*c.constants);
-    }
+    constants->adopt(*candidates[static_cast<std::size_t>(best - possible.begin())].constants);
+  } else {
+    choice.plan = best->engine->plan(desc, constants, best->context);
   }
+  choice.engine = best->engine->name();
+  choice.fused = best->engine->fuses(desc);
+  choice.measured =
+      core::format("{}{}{}", verdict->time_of(best->name), verdict->is_remembered ? ", measured before" : ", measured",
+                   best->context.algorithm > 0 ? core::format(", algorithm {}", best->context.algorithm) : "");
   for (const Engine<D>* engine : engines) {
     if (choice.by_rule.empty() && engine->refuses(desc, context).empty()) choice.by_rule = engine->name();
-    if (engine->name() == verdict->record.engine) {
-      if (!choice.plan) choice.plan = engine->plan(desc, constants, open);
-      choice.engine = engine->name();
-      choice.fused = engine->fuses(desc);
-      choice.measured =
-          core::format("{}{}", verdict->time_of(choice.engine), verdict->is_remembered ? ", measured before" : ", measured");
-    } else {
-      std::string why = engine->refuses(desc, open);
-      choice.refused.push_back({std::string(engine->name()), why.empty() ? verdict->time_of(engine->name()) : std::move(why)});
-    }
+    if (engine == best->engine) continue;
+    std::string why = engine->refuses(desc, open);
+    choice.refused.push_back({std::string(engine->name()), why.empty() ? verdict->time_of(engine->name()) : std::move(why)});
   }
   return choice;
 }

@@ -231,6 +231,11 @@ Tuner& Tuner::of_process() {
   return tuner;
 }
 
+std::optional<core::TuningRecord> Tuner::recorded(const Desc& desc, const PlanContext& context) {
+  const auto work = work_of(desc);
+  return work ? records_.find(machine_of(context), work->text) : std::nullopt;
+}
+
 std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const Candidate> candidates, const Candidate& reference,
                                              const PlanContext& context) {
   const auto work = work_of(desc);

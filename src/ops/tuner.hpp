@@ -36,6 +36,8 @@ class LAMELLA_API Tuner {
     /// "3.1 us", or that the engine was not measured.
     [[nodiscard]] std::string time_of(std::string_view engine) const;
   };
+  /// What has been measured of an operation on this machine.
+  [[nodiscard]] std::optional<core::TuningRecord> recorded(const Desc& desc, const PlanContext& context);
   /// The fastest engine for a DenseDesc or QuantizedDenseDesc, from records, or measured now with Tuning::measure. Nothing if
   /// unknown, if there is no choice, and for every other operation. `candidates` are in the device's order: of two equally fast
   /// ones the first is taken. The fastest must match `reference` on a few rows.

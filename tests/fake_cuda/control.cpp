@@ -55,6 +55,7 @@ void reset(const Options& options) {
   w.plan = {};
   w.late = w.unloaded = false;
   w.no_algorithms.clear();
+  w.product_seconds = 0;
   w.contexts.clear();
   w.loaded.clear();
   w.lost = -1;
@@ -156,6 +157,11 @@ void no_faults() {
 bool fault_struck() {
   const std::lock_guard lock(world().mutex);
   return world().plan.struck;
+}
+
+double product_seconds() {
+  const std::lock_guard lock(world().mutex);
+  return world().product_seconds;
 }
 
 void no_algorithms(int epilogue, int status) {

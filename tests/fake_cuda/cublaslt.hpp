@@ -56,6 +56,7 @@ struct LtAlgo {
   std::int32_t order = 0;
   std::uint64_t workspace = 0;
   std::array<std::uint8_t, 5> alignment{};  ///< of A, B, C, D and the bias, in bytes
+  std::int32_t place = 0;                   ///< among the offered ones
   std::uint32_t problem = 0;                ///< the problem that it was found for
 };
 static_assert(sizeof(LtAlgo) <= sizeof(cublasLtMatmulAlgo_t));

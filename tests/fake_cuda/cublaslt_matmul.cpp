@@ -137,7 +137,10 @@ std::vector<LtAlgo> algorithms(const Problem& problem, const Gemm& gemm, const s
     offered.push_back({.order = 2, .workspace = 0, .alignment = full, .problem = problem_code});
   }
   offered.push_back({.order = 0, .workspace = 0, .alignment = options.no_unaligned ? full : promise, .problem = problem_code});
-  for (LtAlgo& algo : offered) algo.order = options.order_by_batch ? static_cast<int>((algo.order + gemm.n) % 3) : algo.order;
+  for (LtAlgo& algo : offered) {
+    algo.place = static_cast<int>(&algo - offered.data());
+    if (options.order_by_batch) algo.order = static_cast<int>((algo.order + gemm.n) % 3);
+  }
   return offered;
 }
 
@@ -262,6 +265,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
     if (const auto status = check(chosen, problem, gemm, workspace, bytes)) return status;
     if (chosen.workspace > 0 && !inside_one(workspace, chosen.workspace, "cublasLtMatmul")) return CUBLAS_STATUS_INVALID_VALUE;
     gemm.order = chosen.order;
+    const auto& options = world().options;
+    const auto place = static_cast<std::size_t>(chosen.place);
+    if (place < options.product_seconds.size()) world().product_seconds += options.product_seconds[place];
+    if (chosen.place == options.wrong_algorithm) gemm.alpha *= 1.5;
     const auto& inexact = gemm.transform == Transform::relu ? world().options.relu_drops_nan : world().options.inexact_gelu;
     gemm.inexact = std::count(inexact.begin(), inexact.end(), gemm.d.type) != 0;
     return enqueue_gemm("cublasLtMatmul", gemm, chosen.workspace > 0 ? workspace : nullptr, stream);

@@ -48,6 +48,8 @@ struct Options {
   std::vector<cudaDataType> inexact_tanh = {};    ///< cuDNN's tanh is tanh.approx
   bool order_by_batch = false;                    ///< the first algorithm, and so the order of sums, depends on n
   bool no_unaligned = false;                      ///< no algorithm takes pointers that are not aligned to 16 bytes
+  std::vector<double> product_seconds = {};       ///< time of a product by each algorithm in the order offered; others take 0
+  int wrong_algorithm = -1;                       ///< the place in that order of one with wrong results
   int heuristics_in_captures =
       0;  ///< a cublasStatus_t: the result of cuBLASLt's heuristics while a stream of the device is captured
 };
@@ -102,6 +104,8 @@ void clear_call_log();
 /// The number of pieces of device work (kernels, copies, fills, host functions, event records and waits) that have run so far.
 /// Runs nothing.
 [[nodiscard]] std::uint64_t executed();
+/// The time of all products of cuBLASLt since reset(), by Options::product_seconds.
+[[nodiscard]] double product_seconds();
 /// Sets a function that each thread calls at the start of its counted calls, without a lock, for instance to let another thread
 /// run in between; null for none.
 void on_call(std::function<void(std::string_view)> hook);

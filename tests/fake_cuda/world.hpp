@@ -180,7 +180,8 @@ struct World {
   bool late = false;
   int lost = -1;  ///< the device whose context is broken by an error; -1: none
   bool unloaded = false;
-  std::map<int, int> no_algorithms;              ///< the status that cuBLASLt's heuristics return, by epilogue (-1: all)
+  std::map<int, int> no_algorithms;  ///< the status that cuBLASLt's heuristics return, by epilogue (-1: all)
+  double product_seconds = 0;
   std::set<int> contexts;                        ///< devices with a primary context
   std::set<std::pair<int, const void*>> loaded;  ///< kernels that have been launched, by device
 

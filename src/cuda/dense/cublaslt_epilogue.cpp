@@ -50,8 +50,17 @@ LtEpilogue with_bias(LtEpilogue epilogue) {
   }
 }
 
-ProductDesc product_of(const ops::DenseDesc& d, LtEpilogue epilogue) {
-  return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), d.units, d.dtype, d.dtype, d.math, epilogue};
+ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& context, LtEpilogue epilogue) {
+  return {d.batch,
+          d.inputs,
+          d.units,
+          padded_stride(d.units, d.dtype),
+          d.units,
+          d.dtype,
+          d.dtype,
+          d.math,
+          d.has_bias ? with_bias(epilogue) : epilogue,
+          context.algorithm};
 }
 
 /// The real product, with operands that are zero except for those that make each sum in its first row the epilogue's input: the
@@ -132,7 +141,7 @@ class EpiloguePlan final : public ops::Plan {
   EpiloguePlan(const ops::DenseDesc& d, LtEpilogue epilogue, const ConstantsPtr& constants, const ops::PlanContext& context)
       : kernel_(kernel_on_device(constants, d, context)),
         bias_(d.has_bias ? constant_on_device(constants, 1, d.dtype, d.dtype, context) : nullptr),
-        product_(product_of(d, d.has_bias ? with_bias(epilogue) : epilogue), bias_.get(), device_of(context)) {}
+        product_(product_of(d, context, epilogue), bias_.get(), device_of(context)) {}
   [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return product_.workspace_bytes(); }
   void execute(const ops::Args& args) const override {
     product_.execute(stream_of(args.stream), args.srcs[0], kernel_.data.get(), args.dst, args.workspace);
@@ -147,6 +156,7 @@ class EpiloguePlan final : public ops::Plan {
 class CublasLtEpilogueEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "cublaslt_epilogue"; }
+  [[nodiscard]] int most_algorithms() const noexcept override { return kMostAlgorithms; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = ops::refused_by_all(d, {Fusion::library}, "applies the activation inside cuBLASLt's product");
         !why.empty())
@@ -155,7 +165,7 @@ class CublasLtEpilogueEngine final : public DenseEngine {
     const auto epilogue = column(d.activation.kind);
     if (!epilogue) return core::format("cuBLASLt has no epilogue for {}", to_string(d.activation.kind));
     if (d.dtype == DType::float64 && (d.has_bias || *epilogue != LtEpilogue::none)) return "cuBLASLt has no float64 epilogue";
-    const ProductDesc product = product_of(d, d.has_bias ? with_bias(*epilogue) : *epilogue);
+    const ProductDesc product = product_of(d, context, *epilogue);
     if (std::string why = why_no_product(product, device_of(context)); !why.empty()) return why;
     return *epilogue == LtEpilogue::none ? std::string() : why_not_trusted(product, d.activation, context);
   }

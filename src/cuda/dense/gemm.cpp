@@ -16,15 +16,16 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 /// 16-bit sums stay float32 until the one rounding at the store.
 bool is_narrow(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
 
-ProductDesc product_of(const ops::DenseDesc& d, bool padded) {
+ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
   const DType dst = compute_type(d.dtype);
   const std::int64_t stride = padded && is_narrow(d.dtype) ? padded_stride(d.units, dst) : d.units;
-  return {d.batch, d.inputs, d.units, padded_stride(d.units, d.dtype), stride, d.dtype, dst, d.math, LtEpilogue::none};
+  return {d.batch, d.inputs,         d.units,          padded_stride(d.units, d.dtype), stride, d.dtype, dst,
+          d.math,  LtEpilogue::none, context.algorithm};
 }
 
 std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
   std::string why = ops::refused_by_library(d, "cuBLASLt");
-  return why.empty() ? why_no_product(product_of(d, padded), device_of(context)) : why;
+  return why.empty() ? why_no_product(product_of(d, context, padded), device_of(context)) : why;
 }
 
 /// The place of the sums: dst itself, or, in float32, after the library's workspace.
@@ -34,7 +35,7 @@ class Sums {
   Sums(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context, bool padded)
       : desc_(d),
         device_(context.device_index),
-        product_desc_(product_of(d, padded)),
+        product_desc_(product_of(d, context, padded)),
         kernel_(kernel_on_device(constants, d, context)),
         bias_(d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr),
         product_(product_desc_, nullptr, device_of(context)) {}
@@ -129,6 +130,7 @@ class UnfusedPlan final : public ops::Plan {
 class FusedEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "gemm_then_epilogue"; }
+  [[nodiscard]] int most_algorithms() const noexcept override { return kMostAlgorithms; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "makes one pass after cuBLASLt's product");
     return why.empty() ? refuses_product(d, context, true) : why;

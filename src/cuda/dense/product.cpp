@@ -39,7 +39,6 @@ using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDes
 namespace {
 
 constexpr std::size_t kWorkspace = std::size_t{32} << 20U;
-constexpr int kCandidates = 4;  // the first usable one is taken
 constexpr std::uint32_t kAligned = 16;
 constexpr std::size_t kSpacing = 256;
 
@@ -124,11 +123,11 @@ struct Product::Impl {
     ProductChoice result;
     const Lent handle(on);
     const std::shared_lock undisturbed(on.captures);
-    result.aligned = choose(handle.get(), kAligned, kAligned, result);
+    result.aligned = choose(handle.get(), desc.algorithm, kAligned, kAligned, result);
     if (!result.aligned) return result;
     ProductChoice ignored;
     const auto size = [](DType dtype) { return static_cast<std::uint32_t>(size_of(dtype)); };
-    result.any = choose(handle.get(), size(desc.src), size(desc.dst), ignored);
+    result.any = choose(handle.get(), 0, size(desc.src), size(desc.dst), ignored);
     return result;
   }
 
@@ -138,9 +137,9 @@ struct Product::Impl {
           "cublasLtMatmulDescSetAttribute");
   }
 
-  /// The first of the candidates, which cuBLASLt orders by estimated time. The same on every run, so that results do not change.
-  /// Nothing, with the reason in `answer`, if it has none.
-  std::optional<cublasLtMatmulHeuristicResult_t> choose(cublasLtHandle_t handle, std::uint32_t src_alignment,
+  /// Number `algorithm` of the usable ones, which cuBLASLt orders by estimated time. The same on every run, so that results do
+  /// not change. Nothing, with the reason in `answer`, if there are fewer.
+  std::optional<cublasLtMatmulHeuristicResult_t> choose(cublasLtHandle_t handle, int algorithm, std::uint32_t src_alignment,
                                                         std::uint32_t dst_alignment, ProductChoice& answer) const {
     lt::Preference preference;
     check(cublasLtMatmulPreferenceCreate(preference.address()), device, "cublasLtMatmulPreferenceCreate");
@@ -155,10 +154,10 @@ struct Product::Impl {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, src_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, dst_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, dst_alignment);
-    std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results{};
+    std::array<cublasLtMatmulHeuristicResult_t, kMostAlgorithms> results{};
     int found = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation.get(), a.get(), b.get(), c.get(), c.get(),
-                                                                 preference.get(), kCandidates, results.data(), &found);
+                                                                 preference.get(), kMostAlgorithms, results.data(), &found);
     answer.why_none = "cuBLASLt offers no algorithm for this product";
     const bool refused =
         status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_ARCH_MISMATCH || status == CUBLAS_STATUS_INVALID_VALUE;
@@ -173,12 +172,14 @@ struct Product::Impl {
       answer.why_none = core::format("cuBLASLt's heuristics return {}", cublasLtGetStatusName(status));
     answer.is_final = status != CUBLAS_STATUS_INTERNAL_ERROR;
     if (status != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-    const auto end = results.begin() + found;
-    const auto best = std::find_if(
-        results.begin(), end, [](const auto& r) { return r.state == CUBLAS_STATUS_SUCCESS && r.workspaceSize <= kWorkspace; });
-    if (best == end) return std::nullopt;
+    const auto end = std::remove_if(results.begin(), results.begin() + found, [](const auto& r) {
+      return r.state != CUBLAS_STATUS_SUCCESS || r.workspaceSize > kWorkspace;
+    });
+    if (algorithm > 0 && end != results.begin())
+      answer.why_none = core::format("cuBLASLt offers {} algorithms for this product", end - results.begin());
+    if (algorithm >= end - results.begin()) return std::nullopt;
     answer.why_none.clear();
-    return *best;
+    return results[static_cast<std::size_t>(algorithm)];
   }
 
   ProductDesc desc;

@@ -21,6 +21,8 @@ enum class LtEpilogue { none, bias, relu, relu_bias, gelu_tanh, gelu_tanh_bias }
   return epilogue == LtEpilogue::bias || epilogue == LtEpilogue::relu_bias || epilogue == LtEpilogue::gelu_tanh_bias;
 }
 
+inline constexpr int kMostAlgorithms = 8;  ///< asked of cuBLASLt's heuristics
+
 /// dst[batch, units] = epilogue(src[batch, inputs] . kernel[inputs, units]), rows `kernel_stride` and `dst_stride` elements
 /// apart.
 struct ProductDesc {
@@ -33,6 +35,8 @@ struct ProductDesc {
   DType dst = DType::float32;  ///< src's type, or float32
   Math math = Math::exact;
   LtEpilogue epilogue = LtEpilogue::none;
+  int algorithm =
+      0;  ///< which of those that cuBLASLt offers for aligned pointers, less than kMostAlgorithms; for others: the first
   friend auto operator<=>(const ProductDesc&, const ProductDesc&) = default;
 };
 

@@ -269,6 +269,11 @@ def quote():
         expect("| `bench/results/x.json` | 1 | model |" in tables.gpu("*.json"), "a GPU was measured")
         file.write_text(json.dumps({"device": "cuda:0", "goals": [{"goal": "replay"}, {"goal": "fused"}], "cells": [{}, {}, {}]}))
         expect("| `bench/results/x.json` | 3 | goals: replay, fused |" in tables.gpu("*.json"), "goals were measured")
+    text = tables.servers({"processors": 2, "model": "m.keras", "batch": 64, "ray": "2", "date": "2026-01-02T03:04:05Z", "bytes_a_row": 1000, "model_mb": 3.0,
+                           "rows": {"alone": {"per_s": 200000.0}, "workers": {"per_s": 100000.0, "process_mb": 50.0}}, "requests": {"a server": {"per_s": 1234.5}}})
+    expect("| alone | 200,000 |  |" in text and "| workers | 100,000 | 50 |" in text and "| a server | 1,234 |" in text, text)
+    expect("| alone | 6.4 million | 6 GB/s | 3 MB for the model | 102 million |" in text and "| workers | 3.2 million | 3 GB/s | 64 x 50 MB | 51.2 million |" in text, text)
+    expect("at most 64 million rows" in text and "2026-01-02:" in text, text)
     text = tables.load({"model.h5": {"bytes": 4e8, "load_ms": 80.0, "read_and_copy_ms": 100.0, "ratio": 0.8, "peak_over_file": 1.02}})
     expect("| model.h5 | 400 | 80 | 100 | 0.80 | 1.02 |" in text, text)
 

@@ -60,7 +60,8 @@ def repeated(case, rows):
     return {name: array[at] for name, array in case.inputs.items()}, {name: y[at] for name, y in zip(case.output_names, case.outputs)}
 
 
-@pytest.mark.parametrize("case", [models.mlp(), models.case("keras3", "graph"), models.case("keras3", "several_inputs_outputs")], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [models.mlp(), models.case("keras3", "graph"), models.case("keras3", "several_inputs_outputs")],
+                         ids=lambda case: case.name)
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_a_data_set(case, as_bytes):
     inputs, outputs = repeated(case, 50)
@@ -166,8 +167,10 @@ def test_batches_that_do_not_fit():
     assert mlp(good)["digit"].shape == (2, 10)
     assert mlp({name: array[:0] for name, array in good.items()})["digit"].shape == (0, 10)
     ragged = np.array([np.zeros(784), np.zeros(3)], dtype=object)
-    for bad, words in (({"pixels": good["pixels"]}, ["keep: 'id'", "'pixels'", "[E_MISSING]"]), (good | {"pixels": np.zeros(2)}, ["pixels", "[E_SHAPE]"]),
-                       (good | {"pixels": np.zeros((2, 28, 28))}, ["pixels", "[E_SHAPE]"]), (good | {"pixels": ragged}, ["pixels", "object", "[E_DTYPE]"]),
+    for bad, words in (({"pixels": good["pixels"]}, ["keep: 'id'", "'pixels'", "[E_MISSING]"]),
+                       (good | {"pixels": np.zeros(2)}, ["pixels", "[E_SHAPE]"]),
+                       (good | {"pixels": np.zeros((2, 28, 28))}, ["pixels", "[E_SHAPE]"]),
+                       (good | {"pixels": ragged}, ["pixels", "object", "[E_DTYPE]"]),
                        (good | {"pixels": np.full((2, 784), "a")}, ["pixels", "<U1", "[E_DTYPE]"]), ([1], ["type list", "batch_format"])):
         with pytest.raises(lamella.ArgumentError) as caught:
             mlp(bad)
@@ -215,8 +218,8 @@ def port(service, tmp_path_factory):
 
 def test_requests_that_do_not_fit(port):
     x, wanted = models.mlp().inputs["pixels"][:2].tolist(), models.mlp().outputs[0][:2]
-    for body, words in (({"picture": x}, ["picture", "pixels"]), ({"pixels": [row[1:] for row in x]}, ["783", "784"]), ({"pixels": [x[0], x[1][1:]]}, []),
-                        ({"pixels": "text"}, ["pixels"]), ({"pixels": None}, ["pixels"]), ({}, ["pixels"]), (b"{", []), (b"", []), (b"\xff\xfe", []),
+    for body, words in (({"picture": x}, ["picture", "pixels"]), ({"pixels": [row[1:] for row in x]}, ["783", "784"]),
+                        ({"pixels": [x[0], x[1][1:]]}, []), ({"pixels": "text"}, ["pixels"]), ({"pixels": None}, ["pixels"]), ({}, ["pixels"]), (b"{", []), (b"", []), (b"\xff\xfe", []),
                         (1, []), (None, [])):
         status, text = post(port, body)
         assert status == 400 and all(word in text for word in words), (body, status, text)
@@ -226,7 +229,7 @@ def test_requests_that_do_not_fit(port):
 
 
 def test_concurrent_requests_while_models_are_exchanged(port, service, tmp_path):
-    """8 clients, 6 reloads of two models in turns and one of a file that does not load: every request is answered with one's numbers or the other's."""
+    """8 clients, 6 reloads of two models in turns and one of a file that does not load: every request has one's numbers or the other's."""
     x = models.mlp().inputs["pixels"]
     first = lamella.load(models.mlp().file, device="cpu")
     second = first.with_weights({"hidden/bias": np.ones(first.layers[1].weights["bias"].shape)})

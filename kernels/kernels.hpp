@@ -56,14 +56,19 @@ struct Dense {
   std::int64_t batch = 0;
   std::int64_t inputs = 0;
   std::int64_t units = 0;
+  void* workspace = nullptr;  ///< where a function says so, aligned to 16 bytes
 };
 /// For any shape; the sum runs over i in one fixed order for every batch size. `kernel_stride`: elements between the starts of
 /// the kernel's rows, at least units.
 [[nodiscard]] cudaError_t tiled_gemm(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
-inline constexpr std::int64_t kSmallBatch = 8;  ///< the most rows that small_batch() takes
+/// The most rows that small_batch() takes.
+[[nodiscard]] constexpr std::int64_t small_batch_most(DType dtype) { return dtype == DType::float32 ? 16 : 8; }
+inline constexpr std::int64_t kMostSmallBatchInputs = 0x7FFF'0000;  ///< inputs are counted in 32 bits
 /// The same for few rows, in float32, float16 or bfloat16: the kernel is read once, by threads that divide the inputs and add
 /// their sums in a fixed order. The kernel and each of its rows must be aligned to 16 bytes; else cudaErrorInvalidValue.
+/// `workspace`: small_batch_workspace() bytes.
+[[nodiscard]] std::size_t small_batch_workspace(const Dense& args);
 [[nodiscard]] cudaError_t small_batch(const Dense& args, std::int64_t kernel_stride, cudaStream_t stream);
 
 inline constexpr int kMmaArchitecture = 80;                  ///< the least `architecture` that has these tensor cores
@@ -74,6 +79,12 @@ enum class MmaTile { automatic, few_rows, many_rows };
 /// bytes and inputs are a multiple of 8; dst is written in packs if it is aligned to 8 and units are a multiple of 4. Code for
 /// architectures below kMmaArchitecture traps.
 [[nodiscard]] cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream);
+
+/// The same for few rows: the inputs are divided among warps, and among blocks where there are few units, whose sums are added in
+/// a fixed order; how they are divided depends on the shape, so a row's bits do too. At most kMostSmallBatchInputs.
+/// `workspace`: mma_small_batch_workspace() bytes.
+[[nodiscard]] std::size_t mma_small_batch_workspace(const Dense& args);
+[[nodiscard]] cudaError_t mma_small_batch(const Dense& args, cudaStream_t stream);
 
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
 /// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to

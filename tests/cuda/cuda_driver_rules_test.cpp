@@ -108,7 +108,7 @@ TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
       options.engine = engine;
       SpecBuilder builder;
       const Model model = model_of(builder.build({builder.dense(builder.input({7}), 7, 12, activation_of("tanh"))}), options);
-      for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(12, 7)));
+      for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(20, 7)));
     }).join();
     cudaGraph_t graph = nullptr;
     EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess) << engine;
@@ -121,7 +121,7 @@ TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
 
 TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
   const Model model = model_of(small_spec(), on_cuda());
-  const Tensor x = random_rows(9, 7);
+  const Tensor x = random_rows(20, 7);
   const auto first = values_of(model.predict(x));
   bool disturbed = false;
   fake_cuda::on_call([&](std::string_view name) {
@@ -130,9 +130,9 @@ TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
   });
   EXPECT_EQ(values_of(model.predict(x)), first);
   EXPECT_TRUE(disturbed);
-  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("capture will be tried again"));
+  EXPECT_THAT(model.explain({.batch = 20}), HasSubstr("capture will be tried again"));
   EXPECT_EQ(values_of(model.predict(x)), first);
-  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("captured as a CUDA graph"));
+  EXPECT_THAT(model.explain({.batch = 20}), HasSubstr("captured as a CUDA graph"));
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 1U);
   fake_cuda::on_call({});
 }
@@ -158,12 +158,12 @@ TEST_F(CudaDriverRulesTest, WhatIsPreparedIsNeitherPlannedNorCapturedLater) {
 TEST_F(CudaDriverRulesTest, PlanningIsDoneBeforeACallersCaptureOrRefused) {
   restart_cuda({.heuristics_in_captures = CUBLAS_STATUS_INTERNAL_ERROR});
   const Model model = model_of(small_spec(), on_cuda());
-  const Tensor host = random_rows(12, 7);
+  const Tensor host = random_rows(20, 7);
   const Tensor x = host.to(Device::cuda(0));
-  Tensor y({12, 5}, DType::float32, Device::cuda(0));
+  Tensor y({20, 5}, DType::float32, Device::cuda(0));
   const cudaStream_t stream = new_stream();
   for (const bool prepared : {false, true}) {
-    if (prepared) model.prepare(std::vector<std::int64_t>{12});
+    if (prepared) model.prepare(std::vector<std::int64_t>{20});
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
     if (prepared) {
       model.predict_into(x, y, stream);
@@ -269,7 +269,7 @@ TEST_F(CudaDriverRulesTest, AGpuThatNothingWasCompiledForIsNotChosen) {
 }
 
 TEST_F(CudaDriverRulesTest, ALibraryThatFailsIsNamedAndTheCallersErrorsAreLeftAlone) {
-  const Tensor x = random_rows(12, 7);
+  const Tensor x = random_rows(20, 7);
   for (const bool once : {true, false}) {
     restart_cuda();
     const Model model = model_of(small_spec(), on_cuda());

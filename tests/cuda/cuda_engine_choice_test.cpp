@@ -27,7 +27,7 @@ struct Chosen {
   std::string engine;
   std::map<std::string, std::string> refused;
 };
-Chosen chosen(const Model& model, std::int64_t batch = 12) {
+Chosen chosen(const Model& model, std::int64_t batch = 40) {
   const auto steps = nlohmann::json::parse(model.explain({.batch = batch, .json = true})).at("steps");
   const auto& step = steps.at(steps.at(0).at("engine") == "kernel" ? 1 : 0);  // after a cast
   Chosen result{step.at("engine"), {}};
@@ -42,7 +42,7 @@ std::string mma_gemm_or(const char* next) {
   return architecture < kernels::kMmaArchitecture ? next : "mma_gemm";
 }
 
-void expect_right(const Model& model, std::int64_t rows = 12) {
+void expect_right(const Model& model, std::int64_t rows = 40) {
   Options exact;
   exact.device = Device::cpu();
   exact.engine = "reference";
@@ -80,7 +80,7 @@ TEST_F(CudaEngineChoiceTest, ATanhOfElevenBitsIsRefused) {
     const Model model = model_of(builder.build({builder.dense(builder.input({31}), 31, 33, activation_of("tanh"))}), options);
     std::string refusal;
     try {
-      static_cast<void>(model.predict(random_rows(12, 31)));
+      static_cast<void>(model.predict(random_rows(40, 31)));
     } catch (const ArgumentError& error) {
       refusal = error.what();
     }
@@ -114,15 +114,15 @@ TEST_F(CudaEngineChoiceTest, WithoutAlgorithmsForPointersThatAreNotAlignedTheyAr
   restart_cuda({.no_unaligned = true});
   const Model model = relu_model();
   EXPECT_EQ(chosen(model).engine, "cublaslt_epilogue");
-  const Tensor host = random_rows(12, 31);
-  Tensor src({12 * 31 + 1}, DType::float32, Device::cuda(0));
-  Tensor dst({12 * 33 + 1}, DType::float32, Device::cuda(0));
+  const Tensor host = random_rows(40, 31);
+  Tensor src({40 * 31 + 1}, DType::float32, Device::cuda(0));
+  Tensor dst({40 * 33 + 1}, DType::float32, Device::cuda(0));
   auto* const from = static_cast<float*>(src.data()) + 1;
   auto* const to = static_cast<float*>(dst.data()) + 1;
   core::cuda_backend().copy(0, from, host.data(), host.bytes());
   model.predict_into(TensorView(from, host.shape(), DType::float32, Device::cuda(0)),
-                     MutableTensorView(to, Shape{12, 33}, DType::float32, Device::cuda(0)));
-  Tensor result({12, 33});
+                     MutableTensorView(to, Shape{40, 33}, DType::float32, Device::cuda(0)));
+  Tensor result({40, 33});
   core::cuda_backend().copy(0, result.data(), to, result.bytes());
   expect_near(values_of(result), values_of(model.predict(host)));
 }
@@ -154,16 +154,16 @@ TEST_F(CudaEngineChoiceTest, AnEngineThatIsAskedForByNameSaysThatThereIsNoAlgori
 
 TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
   const Model model = relu_model();
-  EXPECT_EQ(chosen(model, 8).engine, "small_batch");
-  expect_right(model, 8);
-  const Chosen more = chosen(model, 9);  // padded to 16 rows
+  EXPECT_EQ(chosen(model, 16).engine, "small_batch");
+  expect_right(model, 16);
+  const Chosen more = chosen(model, 17);  // padded to 32 rows
   EXPECT_NE(more.engine, "small_batch");
-  EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 8 rows, got 16");
+  EXPECT_EQ(more.refused.at("small_batch"), "it takes at most 16 rows, got 32");
   Options options = on_cuda();
   options.engine = "small_batch";
   const Model forced = relu_model(options);
   expect_right(forced, 3);
-  EXPECT_THROW(static_cast<void>(forced.predict(random_rows(9, 31))), ArgumentError);
+  EXPECT_THROW(static_cast<void>(forced.predict(random_rows(17, 31))), ArgumentError);
 }
 
 TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
@@ -183,11 +183,11 @@ TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
 /// In a process of its own, because each process looks for cuDNN once.
 int without_cudnn() {
   if (setenv("LAMELLA_FAKE_CUDNN", "absent", 1) != 0) return 2;
-  std::cerr << relu_model().predict(random_rows(12, 31)).shape()[1] << " units, " << describe(Device::cuda(0)) << '\n';
+  std::cerr << relu_model().predict(random_rows(40, 31)).shape()[1] << " units, " << describe(Device::cuda(0)) << '\n';
   Options options = on_cuda();
   options.engine = "gemm_bias_cudnn";
   try {
-    static_cast<void>(relu_model(options).predict(random_rows(12, 31)));
+    static_cast<void>(relu_model(options).predict(random_rows(40, 31)));
   } catch (const ArgumentError& error) {
     std::cerr << error.what() << '\n';
     return 0;
@@ -216,6 +216,8 @@ TEST_F(CudaEngineChoiceTest, TensorCoresTakeWhatTheLibraryCannotFuse) {
   const Chosen wide = chosen(silu_model(DType::bfloat16, on_cuda(), 1401));
   EXPECT_EQ(wide.engine, "gemm_then_epilogue");
   EXPECT_EQ(chosen(silu_model(DType::bfloat16, on_cuda(), 1400)).engine, mma_gemm_or("gemm_then_epilogue"));
+  const Chosen few = chosen(silu_model(DType::bfloat16), 32);
+  EXPECT_EQ(few.engine == "small_batch", mma_gemm_or("") == "mma_gemm");  // else for eight
   EXPECT_EQ(chosen(silu_model(DType::bfloat16), 8).engine, "small_batch");
   const Chosen single = chosen(silu_model(DType::float32));
   EXPECT_EQ(single.engine, "gemm_then_epilogue");
@@ -240,6 +242,8 @@ TEST_F(CudaEngineChoiceTest, CodeForOlderDevicesHasNoTensorCores) {
   EXPECT_EQ(found.engine, "gemm_then_epilogue");
   EXPECT_EQ(found.refused.at("mma_gemm"),
             "it needs code for compute capability 8.0 or later; this device's code was compiled for 7.5");
+  EXPECT_EQ(chosen(silu_model(DType::float16), 9).refused.at("small_batch"), "it takes at most 8 rows, got 16");
+  EXPECT_EQ(chosen(silu_model(DType::float16), 8).engine, "small_batch");
 }
 
 }  // namespace

@@ -42,12 +42,12 @@ struct World {
   explicit World(Way as)
       : way(as),
         options(on_cuda()),
-        small(as == Way::two_sessions ? 18 : 11),
-        large(as == Way::two_sessions ? 27 : 70),
-        of_file(as == Way::two_sessions ? 18 : 11, 784) {
+        small(as == Way::two_sessions ? 40 : 20),
+        large(as == Way::two_sessions ? 60 : 70),
+        of_file(as == Way::two_sessions ? 40 : 20, 784) {
     static_cast<void>(core::cuda_backend());  // opened here because that has a test of its own
     options.graphs = way != Way::steps;
-    if (way == Way::two_sessions) options.max_batch = 9;
+    if (way == Way::two_sessions) options.max_batch = 20;
     if (way != Way::two_streams) return;
     small.to_device(5);
     large.to_device(5);

@@ -34,15 +34,15 @@ TEST_F(CudaModelTest, PredictsWhatKerasDoes) {
 
 TEST_F(CudaModelTest, TheSameCallIsCapturedTheSecondTimeAndReplayedFromThenOn) {
   const Model model = model_of(small_spec(), on_cuda());
-  const Tensor x = random_rows(9, 7);
+  const Tensor x = random_rows(20, 7);
   const auto first = values_of(model.predict(x));
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 0U);
   fake_cuda::clear_call_log();
   for (int i = 0; i < 5; ++i) ASSERT_EQ(values_of(model.predict(x)), first);
   EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture"), 1U);
   EXPECT_EQ(fake_cuda::count_calls("cudaGraphLaunch"), 5U);
-  EXPECT_THAT(model.explain({.batch = 9}), HasSubstr("captured as a CUDA graph"));
-  EXPECT_THAT(model.explain({.batch = 17}), Not(HasSubstr("captured as a CUDA graph")));
+  EXPECT_THAT(model.explain({.batch = 20}), HasSubstr("captured as a CUDA graph"));
+  EXPECT_THAT(model.explain({.batch = 33}), Not(HasSubstr("captured as a CUDA graph")));
 }
 
 TEST_F(CudaModelTest, WithoutGraphsTheBitsAreTheSame) {
@@ -113,7 +113,7 @@ TEST_F(CudaModelTest, WhatACallersGraphKeptComesBackWithTheNextCallThatAllocates
 
 TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
   Options options = on_cuda();
-  const Tensor x = random_rows(12, 7);
+  const Tensor x = random_rows(20, 7);
   const auto without = values_of(model_of(small_spec(), options).predict(x));
   options.profile = true;
   const Model model = model_of(small_spec(), options);

@@ -37,15 +37,15 @@ class CudaTuningTest : public CudaTest {
     context.tuning = tuning;
     context.tuner = &tuner;
     const ops::DenseDesc desc{
-        .batch = 16, .inputs = 32, .units = 64, .has_bias = true, .activation = ActivationSpec{.kind = kind}};
+        .batch = 40, .inputs = 32, .units = 64, .has_bias = true, .activation = ActivationSpec{.kind = kind}};
     SpecBuilder random;
     const auto constants = std::make_shared<const ops::Constants>(
         std::vector<std::shared_ptr<const Tensor>>{random.random({32, 64}), random.random({64})});
     auto& backend = core::cuda_backend();
     ops::Choice choice = backend.ops().plan(desc, constants, context, "");
-    const auto src = backend.allocate(0, 16 * 32 * sizeof(float));
-    backend.fill(0, src.get(), 0, 16 * 32 * sizeof(float));
-    const auto dst = backend.allocate(0, 16 * 64 * sizeof(float));
+    const auto src = backend.allocate(0, 40 * 32 * sizeof(float));
+    backend.fill(0, src.get(), 0, 40 * 32 * sizeof(float));
+    const auto dst = backend.allocate(0, 40 * 64 * sizeof(float));
     const auto workspace = backend.allocate(0, std::max<std::size_t>(choice.plan->workspace_bytes(), 1));
     const auto stream = backend.create_stream(0);
     const void* const from = src.get();

@@ -39,7 +39,7 @@ class CudaUpdateWeightsTest : public CudaTest {};
 
 TEST_F(CudaUpdateWeightsTest, ReplaysTheGraphsThatThereAre) {
   Model model = model_of(small_spec(), updatable());
-  const Tensor x = random_rows(9, 7);
+  const Tensor x = random_rows(20, 7);
   for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
   const auto other = doubled(model);
   const auto wanted = values_of(model_of(small_spec(), on_cuda()).with_weights(views_of(other)).predict(x));

@@ -86,7 +86,7 @@ class FramesTest : public CudaTest {
   /// file.
   static int frames(int here) { return depth - here - 1; }
 
-  const Tensor x_ = random_rows(9, 7);
+  const Tensor x_ = random_rows(20, 7);
 };
 
 TEST_F(FramesTest, ToOneDnnAreFive) {

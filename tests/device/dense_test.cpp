@@ -155,6 +155,17 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
   }
 }
 
+/// So long that an engine for few rows divides the inputs among blocks.
+TEST_P(EachDenseEngine, AddsLongSumsOfFewRows) {
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    for (const std::int64_t batch : {1, 7, 40}) {
+      DenseDesc d = desc({batch, 8296, 19});
+      d.dtype = dtype;
+      if (accepts(d, GetParam())) check(d, 70);
+    }
+  }
+}
+
 /// Every activation with every type at two awkward sizes and two alignments each, so that all pairs of these occur.
 TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
   int done = 0;

@@ -7,7 +7,7 @@ waits for (116-121). So it can be seen which loads are under way when a thread f
 """
 import struct
 
-LOAD, STORE, LOCAL_LOAD, LOCAL_STORE, BRANCH, EXIT, SYNC_SET, SYNC = 0x181, 0x186, 0x183, 0x187, 0x147, 0x14D, 0x145, 0x141
+LOAD, STORE, LOCAL_LOAD, LOCAL_STORE, BRANCH, EXIT, SYNC_SET, SYNC, COPY = 0x181, 0x186, 0x183, 0x187, 0x147, 0x14D, 0x145, 0x141, 0x1AE
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 8, 6: 16}
 NONE = 7
 

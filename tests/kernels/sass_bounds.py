@@ -14,7 +14,9 @@ SIZES = {"float": 4, "double": 8, "__half": 2, "__nv_bfloat16": 2}
 GROUPS = {"kept": re.compile(r"kept_rows_kernel<(\w+)Row<.*>, (\w+), (?:LaneGroup<\d+u?>|WarpsGroup), (\d+), (\d+)>"),
           "walked": re.compile(r"walked_rows_kernel<(\w+)Row<.*>, (\w+)>"),
           "columns": re.compile(r"columns_kernel<(?:Log)?Softmax, (\w+)>"),
-          "combine": re.compile(r"combine_kernel<(\w+), (\d+)>")}
+          "combine": re.compile(r"combine_kernel<(\w+), (\d+)>"),
+          "few_rows": re.compile(r"^small_batch_kernel<(\w+), (\d+)>"),
+          "few_rows_mma": re.compile(r"mma_small_batch_kernel<\w+, FewTiling<(\d+), (\d+), (\d+), (\d+)>")}
 # Registers per thread. Work on other rows hides the latency of a row's loads, and the more registers a thread uses, the fewer rows there are.
 # Memory is busy with about 26 KB of loads in flight per multiprocessor; a thread has 32 to 64 bytes. Layer normalization also keeps gamma, beta
 # and, for float32, the low parts of distances from the mean.
@@ -54,7 +56,21 @@ def combine(kernel, element, width):
         yield "16-byte stores", kernel.count(sass.STORE, 16), 1, None
 
 
-RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine}
+def few_rows(kernel, element, rows):
+    # The ring is filled before anything is waited for, and each pack's place again when it has been read.
+    yield "16-byte copies to shared memory", kernel.count(sass.COPY, 16), 8 + 1, None
+    # Twice 256 threads: while one block adds its sums, another one's weights are on their way.
+    yield "registers", kernel.registers, 0, 128
+
+
+def few_rows_mma(kernel, unit_tiles, row_tiles, warps, stages):
+    packs = 2 * int(unit_tiles) + int(row_tiles)
+    yield "16-byte copies to shared memory", kernel.count(sass.COPY, 16), packs * (int(stages) + 1), None
+    yield "registers", kernel.registers, 0, 128
+
+
+RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine,
+         "few_rows": few_rows, "few_rows_mma": few_rows_mma}
 
 
 def main():

@@ -7,6 +7,14 @@
 namespace lamella::cuda {
 namespace {
 
+/// Whether the inputs are divided among warps and blocks, which makes a row's bits depend on the batch: where so few blocks would
+/// take them in order that a large GPU had little on its way (docs/performance.md).
+bool divides_inputs(const ops::DenseDesc& d) {
+  constexpr std::int64_t kFewBlocks = 32;  // of 32 x 64 results
+  return d.determinism != Determinism::batch_invariant && d.inputs <= kernels::kMostSmallBatchInputs &&
+         (d.batch + 31) / 32 * ((d.units + 63) / 64) <= kFewBlocks;
+}
+
 class MmaGemmEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "mma_gemm"; }
@@ -30,12 +38,23 @@ class MmaGemmEngine final : public DenseEngine {
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
-    return make_plan([d, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
-                         CudaStream& stream, const ops::Args& args) {
-      const kernels::Dense dense{d.activation, d.dtype, args.srcs[0], kernel.get(), bias.get(),
-                                 args.dst,     d.batch, d.inputs,     d.units};
-      check(kernels::mma_gemm(dense, kernels::MmaTile::automatic, handle_of(stream)), device, "mma_gemm kernel");
-    });
+    const kernels::Dense dense{
+        .activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units};
+    const bool divided = divides_inputs(d);
+    return make_plan(
+        [dense, divided, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
+            CudaStream& stream, const ops::Args& args) {
+          kernels::Dense all = dense;
+          all.src = args.srcs[0];
+          all.kernel = kernel.get();
+          all.bias = bias.get();
+          all.dst = args.dst;
+          all.workspace = args.workspace;
+          check(divided ? kernels::mma_small_batch(all, handle_of(stream))
+                        : kernels::mma_gemm(all, kernels::MmaTile::automatic, handle_of(stream)),
+                device, "mma_gemm kernel");
+        },
+        divided ? kernels::mma_small_batch_workspace(dense) : 0);
   }
 };
 

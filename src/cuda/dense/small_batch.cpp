@@ -1,21 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/dense/engines.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/mma_layout.hpp"
 #include "ops/dense.hpp"
 
 namespace lamella::cuda {
 namespace {
 
+constexpr std::int64_t kMostRowsOnTensorCores = 32;
+/// With more than kFewRows, each block of this engine reads so much of src that the library is predicted to be faster at more
+/// weights than these (docs/performance.md).
+constexpr std::int64_t kFewRows = 8;
+constexpr std::int64_t kMostWeights = std::int64_t{4} << 20;
+
+/// Whether tensor cores compute the layer: 16 bits, where the device's code has them.
+bool on_tensor_cores(const ops::DenseDesc& d, const ops::PlanContext& context) {
+  return (d.dtype == DType::float16 || d.dtype == DType::bfloat16) &&
+         device_of(context).architecture >= kernels::kMmaArchitecture;
+}
+
 class SmallBatchEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_batch"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = ops::refused_by_all(d, {}, "applies bias and activation inside its own product"); !why.empty())
       return why;
     if (d.dtype == DType::float64) return "it computes in float32";
     if (d.determinism == Determinism::batch_invariant)
       return "a row's bits must not depend on the batch size, but larger batches are summed in another order";
-    if (d.batch > kernels::kSmallBatch) return core::format("it takes at most {} rows, got {}", kernels::kSmallBatch, d.batch);
+    const bool mma = on_tensor_cores(d, context);
+    const std::int64_t most = mma ? kMostRowsOnTensorCores : kernels::small_batch_most(d.dtype);
+    if (d.batch > most) return core::format("it takes at most {} rows, got {}", most, d.batch);
+    if (d.inputs > kernels::kMostSmallBatchInputs)
+      return core::format("it takes at most {} inputs, got {}", kernels::kMostSmallBatchInputs, d.inputs);
+    if (mma && d.units > kernels::MmaLayout::kMostUnits)
+      return core::format("it takes at most {} units, got {}", kernels::MmaLayout::kMostUnits, d.units);
+    if (!context.any_speed && d.batch > kFewRows && d.units > 0 && d.inputs > kMostWeights / d.units)
+      return core::format("for more than {} rows it takes at most {} weights, got {} x {}; the library reads the rows less often",
+                          kFewRows, kMostWeights, d.inputs, d.units);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
@@ -23,12 +45,33 @@ class SmallBatchEngine final : public DenseEngine {
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
-    return make_plan([d, kernel = kernel_on_device(constants, d, context), bias, device = context.device_index](
-                         CudaStream& stream, const ops::Args& args) {
-      const kernels::Dense dense{d.activation, d.dtype,  args.srcs[0], kernel.data.get(), bias.get(), args.dst,
-                                 d.batch,      d.inputs, d.units};
-      check(kernels::small_batch(dense, kernel.stride, handle_of(stream)), device, "small_batch kernel");
-    });
+    kernels::Dense dense{.activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units};
+    dense.bias = bias.get();
+    const auto plan_of = [&](auto launch, std::size_t workspace_bytes) {
+      return make_plan(
+          [dense, bias, launch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+            kernels::Dense all = dense;
+            all.src = args.srcs[0];
+            all.dst = args.dst;
+            all.workspace = args.workspace;
+            check(launch(all, handle_of(stream)), device, "small_batch kernel");
+          },
+          workspace_bytes);
+    };
+    if (on_tensor_cores(d, context)) {
+      return plan_of(
+          [kernel = fragments_on_device(constants, d, context)](kernels::Dense& all, cudaStream_t stream) {
+            all.kernel = kernel.get();
+            return kernels::mma_small_batch(all, stream);
+          },
+          kernels::mma_small_batch_workspace(dense));
+    }
+    return plan_of(
+        [kernel = kernel_on_device(constants, d, context)](kernels::Dense& all, cudaStream_t stream) {
+          all.kernel = kernel.data.get();
+          return kernels::small_batch(all, kernel.stride, stream);
+        },
+        kernels::small_batch_workspace(dense));
   }
 };
 

@@ -24,7 +24,6 @@ import lamella.ray
 import models
 from lamella.ray import BatchPredictor
 from models import close
-from server import free_ports
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -207,6 +206,7 @@ def post(port, body):
 
 @pytest.fixture(scope="module")
 def port(service, tmp_path_factory):
+    from server import free_ports  # not in every worker that imports this file: Triton's clients come with it
     folder, (port,) = tmp_path_factory.mktemp("served"), free_ports(1)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     file = folder / "digits.keras"

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/activation_math.hpp"
+#include "core/approximate.hpp"
 #include "kernels/pointwise.hpp"
 
 namespace lamella::kernels {
@@ -15,10 +16,21 @@ struct Parameters {
   C p0, p1, p2;
 };
 
-/// activation(x + bias[column])
-template <typename Op, typename C>
+/// What formulas are computed in for elements of T.
+template <typename T>
+using FormulaOf = std::conditional_t<sizeof(T) == 2 && !std::is_integral_v<T>, core::math::Approximate, ComputeOf<T>>;
+
+/// A formula computed in F, of numbers in C.
+template <typename Op, typename F, typename C>
+LAMELLA_DEVICE C activated(C x, const Parameters<C>& p) {
+  return static_cast<C>(Op::apply(static_cast<F>(x), static_cast<F>(p.p0), static_cast<F>(p.p1), static_cast<F>(p.p2)));
+}
+
+/// activation(x + bias[column]), to be rounded to Dst
+template <typename Op, typename Dst>
 struct BiasActivation {
-  using Compute = C;
+  using Compute = ComputeOf<Dst>;
+  using C = Compute;
   const C* bias;  ///< or null
   Parameters<C> p;
 
@@ -34,7 +46,7 @@ struct BiasActivation {
   LAMELLA_DEVICE Nothing row(std::int64_t) const { return {}; }
   template <typename Columns>
   LAMELLA_DEVICE C operator()(C x, const Columns& columns, int k, Nothing) const {
-    return Op::apply(x + columns.at[k], p.p0, p.p1, p.p2);
+    return activated<Op, FormulaOf<Dst>>(x + columns.at[k], p);
   }
 };
 
@@ -51,13 +63,13 @@ cudaError_t visit_activation(ActivationKind kind, const F& f) {
   }
 }
 
-/// The same choice made on the device, for kernels too large to instantiate for every activation.
-template <typename C>
+/// The same choice made on the device, for kernels too large to instantiate for every activation. Computed in F.
+template <typename F, typename C>
 LAMELLA_DEVICE C activate(ActivationKind kind, C x, const Parameters<C>& p) {
   switch (kind) {
 #define LAMELLA_ELEMENTWISE(Name, ...) \
   case ActivationKind::Name:           \
-    return core::ActivationOp<ActivationKind::Name>::apply(x, p.p0, p.p1, p.p2);
+    return activated<core::ActivationOp<ActivationKind::Name>, F>(x, p);
 #include <lamella/activation.def>
     default:
       return x;

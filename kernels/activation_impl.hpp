@@ -10,7 +10,7 @@ cudaError_t bias_activation(const ActivationSpec& activation, const void* src, c
                             cudaStream_t stream) {
   using C = ComputeOf<Dst>;
   return visit_activation(activation.kind, [&](auto op) {
-    const BiasActivation<decltype(op), C> f{static_cast<const C*>(bias), Parameters<C>(activation)};
+    const BiasActivation<decltype(op), Dst> f{static_cast<const C*>(bias), Parameters<C>(activation)};
     return pointwise(f, static_cast<const Src*>(src), static_cast<Dst*>(dst), matrix, aligned(bias), stream);
   });
 }

@@ -166,7 +166,7 @@ LAMELLA_DEVICE void finish(const Mma<T>& g, std::int64_t row0, std::int64_t unit
     const std::int64_t unit = unit0 + n % 2 * 32;
     if (row >= g.batch || unit >= g.units) continue;
     const float4 sums = shared.sums[n][thread_index()];
-    const auto apply = [&](float x) { return narrow<T>(Op::apply(x, g.parameters.p0, g.parameters.p1, g.parameters.p2)); };
+    const auto apply = [&](float x) { return narrow<T>(activated<Op, FormulaOf<T>>(x, g.parameters)); };
     const Pack<T, 4> results{apply(sums.x), apply(sums.y), apply(sums.z), apply(sums.w)};
     T* const dst = g.dst + row * g.units + unit;
     if (g.dst_packs) {

@@ -179,7 +179,7 @@ LAMELLA_DEVICE void block_of_results(const Few<T>& g) {
     if (g.sums != nullptr) {
       g.sums[block_y() * g.batch * g.units + at] = sum;
     } else {
-      g.dst[at] = narrow<T>(activate(g.activation, sum + bias, g.parameters));
+      g.dst[at] = narrow<T>(activate<FormulaOf<T>>(g.activation, sum + bias, g.parameters));
     }
   }
 }

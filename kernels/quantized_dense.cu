@@ -75,7 +75,7 @@ struct Quantized {
     return input_scale != nullptr ? round(w / input_scale[i]) : w;
   }
   LAMELLA_DEVICE void store(std::int64_t b, std::int64_t u, C z) const {
-    dst[b * units + u] = narrow<T>(activate(activation, z, parameters));
+    dst[b * units + u] = narrow<T>(activate<FormulaOf<T>>(activation, z, parameters));
   }
 };
 

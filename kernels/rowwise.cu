@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/rowwise.hpp"
 
-#include "core/activation_math.hpp"
-#include "kernels/pointwise.hpp"
+#include "kernels/activation.hpp"
 
 namespace lamella::kernels {
 namespace {
@@ -28,7 +27,7 @@ struct Glu {
   template <int kWidth>
   LAMELLA_DEVICE Compute operator()(Compute x, const Columns<kWidth>& columns, int k, const T* row) const {
     const auto gate = k < columns.left ? widen<Compute>(row[columns.column + k]) : Compute(0);
-    return x * core::ActivationOp<ActivationKind::Sigmoid>::apply(gate);
+    return x * static_cast<Compute>(core::ActivationOp<ActivationKind::Sigmoid>::apply(static_cast<FormulaOf<T>>(gate)));
   }
 };
 

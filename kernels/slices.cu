@@ -36,7 +36,7 @@ add_slices_kernel(Added<T> g) {
     LAMELLA_UNROLL
     for (int n = 0; n < kAtOnce; ++n) sum = sum + more[n];
   }
-  g.dst[at] = narrow<T>(activate(g.activation, sum + bias, g.parameters));
+  g.dst[at] = narrow<T>(activate<FormulaOf<T>>(g.activation, sum + bias, g.parameters));
 }
 
 }  // namespace

@@ -214,7 +214,7 @@ small_batch_kernel(Small<T> g) {
     if (g.sums != nullptr) {
       g.sums[(block_y() * g.batch + r) * g.units + unit] = sum;
     } else {
-      g.dst[r * g.units + unit] = narrow<T>(activate(g.activation, sum + bias, g.parameters));
+      g.dst[r * g.units + unit] = narrow<T>(activate<FormulaOf<T>>(g.activation, sum + bias, g.parameters));
     }
   }
 }

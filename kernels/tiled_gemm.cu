@@ -117,7 +117,7 @@ LAMELLA_DEVICE void finish(const Gemm<T>& g, const C (&sums)[Tiles::kBatch][Tile
     if (b >= g.batch || u >= g.units) continue;
     const C bias = g.bias != nullptr ? g.bias[u] : C(-0.0);  // x + -0 is x
     const C sum = sums[at / Tiles::kUnits][at % Tiles::kUnits];
-    g.dst[b * g.units + u] = narrow<T>(activate(g.activation, sum + bias, g.parameters));
+    g.dst[b * g.units + u] = narrow<T>(activate<FormulaOf<T>>(g.activation, sum + bias, g.parameters));
   }
 }
 

@@ -10,7 +10,7 @@
 namespace lamella::core {
 namespace math {  // where the formulas' functions are found
 
-/// An element-wise activation: ActivationOp<kind>::apply(x, p0, p1, p2), T being float or double.
+/// An element-wise activation: ActivationOp<kind>::apply(x, p0, p1, p2), T being float, double or Approximate.
 template <ActivationKind K>
 struct ActivationOp;
 

@@ -27,6 +27,12 @@ LAMELLA_HD float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 LAMELLA_HD float floor(float x) { return ::floorf(x); }
 LAMELLA_HD float ceil(float x) { return ::ceilf(x); }
 LAMELLA_HD float round_to_even(float x) { return ::rintf(x); }
+/// Off by at most 1 in the last place; 0 where it would be subnormal.
+LAMELLA_HD float approximate_reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 #else
 LAMELLA_HD float abs(float x) { return __builtin_fabsf(x); }
 LAMELLA_HD float sqrt(float x) { return __builtin_sqrtf(x); }
@@ -35,6 +41,7 @@ LAMELLA_HD float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c)
 LAMELLA_HD float floor(float x) { return __builtin_floorf(x); }
 LAMELLA_HD float ceil(float x) { return __builtin_ceilf(x); }
 LAMELLA_HD float round_to_even(float x) { return __builtin_rintf(x); }
+LAMELLA_HD float approximate_reciprocal(float x) { return 1.F / x; }
 #endif
 LAMELLA_HD double abs(double x) { return ::fabs(x); }
 LAMELLA_HD double sqrt(double x) { return ::sqrt(x); }
@@ -70,6 +77,24 @@ LAMELLA_HD T clip(T x, T lowest, T highest) {
   const T above = lowest > x ? lowest : x;  // one instruction each: a maximum, then a minimum
   return above > highest ? highest : above;
 }
+
+/// a where the condition holds, b elsewhere. Both are computed, so there is no branch.
+template <typename T>
+LAMELLA_HD T where(bool condition, T a, T b) {
+  return condition ? a : b;
+}
+
+/// n / d for a d from 1 to 2^126. On a GPU not always the nearest float, and in half of a division's instructions.
+LAMELLA_HD float quotient(float n, float d) {
+#ifdef __CUDA_ARCH__
+  const float r = approximate_reciprocal(d);
+  const float q = n * r;
+  return abs(n) < __builtin_inff() ? fma(-fma(q, d, -n), r, q) : q;  // keeps the sign of 0; an infinity has no remainder
+#else
+  return n / d;
+#endif
+}
+LAMELLA_HD double quotient(double n, double d) { return n / d; }
 
 /// exp(x) as a product. Multiplied by another factor from left to right, it loses nothing where exp(x) alone would be subnormal.
 template <typename T>
@@ -239,7 +264,7 @@ template <typename T>
 LAMELLA_HD T sigmoid_times(T x, T x_low, T factor) {
   const ExpParts<T> parts = exp_parts(-abs(x), x < T(0) ? x_low : -x_low);
   const T below = x < kExpVanishes<T> ? factor * T(0) : parts.times(factor);
-  return (x < T(0) ? below : factor) / (T(1) + parts.times(T(1)));
+  return quotient(x < T(0) ? below : factor, T(1) + parts.times(T(1)));
 }
 
 template <typename T>
@@ -254,7 +279,7 @@ LAMELLA_HD T mish(T x) {
   const T e = parts.times(T(1));
   const T below = (x < kExpVanishes<T> ? x * T(0) : parts.times(x)) * (e + T(2));
   const T above = x * fma(T(2), e, T(1));
-  return x < T(0) ? below / fma(e, e + T(2), T(2)) : above / fma(T(2) * e, e + T(1), T(1));
+  return quotient(x < T(0) ? below : above, x < T(0) ? fma(e, e + T(2), T(2)) : fma(T(2) * e, e + T(1), T(1)));
 }
 
 /// x Phi(x), by the normal distribution's upper tail at |x|: exp(-x^2 / 2) times a smooth function. No cancellation below 0.
@@ -262,7 +287,7 @@ LAMELLA_HD float gelu_erf(float x) {
   const float a = abs(x) > 15.F ? 15.F : abs(x);
   const float square = a * a;
   const ExpParts<float> parts = exp_parts_in_range(-0.5F * square, -0.5F * fma(a, a, -square));
-  const float r = 1.F / (a + 4.F);
+  const float r = quotient(1.F, a + 4.F);
   const float ratio = (a - 4.F) * r;
   const float q = fma(r, fma(ratio, -a, fma(ratio + 1.F, -4.F, a)), ratio);  // (a - 4) / (a + 4) to the last bit
   const float smooth =

@@ -87,8 +87,9 @@ constexpr std::string_view kGenerated =
     "-->\n\n";
 
 constexpr std::string_view kFunctions = R"(
-`clip(x, a, b)` is min(max(x, a), b). The others are what the name says in mathematics, written so that no digits are lost
-(`src/core/math.hpp`): `expm1(x)` = exp(x) - 1, `softplus(x)` = log(1 + exp(x)), `sigmoid_times(x, 0, f)` = f / (1 + exp(-x)),
+`clip(x, a, b)` is min(max(x, a), b), and `where(c, a, b)` is a where c holds and b elsewhere. The others are what the name says in
+mathematics, written so that no digits are lost (`src/core/math.hpp`): `expm1(x)` = exp(x) - 1,
+`softplus(x)` = log(1 + exp(x)), `sigmoid_times(x, 0, f)` = f / (1 + exp(-x)),
 `gelu_erf(x)` = x (1 + erf(x / sqrt 2)) / 2, `gelu_tanh(x)` = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2,
 `mish(x)` = x tanh(softplus(x)), `tanh_shrink(x)` = x - tanh(x), `squareplus(x, b)` = (x + sqrt(x^2 + b)) / 2,
 `relu_general` = x where x > threshold, else negative_slope (x - threshold), and never more than max_value.

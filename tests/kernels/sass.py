@@ -7,7 +7,8 @@ waits for (116-121). So it can be seen which loads are under way when a thread f
 """
 import struct
 
-LOAD, STORE, LOCAL_LOAD, LOCAL_STORE, BRANCH, EXIT, SYNC_SET, SYNC, COPY = 0x181, 0x186, 0x183, 0x187, 0x147, 0x14D, 0x145, 0x141, 0x1AE
+LOAD, STORE, LOCAL_LOAD, LOCAL_STORE, COPY = 0x181, 0x186, 0x183, 0x187, 0x1AE
+BRANCH, CALL, EXIT, SYNC_SET, SYNC = 0x147, 0x144, 0x14D, 0x145, 0x141
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 8, 6: 16}
 NONE = 7
 
@@ -65,6 +66,38 @@ class Kernel:
                     ways.append((i.target, loads, syncs))
                 at += 16
         return most
+
+
+    def around(self, size, loads, stores):
+        """The most instructions on a way around a loop that makes so many loads and stores of that size, no others, and no call; None where there is
+        none. The most, because threads of a warp that part go both ways."""
+        ends = [i.at for i in self.code if i.operation == BRANCH and i.target <= i.at]
+        return min(filter(None, (self._way(self.code[end // 16].target, end, size, (loads, stores)) for end in ends)), default=None)
+
+    def _way(self, begin, end, size, wanted):
+        most, ways = {}, {begin: {((0, 0), ()): 0}}  # by how many loads and stores there were, and where the innermost sync goes
+        for at in range(begin, end + 16, 16):
+            i = self.code[at // 16]
+            for (seen, syncs), count in ways.pop(at, {}).items():
+                if i.operation == CALL or (i.operation in (LOAD, STORE) and i.bytes != size):
+                    continue
+                if i.operation in (LOAD, STORE):
+                    seen = (seen[0] + (i.operation == LOAD), seen[1] + (i.operation == STORE))
+                if at == end:
+                    most[seen] = max(count + 1, most.get(seen, 0))
+                    continue
+                to = [] if (i.operation == BRANCH and i.surely) or (i.operation == EXIT and i.always) else [at + 16]
+                if i.operation == SYNC_SET:
+                    syncs += (i.target,)
+                elif i.operation == SYNC and syncs:
+                    to, syncs = [syncs[-1]], syncs[:-1]
+                elif i.operation == BRANCH:
+                    to.append(i.target)
+                for next_at in to:
+                    if at < next_at <= end:
+                        known = ways.setdefault(next_at, {})
+                        known[seen, syncs] = max(count + 1, known.get((seen, syncs), 0))
+        return most.get(wanted)
 
 
 def sections(data):

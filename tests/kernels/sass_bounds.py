@@ -4,6 +4,7 @@
 
 Usage: sass_bounds.py CUBIN... (of sm_90, all kernels); prints what is out of its bounds. --show prints what was found of each kernel.
 """
+import pathlib
 import re
 import subprocess
 import sys
@@ -16,12 +17,20 @@ GROUPS = {"kept": re.compile(r"kept_rows_kernel<(\w+)Row<.*>, (\w+), (?:LaneGrou
           "columns": re.compile(r"columns_kernel<(?:Log)?Softmax, (\w+)>"),
           "combine": re.compile(r"combine_kernel<(\w+), (\d+)>"),
           "few_rows": re.compile(r"^small_batch_kernel<(\w+), (\d+)>"),
-          "few_rows_mma": re.compile(r"mma_small_batch_kernel<\w+, FewTiling<(\d+), (\d+), (\d+), (\d+)>")}
+          "few_rows_mma": re.compile(r"mma_small_batch_kernel<\w+, FewTiling<(\d+), (\d+), (\d+), (\d+)>"),
+          "activation": re.compile(r"pointwise_kernel<BiasActivation<lamella::core::math::ActivationOp<(\d+)>, (\w+)>, (?:\2, ){2}(\d+)>")}
 # Registers per thread. Work on other rows hides the latency of a row's loads, and the more registers a thread uses, the fewer rows there are.
 # Memory is busy with about 26 KB of loads in flight per multiprocessor; a thread has 32 to 64 bytes. Layer normalization also keeps gamma, beta
 # and, for float32, the low parts of distances from the mean.
 REGISTERS = {"Softmax": 56, "Normalized": 128}
 WALKED = {"Softmax": 8, "Normalized": 8, "Sparsemax": 4}  # loads at a time
+
+# As many instructions an element as an H200 issues at 95 % of a copy's speed, by the element's bytes. The formulas that need more: float32's gelu is
+# exact to the last bits, and what is not made of exponentials (a division by any number, a power, a logarithm) is float32's for 16 bits too.
+COPY = {2: 30, 4: 60}
+BEYOND = {("gelu", 4): 64, ("gelu_tanh", 4): 66, ("squareplus", 2): 44, ("power", 2): 93, ("power", 4): 97, ("log", 2): 37, ("log1p", 2): 41}
+ACTIVATIONS = re.findall(r'^LAMELLA_(?:ELEMENTWISE|INTERNAL|OPERATION)\s*\(\w+,\s*"(\w+)"',
+                         pathlib.Path(__file__).parents[2].joinpath("include/lamella/activation.def").read_text(encoding="utf-8"), re.M)
 
 
 def kept(kernel, row, element, width, packs):
@@ -69,8 +78,16 @@ def few_rows_mma(kernel, unit_tiles, row_tiles, warps, stages):
     yield "registers", kernel.registers, 0, 128
 
 
-RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine,
-         "few_rows": few_rows, "few_rows_mma": few_rows_mma}
+def activation(kernel, kind, element, width):
+    width, packs, name = int(width), 2, ACTIVATIONS[int(kind)]
+    if width == 1 or element == "double":
+        return
+    around = kernel.around(SIZES[element] * width, packs, packs)
+    yield f"instructions an element of {name}", round(around / (packs * width), 1) if around else 0, 1, BEYOND.get((name, SIZES[element]), COPY[SIZES[element]])
+
+
+RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine, "few_rows": few_rows, "few_rows_mma": few_rows_mma,
+         "activation": activation}
 
 
 def main():
@@ -81,7 +98,7 @@ def main():
     for kernel, name in zip(kernels, names):
         # Local memory is device memory: accesses to it mean that something meant for registers was spilled.
         found = [("accesses to local memory", kernel.local(), 0, 0)]
-        name = name.replace("lamella::kernels::", "").replace("(anonymous namespace)::", "").split("(")[0].removeprefix("void ")
+        name = name.replace("(lamella::ActivationKind)", "").replace("lamella::kernels::", "").replace("(anonymous namespace)::", "").split("(")[0].removeprefix("void ")
         for group, pattern in GROUPS.items():
             match = pattern.search(name)
             if match:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include <lamella/version.hpp>
 
 #include "c/boundary.hpp"
+#include "core/number.hpp"
 
 namespace lamella::c {
 namespace {
@@ -26,11 +26,9 @@ T one_of(std::string_view option, std::string_view value, const T (&all)[N]) {
 
 template <typename T>
 T whole_number(std::string_view option, std::string_view value) {
-  T number{};
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  LAMELLA_EXPECTS(error == std::errc{} && end == value.data() + value.size(), value, "[{}] {}: got '{}', allowed a whole number",
-                  kSet, option, core::escaped(value));
-  return number;
+  const auto number = core::number_in<T>(value);
+  LAMELLA_EXPECTS(number, value, "[{}] {}: got '{}', allowed a whole number", kSet, option, core::escaped(value));
+  return *number;
 }
 
 bool truth(std::string_view option, std::string_view value) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <lamella/device.hpp>
 
-#include <charconv>
-
 #include "core/backend.hpp"
 #include "core/check.hpp"
+#include "core/number.hpp"
 
 namespace lamella {
 
@@ -19,9 +18,7 @@ Device Device::parse(std::string_view text) {
   if (text == "cuda") return cuda(0);
   if (text.starts_with("cuda:")) {
     const std::string_view digits = text.substr(5);
-    int index = -1;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-    if (error == std::errc{} && end == digits.data() + digits.size() && index >= 0 && digits.front() != '-') return cuda(index);
+    if (const auto index = core::number_in<int>(digits); index && digits.front() != '-') return cuda(*index);
   }
   core::throw_argument(ErrorCode::value, core::format("device: got '{}', allowed auto, cpu, cuda, cuda:N", core::escaped(text)));
 }

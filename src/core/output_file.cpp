@@ -8,7 +8,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/number.hpp"
 
 namespace lamella::core {
 namespace {
@@ -28,9 +28,7 @@ std::optional<int> descriptor_of(std::string_view path) {
   if (path == "/dev/stderr") return STDERR_FILENO;
   for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
     if (!path.starts_with(folder)) continue;
-    int number = 0;
-    const auto [end, error] = std::from_chars(path.data() + folder.size(), path.data() + path.size(), number);
-    if (error == std::errc{} && end == path.data() + path.size() && number >= 0) return number;
+    if (const auto number = number_in<int>(path.substr(folder.size())); number && *number >= 0) return number;
   }
   return std::nullopt;
 }

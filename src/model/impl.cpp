@@ -2,10 +2,10 @@
 #include "model/impl.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 
 #include "core/backend.hpp"
+#include "core/number.hpp"
 #include "core/processors.hpp"
 
 namespace lamella {
@@ -44,12 +44,10 @@ int model::thread_count(int option) {
   LAMELLA_EXPECTS(option >= 0 && option <= kMost, value, "[Options] threads: got {}, allowed 0..{}", option, kMost);
   if (option > 0) return option;
   if (const char* text = std::getenv("LAMELLA_THREADS"); text != nullptr && *text != '\0') {
-    const std::string_view view(text);
-    int value = 0;
-    const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
-    LAMELLA_EXPECTS(error == std::errc{} && end == view.data() + view.size() && value >= 1 && value <= kMost, value,
-                    "LAMELLA_THREADS: got '{}', allowed 1..{}", core::escaped(view), kMost);
-    return value;
+    const int threads = core::number_in<int>(text).value_or(0);
+    LAMELLA_EXPECTS(threads >= 1 && threads <= kMost, value, "LAMELLA_THREADS: got '{}', allowed 1..{}", core::escaped(text),
+                    kMost);
+    return threads;
   }
   return std::min(core::usable_processors(), kMost);
 }

@@ -227,9 +227,7 @@ cudaError_t combine(const Combine& args, cudaStream_t stream) {
   if (args.sources.empty() || args.axes < 0 || args.axes > kMaxAxes) return cudaErrorInvalidValue;
   const auto as = [&](auto t) { return combine_as<typename decltype(t)::type>(args, stream); };
   if (is_floating(args.dtype)) return visit_floating(args.dtype, as);
-  const bool floats_only =
-      args.kind == CombineKind::average || args.kind == CombineKind::divide || args.kind == CombineKind::power;
-  return floats_only ? cudaErrorInvalidValue : visit_integer(args.dtype, as);
+  return of_integers(args.kind) ? visit_integer(args.dtype, as) : cudaErrorInvalidValue;
 }
 
 }  // namespace lamella::kernels

@@ -10,6 +10,7 @@
 #include <lamella/activation.hpp>
 #include <lamella/dtype.hpp>
 
+#include "core/kinds.hpp"
 #include "ops/hash.hpp"
 
 /// Device code, as functions of device pointers and a stream.
@@ -20,6 +21,10 @@
 /// mentioned. The compute type is float (double for float64, integers themselves), called C below, with one rounding at the
 /// store; constants (bias, gamma, ...) are arrays of C. `dst` may be `src` where stated.
 namespace lamella::kernels {
+
+using core::CombineKind;
+using core::NormalizationKind;
+using core::ReduceKind;
 
 /// Whether these kernels were compiled for the current device: cudaSuccess, or cudaErrorNoKernelImageForDevice. `architecture`:
 /// the compute capability, times ten, for which the code that runs was compiled; it may be less than the device's.
@@ -133,12 +138,6 @@ struct Rowwise {
 [[nodiscard]] std::size_t rowwise_workspace(const Rowwise& args);
 [[nodiscard]] cudaError_t rowwise(const Rowwise& args, cudaStream_t stream);
 
-enum class NormalizationKind {
-  standard,     ///< (x - mean) / sqrt(variance + epsilon)
-  deviation,    ///< x / sqrt(variance + epsilon)
-  mean_square,  ///< x / sqrt(mean(x^2) + epsilon)
-  unit,         ///< x * min(1 / sqrt(sum(x^2)), 1 / epsilon)
-};
 /// Each row of src[rows, length], normalized, * gamma + beta. In place is legal.
 struct LayerNormalization {
   DType dtype = DType::float32;
@@ -249,7 +248,6 @@ struct Count {
 };
 [[nodiscard]] cudaError_t count(const Count& args, cudaStream_t stream);
 
-enum class CombineKind { add, subtract, multiply, average, maximum, minimum, divide, power, where };
 inline constexpr int kMaxCombined = 16;  ///< sources per launch; more take several launches, which accumulate in C
 
 /// A source with strides along dst's axes; stride 0 where it is broadcast.
@@ -272,7 +270,6 @@ struct Combine {
 [[nodiscard]] std::size_t combine_workspace(const Combine& args);
 [[nodiscard]] cudaError_t combine(const Combine& args, cudaStream_t stream);
 
-enum class ReduceKind { sum, mean, product, maximum, minimum };
 /// dst[o, i] = the reduction of src[o, :, i], computed in double, in an order that depends only on length and inner. Maximum and
 /// minimum propagate NaN.
 struct Reduce {

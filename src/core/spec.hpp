@@ -14,6 +14,8 @@
 #include <lamella/dtype.hpp>
 #include <lamella/tensor.hpp>
 
+#include "core/kinds.hpp"
+
 /// The description of a model: plain host data without behaviour, made by src/keras from a file or by the C++ builders.
 namespace lamella::core {
 
@@ -149,9 +151,8 @@ struct NormalizationParams {
   bool invert = false;
   bool given = false;  ///< mean and variance are in the config: Keras does not count them as weights
 };
-enum class MergeKind { add, subtract, multiply, average, maximum, minimum, divide, power };
 struct MergeParams {
-  MergeKind kind = MergeKind::add;
+  CombineKind kind = CombineKind::add;
 };
 struct ConcatenateParams {
   int axis = -1;
@@ -174,7 +175,7 @@ struct TimeDistributedParams {
 };
 /// Two operands, broadcast as numpy does. One of them may be a constant.
 struct ArithmeticParams {
-  MergeKind kind = MergeKind::add;
+  CombineKind kind = CombineKind::add;
   std::shared_ptr<const Tensor> constant;  ///< float64, on the host; null when both operands are inputs
   bool constant_first = false;
   std::optional<DType> constant_dtype;  ///< takes part in the type promotion; unset for a number or integers, which do not
@@ -195,7 +196,6 @@ struct SqueezeParams {
 struct StackParams {
   int axis = 0;  ///< of the result
 };
-enum class ReduceKind { sum, mean, product, maximum, minimum };
 struct ReduceParams {
   ReduceKind kind = ReduceKind::sum;
   std::vector<int> axes;  ///< empty: all, including the batch
@@ -274,6 +274,7 @@ struct IntegerLookupParams {
   std::int64_t padded_to = 0;  ///< minimum depth
   bool invert = false;
   bool farmhash = false;  ///< unknown numbers are hashed, not divided
+  bool adapted = false;   ///< the vocabulary is not in the config but in a file beside the weights
 };
 /// Assigns numbers to bins, by hashes of their decimal text.
 struct HashingParams {
@@ -377,7 +378,8 @@ struct ModelSpec {
   std::vector<std::string> input_names;   ///< of the InputLayers, or the keys of a dict; unique
   std::vector<std::string> output_names;  ///< of the layers that make the outputs, or the keys of a dict; unique
   /// The whole model as Keras 3 serializes it, {"module": ..., "class_name": ..., "config": ...}, if it was made from that.
-  /// Activations may have changed since. Null for nested models.
+  /// Activations may have changed since. Null for nested models. Kept as text, because a parsed document takes several
+  /// times the memory; only Model::save() parses it again.
   std::shared_ptr<const std::string> config_json = nullptr;
 };
 

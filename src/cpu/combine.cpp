@@ -132,7 +132,7 @@ PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const 
       });
     });
   };
-  if (is_floating(desc.dtype) || !ops::of_integers(desc.kind)) {
+  if (is_floating(desc.dtype) || !core::of_integers(desc.kind)) {
     visit_floating(desc.dtype, make);
   } else {
     visit_integer(desc.dtype, make);

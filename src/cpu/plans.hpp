@@ -9,50 +9,17 @@
 #include "cpu/convert.hpp"
 #include "ops/engine.hpp"
 
-/// One function per operation; operations with several engines have their own list (dense/engines.hpp).
+/// Declares plan() for every Desc. Those with several engines have a list of these instead, and no plan() (dense/engines.hpp).
 namespace lamella::cpu {
 
 using ConstantsPtr = std::shared_ptr<const ops::Constants>;
 using PlanPtr = std::unique_ptr<ops::Plan>;
+using ops::make_plan;
 
-[[nodiscard]] PlanPtr plan(const ops::ActivationDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::RowwiseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::LayerNormalizationDesc& desc, const ConstantsPtr& constants,
-                           const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::AffineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::PReluDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::CombineDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::InnerProductsDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::ReduceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::GatherDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::BucketDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::LookupDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::HashDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::CountDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::ConcatDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::SliceDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::TransposeDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::QuantizeDequantizeDesc& desc, const ConstantsPtr& constants,
-                           const ops::PlanContext& context);
-[[nodiscard]] PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
-
-/// A plan that is a function of Args and needs no state.
-template <typename F>
-class FunctionPlan final : public ops::Plan {
- public:
-  FunctionPlan(F run, std::size_t workspace_bytes) : run_(std::move(run)), workspace_bytes_(workspace_bytes) {}
-  void execute(const ops::Args& args) const override { run_(args); }
-  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return workspace_bytes_; }
-
- private:
-  F run_;
-  std::size_t workspace_bytes_;
-};
-
-template <typename F>
-[[nodiscard]] PlanPtr make_plan(F run, std::size_t workspace_bytes = 0) {
-  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
-}
+#define LAMELLA_PLAN(D) \
+  [[nodiscard]] PlanPtr plan(const ops::D& desc, const ConstantsPtr& constants, const ops::PlanContext& context);
+LAMELLA_DESCS(LAMELLA_PLAN)
+#undef LAMELLA_PLAN
 
 /// A form of constants in host memory, counted by them; `fill` writes all of its `bytes` and must not own the constants.
 [[nodiscard]] ops::Packed packed_on_host(const ops::Constants& constants, std::size_t bytes,

@@ -26,10 +26,6 @@ void transfer(CudaDevice& device, const char* call, const F& enqueue) {
   device.transfers.give_back(std::move(stream));
 }
 
-std::string version_text(std::size_t version, std::size_t major) {
-  return core::format("{}.{}", version / major, version % major / (major / 100 == 0 ? 1 : major / 100));
-}
-
 }  // namespace
 
 CudaBackend::CudaBackend(int devices)

@@ -53,7 +53,7 @@ void check_type(const ops::Desc& desc) {
                              std::is_same_v<D, ops::CastDesc> || std::is_same_v<D, ops::BucketDesc> ||
                              std::is_same_v<D, ops::LookupDesc> || std::is_same_v<D, ops::HashDesc>;
         if constexpr (std::is_same_v<D, ops::CombineDesc>) {
-          if (!ops::of_integers(d.kind) || d.dtype == DType::boolean) expect_floating(d.dtype);
+          if (!core::of_integers(d.kind) || d.dtype == DType::boolean) expect_floating(d.dtype);
         } else if constexpr (std::is_same_v<D, ops::ActivationDesc>) {
           if (!core::keeps_integers(d.activation) || d.dtype == DType::boolean) expect_floating(d.dtype);
         } else if constexpr (!any) {

@@ -23,20 +23,8 @@ using PlanPtr = std::unique_ptr<ops::Plan>;
 
 /// A plan that is a function of the stream and Args and needs no state.
 template <typename F>
-class FunctionPlan final : public ops::Plan {
- public:
-  FunctionPlan(F run, std::size_t workspace_bytes) : run_(std::move(run)), workspace_bytes_(workspace_bytes) {}
-  void execute(const ops::Args& args) const override { run_(stream_of(args.stream), args); }
-  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return workspace_bytes_; }
-
- private:
-  F run_;
-  std::size_t workspace_bytes_;
-};
-
-template <typename F>
 [[nodiscard]] PlanPtr make_plan(F run, std::size_t workspace_bytes = 0) {
-  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
+  return ops::make_plan([run = std::move(run)](const ops::Args& args) { run(stream_of(args.stream), args); }, workspace_bytes);
 }
 
 [[nodiscard]] inline cudaStream_t handle_of(const CudaStream& stream) { return static_cast<cudaStream_t>(stream.native()); }

@@ -79,8 +79,6 @@ void remember(int device, const std::string& reason) {
   trouble.lost.store(true, std::memory_order_release);
 }
 
-std::string version_text(int version) { return core::format("{}.{}", version / 1000, version % 1000 / 10); }
-
 /// Explains cudaGetDeviceCount's error. A missing driver is recognised by version 0: the error alone says "too old".
 std::string driver_problem(cudaError_t status, int driver) {
   int runtime = 0;
@@ -89,7 +87,7 @@ std::string driver_problem(cudaError_t status, int driver) {
   switch (status) {
     case cudaErrorInsufficientDriver:
       return core::format("the NVIDIA driver supports CUDA {}, this build of lamella needs CUDA {}.0 or later; update the driver",
-                          version_text(driver), runtime / 1000);
+                          version_text(static_cast<std::size_t>(driver), 1000), runtime / 1000);
     case cudaErrorNoDevice:
       return "the NVIDIA driver is installed, but no GPU is visible; check CUDA_VISIBLE_DEVICES and the container's GPU access";
     case cudaErrorSystemDriverMismatch:
@@ -235,6 +233,10 @@ void expect_alive(int device) {
   throw DeviceError(ErrorCode::device_lost, core::format("[cuda:{}] the device is lost until this process is restarted; the "
                                                          "first error, caused by this call or an earlier one: {}",
                                                          device, trouble.reason));
+}
+
+std::string version_text(std::size_t version, std::size_t unit) {
+  return core::format("{}.{}", version / unit, version % unit * 100 / unit);
 }
 
 int usable_devices(std::string& why_not) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include <cuda_runtime_api.h>
@@ -33,6 +34,9 @@ void expect_alive(int device);
 [[nodiscard]] bool is_lost(int device) noexcept;
 /// Forgets all losses, as in a new process. For tests, which simulate many processes in one.
 void restore_devices() noexcept;
+
+/// "13.0": how CUDA and its libraries encode versions, major * unit + minor * unit / 100 + patch.
+[[nodiscard]] std::string version_text(std::size_t version, std::size_t unit);
 
 /// The number of usable devices; 0 with a sentence in `why_not` that says what to do. Asks the driver; creates no context.
 [[nodiscard]] int usable_devices(std::string& why_not);

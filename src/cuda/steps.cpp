@@ -13,26 +13,6 @@ namespace {
 
 static_assert(kernels::kMaxAxes >= Shape::kMaxRank);
 
-/// The kernels' kinds have the same order as the operations'.
-kernels::CombineKind kind_of(ops::CombineKind kind) { return static_cast<kernels::CombineKind>(kind); }
-static_assert(static_cast<int>(kernels::CombineKind::where) == static_cast<int>(ops::CombineKind::where));
-kernels::ReduceKind kind_of(ops::ReduceKind kind) { return static_cast<kernels::ReduceKind>(kind); }
-static_assert(static_cast<int>(kernels::ReduceKind::minimum) == static_cast<int>(ops::ReduceKind::minimum));
-
-kernels::NormalizationKind kind_of(ops::NormalizationKind kind) {
-  switch (kind) {
-    case ops::NormalizationKind::standard:
-      return kernels::NormalizationKind::standard;
-    case ops::NormalizationKind::deviation:
-      return kernels::NormalizationKind::deviation;
-    case ops::NormalizationKind::mean_square:
-      return kernels::NormalizationKind::mean_square;
-    case ops::NormalizationKind::unit:
-      return kernels::NormalizationKind::unit;
-  }
-  return kernels::NormalizationKind::standard;
-}
-
 /// The stride of src along each axis of dst, 0 where src is broadcast.
 kernels::CombineSource source_of(const Shape& src, const Shape& dst) {
   kernels::CombineSource source;
@@ -60,8 +40,8 @@ PlanPtr plan(const ops::LayerNormalizationDesc& d, const ConstantsPtr& constants
   const auto gamma = d.has_gamma ? constant_on_device(constants, 0, c, c, context) : nullptr;
   const auto beta = d.has_beta ? constant_on_device(constants, d.has_gamma ? 1 : 0, c, c, context) : nullptr;
   return make_plan([d, gamma, beta, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-    const kernels::LayerNormalization rows{d.dtype, args.srcs[0], gamma.get(), beta.get(),     args.dst,
-                                           d.outer, d.length,     d.epsilon,   kind_of(d.kind)};
+    const kernels::LayerNormalization rows{d.dtype, args.srcs[0], gamma.get(), beta.get(), args.dst,
+                                           d.outer, d.length,     d.epsilon,   d.kind};
     check(kernels::layer_normalization(rows, handle_of(stream)), device, "layer_normalization kernel");
   });
 }
@@ -90,7 +70,7 @@ PlanPtr plan(const ops::PReluDesc& d, const ConstantsPtr& constants, const ops::
 
 PlanPtr plan(const ops::CombineDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context) {
   kernels::Combine shape;
-  shape.kind = kind_of(d.kind);
+  shape.kind = d.kind;
   shape.dtype = d.dtype;
   std::vector<kernels::CombineSource> sources;
   if (std::all_of(d.srcs.begin(), d.srcs.end(), [&](const Shape& s) { return s == d.dst; })) {
@@ -131,7 +111,7 @@ PlanPtr plan(const ops::InnerProductsDesc& d, const ConstantsPtr&, const ops::Pl
 
 PlanPtr plan(const ops::ReduceDesc& d, const ConstantsPtr&, const ops::PlanContext& context) {
   return make_plan([d, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-    const kernels::Reduce reduce{kind_of(d.kind), d.dtype, args.srcs[0], args.dst, d.outer, d.length, d.inner};
+    const kernels::Reduce reduce{d.kind, d.dtype, args.srcs[0], args.dst, d.outer, d.length, d.inner};
     check(kernels::reduce(reduce, handle_of(stream)), device, "reduce kernel");
   });
 }

@@ -5,11 +5,27 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <lamella/shape.hpp>
 #include <numeric>
+#include <string>
 #include <vector>
 
+#include <lamella/shape.hpp>
+
+#include "core/check.hpp"
+
 namespace lamella::model {
+
+/// The axis of a sample for an argument of a layer, which counts the batch as axis 0 and may count from the end. Throws
+/// ArgumentError: value, unsupported (the batch axis).
+[[nodiscard]] inline int sample_axis(const std::string& layer, const char* argument, int axis, std::size_t sample_rank) {
+  const int rank = static_cast<int>(sample_rank) + 1;
+  LAMELLA_EXPECTS(axis >= -rank && axis < rank, value, "layer '{}' {}: got {}, allowed {}..{} for an input of rank {}",
+                  core::escaped(layer), argument, axis, -rank, rank - 1, rank);
+  const int positive = axis < 0 ? axis + rank : axis;
+  LAMELLA_EXPECTS(positive != 0, unsupported, "layer '{}' {}: got {}, the batch axis; lamella computes each sample on its own",
+                  core::escaped(layer), argument, axis);
+  return positive - 1;
+}
 
 /// 0 .. rank - 1.
 [[nodiscard]] inline std::vector<int> all_axes(const Shape& sample) {

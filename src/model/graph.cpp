@@ -115,37 +115,29 @@ void sweep(Graph& graph, const std::vector<bool>& gone) {
 }
 
 ops::Desc at_batch(const ops::Desc& desc, std::int64_t batch) {
+  const auto scale = [&](Shape& shape) { shape = shape.with(0, times(shape[0], batch)); };
   ops::Desc result = desc;
   std::visit(Overload{
-                 [&](ops::DenseDesc& d) { d.batch = times(d.batch, batch); },
-                 [&](ops::StackDesc& d) { d.batch = times(d.batch, batch); },
-                 [&](ops::ActivationDesc& d) { d.elements = times(d.elements, batch); },
-                 [&](ops::RowwiseDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::LayerNormalizationDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::AffineDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::PReluDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::CombineDesc& d) {
-                   d.dst = d.dst.with(0, times(d.dst[0], batch));
+                   scale(d.dst);
                    for (std::size_t k = 0; k < d.srcs.size(); ++k) {
-                     if (static_cast<int>(k) != d.constant) d.srcs[k] = d.srcs[k].with(0, times(d.srcs[k][0], batch));
+                     if (static_cast<int>(k) != d.constant) scale(d.srcs[k]);
                    }
                  },
-                 [&](ops::ReduceDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::ConcatDesc& d) { d.outer = times(d.outer, batch); },
                  [&](ops::SliceDesc& d) {
-                   d.src = d.src.with(0, times(d.src[0], batch));
-                   d.dst = d.dst.with(0, times(d.dst[0], batch));
+                   scale(d.src);
+                   scale(d.dst);
                  },
-                 [&](ops::TransposeDesc& d) { d.src = d.src.with(0, times(d.src[0], batch)); },
-                 [&](ops::CastDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](ops::TransposeDesc& d) { scale(d.src); },
                  [&](ops::GatherDesc& d) { d.indices = times(d.indices, batch); },
-                 [&](ops::BucketDesc& d) { d.elements = times(d.elements, batch); },
-                 [&](ops::LookupDesc& d) { d.elements = times(d.elements, batch); },
-                 [&](ops::CountDesc& d) { d.outer = times(d.outer, batch); },
-                 [&](ops::HashDesc& d) { d.elements = times(d.elements, batch); },
-                 [&](ops::InnerProductsDesc& d) { d.batch = times(d.batch, batch); },
-                 [&](ops::QuantizedDenseDesc& d) { d.batch = times(d.batch, batch); },
-                 [&](ops::QuantizeDequantizeDesc& d) { d.elements = times(d.elements, batch); },
+                 [&](auto& d) {
+                   if constexpr (requires { d.batch; })
+                     d.batch = times(d.batch, batch);
+                   else if constexpr (requires { d.outer; })
+                     d.outer = times(d.outer, batch);
+                   else
+                     d.elements = times(d.elements, batch);
+                 },
              },
              result);
   return result;
@@ -166,7 +158,6 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           }
                           return width(d.dtype) * elements;
                         },
-                        [](const ops::ActivationDesc& d) { return width(d.dtype) * 2 * d.elements; },
                         [](const ops::RowwiseDesc& d) {
                           const std::int64_t n = d.outer * d.length * d.inner;
                           return width(d.dtype) * (Amount(n) + (d.kind == ActivationKind::Glu ? n / 2 : n));
@@ -200,7 +191,7 @@ std::int64_t bytes_of(const ops::Desc& desc) {
                           const Amount numbers = Amount(d.units) * ((d.groups > 0 ? 2 * d.groups : 1) + (d.has_bias ? 1 : 0));
                           return Amount(d.inputs) * weight_row(d) + width(d.dtype) * (rows + numbers);
                         },
-                        [](const ops::QuantizeDequantizeDesc& d) { return width(d.dtype) * 2 * d.elements; },
+                        [](const auto& d) { return width(d.dtype) * 2 * d.elements; },  // element by element
                     },
                     desc)
       .value();
@@ -225,18 +216,10 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::PReluDesc& d) { return Amount(2) * d.outer * d.sample.elements(); },
                  [](const ops::CombineDesc& d) { return Amount(d.dst.elements()) * static_cast<std::int64_t>(d.srcs.size()); },
                  [](const ops::ReduceDesc& d) { return Amount(d.outer) * d.length * d.inner; },
-                 [](const ops::ConcatDesc&) { return Amount(0); },
-                 [](const ops::SliceDesc&) { return Amount(0); },
-                 [](const ops::TransposeDesc&) { return Amount(0); },
-                 [](const ops::CastDesc&) { return Amount(0); },
-                 [](const ops::GatherDesc&) { return Amount(0); },
-                 [](const ops::BucketDesc&) { return Amount(0); },
-                 [](const ops::LookupDesc&) { return Amount(0); },
-                 [](const ops::HashDesc&) { return Amount(0); },
-                 [](const ops::CountDesc&) { return Amount(0); },
                  [](const ops::InnerProductsDesc& d) { return Amount(2) * d.batch * d.left * d.right * d.length; },
                  [](const ops::QuantizedDenseDesc& d) { return Amount(d.batch) * d.units * (Amount(2) * d.inputs + 2); },
                  [](const ops::QuantizeDequantizeDesc& d) { return Amount(4) * d.elements; },
+                 [](const auto&) { return Amount(0); },
              },
              desc)
       .value();
@@ -244,8 +227,6 @@ std::int64_t flops_of(const ops::Desc& desc) {
 
 std::string op_name(const ops::Desc& desc) {
   return std::visit(Overload{
-                        [](const ops::DenseDesc&) { return std::string("dense"); },
-                        [](const ops::StackDesc&) { return std::string("dense stack"); },
                         [](const ops::ActivationDesc& d) { return "activation " + std::string(to_string(d.activation.kind)); },
                         [](const ops::RowwiseDesc& d) { return std::string(to_string(d.kind)); },
                         [](const ops::LayerNormalizationDesc& d) {
@@ -253,14 +234,7 @@ std::string op_name(const ops::Desc& desc) {
                                                             "unit_normalization"};
                           return std::string(kNames[static_cast<int>(d.kind)]);
                         },
-                        [](const ops::InnerProductsDesc&) { return std::string("inner_products"); },
-                        [](const ops::GatherDesc&) { return std::string("gather"); },
-                        [](const ops::BucketDesc&) { return std::string("bucket"); },
-                        [](const ops::LookupDesc&) { return std::string("lookup"); },
-                        [](const ops::HashDesc&) { return std::string("hash"); },
                         [](const ops::CountDesc& d) { return std::string(d.binary ? "one-hot" : "count"); },
-                        [](const ops::AffineDesc&) { return std::string("affine"); },
-                        [](const ops::PReluDesc&) { return std::string("prelu"); },
                         [](const ops::CombineDesc& d) {
                           if (d.srcs.size() == 1) return std::string("broadcast");
                           constexpr const char* kNames[] = {"add",     "subtract", "multiply", "average", "maximum",
@@ -271,15 +245,11 @@ std::string op_name(const ops::Desc& desc) {
                           constexpr const char* kNames[] = {"sum", "mean", "product", "maximum", "minimum"};
                           return core::format("{} along an axis", kNames[static_cast<int>(d.kind)]);
                         },
-                        [](const ops::ConcatDesc&) { return std::string("concatenate"); },
-                        [](const ops::SliceDesc&) { return std::string("slice"); },
-                        [](const ops::QuantizedDenseDesc&) { return std::string("quantized dense"); },
-                        [](const ops::QuantizeDequantizeDesc&) { return std::string("round to float8"); },
-                        [](const ops::TransposeDesc&) { return std::string("transpose"); },
                         [](const ops::CastDesc& d) {
                           return d.from == d.to ? std::string("copy")
                                                 : core::format("cast {} to {}", to_string(d.from), to_string(d.to));
                         },
+                        []<typename D>(const D&) { return std::string(D::kName); },
                     },
                     desc);
 }

@@ -16,8 +16,12 @@ std::int64_t spread(const Shape& constant, const Shape& sample) {
   return constant.elements();
 }
 
-/// The number of elements of each constant, in order.
+/// The number of elements of each constant, in order; by default there are none.
 struct Sizes {
+  template <typename D>
+  std::vector<std::int64_t> operator()(const D&) const {
+    return {};
+  }
   std::vector<std::int64_t> operator()(const DenseDesc& d) const {
     const auto kernel = core::checked_mul(d.inputs, d.units);
     LAMELLA_ASSERT(kernel, "a kernel of {} x {}", d.inputs, d.units);
@@ -43,18 +47,10 @@ struct Sizes {
     return {spread(d.scale, d.sample), spread(d.offset, d.sample)};
   }
   std::vector<std::int64_t> operator()(const PReluDesc& d) const { return {spread(d.alpha, d.sample)}; }
-  std::vector<std::int64_t> operator()(const ActivationDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const RowwiseDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const CombineDesc& d) const {
     if (d.constant < 0) return {};
     return {d.srcs.at(static_cast<std::size_t>(d.constant)).elements()};
   }
-  std::vector<std::int64_t> operator()(const ReduceDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const SliceDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const ConcatDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const TransposeDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const CastDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const InnerProductsDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const QuantizedDenseDesc& d) const {
     const auto weights = core::checked_mul(d.inputs, weight_row(d));
     const auto scales = core::checked_mul(std::max<std::int64_t>(d.groups, 1), d.units);
@@ -65,7 +61,6 @@ struct Sizes {
     if (d.has_bias) sizes.push_back(d.units);
     return sizes;
   }
-  std::vector<std::int64_t> operator()(const QuantizeDequantizeDesc&) const { return {}; }
   std::vector<std::int64_t> operator()(const GatherDesc& d) const {
     const auto table = core::checked_mul(d.rows, d.width);
     LAMELLA_ASSERT(table, "a table of {} x {}", d.rows, d.width);
@@ -73,8 +68,6 @@ struct Sizes {
   }
   std::vector<std::int64_t> operator()(const BucketDesc& d) const { return {d.length}; }
   std::vector<std::int64_t> operator()(const LookupDesc& d) const { return {d.length, d.length}; }
-  std::vector<std::int64_t> operator()(const CountDesc&) const { return {}; }
-  std::vector<std::int64_t> operator()(const HashDesc&) const { return {}; }
 };
 
 bool is_right(const Desc& desc, std::size_t i, DType dtype) {

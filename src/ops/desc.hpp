@@ -10,16 +10,22 @@
 #include <lamella/options.hpp>
 #include <lamella/shape.hpp>
 
+#include "core/kinds.hpp"
 #include "ops/hash.hpp"
 
 /// One operation to be done, every field named. Sizes count elements; any of them may be 0. All arrays are contiguous row-major.
 /// `dtype` is the type of src and dst; float16 and bfloat16 are computed in float32 and rounded once, at the store. It is a
-/// floating type unless integers are mentioned.
+/// floating type unless integers are mentioned. kName is the operation's name in explain().
 namespace lamella::ops {
+
+using core::CombineKind;
+using core::NormalizationKind;
+using core::ReduceKind;
 
 /// dst[batch, units] = activation(src[batch, inputs] . kernel[inputs, units] + bias[units]); activation is element-wise.
 /// Constants: kernel, then bias when has_bias.
 struct DenseDesc {
+  static constexpr const char* kName = "dense";
   std::int64_t batch = 0;
   std::int64_t inputs = 0;
   std::int64_t units = 0;
@@ -35,6 +41,7 @@ struct DenseDesc {
 /// DenseDesc computes, or not `is_dense` and activation(x) of the result x before it; then the value `added` is added. Constants:
 /// for each Dense layer, in order, the kernel, then the bias if it has one.
 struct StackDesc {
+  static constexpr const char* kName = "dense stack";
   static constexpr int kNothing = -1;
   struct Layer {
     std::int64_t inputs = 0;
@@ -65,6 +72,7 @@ enum class WeightFormat { int8, int4 };
 /// Constants: q (inputs, units) or (inputs, ceil(units / 2)) as int8; scale; with groups zero (groups, units), and group (inputs)
 /// as int32; input_scale (inputs) when has_input_scale; bias when has_bias. Others are floating.
 struct QuantizedDenseDesc {
+  static constexpr const char* kName = "quantized dense";
   std::int64_t batch = 0;
   std::int64_t inputs = 0;
   std::int64_t units = 0;
@@ -82,6 +90,7 @@ struct QuantizedDenseDesc {
 };
 /// dst[i] = e4m3(clip(src[i] / scale, -448, 448)) * scale, each operation rounded to `dtype`. In place is legal.
 struct QuantizeDequantizeDesc {
+  static constexpr const char* kName = "round to float8";
   std::int64_t elements = 0;
   float scale = 1;
   DType dtype = DType::float32;
@@ -103,12 +112,6 @@ struct RowwiseDesc {
   DType dtype = DType::float32;
   friend bool operator==(const RowwiseDesc&, const RowwiseDesc&) = default;
 };
-enum class NormalizationKind {
-  standard,     ///< (x - mean) / sqrt(variance + epsilon), population variance
-  deviation,    ///< x / sqrt(variance + epsilon): what LayerNormalization's rms_scaling does
-  mean_square,  ///< x / sqrt(mean(x^2) + epsilon)
-  unit,         ///< x * min(1 / sqrt(sum(x^2)), 1 / epsilon)
-};
 /// Each row of src[outer, length], normalized, * gamma + beta. Constants: [gamma], [beta], (length,) each.
 struct LayerNormalizationDesc {
   std::int64_t outer = 0;
@@ -123,6 +126,7 @@ struct LayerNormalizationDesc {
 /// dst = src * scale + offset over src[outer, sample...], computed in float32 or wider. Constants: scale, offset, of these
 /// shapes, which broadcast over the sample (ops/broadcast.hpp). In place is legal.
 struct AffineDesc {
+  static constexpr const char* kName = "affine";
   std::int64_t outer = 0;
   Shape sample;
   Shape scale;
@@ -133,26 +137,13 @@ struct AffineDesc {
 /// dst = relu(x) - alpha * relu(-x) with x of src[outer, sample...]. Constant: alpha, of this shape, which broadcasts over the
 /// sample (ops/broadcast.hpp). In place is legal.
 struct PReluDesc {
+  static constexpr const char* kName = "prelu";
   std::int64_t outer = 0;
   Shape sample;
   Shape alpha;
   DType dtype = DType::float32;
   friend bool operator==(const PReluDesc&, const PReluDesc&) = default;
 };
-enum class CombineKind {
-  add,
-  subtract,
-  multiply,
-  average,
-  maximum,
-  minimum,
-  divide,
-  power,
-  where,  ///< a where b is not 0, elsewhere 0
-};
-[[nodiscard]] constexpr bool of_integers(CombineKind kind) noexcept {
-  return kind != CombineKind::average && kind != CombineKind::divide && kind != CombineKind::power;
-}
 /// dst = the left fold of all srcs, broadcast to `dst` as numpy does. All shapes have dst's rank. Maximum and minimum propagate
 /// NaN. Any dtype except bool; kinds not in of_integers() need floating types. Integers keep the low bits of their results.
 /// Constant: where `constant` is not -1, that source, of type `dtype`; its first axis has the extent 1.
@@ -164,7 +155,6 @@ struct CombineDesc {
   int constant = -1;
   friend bool operator==(const CombineDesc&, const CombineDesc&) = default;
 };
-enum class ReduceKind { sum, mean, product, maximum, minimum };
 /// dst[o, i] = the reduction of src[o, :, i]. Sums and products are computed in float64 and rounded once. Maximum and minimum
 /// propagate NaN; for them `length` is at least 1.
 struct ReduceDesc {
@@ -178,6 +168,7 @@ struct ReduceDesc {
 /// dst[i, j, ...] = src[starts[0] + i * steps[0], starts[1] + j * steps[1], ...]; steps are not 0 and may be negative. The whole
 /// first axis of src is taken.
 struct SliceDesc {
+  static constexpr const char* kName = "slice";
   Shape src;
   Shape dst;
   std::vector<std::int64_t> starts;
@@ -188,6 +179,7 @@ struct SliceDesc {
 /// dst[b, i, j] = the sum over k of left[b, i, k] * right[b, j, k], in float (double for float64), in an order that depends only
 /// on `length`.
 struct InnerProductsDesc {
+  static constexpr const char* kName = "inner_products";
   std::int64_t batch = 0;
   std::int64_t left = 0;
   std::int64_t right = 0;
@@ -198,6 +190,7 @@ struct InnerProductsDesc {
 /// dst[i, :] = table[src[i], :], where negative numbers count from the end; NaN where there is no such row. Constant: table
 /// (rows, width). `index`, the type of src, is int32, int64, float32 or float64; see ops::row_of().
 struct GatherDesc {
+  static constexpr const char* kName = "gather";
   std::int64_t indices = 0;
   std::int64_t rows = 0;
   std::int64_t width = 0;
@@ -208,6 +201,7 @@ struct GatherDesc {
 /// dst[i] = the number of boundaries, which are ascending, that are at most src[i]; all of them for NaN. Constant: boundaries
 /// (length,), in float32. `from`, the type of src, is float32 or float64; dst is int64.
 struct BucketDesc {
+  static constexpr const char* kName = "bucket";
   std::int64_t elements = 0;
   std::int64_t length = 0;
   DType from = DType::float32;
@@ -216,6 +210,7 @@ struct BucketDesc {
 /// dst[i] = values[k] where keys[k], which are ascending, is src[i]; if none is, `otherwise`, plus the floor modulus of src[i] by
 /// `hashes` if that is not 0. All are int64. Constants: keys, values, (length,) each.
 struct LookupDesc {
+  static constexpr const char* kName = "lookup";
   std::int64_t elements = 0;
   std::int64_t length = 0;
   std::int64_t otherwise = 0;
@@ -224,6 +219,7 @@ struct LookupDesc {
 };
 /// dst[i] = the bin of src[i] (ops/hash.hpp). All are int64.
 struct HashDesc {
+  static constexpr const char* kName = "hash";
   std::int64_t elements = 0;
   HashRule rule;
   friend bool operator==(const HashDesc&, const HashDesc&) = default;
@@ -241,6 +237,7 @@ struct CountDesc {
 };
 /// dst[o, :] = the rows src_k[o, extents[k]] side by side. Any dtype.
 struct ConcatDesc {
+  static constexpr const char* kName = "concatenate";
   std::int64_t outer = 0;
   std::vector<std::int64_t> extents;
   DType dtype = DType::float32;
@@ -248,6 +245,7 @@ struct ConcatDesc {
 };
 /// dst axis k is src axis permutation[k]. Any dtype.
 struct TransposeDesc {
+  static constexpr const char* kName = "transpose";
   Shape src;
   std::vector<int> permutation;
   DType dtype = DType::float32;
@@ -261,8 +259,17 @@ struct CastDesc {
   friend bool operator==(const CastDesc&, const CastDesc&) = default;
 };
 
-using Desc = std::variant<DenseDesc, ActivationDesc, RowwiseDesc, LayerNormalizationDesc, AffineDesc, PReluDesc, CombineDesc,
-                          ReduceDesc, ConcatDesc, SliceDesc, TransposeDesc, CastDesc, InnerProductsDesc, QuantizedDenseDesc,
-                          QuantizeDequantizeDesc, GatherDesc, BucketDesc, LookupDesc, CountDesc, HashDesc, StackDesc>;
+/// Every Desc. A new one needs plan() in src/cpu and src/cuda, and, if it has constants, their sizes in ops/constants.cpp.
+// clang-format off
+#define LAMELLA_DESCS(X) X(DenseDesc) X(ActivationDesc) X(RowwiseDesc) X(LayerNormalizationDesc) X(AffineDesc) X(PReluDesc) \
+  X(CombineDesc) X(ReduceDesc) X(ConcatDesc) X(SliceDesc) X(TransposeDesc) X(CastDesc) X(InnerProductsDesc) \
+  X(QuantizedDenseDesc) X(QuantizeDequantizeDesc) X(GatherDesc) X(BucketDesc) X(LookupDesc) X(CountDesc) X(HashDesc) \
+  X(StackDesc)
+
+template <typename None, typename... Descs> using AnyOf = std::variant<Descs...>;
+#define LAMELLA_AND(D) , D
+using Desc = AnyOf<void LAMELLA_DESCS(LAMELLA_AND)>;
+#undef LAMELLA_AND
+// clang-format on
 
 }  // namespace lamella::ops

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/check.hpp"
@@ -46,6 +47,24 @@ class Plan {
   [[nodiscard]] virtual std::size_t workspace_bytes() const noexcept { return 0; }
   [[nodiscard]] virtual std::unique_ptr<PlanState> make_state() const { return nullptr; }
 };
+
+/// A plan that is a function of Args and needs no state.
+template <typename F>
+class FunctionPlan final : public Plan {
+ public:
+  FunctionPlan(F run, std::size_t workspace_bytes) : run_(std::move(run)), workspace_bytes_(workspace_bytes) {}
+  void execute(const Args& args) const override { run_(args); }
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return workspace_bytes_; }
+
+ private:
+  F run_;
+  std::size_t workspace_bytes_;
+};
+
+template <typename F>
+[[nodiscard]] std::unique_ptr<Plan> make_plan(F run, std::size_t workspace_bytes = 0) {
+  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
+}
 
 /// The context of planning.
 struct PlanContext {

@@ -151,7 +151,7 @@ TEST_F(CudaStackTest, AResultThatOthersReadEndsIt) {
 }
 
 core::ValueRef sum(SpecBuilder& builder, std::vector<core::ValueRef> values) {
-  return builder.add("Add", core::MergeParams{core::MergeKind::add}, std::move(values), {});
+  return builder.add("Add", core::MergeParams{core::CombineKind::add}, std::move(values), {});
 }
 
 /// The step that takes all layers, and the steps that take one each, have the same bits: sums run in the same order. So do those

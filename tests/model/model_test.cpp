@@ -278,7 +278,7 @@ TEST(ModelTest, SharedLayersSeveralOutputsAndMergesRun) {
   const auto b = builder.input({4});
   const auto first = builder.dense(a, 4, 6);
   const auto again = builder.call(2, {b});
-  const auto sum = builder.add("Add", core::MergeParams{core::MergeKind::add}, {first, again}, {});
+  const auto sum = builder.add("Add", core::MergeParams{core::CombineKind::add}, {first, again}, {});
   const auto both = builder.add("Concatenate", core::ConcatenateParams{-1}, {first, sum}, {});
   const auto spec = builder.build({sum, both, first});
   const Model model = model_of(spec, kCpu);

@@ -13,12 +13,12 @@
 namespace lamella::test {
 namespace {
 
-using core::MergeKind;
+using core::CombineKind;
 using testing::HasSubstr;
 
 const Options kCpu{.device = Device::cpu(), .threads = 1};
 
-core::ArithmeticParams with(MergeKind kind, const std::vector<double>& numbers, const Shape& shape, bool first = false,
+core::ArithmeticParams with(CombineKind kind, const std::vector<double>& numbers, const Shape& shape, bool first = false,
                             std::optional<DType> dtype = std::nullopt) {
   return {kind, std::make_shared<const Tensor>(Tensor::of<double>(numbers, shape)), first, dtype};
 }
@@ -52,8 +52,8 @@ std::size_t steps(const Model& model) {
 
 TEST(OperationsTest, NumbersAndArraysFoldIntoTheDenseBeforeThem) {
   for (const auto& params :
-       {with(MergeKind::multiply, {2}, {}), with(MergeKind::subtract, {1}, {}, true), with(MergeKind::divide, {4}, {}),
-        with(MergeKind::multiply, {1, -2, 3}, {3}), with(MergeKind::add, {1, -2, 3}, {1, 3})}) {
+       {with(CombineKind::multiply, {2}, {}), with(CombineKind::subtract, {1}, {}, true), with(CombineKind::divide, {4}, {}),
+        with(CombineKind::multiply, {1, -2, 3}, {3}), with(CombineKind::add, {1, -2, 3}, {1, 3})}) {
     SpecBuilder builder;
     const auto x = builder.input({4});
     const Model model = model_of(builder.build({operation(builder, params, {builder.dense(x, 4, 3)})}), kCpu);
@@ -63,9 +63,9 @@ TEST(OperationsTest, NumbersAndArraysFoldIntoTheDenseBeforeThem) {
 
 TEST(OperationsTest, AQuotientHasTheBitsOfADivision) {
   const std::vector<float> x{0.1F, 7, -0.3F, 1e-40F, 5, 11, 1.7F, 3e38F};
-  const auto by_number = floats(alone(with(MergeKind::divide, {3}, {})).predict(numbers_of(x)));
-  const auto by_array = floats(alone(with(MergeKind::divide, {3, 7, 11, 13}, {4})).predict(numbers_of(x)));
-  const auto of_number = floats(alone(with(MergeKind::divide, {3}, {}, true)).predict(numbers_of(x)));
+  const auto by_number = floats(alone(with(CombineKind::divide, {3}, {})).predict(numbers_of(x)));
+  const auto by_array = floats(alone(with(CombineKind::divide, {3, 7, 11, 13}, {4})).predict(numbers_of(x)));
+  const auto of_number = floats(alone(with(CombineKind::divide, {3}, {}, true)).predict(numbers_of(x)));
   constexpr float kDivisors[] = {3, 7, 11, 13};
   for (std::size_t i = 0; i < x.size(); ++i) {
     EXPECT_EQ(by_number[i], x[i] / 3);
@@ -75,7 +75,7 @@ TEST(OperationsTest, AQuotientHasTheBitsOfADivision) {
 }
 
 TEST(OperationsTest, AProductKeepsTheSignOfZero) {
-  for (const auto& params : {with(MergeKind::multiply, {2}, {}), with(MergeKind::multiply, {1, 2, 3, 4}, {4})}) {
+  for (const auto& params : {with(CombineKind::multiply, {2}, {}), with(CombineKind::multiply, {1, 2, 3, 4}, {4})}) {
     const auto y = floats(alone(params).predict(numbers_of({-0.F, 0.F, -0.F, 1})));
     EXPECT_TRUE(std::signbit(y[0]) && !std::signbit(y[1]) && std::signbit(y[2]));
   }
@@ -84,35 +84,35 @@ TEST(OperationsTest, AProductKeepsTheSignOfZero) {
 TEST(OperationsTest, ANumberHasTheTypeOfTheTensorAndAnArrayItsOwn) {
   const Tensor x = numbers_of({1, 2, 3, -4}).to(DType::float16);
   const auto tenth = static_cast<float>(float16(0.1F));
-  const Tensor y = alone(with(MergeKind::multiply, {0.1}, {}), DType::float16).predict(x);
+  const Tensor y = alone(with(CombineKind::multiply, {0.1}, {}), DType::float16).predict(x);
   EXPECT_EQ(y.dtype(), DType::float16);
   EXPECT_EQ(floats(y)[2], static_cast<float>(float16(3 * tenth)));
   const Tensor wide =
-      alone(with(MergeKind::multiply, {0.1, 0.1, 0.1, 0.1}, {4}, false, DType::float32), DType::float16).predict(x);
+      alone(with(CombineKind::multiply, {0.1, 0.1, 0.1, 0.1}, {4}, false, DType::float32), DType::float16).predict(x);
   EXPECT_EQ(wide.dtype(), DType::float32);
   EXPECT_EQ(floats(wide)[2], 3 * 0.1F);
 }
 
 TEST(OperationsTest, ALimitThatIsNoNumberMakesAllResultsThat) {
-  for (const float v : floats(alone(with(MergeKind::maximum, {std::nan("")}, {})).predict(numbers_of({1, 2, 3, 4}))))
+  for (const float v : floats(alone(with(CombineKind::maximum, {std::nan("")}, {})).predict(numbers_of({1, 2, 3, 4}))))
     EXPECT_TRUE(std::isnan(v));
 }
 
 TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
-  const auto of_two = [](MergeKind kind) {
+  const auto of_two = [](CombineKind kind) {
     SpecBuilder builder;
     const auto x = builder.input({4}, DType::int32);
     return model_of(builder.build({operation(builder, core::ArithmeticParams{kind, nullptr, false, {}}, {x, x})}), kCpu);
   };
   const Tensor x = Tensor::of<std::int32_t>(std::vector<std::int32_t>{2147483647, -5, 0, 65536}, {1, 4});
-  const Tensor sum = of_two(MergeKind::add).predict(x);
+  const Tensor sum = of_two(CombineKind::add).predict(x);
   ASSERT_EQ(sum.dtype(), DType::int32);
   const auto values = sum.span<std::int32_t>();
   EXPECT_THAT((std::vector<std::int32_t>(values.begin(), values.end())), testing::ElementsAre(-2, -10, 0, 131072));
   const std::vector<std::function<Model()>> refused{
-      [&] { return of_two(MergeKind::divide); }, [&] { return of_two(MergeKind::power); },
-      [] { return alone(with(MergeKind::add, {1}, {}), DType::int32); },
-      [] { return alone(with(MergeKind::maximum, {1}, {}), DType::int32); },
+      [&] { return of_two(CombineKind::divide); }, [&] { return of_two(CombineKind::power); },
+      [] { return alone(with(CombineKind::add, {1}, {}), DType::int32); },
+      [] { return alone(with(CombineKind::maximum, {1}, {}), DType::int32); },
       [] {
         return alone(core::ReduceParams{core::ReduceKind::sum, {1}, false}, DType::int32);
       }};
@@ -141,7 +141,7 @@ TEST(OperationsTest, WhatReachesAcrossSamplesIsRefused) {
       core::SliceParams{{Item{Item::Kind::index, 0, {}, {}}}},
       core::SliceParams{{Item{Item::Kind::range, {}, 2, {}}}},
       core::SliceParams{{Item{Item::Kind::new_axis, {}, {}, {}}}},
-      with(MergeKind::add, std::vector<double>(12, 1.0), {3, 4}),
+      with(CombineKind::add, std::vector<double>(12, 1.0), {3, 4}),
   };
   for (const core::LayerParams& params : refused) {
     try {

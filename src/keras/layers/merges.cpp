@@ -5,7 +5,7 @@
 namespace lamella::keras {
 namespace {
 
-template <core::MergeKind K>
+template <core::CombineKind K>
 core::LayerParams merge(const Fields& f, const std::string&, Reading&) {
   f.expect_only({});
   return core::MergeParams{K};
@@ -20,12 +20,12 @@ core::LayerParams parse_concatenate(const Fields& f, const std::string&, Reading
 
 std::span<const LayerClass> merge_layers() {
   static constexpr LayerClass rows[] = {
-      {"Add", merge<core::MergeKind::add>},
-      {"Subtract", merge<core::MergeKind::subtract>},
-      {"Multiply", merge<core::MergeKind::multiply>},
-      {"Average", merge<core::MergeKind::average>},
-      {"Maximum", merge<core::MergeKind::maximum>},
-      {"Minimum", merge<core::MergeKind::minimum>},
+      {"Add", merge<core::CombineKind::add>},
+      {"Subtract", merge<core::CombineKind::subtract>},
+      {"Multiply", merge<core::CombineKind::multiply>},
+      {"Average", merge<core::CombineKind::average>},
+      {"Maximum", merge<core::CombineKind::maximum>},
+      {"Minimum", merge<core::CombineKind::minimum>},
       {"Concatenate", parse_concatenate},
   };
   return rows;

@@ -68,7 +68,7 @@ void read_constant(const Json& operand, const OperationFields& f, core::Arithmet
 
 }  // namespace
 
-core::LayerParams parse_arithmetic(core::MergeKind kind, const OperationFields& f) {
+core::LayerParams parse_arithmetic(core::CombineKind kind, const OperationFields& f) {
   f.expect_only({});
   if (f.operands() != 2) f.fail(ErrorCode::value, "takes 2 operands, got {}", f.operands());
   core::ArithmeticParams params{kind, nullptr, !is_tensor(f.operand(0)), std::nullopt};

@@ -69,7 +69,7 @@ class OperationFields : public Fields {
 /// The parameters of the operation. Throws LoadError (unsupported) if it is unknown.
 [[nodiscard]] core::LayerParams operation_params(const OperationFields& f);
 
-[[nodiscard]] core::LayerParams parse_arithmetic(core::MergeKind kind, const OperationFields& f);
+[[nodiscard]] core::LayerParams parse_arithmetic(core::CombineKind kind, const OperationFields& f);
 [[nodiscard]] core::LayerParams parse_clip(const OperationFields& f);
 [[nodiscard]] core::LayerParams parse_slice(const OperationFields& f);
 

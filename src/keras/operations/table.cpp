@@ -36,7 +36,7 @@ core::LayerParams elementwise(const OperationFields& f) {
   return core::ActivationParams{spec, {}};
 }
 
-template <core::MergeKind K>
+template <core::CombineKind K>
 core::LayerParams arithmetic(const OperationFields& f) {
   return parse_arithmetic(K, f);
 }
@@ -44,7 +44,7 @@ core::LayerParams arithmetic(const OperationFields& f) {
 core::LayerParams negative(const OperationFields& f) {
   f.expect_only({});
   f.expect_tensors(1);
-  core::ArithmeticParams params{core::MergeKind::multiply, nullptr, false, std::nullopt};
+  core::ArithmeticParams params{core::CombineKind::multiply, nullptr, false, std::nullopt};
   params.constant = std::make_shared<const Tensor>(Tensor::of<double>(std::vector<double>{-1.0}, Shape{}));
   return params;
 }
@@ -188,7 +188,7 @@ core::LayerParams fill(const OperationFields& f) {
 using Operations = std::map<std::string, Parser, std::less<>>;
 
 Operations arithmetics() {
-  using M = core::MergeKind;
+  using M = core::CombineKind;
   return {
       {"Add", arithmetic<M::add>},
       {"Subtract", arithmetic<M::subtract>},

@@ -4,6 +4,7 @@
 
 #include "core/random.hpp"
 #include "keras/stored.hpp"
+#include "model/axes.hpp"
 #include "model/builders/state.hpp"
 #include "model/graph.hpp"
 #include "model/open_shapes.hpp"
@@ -11,38 +12,29 @@
 namespace lamella::model {
 namespace {
 
-/// An axis that counts the batch as 0, or from the back, as an axis of the sample.
-std::size_t sample_axis(const std::string& name, const char* what, int axis, std::size_t rank) {
-  const int full = static_cast<int>(rank) + 1;
-  const int positive = axis < 0 ? axis + full : axis;
-  LAMELLA_EXPECTS(positive >= 1 && positive < full, value,
-                  "layer '{}' {}: got {}, allowed {}..-1 and 1..{} for an input of rank {}", core::escaped(name), what, axis,
-                  1 - full, full - 1, full);
-  return static_cast<std::size_t>(positive) - 1;
-}
-
-std::int64_t known_extent(const std::string& name, const std::vector<std::int64_t>& sample, std::size_t axis) {
-  LAMELLA_EXPECTS(sample[axis] >= 0, shape, "layer '{}': axis {} of its input is None, its weights need a number",
-                  core::escaped(name), axis + 1);
-  return sample[axis];
+std::int64_t known_extent(const std::string& name, const std::vector<std::int64_t>& sample, int axis) {
+  const std::int64_t extent = sample[static_cast<std::size_t>(axis)];
+  LAMELLA_EXPECTS(extent >= 0, shape, "layer '{}': axis {} of its input is None, its weights need a number", core::escaped(name),
+                  axis + 1);
+  return extent;
 }
 
 Shape alpha_shape(const LayerState& layer, const std::string& name, const std::vector<std::int64_t>& sample) {
   std::vector<std::int64_t> extents = sample;
   const Config& shared = layer.arguments.at("shared_axes");
   for (const Config& axis : shared.is_null() ? Config::array() : shared)
-    extents[sample_axis(name, "shared_axes", axis.get<int>(), sample.size())] = 1;
-  for (std::size_t axis = 0; axis < extents.size(); ++axis) static_cast<void>(known_extent(name, extents, axis));
+    extents[static_cast<std::size_t>(sample_axis(name, "shared_axes", axis.get<int>(), sample.size()))] = 1;
+  for (int axis = 0; axis < static_cast<int>(extents.size()); ++axis) static_cast<void>(known_extent(name, extents, axis));
   return Shape(extents);
 }
 
 Shape normalized_shape(const core::LayerNormalizationParams& params, const std::string& name,
                        const std::vector<std::int64_t>& sample) {
-  std::vector<std::size_t> axes;
+  std::vector<int> axes;
   for (const int axis : params.axes) axes.push_back(sample_axis(name, "axis", axis, sample.size()));
   std::sort(axes.begin(), axes.end());
   std::vector<std::int64_t> extents;
-  for (const std::size_t axis : axes) extents.push_back(known_extent(name, sample, axis));
+  for (const int axis : axes) extents.push_back(known_extent(name, sample, axis));
   return Shape(extents);
 }
 
@@ -68,7 +60,7 @@ Shape einsum_shape(const LayerState& layer, const core::EinsumDenseParams& param
     const std::size_t at = params.input.find(label);
     if (at == std::string::npos) return output_extent(label);
     LAMELLA_EXPECTS(at + before >= 1, shape, "layer '{}' equation: the kernel has the batch axis", core::escaped(name));
-    return known_extent(name, sample, at + before - 1);
+    return known_extent(name, sample, static_cast<int>(at + before) - 1);
   };
   std::vector<std::int64_t> extents;
   if (weight == "kernel") {
@@ -106,7 +98,7 @@ Shape weight_shape(const LayerState& layer, const std::string& weight, const std
   if (const auto* dense = std::get_if<core::DenseParams>(&params)) {
     if (weight == "bias") return {dense->units};
     LAMELLA_EXPECTS(!sample.empty(), shape, "layer '{}': expected min_ndim=2, found ndim=1", core::escaped(name));
-    return {known_extent(name, sample, sample.size() - 1), dense->units};
+    return {known_extent(name, sample, static_cast<int>(sample.size()) - 1), dense->units};
   }
   if (std::holds_alternative<core::PReluParams>(params)) return alpha_shape(layer, name, sample);
   if (const auto* norm = std::get_if<core::LayerNormalizationParams>(&params)) return normalized_shape(*norm, name, sample);

@@ -25,13 +25,13 @@ struct Line {
 std::optional<Line> line_of(const core::ArithmeticParams& params, double c) {
   constexpr double kNothing = -0.0;  // adding it leaves every bit unchanged
   switch (params.kind) {
-    case core::MergeKind::add:
+    case core::CombineKind::add:
       return Line{1, c};
-    case core::MergeKind::subtract:
+    case core::CombineKind::subtract:
       return params.constant_first ? Line{-1, c} : Line{1, -c};
-    case core::MergeKind::multiply:
+    case core::CombineKind::multiply:
       return Line{c, kNothing};
-    case core::MergeKind::divide: {
+    case core::CombineKind::divide: {
       int exponent = 0;
       const bool power_of_two = std::fabs(std::frexp(c, &exponent)) == 0.5 && std::abs(exponent) < 100;
       if (params.constant_first || !power_of_two) return std::nullopt;
@@ -45,16 +45,16 @@ std::optional<Line> line_of(const core::ArithmeticParams& params, double c) {
 /// The operation with the number `c` as a unary function; nothing if there is none.
 std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, double c) {
   switch (params.kind) {
-    case core::MergeKind::divide:
+    case core::CombineKind::divide:
       return ActivationSpec{.kind = params.constant_first ? ActivationKind::Reciprocal : ActivationKind::Divide,
                             .parameters = {c}};
-    case core::MergeKind::power:
+    case core::CombineKind::power:
       if (params.constant_first) return std::nullopt;
       if (c == 2) return ActivationSpec{.kind = ActivationKind::Square};
       return ActivationSpec{.kind = ActivationKind::Power, .parameters = {c}};
-    case core::MergeKind::maximum:
+    case core::CombineKind::maximum:
       return ActivationSpec{.kind = ActivationKind::Clip, .parameters = {c, kInfinity}};
-    case core::MergeKind::minimum:
+    case core::CombineKind::minimum:
       return ActivationSpec{.kind = ActivationKind::Clip, .parameters = {-kInfinity, c}};
     default:
       return std::nullopt;
@@ -64,13 +64,12 @@ std::optional<ActivationSpec> function_of(const core::ArithmeticParams& params, 
 }  // namespace
 
 int Lowering::lower(const core::LayerSpec& spec, const core::ArithmeticParams& params, const std::vector<int>& srcs) {
-  const bool merges = !params.constant && params.kind != core::MergeKind::divide && params.kind != core::MergeKind::power;
+  const bool merges = !params.constant && params.kind != core::CombineKind::divide && params.kind != core::CombineKind::power;
   if (!merges) expect_floats(spec, srcs);
   const std::size_t wanted = params.constant ? 1 : 2;
   LAMELLA_EXPECTS(srcs.size() == wanted, argument, "layer '{}' takes {} inputs, got {}", core::escaped(spec.path), wanted,
                   srcs.size());
   if (!params.constant) {
-    const auto kind = static_cast<ops::CombineKind>(params.kind);
     const bool floats = std::all_of(srcs.begin(), srcs.end(), [&](int src) { return is_floating(at(src).dtype); });
     const auto dtype_of = [&](DType own) {
       if (floats) return compute(spec, srcs);
@@ -78,7 +77,7 @@ int Lowering::lower(const core::LayerSpec& spec, const core::ArithmeticParams& p
     };
     std::vector<int> values;
     for (const int src : srcs) values.push_back(cast(src, dtype_of(at(src).dtype), spec.path));
-    return floats ? combined(spec.path, kind, values, false) : met(spec, kind, values, false);
+    return floats ? combined(spec.path, params.kind, values, false) : met(spec, params.kind, values, false);
   }
   const DType dtype = options_.dtype.value_or(params.constant_dtype ? core::result_type(at(srcs[0]).dtype, *params.constant_dtype)
                                                                     : at(srcs[0]).dtype);
@@ -133,7 +132,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
   const int first =
       static_cast<int>(std::find_if(extents.begin(), extents.end(), [](auto e) { return e != 1; }) - extents.begin());
   const bool whole = Shape(result) == from.sample && shape.elements() == from.sample.elements(first, rank);
-  if (whole && line_of(params, 1) && params.kind != core::MergeKind::divide) {
+  if (whole && line_of(params, 1) && params.kind != core::CombineKind::divide) {
     std::vector<double> scales;
     std::vector<double> offsets;
     for (const double v : numbers(*params.constant)) {
@@ -144,11 +143,7 @@ int Lowering::with_array(const core::LayerSpec& spec, const core::ArithmeticPara
     return affine(spec.path, src, {line_constant(scales, from.dtype), shape}, {line_constant(offsets, from.dtype), shape});
   }
   const Shape sample(result);
-  ops::CombineDesc desc{static_cast<ops::CombineKind>(params.kind),
-                        sample.prepended(1),
-                        {from.sample.prepended(1)},
-                        from.dtype,
-                        params.constant_first ? 0 : 1};
+  ops::CombineDesc desc{params.kind, sample.prepended(1), {from.sample.prepended(1)}, from.dtype, params.constant_first ? 0 : 1};
   desc.srcs.insert(desc.srcs.begin() + desc.constant, shape.prepended(1));
   const Recipe recipe{.what = Recipe::What::operand, .dtype = from.dtype, .sources = {params.constant}};
   const auto stored = computed(recipe, [&] { return params.constant->to(from.dtype); });

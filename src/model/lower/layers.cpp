@@ -3,19 +3,13 @@
 #include <algorithm>
 
 #include "core/result_type.hpp"
+#include "model/axes.hpp"
 #include "model/lower/lowering.hpp"
 
 namespace lamella::model {
 
 int Lowering::sample_axis(const std::string& path, int axis, const Shape& sample) const {
-  const int full_rank = sample.rank() + 1;
-  LAMELLA_EXPECTS(axis >= -full_rank && axis < full_rank, value,
-                  "layer '{}' axis: got {}, allowed {}..{} for input of shape (None, ...) and rank {}", core::escaped(path), axis,
-                  -full_rank, full_rank - 1, full_rank);
-  const int positive = axis < 0 ? axis + full_rank : axis;
-  LAMELLA_EXPECTS(positive != 0, unsupported, "layer '{}' axis: got {}, the batch axis; lamella computes each sample on its own",
-                  core::escaped(path), axis);
-  return positive - 1;
+  return model::sample_axis(path, "axis", axis, sample.extents().size());
 }
 
 std::vector<int> Lowering::sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const {

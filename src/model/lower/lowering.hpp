@@ -141,8 +141,7 @@ class Lowering {
   [[nodiscard]] std::shared_ptr<const Tensor> computed(const Recipe& recipe, const std::function<Tensor()>& make) {
     return pool_ == nullptr ? nullptr : pool_->computed(recipe, make);
   }
-  /// Converts an axis that counts the batch as 0 (or from the end) to an axis of the sample. Throws ArgumentError for the batch
-  /// axis.
+  /// model::sample_axis() of a layer's argument `axis`.
   [[nodiscard]] int sample_axis(const std::string& path, int axis, const Shape& sample) const;
   /// The same for several axes, in ascending order. Also throws for duplicates.
   [[nodiscard]] std::vector<int> sample_axes(const std::string& path, std::vector<int> axes, const Shape& sample) const;

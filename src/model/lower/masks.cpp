@@ -258,7 +258,7 @@ int Lowering::masked_softmax(const core::LayerSpec& spec, const core::Activation
 }
 
 std::vector<Lowering::KnownMask> Lowering::masks_of_merge(const core::MergeParams& params, const std::vector<int>& srcs) const {
-  using K = core::MergeKind;
+  using K = core::CombineKind;
   const bool computes = params.kind == K::maximum || params.kind == K::minimum || params.kind == K::multiply;
   const bool any = std::any_of(srcs.begin(), srcs.end(), [&](int src) { return masked_.contains(src); });
   if (!computes || !any || before(3, 4)) return {};
@@ -287,7 +287,7 @@ int Lowering::masked_merge(const core::LayerSpec& spec, const core::MergeParams&
   const auto met = [&](int a, int b) { return combined(spec.path, CombineKind::maximum, {a, b}); };
   int result = -1;
   int left = -1;  // the mask of the result so far
-  if (params.kind == core::MergeKind::multiply) {
+  if (params.kind == core::CombineKind::multiply) {
     std::vector<int> factors;
     bool all = true;
     for (std::size_t i = 0; i < values.size(); ++i) {

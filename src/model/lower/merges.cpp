@@ -71,11 +71,10 @@ int Lowering::met(const core::LayerSpec& spec, ops::CombineKind kind, const std:
 }
 
 int Lowering::lower(const core::LayerSpec& spec, const core::MergeParams& params, const std::vector<int>& srcs) {
-  const bool subtracts = params.kind == core::MergeKind::subtract;
+  const bool subtracts = params.kind == core::CombineKind::subtract;
   LAMELLA_EXPECTS(!srcs.empty() && (!subtracts || srcs.size() == 2), argument, "layer '{}' ({}) takes {}, got {}",
                   core::escaped(spec.path), spec.class_name, subtracts ? "exactly 2 inputs" : "at least 1 input", srcs.size());
-  const auto kind = static_cast<ops::CombineKind>(params.kind);
-  const bool average = kind == ops::CombineKind::average;
+  const bool average = params.kind == ops::CombineKind::average;
   std::vector<int> values;
   bool same = true;
   for (const int src : srcs) {
@@ -88,8 +87,8 @@ int Lowering::lower(const core::LayerSpec& spec, const core::MergeParams& params
                     spec.class_name);
     return masked_merge(spec, params, values, masks);
   }
-  if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, kind, values);
-  const int result = met(spec, average ? ops::CombineKind::add : kind, values);
+  if (same && is_floating(at(values[0]).dtype)) return values.size() == 1 ? values[0] : combined(spec.path, params.kind, values);
+  const int result = met(spec, average ? ops::CombineKind::add : params.kind, values);
   if (!average) return result;
   // Divides like XLA, which multiplies by the reciprocal.
   const int sum = is_floating(at(result).dtype) ? result : cast(result, DType::float32, spec.path);

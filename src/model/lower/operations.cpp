@@ -95,7 +95,7 @@ int Lowering::reduce(const core::LayerSpec& spec, const core::ReduceParams& para
   const int first = adjacent ? axes.front() : sample.rank() - static_cast<int>(axes.size());
   const int last = first + static_cast<int>(axes.size());
   const DType dtype = at(arranged).dtype;
-  const ops::ReduceDesc desc{static_cast<ops::ReduceKind>(params.kind), sample.elements(0, first), sample.elements(first, last),
+  const ops::ReduceDesc desc{params.kind, sample.elements(0, first), sample.elements(first, last),
                              sample.elements(last, sample.rank()), dtype};
   const bool neutral = params.kind != core::ReduceKind::maximum && params.kind != core::ReduceKind::minimum;
   LAMELLA_EXPECTS(neutral || desc.length > 0, shape, "layer '{}': an empty input has no minimum or maximum",

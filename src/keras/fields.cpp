@@ -9,44 +9,10 @@
 namespace lamella::keras {
 namespace {
 
-/// Keys of any layer that do not affect inference.
-constexpr std::array<std::string_view, 37> kWithoutEffect{"name",
-                                                          "trainable",
-                                                          "dtype",
-                                                          "batch_input_shape",
-                                                          "batch_shape",
-                                                          "input_shape",
-                                                          "input_dim",
-                                                          "autocast",
-                                                          "activity_regularizer",
-                                                          "kernel_initializer",
-                                                          "bias_initializer",
-                                                          "kernel_regularizer",
-                                                          "bias_regularizer",
-                                                          "kernel_constraint",
-                                                          "embeddings_initializer",
-                                                          "embeddings_regularizer",
-                                                          "embeddings_constraint",
-                                                          "bias_constraint",
-                                                          "quantization_config",
-                                                          "lora_rank",
-                                                          "lora_alpha",
-                                                          "alpha_initializer",
-                                                          "alpha_regularizer",
-                                                          "alpha_constraint",
-                                                          "momentum",
-                                                          "beta_initializer",
-                                                          "gamma_initializer",
-                                                          "moving_mean_initializer",
-                                                          "moving_variance_initializer",
-                                                          "beta_regularizer",
-                                                          "gamma_regularizer",
-                                                          "beta_constraint",
-                                                          "gamma_constraint",
-                                                          "synchronized",
-                                                          "seed",
-                                                          "noise_shape",
-                                                          "build_config"};
+/// Keys that any layer may have and that do not affect inference.
+constexpr std::array<std::string_view, 10> kWithoutEffect{
+    "name",        "trainable", "dtype",    "batch_input_shape",    "batch_shape",
+    "input_shape", "input_dim", "autocast", "activity_regularizer", "build_config"};
 
 std::string shown(const Json& value) { return core::escaped(value.dump(-1, ' ', true, Json::error_handler_t::replace), 64); }
 
@@ -162,10 +128,12 @@ Tensor Fields::array(const char* key) const {
   return NestedLists(*value, *this, key).tensor();
 }
 
-void Fields::expect_only(std::span<const std::string_view> read) const {
+void Fields::expect_only(std::span<const std::string_view> read, std::span<const std::string_view> without_effect) const {
   for (const auto& [key, value] : config_.items()) {
-    if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), key) != kWithoutEffect.end()) continue;
-    if (std::find(read.begin(), read.end(), key) != read.end()) continue;
+    const auto has_key = [&](std::span<const std::string_view> keys) {
+      return std::find(keys.begin(), keys.end(), key) != keys.end();
+    };
+    if (has_key(kWithoutEffect) || has_key(read) || has_key(without_effect)) continue;
     fail_field(ErrorCode::unsupported, key, "is not known to this version of lamella");
   }
 }

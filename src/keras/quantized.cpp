@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+
+#include "core/number.hpp"
 
 namespace lamella::keras {
 namespace {
@@ -26,11 +27,9 @@ std::vector<std::string> parts_of(const std::string& mode) {
 }
 
 /// One of the numbers in "gptq/4/128".
-std::int64_t number_in(const std::string& mode, const std::string& part, const Fields& fields) {
-  std::int64_t number = 0;
-  const char* const end = part.data() + part.size();
-  const auto result = std::from_chars(part.data(), end, number);
-  if (result.ec != std::errc() || result.ptr != end || number < -1 || number == 0 || number > kLargestGroup) {
+std::int64_t number_of(const std::string& mode, const std::string& part, const Fields& fields) {
+  const std::int64_t number = core::number_in<std::int64_t>(part).value_or(0);
+  if (number < -1 || number == 0 || number > kLargestGroup) {
     fields.fail_field(ErrorCode::value, "dtype", "got the mode '{}', allowed group sizes -1 and 1..{}", core::escaped(mode, 64),
                       kLargestGroup);
   }
@@ -39,7 +38,7 @@ std::int64_t number_in(const std::string& mode, const std::string& part, const F
 
 Quantization mode_of(const std::string& mode, const Fields& fields, const Reading& reading) {
   const std::vector<std::string> parts = parts_of(mode);
-  const auto number = [&](std::size_t i) { return number_in(mode, parts[i], fields); };
+  const auto number = [&](std::size_t i) { return number_of(mode, parts[i], fields); };
   if (mode == "int8") return {.mode = QuantizationMode::int8, .bits = 8};
   if (mode == "float8") return {.mode = QuantizationMode::float8};
   if (mode == "int4") return {.mode = QuantizationMode::int4, .bits = 4, .packed_axis = older_than(reading, 3, 14) ? 0 : 1};

@@ -69,10 +69,10 @@ class Fields {
                                const Args&... args) const {
     reading_.where.layer(layer_).field(key).fail(code, message, args...);
   }
-  /// Refuses keys that are neither read nor known to have no effect at inference.
-  void expect_only(std::span<const std::string_view> read) const;
-  void expect_only(std::initializer_list<std::string_view> read) const {
-    expect_only(std::span<const std::string_view>(read.begin(), read.size()));
+  /// Refuses keys that are not read, except those that any layer, or this class, may have without effect at inference.
+  void expect_only(std::span<const std::string_view> read, std::span<const std::string_view> without_effect = {}) const;
+  void expect_only(std::initializer_list<std::string_view> read, std::span<const std::string_view> without_effect = {}) const {
+    expect_only(std::span<const std::string_view>(read.begin(), read.size()), without_effect);
   }
 
  private:

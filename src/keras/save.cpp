@@ -95,18 +95,12 @@ class WeightsFile {
         refuse(layer, "has an activation with weights of its own, which Keras does not read from a file");
       add(*inside, core::format("{}/{}", path, inner_key(layer)));
     }
-    if (std::holds_alternative<core::IntegerLookupParams>(layer.params) && !has_vocabulary(layer)) {
+    if (const auto* lookup = std::get_if<core::IntegerLookupParams>(&layer.params); lookup != nullptr && lookup->adapted) {
       if (!has_assets_) refuse(layer, "learnt its vocabulary in adapt(), which a weights file cannot store; save NAME.keras");
       assets_.emplace_back("assets/" + path + "/vocabulary.txt", vocabulary_text(layer));
     }
     int number = 0;
     for (const StoredWeight& weight : stored_weights(layer)) add_weight(layer, weight.name, path + "/vars", number++);
-  }
-
-  static bool has_vocabulary(const core::LayerSpec& layer) {
-    const std::string text = config_of(layer);
-    const core::OwnedJson config(parse_json(std::as_bytes(std::span(text)), Where(layer.path)));
-    return config->is_object() && config->contains("vocabulary") && !config->at("vocabulary").is_null();
   }
 
   void add_weight(const core::LayerSpec& layer, std::string_view name, const std::string& group, int number) {

@@ -31,6 +31,7 @@ INSTANTIATE_TEST_SUITE_P(
              {"layer 'dense'", "field 'use_bias'", "allowed true, false"}},
         Case{"UseBiasOff", "dense", set("use_bias", false), E::shape, {"layer 'dense'", "/layers/dense/vars"}},
         Case{"UnknownKey", "dense", set("sparsity", 0.5), E::unsupported, {"layer 'dense'", "field 'sparsity'"}},
+        Case{"KeyOfAnotherClass", "dense", set("momentum", 0.5), E::unsupported, {"layer 'dense'", "field 'momentum'"}},
         Case{"Quantized",
              "dense",
              set("dtype", "ternary_from_float32"),

@@ -70,7 +70,7 @@ core::LayerParams parse_dense(const Fields& f, const std::string& path, Reading&
     f.fail_field(ErrorCode::unsupported, "output_dim",
                  "is Keras 1's name for units; lamella reads files of Keras 2 and 3: load it with Keras 2 and save it again");
   }
-  f.expect_only({"units", "activation", "use_bias"});
+  f.expect_only({"units", "activation", "use_bias"}, kKernelKeys);
   core::DenseParams params;
   params.units = f.integer("units", 1, 2147483647);
   params.use_bias = f.boolean("use_bias", true);
@@ -125,7 +125,7 @@ core::LayerParams parse_softmax(const Fields& f, const std::string&, Reading&) {
 }
 
 core::LayerParams parse_prelu(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"shared_axes"});
+  f.expect_only({"shared_axes", "alpha_initializer", "alpha_regularizer", "alpha_constraint"});
   return core::PReluParams{f.has("alpha_initializer") && is_zeros(f.at("alpha_initializer"))};
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers that map numbers to other numbers or to vectors.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 
+#include "core/number.hpp"
 #include "keras/layers/parsers.hpp"
 
 namespace lamella::keras {
@@ -114,14 +114,12 @@ std::vector<std::int64_t> read_vocabulary(Bytes text, const FailVocabulary& fail
   while (at != end) {
     const char* const stop = std::find(at, end, '\n');
     const char* const last = stop != at && stop[-1] == '\r' ? stop - 1 : stop;  // written on Windows
-    std::int64_t word = 0;
-    const auto [read, error] = std::from_chars(at, last, word);
+    const auto word = core::number_in<std::int64_t>({at, last});
     const bool empty_end = at == last && std::all_of(stop, end, [](char c) { return c == '\n' || c == '\r'; });
     if (empty_end) break;
-    if (error != std::errc() || read != last)
-      fail(ErrorCode::value, core::format("has the line {}, which is not an int64", words.size() + 1));
+    if (!word) fail(ErrorCode::value, core::format("has the line {}, which is not an int64", words.size() + 1));
     if (words.size() == kMostWords) fail(ErrorCode::limit, core::format("has more than {} lines", kMostWords));
-    words.push_back(word);
+    words.push_back(*word);
     at = stop == end ? end : stop + 1;
   }
   return words;
@@ -179,7 +177,8 @@ core::LayerParams parse_integer_lookup(const Fields& f, const std::string&, Read
   params.padded_to = f.boolean("pad_to_max_tokens", false) ? f.integer("max_tokens", 1, kMost) : 0;
   params.invert = f.boolean("invert", false);
   if (params.invert && !params.oov_token) f.fail_field(ErrorCode::missing, "oov_token", "is missing, and invert needs it");
-  if (f.has("vocabulary")) {
+  params.adapted = !f.has("vocabulary");
+  if (!params.adapted) {
     set_vocabulary(params, vocabulary_of(f),
                    [&](ErrorCode code, const std::string& what) { f.fail_field(code, "vocabulary", "{}", what); });
   } else if (!reading.has_assets) {
@@ -203,7 +202,8 @@ core::LayerParams parse_hashing(const Fields& f, const std::string&, Reading& re
 }
 
 core::LayerParams parse_embedding(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"input_dim", "output_dim", "mask_zero", "input_length", "sparse", "weights"});
+  f.expect_only({"input_dim", "output_dim", "mask_zero", "input_length", "sparse", "weights", "embeddings_initializer",
+                 "embeddings_regularizer", "embeddings_constraint", "lora_rank", "lora_alpha", "quantization_config"});
   if (f.has("quantization_config"))
     f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
   const core::EmbeddingParams params{f.integer("input_dim", 1, 2147483647), f.integer("output_dim", 1, 2147483647),

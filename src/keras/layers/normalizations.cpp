@@ -9,7 +9,8 @@ namespace {
 
 core::LayerParams parse_batch_normalization(const Fields& f, const std::string&, Reading&) {
   f.expect_only({"axis", "epsilon", "center", "scale", "renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size",
-                 "adjustment", "fused"});
+                 "adjustment", "fused", "momentum", "moving_mean_initializer", "moving_variance_initializer", "synchronized"},
+                kScaleKeys);
   if (f.boolean("renorm", false)) f.fail_field(ErrorCode::unsupported, "renorm", "is true");
   const std::vector<int> axes = f.axes("axis", {-1});
   if (axes.size() != 1) f.fail_field(ErrorCode::unsupported, "axis", "has {} entries, allowed 1", axes.size());
@@ -18,7 +19,7 @@ core::LayerParams parse_batch_normalization(const Fields& f, const std::string&,
 }
 
 core::LayerParams parse_layer_normalization(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"axis", "epsilon", "center", "scale", "rms_scaling"});
+  f.expect_only({"axis", "epsilon", "center", "scale", "rms_scaling"}, kScaleKeys);
   core::LayerNormalizationParams params{f.axes("axis", {-1}), f.number("epsilon", 1e-3), f.boolean("center", true),
                                         f.boolean("scale", true), f.boolean("rms_scaling", false)};
   return params;
@@ -36,7 +37,7 @@ core::LayerParams parse_unit_normalization(const Fields& f, const std::string&, 
 }
 
 core::LayerParams parse_group_normalization(const Fields& f, const std::string&, Reading&) {
-  f.expect_only({"groups", "axis", "epsilon", "center", "scale"});
+  f.expect_only({"groups", "axis", "epsilon", "center", "scale"}, kScaleKeys);
   const std::int64_t groups = f.has("groups") ? f.integer("groups", -1, 2147483647) : 32;
   if (groups == 0) f.fail_field(ErrorCode::value, "groups", "got 0, allowed -1 and 1..");
   const std::vector<int> axes = f.axes("axis", {-1});

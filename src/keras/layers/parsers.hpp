@@ -18,6 +18,13 @@ struct ParsedActivation {
 };
 [[nodiscard]] ParsedActivation read_activation(const Fields& fields, const std::string& path, Reading& reading);
 
+/// Keys without effect at inference, for Fields::expect_only(): of a kernel with its bias, and of scale and offset.
+inline constexpr std::string_view kKernelKeys[] = {"kernel_initializer", "kernel_regularizer", "kernel_constraint",
+                                                   "bias_initializer",   "bias_regularizer",   "bias_constraint",
+                                                   "lora_rank",          "lora_alpha",         "quantization_config"};
+inline constexpr std::string_view kScaleKeys[] = {"beta_initializer",  "beta_regularizer",  "beta_constraint",
+                                                  "gamma_initializer", "gamma_regularizer", "gamma_constraint"};
+
 using LayerParser = core::LayerParams (*)(const Fields& f, const std::string& path, Reading& reading);
 /// A layer class by Keras' name, and the parser of its config. Each file lists the classes that it parses.
 struct LayerClass {

@@ -52,7 +52,7 @@ core::EinsumDenseParams equation_of(const Fields& f) {
 }
 
 core::LayerParams parse_einsum_dense(const Fields& f, const std::string& path, Reading& reading) {
-  f.expect_only({"equation", "output_shape", "activation", "bias_axes"});
+  f.expect_only({"equation", "output_shape", "activation", "bias_axes"}, kKernelKeys);
   if (f.has("quantization_config"))
     f.fail_field(ErrorCode::unsupported, "quantization_config", "is set; quantized layers are not supported");
   core::EinsumDenseParams params = equation_of(f);

@@ -33,7 +33,7 @@ TEST(BenchSummary, IsMedianLeastAndQuartilesOverTheMedian) {
   EXPECT_DOUBLE_EQ(summarize({1, 2}, 1).median_us, 1.5);
 }
 
-TEST(BenchPercentiles, AreOfSingleCallsOfWhichThereAreEnough) {
+TEST(BenchPercentiles, AreOfEnoughSingleCalls) {
   const Percentiles few = percentiles_of({5, 1, 4, 2, 3});
   EXPECT_DOUBLE_EQ(few.p50_us, 3);
   EXPECT_DOUBLE_EQ(few.p90_us, 4.6);
@@ -62,7 +62,7 @@ TEST(BenchMeasure, SeesAPlantedSlowdownExactly) {
   EXPECT_EQ(timings[1].calls, 40);
 }
 
-TEST(BenchMeasure, TakesOneSampleOfEachARoundInAnOrderThatChanges) {
+TEST(BenchMeasure, SamplesEachContenderOncePerRoundInChangingOrder) {
   std::vector<int> order;
   ScriptedClock clock([] { return 100.0; });
   const Call calls[] = {[&] { order.push_back(0); }, [&] { order.push_back(1); }, [&] { order.push_back(2); }};
@@ -80,7 +80,7 @@ TEST(BenchMeasure, TakesOneSampleOfEachARoundInAnOrderThatChanges) {
   EXPECT_EQ(timings[0].samples, 40);
 }
 
-TEST(BenchMeasure, KeepsMeasuringWhatIsNoisyAndNotWhatIsNot) {
+TEST(BenchMeasure, MeasuresNoisyContendersLonger) {
   int n = 0;
   ScriptedClock noisy([&] { return ++n % 2 == 0 ? 1000.0 : 2000.0; });
   ScriptedClock quiet([] { return 1500.0; });
@@ -105,7 +105,7 @@ TEST(BenchMeasure, EmptiesTheCachesBeforeEachColdSampleOfOneCall) {
   EXPECT_TRUE(measure(clock, {}, settings).empty());
 }
 
-TEST(BenchMeasure, TakesFewSamplesOfLongCallsAndNeverLessThanTheFewest) {
+TEST(BenchMeasure, TakesFewSamplesOfLongCallsButAtLeastTheMinimum) {
   const Call call[] = {[] {}};
   ScriptedClock slow([] { return 30e3; });
   EXPECT_EQ(measure(slow, call, {})[0].samples, 6);  // three times 60 ms
@@ -133,7 +133,7 @@ TEST(BenchFloor, IsTheSlowestOfBytesAndFlopsStepByStep) {
   EXPECT_DOUBLE_EQ(floor_of({{.bytes = 500}}, known_ceilings(), DType::float32, true).us, 50);
 }
 
-TEST(BenchFloor, NamesTheLaunchAndTheCallWhereTheyAreMore) {
+TEST(BenchFloor, NamesTheLaunchOrTheCallIfThatIsLarger) {
   Ceilings gpu = known_ceilings();
   gpu.launch_us = 7;
   const Floor launch = floor_of({{.bytes = 500}, {.bytes = 100}}, gpu, DType::float32, false);
@@ -164,7 +164,7 @@ TEST(BenchCheck, StopsAtAWrongElementANaNAndAnotherShape) {
   EXPECT_THROW(expect_right("it", unwritten, Tensor::zeros({2, 2}, DType::float64), {0, 1}, 1), WrongResult);
 }
 
-TEST(BenchCheck, ComparesTheSampledRowsWithTheirOwn) {
+TEST(BenchCheck, ComparesSampledRowsWithTheirOwnReference) {
   const Tensor all = random_tensor({1027, 3}, DType::float32, 2);
   const auto rows = sampled_rows(1027);
   EXPECT_EQ(rows.size(), 32U);
@@ -175,7 +175,7 @@ TEST(BenchCheck, ComparesTheSampledRowsWithTheirOwn) {
   EXPECT_THROW(expect_right("it", all, gather(all, sampled_rows(1000)).to(DType::float64), rows, 1e-9), WrongResult);
 }
 
-TEST(BenchCheck, AllowsMoreWhereLessIsStored) {
+TEST(BenchCheck, AllowsMoreErrorInNarrowTypes) {
   EXPECT_LT(tolerance(DType::float64, 64, 1), tolerance(DType::float32, 64, 1));
   EXPECT_LT(tolerance(DType::float32, 64, 1), tolerance(DType::float16, 64, 1));
   EXPECT_LT(tolerance(DType::float16, 64, 1), tolerance(DType::bfloat16, 64, 1));
@@ -224,7 +224,7 @@ TEST(BenchGrid, FullHasASeriesForBatchWidthAndDepth) {
   EXPECT_EQ(depth, 64);
 }
 
-TEST(BenchGrid, KeepsTheUnfusedWayWhateverIsFiltered) {
+TEST(BenchGrid, KeepsUnfusedCellsWhateverTheFilter) {
   const Cell layer{.level = Level::layer, .activation = "relu"};
   const auto unfused = ::testing::AllOf(::testing::Field(&Way::fusion, Fusion::none), ::testing::Field(&Way::engine, ""));
   EXPECT_THAT(ways_of(layer, Device::cpu(), {"a", "b"}, {"b"}, {Fusion::epilogue}), Contains(unfused));
@@ -234,7 +234,7 @@ TEST(BenchGrid, KeepsTheUnfusedWayWhateverIsFiltered) {
   EXPECT_THAT(ways_of(layer, Device::cuda(0), {}, {}, {}), Contains(::testing::Field(&Way::graphs, false)));
 }
 
-TEST(BenchGrid, EveryRowHasANameOfItsOwn) {
+TEST(BenchGrid, EveryRowHasItsOwnName) {
   std::set<std::string> names;
   std::size_t rows = 0;
   Axes axes;

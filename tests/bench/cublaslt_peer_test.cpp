@@ -62,7 +62,7 @@ void expect_answer(const Settings& settings, std::size_t batch, double allowed) 
   EXPECT_LE(times.min_us, times.median_us);
 }
 
-TEST(CublasLtPeer, AnswersAsFloat64DoesInEveryActivationGraphAndType) {
+TEST(CublasLtPeer, AgreesWithFloat64InEveryActivationGraphAndType) {
   for (const Activation activation : {Activation::relu, Activation::gelu_tanh, Activation::gelu, Activation::tanh}) {
     for (const bool graph : {false, true}) {
       for (const auto& [type, allowed] :
@@ -78,7 +78,7 @@ TEST(CublasLtPeer, AnswersAsFloat64DoesInEveryActivationGraphAndType) {
   }
 }
 
-TEST(CublasLtPeer, TakesTheLibrarysEpilogueWhereItHasOneAndAPlainKernelElsewhere) {
+TEST(CublasLtPeer, UsesTheLibrarysEpilogueIfThereIsOneElseAPlainKernel) {
   for (const auto& [activation, fused, kernels] :
        {std::tuple(Activation::relu, "bias+relu", 0U), std::tuple(Activation::gelu_tanh, "bias+gelu_tanh", 0U),
         std::tuple(Activation::gelu, "bias", 3U), std::tuple(Activation::tanh, "bias", 3U)}) {
@@ -93,7 +93,7 @@ TEST(CublasLtPeer, TakesTheLibrarysEpilogueWhereItHasOneAndAPlainKernelElsewhere
   }
 }
 
-TEST(CublasLtPeer, RoundsToTensorFloat32OnlyWhenToldTo) {
+TEST(CublasLtPeer, RoundsToTensorFloat32OnlyOnRequest) {
   const std::vector<float> weights = weights_of(1);
   const std::vector<float> x = random_values(5 * kWidth, 1, 2);
   double worst[2] = {};
@@ -112,7 +112,7 @@ TEST(CublasLtPeer, RoundsToTensorFloat32OnlyWhenToldTo) {
   EXPECT_LT(worst[1], 1e-2);
 }
 
-TEST(CublasLtPeer, ReplaysOneGraphACall) {
+TEST(CublasLtPeer, ReplaysOneGraphPerCall) {
   fake_cuda::reset();
   Mlp mlp(weights_of(3), {.width = kWidth, .depth = 3, .activation = Activation::tanh, .graph = true});
   mlp.prepare(random_values(kWidth, 1, 2));

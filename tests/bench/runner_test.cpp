@@ -68,7 +68,7 @@ TEST(BenchRunner, MeasuresEveryEngineOfTheDeviceAndSaysWhoRefused) {
   EXPECT_EQ(refused, 1);  // one of the three fusions asked of it
 }
 
-TEST(BenchRunner, TakesFilesOfEveryPolicyAndThoseWithoutDense) {
+TEST(BenchRunner, MeasuresFilesOfEveryPolicyAndWithoutDense) {
   for (const char* name : {"policy_float16", "policy_bfloat16", "policy_float64", "policy_mixed_float16", "policy_mixed_bfloat16",
                            "policy_per_layer", "input_float16", "activation_layers", "layer_normalization"}) {
     const std::string file = std::string(LAMELLA_FIXTURES) + "/keras3/" + name + "/model.keras";
@@ -86,7 +86,7 @@ TEST(BenchRunner, NamesFilesWithoutControlBytes) {
   EXPECT_THAT(row_name(row), ::testing::HasSubstr("b\\x1B[31m\\xE2\\x80\\xAE.keras"));
 }
 
-TEST(BenchRunner, CountsSpeedupFromTheUnfusedWayAndTheFloorFromTheCeilings) {
+TEST(BenchRunner, ComputesSpeedupFromTheUnfusedTimeAndTheFloorFromTheCeilings) {
   ScriptedClock clock([] { return 50.0; });
   for (const Row& row : run(clock, kCell)) {
     if (!row.error.empty()) continue;
@@ -106,7 +106,7 @@ TEST(BenchRunner, RaisesTheCeilingThatALayerBroke) {
   }
 }
 
-TEST(BenchRunner, RefusesWhatRanBesideOtherPrograms) {
+TEST(BenchRunner, RefusesCellsDisturbedByOtherPrograms) {
   ScriptedClock clock([] { return 50.0; });
   Settings settings;
   settings.others_limit = -1;
@@ -116,7 +116,7 @@ TEST(BenchRunner, RefusesWhatRanBesideOtherPrograms) {
   }
 }
 
-TEST(BenchRunner, RefusesWhatIsNoisyAndCountsNoSpeedupFromIt) {
+TEST(BenchRunner, RefusesNoisyCellsAndComputesNoSpeedupFromThem) {
   int n = 0;
   ScriptedClock clock([&] { return ++n % 3 == 0 ? 100.0 : 150.0 * (n % 3); });
   for (const Row& row : run(clock, kCell)) {
@@ -148,7 +148,7 @@ TEST(BenchRunner, ChecksEveryLevelDtypeAndAwkwardSize) {
   }
 }
 
-TEST(BenchRunner, TimesAFileAndLeavesWhatWouldTakeTooLong) {
+TEST(BenchRunner, TimesAFileAndSkipsCellsThatWouldTakeTooLong) {
   ScriptedClock clock([] { return 50.0; });
   Cell cell{.level = Level::model, .file = LAMELLA_MODEL, .batch = 3};
   const std::vector<Row> rows = run(clock, cell);
@@ -161,7 +161,7 @@ TEST(BenchRunner, TimesAFileAndLeavesWhatWouldTakeTooLong) {
   EXPECT_THAT(run(slow, kCell)[0].error, ::testing::StartsWith("not measured: one call took 1 s"));
 }
 
-TEST(BenchRunner, MeasuresAgainWhileOthersHaveTooMuchAndThenRefuses) {
+TEST(BenchRunner, MeasuresAgainWhileOtherProgramsDisturbAndThenRefuses) {
   int samples = 0;
   ScriptedClock clock([&] {
     ++samples;
@@ -194,7 +194,7 @@ TEST(BenchRunner, ChecksEachCellAgainstItsOwnReference) {
   }
 }
 
-TEST(BenchRunner, HasRowsForADeviceThatIsNotThere) {
+TEST(BenchRunner, HasRowsForAnAbsentDevice) {
   const auto rows = not_measured(kCell, ways_of_absent(kCell, Device::cuda(0), {}, {}), false, "no GPU");
   for (const char* engine : kCudaDenseEngines) {
     EXPECT_THAT(rows, ::testing::Contains(::testing::Field(&Row::way, ::testing::Field(&Way::engine, engine))));

@@ -53,7 +53,7 @@ TEST(BenchTable, NamesTheUsersFileAndStacksOfLayers) {
                                      Not(HasSubstr("somewhere"))));
 }
 
-TEST(BenchTable, CountsWhatWasNotMeasuredAndMarksWhatIsNoise) {
+TEST(BenchTable, CountsUnmeasuredRowsAndMarksNoisyOnes) {
   Report report;
   report.load_after = 3.5;
   const Device gpu = Device::cuda(0);
@@ -102,7 +102,7 @@ TEST(BenchTable, FitsAHundredColumnsAndExplainsThem) {
                     HasSubstr("WARNING: 1 rows marked ~ are noisy")));
 }
 
-TEST(BenchTable, IsMarkdownWithAsManyFieldsInEachRow) {
+TEST(BenchTable, IsMarkdownWithTheSameNumberOfFieldsInEachRow) {
   std::istringstream lines(markdown_of(everything()));
   std::ptrdiff_t bars = 0;
   int rows = 0;
@@ -117,7 +117,7 @@ TEST(BenchTable, IsMarkdownWithAsManyFieldsInEachRow) {
   EXPECT_EQ(rows, 3 * 2 + 4);  // heads with their rules, and the measurements
 }
 
-TEST(BenchCsv, HasALineForEachRowAndQuotesWhatNeedsIt) {
+TEST(BenchCsv, HasALineForEachRowAndQuotesWhereNeeded) {
   std::istringstream lines(csv_of(everything()));
   std::vector<std::string> all;
   for (std::string line; std::getline(lines, line);) all.push_back(line);

@@ -9,7 +9,7 @@ namespace {
 
 using namespace test;
 
-TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheFirst) {
+TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheOriginal) {
   const ModelHandle model = loaded("dense");
   lamella_model* changed = nullptr;
   ok(lamella_model_with_activation(model.get(), "dense", "tanh", &changed));
@@ -79,7 +79,7 @@ TEST(CApiChangesTest, UpdatesWeightsInPlace) {
   predicts(wanted);
 }
 
-TEST(CApiChangesTest, SavesWhatItReadsAgain) {
+TEST(CApiChangesTest, SavesModelsThatItCanReadAgain) {
   const ModelHandle model = loaded("dense");
   const std::string path = ::testing::TempDir() + "lamella_c_saved.keras";
   ok(lamella_model_save(model.get(), path.c_str()));
@@ -113,7 +113,7 @@ TEST(CApiChangesTest, SetsActivationsWithParameters) {
           "values: got NULL");
 }
 
-TEST(CApiChangesTest, TellsWhatAModelKeepsAndEndsItAtALayer) {
+TEST(CApiChangesTest, ReportsStatisticsAndEndsAModelAtALayer) {
   const ModelHandle model = loaded("dense_chain");
   const Model cpp = Model::load(kFixtures + "dense_chain/model.keras", {.device = Device::cpu()});
   const std::string layer = cpp.layers()[1].name;

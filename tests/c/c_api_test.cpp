@@ -14,7 +14,7 @@ namespace {
 
 using namespace test;
 
-TEST(CApiTest, TellsItsVersions) {
+TEST(CApiTest, ReportsItsVersions) {
   EXPECT_EQ(lamella_abi_version(), LAMELLA_ABI_VERSION);
   EXPECT_EQ(lamella_version(), version());
 }
@@ -131,7 +131,7 @@ TEST(CApiTest, DescribesInputsAndOutputs) {
   EXPECT_EQ(index, 0);
 }
 
-TEST(CApiTest, GivesResultsWhoseShapeOnlyTheInputsSay) {
+TEST(CApiTest, ReturnsResultsWhoseShapeDependsOnTheInputs) {
   const ModelHandle model = loaded("none_inner_dim");
   const std::string arrays = kFixtures + "none_inner_dim/arrays.npz";
   Tensor x = array_of(arrays, "x");
@@ -162,7 +162,7 @@ TEST(CApiTest, GivesResultsWhoseShapeOnlyTheInputsSay) {
   EXPECT_EQ(results, nullptr);
 }
 
-TEST(CApiTest, GivesTextAway) {
+TEST(CApiTest, ReturnsTextThatTheCallerOwns) {
   const ModelHandle model = loaded("dense");
   char* text = nullptr;
   ok(lamella_model_summary(model.get(), &text));

@@ -49,7 +49,7 @@ TEST_F(CommandTest, HelpIsWhatABareCommandPrints) {
   for (const char* word : {"--version", "-v", "version"}) EXPECT_EQ(command({word}).out, std::string(LAMELLA_VERSION) + "\n");
 }
 
-TEST_F(CommandTest, SaysWhatWasMeant) {
+TEST_F(CommandTest, SuggestsTheNearestName) {
   expect_refused({"predct"}, kUsage, "'predct'", "did you mean 'predict'?");
   expect_refused({"help", "sumary"}, kUsage, "did you mean 'summary'?");
   expect_refused({"zzzzzzzzz"}, kUsage, "the verbs are predict, verify");
@@ -61,7 +61,7 @@ TEST_F(CommandTest, SaysWhatWasMeant) {
   EXPECT_EQ(nearest(std::string(100'000, 'p'), {"predict"}), "");
 }
 
-TEST_F(CommandTest, ValuesThatAnOptionDoesNotTakeAreTheCommandLinesFault) {
+TEST_F(CommandTest, InvalidOptionValuesAreUsageErrors) {
   const std::string model = fixture("dense/model.keras");
   const std::vector<std::pair<std::vector<std::string>, std::string>> wrong{
       {{"--batch", "-1"}, "allowed an integer, 0 or more"},
@@ -88,7 +88,7 @@ TEST_F(CommandTest, ValuesThatAnOptionDoesNotTakeAreTheCommandLinesFault) {
   EXPECT_THAT(environment.err, HasSubstr("auto, cpu, cuda, cuda:N"));
 }
 
-TEST_F(CommandTest, WordsOfOptionsAreTheLibrarysOwn) {
+TEST_F(CommandTest, ValuesOfOptionsAreTheLibrarysNames) {
   EXPECT_EQ(words_of_enum<Fusion>(), (std::vector<std::string>{"automatic", "none", "epilogue", "library"}));
   EXPECT_EQ(value_of<Determinism>("batch_invariant"), Determinism::batch_invariant);
   EXPECT_EQ(value_of<Math>("tf32"), Math::tf32);
@@ -167,7 +167,7 @@ TEST_F(CommandTest, BashCompletesVerbsOptionsWordsAndFiles) {
   EXPECT_THAT(completed(script, {"predict", file("comp")}), HasSubstr("completion"));
 }
 
-TEST_F(CommandTest, InfoSaysWhatTheLibraryUses) {
+TEST_F(CommandTest, InfoDescribesMachineAndLibraries) {
   const std::string isa(to_string(core::best_isa()));
   const Result info = command({"info"});
   EXPECT_THAT(info.out,
@@ -177,7 +177,7 @@ TEST_F(CommandTest, InfoSaysWhatTheLibraryUses) {
   EXPECT_GE(json.at("machine").at("usable_processors"), 1);
 }
 
-TEST_F(CommandTest, LayersListsWhatTheLoaderTakes) {
+TEST_F(CommandTest, LayersListsWhatTheLoaderAccepts) {
   const Result text = command({"layers"});
   EXPECT_EQ(text.code, kOk);
   const auto json = nlohmann::json::parse(command({"layers", "--json"}).out);
@@ -189,7 +189,7 @@ TEST_F(CommandTest, LayersListsWhatTheLoaderTakes) {
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
 }
 
-TEST_F(CommandTest, ProfileGivesEachStepItsShare) {
+TEST_F(CommandTest, ProfileShowsTheShareOfEachStep) {
   const std::vector<std::string> words{"profile", fixture("graph/model.keras"), "--device", "cpu", "--seconds", "0.01", "--batch",
                                        "9"};
   const Result text = command(words);

@@ -77,7 +77,7 @@ TEST_F(CommandTest, PredictAsksForEachInputOnceAndByName) {
   EXPECT_FALSE(std::filesystem::exists(file("y.npy")));
 }
 
-TEST_F(CommandTest, PredictComputesAsTheOptionsSay) {
+TEST_F(CommandTest, PredictObeysItsOptions) {
   const auto predict = [&](std::vector<std::string> options) {
     std::vector<std::string> words{"predict",    fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--output",
                                    file("y.npy")};
@@ -94,7 +94,7 @@ TEST_F(CommandTest, PredictComputesAsTheOptionsSay) {
   EXPECT_EQ(predict({"--batch-size", "0"}).code, kUsage);
 }
 
-TEST_F(CommandTest, VerifySaysWhereTheWorstDifferenceIs) {
+TEST_F(CommandTest, VerifyReportsTheWorstDifference) {
   const Tensor y = fixture_array("dense", "y");
   const auto changed = [&](std::size_t at, float value) {
     Tensor other = Tensor::copy_of(y);
@@ -159,7 +159,7 @@ TEST_F(CommandTest, InputsWithoutRowsOrWithoutRank) {
   EXPECT_EQ(predict("scalar.npy").code, kInput);
 }
 
-TEST_F(CommandTest, FilesThatAreNotThereOrNotWhatTheyShouldBe) {
+TEST_F(CommandTest, MissingAndInvalidFilesAreRefused) {
   std::ofstream(file("text.npy")) << "text";
   expect_refused({"summary", file("none.keras")}, kFile, "none.keras", "[E_IO]");
   expect_refused({"summary", file("text.npy")}, kFile, "text.npy");
@@ -169,14 +169,14 @@ TEST_F(CommandTest, FilesThatAreNotThereOrNotWhatTheyShouldBe) {
       kFile, "no/such/folder/y.npy");
 }
 
-TEST_F(CommandTest, WordsThatItDoesNotKnow) {
+TEST_F(CommandTest, UnknownVerbsAndOptionsAreRefused) {
   expect_refused({"compile"}, kUsage, "'compile'", "predict, verify");
   expect_refused({"summary"}, kUsage, "MODEL");
   expect_refused({"predict", fixture("dense/model.keras"), "--input", "x.npy"}, kUsage, "--output");
   expect_refused({"summary", fixture("dense/model.keras"), "--wrong"}, kUsage, "--wrong");
 }
 
-TEST_F(CommandTest, TellsAboutItselfTheModelAndThePlan) {
+TEST_F(CommandTest, DescribesItselfTheModelAndThePlan) {
   EXPECT_EQ(command({"--version"}).out, std::string(LAMELLA_VERSION) + "\n");
   const Result help = command({"--help"});
   EXPECT_EQ(help.code, kOk);

@@ -93,7 +93,7 @@ TEST_F(CsvTest, NumbersKeepTheirBits) {
   EXPECT_EQ(rows_of(written("0.1\n"), 1, DType::float64).span<double>()[0], 0.1);
 }
 
-TEST_F(CsvTest, SaysLineAndColumnOfWhatIsWrong) {
+TEST_F(CsvTest, ErrorsNameLineAndColumn) {
   const std::vector<std::pair<std::string, std::string>> wrong{
       {"", "is empty"},
       {"1,2,3\n1,2\n", "line 2, column 3: is missing; a record has 3"},
@@ -187,7 +187,7 @@ TEST_F(CsvTest, PipesCarryNpyAndCsv) {
   EXPECT_EQ(piped("/dev/null", {"predict", model, "-i", "-", "-o", "-"}).code, kFile);
 }
 
-TEST_F(CsvTest, PipesThatEndEarlyOrGoOnAreRefused) {
+TEST_F(CsvTest, PipesThatAreTooShortOrTooLongAreRefused) {
   save_npy(file("x.npy"), Tensor::zeros({40'000, 3}));
   const std::string whole = content("x.npy");
   const auto rows_through = [&](const std::string& bytes) {
@@ -259,7 +259,7 @@ TEST_F(CsvTest, InputsOfDifferentLengthsAreRefused) {
       "has fewer rows");
 }
 
-TEST_F(CsvTest, FilesInFortranOrderAndOtherByteOrdersGoThroughInParts) {
+TEST_F(CsvTest, FilesInFortranOrderAndOtherByteOrdersAreReadInParts) {
   const Tensor x = fixture_array("dense", "x");
   const std::int64_t rows = x.shape()[0];
   const std::int64_t width = x.shape()[1];

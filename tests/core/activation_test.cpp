@@ -83,7 +83,7 @@ TEST(ActivationTest, FillsInTheDefaultsOfKeras) {
   EXPECT_EQ(activation_of("softmax").axis, -1);
 }
 
-TEST(ActivationTest, SaysWhatAMisspeltNameIsNear) {
+TEST(ActivationTest, SuggestsNamesForAMisspeltOne) {
   EXPECT_THAT(refusal("rleu"),
               AllOf(HasSubstr("unknown activation 'rleu'"), HasSubstr("near: "), HasSubstr("relu"), HasSubstr("[E_VALUE]")));
   EXPECT_THAT(refusal("Tanh"), HasSubstr("near: tanh"));
@@ -102,17 +102,17 @@ TEST(ActivationTest, RefusesNamesThatKerasDoesNotHave) {
   }
 }
 
-TEST(ActivationTest, EscapesAndCutsAHostileName) {
+TEST(ActivationTest, EscapesAndShortensAHostileName) {
   const std::string message = refusal(std::string(100000, 'r') + "\n");
   EXPECT_LT(message.size(), 1200U);
   EXPECT_THAT(refusal("re\nlu"), testing::Not(HasSubstr("\n")));
 }
 
-TEST(ActivationTest, NamesTheParametersThatABareThresholdLacks) {
+TEST(ActivationTest, NamesTheParametersThatThresholdNeeds) {
   EXPECT_THAT(refusal("threshold"), AllOf(HasSubstr("'threshold' needs values for threshold, default_value")));
 }
 
-TEST(ActivationTest, KnowsWhereAParameterStands) {
+TEST(ActivationTest, KnowsTheIndexOfAParameter) {
   EXPECT_EQ(parameter_index(ActivationKind::LeakyRelu, "negative_slope"), 0);
   EXPECT_EQ(parameter_index(ActivationKind::Threshold, "default_value"), 1);
   EXPECT_EQ(parameter_index(ActivationKind::ReluGeneral, "threshold"), 2);
@@ -206,11 +206,9 @@ TEST(ActivationTest, GeluIsRightInFloat64WhereItIsTiny) {
 
 class EachElementwise : public testing::TestWithParam<ActivationKind> {};
 
-TEST_P(EachElementwise, HasATruthToBeHeldAgainst) {
-  EXPECT_EQ(truths().count(to_string(GetParam())), 1U) << to_string(GetParam());
-}
+TEST_P(EachElementwise, HasAReference) { EXPECT_EQ(truths().count(to_string(GetParam())), 1U) << to_string(GetParam()); }
 
-TEST_P(EachElementwise, StaysWithinItsBoundAllOverTheFloats) {
+TEST_P(EachElementwise, StaysWithinItsBoundForAllFloats) {
   const Worst worst = worst_distance(GetParam(), 2039);
   EXPECT_LE(worst.ulps, ulp_bound(GetParam())) << to_string(GetParam()) << "(" << worst.x << ")";
 }
@@ -287,7 +285,7 @@ __attribute__((target("avx2,fma"))) void vector_loop(const float* x, float* y, s
   loop<Op>(x, y, n, p);
 }
 
-TEST_P(EachElementwise, GivesTheSameBitsAtEveryPlaceAndOnEveryProcessor) {
+TEST_P(EachElementwise, GivesTheSameBitsAtEveryIndexAndOnEveryProcessor) {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) GTEST_SKIP() << "this processor has no AVX2 and FMA";
   std::uint32_t state = 12345;
   for (const std::size_t n :

@@ -9,7 +9,7 @@
 namespace lamella {
 namespace {
 
-TEST(ErrorTest, EveryCodeHasAnameOfItsOwnThatMessagesEndIn) {
+TEST(ErrorTest, EveryCodeHasItsOwnNameThatEndsMessages) {
   std::set<std::string_view> names;
   for (int code = 0; code <= static_cast<int>(ErrorCode::internal); ++code) {
     const std::string_view found = to_string(static_cast<ErrorCode>(code));
@@ -22,7 +22,7 @@ TEST(ErrorTest, EveryCodeHasAnameOfItsOwnThatMessagesEndIn) {
   EXPECT_EQ(core::without_code("no code"), "no code");
 }
 
-TEST(ErrorTest, ChecksSayWhereALibrarysOwnRuleWasBroken) {
+TEST(ErrorTest, FailedAssertionsSayWhere) {
   try {
     LAMELLA_ASSERT(1 > 2, "one is {}", 1);
     FAIL();
@@ -32,7 +32,7 @@ TEST(ErrorTest, ChecksSayWhereALibrarysOwnRuleWasBroken) {
   }
 }
 
-TEST(EscapedTest, KeepsTextThatShowsItself) {
+TEST(EscapedTest, KeepsPrintableText) {
   for (const char* text : {"", "plain ~", "\xC2\xA0", "größe", "\xDF\xBF", "\xE0\xA0\x80", "層", "\xED\x9F\xBF", "\xEF\xBF\xBD",
                            "\xE2\x80\x8A", "\xE2\x80\x90", "\xE2\x80\xA7", "\xE2\x80\xAF", "\xE2\x81\xA5", "\xE2\x81\xAA",
                            "\xE2\x82\x80", "\xF0\x90\x80\x80", "\xF0\x9F\x98\x80", "\xF4\x8F\xBF\xBF"}) {
@@ -42,7 +42,7 @@ TEST(EscapedTest, KeepsTextThatShowsItself) {
 
 /// Control bytes, marks that reverse text, and invalid UTF-8: overlong, surrogate, past the last code point, cut short,
 /// misplaced.
-TEST(EscapedTest, ShowsTheBytesOfEverythingElse) {
+TEST(EscapedTest, EscapesAllOtherBytes) {
   for (const std::string_view text : {"\x01",
                                       "\x1F",
                                       "\x7F",
@@ -82,7 +82,7 @@ TEST(EscapedTest, ShowsTheBytesOfEverythingElse) {
   EXPECT_EQ(core::escaped("\xE2\x28\xA1"), "\\xE2(\\xA1");
 }
 
-TEST(EscapedTest, ShowsWhatTurnsTextAroundOrTakesNoRoom) {
+TEST(EscapedTest, EscapesMarksThatReverseTextAndInvisibleCharacters) {
   const std::pair<const char*, const char*> kHidden[] = {{"\u061c", "\\xD8\\x9C"},
                                                          {"\u200b", "\\xE2\\x80\\x8B"},
                                                          {"\u202e", "\\xE2\\x80\\xAE"},
@@ -95,7 +95,7 @@ TEST(EscapedTest, ShowsWhatTurnsTextAroundOrTakesNoRoom) {
     EXPECT_EQ(core::escaped(seen), seen);
 }
 
-TEST(EscapedTest, CutsLongTextBetweenCharacters) {
+TEST(EscapedTest, ShortensLongTextBetweenCharacters) {
   EXPECT_EQ(core::escaped("abcdef", 4), "abcd...");
   EXPECT_EQ(core::escaped("abcd", 4), "abcd");
   EXPECT_EQ(core::escaped("abc\xC3\xA4", 4), "abc...");

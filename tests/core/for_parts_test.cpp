@@ -38,7 +38,7 @@ TEST(ForParts, DoesEveryPartOnce) {
   }
 }
 
-TEST(ForParts, IsHelpedByNoMoreThreadsThanAllowed) {
+TEST(ForParts, UsesNoMoreThreadsThanAllowed) {
   std::atomic<int> inside{0};
   std::atomic<int> most{0};
   for_parts(200, 3, kMuch, [&](std::int64_t) {
@@ -51,7 +51,7 @@ TEST(ForParts, IsHelpedByNoMoreThreadsThanAllowed) {
   EXPECT_LE(most, 3);
 }
 
-TEST(ForParts, ThrowsWhatAPartThrewWhenNobodyIsInsideAnyMore) {
+TEST(ForParts, ThrowsAPartsExceptionAfterAllPartsHaveEnded) {
   for (int repeat = 0; repeat < 50; ++repeat) {
     std::atomic<int> inside{0};
     const auto failing = [&] {
@@ -87,7 +87,7 @@ TEST(ForParts, MayBeCalledFromManyThreadsAndFromItsOwnParts) {
 }
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)  // as below
-TEST(ForParts, HelpersComputeAsTheLibraryDoesWhateverTheThreadThatMadeThemHad) {
+TEST(ForParts, HelpersIgnoreTheFloatingPointSettingsOfTheirCreator) {
   const pid_t child = fork();  // the child has no helpers yet and makes them now
   if (child == 0) {
     _mm_setcsr(0x6000U);  // rounds towards 0 and unmasks exceptions, which then raise a signal

@@ -143,7 +143,7 @@ TEST(InitializerTest, DrawsTheNamedDistribution) {
   }
 }
 
-TEST(InitializerTest, TheTestOfDistributionsRejectsWrongOnes) {
+TEST(InitializerTest, TheTestRejectsWrongDistributions) {
   const Shape shape{127, 81};
   EXPECT_GT(kolmogorov(drawn(Initializer::random_normal(0, 1), shape), cut_below(0, 1)), kReject);
   EXPECT_GT(kolmogorov(drawn(Initializer::truncated_normal(0, 1), shape), gauss_below(0, 1)), kReject);
@@ -152,7 +152,7 @@ TEST(InitializerTest, TheTestOfDistributionsRejectsWrongOnes) {
   EXPECT_GT(kolmogorov(drawn("he_normal", shape), cut_below(0, without_correction)), kReject);
 }
 
-TEST(InitializerTest, HasTheStandardDeviationThatTheScaleAsksFor) {
+TEST(InitializerTest, HasTheStandardDeviationOfItsScale) {
   const Shape shape{300, 200};
   for (const char* distribution : {"truncated_normal", "untruncated_normal", "uniform"}) {
     const double wanted = std::sqrt(2.0 / 300.0);
@@ -206,7 +206,7 @@ TEST(InitializerTest, MakesOrthogonalMatricesOfEveryShape) {
   }
 }
 
-TEST(InitializerTest, DependsOnTheSeedAloneAndOwnSeedsGoFirst) {
+TEST(InitializerTest, DependsOnlyOnTheSeedAndOwnSeedsTakePrecedence) {
   EXPECT_EQ(drawn("he_normal", {31, 3}, 1), drawn("he_normal", {31, 3}, 1));
   EXPECT_NE(drawn("he_normal", {31, 3}, 1), drawn("he_normal", {31, 3}, 2));
   Initializer own("he_normal");
@@ -214,7 +214,7 @@ TEST(InitializerTest, DependsOnTheSeedAloneAndOwnSeedsGoFirst) {
   EXPECT_EQ(drawn(own, {31, 3}, 1), drawn("he_normal", {31, 3}, 2));
 }
 
-TEST(InitializerTest, DrawsWithManyThreadsWhatOneDraws) {
+TEST(InitializerTest, DrawsTheSameWithAnyNumberOfThreads) {
   constexpr std::int64_t kMany = (std::int64_t{1} << 20) + 1027;  // drawn in several parts
   const auto many = drawn("random_normal", {kMany});
   const auto few = drawn("random_normal", {1027});

@@ -19,7 +19,7 @@ std::shared_ptr<const ModelSpec> model(std::vector<std::shared_ptr<const LayerSp
   return result;
 }
 
-TEST(LayerChangesTest, ReachALayerWhereverItStandsAndLeaveTheModelAsItIs) {
+TEST(LayerChangesTest, ReplaceALayerEverywhereAndLeaveTheOriginalModel) {
   const auto shared = layer("shared");
   const auto other = layer("other");
   const auto dense = layer("dense", DenseParams{.units = 1, .activation = {}, .activation_layer = shared});
@@ -49,14 +49,14 @@ TEST(LayerChangesTest, ReachALayerWhereverItStandsAndLeaveTheModelAsItIs) {
   EXPECT_EQ(nested_model(*whole->layers[1])->layers[1], shared);
 }
 
-TEST(LayerChangesTest, ThatAreNoneLeaveEveryLayer) {
+TEST(LayerChangesTest, WithoutChangesKeepEveryLayer) {
   const auto one = layer("one");
   const auto whole = model({one, layer("nested", NestedParams{model({one})})});
   EXPECT_EQ(LayerChanges().apply_to(*whole)->layers, whole->layers);
   EXPECT_EQ(LayerChanges().apply_to(one), one);
 }
 
-TEST(LayerChangesTest, OfALayerThatLosesWhatIsInside) {
+TEST(LayerChangesTest, MayRemoveAnInnerLayer) {
   const auto inside = layer("inside");
   const auto dense = layer("dense", DenseParams{.units = 1, .activation = {}, .activation_layer = inside});
   LayerChanges changes;

@@ -59,7 +59,7 @@ TEST_F(NpyFileTest, WritesBfloat16AsFloat32) {
   EXPECT_EQ(load_npy(folder_ / "b.npy").dtype(), DType::float32);
 }
 
-TEST_F(NpyFileTest, RefusesWhatIsNoRegularFileAndLeavesNothingBehind) {
+TEST_F(NpyFileTest, RefusesIrregularFilesAndLeavesNothingBehind) {
   EXPECT_THROW(static_cast<void>(load_npy(folder_)), LoadError);
   EXPECT_THROW(static_cast<void>(load_npy(folder_ / "absent.npy")), LoadError);
   EXPECT_THROW(static_cast<void>(load_npy("/dev/zero")), LoadError);
@@ -85,7 +85,7 @@ TEST(NpyTest, ReadsEveryVersionAndBothByteOrders) {
             (std::vector<bool>{false, true, true}));
 }
 
-TEST(NpyTest, ReadsHeadersHoweverPythonMayWriteThem) {
+TEST(NpyTest, ReadsHeadersInEverySpellingOfPython) {
   const std::string data(4, '\0');
   for (const char* header : {"{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (1,)}",
                              "\t{ 'shape' :\n(1L,) ,'fortran_order':True,'descr':'<f4'} ",

@@ -58,7 +58,7 @@ class OutputFile : public ::testing::Test {
   fs::path folder_ = fs::temp_directory_path() / ("output_file_test_" + std::to_string(::getpid()));
 };
 
-TEST_F(OutputFile, HasTheModeThatTheProcessGivesToFilesWhenItIsNew) {
+TEST_F(OutputFile, GetsTheProcessDefaultModeIfNew) {
   const mode_t before = ::umask(027);
   save_npy(at("new.npy"), array(3));
   ::umask(before);
@@ -66,7 +66,7 @@ TEST_F(OutputFile, HasTheModeThatTheProcessGivesToFilesWhenItIsNew) {
   EXPECT_THAT(files(), ::testing::ElementsAre("new.npy"));
 }
 
-TEST_F(OutputFile, KeepsTheModeOfTheFileThatItReplaces) {
+TEST_F(OutputFile, KeepsTheModeOfTheReplacedFile) {
   for (const mode_t wanted : {0600U, 0604U, 0755U, 04711U}) {
     save_npy(at("y.npy"), array(3));
     ASSERT_EQ(::chmod(at("y.npy").c_str(), wanted), 0);
@@ -88,7 +88,7 @@ TEST_F(OutputFile, KeepsTheOwnerWhereThatIsAllowed) {
   EXPECT_EQ(status.st_gid, 54321U);
 }
 
-TEST_F(OutputFile, IsNotWrittenWhereTheOldOneMayNotBe) {
+TEST_F(OutputFile, IsNotWrittenIfTheOldOneIsReadOnly) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may write everything";
   save_npy(at("y.npy"), array(3));
   ASSERT_EQ(::chmod(at("y.npy").c_str(), 0444), 0);
@@ -104,7 +104,7 @@ TEST_F(OutputFile, LeavesTheOldContentToOtherLinks) {
   expect_holds(at("other.npy"), 3);
 }
 
-TEST_F(OutputFile, FollowsSymlinksToWhatIsThereAndToWhatIsNot) {
+TEST_F(OutputFile, FollowsSymlinksToExistingAndMissingFiles) {
   fs::create_directory(at("far"));
   save_npy(at("far/old.npy"), array(3));
   fs::create_symlink("far/old.npy", at("to_old"));
@@ -134,7 +134,7 @@ TEST_F(OutputFile, RefusesFoldersAndLinksInACircle) {
   EXPECT_THAT(files(), ::testing::UnorderedElementsAre("folder", "circle"));
 }
 
-TEST_F(OutputFile, TakesNamesAsLongAsNamesCanBe) {
+TEST_F(OutputFile, AcceptsTheLongestNames) {
   const std::string name(255, 'n');
   save_npy(at(name), array(3));
   save_npy(at(name), array(5));
@@ -142,7 +142,7 @@ TEST_F(OutputFile, TakesNamesAsLongAsNamesCanBe) {
   EXPECT_EQ(files().size(), 1U);
 }
 
-TEST_F(OutputFile, GoesIntoAFifo) {
+TEST_F(OutputFile, IsWrittenIntoAFifo) {
   save_npy(at("wanted.npy"), array(100'000));
   ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   std::string read;
@@ -165,7 +165,7 @@ TEST_F(OutputFile, FailsWithoutASignalWhenTheReaderOfAFifoIsGone) {
   reader.join();
 }
 
-TEST_F(OutputFile, GoesIntoDevicesAndLeavesThemWhereTheyAre) {
+TEST_F(OutputFile, IsWrittenIntoDevicesWithoutReplacingThem) {
   // Uses a device node made for the test: root could lose the machine's own in /dev.
   if (::geteuid() == 0 && ::mknod(at("null").c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0)
     GTEST_SKIP() << "device nodes cannot be made here";
@@ -178,7 +178,7 @@ TEST_F(OutputFile, GoesIntoDevicesAndLeavesThemWhereTheyAre) {
   EXPECT_TRUE(fs::is_character_file(null));
 }
 
-TEST_F(OutputFile, GoesIntoADescriptorWhereThatStands) {
+TEST_F(OutputFile, IsWrittenIntoADescriptorAtItsPosition) {
   save_npy(at("wanted.npy"), array(5));
   const int file = ::open(at("y").c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(::write(file, "before", 6), 6);

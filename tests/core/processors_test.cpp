@@ -29,7 +29,7 @@ class Processors : public ::testing::Test {
       std::filesystem::temp_directory_path() / ("lamella_processors_" + std::to_string(::getpid()));
 };
 
-TEST_F(Processors, AreAsManyAsTheQuotaOfAGroupPaysForRoundedUp) {
+TEST_F(Processors, AreTheGroupsQuotaRoundedUp) {
   write("a/b/cpu.max", "150000 100000");
   EXPECT_EQ(quota("0::/a/b"), 2);
   write("a/b/cpu.max", "50000 100000");
@@ -38,7 +38,7 @@ TEST_F(Processors, AreAsManyAsTheQuotaOfAGroupPaysForRoundedUp) {
   EXPECT_EQ(quota("0::/a/b"), 0);
 }
 
-TEST_F(Processors, AreLimitedByTheGroupsAround) {
+TEST_F(Processors, AreLimitedByEnclosingGroups) {
   write("a/b/cpu.max", "800000 100000");
   write("a/cpu.max", "300000 100000");
   EXPECT_EQ(quota("0::/a/b"), 3);
@@ -46,7 +46,7 @@ TEST_F(Processors, AreLimitedByTheGroupsAround) {
   EXPECT_EQ(quota("0::/not/seen/from/here"), 2);
 }
 
-TEST_F(Processors, AreReadOfBothVersions) {
+TEST_F(Processors, AreReadFromBothVersionsOfControlGroups) {
   write("cpu/a/cpu.cfs_quota_us", "250000");
   write("cpu/a/cpu.cfs_period_us", "100000");
   EXPECT_EQ(quota("5:memory:/a\n4:cpu,cpuacct:/a\n1:name=systemd:/a"), 3);
@@ -54,7 +54,7 @@ TEST_F(Processors, AreReadOfBothVersions) {
   EXPECT_EQ(quota("4:cpuacct,cpu:/a"), 0);
 }
 
-TEST_F(Processors, AreNotLimitedByWhatCannotBeRead) {
+TEST_F(Processors, AreUnlimitedIfTheQuotaCannotBeRead) {
   for (const char* groups : {"", "0::/a", "nonsense", "0:", "0::", "::", "4:cpu:"}) EXPECT_EQ(quota(groups), 0) << groups;
   for (const char* text : {"", "abc", "100", "0 100000", "100000 0", "-5 -5", "100000 max"}) {
     write("cpu.max", text);
@@ -63,7 +63,7 @@ TEST_F(Processors, AreNotLimitedByWhatCannotBeRead) {
   EXPECT_EQ(quota_of_groups(root_ / "absent", root_), 0);
 }
 
-TEST_F(Processors, AreThoseOfTheAffinityMask) {
+TEST_F(Processors, AreLimitedByTheAffinityMask) {
   cpu_set_t before;
   ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
   EXPECT_GE(usable_processors(), 1);

@@ -31,14 +31,14 @@ constexpr const char* kKeras[13][13] = {
     // clang-format on
 };
 
-TEST(ResultTypeTest, IsKerasOfEveryPair) {
+TEST(ResultTypeTest, IsKerasResultForEveryPair) {
   for (std::size_t a = 0; a < kNames.size(); ++a) {
     for (std::size_t b = 0; b < kNames.size(); ++b)
       EXPECT_EQ(to_string(result_type(dtype_of(kNames[a]), dtype_of(kNames[b]))), kKeras[a][b]) << kNames[a] << ' ' << kNames[b];
   }
 }
 
-TEST(ResultTypeTest, TakesAllTypesTogether) {
+TEST(ResultTypeTest, CombinesSeveralTypes) {
   // uint64 and a signed integer give float32, or the floating type if there is one.
   EXPECT_EQ(result_type(std::array{DType::bfloat16, DType::int64, DType::uint64}), DType::bfloat16);
   EXPECT_EQ(result_type(std::array{DType::int64, DType::uint64, DType::float16, DType::int8}), DType::float16);

@@ -61,7 +61,7 @@ TEST(TensorTest, IsEmptyByDefaultAndAfterAMove) {
   EXPECT_EQ(values_of<std::int32_t>(a), (std::vector<std::int32_t>{1, 2, 3}));
 }
 
-TEST(TensorTest, IsAlignedAndHoldsWhatItSays) {
+TEST(TensorTest, IsAlignedAndHasItsShapeAndType) {
   for (const std::int64_t n : {0, 1, 3, 127, 1027, 3'000'001}) {
     Tensor tensor = Tensor::zeros({n}, DType::float64);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(tensor.data()) % 64, 0U);
@@ -72,7 +72,7 @@ TEST(TensorTest, IsAlignedAndHoldsWhatItSays) {
   }
 }
 
-TEST(TensorTest, RefusesWhatDoesNotFitAndSaysHowMuchWasAsked) {
+TEST(TensorTest, RefusesTooLargeSizesAndSaysHowMuchWasRequested) {
   constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
   EXPECT_EQ(code_of([] { return Tensor({kLargest}, DType::float64); }), ErrorCode::overflow);
   try {
@@ -173,7 +173,7 @@ TEST(TensorTest, KeepsTheOwnerOfAdoptedMemory) {
   EXPECT_EQ(owner.use_count(), 1);
 }
 
-TEST(TensorTest, CutsFractionsOffAndClampsToIntegers) {
+TEST(TensorTest, TruncatesAndClampsToIntegers) {
   const Tensor x = of<double>({0.5, 1.9, -0.5, -1.9, 127.4, 128.5, 300, -300, 1e300, -INFINITY, NAN, 2147483647.5});
   constexpr std::int32_t kLow = std::numeric_limits<std::int32_t>::min();
   constexpr std::int32_t kHigh = std::numeric_limits<std::int32_t>::max();

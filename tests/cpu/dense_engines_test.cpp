@@ -17,7 +17,7 @@ using ops::DenseDesc;
 
 class EachCpuEngine : public testing::TestWithParam<std::string> {};
 
-TEST_P(EachCpuEngine, LeavesTheCallersSettingsAlone) {
+TEST_P(EachCpuEngine, KeepsTheCallersSettings) {
   omp_set_num_threads(5);
   const DenseDesc d{64, 128, 128, true, activation_of("tanh"), DType::float32};
   const auto call = [&] {
@@ -48,7 +48,7 @@ std::string chosen(Fusion fusion, const char* kind = "tanh", std::int64_t batch 
       .engine;
 }
 
-TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
+TEST(CpuDenseEnginesTest, AreChosenAsTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::automatic, "tanh", 1), "small");
   EXPECT_EQ(chosen(Fusion::none), "small_unfused");
   const bool own = cpu::best_isa() == cpu::Isa::avx2;  // there lamella's own product is faster at every size
@@ -59,7 +59,7 @@ TEST(CpuDenseEnginesTest, AreChosenByWhatTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::automatic, "tanh", 100'000, 2), "small") << "oneDNN is called for one thread";
 }
 
-TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {
+TEST(CpuDenseEnginesTest, GiveTheirReasonsIfAllRefuse) {
   try {
     (void)chosen(Fusion::library, "selu");
     FAIL() << "oneDNN has no selu";
@@ -72,7 +72,7 @@ TEST(CpuDenseEnginesTest, SayWhyWhenNoneIsLeft) {
   EXPECT_THROW((void)core::cpu_backend().ops().plan(integers, constants_of({{1.0}}), {1, 0}, {}), ArgumentError);
 }
 
-TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
+TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEverySmallBatchSize) {
   const auto x = random_values(50 * 100, 1);
   const auto constants = constants_of({random_values(100 * 70, 2), random_values(70, 3)});
   const auto at = [&](std::int64_t batch) {
@@ -89,7 +89,7 @@ TEST(CpuDenseEnginesTest, GiveARowTheSameBitsAtEveryBatchSizeWhenSmall) {
 }
 
 /// Kernels so large that packing rows pays, at sizes that are no multiple of tile, strip, panel or slice.
-TEST(CpuDenseEnginesTest, MultiplyLargeKernelsAsTheyDoSmallOnes) {
+TEST(CpuDenseEnginesTest, GiveTheSameBitsForLargeKernels) {
   struct Sizes {
     std::int64_t batch, inputs, units;
   };

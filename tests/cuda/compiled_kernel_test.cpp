@@ -54,7 +54,7 @@ class CompiledKernelTest : public testing::Test {
   }
 };
 
-TEST_F(CompiledKernelTest, GivesTheResultsWhenTheStreamHasCome) {
+TEST_F(CompiledKernelTest, GivesResultsOnceTheStreamHasRun) {
   std::vector<float> values(1027);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 200.0F - 2.0F;
   float* const data = device(values);
@@ -67,7 +67,7 @@ TEST_F(CompiledKernelTest, GivesTheResultsWhenTheStreamHasCome) {
   EXPECT_THAT(fake_cuda::misuses(), IsEmpty());
 }
 
-TEST_F(CompiledKernelTest, AStoreBesideItsMemoryLosesTheDevice) {
+TEST_F(CompiledKernelTest, AStoreOutOfBoundsLosesTheDevice) {
   ptx::registry::edit_statements("st.global.f32", ptx::registry::four_bytes_on);
   float* const data = device(std::vector<float>(31, 1.0F));
   ASSERT_EQ(softmax(data, data, 31, nullptr), cudaSuccess);
@@ -78,7 +78,7 @@ TEST_F(CompiledKernelTest, AStoreBesideItsMemoryLosesTheDevice) {
                                                    HasSubstr("124 bytes into allocation"))));
 }
 
-TEST_F(CompiledKernelTest, MemoryThatNobodyWroteIsNotRead) {
+TEST_F(CompiledKernelTest, UnwrittenMemoryIsNotRead) {
   float* const data = device(33);
   ASSERT_EQ(cudaMemset(data, 0, 32 * sizeof(float)), cudaSuccess);
   ASSERT_EQ(tanh(data, data, 33, nullptr), cudaSuccess);
@@ -94,7 +94,7 @@ TEST_F(CompiledKernelTest, MemoryOfAnotherDeviceIsOutOfReach) {
   EXPECT_THAT(fake_cuda::misuses(), Contains(HasSubstr("out of bounds")));
 }
 
-TEST_F(CompiledKernelTest, ABarrierThatIsMissingIsARace) {
+TEST_F(CompiledKernelTest, AMissingBarrierIsARace) {
   const std::vector<float> values(1100, 1.0F);
   for (const bool planted : {false, true}) {
     if (planted) ptx::registry::edit_statements("bar.sync", [](const std::string&) { return ""; });
@@ -106,7 +106,7 @@ TEST_F(CompiledKernelTest, ABarrierThatIsMissingIsARace) {
 }
 
 /// A kernel uses the memory that it reads and writes, not all that it is given.
-TEST_F(CompiledKernelTest, AWaitThatIsMissingIsARace) {
+TEST_F(CompiledKernelTest, AMissingWaitIsARace) {
   const float* const src = device(std::vector<float>(33, 1.0F));
   float* const a = device(33);
   float* const b = device(33);

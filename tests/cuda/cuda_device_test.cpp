@@ -32,7 +32,7 @@ struct DriverState {
   const char* says;
 };
 
-TEST_F(CudaDeviceTest, SaysWhatIsWrongWithTheDriver) {
+TEST_F(CudaDeviceTest, ExplainsProblemsOfTheDriver) {
   for (const auto& [version, error, says] :
        {DriverState{0, cudaErrorInsufficientDriver, "no NVIDIA driver was found"},
         {12000, cudaErrorInsufficientDriver, "supports CUDA 12.0, this build of lamella needs CUDA 13.0"},
@@ -55,7 +55,7 @@ TEST_F(CudaDeviceTest, SaysWhatIsWrongWithTheDriver) {
   EXPECT_EQ(resolve(Device::automatic()), Device::cuda(0));
 }
 
-TEST_F(CudaDeviceTest, SaysWhatADeviceIsAndWhichLibrariesItUses) {
+TEST_F(CudaDeviceTest, DescribesADeviceAndItsLibraries) {
   EXPECT_THAT(describe(Device::cuda(0)),
               testing::MatchesRegex(".*, compute capability [0-9]+\\.[0-9]+, [0-9]+ GiB, [0-9]+ SMs; CUDA driver "
                                     "[0-9.]+, CUDA runtime [0-9.]+, cuBLASLt [0-9.]+, cuDNN[ :].*"));
@@ -80,7 +80,7 @@ TEST_F(CudaDeviceTest, OneStreamServesTransfersThatFollowEachOther) {
   EXPECT_EQ(fake_cuda::count_calls("cudaStreamCreateWithFlags"), 0U);
 }
 
-TEST_F(CudaDeviceTest, CarriesTensorsThereAndBack) {
+TEST_F(CudaDeviceTest, CopiesTensorsToTheDeviceAndBack) {
   restart_cuda({.devices = 2});
   for (const std::int64_t n : {0, 1, 3, 1027}) {
     const Tensor host = random_rows(n, 1);
@@ -93,7 +93,7 @@ TEST_F(CudaDeviceTest, CarriesTensorsThereAndBack) {
   }
 }
 
-TEST_F(CudaDeviceTest, SaysHowMuchMemoryWasAskedForAndIsFree) {
+TEST_F(CudaDeviceTest, SaysHowMuchMemoryWasRequestedAndIsFree) {
   restart_cuda({.memory = std::size_t{64} << 20U});
   const Tensor kept({1 << 20}, DType::float32, Device::cuda(0));
   EXPECT_THAT(message_of([] { static_cast<void>(Tensor({1 << 25}, DType::float32, Device::cuda(0))); }, ErrorCode::out_of_memory),
@@ -102,7 +102,7 @@ TEST_F(CudaDeviceTest, SaysHowMuchMemoryWasAskedForAndIsFree) {
   EXPECT_EQ(after.bytes(), std::size_t{16} << 20U);
 }
 
-TEST_F(CudaDeviceTest, AnIllegalAccessLosesTheDeviceAndOnlyThat) {
+TEST_F(CudaDeviceTest, AnIllegalAccessLosesOnlyThatDevice) {
   for (const fake_cuda::Fault fault : {fake_cuda::Fault::sticky, fake_cuda::Fault::late}) {
     restart_cuda({.devices = 2});
     const Tensor x = random_rows(3, 7);
@@ -155,7 +155,7 @@ TEST_F(CudaDeviceTest, KnowsWhichErrorsADeviceDoesNotSurvive) {
   }
 }
 
-TEST_F(CudaDeviceTest, AnErrorThatSomebodyElseLeftIsNotOurs) {
+TEST_F(CudaDeviceTest, PendingErrorsOfOthersAreIgnored) {
   const Model model = model_of(small_spec(), on_cuda());
   fake_cuda::set_last_error(cudaErrorInvalidValue);
   EXPECT_EQ(model.predict(random_rows(3, 7)).shape(), (Shape{3, 5}));

@@ -42,7 +42,7 @@ class CudaDriverRulesTest : public CudaTest {
   }
 };
 
-TEST_F(CudaDriverRulesTest, AStreamThatGetsTheHandleOfOneThatIsGoneWaitsForItsWork) {
+TEST_F(CudaDriverRulesTest, AStreamThatReusesAHandleWaitsForTheOldStreamsWork) {
   for (unsigned seed = 0; seed < 8; ++seed) {
     restart_cuda({.seed = seed});
     const Tensor hosts[2] = {random_rows(4, 7, 1), random_rows(4, 7, 2)};
@@ -64,7 +64,7 @@ TEST_F(CudaDriverRulesTest, AStreamThatGetsTheHandleOfOneThatIsGoneWaitsForItsWo
   }
 }
 
-TEST_F(CudaDriverRulesTest, TheDefaultStreamsOfTwoThreadsAreTwo) {
+TEST_F(CudaDriverRulesTest, EachThreadHasItsOwnDefaultStream) {
   for (unsigned seed = 0; seed < 8; ++seed) {
     restart_cuda({.seed = seed});
     const Tensor host = random_rows(4, 7);
@@ -81,7 +81,7 @@ TEST_F(CudaDriverRulesTest, TheDefaultStreamsOfTwoThreadsAreTwo) {
   }
 }
 
-TEST_F(CudaDriverRulesTest, AStreamForEachRequestNeedsNoSessionForEach) {
+TEST_F(CudaDriverRulesTest, AStreamPerRequestNeedsFewSessions) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
   std::vector<Tensor> results;
@@ -99,7 +99,7 @@ TEST_F(CudaDriverRulesTest, AStreamForEachRequestNeedsNoSessionForEach) {
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 
-TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
+TEST_F(CudaDriverRulesTest, ModelsAreMadeAndDestroyedWhileAnotherThreadCaptures) {
   const cudaStream_t stream = new_stream();
   for (const char* engine : {"", "gemm_bias_cudnn"}) {
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
@@ -119,7 +119,7 @@ TEST_F(CudaDriverRulesTest, ModelsComeWorkAndGoWhileAnotherThreadCaptures) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
+TEST_F(CudaDriverRulesTest, ADisturbedCaptureIsTriedAgain) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(20, 7);
   const auto first = values_of(model.predict(x));
@@ -137,7 +137,7 @@ TEST_F(CudaDriverRulesTest, ACaptureThatSomebodyDisturbsIsTriedAgain) {
   fake_cuda::on_call({});
 }
 
-TEST_F(CudaDriverRulesTest, WhatIsPreparedIsNeitherPlannedNorCapturedLater) {
+TEST_F(CudaDriverRulesTest, PreparedBatchesAreNeitherPlannedNorCapturedLater) {
   Options options = on_cuda();
   options.max_batch = 64;
   const Model model = model_of(small_spec(), options);
@@ -183,7 +183,7 @@ TEST_F(CudaDriverRulesTest, PlanningIsDoneBeforeACallersCaptureOrRefused) {
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-TEST_F(CudaDriverRulesTest, BuffersThatTakeTurnsAreCapturedToo) {
+TEST_F(CudaDriverRulesTest, AlternatingBuffersAreCapturedToo) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(4, 7).to(Device::cuda(0));
   std::vector<Tensor> ys;
@@ -197,7 +197,7 @@ TEST_F(CudaDriverRulesTest, BuffersThatTakeTurnsAreCapturedToo) {
   EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture"), 0U);
 }
 
-TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesTheOthersAndTheThreadAsTheyWere) {
+TEST_F(CudaDriverRulesTest, AModelOnOneDeviceLeavesOtherDevicesAndTheThreadAlone) {
   restart_cuda({.devices = 3});
   {
     const Model model = model_of(small_spec(), on_cuda(1));
@@ -239,7 +239,7 @@ TEST_F(CudaDriverRulesTest, ModelsMayOutliveCudaAtTheEndOfAProcess) {
   restart_cuda();
 }
 
-TEST_F(CudaDriverRulesTest, AForkedChildIsToldSoAndEnds) {
+TEST_F(CudaDriverRulesTest, AForkedChildGetsAnErrorAndEnds) {
   auto alive = std::make_unique<Alive>();
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   const pid_t child = fork();
@@ -259,7 +259,7 @@ TEST_F(CudaDriverRulesTest, AForkedChildIsToldSoAndEnds) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-TEST_F(CudaDriverRulesTest, AGpuThatNothingWasCompiledForIsNotChosen) {
+TEST_F(CudaDriverRulesTest, AGpuWithoutCompiledCodeIsNotChosen) {
   restart_cuda({.devices = 2, .no_image = {0}});
   EXPECT_EQ(resolve(Device::automatic()), Device::cuda(1));
   EXPECT_THAT(message([] { static_cast<void>(Tensor({3}, DType::float32, Device::cuda(0))); }, ErrorCode::device),
@@ -268,7 +268,7 @@ TEST_F(CudaDriverRulesTest, AGpuThatNothingWasCompiledForIsNotChosen) {
   EXPECT_EQ(resolve(Device::automatic()), Device::cpu());
 }
 
-TEST_F(CudaDriverRulesTest, ALibraryThatFailsIsNamedAndTheCallersErrorsAreLeftAlone) {
+TEST_F(CudaDriverRulesTest, AFailingLibraryIsNamedAndTheCallersErrorsAreKept) {
   const Tensor x = random_rows(20, 7);
   for (const bool once : {true, false}) {
     restart_cuda();
@@ -285,7 +285,7 @@ TEST_F(CudaDriverRulesTest, ALibraryThatFailsIsNamedAndTheCallersErrorsAreLeftAl
   restart_cuda();
 }
 
-TEST_F(CudaDriverRulesTest, TheAllocatorOfTheSanitizersAsksForExactlyWhatIsNeeded) {
+TEST_F(CudaDriverRulesTest, TheExactAllocatorRequestsExactSizes) {
   ASSERT_EQ(setenv("LAMELLA_CUDA_ALLOCATOR", "exact", 1), 0);
   for (const bool pools : {true, false}) {
     restart_cuda({.pools = pools});

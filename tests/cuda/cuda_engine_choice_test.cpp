@@ -71,7 +71,7 @@ TEST_F(CudaEngineChoiceTest, AnActivationIsComparedWithKerasInTheTypeThatIsUsed)
 }
 
 #ifdef LAMELLA_FAKE_CUDNN
-TEST_F(CudaEngineChoiceTest, ATanhOfElevenBitsIsRefused) {
+TEST_F(CudaEngineChoiceTest, ATanhOfReducedPrecisionIsRefused) {
   for (const bool inexact : {false, true}) {
     restart_cuda({.inexact_tanh = std::vector<cudaDataType>(inexact ? 1 : 0, CUDA_R_32F)});
     SpecBuilder builder(4);
@@ -89,7 +89,7 @@ TEST_F(CudaEngineChoiceTest, ATanhOfElevenBitsIsRefused) {
 }
 #endif
 
-TEST_F(CudaEngineChoiceTest, TheSameAlgorithmIsComparedOnceAndTheSameProductAskedForOnce) {
+TEST_F(CudaEngineChoiceTest, EachAlgorithmIsVerifiedOnceAndEachProductQueriedOnce) {
   const auto plan = [] { static_cast<void>(chosen(relu_model())); };
   plan();
   fake_cuda::clear_call_log();
@@ -98,7 +98,7 @@ TEST_F(CudaEngineChoiceTest, TheSameAlgorithmIsComparedOnceAndTheSameProductAske
   EXPECT_EQ(fake_cuda::count_calls("cublasLtCreate") + fake_cuda::count_calls("cublasLtDestroy"), 0U);
 }
 
-TEST_F(CudaEngineChoiceTest, HeuristicsThatFailAreARefusal) {
+TEST_F(CudaEngineChoiceTest, FailingHeuristicsAreARefusal) {
   for (const cublasStatus_t status : {CUBLAS_STATUS_INTERNAL_ERROR, CUBLAS_STATUS_ARCH_MISMATCH}) {
     restart_cuda();
     fake_cuda::no_algorithms(-1, status);
@@ -110,7 +110,7 @@ TEST_F(CudaEngineChoiceTest, HeuristicsThatFailAreARefusal) {
   }
 }
 
-TEST_F(CudaEngineChoiceTest, WithoutAlgorithmsForPointersThatAreNotAlignedTheyAreCopied) {
+TEST_F(CudaEngineChoiceTest, UnalignedPointersAreCopiedIfNoAlgorithmTakesThem) {
   restart_cuda({.no_unaligned = true});
   const Model model = relu_model();
   EXPECT_EQ(chosen(model).engine, "cublaslt_epilogue");
@@ -127,7 +127,7 @@ TEST_F(CudaEngineChoiceTest, WithoutAlgorithmsForPointersThatAreNotAlignedTheyAr
   expect_near(values_of(result), values_of(model.predict(host)));
 }
 
-TEST_F(CudaEngineChoiceTest, WithoutAnyAlgorithmTheEngineThatRefusesNothingTakesOver) {
+TEST_F(CudaEngineChoiceTest, WithoutAnyAlgorithmTheLastEngineTakesOver) {
   fake_cuda::no_algorithms(-1);
   const Model model = relu_model();
   const Chosen found = chosen(model);
@@ -138,7 +138,7 @@ TEST_F(CudaEngineChoiceTest, WithoutAnyAlgorithmTheEngineThatRefusesNothingTakes
   expect_right(model);
 }
 
-TEST_F(CudaEngineChoiceTest, AnEngineThatIsAskedForByNameSaysThatThereIsNoAlgorithm) {
+TEST_F(CudaEngineChoiceTest, AForcedEngineSaysThatThereIsNoAlgorithm) {
   fake_cuda::no_algorithms(-1);
   Options options = on_cuda();
   options.engine = "gemm_then_epilogue";
@@ -152,7 +152,7 @@ TEST_F(CudaEngineChoiceTest, AnEngineThatIsAskedForByNameSaysThatThereIsNoAlgori
   }
 }
 
-TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
+TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreUseTheLibrary) {
   const Model model = relu_model();
   EXPECT_EQ(chosen(model, 16).engine, "small_batch");
   expect_right(model, 16);
@@ -166,7 +166,7 @@ TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreAreTheLibrarys) {
   EXPECT_THROW(static_cast<void>(forced.predict(random_rows(17, 31))), ArgumentError);
 }
 
-TEST_F(CudaEngineChoiceTest, TheEngineOfFewRowsSaysWhatElseItDoesNotDo) {
+TEST_F(CudaEngineChoiceTest, SmallBatchGivesItsOtherReasons) {
   Options options = on_cuda();
   options.determinism = Determinism::batch_invariant;
   EXPECT_THAT(chosen(relu_model(options), 3).refused.at("small_batch"),
@@ -195,7 +195,7 @@ int without_cudnn() {
   return 1;
 }
 
-TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesAreRefused) {
+TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesRefuse) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(_exit(without_cudnn()), testing::ExitedWithCode(0),
               testing::AllOf(testing::HasSubstr("33 units"), testing::HasSubstr("cuDNN: not found"),
@@ -211,7 +211,7 @@ Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs =
   return model_of(builder.build({builder.dense(x, inputs, 33, activation_of("silu"))}), options);
 }
 
-TEST_F(CudaEngineChoiceTest, TensorCoresTakeWhatTheLibraryCannotFuse) {
+TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
   EXPECT_EQ(chosen(silu_model(DType::float16)).engine, mma_gemm_or("gemm_then_epilogue"));
   const Chosen wide = chosen(silu_model(DType::bfloat16, on_cuda(), 1401));
   EXPECT_EQ(wide.engine, "gemm_then_epilogue");

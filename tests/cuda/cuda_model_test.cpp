@@ -32,7 +32,7 @@ TEST_F(CudaModelTest, PredictsWhatKerasDoes) {
   expect_near(values_of(model.predict(x)), values_of(expected));
 }
 
-TEST_F(CudaModelTest, TheSameCallIsCapturedTheSecondTimeAndReplayedFromThenOn) {
+TEST_F(CudaModelTest, ARepeatedCallIsCapturedAndThenReplayed) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(20, 7);
   const auto first = values_of(model.predict(x));
@@ -61,7 +61,7 @@ TEST_F(CudaModelTest, WithoutGraphsTheBitsAreTheSame) {
   EXPECT_EQ(fake_cuda::count_calls("cudaStreamBeginCapture") + fake_cuda::count_calls("cudaGraphLaunch"), 0U);
 }
 
-TEST_F(CudaModelTest, BatchesOfNearlyOneSizeShareAGraphAndNeverShowItsPadding) {
+TEST_F(CudaModelTest, BatchesOfSimilarSizesShareAGraphWithoutShowingPadding) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor all = random_rows(300, 7);
   for (const std::int64_t rows : {16, 9, 12, 16, 13, 33, 64, 255, 256, 257}) {
@@ -92,7 +92,7 @@ TEST_F(CudaModelTest, ReplaysDoNotGrow) {
   EXPECT_EQ(fake_cuda::live(), before);
 }
 
-TEST_F(CudaModelTest, WhatACallersGraphKeptComesBackWithTheNextCallThatAllocatesNothing) {
+TEST_F(CudaModelTest, MemoryOfADestroyedGraphIsFreedByTheNextCall) {
   const Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(2, 7).to(Device::cuda(0));
   Tensor y({2, 5}, DType::float32, Device::cuda(0));
@@ -124,7 +124,7 @@ TEST_F(CudaModelTest, AProfileHasTheSameBitsAndNoGraphs) {
 }
 
 /// More buffers than a session keeps graphs for: the least recently used graph is dropped.
-TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
+TEST_F(CudaModelTest, GraphsOfManyBuffersAreReplaced) {
   Options options = on_cuda();
   options.engine = "gemm_then_epilogue";
   const Model model = model_of(small_spec(), options);
@@ -144,7 +144,7 @@ TEST_F(CudaModelTest, GraphsOfManyBuffersComeAndGo) {
   EXPECT_EQ(fake_cuda::live(), before);
 }
 
-TEST_F(CudaModelTest, APredictionThatIsToStopWaitsForWhatItHasBegunAndKeepsItsSessions) {
+TEST_F(CudaModelTest, AStoppedPredictionWaitsForStartedWorkAndKeepsItsSessions) {
   Options options = on_cuda();
   options.max_batch = 2;
   const Model model = model_of(small_spec(), options);
@@ -237,7 +237,7 @@ TEST_F(CudaModelTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
   }
 }
 
-TEST_F(CudaModelTest, AModelMayGoWhileItsWorkIsUnderWay) {
+TEST_F(CudaModelTest, AModelMayBeDestroyedWhileItsWorkRuns) {
   const Tensor host = random_rows(4, 7);
   const Tensor x = host.to(Device::cuda(0));
   Tensor y({4, 5}, DType::float32, Device::cuda(0));
@@ -251,7 +251,7 @@ TEST_F(CudaModelTest, AModelMayGoWhileItsWorkIsUnderWay) {
   ASSERT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
-TEST_F(CudaModelTest, ManyRowsGoInChunksThroughTwoSessions) {
+TEST_F(CudaModelTest, ManyRowsRunInChunksOnTwoSessions) {
   for (unsigned seed = 0; seed < (kEffort + 1) / 2; ++seed) {
     restart_cuda({.seed = seed});
     Options options = on_cuda();
@@ -263,7 +263,7 @@ TEST_F(CudaModelTest, ManyRowsGoInChunksThroughTwoSessions) {
   }
 }
 
-TEST_F(CudaModelTest, SetActivationSharesTheWeightsAndGivesItsOwnResults) {
+TEST_F(CudaModelTest, SetActivationSharesTheWeightsAndChangesTheResults) {
   Model model = model_of(small_spec(), on_cuda());
   const Tensor x = random_rows(5, 7);
   for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
@@ -306,7 +306,7 @@ TEST_F(CudaModelTest, RunsEveryFusionAndEveryEngineThatIsForced) {
   EXPECT_THROW(model_of(spec, options), ArgumentError);
 }
 
-TEST_F(CudaModelTest, AMemoryLimitIsKeptAndSaysWhatDidNotFit) {
+TEST_F(CudaModelTest, AMemoryLimitHoldsAndItsErrorSaysWhatDidNotFit) {
   Options options = on_cuda();
   options.memory_limit = 100;
   const Tensor x = random_rows(6, 7);
@@ -347,7 +347,7 @@ TEST_F(CudaModelTest, ManyThreadsAndModelsShareADevice) {
   EXPECT_EQ(fake_cuda::live().device_bytes, 0U) << "destroyed models must return their memory";
 }
 
-TEST_F(CudaModelTest, EveryDeviceRunsModelsOfItsOwn) {
+TEST_F(CudaModelTest, EveryDeviceRunsItsOwnModels) {
   for (const int devices : {2, 8}) {
     restart_cuda({.devices = devices});
     const Tensor x = random_rows(3, 7);

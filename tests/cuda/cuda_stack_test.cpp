@@ -112,7 +112,7 @@ TEST_F(CudaStackTest, BothSpellingsOfAnActivationAreOneProgramWithTheSameBits) {
   EXPECT_EQ(values_of(together.predict(x)), values_of(apart.predict(x)));
 }
 
-TEST_F(CudaStackTest, AWideLayerDividesThem) {
+TEST_F(CudaStackTest, AWideLayerDividesTheStack) {
   const auto spec = Net({200, 64, 32, 129, 16, 8}).build();
   const Model model = model_of(spec, on_cuda());
   EXPECT_THAT(plan_of(model).ops,
@@ -129,7 +129,7 @@ TEST_F(CudaStackTest, AWideLayerDividesThem) {
   expect_exact(too_wide.predict(wide), exact(*Net({257, 8, 4, 2}).build(), wide));
 }
 
-TEST_F(CudaStackTest, NoMoreThanAnEngineTakes) {
+TEST_F(CudaStackTest, StacksHaveAtMostAsManyLayersAsTheEngineTakes) {
   const auto spec = Net(std::vector<std::int64_t>(35, 5)).build();
   const Model model = model_of(spec, on_cuda());
   EXPECT_THAT(plan_of(model).layers, ElementsAre(testing::SizeIs(32), testing::SizeIs(2)));
@@ -137,7 +137,7 @@ TEST_F(CudaStackTest, NoMoreThanAnEngineTakes) {
   expect_exact(model.predict(x), exact(*spec, x));
 }
 
-TEST_F(CudaStackTest, AResultThatOthersReadEndsIt) {
+TEST_F(CudaStackTest, AResultWithOtherReadersEndsTheStack) {
   SpecBuilder builder(3);
   const auto x = builder.input({6});
   const auto hidden = builder.dense(x, 6, 9, activation_of("relu"));
@@ -255,7 +255,7 @@ TEST_F(CudaStackTest, RandomStructuresHaveTheBitsOfTheirLayers) {
   EXPECT_GE(merged, 5);
 }
 
-TEST_F(CudaStackTest, WhatAsksForOtherArithmeticIsDoneLayerByLayer) {
+TEST_F(CudaStackTest, OtherArithmeticRunsLayerByLayer) {
   const auto spec = Net({4, 8, 3}).build();
   const auto steps = [&](const auto& change) {
     Options options = on_cuda();
@@ -283,7 +283,7 @@ TEST_F(CudaStackTest, ASampleHasTheSameBitsInEveryBatch) {
   }
 }
 
-TEST_F(CudaStackTest, AnotherActivationNeedsNoOtherWeights) {
+TEST_F(CudaStackTest, AnotherActivationReusesTheWeights) {
   const auto spec = Net({6, 40, 20, 3}).build();
   const Model model = model_of(spec, on_cuda());
   const Tensor x = random_rows(4, 6);
@@ -296,7 +296,7 @@ TEST_F(CudaStackTest, AnotherActivationNeedsNoOtherWeights) {
   EXPECT_EQ(values_of(model.predict(x)), before);
 }
 
-TEST_F(CudaStackTest, UpdatedWeightsReachIt) {
+TEST_F(CudaStackTest, UpdatedWeightsReachTheStack) {
   Options options = on_cuda();
   options.updatable = true;
   const auto before = Net({6, 40, 20, 3}, 1).build();

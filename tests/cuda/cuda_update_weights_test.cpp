@@ -37,7 +37,7 @@ std::map<std::string, TensorView> views_of(const std::map<std::string, Tensor>& 
 
 class CudaUpdateWeightsTest : public CudaTest {};
 
-TEST_F(CudaUpdateWeightsTest, ReplaysTheGraphsThatThereAre) {
+TEST_F(CudaUpdateWeightsTest, ReplaysExistingGraphs) {
   Model model = model_of(small_spec(), updatable());
   const Tensor x = random_rows(20, 7);
   for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
@@ -53,7 +53,7 @@ TEST_F(CudaUpdateWeightsTest, ReplaysTheGraphsThatThereAre) {
   EXPECT_EQ(fake_cuda::live(), live);
 }
 
-TEST_F(CudaUpdateWeightsTest, WaitsForWhatStreamsHoldAndIsSeenByWhatFollows) {
+TEST_F(CudaUpdateWeightsTest, WaitsForEnqueuedWorkAndIsSeenByLaterWork) {
   for (unsigned seed = 0; seed < kSeeds; ++seed) {
     restart_cuda({.seed = seed});
     Model model = model_of(small_spec(), updatable());

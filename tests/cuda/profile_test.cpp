@@ -47,7 +47,7 @@ std::vector<std::string> ranges_of(const Model& model, std::int64_t rows, std::i
 
 class ProfileTest : public CudaTest {};
 
-TEST_F(ProfileTest, ReadsLikeTheModel) {
+TEST_F(ProfileTest, HasARangeForEachStep) {
   Options options = on_cuda();
   options.profile = true;
   const Model model = Model::load(LAMELLA_FIXTURES "/keras3/sequential_in_functional/model.keras", options);
@@ -59,7 +59,7 @@ TEST_F(ProfileTest, ReadsLikeTheModel) {
   EXPECT_EQ(ranges_of(fused, 3, 7).front(), "first + batch_normalization");
 }
 
-TEST_F(ProfileTest, IsSilentUnlessAskedFor) {
+TEST_F(ProfileTest, IsSilentUnlessRequested) {
   const Model model = Model::load(LAMELLA_FIXTURES "/keras3/sequential_in_functional/model.keras", on_cuda());
   for (int i = 0; i < 3; ++i) EXPECT_THAT(ranges_of(model, 7, 6), testing::IsEmpty());
 }

@@ -13,7 +13,7 @@ namespace {
 
 class StreamExampleTest : public CudaTest {};
 
-TEST_F(StreamExampleTest, PrintsTheFirstRowOfWhatKerasPredicts) {
+TEST_F(StreamExampleTest, PrintsTheFirstRowThatKerasPredicts) {
   std::string words[] = {"cuda_stream", mlp_path(), std::string(LAMELLA_SOURCE_DIR) + "/examples/models/mlp_input.npy"};
   char* argv[] = {words[0].data(), words[1].data(), words[2].data()};
   testing::internal::CaptureStdout();

@@ -9,7 +9,7 @@ namespace {
 
 constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
-TEST(ReduceTest, MakesOneNumberOfTheMiddleAxis) {
+TEST(ReduceTest, ReducesTheMiddleAxis) {
   using K = ops::ReduceKind;
   unsigned seed = 70;
   for (const K kind : {K::sum, K::mean, K::product, K::maximum, K::minimum}) {
@@ -46,7 +46,7 @@ TEST(ReduceTest, MakesOneNumberOfTheMiddleAxis) {
   }
 }
 
-TEST(ReduceTest, CancelsExactlyPassesNaNOnAndTakesNothing) {
+TEST(ReduceTest, CancelsExactlyPropagatesNaNAndAcceptsEmptyInputs) {
   using K = ops::ReduceKind;
   const auto one = [](K kind, std::int64_t length, std::int64_t inner, const std::vector<double>& x) {
     return run(ops::ReduceDesc{kind, 1, length, inner, DType::float32}, constants_of({}), sources({x}, DType::float32),

@@ -64,7 +64,7 @@ TEST(BackendTest, AllocatesAlignedMemoryOfAnySize) {
   }
 }
 
-TEST(BackendTest, MemoryThatThereIsNotIsAnErrorThatSaysHowMuchWasAsked) {
+TEST(BackendTest, RunningOutOfMemorySaysHowMuchWasRequested) {
   const std::size_t bytes = std::size_t{1} << 62U;
   try {
     static_cast<void>(backend().allocate(index(), bytes));
@@ -90,7 +90,7 @@ TEST(BackendTest, CopiesFromTheHostWithinTheDeviceAndBack) {
   backend().copy(index(), nullptr, nullptr, 0);
 }
 
-TEST(BackendTest, FillsWhatItIsToldAndNoMore) {
+TEST(BackendTest, FillsExactlyTheGivenBytes) {
   const auto memory = holding(Block(101, 0xEE));
   backend().fill(index(), bytes(memory) + 3, 0x5A, 67);
   backend().fill(index(), nullptr, 0x5A, 0);
@@ -99,7 +99,7 @@ TEST(BackendTest, FillsWhatItIsToldAndNoMore) {
   EXPECT_EQ(read(memory.get(), 101), wanted);
 }
 
-TEST(BackendTest, TellsMemoryThatIsNotItsOwn) {
+TEST(BackendTest, RecognisesForeignMemory) {
   const auto memory = backend().allocate(index(), 1);
   backend().expect_device_memory(index(), memory.get(), "it");
   backend().expect_device_memory(index(), nullptr, "it");
@@ -183,7 +183,7 @@ class Relu {
   ops::Choice choice_;
 };
 
-TEST(StreamTest, ExecutesPlansAlsoAfterWorkThatWasAbandoned) {
+TEST(StreamTest, ExecutesPlansAfterAbandonedWork) {
   const auto stream = backend().create_stream(index());
   Relu relu(*stream);
   relu.set({-1, 0, 2});

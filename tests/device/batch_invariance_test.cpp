@@ -61,7 +61,7 @@ TEST(BatchInvarianceTest, ARowHasTheSameBitsInEveryBatch) {
   }
 }
 
-TEST(BatchInvarianceTest, NeitherItsPlaceNorItsNeighboursMatter) {
+TEST(BatchInvarianceTest, DependsNeitherOnPositionNorNeighbours) {
   for (const std::optional<DType> dtype : {std::optional<DType>{}, std::optional(DType::bfloat16)}) {
     const Model m = model(Determinism::batch_invariant, dtype);
     constexpr std::int64_t kRows = 65;

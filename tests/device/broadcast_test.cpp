@@ -107,7 +107,7 @@ TEST(PReluTest, HasASlopeForEachElementOfTheSample) {
   EXPECT_THAT(y, testing::ElementsAre(-1, -0.5, 2, 4, 0, 1));
 }
 
-TEST(BroadcastTest, HasAsFewAxesAsTellTheConstantsApart) {
+TEST(BroadcastTest, HasTheFewestAxesThatDistinguishTheConstants) {
   struct Case {
     Shape whole;
     std::vector<Shape> constants;

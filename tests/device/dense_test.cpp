@@ -195,7 +195,7 @@ TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
   EXPECT_GE(done, 1);
 }
 
-TEST_P(EachDenseEngine, TakesPointersOfAnyAlignment) {
+TEST_P(EachDenseEngine, AcceptsPointersOfAnyAlignment) {
   Thinning thinning;
   for (const DType dtype : kAll) {
     for (const Sizes s : {Sizes{5, 16, 32}, {3, 7, 31}}) {
@@ -211,7 +211,7 @@ TEST_P(EachDenseEngine, TakesPointersOfAnyAlignment) {
   }
 }
 
-TEST_P(EachDenseEngine, TakesSizesOfZeroOrSaysWhyNot) {
+TEST_P(EachDenseEngine, AcceptsSizesOfZeroOrSaysWhyNot) {
   for (const DType dtype : kAll) {
     for (const Sizes s : {Sizes{0, 3, 5}, {3, 0, 5}, {3, 5, 0}, {0, 0, 0}}) {
       DenseDesc d = desc(s);
@@ -247,7 +247,7 @@ TEST_P(EachDenseEngine, AddsIntegersExactly) {
 
 /// One row each: all positive; pairs that cancel, and a tiny rest; one huge element among tiny ones; alternating magnitudes;
 /// sums near the largest number of the type. Then subnormals, with weights that make them matter.
-TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToAdd) {
+TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToSum) {
   constexpr std::size_t kInputs = 130;
   constexpr std::size_t kUnits = 37;
   for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {

@@ -86,7 +86,7 @@ TEST(IntegerCastTest, KeepsTheLowBitsOfIntegers) {
   }
 }
 
-TEST(IntegerCastTest, MakesTruthOfEverythingButZero) {
+TEST(IntegerCastTest, MakesTrueOfEverythingExceptZero) {
   for (const DType from : kAll) {
     const std::vector<double> x = rounded(
         is_floating(from) ? std::vector<double>{0, -0.0, 0.5, NAN, -INFINITY, 1e-3} : std::vector<double>{0, 0, 1, 100, 64, 3},

@@ -11,7 +11,7 @@ namespace {
 
 constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
-TEST(GatherTest, TakesRowsOfATableAndNeverReadsOutsideIt) {
+TEST(GatherTest, ReadsRowsOfATableAndNothingOutsideIt) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const std::vector<double> numbers{0, 2, -1, -3, 3, -4, 1.9, -0.9, 1e20, -kInf, std::nan("")};
   const std::vector<double> rows{0, 2, 2, 0, -1, -1, 1, 0, -1, -1, 0};  // -1: no such row
@@ -62,7 +62,7 @@ std::shared_ptr<const ops::Constants> tables_of(const std::vector<std::vector<st
   return std::make_shared<const ops::Constants>(constants);
 }
 
-TEST(BucketTest, CountsTheBoundariesThatAreAtMostAsLarge) {
+TEST(BucketTest, CountsTheBoundariesUpToTheNumber) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const std::vector<double> edges{-1, 0.1, 0.1, 3, kInf};
   const std::vector<double> numbers{-2, -1, 0, 0.0999, 0.5, 3, 1e30, -kInf, kInf, std::nan(""), -0.0};
@@ -124,7 +124,7 @@ TEST(HashTest, BinsAreThoseOfTensorFlow) {
   EXPECT_THAT((std::vector<double>{unsigned_bins[1], unsigned_bins[11]}), testing::ElementsAre(373187, 635702));
 }
 
-TEST(CountTest, CountsEachNumberAndNothingElse) {
+TEST(CountTest, CountsExactlyTheNumbersInRange) {
   const std::vector<double> numbers{0, 2, 2, 2, -1, 5, 3, 1e18};
   for (const DType dtype : kFloating) {
     for (const DType index : {DType::int32, DType::int64, DType::float32, DType::float64}) {

@@ -71,7 +71,7 @@ TEST(OpEngines, EveryActivation) {
   EXPECT_EQ(ran.empty(), !device().is_cuda());  // the CPU has one engine for each
 }
 
-TEST(OpEngines, SayWhatTheyDoNotDo) {
+TEST(OpEngines, SayWhatTheyDoNotSupport) {
   for (const std::string& engine : device_ops().engines()) {
     if (engine.find("cudnn") == std::string::npos || engine == "gemm_bias_cudnn") continue;
     const bool softmax = engine == "cudnn_softmax";

@@ -30,7 +30,7 @@ TEST(ActivationTest, ComputesEveryKindInEveryTypeAndLength) {
   }
 }
 
-TEST(ActivationTest, GivesAnElementTheSameBitsWhereverItStands) {
+TEST(ActivationTest, GivesAnElementTheSameBitsAtEveryIndex) {
   const auto x = random_values(1027, 4, 4.0);
   const ops::ActivationDesc all{1027, activation_of("gelu"), DType::float32};
   const auto y = run(all, constants_of({}), sources({x}, DType::float32), DType::float32, 1027);
@@ -118,7 +118,7 @@ TEST(LayerNormalizationTest, FollowsEveryKindsFormula) {
   }
 }
 
-TEST(LayerNormalizationTest, OfUnitLengthTakesZerosNaNAndInfinity) {
+TEST(LayerNormalizationTest, OfUnitLengthAcceptsZerosNaNAndInfinity) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   const ops::LayerNormalizationDesc d{.outer = 4, .length = 2, .epsilon = 1e-12, .kind = ops::NormalizationKind::unit};
   const auto y =
@@ -170,7 +170,7 @@ TEST(CombineTest, FoldsFromTheLeftAndBroadcasts) {
   }
 }
 
-TEST(CombineTest, TakesOneSourceWhereTheOtherIsNotZero) {
+TEST(CombineTest, SelectsOneSourceWhereTheOtherIsNotZero) {
   const auto y =
       combined(ops::CombineKind::where, {2, 3}, {{2, 3}, {2, 1}}, {{1, std::nan(""), 3, 4, std::nan(""), -1}, {0, -0.5}});
   EXPECT_THAT(std::vector<double>(y.begin(), y.begin() + 4), testing::ElementsAre(0, 0, 0, 4));
@@ -190,7 +190,7 @@ TEST(CombineTest, RoundsOnceHoweverManySources) {
   EXPECT_EQ(y[0], 258);
 }
 
-TEST(CombineTest, DividesAndRaisesAndTakesAConstant) {
+TEST(CombineTest, DividesRaisesAndUsesAConstant) {
   using K = ops::CombineKind;
   EXPECT_THAT(combined(K::divide, {3}, {{3}, {3}}, {{1, -4, 6}, {2, 8, 0}}),
               testing::ElementsAre(0.5, -0.5, std::numeric_limits<double>::infinity()));
@@ -272,7 +272,7 @@ TEST(CastTest, OfFloat64RoundsOnce) {
   EXPECT_THAT(cast(DType::bfloat16), testing::ElementsAre(1, 1, -1 - 0x1p-7, 1 + 0x1p-7));
 }
 
-TEST(DeviceOpsTest, RefuseIntegersInWords) {
+TEST(DeviceOpsTest, RefuseIntegersWithAReason) {
   const std::vector<std::pair<ops::Desc, std::size_t>> descs{
       {ops::ActivationDesc{1, {}, DType::int8}, 0},
       {ops::RowwiseDesc{{}, 1, 2, 1, DType::int32}, 0},
@@ -347,7 +347,7 @@ std::vector<Takes> operations() {
   return all;
 }
 
-TEST(DeviceOpsTest, PlanNothingWithConstantsThatAreNotThoseOfTheDesc) {
+TEST(DeviceOpsTest, RefuseConstantsThatDoNotMatchTheDesc) {
   const DType f = DType::float32;
   ASSERT_EQ(std::variant_size_v<ops::Desc>, 21) << "a new kind of operation needs its rows here";
   for (const Takes& takes : operations()) {

@@ -38,7 +38,7 @@ class PredictInto : public ::testing::Test {
   Tensor z_;
 };
 
-TEST_F(PredictInto, SeveralArraysHasTheBitsOfPredict) {
+TEST_F(PredictInto, OfSeveralArraysHasTheBitsOfPredict) {
   const Tensor a = a_.to(Device::cpu());
   const Tensor b = b_.to(Device::cpu());
   const std::vector<Tensor> wanted = model_.predict(std::array<TensorView, 2>{a, b});

@@ -188,7 +188,7 @@ std::vector<std::string> engines(const Layer& layer) {
   return names;
 }
 
-TEST(QuantizedDense, WeightsAloneAreThoseOfTheFormulaAtAwkwardSizes) {
+TEST(QuantizedDense, QuantizedWeightsFollowTheFormulaAtAwkwardSizes) {
   unsigned seed = 0;
   for (const Sizes& s : kSizes) {
     for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
@@ -230,7 +230,7 @@ TEST(QuantizedDense, ProductsOfIntegersHaveKerasBits) {
   }
 }
 
-TEST(QuantizedDense, ARowWithNaNOrInfinityIsNaNAndItsNeighboursAreNot) {
+TEST(QuantizedDense, ARowWithNaNOrInfinityIsNaNWithoutAffectingOthers) {
   Layer layer({4, 33, 65, -1}, WeightFormat::int8, false, DType::float32, true, 7);
   auto x = random_values(4 * 33, 5);
   x[3] = std::nan("");

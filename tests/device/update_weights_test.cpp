@@ -94,7 +94,7 @@ void expect_updates(const Options& options, std::int64_t rows) {
   EXPECT_TRUE(same_bits(answers(model, x, on_device, outputs), before));
 }
 
-TEST(UpdateWeightsTest, HasTheBitsOfAModelThatHadThemFromTheStartOnEveryEngine) {
+TEST(UpdateWeightsTest, HasTheBitsOfAModelMadeWithThemOnEveryEngine) {
   std::set<std::string> ran;
   for (const std::string& engine : dense_engine_names()) {
     for (const std::optional<DType> dtype :
@@ -112,7 +112,7 @@ TEST(UpdateWeightsTest, HasTheBitsOfAModelThatHadThemFromTheStartOnEveryEngine) 
   EXPECT_GE(ran.size() + 2, dense_engine_names().size()) << "of these: " << ::testing::PrintToString(ran);
 }
 
-TEST(UpdateWeightsTest, HasThemAtEveryBatchSize) {
+TEST(UpdateWeightsTest, HasThoseBitsAtEveryBatchSize) {
   for (const std::int64_t rows : {1, 2, 17, 64, 130}) expect_updates({.device = device(), .threads = 2}, rows);
 }
 
@@ -171,7 +171,7 @@ class Updatable : public ::testing::Test {
   [[nodiscard]] std::vector<Tensor> now(const Model& model) const { return model.predict(std::array<TensorView, 1>{x_}); }
 };
 
-TEST_F(Updatable, ErrorsLeaveEveryWeightAsItWas) {
+TEST_F(Updatable, ErrorsLeaveEveryWeightUnchanged) {
   const auto before = now(model_);
   const Values old = values_of(model_);
   Values other = changed(old);
@@ -198,7 +198,7 @@ TEST_F(Updatable, ErrorsLeaveEveryWeightAsItWas) {
   expect_error(ErrorCode::unsupported, "was made without Options::updatable", [&] { fixed.update_weights(views_of(other)); });
 }
 
-TEST_F(Updatable, CopiesShareTheWeightsAndModelsMadeOfItHaveTheirOwn) {
+TEST_F(Updatable, CopiesShareTheWeightsAndDerivedModelsHaveTheirOwn) {
   const Model copy = model_;
   Model relu = model_.with_activation("wide", "relu");
   const Model part = model_.output_of("behind");
@@ -223,7 +223,7 @@ TEST_F(Updatable, CopiesShareTheWeightsAndModelsMadeOfItHaveTheirOwn) {
   EXPECT_TRUE(same_bits(now(relu), now(model_.with_activation("wide", "relu"))));
 }
 
-TEST_F(Updatable, EveryPredictionSeesTheOldWeightsOrTheNew) {
+TEST_F(Updatable, EveryPredictionSeesEitherTheOldOrTheNewWeights) {
   const Values old = values_of(model_);
   const Values other = changed(old);
   const auto a = now(model_);
@@ -252,7 +252,7 @@ TEST_F(Updatable, EveryPredictionSeesTheOldWeightsOrTheNew) {
   EXPECT_TRUE(same_bits(now(model_), updates % 2 == 0 ? a : b));
 }
 
-TEST(UpdateWeightsTest, ReachesWhatOpenShapesWereAskedFor) {
+TEST(UpdateWeightsTest, ReachesProgramsOfOpenShapes) {
   const auto x = Input({-1, 6}, {.name = "x"});
   const auto h = BatchNormalization({.name = "norm"})(Dense(8, {.name = "dense"})(x));
   Model model = Functional({x}, {h}).compile({.device = device(), .threads = 1, .updatable = true});

@@ -89,7 +89,7 @@ TEST_F(FakeStreams, LegacyStreamOrdersBlockingStreamsOnly) {
   EXPECT_EQ(orders.size(), 4U);
 }
 
-TEST_F(FakeStreams, QueriesAnswerNotReadyAndEndAtLast) {
+TEST_F(FakeStreams, QueriesSayNotReadyUntilTheWorkIsDone) {
   bool waited = false;
   for (unsigned seed = 0; seed < 20; ++seed) {
     fake_cuda::reset({.seed = seed});
@@ -168,7 +168,7 @@ TEST_F(FakeStreams, CopiesOutsideAnAllocationAreRefused) {
               ElementsAre(HasSubstr("beyond the end"), HasSubstr("does not fit its pointers"), HasSubstr("not into live")));
 }
 
-TEST_F(FakeRaces, MissingWaitIsReportedThoughTheValueIsRight) {
+TEST_F(FakeRaces, AMissingWaitIsReportedEvenIfTheValueIsRight) {
   for (unsigned seed = 0; seed < 20; ++seed) {
     for (const bool wait : {false, true}) {
       fake_cuda::reset({.seed = seed});
@@ -206,7 +206,7 @@ TEST_F(FakeRaces, HostSynchronisationOrders) {
   EXPECT_THAT(misuses(), IsEmpty());
 }
 
-TEST_F(FakeRaces, FreeingUnorderedWithAUse) {
+TEST_F(FakeRaces, FreeingUnorderedWithAUseIsReported) {
   for (unsigned seed = 0; seed < 20; ++seed) {
     fake_cuda::reset({.seed = seed});
     const cudaStream_t a = stream();
@@ -245,7 +245,7 @@ TEST_F(FakeRaces, BlockingCopyFromPageableMemoryIsNotOrderedWithOtherStreams) {
   EXPECT_THAT(misuses(), ElementsAre(HasSubstr("race")));
 }
 
-TEST_F(FakeDevices, CurrentDeviceIsOfTheThread) {
+TEST_F(FakeDevices, TheCurrentDeviceBelongsToTheThread) {
   fake_cuda::reset({.devices = 8});
   ASSERT_EQ(cudaSetDevice(7), cudaSuccess);
   EXPECT_EQ(cudaSetDevice(8), cudaErrorInvalidDevice);

@@ -50,7 +50,7 @@ TEST_F(FakeFaults, ByName) {
   EXPECT_EQ(cudaEventRecord(e, nullptr), cudaSuccess);
 }
 
-TEST_F(FakeFaults, FreeingIsDoneThoughItFails) {
+TEST_F(FakeFaults, AFailingFreeStillFrees) {
   int* const data = device<int>(1);
   const cudaStream_t s = stream();
   fake_cuda::fail_nth(1, Fault::once);
@@ -94,7 +94,7 @@ TEST_F(FakeFaults, CallsAreCountedAndNamed) {
   EXPECT_EQ(fake_cuda::count_calls("cudaMalloc"), 0U);
 }
 
-TEST_F(FakeFaults, OtherPeoplesErrorsAreThere) {
+TEST_F(FakeFaults, PendingErrorsOfOthersAreKept) {
   fake_cuda::set_last_error(cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(nullptr, {}, {}, [] {}), cudaSuccess);
   EXPECT_EQ(cudaPeekAtLastError(), cudaErrorInvalidConfiguration);
@@ -145,7 +145,7 @@ TEST_F(FakeDriver, NumberOfDevices) {
   EXPECT_EQ(count, 0);
 }
 
-TEST_F(FakeDriver, ContextsAreMadeByWhatNeedsThem) {
+TEST_F(FakeDriver, ContextsAreMadeOnDemand) {
   fake_cuda::reset({.devices = 2});
   int count = 0;
   ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
@@ -158,7 +158,7 @@ TEST_F(FakeDriver, ContextsAreMadeByWhatNeedsThem) {
   EXPECT_EQ(fake_cuda::contexts(), (std::set<int>{0, 1}));
 }
 
-TEST_F(FakeDriver, HandlesOfStreamsComeAgainAndTheirIdsDoNot) {
+TEST_F(FakeDriver, StreamHandlesAreReusedAndIdsAreNot) {
   const cudaStream_t first = stream();
   unsigned long long ids[2] = {};
   ASSERT_EQ(cudaStreamGetId(first, &ids[0]), cudaSuccess);

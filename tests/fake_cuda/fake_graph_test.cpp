@@ -31,7 +31,7 @@ class FakeGraphs : public FakeCuda {
   }
 };
 
-TEST_F(FakeGraphs, KeepWhatTheyAreGivenUntilTheLastIsGoneAndHasRun) {
+TEST_F(FakeGraphs, KeepUserObjectsUntilTheLastGraphIsDestroyedAndHasRun) {
   const cudaStream_t s = stream();
   int* const data = device<int>(1);
   int gone = 0;
@@ -61,7 +61,7 @@ TEST_F(FakeGraphs, KeepWhatTheyAreGivenUntilTheLastIsGoneAndHasRun) {
   EXPECT_EQ(cudaGraphRetainUserObject(early, object, 1, cudaGraphUserObjectMove), cudaErrorInvalidValue) << "it was moved";
 }
 
-TEST_F(FakeGraphs, LetGoWhenACaptureFails) {
+TEST_F(FakeGraphs, ReleaseUserObjectsWhenACaptureFails) {
   const cudaStream_t s = stream();
   int gone = 0;
   cudaUserObject_t object = nullptr;
@@ -129,7 +129,7 @@ TEST_F(FakeGraphs, UnjoinedStreamsAreRefused) {
   EXPECT_EQ(cudaStreamSynchronize(t), cudaSuccess) << "the capture has let go of it";
 }
 
-TEST_F(FakeGraphs, CapturedEventsCannotBeAskedFor) {
+TEST_F(FakeGraphs, CapturedEventsCannotBeQueried) {
   const cudaStream_t s = stream();
   const cudaEvent_t e = event();
   ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
@@ -270,7 +270,7 @@ TEST_F(FakeGraphs, OtherThreadsBreakGlobalCapturesOnly) {
   }
 }
 
-TEST_F(FakeGraphs, AWaitForTheDeviceByAnybodyEndsCapturesInEveryMode) {
+TEST_F(FakeGraphs, WaitingForTheDeviceOnAnyThreadEndsCapturesInEveryMode) {
   for (const auto mode : {cudaStreamCaptureModeGlobal, kThreadLocal, cudaStreamCaptureModeRelaxed}) {
     const cudaStream_t s = stream();
     ASSERT_EQ(cudaStreamBeginCapture(s, mode), cudaSuccess);
@@ -283,7 +283,7 @@ TEST_F(FakeGraphs, AWaitForTheDeviceByAnybodyEndsCapturesInEveryMode) {
   EXPECT_THAT(misuses(), IsEmpty()) << "it may have been the application's";
 }
 
-TEST_F(FakeGraphs, HandlesOfLibrariesAreNotDestroyedBesideACapture) {
+TEST_F(FakeGraphs, LibraryHandlesAreNotDestroyedDuringACapture) {
   const cudaStream_t s = stream();
   cublasLtHandle_t handle = nullptr;
   ASSERT_EQ(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
@@ -306,7 +306,7 @@ TEST_F(FakeGraphs, AKernelIsLaunchedBeforeItIsCaptured) {
   EXPECT_THAT(misuses(), ElementsAre(HasSubstr("the first launch of a kernel")));
 }
 
-TEST_F(FakeGraphs, EndsOnItsThreadAndStreamOnly) {
+TEST_F(FakeGraphs, EndOnlyOnTheirOwnThreadAndStream) {
   const cudaStream_t s = stream();
   ASSERT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
   EXPECT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaErrorIllegalState);

@@ -266,7 +266,7 @@ TEST_F(FakeBlas, PromisesAreChecked) {
   EXPECT_THAT(misuses(), ElementsAre(HasSubstr("no bias"), HasSubstr("null")));
 }
 
-TEST_F(FakeBlas, EachOperandIsAlignedAsWasPromisedOfIt) {
+TEST_F(FakeBlas, EachOperandIsAlignedAsPromised) {
   pad_ = 0;
   describe(8, 4, 16, {}, false, false, CUBLASLT_EPILOGUE_BIAS);
   float* const a = device<float>(8 * 16 + 1);
@@ -313,7 +313,7 @@ TEST_F(FakeBlas, TheOrderOfSumsMayDependOnTheBatch) {
   }
 }
 
-TEST_F(FakeBlas, AGeluMayBeOfElevenBits) {
+TEST_F(FakeBlas, AGeluMayHaveElevenBits) {
   std::array<float, 2> results{};
   for (const bool inexact : {false, true}) {
     fake_cuda::reset({.inexact_gelu = std::vector<cudaDataType>(inexact ? 1 : 0, CUDA_R_32F)});
@@ -329,7 +329,7 @@ TEST_F(FakeBlas, AGeluMayBeOfElevenBits) {
   EXPECT_NEAR(results[0], results[1], 1e-3);
 }
 
-TEST_F(FakeBlas, HandlesAreDestroyedWhereTheyWereMadeAndWhileThereIsCuda) {
+TEST_F(FakeBlas, HandlesAreDestroyedOnTheirDeviceAndBeforeCudaIsUnloaded) {
   cublasLtDestroy(handle_);
   fake_cuda::reset({.devices = 2});
   ASSERT_EQ(cublasLtCreate(&handle_), CUBLAS_STATUS_SUCCESS);

@@ -67,7 +67,7 @@ void strike(const std::function<bool()>& action, const std::function<void()>& af
   }
 }
 
-TEST(CApiFaults, OfLoadingLeaveNothing) {
+TEST(CApiFaults, InLoadingLeaveNothing) {
   const auto nothing = [] {};
   strike(
       [] {
@@ -84,7 +84,7 @@ TEST(CApiFaults, OfLoadingLeaveNothing) {
       nothing);
 }
 
-TEST(CApiFaults, OfPredictionsAndTextsLeaveTheModelAsItWas) {
+TEST(CApiFaults, InPredictionsAndTextsLeaveTheModelUnchanged) {
   lamella_options* options = nullptr;
   ASSERT_FALSE(failed(lamella_options_create(&options)));
   ASSERT_FALSE(failed(lamella_options_set(options, "device", "cpu")));

@@ -145,7 +145,7 @@ TEST_F(CommandUnderFaults, PredictFromCsvLeavesTheOldFileOrTheNewOne) {
   });
 }
 
-TEST_F(CommandUnderFaults, VerifyNeverFindsADifferenceThatIsNotThere) {
+TEST_F(CommandUnderFaults, VerifyNeverReportsAFalseDifference) {
   strike({"verify", kModels + "mlp.keras", "--input", kModels + "mlp_input.npy", "--expected", kModels + "mlp_expected.npy",
           "--threads", "1"});
 }
@@ -156,7 +156,7 @@ TEST_F(CommandUnderFaults, Explain) { strike({"explain", kModels + "mlp.keras", 
 
 TEST_F(CommandUnderFaults, ExplainAsJson) { strike({"explain", kModels + "mlp.keras", "--json", "--threads", "1"}); }
 
-TEST_F(CommandUnderFaults, SaysWhenItsOutputIsLost) {
+TEST_F(CommandUnderFaults, ReportsLostOutput) {
   const int full = ::open("/dev/full", O_WRONLY);
   ASSERT_GE(full, 0);
   EXPECT_EQ(command_to(full, {"summary", kModels + "mlp.keras"}), kFile);

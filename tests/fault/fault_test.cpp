@@ -105,7 +105,7 @@ void run(const Scenario& scenario) {
 
 class LoadUnderFaults : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(LoadUnderFaults, LeaksNothingAndLeavesNothingHalfMade) {
+TEST_P(LoadUnderFaults, LeaksNothingAndLeavesNothingHalfBuilt) {
   const std::string path = fixture(GetParam());
   run({[&] { static_cast<void>(Model::load(path, one_thread())); }});
 }
@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(Faults, OfPredictLeaveTheModelAsItWas) {
+TEST(Faults, InPredictLeaveTheModelUnchanged) {
   const Model model = Model::load(fixture("keras3/dense_chain/model.keras"), one_thread());
   const Tensor x = input_of(model, 5);
   run({[&] { static_cast<void>(model.predict(x)); }, [&] { return answer(model, 5); }});
@@ -152,7 +152,7 @@ TEST_P(EngineUnderFaults, LeavesNothingBehind) {
 INSTANTIATE_TEST_SUITE_P(Cpu, EngineUnderFaults, ::testing::ValuesIn(cpu::dense_engines().begin(), cpu::dense_engines().end()),
                          [](const auto& item) { return std::string(item.param->name()); });
 
-TEST(Faults, OfTheSystemInsideOneDnnAreRuledOutByAskingForMoreThanItTakes) {
+TEST(Faults, InsideOneDnnArePreventedByRequestingMoreMemoryThanItNeeds) {
 #ifdef __SANITIZE_THREAD__
   GTEST_SKIP() << "mmap() is not intercepted here";
 #endif
@@ -169,7 +169,7 @@ TEST(Faults, OfTheSystemInsideOneDnnAreRuledOutByAskingForMoreThanItTakes) {
   EXPECT_LT(fault::most_bytes_of_onednn(), std::size_t{16} << 20U) << "half of what it is asked for";
 }
 
-TEST(Faults, OfANewBatchSizeLeaveTheModelAsItWas) {
+TEST(Faults, InANewBatchSizeLeaveTheModelUnchanged) {
   const std::string path = fixture("keras3/dense_chain/model.keras");
   const Model model = Model::load(path, one_thread());
   std::int64_t rows = 0;
@@ -180,7 +180,7 @@ TEST(Faults, OfANewBatchSizeLeaveTheModelAsItWas) {
        [&] { return answer(model, 3); }, true});
 }
 
-TEST(Faults, ThreadsThatCannotBeMadeCostTimeAndNoBits) {
+TEST(Faults, ThreadsThatCannotBeMadeCostOnlyTime) {
   const Sequential net({Layer(Input({64})), Dense(64, {.activation = "tanh"}), Dense(33)});
   const Model model = net.compile({.device = Device::cpu(), .threads = 7});
   fault::refuse_threads(true);
@@ -190,14 +190,14 @@ TEST(Faults, ThreadsThatCannotBeMadeCostTimeAndNoBits) {
   EXPECT_EQ(answer(model, 3000), alone);
 }
 
-TEST(Faults, OfPredictInSeveralThreadsLeaveTheModelAsItWas) {
+TEST(Faults, InPredictOnSeveralThreadsLeaveTheModelUnchanged) {
   const Model model =
       Sequential({Layer(Input({64})), Dense(64, {.activation = "tanh"})}).compile({.device = Device::cpu(), .threads = 3});
   const Tensor x = input_of(model, 200);
   run({[&] { static_cast<void>(model.predict(x)); }, [&] { return answer(model, 200); }, true});
 }
 
-TEST(Faults, OfSetActivationLeaveTheModelAsItWas) {
+TEST(Faults, InSetActivationLeaveTheModelUnchanged) {
   Model model = Model::load(fixture("keras3/dense/model.keras"), one_thread());
   run({[&] {
          Model copy = model;
@@ -207,7 +207,7 @@ TEST(Faults, OfSetActivationLeaveTheModelAsItWas) {
        [&] { return answer(model, 2); }, true});  // the pool of constants drops unused entries only when the next graph is made
 }
 
-TEST(Faults, OfSetActivationInPlaceDoAllOrNothing) {
+TEST(Faults, InSetActivationInPlaceDoAllOrNothing) {
   Model model = Model::load(fixture("keras3/dense/model.keras"), one_thread());
   const std::vector<std::byte> before = answer(model, 2);
   const std::vector<std::byte> after = answer(model.with_activation("dense", "tanh"), 2);
@@ -225,14 +225,14 @@ TEST(Faults, OfSetActivationInPlaceDoAllOrNothing) {
   EXPECT_GT(total, 10U);
 }
 
-TEST(Faults, OfWithWeightsLeaveTheModelAsItWas) {
+TEST(Faults, InWithWeightsLeaveTheModelUnchanged) {
   const std::string path = fixture("keras3/dense/model.keras");
   const Model model = Model::load(path, one_thread());
   run({[&] { static_cast<void>(model.with_weights(path)); }, [&] { return answer(model, 2); }});
 }
 
 /// With a layer that is folded, and after predictions at two batch sizes.
-TEST(Faults, OfUpdateWeightsChangeAllOrNothing) {
+TEST(Faults, InUpdateWeightsChangeAllOrNothing) {
   const std::string path = fixture("keras3/dense_batch_normalization/model.keras");
   Options options = one_thread();
   options.updatable = true;
@@ -273,7 +273,7 @@ TEST(Faults, OfUpdateWeightsChangeAllOrNothing) {
   EXPECT_GT(total, 30U);
 }
 
-TEST(Faults, OfSavingAModelLeaveTheOldFileOrTheNewOne) {
+TEST(Faults, InSavingAModelLeaveTheOldFileOrTheNewOne) {
   const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("fault_save_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const Model model = Model::load(fixture("keras3/functional/model.keras"), one_thread());
@@ -315,7 +315,7 @@ TEST(Faults, OfSavingAModelLeaveTheOldFileOrTheNewOne) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(Faults, OfExplainSummaryAndLayersLeaveTheModelAsItWas) {
+TEST(Faults, InExplainSummaryAndLayersLeaveTheModelUnchanged) {
   const Model model = Model::load(fixture("keras3/functional/model.keras"), one_thread());
   run({[&] {
          static_cast<void>(model.summary());
@@ -326,7 +326,7 @@ TEST(Faults, OfExplainSummaryAndLayersLeaveTheModelAsItWas) {
        [&] { return bits(Tensor::zeros(Shape{1})); }});
 }
 
-TEST(Faults, OfSavingAnArrayLeaveTheOldFileOrTheNewOne) {
+TEST(Faults, InSavingAnArrayLeaveTheOldFileOrTheNewOne) {
   const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("fault_npy_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const std::string path = (folder / "array.npy").string();

@@ -120,7 +120,7 @@ TEST(ArchiveTest, AcceptsEmptyArchivesMembersAndComments) {
   EXPECT_NO_THROW(read_all(Zip{.members = {Member("a", ""), Member("assets/", "")}, .comment = "made by hand"}.bytes()));
 }
 
-TEST(ArchiveTest, AcceptsSizesBehindTheData) {
+TEST(ArchiveTest, AcceptsDataDescriptors) {
   Zip zip = two();
   Member& m = zip.members[0];
   m.flags = 8;

@@ -106,7 +106,7 @@ TEST_P(EachVariant, RefusesTypesThatHaveNoCounterpart) {
   EXPECT_EQ(code_of([&] { static_cast<void>(file_.dataset("types")); }), ErrorCode::hdf5);
 }
 
-TEST_P(EachVariant, PutsChunksTogether) {
+TEST_P(EachVariant, AssemblesChunks) {
   for (const char* name : {"none", "one", "one gzip", "gzip", "shuffle", "fletcher", "all"})
     expect_rule<float>(core::format("chunks/{}", name));
   EXPECT_EQ(values<std::int32_t>(file_.dataset("chunks/many")), rule(1100, 50));
@@ -156,13 +156,13 @@ INSTANTIATE_TEST_SUITE_P(Files, EachHostileFile,
                                          Hostile{"unstored.h5", ErrorCode::limit},
                                          Hostile{"unstored_chunks.h5", ErrorCode::limit}, Hostile{"bomb.h5", ErrorCode::limit}));
 
-TEST(Hdf5Test, RefusesGroupsThatLeadInCircles) {
+TEST(Hdf5Test, RefusesCyclesOfGroups) {
   const H5File file = open("cycle.h5");
   EXPECT_TRUE(file.has_group("a/b"));
   EXPECT_EQ(code_of([&] { static_cast<void>(file.has_group("a/b/back")); }), ErrorCode::hdf5);
 }
 
-TEST(Hdf5Test, NamesFilePathAndCodeInItsMessage) {
+TEST(Hdf5Test, ItsMessagesNameFilePathAndCode) {
   try {
     static_cast<void>(open("soft.h5").dataset("/x"));
     FAIL();

@@ -52,12 +52,12 @@ TEST(UnusualHdf5, AddressesAndLengthsOfTwoAndFourBytesAreRead) {
   }
 }
 
-TEST(UnusualHdf5, ChunksOfDatasetsThatMayGrowAreCountedByTheirLargestShape) {
+TEST(UnusualHdf5, ChunksOfResizableDatasetsAreNumberedByTheMaximumShape) {
   const keras::H5File file = data_file("growing.h5");
   for (const char* name : {"array", "packed", "early"}) EXPECT_EQ(floats(file, name), rule(28)) << name;
 }
 
-TEST(UnusualHdf5, WhatWasNeverWrittenIsTheFillValueOrRefused) {
+TEST(UnusualHdf5, UnwrittenElementsAreTheFillValueOrRefused) {
   const keras::H5File file = data_file("unwritten.h5");
   for (const char* kind : {"", " chunks"}) {
     EXPECT_EQ(floats(file, std::string("default") + kind), std::vector<float>(5, 0.0F));

@@ -37,7 +37,7 @@ TEST(JsonTest, KeepsIntegersExact) {
   EXPECT_EQ(json["c"].dump(), "[1,1.5,true,null,\"é😀\"]");
 }
 
-TEST(JsonTest, ReadsPythonsLiteralsWhereAValueMayStand) {
+TEST(JsonTest, ReadsPythonsLiteralsAsValues) {
   const auto json = parse(R"([1, NaN, {"NaN, Infinity": "-Infinity \" NaN", "x":-Infinity}, -2e3,Infinity , 0])");
   EXPECT_EQ(json[0], 1);
   EXPECT_TRUE(std::isnan(json[1].get<double>()));
@@ -68,7 +68,7 @@ TEST(JsonTest, RefusesIntegersPast64Bits) {
   EXPECT_EQ(code_of("[-9223372036854775809]"), ErrorCode::overflow);
 }
 
-TEST(JsonTest, HoldsItsLimits) {
+TEST(JsonTest, ObeysItsLimits) {
   EXPECT_NO_THROW(static_cast<void>(parse(repeated("[", 64) + repeated("]", 64))));
   EXPECT_EQ(code_of(repeated("[", 65) + repeated("]", 65)), ErrorCode::limit);
   EXPECT_EQ(code_of(repeated("[", 1'000'000)), ErrorCode::limit);

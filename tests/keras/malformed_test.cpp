@@ -37,7 +37,7 @@ TEST(MalformedModel, NestedTooDeeplyIsRefused) {
 }
 
 /// Each model calls the one inside it twice: 2^30 layers in a few kilobytes.
-TEST(MalformedModel, ThatGrowsWithoutEndWhenItsCallsAreCountedIsRefused) {
+TEST(MalformedModel, WithExponentiallyManyCallsIsRefused) {
   const auto tensor = [](const std::string& name, int call) {
     return Json{{"class_name", "__keras_tensor__"},
                 {"config", {{"shape", {nullptr, 7}}, {"dtype", "float32"}, {"keras_history", {name, call, 0}}}}};
@@ -107,7 +107,7 @@ TEST(MalformedModel, WithAVersionThatIsANumberIsRefused) {
   expect_refused(file.path(), ErrorCode::value, {"metadata.json", "keras_version"});
 }
 
-TEST(MalformedModel, MissingOrEmptyOrOfTextIsRefused) {
+TEST(MalformedModel, MissingEmptyOrTextIsRefused) {
   expect_refused("no/such/model.keras", ErrorCode::io, {});
   const TemporaryFile empty("");
   expect_refused(empty.path(), ErrorCode::archive, {});
@@ -115,7 +115,7 @@ TEST(MalformedModel, MissingOrEmptyOrOfTextIsRefused) {
   expect_refused(text.path(), ErrorCode::archive, {"neither"});
 }
 
-TEST(MalformedModel, WithANulByteBehindItsConfigIsRefused) {
+TEST(MalformedModel, WithANulByteAfterItsConfigIsRefused) {
   const std::string config = member(fixture("dense"), "config.json");
   for (const std::string& tail : {std::string(1, '\0'), std::string("\0{\"class_name\": \"Lambda\"}", 26)}) {
     const TemporaryFile file(repacked("dense", config + tail));

@@ -73,7 +73,7 @@ TEST_F(NpzTest, WritesBfloat16AsFloat32) {
   EXPECT_EQ(load_npz(file("a.npz")).at("x").dtype(), DType::float32);
 }
 
-TEST_F(NpzTest, RefusesNamesThatCannotStandInAnArchive) {
+TEST_F(NpzTest, RefusesNamesThatAnArchiveCannotHave) {
   const Tensor x = Tensor::zeros({3});
   for (const std::string& name :
        {std::string("/a"), std::string("a\\b"), std::string("../a"), std::string("a\0b", 3), std::string(1021, 'a')}) {
@@ -87,7 +87,7 @@ TEST_F(NpzTest, RefusesNamesThatCannotStandInAnArchive) {
   EXPECT_TRUE(is_empty());
 }
 
-TEST_F(NpzTest, RefusesMembersThatAreNoArrays) {
+TEST_F(NpzTest, RefusesMembersThatAreNotArrays) {
   const std::string text = "text";
   const keras::Bytes part = std::as_bytes(std::span(text));
   for (const std::string name : {"notes.txt", "array.npy"}) {

@@ -52,7 +52,7 @@ Json config_of(const char* from) { return Json::parse(member(fixture(from), "con
 
 std::string called(const char* name) { return std::string(LAMELLA_FIXTURES) + "/calls/keras3/" + name; }
 
-TEST(ReadingInputs, OfADictAreCalledByItsKeysAndEachIsReachable) {
+TEST(ReadingInputs, OfADictAreNamedByItsKeys) {
   using ::testing::ElementsAre;
   for (const std::string& form : {std::string("%/model.keras"), std::string("h5_%/model.h5")}) {
     const auto names = [&](const char* name) {
@@ -66,7 +66,7 @@ TEST(ReadingInputs, OfADictAreCalledByItsKeysAndEachIsReachable) {
   }
 }
 
-TEST(ReadingInputs, OfASequentialThatNothingDecidesAreAskedFor) {
+TEST(ReadingInputs, OfASequentialWithoutShapeAreRequested) {
   Json config = config_of("flatten");
   config["config"]["layers"].erase(0);
   config["config"].erase("build_input_shape");
@@ -78,7 +78,7 @@ TEST(ReadingInputs, OfASequentialThatNothingDecidesAreAskedFor) {
 // --- whose classes they are
 // -----------------------------------------------------------------------------------------------------
 
-TEST(ReadingClasses, ThatAreNotKerasOwnAreRefusedWithWhatToDo) {
+TEST(ReadingClasses, ThatAreNotKerasOwnAreRefusedWithAdvice) {
   const auto says = [](const char* whose) { return AllOf(HasSubstr(whose), HasSubstr("copy the weights")); };
   Json config = config_of("dense");
   layer(config, 1)["registered_name"] = "lab>Doubler";
@@ -97,7 +97,7 @@ TEST(ReadingClasses, ThatAreNotKerasOwnAreRefusedWithWhatToDo) {
   EXPECT_THAT(refused_config(ErrorCode::unsupported, "dense", config), says("'lab>Net' is not part of Keras"));
 }
 
-TEST(ReadingClasses, OfKeras1AreCalledSo) {
+TEST(ReadingClasses, OfKeras1AreRecognised) {
   Json config = config_of("dense");
   Json& dense = layer(config, 1)["config"];
   dense["output_dim"] = dense["units"];
@@ -112,7 +112,7 @@ struct Foreign {
   const char* word;
 };
 
-TEST(ReadingForeignFiles, EachIsCalledWhatItIs) {
+TEST(ReadingForeignFiles, EachIsNamedInTheError) {
   const std::vector<Foreign> files{
       {"", "is empty"},
       {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n", "git lfs pull"},
@@ -143,7 +143,7 @@ TEST(ReadingForeignFiles, FoldersToo) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(ReadingForeignFiles, AnEndlessOneIsNotReadToBeRefused) {
+TEST(ReadingForeignFiles, AHugeFileIsRefusedWithoutReadingIt) {
   const TemporaryFile file("x");
   std::filesystem::resize_file(file.path(), std::uintmax_t{1} << 42U);  // sparse: larger than disk and memory
   EXPECT_THAT(refused(ErrorCode::archive, file.path()), HasSubstr("is neither"));
@@ -151,7 +151,7 @@ TEST(ReadingForeignFiles, AnEndlessOneIsNotReadToBeRefused) {
 
 // --- what is said of layers ---------------------------------------------------------------------------------------------------
 
-TEST(ReadingLayers, EveryOneThatIsNotSupportedIsNamed) {
+TEST(ReadingLayers, EveryUnsupportedLayerIsNamed) {
   Json config = config_of("dense");
   for (const char* class_name : {"Conv2D", "LSTM", "Lambda"}) {
     Json object = layer(config, 1);
@@ -171,7 +171,7 @@ TEST(ReadingLayers, AnErrorsCodeIsPrintedOnce) {
   EXPECT_EQ(what.find("[E_"), what.rfind("[E_")) << what;
 }
 
-TEST(ReadingLayers, WhatDoesNotFitInsideTheModelIsTheFilesFault) {
+TEST(ReadingLayers, InconsistentShapesAreErrorsOfTheFile) {
   const auto with = [](const char* class_name, Json fields) {
     Json config = config_of("dense");
     Json object{{"module", "keras.layers"}, {"class_name", class_name}, {"config", std::move(fields)}};
@@ -239,7 +239,7 @@ TEST(ReadingLayers, AnAxisMayBeAFloatThatIsAnInteger) {
   EXPECT_THAT(refused_config(ErrorCode::value, "dense", config), HasSubstr("field 'axis'"));
 }
 
-TEST(ReadingLayers, LayersInsideEachOtherEndSoon) {
+TEST(ReadingLayers, NestingOfLayersIsLimited) {
   Json config = config_of("dense");
   Json inner = layer(config, 1);
   for (int i = 0; i < 10; ++i) {
@@ -279,7 +279,7 @@ TEST(ReadingArchitectures, TextAndWeightsMakeTheModel) {
   EXPECT_THAT(refused(ErrorCode::archive, text.path()), HasSubstr("the architecture alone"));
 }
 
-TEST(ReadingArrays, NulBytesInAHeaderAreNoPadding) {
+TEST(ReadingArrays, NulBytesInAHeaderAreNotPadding) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }";
   header += std::string(117 - header.size(), '\0') + "\n";
   std::string bytes = "\x93NUMPY";

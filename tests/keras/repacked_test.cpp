@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 using namespace test;
 
-TEST(RepackedModel, LoadsWhateverAddressItsWeightsStandAt) {
+TEST(RepackedModel, LoadsWithItsWeightsAtAnyAddress) {
   // At 512, 1024, 2048 and so on an HDF5 file could begin, after a user block; this is an archive nevertheless.
   const std::string config = member(fixture("dense"), "config.json");
   const std::string weights = member(fixture("dense"), "model.weights.h5");
@@ -44,7 +44,7 @@ Json backwards(int count) {
   return model;
 }
 
-TEST(RepackedModel, OfManyCallsWrittenBackwardsIsPutInOrderAtOnce) {
+TEST(RepackedModel, OfManyCallsInReverseIsSortedQuickly) {
   constexpr int kCalls = 50'000;  // quadratic work would take minutes
   const TemporaryFile file(repacked("dense", backwards(kCalls).dump()));
   const auto spec = keras::load_model(file.path());
@@ -68,7 +68,7 @@ TEST(RepackedModel, OfManyOutputsOfOneLayerNamesThemAllDifferently) {
   EXPECT_EQ(spec->output_names[2], "a_2");
 }
 
-TEST(RepackedModel, ALayerInTwoModelsIsOneAndHasOneSetOfWeights) {
+TEST(RepackedModel, ALayerInTwoModelsHasOneSetOfWeights) {
   const std::string from = "sequential_in_sequential";
   Json config = Json::parse(member(fixture(from), "config.json"));
   for (const std::size_t model : {1U, 3U}) layer(layer(config, model), 1)["shared_object_id"] = 7;
@@ -121,7 +121,7 @@ TEST(RepackedModel, LoadsWithoutMetadata) {
   EXPECT_EQ(spec->keras_version, "");
 }
 
-TEST(RepackedModel, KeepsItsWeightsWhenTheFileIsGone) {
+TEST(RepackedModel, KeepsItsWeightsWhenTheFileIsRemoved) {
   std::shared_ptr<const core::ModelSpec> spec;
   {
     const TemporaryFile file(repacked("dense", member(fixture("dense"), "config.json")));
@@ -133,7 +133,7 @@ TEST(RepackedModel, KeepsItsWeightsWhenTheFileIsGone) {
   EXPECT_TRUE(std::equal(found.begin(), found.end(), wanted.begin(), wanted.end()));
 }
 
-TEST(RepackedModel, AsksForTheHardSigmoidOfItsKeras) {
+TEST(RepackedModel, UsesTheHardSigmoidOfItsKeras) {
   Json config = Json::parse(member(fixture("dense"), "config.json"));
   dense(config)["activation"] = "hard_sigmoid";
   const auto kind = [&](const char* version, HardSigmoid option) {

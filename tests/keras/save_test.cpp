@@ -76,7 +76,7 @@ std::string refusal(const Model& model, const std::string& path) {
   return "";
 }
 
-TEST_F(Save, WritesEveryFixtureThatItReadsOrSaysWhyNot) {
+TEST_F(Save, WritesEveryReadableFixtureOrSaysWhyNot) {
   int saved = 0;
   int refused = 0;
   test::Thinning thinning;
@@ -156,7 +156,7 @@ TEST_F(Save, HoldsChangedActivations) {
   EXPECT_NE(load(at("leaky.keras")).get_layer("dense").config, before);
 }
 
-TEST_F(Save, HoldsWhatWasBuiltInCpp) {
+TEST_F(Save, HoldsModelsBuiltInCpp) {
   Sequential net({Dense(7, {.activation = "relu"}), BatchNormalization(), Dropout(0.5), Dense(3, {.activation = "softmax"})});
   net.build({5}, {.seed = 11});
   const Model model = net.compile({.device = Device::cpu(), .threads = 1});
@@ -164,7 +164,7 @@ TEST_F(Save, HoldsWhatWasBuiltInCpp) {
   expect_same_answers(load(at("built.keras")), model);
 }
 
-TEST_F(Save, RefusesWhatKerasWouldReadOtherwise) {
+TEST_F(Save, RefusesModelsThatKerasWouldReadDifferently) {
   const Model model = load(kFixtures + "keras3/dense/model.keras");
   EXPECT_THAT(refusal(model, at("model.h5")), HasSubstr("allowed NAME.keras, NAME.weights.h5 [E_VALUE]"));
   EXPECT_THAT(refusal(model.output_of("dense"), at("part.keras")), HasSubstr("parts of models"));
@@ -176,7 +176,7 @@ TEST_F(Save, RefusesWhatKerasWouldReadOtherwise) {
   EXPECT_FALSE(fs::exists(at("keras2.keras")));
 }
 
-TEST_F(Save, LeavesTheOldFileWhereItFails) {
+TEST_F(Save, LeavesTheOldFileIfItFails) {
   const Model model = load(kFixtures + "keras3/dense/model.keras");
   EXPECT_THROW(model.save(at("no/such/folder.keras")), Error);
   std::ofstream(at("old.keras")) << "old";

@@ -17,7 +17,7 @@ std::string with_vocabulary(const std::string& text) {
               {"assets/layers/integer_lookup/vocabulary.txt", text}});
 }
 
-TEST(VocabularyTest, ThatIsNoneIsRefused) {
+TEST(VocabularyTest, ThatIsInvalidIsRefused) {
   const std::vector<std::pair<std::string, std::vector<std::string>>> refused{{"", {"is empty"}},
                                                                               {"\n\n", {"is empty"}},
                                                                               {"-1\n3\nx\n", {"the line 3"}},

@@ -54,7 +54,7 @@ std::string refusal(ErrorCode code, const std::function<void()>& f) {
   return {};
 }
 
-TEST(WeightsTest, AModelsOwnFileGivesItTheSameWeights) {
+TEST(WeightsTest, AModelsOwnFileLeavesItsWeightsUnchanged) {
   const std::vector<std::string> files = whole_models();
   ASSERT_GT(files.size(), 300U);
   for (const std::string& file : files) {
@@ -65,7 +65,7 @@ TEST(WeightsTest, AModelsOwnFileGivesItTheSameWeights) {
   }
 }
 
-TEST(WeightsTest, AQuantizedModelOfALegacyFileTakesThoseOfAKerasFileInItsOrder) {
+TEST(WeightsTest, AQuantizedLegacyModelAcceptsTheWeightsOfAKerasFile) {
   const std::string here = std::string(LAMELLA_FIXTURES) + "/quantized/";
   const std::string file = here + "3.14.1/int4_grouped/model.keras";
   const Model wanted = Model::load(file, kCpu);
@@ -81,7 +81,7 @@ TEST(WeightsTest, AQuantizedModelOfALegacyFileTakesThoseOfAKerasFileInItsOrder) 
   EXPECT_EQ(std::memcmp(a.data(), b.data(), b.bytes()), 0);
 }
 
-TEST(WeightsTest, FilesOfWeightsAloneAreNoModels) {
+TEST(WeightsTest, WeightsFilesAreNotModels) {
   for (const char* file : {"keras3/weights_h5/new.weights.h5", "keras212/weights_keras2/new_weights.h5",
                            "keras3/weights_sharded/new_00000.weights.h5"}) {
     const std::string path = std::string(LAMELLA_FIXTURES) + "/" + file;

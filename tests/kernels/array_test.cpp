@@ -138,7 +138,7 @@ TEST(CombineKernelTest, BroadcastsAlongAnyAxis) {
   }
 }
 
-TEST(CombineKernelTest, FoldsMoreSourcesThanOneLaunchTakesWithOneRounding) {
+TEST(CombineKernelTest, FoldsMoreSourcesThanOneLaunchWithOneRounding) {
   for (const CombineKind kind : kKinds) {
     for (const DType dtype : kFloating) {
       check({kind, dtype, {4, 35}, std::vector<Shape>(16, {4, 35})});
@@ -306,7 +306,7 @@ TEST(CastKernelTest, CopiesAndTakesAnySize) {
   }
 }
 
-TEST(CastKernelTest, CutsAndClampsToIntegers) {
+TEST(CastKernelTest, TruncatesAndClampsToIntegers) {
   for (const DType from : kFloating) {
     Buffer src({1.875, -1.875, 300.0, -300.0, kNaN}, from);
     Buffer dst(5, DType::int8);

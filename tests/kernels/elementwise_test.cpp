@@ -122,7 +122,7 @@ TEST_P(ElementwiseTest, GivesTheFormulasValueAtInfinitiesAndNaN) {
 INSTANTIATE_TEST_SUITE_P(Each, ElementwiseTest, testing::ValuesIn(elementwise_kinds()),
                          [](const auto& tested) { return std::string(to_string(tested.param)); });
 
-TEST(ElementwiseKernelTest, RefusesWhatIsNoFunctionOfElements) {
+TEST(ElementwiseKernelTest, RefusesKindsThatAreNotElementWise) {
   Buffer memory(4, DType::float32);
   EXPECT_EQ(kernels::elementwise({ActivationKind::Softmax}, DType::float32, memory.data(), memory.data(), 4, nullptr),
             cudaErrorInvalidValue);

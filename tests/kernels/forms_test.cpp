@@ -112,7 +112,7 @@ TEST(FormsTest, PReluWithANumberForEachRow) {
   }
 }
 
-TEST(FormsTest, SoftmaxOfRowsThatNoBlockKeeps) {
+TEST(FormsTest, SoftmaxOfRowsTooLongForABlock) {
   for (const DType dtype : kFloating) {
     const std::vector<double> x = random_values(8193, 5, dtype);
     const double total = std::accumulate(x.begin(), x.end(), 0.0, [](double sum, double value) { return sum + std::exp(value); });

@@ -79,7 +79,7 @@ TEST(TiledGemmTest, IsRightForLongSumsAndManyUnits) {
   }
 }
 
-TEST(TiledGemmTest, HeedsTheStrideOfTheKernelAndAnAbsentBias) {
+TEST(TiledGemmTest, UsesTheStrideOfTheKernelAndAnAbsentBias) {
   for (const DType dtype : kFloating) {
     for (const std::int64_t batch : {3, 70})
       check({.dtype = dtype, .batch = batch, .inputs = 37, .units = 67, .gap = 5, .bias = false});

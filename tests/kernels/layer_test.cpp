@@ -82,7 +82,7 @@ std::vector<double> check(const Normalization& c) {
   return y;
 }
 
-TEST(LayerNormalizationKernelTest, IsRightForEveryLengthOfRowWhereverRowsStart) {
+TEST(LayerNormalizationKernelTest, IsRightForEveryLengthAndAlignmentOfRows) {
   for (const DType dtype : kFloating) {
     for (const std::int64_t length : {1,   2,   3,   7,   15,  16,  17,  31,   32,   33,   40,   127,  128,
                                       129, 255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097}) {
@@ -99,7 +99,7 @@ TEST(LayerNormalizationKernelTest, IsRightForEveryLengthOfRowWhereverRowsStart) 
   check({.dtype = DType::float16, .length = 8193});
 }
 
-TEST(LayerNormalizationKernelTest, TakesNumbersWhoseSquaresOverflowOrVanish) {
+TEST(LayerNormalizationKernelTest, AcceptsNumbersWhoseSquaresOverflowOrUnderflow) {
   for (const double size : {1e-30, 1e-12, 1e-6, 1e6, 1e12, 1e25}) {
     for (const std::int64_t length : {20, 130, 1100, 1101}) {
       check({.rows = 3, .length = length, .size = size});
@@ -108,7 +108,7 @@ TEST(LayerNormalizationKernelTest, TakesNumbersWhoseSquaresOverflowOrVanish) {
   }
 }
 
-TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverIsBesideIt) {
+TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverItsNeighbours) {
   for (const std::int64_t length : {20, 100, 400, 401, 2000}) {
     Normalization c{.rows = 5, .length = length, .gamma = false, .beta = false};
     std::vector<double> x = random_values(5 * length, 27, DType::float32);
@@ -130,7 +130,7 @@ TEST(LayerNormalizationKernelTest, ARowHasTheSameBitsWhateverIsBesideIt) {
 }
 
 /// 16-bit rows that share a warp with rows computed in double are still computed in floats: their last bits show it.
-TEST(LayerNormalizationKernelTest, SixteenBitRowsHaveTheSameBitsWhateverIsBesideThem) {
+TEST(LayerNormalizationKernelTest, SixteenBitRowsHaveTheSameBitsWhateverTheirNeighbours) {
   constexpr std::int64_t kRows = 129;
   constexpr std::int64_t kLength = 200;
   const Normalization c{.dtype = DType::bfloat16, .rows = kRows, .length = kLength, .gamma = false, .beta = false};
@@ -164,7 +164,7 @@ TEST(LayerNormalizationKernelTest, LosesNothingToAMeanFarFromZero) {
   for (const DType dtype : {DType::float16, DType::bfloat16}) check({.dtype = dtype, .rows = 2, .length = 1000, .center = 300.0});
 }
 
-TEST(LayerNormalizationKernelTest, BoundsTheNormOfRowsOfAlmostNothing) {
+TEST(LayerNormalizationKernelTest, BoundsTheNormOfTinyRows) {
   for (const double size : {0.0, 1e-6, 1e-3, 2e-3}) {
     const std::vector<double> y = run(
         {.rows = 1, .length = 3, .gamma = false, .beta = false, .kind = kernels::NormalizationKind::unit}, {0, size, 0}, {}, {});
@@ -177,7 +177,7 @@ TEST(LayerNormalizationKernelTest, TakesEmptyArrays) {
   check({.rows = 5, .length = 0});
 }
 
-TEST(LayerNormalizationKernelTest, KeepsNaNAndInfinityToTheirRow) {
+TEST(LayerNormalizationKernelTest, ConfinesNaNAndInfinityToTheirRow) {
   for (const double odd : {kNaN, std::numeric_limits<double>::infinity()}) {
     std::vector<double> x = random_values(3 * 40, 24, DType::float32);
     x[50] = odd;

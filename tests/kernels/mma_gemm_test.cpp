@@ -137,7 +137,7 @@ TEST_F(MmaGemmTest, IsRightForLongSumsAndWithoutABias) {
     check({.dtype = DType::bfloat16, .tile = tile, .batch = 3, .inputs = 1029, .units = 5, .bias = false});
 }
 
-TEST_F(MmaGemmTest, IsCloseByNorm) {
+TEST_F(MmaGemmTest, IsCloseInNorm) {
   const Case c{.batch = 40, .inputs = 512, .units = 64, .src_aligned = true, .dst_aligned = true};
   const Data data = random_data(c, 1 / std::sqrt(512.0));
   const std::vector<double> y = run(c, data);
@@ -244,7 +244,7 @@ TEST_F(MmaGemmTest, RefusesWhatItCannotDo) {
   EXPECT_TRUE(refused([](auto& a) { a.activation.kind = ActivationKind::Softmax; }));
 }
 
-TEST(MmaLayoutTest, EveryWeightHasAPlaceOfItsOwn) {
+TEST(MmaLayoutTest, EveryWeightHasItsOwnPlace) {
   const kernels::MmaLayout layout{70, 130};
   EXPECT_EQ(layout.elements(), 96 * 192);
   std::vector<int> taken(static_cast<std::size_t>(layout.elements()));

@@ -142,7 +142,7 @@ class AtAnEdge {
   unsigned char* pages_;
 };
 
-TEST_P(RowwiseTest, ReadsNothingBehindItsLastRow) {
+TEST_P(RowwiseTest, ReadsNothingPastItsLastRow) {
   for (const DType dtype : kFloating) {
     const auto half = static_cast<std::int64_t>(24 / size_of(dtype));  // rows are aligned to 16 bytes, half rows are not
     for (const std::int64_t outer : {1, 3}) {
@@ -232,7 +232,7 @@ TEST_P(RowwiseTest, ASampleHasTheSameBitsInEveryBatch) {
 }
 
 /// NaN exactly where Keras gives NaN, and no effect of one row on another.
-TEST_P(MixingTest, KeepsNaNAndInfinityToTheirRow) {
+TEST_P(MixingTest, ConfinesNaNAndInfinityToTheirRow) {
   for (const std::int64_t n : {5, 60, 300, 501, 2000, 2001, 9000}) {
     for (const double odd : {kNaN, kInf}) {
       std::vector<double> x = random_values(3 * n, 13, DType::float32);
@@ -269,7 +269,7 @@ TEST(SoftmaxKernelTest, GivesMinusInfinityNoShare) {
   }
 }
 
-TEST(SoftmaxKernelTest, IsNaNInARowOfMinusInfinities) {
+TEST(SoftmaxKernelTest, IsNaNForARowOfMinusInfinities) {
   for (const ActivationKind kind : {ActivationKind::Softmax, ActivationKind::LogSoftmax}) {
     for (const DType dtype : kFloating) {
       for (const std::int64_t n : {6, 40, 130, 520, 521, 9000}) {
@@ -282,7 +282,7 @@ TEST(SoftmaxKernelTest, IsNaNInARowOfMinusInfinities) {
   }
 }
 
-TEST(SoftmaxKernelTest, KeepsInfinityToItsColumn) {
+TEST(SoftmaxKernelTest, ConfinesInfinityToItsColumn) {
   constexpr std::int64_t kLength = 21;
   for (const std::int64_t inner : {3, 40}) {
     for (const double odd : {-kInf, kInf, kNaN}) {
@@ -296,14 +296,14 @@ TEST(SoftmaxKernelTest, KeepsInfinityToItsColumn) {
   }
 }
 
-TEST(SoftmaxKernelTest, TakesLogitsThatOverflowTheExponential) {
+TEST(SoftmaxKernelTest, AcceptsLogitsThatOverflowTheExponential) {
   check({ActivationKind::Softmax, DType::float32, 4, 50, 1}, 300.0);
   check({ActivationKind::LogSoftmax, DType::float32, 4, 50, 1}, 300.0);
 }
 
 /// Softmax of rows of 0 and x; the exponentials are the device's own. With the sum's reciprocal alone, one result in five would
 /// not be the nearest number.
-TEST(SoftmaxKernelTest, DividesToTheNearestNumberButForRareLastBits) {
+TEST(SoftmaxKernelTest, DividesToTheNearestNumberExceptForRareLastBits) {
   constexpr std::int64_t kRows = 2000;
   const auto divided = [](auto e) {
     using T = decltype(e);
@@ -344,7 +344,7 @@ TEST(SparsemaxKernelTest, IsRightWhereElementsAreEqual) {
 }
 
 /// Beyond 2^60 sums could exceed the range of floats.
-TEST(SparsemaxKernelTest, TakesLogitsOfAnySizeAsInFloat64) {
+TEST(SparsemaxKernelTest, HandlesLogitsOfAnySizeAsInFloat64) {
   for (const double size : {-0x1p59, 0x1p59, -0x1p61, 0x1p61, -0x1p120, 0x1p120}) {
     const std::vector<double> x = {size, size, -4 * std::fabs(size), size};
     EXPECT_EQ(run({ActivationKind::Sparsemax, DType::float32, 1, 4, 1}, x),

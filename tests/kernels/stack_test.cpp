@@ -71,7 +71,7 @@ TEST(StackTest, IsRightInAnyShape) {
   }
 }
 
-TEST(StackTest, OneLayerAndAsManyAsThereMayBe) {
+TEST(StackTest, OneLayerAndTheMaximum) {
   for (const StackTile tile : kTiles) {
     check({.tile = tile, .batch = 5, .layers = layers_of({20, 30})});
     check({.tile = tile, .batch = 19, .layers = layers_of(std::vector<std::int64_t>(kernels::kMostStackLayers + 1, 6))});

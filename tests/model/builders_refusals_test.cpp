@@ -19,7 +19,7 @@ struct Refusal {
   std::function<void()> make;
 };
 
-TEST(BuildersRefusals, BadArgumentsOfLayersAreRefusedWithWhatIsAllowed) {
+TEST(BuildersRefusals, BadArgumentsAreRefusedWithTheAllowedOnes) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<Refusal> refusals{
       {ErrorCode::value, "[Dense]: layer 'dense' field 'units': got 0, allowed 1..2147483647", [] { Dense(0); }},
@@ -162,7 +162,7 @@ TEST(BuildersRefusals, ASequentialRefusesWhatWouldMakeItACycleOrChangeAnotherMod
   expect_error(ErrorCode::value, "is already in the model", [&] { Sequential({dense, dense}); });
 }
 
-TEST(BuildersRefusals, WhatFailsLeavesNothingHalfBuilt) {
+TEST(BuildersRefusals, FailuresLeaveNothingHalfBuilt) {
   const Dense dense(4);
   const auto x = Input({3});
   const auto y = Input({5});

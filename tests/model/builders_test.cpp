@@ -35,7 +35,7 @@ TEST(BuildersTest, BothSpellingsOfAnActivationGiveTheSameBits) {
   }
 }
 
-TEST(BuildersTest, ALayerAsActivationIsThatLayerBehindADense) {
+TEST(BuildersTest, ALayerAsActivationIsThatLayerAfterADense) {
   const Tensor x = random_input({5, 31});
   const PReLU alpha({.alpha_initializer = "random_normal"});
   for (const Layer& layer :
@@ -49,7 +49,7 @@ TEST(BuildersTest, ALayerAsActivationIsThatLayerBehindADense) {
   }
 }
 
-TEST(BuildersTest, DenseIsThatOfItsWeightsInDoubleAtAwkwardSizes) {
+TEST(BuildersTest, DenseAgreesWithFloat64AtAwkwardSizes) {
   for (const std::int64_t inputs : {1, 3, 31, 127}) {
     for (const std::int64_t units : {1, 7, 33, 129}) {
       for (const std::int64_t rows : {0, 1, 3, 129}) {
@@ -75,7 +75,7 @@ TEST(BuildersTest, DenseIsThatOfItsWeightsInDoubleAtAwkwardSizes) {
   }
 }
 
-TEST(BuildersTest, WeightsFollowTheSeedAndNothingElse) {
+TEST(BuildersTest, WeightsDependOnTheSeedAlone) {
   const auto weights = [](std::uint64_t seed) {
     Sequential net({Dense(127), Dense(127), PReLU({.alpha_initializer = "random_normal"}), Dense(127)}, {.seed = seed});
     net.build({127});
@@ -96,7 +96,7 @@ TEST(BuildersTest, WeightsFollowTheSeedAndNothingElse) {
   EXPECT_GT(largest, 0.99 * bound);  // the largest of 16129 uniform numbers
 }
 
-TEST(BuildersTest, AnInitializersOwnSeedGoesBeforeTheModels) {
+TEST(BuildersTest, AnInitializersOwnSeedTakesPrecedence) {
   Initializer own = Initializer::he_uniform();
   own.seed = 42;
   Sequential a({Dense(5, {.kernel_initializer = own})});
@@ -211,7 +211,7 @@ TEST(BuildersTest, LayersAreNumberedByTheirAgeAroundGivenNames) {
   EXPECT_EQ(net.compile(kCpu).name(), "sequential");
 }
 
-TEST(BuildersTest, AddKeepsTheWeightsThatAreThere) {
+TEST(BuildersTest, AddKeepsExistingWeights) {
   Sequential net({Input({3}), Dense(4)});
   const std::vector<Tensor> old = net.get_weights();
   net.add(Dense(2));
@@ -240,7 +240,7 @@ TEST(BuildersTest, OpenExtentsStayOpenUntilPredict) {
   EXPECT_EQ(to_string(model.predict(inputs)[0].shape()), "(2, 7, 5)");
 }
 
-TEST(BuildersTest, SummaryIsThatOfTheCompiledModel) {
+TEST(BuildersTest, SummaryEqualsTheCompiledModels) {
   const Sequential net({Input({3}), Dense(4, {.activation = "relu"}), Dense(2)}, {.name = "mlp"});
   EXPECT_EQ(net.summary(), net.compile(kCpu).summary());
   EXPECT_THAT(net.summary(), HasSubstr("Total params: 26"));

@@ -47,7 +47,7 @@ model::Graph graph() {
   return result;
 }
 
-TEST(Chunks, CoverAllRowsAndKeepToTheirLimits) {
+TEST(Chunks, CoverAllRowsWithinTheirLimits) {
   const model::Graph g = graph();
   for (const std::int64_t count : {0, 1, 2, 15, 16, 31, 32, 33, 127, 256, 257, 1027, 4096, 100'003}) {
     for (const int threads : {1, 2, 3, 8, 64}) {
@@ -71,7 +71,7 @@ TEST(Chunks, CoverAllRowsAndKeepToTheirLimits) {
   }
 }
 
-TEST(Chunks, OfFewRowsAreOneAndOfManyAreWorkedOnSideBySide) {
+TEST(Chunks, AreOneForFewRowsAndParallelForMany) {
   const model::Graph g = graph();
   EXPECT_EQ(model::chunks_of(g, 8, 2, 4096).count, 1);
   EXPECT_EQ(model::chunks_of(g, 8, 2, 4096).threads, 2);
@@ -79,7 +79,7 @@ TEST(Chunks, OfFewRowsAreOneAndOfManyAreWorkedOnSideBySide) {
   EXPECT_GT(model::chunks_of(g, 4096, 2, 4096).count, 2);
 }
 
-TEST(Chunks, DoNotShowInTheResult) {
+TEST(Chunks, DoNotAffectResults) {
   const Model one = model_of(spec(), options(1));
   for (const std::int64_t count : {0, 1, 2, 31, 32, 33, 127, 1027, 2500}) {
     const Tensor x = rows(count);

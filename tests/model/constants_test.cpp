@@ -100,7 +100,7 @@ void expect_close(const Tensor& got, const std::vector<double>& want) {
   for (std::size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(values[i], want[i], 1e-5 * (1 + std::fabs(want[i]))) << i;
 }
 
-TEST(ConstantsTest, LayersWhosePathsAreSpeltAlikeHaveConstantsOfTheirOwn) {
+TEST(ConstantsTest, LayersWithTheSamePathHaveTheirOwnConstants) {
   for (const Kind& inner_kind : kinds()) {
     for (const Kind& outer_kind : kinds()) {
       SCOPED_TRACE(std::string(inner_kind.name) + " in a nested model, " + outer_kind.name + " beside it");
@@ -125,7 +125,7 @@ TEST(ConstantsTest, LayersWhosePathsAreSpeltAlikeHaveConstantsOfTheirOwn) {
   }
 }
 
-TEST(ConstantsTest, PathsSpeltAlikeMayHaveConstantsOfDifferentSizes) {
+TEST(ConstantsTest, LayersWithTheSamePathMayHaveConstantsOfDifferentSizes) {
   constexpr std::int64_t kUnits = 2000;
   SpecBuilder inner;
   core::ValueRef in = inner.input({kUnits});
@@ -142,7 +142,7 @@ TEST(ConstantsTest, PathsSpeltAlikeMayHaveConstantsOfDifferentSizes) {
   expect_close(model_of(outer.build({out}), kCpu).predict(x), truth);
 }
 
-TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfItsPath) {
+TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfTheSamePath) {
   SpecBuilder b;
   core::ValueRef x = b.input({3});
   auto activation = std::make_shared<core::LayerSpec>();
@@ -162,7 +162,7 @@ TEST(ConstantsTest, ALayerUsedAsAnActivationSharesNothingWithALayerOfItsPath) {
                {-10, -200, -3000});
 }
 
-TEST(ConstantsPoolTest, TellsConstantsApartByTheirTensorsAndTheBitsOfTheirNumbers) {
+TEST(ConstantsPoolTest, DistinguishesConstantsByTensorsAndBitsOfNumbers) {
   model::ConstantsPool pool;
   using What = model::Recipe::What;
   int made = 0;
@@ -190,7 +190,7 @@ TEST(ConstantsPoolTest, TellsConstantsApartByTheirTensorsAndTheBitsOfTheirNumber
   EXPECT_NE(kept[0], kept[1]);
 }
 
-TEST(ConstantsPoolTest, ForgetsWhatNobodyHoldsAndWhatThatWasMadeOf) {
+TEST(ConstantsPoolTest, ForgetsUnusedEntriesAndTheirSources) {
   model::ConstantsPool pool;
   using What = model::Recipe::What;
   const auto make = [] { return Tensor::zeros({1}); };
@@ -213,7 +213,7 @@ TEST(ConstantsPoolTest, ForgetsWhatNobodyHoldsAndWhatThatWasMadeOf) {
   for (const auto& key : keys) EXPECT_TRUE(key.expired());
 }
 
-TEST(ConstantsTest, OfOneLengthLeaveWithItsProgram) {
+TEST(ConstantsTest, OfOneLengthAreFreedWithTheirProgram) {
   SpecBuilder b;
   const core::ValueRef x = b.input({std::nullopt, 4});
   const auto alpha = b.random({1, 4});
@@ -243,7 +243,7 @@ TEST(ConstantsTest, StayAsSmallAsTheyAreInTheFile) {
   }
 }
 
-TEST(ConstantsTest, AreNotComputedWhereOnlyShapesAreAskedFor) {
+TEST(ConstantsTest, AreNotComputedIfOnlyShapesAreNeeded) {
   SpecBuilder b;
   core::ValueRef x = b.input({5});
   for (const Kind& kind : kinds()) {

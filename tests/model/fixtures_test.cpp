@@ -136,7 +136,7 @@ void forget_rows_lost_to_rounding(const Tensor& x, const Tensor& found, Tensor& 
 
 class EachFixture : public ::testing::TestWithParam<Fixture> {};
 
-TEST_P(EachFixture, GivesKerasNumbers) {
+TEST_P(EachFixture, GivesKerasResults) {
   const std::string folder = std::string(LAMELLA_FIXTURES) + "/" + GetParam().group + "/";
   const Json& entry = GetParam().entry;
   Options options;

@@ -159,7 +159,7 @@ bool folds(float kernel, float bias, float scale, float offset, bool is_behind) 
       .has_value();
 }
 
-TEST(FoldTest, IsNotDoneWhereAProductOrASumLeavesTheRange) {
+TEST(FoldTest, IsNotDoneIfAProductOrSumMayLeaveTheRange) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   for (const bool is_behind : {true, false}) {

@@ -69,7 +69,7 @@ void expect_right(const Sequential& net, const Affine& before, const Affine& aft
   }
 }
 
-TEST(FuseTest, AnAffineStepBehindADenseIsFoldedIntoItsWeights) {
+TEST(FuseTest, AnAffineStepAfterADenseIsFoldedIntoItsWeights) {
   for (const bool bias : {true, false}) {
     for (const Affine& after :
          {Affine{{0.5}, {2.0}}, Affine{{0.5, 2.0, -1.0}, {1.0, 0.0, 3.0}}, Affine{{3.0, 1.0, 2.0}, {0.0}}}) {
@@ -98,7 +98,7 @@ TEST(FuseTest, AScaleBeforeADenseIsFoldedAndAnOffsetIsNot) {
   }
 }
 
-TEST(FuseTest, WeightsThatAreRoundedTo16BitsAreLeftAlone) {
+TEST(FuseTest, SixteenBitWeightsAreNotFolded) {
   for (const DType dtype : {DType::bfloat16, DType::float16}) {
     Options options = kCpu;
     options.dtype = dtype;
@@ -109,7 +109,7 @@ TEST(FuseTest, WeightsThatAreRoundedTo16BitsAreLeftAlone) {
   }
 }
 
-TEST(FuseTest, AValueThatSomebodyElseReadsIsKept) {
+TEST(FuseTest, AValueWithOtherReadersIsKept) {
   const KerasTensor x = Input({kInputs});
   const KerasTensor scaled = Rescaling(0.5)(x);
   const KerasTensor sum = dense()(scaled);
@@ -127,7 +127,7 @@ TEST(FuseTest, AValueThatSomebodyElseReadsIsKept) {
   for (std::size_t i = 0; i < 4 * kInputs; ++i) EXPECT_EQ(outputs[0].span<float>()[i], 0.5F * rows.span<float>()[i]);
 }
 
-TEST(FuseTest, OnlyTheFirstActivationBehindADenseIsAttached) {
+TEST(FuseTest, OnlyTheFirstActivationAfterADenseIsAttached) {
   Sequential net({dense(), Activation("relu"), Activation("tanh"), Affine{{2.0}, {0.0}}.layer()});
   net.build({kInputs});
   EXPECT_THAT(ops(net.compile(kCpu)), ElementsAre("dense", "activation", "affine"));

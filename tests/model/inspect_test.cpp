@@ -52,7 +52,7 @@ class InspectTest : public ::testing::Test {
   std::optional<Model> model;
 };
 
-TEST_F(InspectTest, FindsLayersByPathAndByNamesThatAreNotShared) {
+TEST_F(InspectTest, FindsLayersByPathAndByUniqueName) {
   EXPECT_EQ(model->get_layer("dense").path, "dense");
   EXPECT_EQ(model->get_layer("first/dense").path, "first/dense");
   EXPECT_EQ(model->get_layer("second/dense").path, "second/dense");
@@ -62,7 +62,7 @@ TEST_F(InspectTest, FindsLayersByPathAndByNamesThatAreNotShared) {
               AllOf(HasSubstr("no layer is named 'first/act'"), HasSubstr("'first/dense', 'first/only', 'second'")));
 }
 
-TEST_F(InspectTest, SaysWhichLayersOfOneNameThereAre) {
+TEST_F(InspectTest, ListsTheLayersOfAnAmbiguousName) {
   const Sequential first({Dense(3, {.name = "dense"})}, {.name = "first"});
   const Sequential second({Dense(3, {.name = "dense"})}, {.name = "second"});
   const Sequential outer({Input({3}), first, second});
@@ -72,7 +72,7 @@ TEST_F(InspectTest, SaysWhichLayersOfOneNameThereAre) {
   EXPECT_THAT(refusal([&] { static_cast<void>(two.with_activation("dense", "relu")); }), says);
 }
 
-TEST_F(InspectTest, ReplacesTheActivationOfTheLayerThatIsMeant) {
+TEST_F(InspectTest, ReplacesTheActivationOfTheGivenLayer) {
   const std::vector<float> before = answer(*model);
   struct Case {
     const char* layer;
@@ -95,7 +95,7 @@ TEST_F(InspectTest, ReplacesTheActivationOfTheLayerThatIsMeant) {
   for (std::size_t i = 0; i < last.size(); ++i) EXPECT_FLOAT_EQ(last[i], std::exp(before[i]));
 }
 
-TEST_F(InspectTest, WeightsOfADensesOwnPReLUStandBesideItsOwn) {
+TEST_F(InspectTest, WeightsOfAPReLUInsideADenseFollowItsOwn) {
   const LayerInfo only = model->get_layer("only");
   ASSERT_EQ(only.weights.size(), 3U);
   EXPECT_EQ(only.weights[2].first, "alpha");
@@ -105,7 +105,7 @@ TEST_F(InspectTest, WeightsOfADensesOwnPReLUStandBesideItsOwn) {
   EXPECT_EQ(changed.weights().size(), model->weights().size() - 1);
 }
 
-TEST_F(InspectTest, OnlyDenseAndActivationHaveOneToReplace) {
+TEST_F(InspectTest, OnlyDenseAndActivationHaveAnActivationToReplace) {
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("first", "relu")); }),
               HasSubstr("no activation to replace"));
   EXPECT_THAT(refusal([&] { static_cast<void>(model->with_activation("dense", "softmaks")); }), HasSubstr("softmaks"));

@@ -20,7 +20,7 @@ Model passing(const std::string& dtype) {
   return Functional(x, Flatten()(x)).compile(kCpu);
 }
 
-TEST(IntegerModelTest, TellsWhatItTakesAndGives) {
+TEST(IntegerModelTest, ReportsTheDtypesOfInputsAndOutputs) {
   const KerasTensor key = Input({1}, {.name = "key", .dtype = "int64"});
   const KerasTensor x = Input({3}, {.name = "x"});
   const Model model = Functional({key, x}, {key, Dense(1)(x), Add()({key, key})}).compile(kCpu);
@@ -39,7 +39,7 @@ TEST(IntegerModelTest, KeepsEveryBitOf64) {
   EXPECT_EQ(values_of<std::int64_t>(y), x);
 }
 
-TEST(IntegerModelTest, ConvertsWhateverPredictIsGiven) {
+TEST(IntegerModelTest, PredictConvertsItsInput) {
   const std::vector<float> x{1.7F, -2.6F};
   EXPECT_EQ(values_of<std::int32_t>(passing("int32").predict(x, {1, 2})), (std::vector<std::int32_t>{1, -2}));
   EXPECT_EQ(values_of<std::uint8_t>(passing("uint8").predict(x, {1, 2})), (std::vector<std::uint8_t>{1, 0}));
@@ -62,7 +62,7 @@ TEST(IntegerModelTest, PredictIntoTakesTheInputsOwnTypeOnly) {
   }
 }
 
-TEST(IntegerModelTest, RefusesWhatKerasDoesNotComputeInWords) {
+TEST(IntegerModelTest, RefusesWhatKerasRefusesWithAReason) {
   const auto refused = [](const KerasTensor& x, const Layer& layer) -> std::string {
     try {
       static_cast<void>(Functional(x, layer(x)).compile(kCpu));

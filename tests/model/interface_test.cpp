@@ -81,7 +81,7 @@ TEST(ActivationsWithParameters, ComputeTheirFormulaInADense) {
   }
 }
 
-TEST(ActivationsWithParameters, AreTheSameModelWhereverTheyAreSet) {
+TEST(ActivationsWithParameters, AreTheSameModelHoweverTheyAreSet) {
   const Tensor x = random_input({5, 7});
   for (const ActivationSpec& spec : parameterised()) {
     Model changed = chain("tanh").compile(kCpu);
@@ -101,7 +101,7 @@ TEST(ActivationsWithParameters, AreTheSameModelWhereverTheyAreSet) {
   }
 }
 
-TEST(ActivationsWithParameters, AreANameWhereTheParametersAreItsOwn) {
+TEST(ActivationsWithParameters, AreWrittenAsANameIfTheParametersAreItsDefaults) {
   for (const std::string_view name : activation_names()) {
     if (name == "threshold" || name == "glu") continue;  // the parameters of one have no defaults, the other needs an even extent
     const ActivationSpec spec = activation_of(name);
@@ -186,7 +186,7 @@ TEST(ListsOfInputs, AreSeveralInputs) {
   expect_error(ErrorCode::argument, "got 0", [&] { static_cast<void>(model.predict({})); });
 }
 
-TEST(ListsOfInputs, OfOneAreAListAndAViewInBracesIsOneInput) {
+TEST(ListsOfInputs, OfOneInputReturnAListUnlikeAView) {
   const Model model = chain("tanh").compile(kCpu);
   const Tensor x = random_input({2, 7});
   const Tensor one = model.predict(x);
@@ -200,7 +200,7 @@ TEST(ListsOfInputs, OfOneAreAListAndAViewInBracesIsOneInput) {
   EXPECT_TRUE(same_bits(model.predict(elements, {2, 7}), one));
 }
 
-TEST(Load, TakesWhatAStreamHasLeft) {
+TEST(Load, ReadsTheRestOfAStream) {
   const std::string path = kFixtures + "dense_chain/model.keras";
   std::stringstream stream;
   stream << "a header of one's own" << std::ifstream(path, std::ios::binary).rdbuf();
@@ -213,7 +213,7 @@ TEST(Load, TakesWhatAStreamHasLeft) {
   EXPECT_TRUE(same_bits(model.predict(x), same.predict(x)));
 }
 
-TEST(Load, SaysWhatIsWrongWithAStream) {
+TEST(Load, ReportsErrorsOfAStream) {
   const auto message = [](std::istream& stream) -> std::string {
     try {
       (void)Model::load(stream, kCpu);
@@ -233,7 +233,7 @@ TEST(Load, SaysWhatIsWrongWithAStream) {
 }
 
 /// With Keras' own results: the outputs of each layer are the inputs of the layers after it.
-TEST(OutputOf, IsWhatTheLayersBehindItTake) {
+TEST(OutputOf, IsTheInputOfLaterLayers) {
   for (const char* name :
        {"dense_chain", "functional", "residual", "graph", "sequential_in_functional", "functional_in_sequential"}) {
     const std::string folder = kFixtures + name;
@@ -285,7 +285,7 @@ TEST(OutputOf, EndsInsideNestedModelsAndSharesWeights) {
             "before");
 }
 
-TEST(OutputOf, LeavesOutLayersThatDoNotLeadThere) {
+TEST(OutputOf, RemovesUnneededLayers) {
   const auto input = Input({3});
   const Functional net(input, Add()({Dense(4, {.name = "left"})(input), Dense(4, {.use_bias = false, .name = "right"})(input)}));
   const Model model = net.compile(kCpu);
@@ -294,7 +294,7 @@ TEST(OutputOf, LeavesOutLayersThatDoNotLeadThere) {
   EXPECT_EQ(model.output_of("right").layers().size(), 2U);
 }
 
-TEST(OutputOf, RefusesByNameWhatHasNoOneOutput) {
+TEST(OutputOf, RefusesLayersWithoutASingleOutput) {
   const Dense shared(3, {.name = "shared"});
   const auto input = Input({2, 3}, {.name = "in"});
   const Sequential inner({Dense(3, {.name = "deep"})}, {.name = "inner"});

@@ -26,14 +26,14 @@ std::string refusal(const Layers& between, const Layer& last = GlobalAveragePool
   return {};
 }
 
-TEST(MaskTest, AMeanBehindALayerThatDoesNothingIsRefused) {
+TEST(MaskTest, AMeanAfterALayerWithoutEffectIsRefused) {
   const auto named = AllOf(HasSubstr("layer 'last'"), HasSubstr("'table'"), HasSubstr("the argument 'mask'"));
   EXPECT_THAT(refusal({Reshape({4, 3})}), named);
   EXPECT_THAT(refusal({Permute({1, 2})}), named);
   EXPECT_THAT(refusal({Dense(2), Cropping1D({0, 0}), Dense(3)}), named);
 }
 
-TEST(MaskTest, AMeanBehindLayersThatKeepOrLoseMasksIsComputed) {
+TEST(MaskTest, AMeanAfterLayersThatKeepOrLoseMasksIsComputed) {
   EXPECT_EQ(refusal({}), "");
   EXPECT_EQ(refusal({Dense(2, {.activation = "softmax"}), Dropout(0.5), BatchNormalization(), ReLU()}), "");
   EXPECT_EQ(refusal({TimeDistributed(Dense(2)), Identity(), Rescaling(2)}), "");

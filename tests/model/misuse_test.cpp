@@ -43,7 +43,7 @@ void expect_error(ErrorCode code, const std::function<void()>& f, const char* sa
   }
 }
 
-TEST(Misuse, MovedFromHandlesAreStillHandles) {
+TEST(Misuse, MovedFromHandlesStayValid) {
   Model model = small_model();
   const std::vector<float> wanted = values(model.predict(ramp({2, 7})));
   Model taken = std::move(model);
@@ -72,7 +72,7 @@ TEST(Misuse, NullIsRefused) {
   expect_error(ErrorCode::argument, [] { static_cast<void>(TensorView(nullptr, Shape{2}, DType::float32)); });
 }
 
-TEST(Misuse, NumbersThatAreNoDTypeAreRefused) {
+TEST(Misuse, InvalidDTypesAreRefused) {
   for (const int number : {50, 255}) {
     const auto none = static_cast<DType>(number);
     EXPECT_EQ(size_of(none), 0U);
@@ -128,7 +128,7 @@ TEST(Sizes, ThatDoNotFitInto64BitsAreRefusedByTheLayerThatMakesThem) {
   });
 }
 
-TEST(Sizes, OfWorkThatNobodyCanDoAreCountedUpToTheLargestNumber) {
+TEST(Sizes, OfImpossibleWorkAreCountedUpToTheLargestNumber) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   ops::DenseDesc dense;
   dense.batch = std::int64_t{1} << 62U;
@@ -151,7 +151,7 @@ TEST(Sizes, OfWorkThatNobodyCanDoAreCountedUpToTheLargestNumber) {
   }
 }
 
-TEST(Threads, ChangeNoBitWhereARowsBitsDependOnThatRowAlone) {
+TEST(Threads, ChangeNoBitWithBatchInvariant) {
   const Sequential net({Layer(Input({300})), Dense(200, {.activation = "tanh"}), Dense(70)});
   std::vector<float> wanted;
   for (const int threads : {1, 2, 3, 7}) {
@@ -174,7 +174,7 @@ TEST(Float64, InputsAreNotRoundedToFloat32First) {
   EXPECT_EQ(y.span<double>()[1], 3 + 1e-12);
 }
 
-TEST(WithActivation, TakesTheHardSigmoidOfTheKerasThatWroteTheFile) {
+TEST(WithActivation, UsesTheHardSigmoidOfTheKerasThatWroteTheFile) {
   const Tensor x = ramp({4, 7});
   const auto answer = [&](const std::string& file, HardSigmoid meant, const char* activation) {
     Options options = on_cpu();

@@ -125,7 +125,7 @@ TEST(ModelTest, SplitsManyRowsWithoutChangingThem) {
   for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i], split[i], 1e-6F);
 }
 
-TEST(ModelTest, APredictionThatIsToStopEndsWithoutAnAnswer) {
+TEST(ModelTest, AStoppedPredictionGivesNoAnswer) {
   SpecBuilder builder;
   auto value = builder.input({64});
   for (int i = 0; i < 6; ++i) value = builder.dense(value, 64, 64, activation_of("tanh"));
@@ -176,7 +176,7 @@ TEST(ModelTest, PredictIntoWritesTheCallersMemoryOnly) {
   EXPECT_EQ(std::vector<float>(memory.begin() + 1, memory.end() - 1), values(model.predict(input)));
 }
 
-TEST(ModelTest, RefusesAShapeThatDoesNotFitAndNamesTheInput) {
+TEST(ModelTest, RefusesAWrongShapeAndNamesTheInput) {
   SpecBuilder builder;
   const auto x = builder.input({5});
   const Model model = model_of(builder.build({builder.dense(x, 5, 3)}), kCpu);
@@ -190,7 +190,7 @@ TEST(ModelTest, RefusesAShapeThatDoesNotFitAndNamesTheInput) {
 }
 
 /// As Keras does: (n, 1) for (n,), and (n,) for (n, 1).
-TEST(ModelTest, ForgivesARankThatIsOffByAnExtentOfOne) {
+TEST(ModelTest, AcceptsARankThatDiffersByAnExtentOfOne) {
   const auto dense = [](std::int64_t inputs) {
     SpecBuilder builder;
     return model_of(builder.build({builder.dense(builder.input({inputs}), inputs, 2, ActivationSpec{})}), kCpu);
@@ -209,7 +209,7 @@ TEST(ModelTest, ForgivesARankThatIsOffByAnExtentOfOne) {
   }
 }
 
-TEST(ModelTest, SaysWhichInputsAndOutputsThereAre) {
+TEST(ModelTest, NamesItsInputsAndOutputs) {
   SpecBuilder builder;
   const auto a = builder.input({3});
   const auto b = builder.input({3});
@@ -344,7 +344,7 @@ TEST(ModelTest, SetActivationSwapsTheFunctionAndSharesTheWeights) {
   EXPECT_EQ(values(model.predict(input)), new_values);
 }
 
-TEST(ModelTest, ManyThreadsGetTheBitsThatOneGets) {
+TEST(ModelTest, ManyThreadsGetTheBitsOfOneThread) {
   SpecBuilder builder;
   const auto x = builder.input({16});
   auto h = builder.dense(x, 16, 32, {.kind = ActivationKind::Gelu});

@@ -37,7 +37,7 @@ std::vector<Tensor> answers(const Model& model, const Fixture& fixture) {
   return model.predict(inputs);
 }
 
-TEST(NewWeightsTest, AreAsGoodAsAFileOfThem) {
+TEST(NewWeightsTest, AreAsGoodAsThoseOfAFile) {
   int compared = 0;
   for (const char* group : {"keras3", "keras2"}) {
     for (const Fixture& fixture : fixtures_of(group)) {
@@ -89,7 +89,7 @@ TEST(NewWeightsTest, ConvertFloatingTypesAndLeaveOthersAlone) {
   EXPECT_NE(other.get_layer("dense").weights[1].second.data(), model.get_layer("dense").weights[1].second.data());
 }
 
-TEST(NewWeightsTest, AreRefusedWhereTheyDoNotFit) {
+TEST(NewWeightsTest, AreRefusedIfTheyDoNotFit) {
   const Model colliding = Model::load(kFixtures + "keras2/names_with_slashes/model.keras", kCpu);
   expect_error(ErrorCode::value, "2 weights are named 'a/b/c/beta'", [&] {
     (void)colliding.with_weights({{"a/b/c/beta", Tensor::zeros({1})}});

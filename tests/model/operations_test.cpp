@@ -81,7 +81,7 @@ TEST(OperationsTest, AProductKeepsTheSignOfZero) {
   }
 }
 
-TEST(OperationsTest, ANumberHasTheTypeOfTheTensorAndAnArrayItsOwn) {
+TEST(OperationsTest, ANumberTakesTheTensorsTypeAndAnArrayKeepsItsOwn) {
   const Tensor x = numbers_of({1, 2, 3, -4}).to(DType::float16);
   const auto tenth = static_cast<float>(float16(0.1F));
   const Tensor y = alone(with(CombineKind::multiply, {0.1}, {}), DType::float16).predict(x);
@@ -93,12 +93,12 @@ TEST(OperationsTest, ANumberHasTheTypeOfTheTensorAndAnArrayItsOwn) {
   EXPECT_EQ(floats(wide)[2], 3 * 0.1F);
 }
 
-TEST(OperationsTest, ALimitThatIsNoNumberMakesAllResultsThat) {
+TEST(OperationsTest, ALimitOfNaNMakesAllResultsNaN) {
   for (const float v : floats(alone(with(CombineKind::maximum, {std::nan("")}, {})).predict(numbers_of({1, 2, 3, 4}))))
     EXPECT_TRUE(std::isnan(v));
 }
 
-TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
+TEST(OperationsTest, OnIntegersNeedTwoTensors) {
   const auto of_two = [](CombineKind kind) {
     SpecBuilder builder;
     const auto x = builder.input({4}, DType::int32);
@@ -126,7 +126,7 @@ TEST(OperationsTest, OfIntegersOnlyTwoTensorsMeet) {
   }
 }
 
-TEST(OperationsTest, WhatReachesAcrossSamplesIsRefused) {
+TEST(OperationsTest, OperationsAcrossSamplesAreRefused) {
   using Item = core::SliceItem;
   const std::vector<core::LayerParams> refused{
       core::ReduceParams{core::ReduceKind::sum, {}, false},

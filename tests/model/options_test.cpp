@@ -15,7 +15,7 @@ using namespace test;
 
 const Options kCpu{.device = Device::cpu(), .threads = 1};
 
-TEST(OptionsTest, TakesTheNumberOfThreadsFromTheEnvironmentUnlessItIsGiven) {
+TEST(OptionsTest, ThreadsDefaultToTheEnvironment) {
   SpecBuilder builder;
   const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});
   const char* const before = std::getenv("LAMELLA_THREADS");
@@ -34,7 +34,7 @@ TEST(OptionsTest, TakesTheNumberOfThreadsFromTheEnvironmentUnlessItIsGiven) {
   ASSERT_EQ(kept.empty() ? unsetenv("LAMELLA_THREADS") : setenv("LAMELLA_THREADS", kept.c_str(), 1), 0);
 }
 
-TEST(OptionsTest, RefusesOptionsThatCannotBe) {
+TEST(OptionsTest, RefusesInvalidOptions) {
   SpecBuilder builder;
   const auto x = builder.input({4});
   const auto spec = builder.build({builder.dense(x, 4, 3)});
@@ -48,7 +48,7 @@ TEST(OptionsTest, RefusesOptionsThatCannotBe) {
 // Programs that are not compiled anew pass as much: an option takes of the room, and nothing moves.
 static_assert(sizeof(void*) != 8 || sizeof(Options) == 160);
 
-TEST(OptionsTest, WhyThereIsNoCudaIsSaidWhereNoDeviceWasNamed) {
+TEST(OptionsTest, ExplainSaysWhyThereIsNoCudaIfNoDeviceWasNamed) {
   if (why_no_cuda().empty()) GTEST_SKIP() << "this machine has CUDA";
   SpecBuilder builder;
   const auto spec = builder.build({builder.dense(builder.input({3}), 3, 2, ActivationSpec{})});

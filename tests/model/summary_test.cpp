@@ -69,7 +69,7 @@ std::string without_commas(std::string text) {
 
 class SummaryOf : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(SummaryOf, EveryFixtureSaysWhatKerasSays) {
+TEST_P(SummaryOf, EveryFixtureAgreesWithKeras) {
   const std::string folder = core::format("{}/{}/", LAMELLA_FIXTURES, GetParam());
   std::ifstream file(folder + "summaries.json");
   const auto summaries = nlohmann::json::parse(file);
@@ -110,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(Groups, SummaryOf,
                            return name;
                          });
 
-TEST(SummaryTest, CountsWhatADiscretizationLearntAsNotTrainable) {
+TEST(SummaryTest, CountsAdaptedBoundariesAsNotTrainable) {
   const std::string path = std::string(LAMELLA_FIXTURES) + "/features/keras2/h5_learnt_bins_of_few/model.h5";
   const std::string text = Model::load(path, {.device = Device::cpu()}).summary();
   EXPECT_THAT(text, HasSubstr(" Trainable params: 0 (0.00 B)\n Non-trainable params: 4 (16.00 B)\n"));

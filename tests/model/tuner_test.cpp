@@ -120,7 +120,7 @@ class TunerTest : public ::testing::Test {
   std::shared_ptr<const Constants> constants_ = std::make_shared<const Constants>(std::vector<std::shared_ptr<const Tensor>>{});
 };
 
-TEST_F(TunerTest, ThePlanThatWasMeasuredIsTheOneInUseAndWhatOthersPackedIsGone) {
+TEST_F(TunerTest, UsesTheMeasuredPlanAndFreesWhatOthersPacked) {
   first.packed = 100;
   second.packed = 20;
   third.packed = 3;
@@ -140,7 +140,7 @@ TEST_F(TunerTest, ThePlanThatWasMeasuredIsTheOneInUseAndWhatOthersPackedIsGone) 
   EXPECT_EQ(first.plans, 1);
 }
 
-TEST_F(TunerTest, MeasuresNothingUnlessItIsAsked) {
+TEST_F(TunerTest, MeasuresNothingUnlessRequested) {
   for (const Tuning tuning : {Tuning::off, Tuning::cached}) {
     const Choice choice = select(tuning);
     EXPECT_EQ(choice.engine, "first");
@@ -172,12 +172,12 @@ TEST_F(TunerTest, KnowsNothingOfOtherSizes) {
   EXPECT_EQ(select(Tuning::cached, {}, 8).engine, "second") << "the first record is still there";
 }
 
-TEST_F(TunerTest, LetsTheOrderDecideBetweenEquals) {
+TEST_F(TunerTest, UsesTheOrderAmongEquals) {
   first = MadeUp("first", 4.05e-6);
   EXPECT_EQ(select(Tuning::measure).engine, "first");
 }
 
-TEST_F(TunerTest, TriesWhatIsExpectedToBeSlowAndNotWhatIsImpossible) {
+TEST_F(TunerTest, TriesEnginesExpectedToBeSlowButNotImpossibleOnes) {
   second.slow = "another is faster";
   third.never = "it cannot";
   EXPECT_EQ(select(Tuning::off).engine, "first");
@@ -186,17 +186,17 @@ TEST_F(TunerTest, TriesWhatIsExpectedToBeSlowAndNotWhatIsImpossible) {
   EXPECT_EQ(choice.refused.at(1).why, "it cannot");
 }
 
-TEST_F(TunerTest, DropsWhatTheReferenceContradicts) {
+TEST_F(TunerTest, DropsEnginesThatContradictTheReference) {
   second = MadeUp("second", 1e-7, 1.01F);
   EXPECT_EQ(select(Tuning::measure).engine, "third");
 }
 
-TEST_F(TunerTest, LeavesOutWhatHasNoMemoryToBeMeasured) {
+TEST_F(TunerTest, LeavesOutEnginesWithoutMemoryToMeasure) {
   third.out_of_memory = true;
   EXPECT_EQ(select(Tuning::measure).engine, "second");
 }
 
-TEST_F(TunerTest, LosesNoTimeWithTheHopeless) {
+TEST_F(TunerTest, SpendsLittleTimeOnSlowEngines) {
   first = MadeUp("first", 1.0);
   EXPECT_EQ(select(Tuning::measure).engine, "second");
   EXPECT_LT(g_now, 1e6);
@@ -205,13 +205,13 @@ TEST_F(TunerTest, LosesNoTimeWithTheHopeless) {
   EXPECT_LT(g_now - before, 3.5) << "it is called to warm up, once to be timed, and once to be compared";
 }
 
-TEST_F(TunerTest, AsksNothingWhereAnEngineIsForced) {
+TEST_F(TunerTest, MeasuresNothingIfAnEngineIsForced) {
   (void)select(Tuning::measure);
   EXPECT_EQ(select(Tuning::measure, "third").engine, "third");
   EXPECT_EQ(g_executed, 0);
 }
 
-TEST_F(TunerTest, LeavesFilesOfOthersAsTheyAre) {
+TEST_F(TunerTest, LeavesFilesOfOtherProgramsUnchanged) {
   for (const char* text : {"# notes", "{}", "[1, 2", R"({"format": "lamella tuning 9", "records": []})", R"({"format": 3})"}) {
     write(text);
     EXPECT_EQ(select(Tuning::measure).engine, "second") << text;
@@ -223,7 +223,7 @@ TEST_F(TunerTest, LeavesFilesOfOthersAsTheyAre) {
   EXPECT_THAT(trouble, HasSubstr("is not a file of measurements"));
 }
 
-TEST_F(TunerTest, IgnoresRecordsThatAreNone) {
+TEST_F(TunerTest, IgnoresInvalidRecords) {
   (void)select(Tuning::measure);
   std::string text = content();
   const auto replaced = [&](const std::string& what, const std::string& by) {
@@ -243,7 +243,7 @@ TEST_F(TunerTest, IgnoresRecordsThatAreNone) {
   }
 }
 
-TEST_F(TunerTest, WorksWhereNothingCanBeKept) {
+TEST_F(TunerTest, WorksIfNothingCanBeStored) {
   write("");
   std::filesystem::remove(file());
   std::filesystem::create_directory(file());  // a folder of that name makes writing fail
@@ -266,7 +266,7 @@ TEST(TuningFile, IsWhereTheEnvironmentSays) {
   EXPECT_EQ(set(nullptr, nullptr, nullptr), "");
 }
 
-TEST(ModelTuning, GivesTheNumbersOfTheModelAndSaysWhatItMeasured) {
+TEST(ModelTuning, GivesTheModelsResultsAndSaysWhatItMeasured) {
   ::setenv("LAMELLA_TUNING_FILE", "", 1);
   Sequential net({Dense(40, {.activation = "tanh"}), Dense(30, {.activation = "softmax"})});
   net.build({20}, {.seed = 3});

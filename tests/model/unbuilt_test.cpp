@@ -13,7 +13,7 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(UnbuiltTest, TakesTheShapeThatItIsGivenAndComputesWhatKerasDoes) {
+TEST(UnbuiltTest, UsesTheGivenShapeAndComputesWhatKerasDoes) {
   const std::string folder = std::string(LAMELLA_FIXTURES) + "/features/unbuilt/";
   std::ifstream file(folder + "index.json");
   int compared = 0;
@@ -42,7 +42,7 @@ TEST(UnbuiltTest, TakesTheShapeThatItIsGivenAndComputesWhatKerasDoes) {
   EXPECT_EQ(compared, 6);
 }
 
-TEST(UnbuiltTest, AShapeThatTheFileSaysCounts) {
+TEST(UnbuiltTest, AShapeInTheFileTakesPrecedence) {
   const std::string path = std::string(LAMELLA_FIXTURES) + "/keras3/dense/model.keras";
   EXPECT_EQ(load_with_shape(path, {1, 2, 3}).input_shape(), Model::load(path).input_shape());
   EXPECT_THROW((void)load_with_shape(path, {-2}), ArgumentError);

@@ -43,7 +43,7 @@ std::string why_not(
   return why;
 }
 
-TEST(Plugin, ThatIsNoRegularFileIsNotOpened) {
+TEST(Plugin, ThatIsNotARegularFileIsNotOpened) {
   const auto folder = std::filesystem::temp_directory_path() / ("plugin_test_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
   const std::string fifo = (folder / "fifo").string();
@@ -61,7 +61,7 @@ TEST(Plugin, ThatThrowsIsAbsent) {
 }
 
 /// The exit status of a set-user-ID copy of this program, which user `nobody` runs with the owner's rights.
-TEST(Plugin, OfTheEnvironmentIsNotForProgramsWithMoreRightsThanTheirCaller) {
+TEST(Plugin, OfTheEnvironmentIsIgnoredByProgramsWithMoreRightsThanTheirCaller) {
   if (std::getenv("PLUGIN_TEST_ASKS") != nullptr) {
     const std::string why = why_no_cuda_backend();
     ::_exit(why.find("thrown by") == std::string::npos ? 17 : 18);

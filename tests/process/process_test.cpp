@@ -62,14 +62,14 @@ TEST(ProcessInstructionSet, IsTheOneAllowed) {
   EXPECT_EQ(outcome({"instruction_set"}, std::chrono::seconds(60), {"LAMELLA_MAX_CPU_ISA=AVX2"}), "exit 1");
 }
 
-TEST(ProcessEnd, StaticObjectsPredictWhenEverythingElseIsGone) {
+TEST(ProcessEnd, StaticObjectsPredictAfterEverythingElseIsDestroyed) {
   for (const char* engine : {"", "onednn_epilogue"}) {
     EXPECT_EQ(outcome({"static", engine}, std::chrono::seconds(60)), "exit 0") << engine;
     EXPECT_EQ(outcome({"static", engine}, std::chrono::seconds(60), {"ONEDNN_MAX_CPU_ISA=AVX2"}), "exit 0") << engine;
   }
 }
 
-TEST(ProcessEnd, ComesInPeaceWhileOtherThreadsLoadAndPredict) {
+TEST(ProcessEnd, IsCleanWhileOtherThreadsLoadAndPredict) {
   for (int i = 0; i < 20; i += lamella::test::kOneCaseOf) {
     for (const char* engine : {"", "onednn_epilogue"}) {
       EXPECT_EQ(outcome({"end", "exit", engine}, std::chrono::seconds(60)), "exit 0") << engine;
@@ -79,7 +79,7 @@ TEST(ProcessEnd, ComesInPeaceWhileOtherThreadsLoadAndPredict) {
   }
 }
 
-TEST(Fork, OfAProcessWhoseThreadsLoadAndPredictGivesAChildThatDoesSoToo) {
+TEST(Fork, WhileThreadsLoadAndPredictGivesAChildThatCanToo) {
   if (kSanitized) GTEST_SKIP() << "the sanitizer's own allocator may be locked in a child";
   EXPECT_EQ(outcome({"fork", "100"}, std::chrono::seconds(300)), "exit 0");
 }
@@ -104,7 +104,7 @@ TEST(LittleMemory, EndsInAnAnswerOrAnErrorOfTheLibrary) {
   for (const char* engine : {"", "onednn_epilogue", "reference"}) sweep(engine, {});
 }
 
-TEST(LittleMemory, DoesSoOnProcessorsWhereOneDnnTakesOtherWaysToo) {
+TEST(LittleMemory, DoesSoWithOtherInstructionSetsOfOneDnn) {
   if (kSanitized) GTEST_SKIP() << "the sanitizer maps more than every limit here";
   sweep("onednn_epilogue", {"ONEDNN_MAX_CPU_ISA=AVX2"});
   sweep("onednn_epilogue", {"ONEDNN_MAX_CPU_ISA=SSE41"});

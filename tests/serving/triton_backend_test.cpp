@@ -120,7 +120,7 @@ TEST_F(TritonRequestTest, JoinsTheRowsOfSeveralRequests) {
   EXPECT_THAT(instance_.batches, ElementsAre(6U));
 }
 
-TEST_F(TritonRequestTest, TakesInputsInPiecesAndAtAnyAddress) {
+TEST_F(TritonRequestTest, AcceptsInputsInPiecesAndAtAnyAddress) {
   std::vector requests{request_for(x_, 3), request_for(x_, 3)};
   auto& pieces = requests[0].inputs[0].pieces;
   const std::vector<std::byte> whole = pieces[0];
@@ -133,7 +133,7 @@ TEST_F(TritonRequestTest, TakesInputsInPiecesAndAtAnyAddress) {
   expect_answered(requests[0], 3);
 }
 
-TEST_F(TritonRequestTest, RefusesWhatDoesNotFitAndAnswersTheOthers) {
+TEST_F(TritonRequestTest, RefusesInvalidRequestsAndAnswersTheOthers) {
   std::vector<TRITONBACKEND_Request> requests;
   for (int i = 0; i < 9; ++i) requests.push_back(request_for(x_, 2));
   requests[0].inputs.clear();
@@ -167,7 +167,7 @@ TEST_F(TritonRequestTest, AnOutputThatCannotBeWrittenIsTheErrorOfItsRequest) {
   expect_answered(requests[2], 3);
 }
 
-TEST_F(TritonRequestTest, WithoutAResponseEveryRequestStaysTheServers) {
+TEST_F(TritonRequestTest, WithoutAResponseTheServerKeepsEveryRequest) {
   std::vector requests{request_for(x_, 1), request_for(x_, 2)};
   requests[1].response_fails = true;
   refuses(execute(requests), TRITONSERVER_ERROR_UNAVAILABLE, "no memory for a response");
@@ -213,7 +213,7 @@ TEST_F(TritonRequestTest, AnswersEachRequestOnceWhicheverAllocationFails) {
   EXPECT_GT(refusals, 0);  // reading a request or writing its output failed
 }
 
-TEST_F(TritonRequestTest, SendsNothingThatNobodyAskedFor) {
+TEST_F(TritonRequestTest, SendsOnlyRequestedOutputs) {
   std::vector requests{request_for(x_, 1)};
   requests[0].outputs.clear();
   succeeds(execute(requests));
@@ -258,7 +258,7 @@ TEST_F(TritonBackendTest, CompletesTheConfigurationFromTheFile) {
   refuses(TRITONBACKEND_ModelInitialize(&model_), TRITONSERVER_ERROR_INVALID_ARG, "default-max-batch-size: got 'many'");
 }
 
-TEST_F(TritonBackendTest, RefusesDevicesThatAreNotThere) {
+TEST_F(TritonBackendTest, RefusesAbsentDevices) {
   TRITONBACKEND_ModelInstance other{&model_, TRITONSERVER_INSTANCEGROUPKIND_MODEL, 0, nullptr, {}};
   refuses(TRITONBACKEND_ModelInstanceInitialize(&other), TRITONSERVER_ERROR_INVALID_ARG,
           "got KIND_MODEL, allowed KIND_CPU, KIND_GPU");

@@ -150,7 +150,7 @@ TEST(SessionTest, ReplaysTakeNoMemory) {
   expect_keras(y);
 }
 
-TEST(SessionTest, ModelsThatGoGiveTheirMemoryBack) {
+TEST(SessionTest, DestroyedModelsReturnTheirMemory) {
   const Tensor x = rows_of(truth().x, 5);
   std::size_t before = 0;
   for (int i = 0; i < 12; ++i) {
@@ -181,7 +181,7 @@ TEST(SessionTest, WorkRunsAfterWhatTheCallersStreamHolds) {
   }
 }
 
-TEST(SessionTest, WorkOnTheCallersStreamIsDoneBeforeWhatHePutsBehindIt) {
+TEST(SessionTest, WorkOnACallersStreamPrecedesLaterWorkThere) {
   const Model model = load();
   const Stream stream;
   const Tensor x = rows_of(truth().x, 64).to(device());
@@ -208,7 +208,7 @@ TEST(SessionTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
   expect_keras(ys[1], 4);
 }
 
-TEST(SessionTest, AModelMayGoWhileItsWorkIsUnderWay) {
+TEST(SessionTest, AModelMayBeDestroyedWhileItsWorkRuns) {
   const Tensor x = rows_of(truth().x, 4).to(device());
   Tensor on_stream = poisoned(4, kOutputs);
   Tensor on_default = poisoned(4, kOutputs);
@@ -221,7 +221,7 @@ TEST(SessionTest, AModelMayGoWhileItsWorkIsUnderWay) {
   expect_keras(on_default);
 }
 
-TEST(SessionTest, ManyRowsGoInChunksThroughTwoSessions) {
+TEST(SessionTest, ManyRowsRunInChunksOnTwoSessions) {
   const Model model = load({.max_batch = 8});
   for (int i = 0; i < 3; ++i) expect_keras(model.predict(rows_of(truth().x, 127)));
 }
@@ -300,7 +300,7 @@ class CallersGraph {
   cudaGraphExec_t exec_ = nullptr;
 };
 
-TEST(SessionTest, ACallersGraphTakesAPredictionInAndOutlivesTheModel) {
+TEST(SessionTest, ACallersGraphContainsAPredictionAndOutlivesTheModel) {
   for (const std::int64_t rows : {4, 19}) {  // as one batch, and in three parts
     const Stream stream;
     Tensor x = poisoned(rows, kInputs);
@@ -324,7 +324,7 @@ TEST(SessionTest, ACallersGraphTakesAPredictionInAndOutlivesTheModel) {
   }
 }
 
-TEST(SessionTest, ACallersCaptureSurvivesACallThatIsRefused) {
+TEST(SessionTest, ACallersCaptureSurvivesARefusedCall) {
   const Model model = load();
   const Stream stream;
   const Tensor x = rows_of(truth().x, 4).to(device());
@@ -339,7 +339,7 @@ TEST(SessionTest, ACallersCaptureSurvivesACallThatIsRefused) {
   expect_keras(y);
 }
 
-TEST(SessionTest, GraphsOfTheCallersGiveTheirMemoryBack) {
+TEST(SessionTest, CallersGraphsReturnTheirMemory) {
   const Model model = load();
   const std::int64_t planned[] = {64};  // some versions of cuBLAS cannot plan during a capture
   model.prepare(planned);

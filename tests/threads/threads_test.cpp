@@ -82,7 +82,7 @@ TEST(SharedModel, ComputesTheSameBitsInSixteenThreads) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(SharedModel, IsNotDisturbedByCopiesThatChange) {
+TEST(SharedModel, IsNotAffectedByChangesOfCopies) {
   const Model model = load("dense");
   const auto wanted = answers(model);
   const auto changed = answers(model.with_activation("dense", "tanh"));
@@ -101,7 +101,7 @@ TEST(SharedModel, IsNotDisturbedByCopiesThatChange) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(SharedModel, AnswersRightBesideCallsThatAreCancelled) {
+TEST(SharedModel, IsRightBesideCancelledCalls) {
   const Model model = load("dense");
   const auto wanted = answers(model);
   constexpr std::int64_t kMany = 700;
@@ -132,7 +132,7 @@ TEST(SharedModel, AnswersRightBesideCallsThatAreCancelled) {
   EXPECT_GT(cancelled, 0);
 }
 
-TEST(SharedModel, OutlivesThoseWhoMadeIt) {
+TEST(SharedModel, OutlivesItsMakers) {
   std::atomic<int> wrong{0};
   const auto wanted = answers(load("functional"));
   at_once([&](int) {
@@ -149,7 +149,7 @@ TEST(SharedModel, OutlivesThoseWhoMadeIt) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(SharedModel, AnswersRightBesideCallsThatFail) {
+TEST(SharedModel, IsRightBesideFailingCalls) {
   const Model model = load("dense");
   const auto wanted = answers(model);
   std::atomic<int> wrong{0};
@@ -187,7 +187,7 @@ constexpr std::uint32_t kControl = 0xFFC0;
 
 class CallersFloatingPoint : public ::testing::TestWithParam<std::uint32_t> {};
 
-TEST_P(CallersFloatingPoint, IsLeftAsItWasByEveryCall) {
+TEST_P(CallersFloatingPoint, IsUnchangedByEveryCall) {
   const std::uint32_t before = mxcsr();
   const std::uint32_t given = (before & ~0x8040U) | GetParam();
   set_mxcsr(given);

@@ -37,11 +37,10 @@ cublasStatus_t enqueue_gemm(const char* name, const Gemm& g, void* workspace, cu
 
   Work work{.name = name, .run = [g] {
               run_gemm(g);
-              const auto [lines, length] = g.d.by_rows ? std::pair(g.m, g.n) : std::pair(g.n, g.m);
               const std::size_t element = size_of(g.d.type);
-              for (std::int64_t i = 0; i < lines; ++i) {
+              for (std::int64_t i = 0; i < g.n; ++i) {
                 is_written(static_cast<unsigned char*>(g.d.data) + static_cast<std::size_t>(i * g.d.ld) * element,
-                           static_cast<std::size_t>(length) * element);
+                           static_cast<std::size_t>(g.m) * element);
               }
             }};
   add_uses(work.uses, {g.a.data, g.b.data, g.bias, g.beta != 0 ? g.c.data : nullptr}, How::read, name);
@@ -55,7 +54,7 @@ using namespace fake_cuda::inside;
 
 extern "C" {
 
-const char* cublasGetStatusName(cublasStatus_t status) {
+const char* cublasLtGetStatusName(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_SUCCESS:
       return "CUBLAS_STATUS_SUCCESS";
@@ -81,8 +80,6 @@ const char* cublasGetStatusName(cublasStatus_t status) {
   return "unknown cuBLAS status";
 }
 
-const char* cublasGetStatusString(cublasStatus_t status) { return cublasGetStatusName(status); }
-const char* cublasLtGetStatusName(cublasStatus_t status) { return cublasGetStatusName(status); }
-const char* cublasLtGetStatusString(cublasStatus_t status) { return cublasGetStatusName(status); }
+const char* cublasLtGetStatusString(cublasStatus_t status) { return cublasLtGetStatusName(status); }
 
 }  // extern "C"

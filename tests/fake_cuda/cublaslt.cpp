@@ -16,27 +16,6 @@ Field field(T& member) {
   return {&member, sizeof member};
 }
 
-Field field_of(LtLayout& layout, cublasLtMatrixLayoutAttribute_t attribute) {
-  switch (attribute) {
-    case CUBLASLT_MATRIX_LAYOUT_TYPE:
-      return field(layout.type);
-    case CUBLASLT_MATRIX_LAYOUT_ORDER:
-      return field(layout.order);
-    case CUBLASLT_MATRIX_LAYOUT_ROWS:
-      return field(layout.rows);
-    case CUBLASLT_MATRIX_LAYOUT_COLS:
-      return field(layout.columns);
-    case CUBLASLT_MATRIX_LAYOUT_LD:
-      return field(layout.ld);
-    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
-      return field(layout.batch);
-    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
-      return field(layout.batch_offset);
-    default:
-      return {};
-  }
-}
-
 Field field_of(LtMatmul& matmul, cublasLtMatmulDescAttributes_t attribute) {
   switch (attribute) {
     case CUBLASLT_MATMUL_DESC_COMPUTE_TYPE:
@@ -157,7 +136,6 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 }
 
 size_t cublasLtGetVersion() { return CUBLAS_VERSION; }
-size_t cublasLtGetCudartVersion() { return CUDART_VERSION; }
 
 cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, size_t size, cudaDataType type, uint64_t rows,
                                                  uint64_t columns, int64_t ld) {
@@ -170,11 +148,6 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDa
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
   return destroy("cublasLtMatrixLayoutDestroy", layout);
 }
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute,
-                                                const void* value, size_t size) {
-  return set<LtLayout>("cublasLtMatrixLayoutSetAttribute", layout, attribute, value, size);
-}
-
 cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t matmul, size_t size, cublasComputeType_t compute,
                                                cudaDataType_t scale) {
   return init(matmul, size, LtMatmul{.compute = compute, .scale = scale});

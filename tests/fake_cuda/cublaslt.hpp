@@ -14,12 +14,9 @@ struct LtLayout {
   static constexpr std::uint32_t kMagic = 0x4C61796FU;
   std::uint32_t magic = kMagic;
   std::int32_t type = CUDA_R_32F;
-  std::int32_t order = CUBLASLT_ORDER_COL;
-  std::int32_t batch = 1;
   std::uint64_t rows = 0;
   std::uint64_t columns = 0;
   std::int64_t ld = 0;
-  std::int64_t batch_offset = 0;
 };
 static_assert(sizeof(LtLayout) <= sizeof(cublasLtMatrixLayoutOpaque_t));
 

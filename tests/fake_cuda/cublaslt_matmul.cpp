@@ -40,19 +40,14 @@ bool transform_of(std::uint32_t epilogue, Transform& transform) {
   }
 }
 
-Matrix matrix_of(const LtLayout& layout, const void* data) {
-  return {type_of(layout), const_cast<void*>(data), layout.ld, layout.order == CUBLASLT_ORDER_ROW};
-}
+Matrix matrix_of(const LtLayout& layout, const void* data) { return {type_of(layout), const_cast<void*>(data), layout.ld}; }
 
 /// The product that descriptors describe, without pointers and scalars.
 cublasStatus_t describe(const Problem& problem, Gemm& gemm) {
   const auto& [matmul, layouts] = problem;
   for (const LtLayout* layout : layouts) {
-    const bool by_rows = layout->order == CUBLASLT_ORDER_ROW;
-    if (!by_rows && layout->order != CUBLASLT_ORDER_COL) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (layout->batch != 1) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (layout->rows == 0 || layout->columns == 0) return CUBLAS_STATUS_INVALID_VALUE;
-    if (layout->ld < static_cast<std::int64_t>(by_rows ? layout->columns : layout->rows)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (layout->ld < static_cast<std::int64_t>(layout->rows)) return CUBLAS_STATUS_INVALID_VALUE;
   }
   const LtLayout& a = *layouts[0];
   const LtLayout& b = *layouts[1];
@@ -90,10 +85,7 @@ std::uint32_t fingerprint_of(const Problem& problem) {
   mix(matmul.transpose_a);
   mix(matmul.transpose_b);
   mix(matmul.epilogue);
-  for (const LtLayout* layout : problem.layouts) {
-    mix(layout->type);
-    mix(layout->order);
-  }
+  for (const LtLayout* layout : problem.layouts) mix(layout->type);
   return hash;
 }
 

@@ -85,7 +85,6 @@ using namespace fake_cuda::inside;
 extern "C" {
 
 size_t cudnnGetVersion() { return CUDNN_VERSION; }
-size_t cudnnGetCudartVersion() { return CUDART_VERSION; }
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   switch (status) {
@@ -124,14 +123,6 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   return on_dnn_handle("cudnnSetStream", handle, [&](Handle& found) {
     found.stream = stream;
-    return CUDNN_STATUS_SUCCESS;
-  });
-}
-
-cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t* stream) {
-  return on_dnn_handle("cudnnGetStream", handle, [&](Handle& found) {
-    if (stream == nullptr) return CUDNN_STATUS_BAD_PARAM;
-    *stream = found.stream;
     return CUDNN_STATUS_SUCCESS;
   });
 }

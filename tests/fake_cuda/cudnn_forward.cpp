@@ -102,16 +102,9 @@ cudnnStatus_t check(const DnnOperand& operand, const char* name) {
   return inside_one(operand.data, operand.tensor->bytes(), name) ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
 }
 
-/// Whether each extent of `from` is that of `to` or 1.
-bool spreads(const DnnTensor& from, const DnnTensor& to) {
-  return std::equal(from.extents.begin(), from.extents.end(), to.extents.begin(), to.extents.end(),
-                    [](std::int64_t a, std::int64_t b) { return a == b || a == 1; });
-}
-
 /// Checks, then enqueues y = f(x); copies the descriptors, which may be destroyed before the work runs.
 cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha, DnnOperand x, const void* beta, DnnOperand y,
-                      const std::function<void(const DnnOperand& x, const DnnOperand& y, Blend blend)>& run,
-                      bool broadcast = false) {
+                      const std::function<void(const DnnOperand& x, const DnnOperand& y, Blend blend)>& run) {
   return on_dnn_handle(name, handle, [&](Handle& found) {
     x.tensor = dnn_contents<DnnTensor>(x.tensor, name);
     y.tensor = dnn_contents<DnnTensor>(y.tensor, name);
@@ -119,7 +112,7 @@ cudnnStatus_t forward(const char* name, cudnnHandle_t handle, const void* alpha,
       if (const auto status = check(operand, name)) return status;
     }
     if (alpha == nullptr || beta == nullptr || x.tensor->type != y.tensor->type) return CUDNN_STATUS_BAD_PARAM;
-    if (!(broadcast ? spreads(*x.tensor, *y.tensor) : x.tensor->extents == y.tensor->extents)) return CUDNN_STATUS_BAD_PARAM;
+    if (x.tensor->extents != y.tensor->extents) return CUDNN_STATUS_BAD_PARAM;
     const Blend blend = blend_of(alpha, beta, y.tensor->type);
     Work work{.name = name, .run = [=, from = *x.tensor, to = *y.tensor] {
                 run({&from, x.data}, {&to, y.data}, blend);
@@ -176,21 +169,6 @@ cudnnStatus_t cudnnSoftmaxForward(cudnnHandle_t handle, cudnnSoftmaxAlgorithm_t 
       softmax_all<float>(algorithm, mode, from, to, blend);
   };
   return forward("cudnnSoftmaxForward", handle, alpha, operand(x_desc, x), beta, operand(y_desc, y), run);
-}
-
-/// C = alpha * A + beta * C; an axis of A may have extent 1.
-cudnnStatus_t cudnnAddTensor(cudnnHandle_t handle, const void* alpha, const cudnnTensorDescriptor_t a_desc, const void* a,
-                             const void* beta, const cudnnTensorDescriptor_t c_desc, void* c) {
-  const auto run = [](const DnnOperand& from, const DnnOperand& to, Blend blend) {
-    DnnTensor spread = *from.tensor;
-    for (std::size_t axis = 0; axis < spread.extents.size(); ++axis) {
-      if (spread.extents[axis] == 1) spread.strides[axis] = 0;
-    }
-    spread.extents = to.tensor->extents;
-    const DnnOperand wide{&spread, from.data};
-    for (std::int64_t i = 0; i < to.tensor->elements(); ++i) blend.put(to, i, get(wide, i));
-  };
-  return forward("cudnnAddTensor", handle, alpha, operand(a_desc, a), beta, operand(c_desc, c), run, true);
 }
 
 }  // extern "C"

@@ -197,24 +197,6 @@ TEST_F(FakeGraphs, ReplayAfterFreeIsReported) {
   EXPECT_THAT(misuses(), ElementsAre(HasSubstr("use after free")));
 }
 
-TEST_F(FakeGraphs, UpdateNeedsTheSameShape) {
-  const cudaStream_t s = stream();
-  int sum = 0;
-  const auto capture = [&](int nodes, int value) {
-    EXPECT_EQ(cudaStreamBeginCapture(s, kThreadLocal), cudaSuccess);
-    for (int i = 0; i < nodes; ++i) EXPECT_EQ(launch(s, {}, {}, [&sum, value] { sum += value; }), cudaSuccess);
-    return end(s);
-  };
-  const cudaGraphExec_t exec = instantiate(capture(2, 1));
-  cudaGraphExecUpdateResultInfo info{};
-  EXPECT_EQ(cudaGraphExecUpdate(exec, capture(3, 1), &info), cudaErrorGraphExecUpdateFailure);
-  EXPECT_EQ(info.result, cudaGraphExecUpdateErrorTopologyChanged);
-  EXPECT_EQ(cudaGraphExecUpdate(exec, capture(2, 10), &info), cudaSuccess);
-  ASSERT_EQ(cudaGraphLaunch(exec, s), cudaSuccess);
-  ASSERT_EQ(cudaStreamSynchronize(s), cudaSuccess);
-  EXPECT_EQ(sum, 20);
-}
-
 TEST_F(FakeGraphs, ForbiddenCallsInvalidateTheCapture) {
   void* data = nullptr;
   int word = 0;

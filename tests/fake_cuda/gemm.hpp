@@ -16,8 +16,7 @@ struct Matrix {
   cudaDataType type = CUDA_R_32F;
   void* data = nullptr;
   std::int64_t ld = 0;
-  bool by_rows = false;
-  std::int64_t at(std::int64_t row, std::int64_t column) const { return by_rows ? row * ld + column : column * ld + row; }
+  std::int64_t at(std::int64_t row, std::int64_t column) const { return column * ld + row; }
 };
 
 enum class Transform { none, relu, gelu };

@@ -167,25 +167,6 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   });
 }
 
-cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int device) {
-  return call("cudaDeviceGetPCIBusId", Kind::ask, [&] {
-    if (!exists(device)) return cudaErrorInvalidDevice;
-    constexpr int kLength = 13;  // "0000:01:00.0"
-    if (text == nullptr || length < kLength) return cudaErrorInvalidValue;
-    std::snprintf(text, static_cast<std::size_t>(length), "0000:%02x:00.0", static_cast<unsigned>(device + 1));
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
-  return call("cudaDeviceCanAccessPeer", Kind::ask, [&] {
-    if (can == nullptr) return cudaErrorInvalidValue;
-    if (!exists(device) || !exists(peer)) return cudaErrorInvalidDevice;
-    *can = 0;
-    return cudaSuccess;
-  });
-}
-
 cudaError_t cudaDeviceSynchronize() {
   return call("cudaDeviceSynchronize", Kind::synchronize, [&] {
     if (const auto error = check_device_wait(thread().device, "cudaDeviceSynchronize")) return error;
@@ -201,21 +182,6 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
     attributes->ptxVersion = std::min(ptx::registry::architecture(function), world().options.compute_capability);
     const auto& without = world().options.no_image;
     return std::count(without.begin(), without.end(), thread().device) == 0 ? cudaSuccess : cudaErrorNoKernelImageForDevice;
-  });
-}
-
-cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int) {
-  return call("cudaFuncSetAttribute", Kind::plain,
-              [&] { return function == nullptr ? cudaErrorInvalidDeviceFunction : cudaSuccess; });
-}
-
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads, size_t shared) {
-  return call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Kind::plain, [&] {
-    if (function == nullptr) return cudaErrorInvalidDeviceFunction;
-    if (blocks == nullptr || threads <= 0) return cudaErrorInvalidValue;
-    *blocks = threads > 1024 ? 0 : std::min(kBlocksPerProcessor, kThreadsPerProcessor / threads);
-    if (shared > 0) *blocks = std::min(*blocks, kSharedPerProcessor / static_cast<int>(std::min<std::size_t>(shared, 1U << 30)));
-    return cudaSuccess;
   });
 }
 

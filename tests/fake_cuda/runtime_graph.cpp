@@ -10,7 +10,7 @@ void give_branches(Exec& exec) {
   std::size_t lanes = 1;
   for (const Node& node : exec.nodes) lanes = std::max(lanes, node.lane + 1);
   while (exec.branches.size() + 1 < lanes) {
-    auto branch = make_stream(exec.device, cudaStreamNonBlocking, 0);
+    auto branch = make_stream(exec.device, cudaStreamNonBlocking);
     branch->hidden = true;
     exec.branches.push_back(std::move(branch));
   }
@@ -54,40 +54,12 @@ cudaError_t launch(Exec& exec, const StreamPtr& stream) {
   return enqueue(stream, {.name = "end of a graph"}, tokens, &exec.last);
 }
 
-bool same_shape(const std::vector<Node>& one, const std::vector<Node>& other) {
-  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
-                    [](const Node& a, const Node& b) { return a.work.name == b.work.name && a.after == b.after; });
-}
-
-cudaError_t update(Exec& exec, const Graph& graph, cudaGraphExecUpdateResultInfo* info) {
-  const bool same = same_shape(exec.nodes, graph.nodes);
-  if (info != nullptr) {
-    *info = {};
-    info->result = same ? cudaGraphExecUpdateSuccess : cudaGraphExecUpdateErrorTopologyChanged;
-  }
-  if (!same) return cudaErrorGraphExecUpdateFailure;
-  exec.nodes = graph.nodes;
-  give_branches(exec);
-  return cudaSuccess;
-}
-
 template <typename T, typename Public>
 cudaError_t drop(const char* name, Table<T, Public>& table, Public handle) {
   return call(name, Kind::release, [&] {
     if (table.remove(handle)) return cudaSuccess;
     misuse(std::string(name) + " of an object that does not exist (any more)");
     return cudaErrorInvalidValue;
-  });
-}
-
-cudaError_t on_exec(const char* name, cudaGraphExec_t handle, cudaStream_t stream_handle,
-                    const std::function<cudaError_t(Exec&, const StreamPtr&)>& body) {
-  return call(name, Kind::plain, [&] {
-    const auto exec = world().execs.find(handle);
-    if (!exec) misuse(std::string(name) + " of an executable graph that does not exist (any more)");
-    const auto stream = find_stream(stream_handle);
-    if (!exec || !stream) return cudaErrorInvalidResourceHandle;
-    return body(*exec, stream);
   });
 }
 
@@ -108,10 +80,6 @@ extern "C" {
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   return call("cudaGraphInstantiate", Kind::allocate, [&] { return instantiate(exec, graph); });
-}
-
-cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  return call("cudaGraphInstantiateWithFlags", Kind::allocate, [&] { return instantiate(exec, graph); });
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return drop("cudaGraphDestroy", world().graphs, graph); }
@@ -153,20 +121,12 @@ cudaError_t cudaGraphRetainUserObject(cudaGraph_t graph, cudaUserObject_t object
   });
 }
 
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  return on_exec("cudaGraphLaunch", exec, stream, [](Exec& found, const StreamPtr& on) { return launch(found, on); });
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
-  return on_exec("cudaGraphUpload", exec, stream,
-                 [](Exec&, const StreamPtr& on) { return enqueue(on, {.name = "cudaGraphUpload"}); });
-}
-
-cudaError_t cudaGraphExecUpdate(cudaGraphExec_t exec_handle, cudaGraph_t graph_handle, cudaGraphExecUpdateResultInfo* info) {
-  return call("cudaGraphExecUpdate", Kind::plain, [&] {
-    const auto exec = world().execs.find(exec_handle);
-    const auto graph = world().graphs.find(graph_handle);
-    return exec && graph ? update(*exec, *graph, info) : cudaErrorInvalidValue;
+cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) {
+  return call("cudaGraphLaunch", Kind::plain, [&] {
+    const auto exec = world().execs.find(handle);
+    if (!exec) misuse("cudaGraphLaunch of an executable graph that does not exist (any more)");
+    const auto stream = find_stream(stream_handle);
+    return exec && stream ? launch(*exec, stream) : cudaErrorInvalidResourceHandle;
   });
 }
 

@@ -4,12 +4,9 @@
 namespace fake_cuda::inside {
 namespace {
 
-constexpr int kLeastPriority = 0;
-constexpr int kGreatestPriority = -5;
-
-cudaError_t create(cudaStream_t* handle, unsigned flags, int priority) {
+cudaError_t create(cudaStream_t* handle, unsigned flags) {
   if (handle == nullptr || (flags & ~static_cast<unsigned>(cudaStreamNonBlocking)) != 0) return cudaErrorInvalidValue;
-  *handle = world().streams.add(make_stream(thread().device, flags, priority));
+  *handle = world().streams.add(make_stream(thread().device, flags));
   return cudaSuccess;
 }
 
@@ -36,18 +33,6 @@ cudaError_t on_stream(const char* name, Kind kind, cudaStream_t handle, const st
   });
 }
 
-/// A call that queries a stream.
-template <typename T>
-cudaError_t ask(const char* name, cudaStream_t handle, T* answer, T Stream::*member) {
-  return call(name, Kind::plain, [&] {
-    const auto stream = find_stream(handle);
-    if (!stream) return cudaErrorInvalidResourceHandle;
-    if (answer == nullptr) return cudaErrorInvalidValue;
-    *answer = (*stream).*member;
-    return cudaSuccess;
-  });
-}
-
 }  // namespace
 }  // namespace fake_cuda::inside
 
@@ -56,15 +41,11 @@ using namespace fake_cuda::inside;
 extern "C" {
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  return call("cudaStreamCreate", Kind::plain, [&] { return create(stream, cudaStreamDefault, 0); });
+  return call("cudaStreamCreate", Kind::plain, [&] { return create(stream, cudaStreamDefault); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int flags) {
-  return call("cudaStreamCreateWithFlags", Kind::plain, [&] { return create(stream, flags, 0); });
-}
-
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned int flags, int priority) {
-  return call("cudaStreamCreateWithPriority", Kind::plain, [&] { return create(stream, flags, priority); });
+  return call("cudaStreamCreateWithFlags", Kind::plain, [&] { return create(stream, flags); });
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -108,23 +89,12 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void*
   });
 }
 
-cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
-  return ask("cudaStreamGetId", stream, id, &Stream::id);
-}
-cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
-  return ask("cudaStreamGetDevice", stream, device, &Stream::device);
-}
-cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned int* flags) {
-  return ask("cudaStreamGetFlags", stream, flags, &Stream::flags);
-}
-cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
-  return ask("cudaStreamGetPriority", stream, priority, &Stream::priority);
-}
-
-cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
-  return call("cudaDeviceGetStreamPriorityRange", Kind::plain, [&] {
-    if (least != nullptr) *least = kLeastPriority;
-    if (greatest != nullptr) *greatest = kGreatestPriority;
+cudaError_t cudaStreamGetId(cudaStream_t handle, unsigned long long* id) {
+  return call("cudaStreamGetId", Kind::plain, [&] {
+    const auto stream = find_stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    if (id == nullptr) return cudaErrorInvalidValue;
+    *id = stream->id;
     return cudaSuccess;
   });
 }

@@ -103,7 +103,7 @@ bool run_one(Window& window) {
 
 }  // namespace
 
-StreamPtr make_stream(int device, unsigned flags, int priority) {
+StreamPtr make_stream(int device, unsigned flags) {
   World& w = world();
   auto stream = std::make_shared<Stream>();
   static std::atomic<unsigned long long> ids{0};
@@ -111,7 +111,6 @@ StreamPtr make_stream(int device, unsigned flags, int priority) {
   stream->id = ++ids;
   stream->device = device;
   stream->flags = flags;
-  stream->priority = priority;
   w.queues.push_back(stream);
   return stream;
 }
@@ -124,12 +123,12 @@ StreamPtr find_stream(cudaStream_t stream) {
   World& w = world();
   if (stream == nullptr || stream == cudaStreamLegacy) {
     auto& legacy = w.legacy.at(static_cast<std::size_t>(thread().device));
-    if (!legacy) legacy = make_stream(thread().device, cudaStreamDefault, 0);
+    if (!legacy) legacy = make_stream(thread().device, cudaStreamDefault);
     return legacy;
   }
   if (stream == cudaStreamPerThread) {
     auto& own = w.per_thread[{thread().number, thread().device}];
-    if (!own) own = make_stream(thread().device, cudaStreamDefault, 0);
+    if (!own) own = make_stream(thread().device, cudaStreamDefault);
     return own;
   }
   auto found = w.streams.find(stream);

@@ -56,7 +56,6 @@ struct Stream {
   unsigned long long id = 0;  ///< unlike the handle, never reused
   int device = 0;
   unsigned flags = 0;
-  int priority = 0;
   bool hidden = false;  ///< a branch of a graph, or destroyed; kept while it has work left
   std::deque<Op> queue;
   TokenPtr last;  ///< the latest op; null if none was ever enqueued
@@ -248,7 +247,7 @@ cudaError_t set_error(cudaError_t error);
 
 // ---- streams and work (scheduler.cpp) ----
 
-StreamPtr make_stream(int device, unsigned flags, int priority);
+StreamPtr make_stream(int device, unsigned flags);
 /// The stream of a handle: null and cudaStreamLegacy are the legacy stream of the current device, cudaStreamPerThread is this
 /// thread's. Records a misuse and returns null if there is no such stream.
 StreamPtr find_stream(cudaStream_t stream);

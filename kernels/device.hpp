@@ -18,7 +18,6 @@ LAMELLA_DEVICE std::int64_t grid_x() { return gridDim.x; }
 LAMELLA_DEVICE std::int64_t grid_y() { return gridDim.y; }
 
 LAMELLA_DEVICE void barrier() { __syncthreads(); }
-LAMELLA_DEVICE void warp_barrier() { __syncwarp(); }
 
 /// x of the lane whose index differs in the bits of `mask`; the whole warp must take part.
 template <typename T>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part "Device, compiled code" of docs/accuracy.md: what the activations' kernels give when the PTX that nvcc makes of them
-// is executed. This test holds the page to it, and writes it when it is run with LAMELLA_WRITE_DOCS=1.
+// The part "Device, compiled code" of docs/accuracy.md: the results of the activations' kernels when the PTX that nvcc compiles
+// is executed. This test compares the page with them, and writes it when run with LAMELLA_WRITE_DOCS=1.
 #include <gmock/gmock.h>
 
 #include <array>
@@ -32,7 +32,7 @@ inline constexpr DType kType<float16> = DType::float16;
 template <>
 inline constexpr DType kType<bfloat16> = DType::bfloat16;
 
-/// Finite numbers of a type: each `stride`-th, in the order of their bits.
+/// Every `stride`-th finite number of a type, in the order of their bits.
 template <typename T>
 std::vector<T> numbers(std::uint64_t stride) {
   std::vector<T> result;
@@ -48,7 +48,7 @@ std::vector<T> numbers(std::uint64_t stride) {
   return result;
 }
 
-/// Numbers of 16 bits in order, as place() of float32.
+/// Maps 16-bit numbers to integers in the same order, as place() does for float32.
 template <typename T>
 std::int64_t place(T x) {
   const std::int64_t magnitude = x.bits & 0x7FFF;

@@ -5,8 +5,8 @@
 #include "tests/ptx/float_numbers.hpp"
 #include "tests/ptx/lanewise.hpp"
 
-/// Instructions that approximate: the exact value rounded once or, when the launch asks for it, as far from that as the bounds
-/// here allow: those of the PTX ISA's manual, version 9.1. Where it counts in ulp, they are from the rounded value.
+/// Approximate instructions: the exact value rounded once or, if the launch requests it, as far from that as the bounds here
+/// allow, which are those of the PTX ISA's manual, version 9.1. Bounds in ulp are relative to the rounded value.
 namespace ptx {
 namespace {
 
@@ -15,7 +15,7 @@ f64 ulp(f32 y) { return f64{std::nextafter(std::fabs(y), std::numeric_limits<f32
 /// The exact value, and the bound of the error, for an argument.
 struct Power2 {
   static f64 of(f64 x) { return std::exp2(x); }
-  /// CUDA's own functions count on exact powers.
+  /// CUDA's own functions rely on exact powers.
   static f64 error(f64 x, f64 y) { return x == std::floor(x) ? 0 : 2.5 * ulp(static_cast<f32>(y)); }
 };
 struct Logarithm2 {
@@ -47,7 +47,7 @@ struct Tangent {
   static f64 error(f64, f64 y) { return std::ldexp(std::fabs(y), -11); }
 };
 
-/// Whether the error of an argument is upwards: the same at every call.
+/// Whether the error for an argument is upwards; the same in every call.
 bool upwards(u32 argument, unsigned seed) {
   u64 hash = (u64{seed} << 32 | argument) + 0x9E37'79B9'7F4A'7C15U;
   hash = (hash ^ hash >> 30) * 0xBF58'476D'1CE4'E5B9U;
@@ -60,8 +60,8 @@ f32 approximated(f32 x, const Launch& how) {
   const f64 exact = Op::of(x);
   const auto rounded = static_cast<f32>(exact);
   if (how.approximation_error == 0 || !std::isfinite(rounded) || rounded == 0) return rounded;
-  const f64 error =
-      std::max(0.0, Op::error(x, exact) * how.approximation_error - ulp(rounded) / 2);  // what rounding leaves of the bound
+  const f64 error = std::max(
+      0.0, Op::error(x, exact) * how.approximation_error - ulp(rounded) / 2);  // the part of the bound that rounding leaves
   return static_cast<f32>(upwards(std::bit_cast<u32>(x), how.seed) ? exact + error : exact - error);
 }
 

@@ -4,7 +4,7 @@
 
 #include "tests/ptx/lanewise.hpp"
 
-/// Shifts, logic, and what takes words apart.
+/// Shifts, logic, and instructions that extract parts of words.
 namespace ptx {
 namespace {
 
@@ -69,7 +69,7 @@ struct Permute {
     return result;
   }
 };
-/// Bit i of the result is bit abc (the operands' bits i) of the table.
+/// Bit i of the result is the bit of the table whose index is made of the operands' bits i, a first.
 struct Logic3 {
   static u32 of(u32 a, u32 b, u32 c, u32 table) {
     u32 result = 0;

@@ -21,7 +21,7 @@ void Block::run(std::array<unsigned, 3> which) {
   while (step()) ++epoch;
 }
 
-/// Every warp to its next barrier; false when all have ended.
+/// Runs every warp to its next barrier; returns false if all have ended.
 bool Block::step() {
   const Warp* waiting = nullptr;
   const Warp* ended = nullptr;

@@ -4,14 +4,14 @@
 
 #include "tests/ptx/ptx_support.hpp"
 
-/// The order of instructions: branches that part, loops, calls, exchanges, barriers, blocks.
+/// Control flow: divergent branches, loops, calls, exchanges, barriers, blocks.
 namespace ptx::test {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-/// Runs a kernel whose one pointer is to 32-bit results, a thread each, after `body` has left each in %r10.
+/// Runs a kernel whose only pointer is to one 32-bit result per thread, which `body` leaves in %r10.
 std::vector<std::uint32_t> run(const std::string& body, unsigned threads, unsigned blocks = 1, std::size_t shared = 0,
                                std::string_view declarations = "") {
   const std::string all = "mov.u32 %r1, %tid.x;\n" + body +
@@ -55,7 +55,7 @@ TEST(PtxControlTest, ALoopEndsForEachLaneInItsTime) {
 }
 
 TEST(PtxControlTest, LanesThatComeLaterInTheTextAreWaitedFor) {
-  // Some lanes reach the shuffle before others that stand behind it in the text.
+  // Some lanes reach the shuffle while others are still at later places in the text.
   const std::vector<std::uint32_t> y = run(R"(
     setp.lt.u32 %p1, %r1, 8;
     mov.u32 %r2, %r1;

@@ -4,7 +4,7 @@
 #include "tests/ptx/float_numbers.hpp"
 #include "tests/ptx/lanewise.hpp"
 
-/// cvt. Registers may be wider than the types: of a source the low bits count, a result is extended.
+/// cvt. Registers may be wider than the types: only the low bits of a source are used, and a result is extended.
 namespace ptx {
 namespace {
 

@@ -4,8 +4,8 @@
 
 #include "tests/ptx/lanewise.hpp"
 
-/// cp.async: copies from global to shared memory. The source is read at once, what it brings is there once the thread that began
-/// the copy has waited for it, and for other threads behind a barrier after that.
+/// cp.async: copies from global to shared memory. The source is read at once. The data may be used by the thread that began the
+/// copy once it has waited for it, and by other threads after a further barrier.
 namespace ptx {
 
 void Warp::begin_copies(const Instruction& in, u32 lanes) {

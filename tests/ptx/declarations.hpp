@@ -17,22 +17,22 @@
 
 namespace ptx {
 
-/// A variable or parameter as it is declared.
+/// The declaration of a variable or parameter.
 struct Variable {
   std::string name;
   std::size_t align = 1;
-  std::size_t bytes = 0;    ///< 0: of whatever size the launch gives
+  std::size_t bytes = 0;    ///< 0: the launch gives the size
   std::size_t element = 1;  ///< bytes
   std::vector<std::uint64_t> values = {};
 };
 
-/// Reads behind the word of the state space, up to what ends the declaration: , ; or ).
+/// Reads what follows the word of the state space, up to the end of the declaration: , ; or ).
 [[nodiscard]] Variable variable_of(Cursor& cursor);
 
-/// Bytes of a type such as .f32; 0 for .pred, nothing for other words.
+/// Bytes of a type such as .f32; 0 for .pred, none for other words.
 [[nodiscard]] bool width_of(std::string_view type, std::size_t& width);
 
-/// The next free place for a variable; `end` moves behind it.
+/// The next free place for a variable; moves `end` past it.
 [[nodiscard]] inline std::size_t place(std::size_t& end, const Variable& variable) {
   const std::size_t at = (end + variable.align - 1) / variable.align * variable.align;
   end = at + variable.bytes;
@@ -49,7 +49,7 @@ struct Function {
   int body_line = 0;
 };
 
-/// What a variable of the module has for address.
+/// The address of a variable of the module.
 struct Place {
   Space space = Space::global;
   std::uint64_t address = 0;
@@ -63,7 +63,7 @@ struct Module::Impl {
   std::deque<std::vector<std::uint64_t>> storage;  ///< of global and constant variables
   std::vector<std::pair<std::uintptr_t, std::size_t>> globals;
   std::size_t shared_bytes = 0;             ///< of the module's static shared variables
-  std::vector<std::string> dynamic_shared;  ///< the names of shared memory of no size
+  std::vector<std::string> dynamic_shared;  ///< the names of shared memory declared without a size
   std::mutex mutex;
   std::map<std::string, std::unique_ptr<Program>, std::less<>> programs;
 };

@@ -20,7 +20,7 @@ class Rounding {
   int before_;
 };
 
-/// Behind these the compiler knows neither operands nor results, so that it moves nothing across a change of the mode.
+/// These hide operands and results from the compiler, so that it moves no arithmetic across a change of the rounding mode.
 template <typename T>
 T opaque(T x) {
   volatile T hidden = x;

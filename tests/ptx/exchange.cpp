@@ -4,14 +4,14 @@
 
 #include "tests/ptx/lanewise.hpp"
 
-/// What lanes of a warp do together, and barriers.
+/// Instructions that the lanes of a warp execute together, and barriers.
 namespace ptx {
 namespace {
 
 enum class Shuffle { up, down, butterfly, index };
 
-/// Segments of the warp exchange: the bits 8 to 12 of the control say which bits of a lane's number name its segment, the low
-/// five where the segment ends (up: where it starts).
+/// Exchanges are within segments of the warp: bits 8 to 12 of the control are a mask of the bits of a lane's number that identify
+/// its segment, the low five bits say where the segment ends (up: where it starts).
 template <Shuffle kHow>
 void shuffle(Warp& warp, const Instruction& in, u32 lanes) {
   const std::array<u32, kLanes> values = [&] {

@@ -21,7 +21,7 @@ struct Header {
   std::uint16_t header_bytes;
   std::uint64_t bytes;  // of the entries
 };
-/// The start of an entry's header, as far as it is needed; `header_bytes` has the rest.
+/// The start of an entry's header, as far as needed; `header_bytes` is the size of all of it.
 struct Entry {
   std::uint16_t kind;  // 1: PTX
   std::uint16_t version;

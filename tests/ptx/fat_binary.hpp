@@ -6,7 +6,7 @@
 
 namespace ptx {
 
-/// The PTX texts in what nvcc gives to __cudaRegisterFatBinary. Throws ParseError for compressed ones.
+/// The PTX texts in the argument of __cudaRegisterFatBinary. Throws ParseError for compressed ones.
 [[nodiscard]] std::vector<std::string> texts_of_fat_binary(const void* wrapper);
 
 }  // namespace ptx

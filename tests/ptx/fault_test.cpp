@@ -5,7 +5,7 @@
 
 #include "tests/ptx/ptx_support.hpp"
 
-/// Each check finds the fault it is for, planted into the text of a kernel that is right.
+/// Each check finds its fault, planted into the text of a correct kernel.
 namespace ptx::test {
 namespace {
 
@@ -13,7 +13,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-/// Each block sums its 64 numbers: by shuffles within warps, through shared memory between them.
+/// Each block sums its 64 numbers: by shuffles within warps, and through shared memory between them.
 constexpr std::string_view kSum = R"(
 mov.u32 %r1, %tid.x;
 mov.u32 %r2, %ctaid.x;
@@ -68,7 +68,7 @@ Outcome run(std::string body, MemoryMap::Access results = MemoryMap::Access::wri
   return outcome;
 }
 
-/// What is found when `right` in the text is made `wrong`.
+/// The findings when `right` in the text is replaced by `wrong`.
 std::vector<Finding> plant(const std::string& right, const std::string& wrong) {
   std::string body(kSum);
   const std::size_t at = body.find(right);
@@ -150,7 +150,7 @@ TEST(PtxFaultTest, MemoryThatOthersWriteIsDefinedToTheByte) {
   MemoryMap memory;
   memory.add(bytes.data() + 5, 200, "bytes", MemoryMap::Access::write, MemoryMap::Contents::undefined);
   memory.written(bytes.data() + 30, 150);
-  memory.written(bytes.data() + 200, 6);  // beyond its end: not of this allocation
+  memory.written(bytes.data() + 200, 6);  // past its end, so not in this allocation
   const MemoryMap::Range* const range = memory.before(reinterpret_cast<std::uintptr_t>(bytes.data() + 5));
   for (std::size_t i = 5; i < 205; ++i)
     EXPECT_EQ(range->is_written(reinterpret_cast<std::uintptr_t>(bytes.data() + i), 1), i >= 30 && i < 180) << i;
@@ -165,7 +165,7 @@ TEST(PtxFaultTest, GlobalMemoryThatNobodyWrote) {
 
 TEST(PtxFaultTest, ABarrierThatIsNotThere) {
   const std::vector<Finding> found = plant("bar.sync 0;", "");
-  // Warp 0 reads before warp 1 has written, which then writes what has been read.
+  // Warp 0 reads before warp 1 has written, and warp 1 then writes what was read.
   EXPECT_THAT(found, testing::UnorderedElementsAre(FaultIs(Fault::undefined_memory), FaultIs(Fault::race)));
 }
 

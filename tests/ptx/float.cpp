@@ -54,7 +54,7 @@ struct Root {
     return canonical(std::sqrt(a));
   }
 };
-/// The one that is a number, where one is; -0 is less than 0.
+/// The operand that is a number, if only one is; -0 is less than 0.
 struct Min {
   template <typename T>
   static T of(T a, T b) {
@@ -83,7 +83,7 @@ struct MaxNaN {
     return std::isnan(a) || std::isnan(b) ? canonical(a + b) : Max::of(a, b);
   }
 };
-/// Of NaN PTX says that neither has a meaning; the sign bit is what hardware changes.
+/// PTX leaves both undefined for NaN; hardware changes the sign bit.
 struct Neg {
   template <typename T>
   static T of(T a) {

@@ -5,18 +5,18 @@
 #include <cmath>
 #include <cstdint>
 
-/// What PTX says of floating numbers where the host would say something else.
+/// Rules of PTX for floating-point numbers that differ from the host's.
 namespace ptx {
 
-/// NaN has one form in float32.
+/// In float32 a NaN result has one fixed bit pattern.
 inline float canonical(float x) { return std::isnan(x) ? std::bit_cast<float>(0x7FFF'FFFFU) : x; }
-/// In float64 it keeps its bits.
+/// In float64 NaN keeps its bits.
 inline double canonical(double x) { return x; }
 
 inline float flush(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x; }
 inline double flush(double x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0, x) : x; }
 
-/// A floating format of 16 bits: its significand's stored bits, and its exponent's.
+/// A 16-bit floating format: the stored bits of its significand, and those of its exponent.
 struct Half {
   int significand;
   int exponent;
@@ -28,7 +28,7 @@ std::uint16_t encode(float x) {
   constexpr int kBias = (1 << (kExponent - 1)) - 1;
   constexpr int kDropped = 52 - kSignificand;
   if (std::isnan(x)) return 0x7FFF;
-  // Exact: with the format's bias the exponent of a float64 is the format's own, also below its normal numbers.
+  // Exact: scaled by the format's bias, the exponent of a float64 is the format's own, also for its subnormal numbers.
   const double low = std::fmin(std::fabs(double{x}), std::ldexp(1.0, kBias + 1)) * std::ldexp(1.0, kBias - 1023);
   auto bits = std::bit_cast<std::uint64_t>(low);
   bits += (std::uint64_t{1} << (kDropped - 1)) - 1 + (bits >> kDropped & 1);

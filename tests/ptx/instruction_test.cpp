@@ -7,7 +7,7 @@
 
 #include "tests/ptx/ptx_support.hpp"
 
-/// Instructions against what the manual says of them.
+/// Compares instructions with the manual.
 namespace ptx::test {
 namespace {
 
@@ -18,7 +18,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
 
-/// Of any sign and exponent.
+/// A random number of any sign and exponent.
 std::vector<float> any_floats(std::size_t n, unsigned seed) {
   std::mt19937 generator(seed);
   std::vector<float> values(n);

@@ -4,7 +4,7 @@
 
 #include "tests/ptx/lanewise.hpp"
 
-/// Integer arithmetic: results keep their low bits, as unsigned ones do.
+/// Integer arithmetic: results keep their low bits, like unsigned ones.
 namespace ptx {
 namespace {
 
@@ -63,7 +63,7 @@ struct MadWide {
     return Add::of(Twice<T>(a) * Twice<T>(b), c);
   }
 };
-/// Of a division by zero PTX says nothing; hardware answers with ones.
+/// PTX does not define division by zero; hardware gives all ones.
 struct Div {
   template <typename T>
   static T of(T a, T b) {

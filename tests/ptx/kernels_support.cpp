@@ -20,7 +20,7 @@ void released(const void* begin) { ptx::runtime::memory().remove(begin); }
 
 namespace {
 
-/// Whatever was found while a test ran fails it.
+/// Any finding during a test fails it.
 class Findings : public testing::EmptyTestEventListener {
   void OnTestEnd(const testing::TestInfo&) override {
     for (const ptx::Finding& finding : ptx::runtime::take_findings()) ADD_FAILURE() << finding;

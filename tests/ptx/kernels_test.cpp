@@ -76,7 +76,7 @@ TEST(PtxKernelsTest, GatherCountsFromTheBackAndGivesNaNWhereThereIsNoRow) {
   }
 }
 
-/// Faults planted into what nvcc made.
+/// Faults planted into PTX that nvcc compiled.
 class PtxPlantedTest : public testing::Test {
  protected:
   void TearDown() override { ptx::registry::edit(nullptr); }
@@ -111,7 +111,7 @@ TEST_F(PtxPlantedTest, StoresThatAreFourBytesOffAreFound) {
   EXPECT_THAT(findings[0].what, testing::HasSubstr("124 bytes into an allocation, which has 124"));
 }
 
-/// 33 rows, 70 inputs and 65 units of float16 with that tile; what is wrong with the results goes to `wrong`.
+/// A product of 33 rows, 70 inputs and 65 units in float16 with that tile; `wrong` describes wrong results.
 std::vector<ptx::Finding> mma(lamella::kernels::MmaTile tile, int* wrong = nullptr) {
   const lamella::kernels::MmaLayout layout{70, 65};
   std::vector<double> weights(static_cast<std::size_t>(layout.elements()));

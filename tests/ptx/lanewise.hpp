@@ -13,7 +13,7 @@
 
 #include "tests/ptx/warp.hpp"
 
-/// Instructions that do the same in every lane: a function of a lane's operands becomes a Form.
+/// Instructions that do the same in every lane: makes a Form of a function of a lane's operands.
 namespace ptx {
 
 using u8 = std::uint8_t;
@@ -40,7 +40,7 @@ std::string type_name() {
   return (std::is_floating_point_v<T> ? ".f" : (std::is_signed_v<T> ? ".s" : ".u")) + bits;
 }
 
-/// A lane of an operand.
+/// One lane of an operand.
 template <typename T>
 struct LanesOf {
   LanesOf(Warp& warp, const Slot& slot) : at(warp.lanes<T>(slot)) {}
@@ -70,7 +70,7 @@ struct Lanewise<Op, R(Parameters...)> {
     } else {
       R* const to = warp.lanes<R>(in.to[0]);
       if (std::popcount(lanes) <= kFew) return each_lane(lanes, [&](unsigned lane) { to[lane] = of(lane); });
-      std::array<R, kLanes> result;  // of all lanes: that is fewer instructions of the host's, and nobody reads what is too much
+      std::array<R, kLanes> result;  // computed for all lanes, which takes the host fewer instructions; unused lanes are not read
       for (unsigned lane = 0; lane < kLanes; ++lane) result[lane] = of(lane);
       for (unsigned lane = 0; lane < kLanes; ++lane) to[lane] = (lanes >> lane & 1U) != 0 ? result[lane] : to[lane];
     }
@@ -88,7 +88,7 @@ Form lanewise() {
   return Lanewise<Op, Signature>::form();
 }
 
-/// stem.TYPE for each of the types: of one or two or three operands of it.
+/// stem.TYPE for each of the types, with one, two or three operands of that type.
 template <typename Op, typename... T>
 void unary(Table& table, const std::string& stem) {
   ((table[stem + type_name<T>()] = lanewise<Op, T(T)>()), ...);
@@ -105,14 +105,14 @@ void ternary(Table& table, const std::string& stem) {
 void integer_forms(Table& table);
 void bit_forms(Table& table);
 void float_forms(Table& table);
-void directed_forms(Table& table);  ///< roundings other than to nearest
+void directed_forms(Table& table);  ///< with rounding other than to nearest
 void approximate_forms(Table& table);
 void compare_forms(Table& table);
 void move_forms(Table& table);
 void convert_forms(Table& table);
 void memory_forms(Table& table);
 void exchange_forms(Table& table);
-void copy_forms(Table& table);    ///< asynchronous ones
+void copy_forms(Table& table);    ///< asynchronous copies
 void matrix_forms(Table& table);  ///< tensor cores
 
 }  // namespace ptx

@@ -5,9 +5,9 @@
 #include "tests/ptx/float_numbers.hpp"
 #include "tests/ptx/lanewise.hpp"
 
-/// mma.sync: D = A B + C by the whole warp. Products are exact. By default their sum with C is exact too, but for the last bits
-/// of a float64, and rounded once to nearest; where approximations are off, it is added as tensor cores have been found to add:
-/// eight products at a time, each cut off at the last bit that the largest of them and of the sum so far has in float32.
+/// mma.sync: D = A B + C by the whole warp. Products are exact. By default their sum with C is exact too, except for the last
+/// bits of a float64, and rounded once to nearest. With inexact approximations it is summed as others have found tensor cores to
+/// do: eight products at a time, each truncated to the last float32 bit of the largest among them and the sum so far.
 namespace ptx {
 namespace {
 
@@ -15,7 +15,7 @@ constexpr unsigned kRows = 16;
 constexpr unsigned kInner = 16;
 constexpr unsigned kTogether = 8;
 
-using Operand = std::array<std::array<f64, kInner>, kRows>;  // of B the first eight rows: its columns
+using Operand = std::array<std::array<f64, kInner>, kRows>;  // for B, the first eight rows hold its columns
 
 f32 cut(f64 x) {
   const auto nearest = static_cast<f32>(x);
@@ -31,7 +31,7 @@ f32 sum_of_cut(const std::array<f64, kTogether>& products, f32 before) {
   }
   if (!std::isfinite(plain)) return canonical(static_cast<f32>(plain));
   const int last = std::max(exponent - 23, -149);
-  f64 sum = before;  // all of it is there
+  f64 sum = before;  // complete: the sum is exact
   for (const f64 product : products) sum += std::ldexp(std::trunc(std::ldexp(product, -last)), last);
   return cut(std::ldexp(std::trunc(std::ldexp(sum, -last)), last));
 }
@@ -50,8 +50,8 @@ f32 sum_of(const std::array<f64, kInner>& a, const std::array<f64, kInner>& b, f
   return c;
 }
 
-/// Lane 4g + t has of A the rows g and g + 8, of B the column g; of each register's two elements the lower has the lower k, 2t or
-/// 2t + 8. Of C and D it has the columns 2t and 2t + 1 of the rows g and g + 8.
+/// Lane 4g + t has rows g and g + 8 of A and column g of B; a register has two elements with k = 2t and 2t + 1, or 2t + 8 and
+/// 2t + 9, the lower k in the lower half. Of C and D it has columns 2t and 2t + 1 of rows g and g + 8.
 template <int kSignificand, int kExponent>
 void multiply(Warp& warp, const Instruction& in, u32 lanes) {
   if (lanes != kAllLanes)

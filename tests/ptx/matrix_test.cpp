@@ -5,7 +5,7 @@
 
 #include "tests/ptx/ptx_support.hpp"
 
-/// Tensor cores and asynchronous copies: what they do, and the faults that are found.
+/// Tensor cores and asynchronous copies: their results, and the faults that are found.
 namespace ptx::test {
 namespace {
 
@@ -16,7 +16,7 @@ using testing::IsEmpty;
 
 using Matrix = std::vector<std::vector<float>>;
 
-/// float16 or bfloat16 of numbers that both have exactly: quarters below 8.
+/// Random numbers that are exact in both float16 and bfloat16: quarters below 8.
 std::uint16_t bits_of(float x, bool bfloat) {
   if (bfloat) return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16);
   const auto bits = std::bit_cast<std::uint32_t>(x);
@@ -33,7 +33,7 @@ Matrix quarters(unsigned rows, unsigned columns, unsigned seed) {
   return m;
 }
 
-/// Where the manual has element i of a lane's fragments, as row and column.
+/// The row and column of element i of a lane's fragments, by the manual.
 struct At {
   unsigned row, column;
 };
@@ -139,7 +139,7 @@ TEST(PtxMatrixTest, AProductWantsTheWholeWarp) {
   EXPECT_THAT(product.findings[0].what, HasSubstr("a product that not all lanes come to"));
 }
 
-/// What tensor cores cut off is gone where approximations are off, and counts where they are not.
+/// Bits that tensor cores truncate are lost with inexact approximations, and count otherwise.
 TEST(PtxMatrixTest, SumsAreRoundedOnceOrCut) {
   Matrix a(16, std::vector<float>(16));
   Matrix b(16, std::vector<float>(8));
@@ -182,7 +182,7 @@ TEST(PtxMatrixTest, NaNAndInfinitiesAreOfTheirRowsAndColumns) {
   }
 }
 
-/// Each of 64 threads copies 16 bytes into shared memory, waits, and after a barrier reads what its neighbour brought.
+/// Each of 64 threads copies 16 bytes into shared memory, waits, and after a barrier reads its neighbour's.
 constexpr std::string_view kCopy = R"(
 mov.u32 %r1, %tid.x;
 shl.b32 %r2, %r1, 4;
@@ -237,7 +237,7 @@ TEST(PtxCopyTest, ACopyIsThereOnceItWasWaitedFor) {
 }
 
 TEST(PtxCopyTest, WhatIsNotBroughtIsZero) {
-  // The last thread brings six bytes, and what lies behind them may be anybody's.
+  // The last thread copies six bytes; the memory after them may belong to anything.
   const Copied some = copy(
       kBegin, "setp.eq.u32 %p1, %r1, 63; selp.b32 %r9, 6, 16, %p1; cp.async.cg.shared.global [%r4], [%rd2], 16, %r9;", 1024 - 10);
   EXPECT_THAT(some.findings, IsEmpty());
@@ -255,7 +255,7 @@ TEST(PtxCopyTest, OnlyTheGroupsThatWereWaitedForAreThere) {
   const std::string all = std::string(kBegin) + "\ncp.async.commit_group;\ncp.async.wait_group 0;";
   EXPECT_THAT(copy(all, two + "cp.async.commit_group; cp.async.wait_group 1;").findings, IsEmpty());
   EXPECT_THAT(copy(all, two + "cp.async.commit_group; cp.async.wait_group 2;").findings, ElementsAre(FaultIs(Fault::in_flight)));
-  EXPECT_THAT(copy("cp.async.commit_group;", "").findings, ElementsAre(FaultIs(Fault::in_flight)));  // of no group
+  EXPECT_THAT(copy("cp.async.commit_group;", "").findings, ElementsAre(FaultIs(Fault::in_flight)));  // in no group
 }
 
 TEST(PtxCopyTest, AWaitThatIsNotThereIsFound) {
@@ -268,7 +268,7 @@ TEST(PtxCopyTest, AWaitThatIsNotThereIsFound) {
 
 TEST(PtxCopyTest, ABarrierThatIsNotThereIsARace) {
   EXPECT_THAT(copy("bar.sync 0;", "").findings, ElementsAre(FaultIs(Fault::race)));
-  // Begun where others may still read.
+  // Begins a copy to memory that others may still read.
   const std::string again = "ld.shared.v4.u32 {%r10, %r11, %r12, %r13}, [%r5];\n";
   EXPECT_THAT(copy(again, again + kBegin + "cp.async.wait_all;").findings, ElementsAre(FaultIs(Fault::race)));
   EXPECT_THAT(copy(again, again + "bar.sync 0;" + kBegin + "cp.async.wait_all;").findings, IsEmpty());

@@ -12,7 +12,7 @@ class Statements {
  public:
   explicit Statements(std::string_view text) : text_(text) {}
 
-  /// The next statement, the place of its body's brace (or npos), and its first line; false at the end.
+  /// Reads the next statement, the position of its body's brace (or npos), and its first line; false at the end.
   bool next(std::string_view& statement, std::size_t& brace, int& line) {
     for (std::size_t skipped = blank(); at_ < text_.size() && skipped > 0; skipped = blank()) pass(skipped);
     if (at_ >= text_.size()) return false;
@@ -44,7 +44,7 @@ class Statements {
 
  private:
   [[nodiscard]] bool starts(std::string_view word) const { return text_.substr(at_, word.size()) == word; }
-  /// How many characters of comment, string or white space stand here.
+  /// The number of characters of a comment, string or white space at this place.
   [[nodiscard]] std::size_t blank() const {
     const auto up_to = [&](std::string_view end, std::size_t from) {
       const std::size_t found = text_.find(end, at_ + from);
@@ -55,7 +55,7 @@ class Statements {
     if (starts("\"")) return up_to("\"", 1);
     return at_ < text_.size() && std::strchr(" \t\r\n", text_[at_]) != nullptr ? 1 : 0;
   }
-  /// How many characters from here mean nothing within braces.
+  /// The number of characters from here that have no meaning within braces.
   [[nodiscard]] std::size_t inside() const {
     const char* at = text_.data() + at_;
     const char* const end = text_.data() + text_.size();

@@ -22,7 +22,7 @@ void move(Table& table, std::initializer_list<const char*> types) {
   for (const char* type : types) table[std::string("mov.") + type] = lanewise<Same, T(T)>();
 }
 
-/// The parts lie in the whole from the lowest bits on.
+/// The parts are placed from the lowest bits on.
 void pack(Warp& warp, const Instruction& in, u32 lanes) {
   each_lane(lanes, [&](unsigned lane) {
     u64 whole = 0;

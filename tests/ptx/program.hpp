@@ -12,16 +12,16 @@
 
 #include "tests/ptx/ptx.hpp"
 
-/// A kernel as it is executed: a list of instructions whose operands are places in a warp's registers.
+/// A kernel in executable form: a list of instructions whose operands are places in a warp's registers.
 namespace ptx {
 
 inline constexpr unsigned kLanes = 32;
 inline constexpr std::uint32_t kAllLanes = 0xFFFF'FFFFU;
 
-/// A register: 32 lanes side by side, or 32 bits for a predicate. Constants have registers too, which nobody writes.
+/// A register: 32 adjacent lanes, or 32 bits for a predicate. Constants also have registers, which are never written.
 struct Slot {
   std::uint32_t offset = 0;  ///< into the registers of a warp, in bytes
-  std::uint32_t index = 0;   ///< of the register, for what is known to be written
+  std::uint32_t index = 0;   ///< of the register, to track which lanes are written
   std::uint8_t width = 0;    ///< bytes of a lane; 0: a predicate
 };
 
@@ -40,14 +40,14 @@ class Slots {
 
 enum class Space : std::uint8_t { generic, global, shared, local, parameter };
 
-/// What an instruction does to the order of instructions.
+/// The effect of an instruction on control flow.
 enum class Flow : std::uint8_t {
   plain,
   branch,   ///< to targets[0]
   table,    ///< to targets[from[0]]
   end,      ///< of the thread
   barrier,  ///< of the block
-  meeting,  ///< of the lanes that a mask names: from's last
+  meeting,  ///< of the lanes in a mask, the last of `from`
 };
 
 class Warp;
@@ -67,7 +67,7 @@ struct Address {
   Space space = Space::generic;
 };
 
-/// What an operand has to be: a predicate, a register of so many bytes, or of any.
+/// The kind of an operand: a predicate, or a register of a fixed or any size.
 enum class Role : std::uint8_t { predicate = 0, any = 1, b16 = 2, b32 = 4, b64 = 8 };
 
 /// An opcode with its modifiers.
@@ -98,7 +98,7 @@ struct Instruction {
   std::string_view text;
 };
 
-/// %tid.x and its kin.
+/// Special registers such as %tid.x.
 enum class Special : std::uint8_t {
   tid_x,
   tid_y,
@@ -120,17 +120,17 @@ struct Program {
   std::string name;
   std::vector<Instruction> code;
   std::vector<unsigned char> image;    ///< registers at the start: constants have their values
-  std::vector<std::uint32_t> written;  ///< by register, the lanes that are
+  std::vector<std::uint32_t> written;  ///< by register, the lanes that are written at the start
   std::vector<std::pair<Special, Slot>> specials;
   std::size_t parameter_bytes = 0;
   std::size_t shared_bytes = 0;    ///< static ones
-  std::size_t dynamic_shared = 0;  ///< where the launch's begin
+  std::size_t dynamic_shared = 0;  ///< where the launch's shared memory begins
   std::size_t local_bytes = 0;
   unsigned most_threads = 1024;
   std::span<const std::pair<std::uintptr_t, std::size_t>> globals;  ///< the module's own variables
 };
 
-/// The form of an opcode; nothing for one that is not known.
+/// The form of an opcode; null if it is unknown.
 [[nodiscard]] const Form* form_of(std::string_view opcode);
 
 }  // namespace ptx

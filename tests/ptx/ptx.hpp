@@ -13,53 +13,51 @@
 #include <string_view>
 #include <vector>
 
-/// A test device that executes PTX, the text that nvcc emits for kernels: what the compiler made of the source runs, instruction
-/// by instruction, and every access is checked.
+/// A test device that executes PTX, the text that nvcc emits for kernels, instruction by instruction, and checks every access.
 ///
 /// A grid runs block after block, a block warp after warp from barrier to barrier, a warp all of its lanes at once. Global memory
-/// is the host's: a pointer of the host is a pointer of the kernel. Nothing here is safe for threads, but a Module is, once
-/// parsed.
+/// is the host's: host pointers are valid in the kernel. Nothing here is thread-safe except a parsed Module.
 namespace ptx {
 
-/// Text that is not understood: the message names the kernel, the line and the text.
+/// For text that is not understood; the message names the kernel, the line and the text.
 struct ParseError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 enum class Fault {
-  bounds,              ///< an address outside of every allocation, of shared, local or parameter memory
-  alignment,           ///< an address that is no multiple of the size of the access
+  bounds,              ///< an address outside all allocations, or outside shared, local or parameter memory
+  alignment,           ///< an address that is not a multiple of the access size
   read_only,           ///< a store to memory that may only be read
-  undefined_register,  ///< a register was read that nobody wrote
-  undefined_memory,    ///< memory was read that nobody wrote
-  divergent_barrier,   ///< threads of a block wait at different barriers, or do not come
-  race,                ///< memory was used by two threads without a barrier between them, or by two blocks, and one of them wrote
-  in_flight,           ///< shared memory was used that an asynchronous copy, which nobody has waited for, writes
-  lanes,               ///< a shuffle, vote, barrier or product of a warp whose mask is not that of the lanes that come
+  undefined_register,  ///< an unwritten register was read
+  undefined_memory,    ///< unwritten memory was read
+  divergent_barrier,   ///< threads of a block wait at different barriers, or do not arrive
+  race,                ///< two threads without a barrier between them, or two blocks, used memory, and one of them wrote
+  in_flight,           ///< shared memory was used while an asynchronous copy that was not waited for writes it
+  lanes,               ///< the mask of a warp's shuffle, vote, barrier or product is not that of the arriving lanes
   trap,                ///< the kernel stopped itself
   no_end,              ///< more instructions than the launch was allowed
 };
 [[nodiscard]] std::string_view name(Fault fault);
 
-/// What was found at one instruction; of many findings of one kind there the first, and their number.
+/// A finding at an instruction: the first of its kind there, and their number.
 struct Finding {
   Fault fault = Fault::bounds;
   std::string kernel;
   int line = 0;             ///< of the module's text, from 1
-  std::string instruction;  ///< as it stands there
+  std::string instruction;  ///< its text
   std::string what;         ///< with block, thread and address
   std::uint64_t times = 1;
 };
 std::ostream& operator<<(std::ostream& out, const Finding& finding);
-/// The name of a kernel as it is in the source, without its namespaces; of one that is none of C++'s, itself.
+/// The name of a kernel in the source, without namespaces; unchanged if it is not a mangled C++ name.
 [[nodiscard]] std::string readable(const std::string& kernel);
 
-/// The bytes of one allocation that the blocks of a launch use. Blocks run one after another here and in any order on a GPU, so
-/// what one of them writes is no other's to touch.
+/// The bytes of one allocation that the blocks of a launch use. Blocks run one after another here but in any order on a GPU, so a
+/// byte that one block writes must not be used by another.
 class BlockUses {
  public:
-  /// Marks bytes as those of the block that runs; false where another block of the launch wrote them, or, for a write, used them.
-  /// At most 64 bytes at a multiple of their number; `line` counts 64 bytes, of `lines`.
+  /// Marks bytes as used by the running block; false if another block of the launch wrote them or, for a write, used them. At
+  /// most 64 bytes at a multiple of their number; `line` is the index of 64 bytes, of `lines`.
   [[nodiscard]] bool use(std::size_t line, std::size_t lines, std::uint64_t mask, bool write) {
     if (lines_.size() < lines) lines_.resize(lines);
     Line& of = lines_[line];
@@ -87,8 +85,8 @@ class BlockUses {
 /// The allocations that a kernel may use. They belong to the caller and must outlive the launches.
 class MemoryMap {
  public:
-  enum class Access { read, write };           ///< write: and read
-  enum class Contents { defined, undefined };  ///< undefined: bytes may be read once a kernel wrote them
+  enum class Access { read, write };           ///< write includes read
+  enum class Contents { defined, undefined };  ///< undefined: bytes may be read only after a kernel has written them
   struct Range {
     std::uintptr_t begin = 0;
     std::size_t bytes = 0;
@@ -96,12 +94,12 @@ class MemoryMap {
     Access access = Access::write;
     bool was_read = false;                    ///< by kernels, as was_written
     bool was_written = false;                 ///< since take_used()
-    std::vector<std::uint64_t> written = {};  ///< a bit for a byte, from a multiple of 64 bytes on; empty where all are
+    std::vector<std::uint64_t> written = {};  ///< a bit per byte, starting at a multiple of 64 bytes; empty if all are written
 
     [[nodiscard]] bool holds(std::uintptr_t address, std::size_t size) const {
       return address - begin < bytes && size <= bytes - (address - begin);
     }
-    /// Of at most 64 bytes at a multiple of their number.
+    /// For at most 64 bytes at a multiple of their number.
     [[nodiscard]] bool is_written(std::uintptr_t address, std::size_t size) const {
       return (written[word(address)] | ~mask(address, size)) == ~std::uint64_t{0};
     }
@@ -121,15 +119,15 @@ class MemoryMap {
   void add(const void* begin, std::size_t bytes, std::string name, Access access = Access::write,
            Contents contents = Contents::defined);
   void remove(const void* begin);
-  /// Bytes of one allocation are written by others than kernels.
+  /// Records that bytes of one allocation were written by something other than a kernel.
   void written(const void* begin, std::size_t bytes);
   struct Used {
     const void* begin;
     bool written;
   };
-  /// The allocations that kernels have used since this was last asked.
+  /// The allocations that kernels have used since this was last called.
   [[nodiscard]] std::vector<Used> take_used();
-  /// The allocation that starts last at or before an address; null where none does.
+  /// The last allocation that starts at or before an address; null if there is none.
   [[nodiscard]] Range* before(std::uintptr_t address);
 
  private:
@@ -141,22 +139,22 @@ struct Launch {
   std::array<unsigned, 3> block{1, 1, 1};
   std::size_t shared = 0;                          ///< bytes of dynamic shared memory
   std::span<const unsigned char> parameters = {};  ///< laid out as the kernel declares them
-  /// Approximating instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once. This is the share of the
-  /// largest error of theirs which they have besides, up or down by a hash of the argument and the seed.
+  /// Approximate instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once, plus this share of their
+  /// largest error, up or down by a hash of the argument and the seed.
   double approximation_error = 0;
   unsigned seed = 0;
-  std::uint64_t instructions = std::uint64_t{1} << 34;  ///< of warps; more end the launch
+  std::uint64_t instructions = std::uint64_t{1} << 34;  ///< the most warp instructions; more end the launch
 };
 
 struct Program;
 
-/// The place of a parameter among the bytes of all.
+/// The place of a parameter among the bytes of all parameters.
 struct Parameter {
   std::size_t offset = 0;
   std::size_t bytes = 0;
 };
 
-/// One PTX text. Kernels are read when they are first asked for.
+/// One PTX text. Kernels are parsed when they are first requested.
 class Module {
  public:
   /// Reads declarations and finds the kernels. Throws ParseError.
@@ -165,7 +163,7 @@ class Module {
   [[nodiscard]] std::vector<std::string> kernels() const;
   [[nodiscard]] std::vector<Parameter> parameters(std::string_view kernel) const;
   [[nodiscard]] std::string_view target() const;  ///< such as sm_90
-  /// The kernel, read; throws ParseError for what it does not know, std::out_of_range for a kernel that is not there.
+  /// The parsed kernel. Throws ParseError for unknown text, std::out_of_range if there is no such kernel.
   [[nodiscard]] const Program& program(std::string_view kernel) const;
 
   struct Impl;
@@ -175,8 +173,8 @@ class Module {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Runs a grid to its end, and returns what was wrong. A store that is out of bounds is left out, such a load gives 0xCC bytes;
-/// findings after which nothing sensible can follow end the launch.
+/// Runs a grid to its end and returns the findings. A store out of bounds is skipped, such a load gives 0xCC bytes; findings
+/// after which execution makes no sense end the launch.
 [[nodiscard]] std::vector<Finding> launch(const Module& module, std::string_view kernel, const Launch& how, MemoryMap& memory);
 
 }  // namespace ptx

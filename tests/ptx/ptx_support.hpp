@@ -39,7 +39,7 @@ inline std::vector<unsigned char> parameters_of(std::initializer_list<const void
   return bytes;
 }
 
-/// What an instruction of one or more operands of a type makes of them, a lane each: `instruction` has $d, and $a, $b, $c.
+/// The results of an instruction with one or more operands of a type, one lane each: `instruction` contains $d, and $a, $b, $c.
 template <typename R, typename... T>
 std::vector<R> evaluate_as(Launch how, std::string instruction, const std::vector<T>&... operands) {
   const auto registers = [](auto value) {

@@ -4,7 +4,7 @@
 
 #include "tests/ptx/warp.hpp"
 
-/// Where an access goes, and whether it may.
+/// Finds the memory of an access and checks that it is allowed.
 namespace ptx {
 namespace {
 
@@ -38,7 +38,7 @@ Warp::Bits Warp::addresses_of(const Address& address) {
   return all;
 }
 
-/// Whether they may all go to the allocation that the instruction used before.
+/// Whether all accesses are allowed in the allocation that the instruction used before.
 bool Warp::reach_together(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, const Places& places) const {
   if (in.address.space != Space::global && in.address.space != Space::generic) return false;
   MemoryMap::Range* const range = block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())];

@@ -19,8 +19,8 @@ void Reader::kernel(const Function& function) {
   Body body{Cursor(tokens_of(function.body, function.body_line), program_.name), Scopes(registers_)};
   for (const Variable& parameter : function.parameters)
     body.scopes.variable(parameter.name, {Space::parameter, place(program_.parameter_bytes, parameter)});
-  // Memory of the launch's size lies behind all that has a size, which is known only at the end of the body: so these are read
-  // first.
+  // Shared memory sized by the launch comes after all that has a size, which is known only at the end of the body, so
+  // declarations are read first.
   Cursor shared(tokens_of(function.body, function.body_line), program_.name);
   while (!shared.done()) {
     if (shared.next().text != ".shared") continue;
@@ -70,7 +70,7 @@ void Reader::statement(Body& body, bool called) {
   instruction(body, called);
 }
 
-/// Parameters of calls are the thread's own memory, like local variables.
+/// Parameters of calls are local memory of the thread, like local variables.
 void Reader::declare(Body& body, Space space) {
   const Variable variable = variable_of(body.cursor);
   body.scopes.variable(variable.name, {space, place(program_.local_bytes, variable)});

@@ -10,7 +10,7 @@
 
 namespace ptx {
 
-/// Reads a kernel. A function that is called becomes part of it, once for each call.
+/// Parses a kernel. Called functions are inlined, once per call.
 class Reader {
  public:
   Reader(const Module::Impl& module, Program& program) : module_(module), program_(program), registers_(program) {}
@@ -18,7 +18,7 @@ class Reader {
   void kernel(const Function& function);
 
  private:
-  /// A body that is being read.
+  /// A body that is being parsed.
   struct Body {
     Cursor cursor;
     Scopes scopes;
@@ -30,7 +30,7 @@ class Reader {
     };
     std::vector<Jump> jumps = {};
   };
-  /// An operand before it is known what it has to be.
+  /// An operand before its kind is known.
   struct Operand {
     enum class Kind { slot, number, place, nothing } kind = Kind::nothing;
     Slot slot = {};
@@ -42,7 +42,7 @@ class Reader {
   struct Operands {
     std::vector<Operand> all = {};
     std::string braces = {};       ///< .first2: the first operand is a vector of two; .second2
-    const Place* place = nullptr;  ///< of the variable that is addressed
+    const Place* place = nullptr;  ///< of the addressed variable
   };
 
   void body(Body& body, bool called);

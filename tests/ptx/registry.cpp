@@ -30,7 +30,7 @@ struct State {
   std::map<const void*, Place> kernels;  ///< by the host's stub
 };
 
-/// Registration runs before main, so this is made when it is first asked for, and lives until the process is gone.
+/// Registration runs before main, so this is made on first use and never destroyed.
 State& state() {
   static State& it = *new State;
   return it;
@@ -144,7 +144,7 @@ void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterFunction(void** binary, const char* stub, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*, int*) {
   ptx::registry::state().kernels[stub] = {reinterpret_cast<std::size_t>(binary) - 1, name};
 }
-/// The host's shadow of a module's variable: only symbols that are copied to or from would need it.
+/// The host's shadow of a module's variable, needed only to copy to or from symbols.
 void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, void* stream) {
   ptx::registry::pushed = {grid, block, shared, stream};
@@ -158,7 +158,7 @@ cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, std::size_t* sha
   *static_cast<void**>(stream) = pushed.stream;
   return cudaSuccess;
 }
-/// A kernel is known by its stub.
+/// A kernel is identified by its stub.
 cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* stub) {
   *kernel = static_cast<cudaKernel_t>(const_cast<void*>(stub));
   return cudaSuccess;

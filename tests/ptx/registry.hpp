@@ -12,10 +12,10 @@
 
 #include "tests/ptx/ptx.hpp"
 
-/// The kernels of the program that this is linked into. Programs that nvcc made register them with the CUDA runtime before main;
-/// here the registrations end. Such a program is compiled with `-gencode arch=compute_90,code=compute_90 --no-compress`, so that
-/// it carries its kernels as PTX. What launches them is another's: tests/ptx/runtime.cpp at once, tests/fake_cuda as a device
-/// does. Only registering is safe for threads, as loading a program is.
+/// The kernels of the program that this is linked into. Programs compiled by nvcc register them with the CUDA runtime before
+/// main; here the registry receives them. Such a program is compiled with `-gencode arch=compute_90,code=compute_90
+/// --no-compress`, so that it contains its kernels as PTX. Others launch them: tests/ptx/runtime.cpp at once, tests/fake_cuda as
+/// a device does. Only registration is thread-safe.
 namespace ptx::registry {
 
 struct Kernel {
@@ -23,25 +23,25 @@ struct Kernel {
   std::string name;
   [[nodiscard]] std::vector<unsigned char> parameters(void** arguments) const;
 };
-/// The kernel of a host's stub; nothing for one that is not registered, or whose fat binary has no PTX. Throws ParseError.
+/// The kernel of a host stub; null if it is not registered, or its fat binary has no PTX. Throws ParseError.
 [[nodiscard]] std::optional<Kernel> find(const void* stub);
-/// launch() of that kernel, which counts as launched; the file that LAMELLA_PTX_LAUNCHED names gets its name too.
+/// Launches that kernel and counts it as launched; also adds its name to the file named by LAMELLA_PTX_LAUNCHED.
 [[nodiscard]] std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& memory);
-/// What cudaFuncAttributes::ptxVersion says of it: 90 for sm_90; 0 for what is not registered.
+/// Its cudaFuncAttributes::ptxVersion: 90 for sm_90; 0 if it is not registered.
 [[nodiscard]] int architecture(const void* stub);
-/// Whether a device takes a launch of that form. Reads the kernel, so that ParseError is thrown here if at all.
+/// Whether a device accepts a launch of that form. Parses the kernel, so that any ParseError is thrown here.
 [[nodiscard]] bool legal(const Kernel& kernel, const Launch& how);
 [[nodiscard]] const std::set<std::string>& launched();
-/// Every text passes through `change` before it is read, from now on; what has been read is read again. For planting faults.
+/// From now on every text is passed through `change` before it is parsed; parsed texts are parsed again. For planting faults.
 void edit(std::function<std::string(std::string)> change);
-/// The same for each statement that starts like that.
+/// The same for each statement with this beginning.
 void edit_statements(const std::string& start, const std::function<std::string(const std::string&)>& change);
 /// A statement with its address four bytes further on.
 [[nodiscard]] std::string four_bytes_on(std::string statement);
 /// All modules of the program, in the order of their registration.
 [[nodiscard]] const std::vector<Module>& modules();
 
-/// Exceptions do not pass through functions of C: what is thrown here is a fault of the device that launches.
+/// Exceptions must not pass through C functions: callers turn what is thrown here into a fault of the launching device.
 template <typename F>
 auto guarded(const F& f) {
   try {

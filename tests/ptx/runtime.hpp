@@ -5,13 +5,13 @@
 
 #include "tests/ptx/registry.hpp"
 
-/// A runtime that has neither streams nor memory: each launch runs at once, on the host's memory as far as memory() knows of it.
+/// A runtime without streams or memory: each launch runs at once, on host memory that is registered in memory().
 namespace ptx::runtime {
 
 [[nodiscard]] MemoryMap& memory();
-/// Of all launches from now on: Launch::approximation_error and seed.
+/// Sets Launch::approximation_error and seed of all later launches.
 void approximate(double error, unsigned seed);
-/// What was found since this was last asked.
+/// The findings since this was last called.
 [[nodiscard]] std::vector<Finding> take_findings();
 
 }  // namespace ptx::runtime

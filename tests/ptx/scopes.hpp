@@ -12,7 +12,7 @@
 
 namespace ptx {
 
-/// Hands out a program's registers; numbers have registers of their own.
+/// Allocates a program's registers; numbers have their own registers.
 class Registers {
  public:
   explicit Registers(Program& program) : program_(program) {}
@@ -27,14 +27,14 @@ class Registers {
   std::map<Special, Slot> specials_;
 };
 
-/// What the names of a function's body mean, from brace to brace.
+/// The meaning of names in a function's body, by nested braces.
 class Scopes {
  public:
   explicit Scopes(Registers& registers) : registers_(registers) { open(); }
 
   void open() { scopes_.emplace_back(); }
   void close() { scopes_.pop_back(); }
-  /// .reg .b32 %r<5>, x;  behind the first word
+  /// Reads `.reg .b32 %r<5>, x;` after its first word.
   void registers(Cursor& cursor);
   void variable(const std::string& name, const Place& place) { scopes_.back().places[name] = place; }
   [[nodiscard]] const Slot* register_of(std::string_view name);

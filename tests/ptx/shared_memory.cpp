@@ -7,13 +7,13 @@ namespace ptx {
 
 void SharedMemory::reset(std::size_t bytes, std::uint32_t epoch) {
   bytes_.assign(bytes, 0xCC);
-  if (in_flight_ > 0) uses_.clear();  // of a block whose threads ended without waiting
+  if (in_flight_ > 0) uses_.clear();  // left by a block whose threads ended without waiting
   in_flight_ = 0;
   uses_.resize(bytes);
   first_epoch_ = epoch;
 }
 
-/// Whether a use is by another thread, and nothing orders it before now.
+/// Whether a use by another thread is unordered with now.
 bool SharedMemory::conflicts(const Use& use, const Moment& now) {
   if (use.block_epoch != now.block_epoch) return false;
   const bool same_warp = use.thread / kLanes == now.thread / kLanes;
@@ -67,7 +67,7 @@ SharedMemory::Verdict SharedMemory::use(std::size_t offset, std::size_t bytes, c
   const Byte before = uses_[offset];
   Verdict verdict = use(uses_[offset], now, write);
   for (std::size_t i = offset + 1; i < offset + bytes; ++i) {
-    if (uses_[i] == before) {  // as most are
+    if (uses_[i] == before) {  // the common case
       uses_[i] = uses_[offset];
     } else if (const Verdict other = use(uses_[i], now, write); other != Verdict::fine) {
       verdict = other;

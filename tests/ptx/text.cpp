@@ -22,7 +22,7 @@ std::size_t end_of_comment(std::string_view text, std::size_t at) {
   return end == std::string_view::npos ? text.size() : end + (line ? 0 : 2);
 }
 
-/// Hexadecimal digits of exactly that many characters.
+/// Reads exactly `count` hexadecimal digits.
 bool hexadecimal(std::string_view digits, std::uint64_t& bits) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits, 16);
   return error == std::errc() && end == digits.data() + digits.size();

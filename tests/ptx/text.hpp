@@ -28,9 +28,9 @@ class Cursor {
   const Token& next();
   bool take(std::string_view text);
   void expect(std::string_view text);
-  /// Past the next `text`, whatever stands before.
+  /// Moves past the next `text`.
   void skip_past(std::string_view text);
-  /// The text from here up to the next semicolon; failures name it from now on.
+  /// The text from here to the next semicolon; later errors name it.
   std::string_view statement();
   [[noreturn]] void fail(std::string_view why) const;
 
@@ -41,7 +41,7 @@ class Cursor {
   std::string_view statement_ = {};
 };
 
-/// A number as PTX writes it, as bits of a width: decimal, 0x, 0f and 0d. False for what is none.
+/// Converts a number of PTX (decimal, 0x, 0f or 0d) to bits of a width; false if it is none.
 [[nodiscard]] bool number_of(std::string_view text, bool negative, std::size_t width, std::uint64_t& bits);
 
 }  // namespace ptx

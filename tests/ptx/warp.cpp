@@ -21,7 +21,8 @@ void Warp::start(unsigned index, std::uint32_t lanes) {
   index_ = index;
   started_ = live_ = lanes;
   epoch_ = 1;
-  if (registers_.empty()) registers_ = program.image;  // what is left of another block is unwritten, and constants nobody writes
+  if (registers_.empty())
+    registers_ = program.image;  // registers left by another block count as unwritten, and constants are never written
   written_ = program.written;
   local_.assign(program.local_bytes * kLanes, 0xCC);
   local_written_.assign(local_.size(), false);
@@ -119,7 +120,7 @@ std::uint32_t Warp::take_waiting(std::uint32_t pc) {
   return lanes;
 }
 
-/// Instruction after instruction, until the lanes part, wait, end, or stand where others do.
+/// Executes instructions until the lanes diverge, wait, end, or reach other lanes.
 void Warp::go_on(Group group) {
   const std::vector<Instruction>& code = block.grid.program.code;
   const std::uint32_t limit = next_ready();

@@ -13,22 +13,22 @@
 
 namespace ptx {
 
-/// Generic addresses of shared and local memory lie where no host has memory.
+/// Generic addresses of shared and local memory, in ranges where no host has memory.
 inline constexpr std::uint64_t kSharedWindow = 0x7100'0000'0000'0000;
 inline constexpr std::uint64_t kLocalWindow = 0x7200'0000'0000'0000;
 inline constexpr std::uint64_t kWindow = std::uint64_t{1} << 32;
 
-/// Thrown when nothing sensible can follow; what was found is in the Grid.
+/// Thrown when execution cannot continue; the findings are in the Grid.
 struct Stopped {};
 
-/// What all blocks of a launch share.
+/// The state shared by all blocks of a launch.
 struct Grid {
   const Program& program;
   const Launch& how;
   MemoryMap& memory;
-  std::vector<MemoryMap::Range*> ranges;     ///< that an instruction used last
-  bool has_blocks = false;                   ///< several
-  std::vector<MemoryMap::Range*> used = {};  ///< by several blocks
+  std::vector<MemoryMap::Range*> ranges;     ///< by instruction, the range that it used last
+  bool has_blocks = false;                   ///< more than one
+  std::vector<MemoryMap::Range*> used = {};  ///< ranges used by several blocks
   std::uint64_t instructions = 0;
   std::vector<Finding> findings = {};
 
@@ -37,17 +37,17 @@ struct Grid {
 
 class Block;
 
-/// 32 threads. Its lanes go on together as far as they stand at one instruction; of several groups the one that stands first in
-/// the text goes on, so that the others are caught up with. Lanes wait where a shuffle, a vote or a barrier wants others.
+/// 32 threads. Lanes at the same instruction execute together; of several groups the one earliest in the text executes, so that
+/// it catches up with the others. Lanes wait at a shuffle, vote or barrier that needs other lanes.
 class Warp {
  public:
   enum class State { at_barrier, ended };
 
   explicit Warp(Block& owner) : block(owner) {}
   void start(unsigned index, std::uint32_t lanes);
-  /// Until all lanes wait at one barrier of the block, or have ended.
+  /// Runs until all lanes wait at one barrier of the block, or have ended.
   State run();
-  /// Past the barrier.
+  /// Continues past the barrier.
   void resume();
   [[nodiscard]] const Instruction& waits_at() const;
 
@@ -59,26 +59,26 @@ class Warp {
   /// A lane's bits, whatever the register's width.
   [[nodiscard]] std::uint64_t bits(const Slot& slot, unsigned lane) const;
   void set_bits(const Slot& slot, unsigned lane, std::uint64_t bits);
-  /// The same of all lanes of a register.
+  /// The same for all lanes of a register.
   using Bits = std::array<std::uint64_t, kLanes>;
   [[nodiscard]] Bits bits(const Slot& slot);
   void set_bits(const Slot& slot, std::uint32_t lanes, const Bits& bits);
 
-  /// Where accesses of the lanes go, checked; the answer is the lanes that may. Reports why the others may not.
+  /// Finds and checks the memory of the lanes' accesses. Returns the lanes whose access is allowed, and reports the others.
   using Places = std::array<unsigned char*, kLanes>;
   std::uint32_t reach(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, Places& places);
-  /// Asynchronous copies, of a constant number of bytes; they arrive when the lane that began them waits for them.
+  /// Asynchronous copies of a constant number of bytes; they arrive when the lane that began them waits for them.
   void begin_copies(const Instruction& in, std::uint32_t lanes);
-  /// What the lanes have begun since they last did this becomes a group.
+  /// Makes a group of the copies that the lanes have begun since their last call.
   void commit_copies(std::uint32_t lanes);
-  /// All groups of each lane arrive but for the last `pending`, and with `open` what is in no group yet.
+  /// Lets all groups of each lane arrive except the last `pending`; with `open` also copies that are in no group yet.
   void finish_copies(std::uint32_t lanes, std::uint32_t pending, bool open);
   [[nodiscard]] std::string thread(unsigned lane) const;
   void report(Fault fault, const Instruction& at, unsigned lane, const std::string& what) const;
-  /// Orders the warp's accesses before and after.
+  /// Orders the warp's earlier accesses before its later ones.
   void order() { ++epoch_; }
   [[nodiscard]] unsigned index() const { return index_; }
-  /// Lanes that were there from the start and have ended.
+  /// The lanes that have ended.
   [[nodiscard]] std::uint32_t ended() const { return started_ & ~live_; }
 
   Block& block;
@@ -90,7 +90,7 @@ class Warp {
   };
   struct Copy {
     unsigned lane;
-    std::uint32_t group;  ///< of the lane, from 0
+    std::uint32_t group;  ///< number of the lane's group, from 0
     std::size_t offset;   ///< in shared memory
     std::size_t bytes;
     std::array<unsigned char, 16> data;
@@ -109,7 +109,7 @@ class Warp {
   Group take_ready();
   [[nodiscard]] std::uint32_t next_ready() const;
   void ready(std::uint32_t pc, std::uint32_t lanes);
-  /// The lanes of those that wait at pc, with these, that may go on; the others wait.
+  /// Of these lanes and those waiting at pc, the lanes that may continue; the others wait.
   std::uint32_t meet(const Instruction& in, std::uint32_t pc, std::uint32_t lanes);
   std::uint32_t take_waiting(std::uint32_t pc);
   [[noreturn]] void stuck();
@@ -135,7 +135,7 @@ class Warp {
   std::array<std::uint32_t, kLanes> committed_{};
 };
 
-/// Blocks of a grid, one after another.
+/// Runs the blocks of a grid, one after another.
 class Block {
  public:
   explicit Block(Grid& of);
@@ -153,7 +153,7 @@ class Block {
   std::vector<bool> done_;
 };
 
-/// For each lane of a mask.
+/// Calls f for each lane of a mask.
 template <typename F>
 void each_lane(std::uint32_t lanes, const F& f) {
   for (; lanes != 0; lanes &= lanes - 1) f(static_cast<unsigned>(std::countr_zero(lanes)));

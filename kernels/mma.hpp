@@ -7,15 +7,16 @@
 
 #include "kernels/copy_async.hpp"
 
-/// Tensor cores, of compute capability 8.0. Code that uses them is compiled to a trap for older devices, where LAMELLA_HAS_MMA is
-/// 0.
+/// Tensor cores, which need compute capability 8.0. For older devices LAMELLA_HAS_MMA is 0, and code that uses them is compiled
+/// to a trap.
 #define LAMELLA_HAS_MMA LAMELLA_HAS_COPY_ASYNC
 
 namespace lamella::kernels {
 
-/// c += a b for 16 rows, 8 columns and 16 inner places, by a whole warp, in float. A word is two neighbours of these. Lane 4g + t
-/// has of a the rows g (x) and g + 8 (y) at 2t, and the same rows (z and w) at 2t + 8; of b the column g at 2t and at 2t + 8; of
-/// c the columns 2t and 2t + 1 of row g, then of row g + 8.
+/// c += a b in float by a whole warp, for 16 rows, 8 columns and an inner extent of 16. A word holds two elements that are
+/// neighbours along the inner axis. Lane 4g + t has the words of a at rows g (x) and g + 8 (y) from 2t on, and at the same rows
+/// (z and w) from 2t + 8 on; the words of b at column g from 2t and from 2t + 8 on; and the elements of c at columns 2t and 2t +
+/// 1 of row g, then of row g + 8.
 template <typename T>
 LAMELLA_DEVICE void multiply_add(float (&c)[4], uint4 a, uint2 b) {
 #if LAMELLA_HAS_MMA

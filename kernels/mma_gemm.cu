@@ -7,8 +7,8 @@
 namespace lamella::kernels {
 namespace {
 
-/// A block makes kRows x kUnits results, a warp kRowTiles * 8 rows and 64 units of them, along chunks of 32 inputs. kStages are
-/// in shared memory, each of kChunks, of which one is multiplied while the others are on their way.
+/// A block computes kRows x kUnits results, a warp kRowTiles * 8 rows and 64 units of these, stepping along the inputs in chunks
+/// of 32. kStages stages of kChunks chunks are in shared memory; one is multiplied while the others are being copied.
 template <int kRowWarps, int kUnitWarps, int kRowTilesOfWarp, int kStagesOfAll, int kChunksOfStage>
 struct MmaTiling {
   static constexpr int kAcross = kUnitWarps;
@@ -22,7 +22,7 @@ struct MmaTiling {
   static constexpr int kSrcCopies = kRows * kPacks / kThreads;
   static constexpr int kKernelCopies = kUnits * kPacks / kThreads;
   static_assert(kRows * kPacks % kThreads == 0 && kUnits * kPacks % kThreads == 0);
-  /// Rows of a thread whose sums are in shared memory at a time.
+  /// The number of a thread's rows whose sums are in shared memory at a time.
   static constexpr int kFinished = 2 * kRowTiles < 6 ? 2 * kRowTiles : 6;
 
   struct Chunk {
@@ -48,7 +48,7 @@ struct Mma {
   Parameters<float> parameters;
 };
 
-/// The part of each chunk that a thread copies.
+/// The part of every chunk that a thread copies.
 template <typename T, typename Tiles, bool kSrcPacks>
 class Bringing {
  public:
@@ -63,7 +63,7 @@ class Bringing {
     units_ = static_cast<int>(at_most(g.padded_units - unit0, Tiles::kUnits)) - thread / Tiles::kPacks;
   }
 
-  /// A stage of chunks starting at number `first`, as far as there are chunks.
+  /// Starts copying a stage: the chunks from number `first` on, as far as they exist.
   LAMELLA_DEVICE void operator()(typename Tiles::Chunk (&stage)[Tiles::kChunks], const Mma<T>& g, int first, int chunks) {
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kChunks; ++n) {
@@ -102,14 +102,14 @@ class Bringing {
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
   LAMELLA_DEVICE static std::int64_t at_most(std::int64_t n, std::int64_t most) { return n < most ? n : most; }
 
-  const T* src_;  ///< of the next chunk, as all here
+  const T* src_;  ///< of the next chunk, like all members
   const T* kernel_;
-  int inputs_;  ///< from the first one that this thread brings to the last
+  int inputs_;  ///< inputs left, counted from the first that this thread copies
   int rows_;
   int units_;
 };
 
-/// The products of a chunk. Rows are the columns of what tensor cores compute, units its rows.
+/// Adds the products of a chunk. For tensor cores, rows are columns and units are rows.
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void multiply(float (&sums)[4][Tiles::kRowTiles][4], const typename Tiles::Chunk& stage) {
   const int lane = static_cast<int>(thread_index() % kWarp);
@@ -143,7 +143,7 @@ LAMELLA_DEVICE void add_products(float (&sums)[4][Tiles::kRowTiles][4], const Mm
   LAMELLA_NO_UNROLL
   for (int chunk = 0; chunk < chunks; chunk += Tiles::kChunks) {
     wait_for_copies<Tiles::kStages - 2>();
-    barrier();  // the stage has arrived for all threads, and the previous one has been read
+    barrier();  // the stage has arrived for all threads, and all have read the previous one
     const int free = stage == 0 ? Tiles::kStages - 1 : stage - 1;
     bring(shared.stages[free], g, chunk + (Tiles::kStages - 1) * Tiles::kChunks, chunks);
     commit_copies();
@@ -155,8 +155,8 @@ LAMELLA_DEVICE void add_products(float (&sums)[4][Tiles::kRowTiles][4], const Mm
   }
 }
 
-/// The activation of a thread's sums in shared memory, four neighbours at a time: those of a row from `unit` on and those 32
-/// units behind them, and so on with the row after it, and both rows again 8 rows behind.
+/// Applies the activation to a thread's sums in shared memory, four neighbours at a time: in a row those from `unit` on and those
+/// 32 units later; then the same in the next row, and in both rows 8 rows later.
 template <typename Op, typename T, typename Tiles>
 LAMELLA_DEVICE void finish(const Mma<T>& g, std::int64_t row0, std::int64_t unit0, int count) {
   const auto& shared = shared_memory<typename Tiles::Shared>();
@@ -182,7 +182,7 @@ LAMELLA_DEVICE void finish(const Mma<T>& g, std::int64_t row0, std::int64_t unit
 
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void finish(const Mma<T>& g, std::int64_t row0, std::int64_t unit0, int count) {
-  switch (g.activation) {  // once for all of them
+  switch (g.activation) {  // once for all sums
 #define LAMELLA_ELEMENTWISE(Name, ...) \
   case ActivationKind::Name:           \
     return finish<core::ActivationOp<ActivationKind::Name>, T, Tiles>(g, row0, unit0, count);
@@ -265,7 +265,7 @@ cudaError_t mma_gemm_as(const Dense& args, MmaTile tile, cudaStream_t stream) {
                  args.activation.kind,
                  Parameters<float>(args.activation)};
   if (tile == MmaTile::automatic) {
-    constexpr std::int64_t kBlocks = 64;  // fewer large blocks leave half of a large GPU without work
+    constexpr std::int64_t kBlocks = 64;  // with fewer large blocks, half of a large GPU would have no work
     const bool few = args.batch <= 64 || tiles(args.batch, ManyRows::kRows) * tiles(args.units, ManyRows::kUnits) < kBlocks;
     tile = few ? MmaTile::few_rows : MmaTile::many_rows;
   }
@@ -274,7 +274,7 @@ cudaError_t mma_gemm_as(const Dense& args, MmaTile tile, cudaStream_t stream) {
 
 }  // namespace
 
-/// Every sum runs over the inputs in the same order and by the same instruction, so both tilings give the same bits.
+/// Both tilings sum over the inputs in the same order with the same instruction, so they give the same bits.
 cudaError_t mma_gemm(const Dense& args, MmaTile tile, cudaStream_t stream) {
   if (args.batch == 0 || args.units == 0) return cudaSuccess;
   if (is_rowwise(args.activation.kind) || !aligned(args.kernel) || args.inputs > kMostMmaInputs ||

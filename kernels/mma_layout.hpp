@@ -5,11 +5,10 @@
 
 namespace lamella::kernels {
 
-/// How the kernel of a Dense layer, (inputs, units), lies in memory for mma_gemm(): in the order in which the lanes of a warp
-/// take it to tensor cores. Chunks of 32 inputs follow one another, in a chunk groups of 64 units, in a group eight products of
-/// 16 units and 16 inputs, in a product the eight weights of each lane; both numbers are filled up with zeros. Units and inputs
-/// are dealt so that lane 4g + t has the inputs 8t to 8t + 7 of a chunk, and of the results the units 4g to 4g + 3 of each half
-/// of a group.
+/// The memory layout of a Dense layer's kernel, (inputs, units), for mma_gemm(): the order in which the lanes of a warp load it
+/// for tensor cores. It consists of chunks of 32 inputs, a chunk of groups of 64 units, a group of eight products of 16 units and
+/// 16 inputs, a product of the eight weights of each lane; inputs and units are padded with zeros. They are assigned so that lane
+/// 4g + t has inputs 8t to 8t + 7 of a chunk, and in the results units 4g to 4g + 3 of each half of a group.
 struct MmaLayout {
   std::int64_t inputs = 0;
   std::int64_t units = 0;

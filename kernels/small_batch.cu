@@ -25,7 +25,7 @@ struct Small {
   int inputs, slice;  ///< inputs of all, and of a slice
   ActivationKind activation;
   Parameters<float> parameters;
-  int across_log2;  ///< packs of units that a block makes
+  int across_log2;  ///< log2 of the packs of units that a block computes
 };
 
 /// A pack of a kernel's row is 16 bytes.

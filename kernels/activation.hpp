@@ -16,7 +16,7 @@ struct Parameters {
   C p0, p1, p2;
 };
 
-/// What formulas are computed in for elements of T.
+/// The type that formulas are computed in for elements of T.
 template <typename T>
 using FormulaOf = std::conditional_t<sizeof(T) == 2 && !std::is_integral_v<T>, core::math::Approximate, ComputeOf<T>>;
 

@@ -8,8 +8,8 @@
 namespace lamella::kernels {
 namespace {
 
-/// A block makes kRows x kUnits results, which are kRowTiles x kUnitTiles of what tensor cores compute. Its warps divide the
-/// chunks of 32 inputs; kStages of a warp's chunks are in shared memory or on their way there.
+/// A block computes kRows x kUnits results, kRowTiles x kUnitTiles tiles of the tensor cores. Its warps divide the chunks of 32
+/// inputs; kStages of a warp's chunks are in shared memory or on their way there.
 template <int kUnitTilesOfWarp, int kRowTilesOfWarp, int kWarpsOfBlock, int kStagesOfWarp>
 struct FewTiling {
   static constexpr int kUnitTiles = kUnitTilesOfWarp;
@@ -19,12 +19,12 @@ struct FewTiling {
   static constexpr int kThreads = kWarps * static_cast<int>(kWarp);
   static constexpr int kUnits = kUnitTiles * 16;
   static constexpr int kRows = kRowTiles * 8;
-  static constexpr int kPacks = 2 * kUnitTiles + kRowTiles;  ///< of 16 bytes, that a lane needs of a chunk: weights, then src
+  static constexpr int kPacks = 2 * kUnitTiles + kRowTiles;  ///< a lane's packs of 16 bytes per chunk: weights, then src
   union Shared {
     uint4 stages[kStages][kPacks][kThreads];  ///< each thread's own
-    float partial[kWarps][kRows][kUnits];     ///< sums of a warp
+    float partial[kWarps][kRows][kUnits];     ///< sums per warp
   };
-  static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more, and two such blocks on every GPU
+  static_assert(sizeof(Shared) <= 48 << 10);  // the default limit; every GPU holds two such blocks
   static_assert(kThreads % kUnits == 0);
 };
 
@@ -34,20 +34,20 @@ struct Few {
   const T* kernel;
   const float* bias;
   T* dst;
-  float* sums;  ///< (slices, batch, units), or null where one slice is all
+  float* sums;  ///< (slices, batch, units), or null if there is only one slice
   std::int64_t batch, units, padded_units;
-  int inputs, chunks, slice;  ///< chunks of all inputs, and of a slice
+  int inputs, chunks, slice;  ///< chunks in all inputs, and in a slice
   bool src_packs;             ///< rows of src are made of aligned packs of 16 bytes
   ActivationKind activation;
   Parameters<float> parameters;
 };
 
-/// What one lane takes of its warp's chunks. It passes through a ring of stages in shared memory that is the lane's own, so that
-/// nobody waits for others.
+/// One lane's part of its warp's chunks. It passes through a ring of stages in shared memory that belongs to the lane, so that no
+/// lane waits for another.
 template <typename T, typename Tiles>
 class Stream {
  public:
-  /// From `chunk` on, every kWarps-th one before `end`.
+  /// Every kWarps-th chunk from `chunk` to before `end`.
   LAMELLA_DEVICE Stream(const Few<T>& g, std::int64_t row0, std::int64_t unit0, int chunk, int end)
       : g_(g), end_(end), chunk_(chunk) {
     const auto lane = static_cast<int>(thread_index() % kWarp);
@@ -88,7 +88,7 @@ class Stream {
     const int bytes = chunk_ < end_ ? 16 : 0;
     LAMELLA_UNROLL
     for (int product = 0; product < 2 * Tiles::kUnitTiles; ++product) {
-      const int number = product / Tiles::kUnitTiles * 4 + product % Tiles::kUnitTiles;  // of a group's eight
+      const int number = product / Tiles::kUnitTiles * 4 + product % Tiles::kUnitTiles;  // among the eight of a group
       copy_async(&stage[product][thread_index()], kernel_ + number * static_cast<int>(kWarp) * kWidth, bytes);
     }
     LAMELLA_UNROLL
@@ -115,7 +115,7 @@ class Stream {
   static constexpr int kApart = Tiles::kWarps * static_cast<int>(MmaLayout::kInputs);
 
   const Few<T>& g_;
-  const T* src_;  ///< of the next chunk, as all here
+  const T* src_;  ///< of the next chunk, like all members here
   const T* kernel_;
   std::int64_t row_;
   int end_;
@@ -124,14 +124,14 @@ class Stream {
   int stage_ = 0;
 };
 
-/// The unit of a group of 64 which is `local` in part `part` of its kUnits.
+/// The index in a group of 64 units of unit `local` of part `part`; a part has kUnits.
 template <typename Tiles>
 LAMELLA_DEVICE int unit_of(int part, int local) {
   if constexpr (Tiles::kUnitTiles == 1) return part / 2 * 32 + local / 2 * 4 + part % 2 * 2 + local % 2;
   return part * Tiles::kUnits + local;
 }
 
-/// The sums of a block, warp by warp.
+/// A block's sums, warp by warp.
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void add_slice(const Few<T>& g, std::int64_t row0, std::int64_t unit0, int first, int end) {
   const int warp = static_cast<int>(thread_index() / kWarp);
@@ -197,8 +197,8 @@ mma_small_batch_kernel(const __grid_constant__ Few<T> g) {
 using EightRows = FewTiling<1, 1, 8, 4>;  ///< as many blocks as possible
 using MoreRows = FewTiling<2, 4, 4, 3>;   ///< 32 rows by 32 units: reads src half as often
 
-/// Where there are units for most of a large GPU and src is more than a fourth of what a block reads, reading it less often
-/// counts.
+/// Reading src less often pays if there are units enough for most of a large GPU and src is more than a fourth of what a block
+/// reads.
 bool fit_eight_rows(const Dense& args) { return args.batch <= (args.units < 2048 ? 8 : 4); }
 
 /// In chunks.

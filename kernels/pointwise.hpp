@@ -6,7 +6,7 @@
 #include "kernels/device.hpp"
 #include "kernels/storage.hpp"
 
-/// The kernel for everything that is element-wise over a matrix.
+/// The kernel of every element-wise function of a matrix.
 namespace lamella::kernels {
 
 /// Rows of `units` elements; the last row may be shorter. Strides are from row to row.
@@ -24,12 +24,12 @@ inline constexpr int kPointwiseThreads = 256;
 template <typename Src, int kWidth>
 inline constexpr int kInFlight = kWidth > 1 || sizeof(Src) == 8 ? 2 : 4;
 
-/// What a function F of elements is made of:
-///   Compute                                     what it takes and gives
-///   columns<kWidth>(column, left) -> Columns    what it needs of kWidth neighbouring columns; called once for a column of packs
-///   row(r) -> Row                               what it needs of a row
+/// The members of a function F of elements:
+///   Compute                                     the type of its argument and result
+///   columns<kWidth>(column, left) -> Columns    its data for kWidth neighbouring columns; called once for a column of packs
+///   row(r) -> Row                               its data for a row
 ///   operator()(x, columns, k, row)              the value at column + k
-///   stays()                                     it gains when a thread stays in its columns; on the host
+///   stays()                                     whether it is faster if a thread keeps to its columns; on the host
 ///
 /// A block is a rectangle of 2^columns_log2 packs by the rest of its threads; each thread has several packs below each other in
 /// flight.
@@ -73,7 +73,7 @@ struct Nothing {};
 template <int kWidth, typename F, typename Src, typename Dst>
 cudaError_t launch_pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, cudaStream_t stream) {
   constexpr int kMaxLog2 = 8;
-  constexpr std::int64_t kBlocks = 4096;  // several times what any device holds, so that the tail is short
+  constexpr std::int64_t kBlocks = 4096;  // several times as many as any device runs at once, so that the tail is short
   int columns_log2 = 0;
   while (columns_log2 < kMaxLog2 && (std::int64_t{1} << columns_log2) * kWidth < m.units) ++columns_log2;
   const std::int64_t across = std::int64_t{1} << columns_log2;
@@ -88,7 +88,7 @@ cudaError_t launch_pointwise(const F& f, const Src* src, Dst* dst, const Matrix&
 template <typename Src, typename Dst>
 inline constexpr int kPackWidth = static_cast<int>(16 / (sizeof(Src) > sizeof(Dst) ? sizeof(Src) : sizeof(Dst)));
 
-/// dst = f(src) over a matrix; `wide`: what f reads may be read in packs.
+/// dst = f(src) over a matrix; `wide`: all that f reads may be read in packs.
 template <typename F, typename Src, typename Dst>
 cudaError_t pointwise(const F& f, const Src* src, Dst* dst, const Matrix& m, bool wide, cudaStream_t stream) {
   if (m.rows <= 0 || m.units <= 0) return cudaSuccess;

@@ -19,7 +19,7 @@ struct Added {
   Parameters<float> parameters;
 };
 
-/// A thread makes one result.
+/// A thread computes one result.
 template <typename T>
 LAMELLA_KERNEL(kAddThreads)
 add_slices_kernel(Added<T> g) {

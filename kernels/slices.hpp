@@ -8,26 +8,26 @@
 #include "kernels/kernels.hpp"
 #include "kernels/launch.hpp"
 
-/// Products whose sums are divided among blocks: each makes the sums of a slice of the inputs, a second launch adds them in
+/// Products whose sums are divided among blocks: each block sums a slice of the inputs, and a second launch adds these sums in
 /// order.
 namespace lamella::kernels {
 
 struct Slices {
   int count = 1;
-  int inputs = 0;  ///< of each but the last, which may have fewer
+  int inputs = 0;  ///< in each slice but the last, which may have fewer
 
   [[nodiscard]] std::size_t workspace(const Dense& args) const {
     return count == 1 ? 0 : static_cast<std::size_t>(count * args.batch * args.units) * sizeof(float);
   }
 };
 
-/// As many slices, of a multiple of `step` inputs, as give a large GPU two blocks for each multiprocessor. One slice where the
-/// second launch is predicted to cost more than that gains (docs/performance.md): where there are blocks enough to draw what the
-/// second-level cache gives, or few bytes for each of them.
+/// Enough slices, each a multiple of `step` inputs, to give a large GPU two blocks per multiprocessor. One slice if the second
+/// launch is predicted to cost more than it gains (docs/performance.md): if the blocks already use the full bandwidth of the
+/// second-level cache, or each of them reads few bytes.
 inline Slices slices_of(std::int64_t inputs, std::int64_t step, std::int64_t blocks, std::int64_t bytes_of_input) {
   constexpr std::int64_t kBlocks = 256;
   constexpr std::int64_t kEnoughBlocks = 48;
-  constexpr std::int64_t kWorthwhile = 256 << 10;  // bytes of a block
+  constexpr std::int64_t kWorthwhile = 256 << 10;  // bytes per block
   constexpr std::int64_t kLeast = 48 << 10;
   const std::int64_t bytes = inputs * bytes_of_input;
   if (blocks == 0 || blocks >= kEnoughBlocks || bytes < kWorthwhile) return {1, static_cast<int>(inputs)};

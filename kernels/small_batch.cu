@@ -10,9 +10,9 @@ namespace {
 constexpr int kSmallThreads = 256;
 constexpr int kWarps = kSmallThreads / static_cast<int>(kWarp);
 constexpr int kMostAcross = 8;
-constexpr int kStages = 8;       ///< packs of a thread that are on their way
+constexpr int kStages = 8;       ///< a thread's packs on their way
 constexpr int kValues = 4096;    ///< of src in shared memory at a time
-constexpr int kSliceStep = 128;  ///< inputs that a block's threads take at once, at most
+constexpr int kSliceStep = 128;  ///< at most so many inputs are processed by a block's threads at once
 
 template <typename T>
 struct Small {
@@ -20,9 +20,9 @@ struct Small {
   const T* kernel;
   const float* bias;
   T* dst;
-  float* sums;  ///< (slices, batch, units), or null where one slice is all
+  float* sums;  ///< (slices, batch, units), or null if there is only one slice
   std::int64_t batch, units, kernel_stride;
-  int inputs, slice;  ///< inputs of all, and of a slice
+  int inputs, slice;  ///< inputs in all, and in a slice
   ActivationKind activation;
   Parameters<float> parameters;
   int across_log2;  ///< log2 of the packs of units that a block computes
@@ -36,7 +36,7 @@ template <typename T, int kRows>
 struct SmallTiling {
   static constexpr int kAtOnce = kRows < 4 ? kRows : 4;        ///< rows of src that are read together
   static constexpr int kInputs = kValues / kRows;              ///< of src in shared memory at a time
-  static constexpr int kInputsEach = kInputs / kSmallThreads;  ///< that a thread brings there
+  static constexpr int kInputsEach = kInputs / kSmallThreads;  ///< of those, copied by one thread
   using Src = Pack<float, kAtOnce>[kRows / kAtOnce][kInputs];
   struct Streams {
     uint4 stages[kStages][kSmallThreads];
@@ -44,24 +44,25 @@ struct SmallTiling {
   };
   union Shared {
     Streams streams;
-    float partial[kWarps][kMostAcross][kRows * kPack<T>];  ///< sums of a warp
+    float partial[kWarps][kMostAcross][kRows * kPack<T>];  ///< sums per warp
   };
-  static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more, and two such blocks on every GPU
+  static_assert(sizeof(Shared) <= 48 << 10);  // the default limit; every GPU holds two such blocks
 };
 
-/// The weights of one thread: of its pack of units those of every kDown-th input of the slice. They pass through a ring of stages
-/// in shared memory that is the thread's own, so that nobody waits for others.
+/// The weights of one thread: those of its pack of units, for every kDown-th input of the slice. They pass through a ring of
+/// stages in shared memory that belongs to the thread, so that no thread waits for another.
 template <typename T>
 class Weights {
  public:
-  /// `left`: inputs from the thread's first one, at `from`, to the end of the slice; `down` is the distance of two of its inputs.
+  /// `left`: inputs from the thread's first one, at `from`, to the end of the slice; `down` is the distance between two of its
+  /// inputs.
   LAMELLA_DEVICE Weights(uint4 (&stages)[kStages][kSmallThreads], const T* from, std::int64_t stride, int left, int down)
       : stages_(stages), from_(from), step_(stride * down), left_(left), down_(down) {
     LAMELLA_UNROLL
     for (int n = 0; n < kStages; ++n) bring(n);
   }
 
-  /// The next input's, or zeros behind the last one.
+  /// The next input's weights, or zeros after the last one.
   LAMELLA_DEVICE Pack<T, kPack<T>> next() {
     wait_for_copies<kStages - 1>();
     const auto weights = *reinterpret_cast<const Pack<T, kPack<T>>*>(&stages_[stage_][thread_index()]);
@@ -86,7 +87,7 @@ class Weights {
   int stage_ = 0;
 };
 
-/// What a thread brings of src to shared memory: from its first input on, up to `end`.
+/// The part of src that a thread copies to shared memory: from its first input up to `end`.
 template <typename T, int kRows>
 struct SmallSrc {
   using Tiles = SmallTiling<T, kRows>;
@@ -146,7 +147,7 @@ LAMELLA_DEVICE void add_slice(float (&sums)[kRows * kPack<T>], const Small<T>& g
   src.read(g, first, end);
   LAMELLA_NO_UNROLL
   for (int at = first; at < end; at += Tiles::kInputs) {
-    if (at != first) barrier();  // the values before have been read
+    if (at != first) barrier();  // the previous values have been read
     src.write(shared.src);
     barrier();
     if (end - at > Tiles::kInputs) src.read(g, at + Tiles::kInputs, end);
@@ -154,7 +155,7 @@ LAMELLA_DEVICE void add_slice(float (&sums)[kRows * kPack<T>], const Small<T>& g
     LAMELLA_NO_UNROLL
     for (int i = 0; i < inputs; i += down) add_products<kRows, T>(sums, weights.next(), shared.src, i + place);
   }
-  wait_for_copies<0>();  // of zeros, to memory that gets another use
+  wait_for_copies<0>();  // copies of zeros, to memory that is reused
   barrier();
 }
 
@@ -186,8 +187,8 @@ LAMELLA_DEVICE void add_lanes(const float (&sums)[kCount], float* to, unsigned m
   }
 }
 
-/// A block makes all rows of a few packs of units, over a slice of the inputs. Its threads lie side by side along the packs and
-/// divide the inputs; their parts are added lane by lane, then warp by warp.
+/// A block computes all rows of a few packs of units, over a slice of the inputs. Its threads lie side by side along the packs
+/// and divide the inputs; their parts are added lane by lane, then warp by warp.
 template <typename T, int kRows>
 LAMELLA_KERNEL(kSmallThreads)
 small_batch_kernel(Small<T> g) {
@@ -196,7 +197,7 @@ small_batch_kernel(Small<T> g) {
   const int thread = static_cast<int>(thread_index());
   const int across = 1 << g.across_log2;
   const int pack = thread & (across - 1);
-  const int columns = across * kWidth;  // which divide the threads
+  const int columns = across * kWidth;  // the number of threads is a multiple
   const std::int64_t unit0 = block_x() * columns;
   const std::int64_t unit = unit0 + thread % columns;                             // of this thread's results
   const float bias = g.bias != nullptr && unit < g.units ? g.bias[unit] : -0.0F;  // x + -0 is x
@@ -219,8 +220,8 @@ small_batch_kernel(Small<T> g) {
   }
 }
 
-/// How a layer is divided. Few packs a block, so that there are blocks for the whole device; more where there are more rows of
-/// src, which every block reads.
+/// How a layer is divided: few packs per block, to have blocks for the whole device; more if src, which every block reads, has
+/// more rows.
 struct Division {
   int across_log2;
   std::int64_t blocks;

@@ -14,8 +14,8 @@ import sys
 sys.dont_write_bytecode = True
 
 FIELDS = ("name", "level", "peer", "model", "sweep", "batch", "width", "depth", "activation", "dtype", "tf32", "device", "engine", "fusion", "graph",
-          "cache", "engine_ran", "fused", "real_time", "min_us", "spread", "speedup", "bytes", "flops", "floor_us", "bound_by", "lamella_us", "ratio",
-          "lowest", "highest", "p50_us", "p90_us", "p99_us", "callers", "rows_per_s", "warning", "error_occurred", "error_message")
+          "cache", "engine_ran", "fused", "real_time", "min_us", "spread", "speedup", "bytes", "flops", "floor_us", "bound_by",
+          "predicted_us", "lamella_us", "ratio", "lowest", "highest", "p50_us", "p90_us", "p99_us", "callers", "rows_per_s", "warning", "error_occurred", "error_message")
 LONG = re.compile(r"one call (?:took|would take about) \S+ s, the limit is (\S+ s)")
 REFUSED = re.compile(r"refused: engine '(\w+)' cannot do this")
 

@@ -12,6 +12,7 @@ namespace lamella::cuda {
 
 CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(std::make_unique<ProductAlgorithms>()) {
   const DeviceGuard guard(device);
+  hardware = Hardware::of(device);
   const cudaError_t status = kernels::has_image(architecture);
   if (status == cudaSuccess) return;
   int major = 0;

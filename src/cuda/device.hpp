@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/trust.hpp"
+#include "cuda/dense/predicted.hpp"
 #include "cuda/memory.hpp"
 
 struct cublasLtContext;
@@ -66,6 +67,7 @@ class CudaDevice {
 
   const int index;
   int architecture = 0;  ///< kernels::has_image()'s
+  Hardware hardware;     ///< what predictions know of it
   DeviceMemory memory;
   HandlePool<cublasLtContext> cublaslt;
   HandlePool<CudnnHandle> cudnn;

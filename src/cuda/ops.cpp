@@ -16,7 +16,7 @@ namespace {
 
 ops::Choice choose(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {
-  return ops::select<ops::DenseDesc>(dense_engines(d), d, constants, context, forced);
+  return ops::select<ops::DenseDesc>(dense_engines(), d, constants, context, forced);
 }
 ops::Choice choose(const ops::StackDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context,
                    std::string_view forced) {

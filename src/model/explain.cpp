@@ -70,7 +70,11 @@ std::string explain_text(const Explained& explained, const std::string& why_this
   for (const ProgramStep& step : program.steps) {
     const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
     text += core::format("  {}. {}  [{}]\n     engine {}", ++number, op_of(step), joined(step.layers), step.choice.engine);
-    if (!step.choice.measured.empty()) text += core::format(" ({})", step.choice.measured);
+    if (!step.choice.measured.empty()) {
+      text += core::format(" ({})", step.choice.measured);
+    } else if (step.choice.predicted_us) {
+      text += core::format(" ({:.3g} us{}, predicted)", *step.choice.predicted_us, explained.chunks.count > 1 ? " a chunk" : "");
+    }
     if (!step.choice.fused.empty()) text += core::format(", fused: {}", step.choice.fused);
     text +=
         core::format(", {}B, {}FLOP", amount(static_cast<double>(bytes_of(whole))), amount(static_cast<double>(flops_of(whole))));
@@ -103,8 +107,9 @@ std::string explain_json(const Explained& explained) {
                               json_text(refusal.why));
     }
     steps += core::format(
-        R"({}{{"op": {}, "layers": [{}], "engine": {}, "measured": {}, "by_rule": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
-        i == 0 ? "" : ",\n    ", json_text(op_of(step)), layers, json_text(step.choice.engine), json_text(step.choice.measured),
+        R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
+        i == 0 ? "" : ",\n    ", json_text(op_of(step)), layers, json_text(step.choice.engine),
+        step.choice.predicted_us ? core::format("{:.6g}", *step.choice.predicted_us) : "null", json_text(step.choice.measured),
         json_text(step.choice.by_rule), json_text(step.choice.fused), refused, bytes_of(whole), flops_of(whole),
         step.choice.plan->workspace_bytes(), times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
   }

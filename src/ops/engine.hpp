@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,13 +75,12 @@ struct PlanContext {
   core::Backend* backend = nullptr;                 ///< filled in by the device's OpSet
   Tuning tuning = Tuning::off;                      ///< whether select() asks `tuner`
   Tuner* tuner = nullptr;                           ///< null: the process's
-  /// Engines also accept what another engine is expected to do faster. They still refuse what they cannot do.
-  bool any_speed = false;
   /// Which of the algorithms that a library offers for a product, in the library's order; engines that ask no library ignore it.
   int algorithm = 0;
 };
 
-/// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence.
+/// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence: what it could
+/// do slowly, it accepts.
 template <typename D>
 class Engine {
  public:
@@ -91,6 +91,9 @@ class Engine {
   [[nodiscard]] virtual int most_algorithms() const noexcept { return 1; }
   /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
+  /// What one call is expected to take, in microseconds: counted from the Desc, nothing is run. Nothing if unknown. Means
+  /// nothing where the engine refuses.
+  [[nodiscard]] virtual std::optional<double> predicted_us(const D&, const PlanContext&) const { return std::nullopt; }
   [[nodiscard]] virtual std::unique_ptr<Plan> plan(const D& desc, std::shared_ptr<const Constants> constants,
                                                    const PlanContext& context) const = 0;
 
@@ -109,8 +112,9 @@ struct Choice {
   std::string engine;
   std::string fused;
   std::vector<Refusal> refused;
-  std::string measured;  ///< if a measurement chose the engine: its time, and whether it was measured before
-  std::string by_rule;   ///< then the engine that would have been chosen by rule
+  std::optional<double> predicted_us;  ///< what a call was expected to take
+  std::string measured;                ///< if a measurement chose the engine: its time, and whether it was measured before
+  std::string by_rule;                 ///< then the engine that would have been chosen by prediction
 };
 
 /// All operations of one kind of device. Thread-safe.

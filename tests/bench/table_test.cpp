@@ -43,6 +43,21 @@ TEST(BenchTable, HasARowForEachMeasurementWithItsUnits) {
   EXPECT_THAT(table, Not(HasSubstr("are refused as noisy")));
 }
 
+TEST(BenchTable, NamesPredictionsThatAreFarOffBesideTheOthers) {
+  Report report;
+  for (const double measured : {20., 21., 22., 35., 9.}) {
+    report.rows.push_back(row_of(Device::cpu(), measured));
+    report.rows.back().predicted_us = 10;
+    report.rows.back().engine = "some engine";
+  }
+  report.rows.push_back(row_of(Device::cuda(0), 10));  // not predicted
+  const std::string table = text_of(report);
+  EXPECT_THAT(table, HasSubstr("cpu: 2 of 5 predictions are 1.5 times off, beside the usual measured / predicted of 2.1"));
+  EXPECT_THAT(table, HasSubstr("tanh float32 64x256, some engine: predicted 10.0, measured 9.0"));
+  EXPECT_THAT(table, HasSubstr("predicted 10.0, measured 35.0"));
+  EXPECT_THAT(table, Not(HasSubstr("cuda:0: 0 of")));
+}
+
 TEST(BenchTable, NamesTheUsersFileAndStacksOfLayers) {
   Report report;
   report.rows = {row_of(Device::cpu(), 10), row_of(Device::cpu(), 20)};

@@ -57,6 +57,7 @@ TEST(CpuDenseEnginesTest, AreChosenAsTheFusionAllows) {
   EXPECT_EQ(chosen(Fusion::epilogue, "tanh", 100'000), own ? "small" : "onednn_epilogue");
   EXPECT_EQ(chosen(Fusion::library, "tanh", 100'000), "onednn_postop");
   EXPECT_EQ(chosen(Fusion::automatic, "tanh", 100'000, 2), "small") << "oneDNN is called for one thread";
+  EXPECT_EQ(chosen(Fusion::automatic, "tanh", 100'000), own ? "small" : "onednn_postop");
 }
 
 TEST(CpuDenseEnginesTest, GiveTheirReasonsIfAllRefuse) {

@@ -27,9 +27,8 @@ class MadeUp final : public Engine<DenseDesc> {
  public:
   MadeUp(const char* name, double seconds, float value = 1) : name_(name), seconds_(seconds), value_(value) {}
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
-  [[nodiscard]] std::string refuses(const DenseDesc&, const PlanContext& context) const override {
-    return context.any_speed ? never : never.empty() ? slow : never;
-  }
+  [[nodiscard]] std::string refuses(const DenseDesc&, const PlanContext&) const override { return never; }
+  [[nodiscard]] std::optional<double> predicted_us(const DenseDesc&, const PlanContext&) const override { return predicted; }
   [[nodiscard]] std::unique_ptr<Plan> plan(const DenseDesc& d, std::shared_ptr<const Constants> constants,
                                            const PlanContext&) const override {
     ++plans;
@@ -58,7 +57,7 @@ class MadeUp final : public Engine<DenseDesc> {
   }
 
   std::string never;  ///< why the engine refuses
-  std::string slow;   ///< why another engine is expected to be faster
+  std::optional<double> predicted;
   bool out_of_memory = false;
   std::size_t packed = 0;  ///< size in bytes, and number, of the packed form that it makes of the weights; 0: none
   mutable int plans = 0;   ///< made so far
@@ -86,6 +85,7 @@ class TunerTest : public ::testing::Test {
     desc.batch = batch;
     desc.inputs = 3;
     desc.units = 5;
+    desc.determinism = determinism;
     Choice choice = ops::select<DenseDesc>(engines, desc, constants_, context, forced);
     trouble = tuner.trouble();
     return choice;
@@ -114,6 +114,7 @@ class TunerTest : public ::testing::Test {
   MadeUp third{"third", 6e-6};
   MadeUp reference{"reference", 1e-6};
   std::string trouble;
+  Determinism determinism = Determinism::run_to_run;
 
  private:
   std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("lamella_tuner_" + std::to_string(::getpid()));
@@ -177,13 +178,39 @@ TEST_F(TunerTest, UsesTheOrderAmongEquals) {
   EXPECT_EQ(select(Tuning::measure).engine, "first");
 }
 
-TEST_F(TunerTest, TriesEnginesExpectedToBeSlowButNotImpossibleOnes) {
-  second.slow = "another is faster";
+TEST_F(TunerTest, TriesEnginesPredictedToBeSlowButNotImpossibleOnes) {
+  first.predicted = 3;
+  second.predicted = 9;
   third.never = "it cannot";
   EXPECT_EQ(select(Tuning::off).engine, "first");
   const Choice choice = select(Tuning::measure);
   EXPECT_EQ(choice.engine, "second");
-  EXPECT_EQ(choice.refused.at(1).why, "it cannot");
+  EXPECT_EQ(choice.by_rule, "first");
+  EXPECT_THAT(choice.refused, testing::Contains(Field(&Refusal::why, "it cannot")));
+}
+
+TEST_F(TunerTest, WithoutMeasurementsTheLeastPredictedTimeDecides) {
+  first.predicted = 5;
+  third.predicted = 2.5;
+  const Choice choice = select(Tuning::off);
+  EXPECT_EQ(choice.engine, "third");
+  EXPECT_EQ(choice.predicted_us, std::optional(2.5));
+  EXPECT_THAT(choice.refused, ElementsAre(Field(&Refusal::why, "5 us, predicted"))) << "nothing is known of the others";
+  third.never = "it cannot";
+  EXPECT_EQ(select(Tuning::off).engine, "first");
+  first.predicted = std::nullopt;
+  second.predicted = 1e6;
+  EXPECT_EQ(select(Tuning::off).engine, "second") << "what is predicted comes before what is not";
+  EXPECT_EQ(select(Tuning::off, "first").engine, "first") << "but not before what is forced";
+}
+
+TEST_F(TunerTest, PredictionsDoNotDecideWhereTheBatchSizeMayNot) {
+  first.predicted = 5;
+  third.predicted = 2.5;
+  determinism = Determinism::batch_invariant;
+  const Choice choice = select(Tuning::off);
+  EXPECT_EQ(choice.engine, "first");
+  EXPECT_EQ(choice.predicted_us, std::nullopt);
 }
 
 TEST_F(TunerTest, DropsEnginesThatContradictTheReference) {

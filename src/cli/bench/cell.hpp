@@ -62,6 +62,7 @@ struct Row {
   double bytes = 0;                              ///< that must be moved: each operand of each layer once
   double flops = 0;
   double floor_us = 0;
+  std::optional<double> predicted_us = std::nullopt;  ///< by the engines that ran, before they did
   std::string bound_by = {};
   double load = 0;    ///< of the machine, over the last minute
   double others = 0;  ///< share of the processors that other programs used meanwhile

@@ -70,6 +70,7 @@ Line line_of(const std::string& level, const Cell& cell, const Row& row, const T
   line.add("flops", timed, row.flops);
   line.add("floor_us", timed, row.floor_us);
   line.add("bound_by", row.bound_by);
+  line.add("predicted_us", row.predicted_us.has_value(), row.predicted_us.value_or(0));
   line.add("engine_ran", row.engine);
   line.add("fused", row.fused);
   line.add("error", row.error);

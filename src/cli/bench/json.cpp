@@ -96,6 +96,7 @@ void add_result(Json& json, const Row& row) {
   json["floor_us"] = row.floor_us;
   json["fraction_of_floor"] = row.floor_us / timing.median_us;
   json["bound_by"] = row.bound_by;
+  json["predicted_us"] = or_null(row.predicted_us);
   if (timing.percentiles) {
     json["p50_us"] = timing.percentiles->p50_us;
     json["p90_us"] = timing.percentiles->p90_us;
@@ -128,7 +129,7 @@ Json row_of(const Row& row) {
   if (row.timing) {
     add_result(json, row);
   } else {
-    for (const char* field : {"speedup", "floor_us", "fraction_of_floor", "bound_by"}) json[field] = nullptr;
+    for (const char* field : {"speedup", "floor_us", "fraction_of_floor", "bound_by", "predicted_us"}) json[field] = nullptr;
   }
   return json;
 }

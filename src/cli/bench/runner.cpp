@@ -173,6 +173,7 @@ void Runner::finish(Row& row, const Timing& timing, Runnable::Explained explaine
   row.engine = explained.engines;
   row.fused = explained.fused;
   row.steps = std::move(explained.steps);
+  row.predicted_us = explained.predicted_us;
   for (const Work& work : row.steps) {
     row.bytes += work.bytes;
     row.flops += work.flops;

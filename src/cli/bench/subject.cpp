@@ -2,6 +2,7 @@
 #include "cli/bench/subject.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "cli/bench/check.hpp"
@@ -132,7 +133,18 @@ DType Runnable::coarsest() const {
 Runnable::Explained Runnable::explained() const {
   const auto text = nlohmann::json::parse(model_.explain({.batch = batch_, .json = true}));
   Explained result;
+  // Chunks of rows run side by side, and each step's prediction is of one chunk.
+  double rounds = 1;
+  if (const auto chunks = text.find("chunks"); chunks != text.end())
+    rounds = std::ceil(chunks->at("count").get<double>() / chunks->at("at_once").get<double>());
+  result.predicted_us = 0;
   for (const auto& step : text.at("steps")) {
+    const auto& predicted = step.at("predicted");
+    if (predicted.is_null()) {
+      result.predicted_us.reset();
+    } else if (result.predicted_us) {
+      *result.predicted_us += rounds * predicted.get<double>();
+    }
     result.steps.push_back({step.at("bytes").get<double>(), step.at("flops").get<double>()});
     append_distinct(result.engines, step.at("engine").get<std::string>());
     append_distinct(result.fused, step.at("fused").get<std::string>());

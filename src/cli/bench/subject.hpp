@@ -55,6 +55,7 @@ class Runnable {
     std::vector<Work> steps;
     std::string engines;  ///< distinct, in order
     std::string fused;
+    std::optional<double> predicted_us;  ///< of one call; nothing if a step has no prediction
   };
   [[nodiscard]] Explained explained() const;
 

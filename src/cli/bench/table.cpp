@@ -90,14 +90,18 @@ void add_throughput(std::vector<Table>& tables, const Report& report) {
   if (!previous.empty()) tables.push_back(std::move(table));
 }
 
-std::vector<Table> tables_of(const Report& report) {
+std::vector<std::string> devices_of(const Report& report) {
   std::vector<std::string> devices;
   for (const Row& row : report.rows) {
     const std::string device = to_string(row.way.device);
     if (std::find(devices.begin(), devices.end(), device) == devices.end()) devices.push_back(device);
   }
+  return devices;
+}
+
+std::vector<Table> tables_of(const Report& report) {
   std::vector<Table> tables;
-  for (const std::string& device : devices) {
+  for (const std::string& device : devices_of(report)) {
     for (const Level level : {Level::activation, Level::layer, Level::model}) add_level(tables, report, level, device);
   }
   add_throughput(tables, report);
@@ -107,6 +111,36 @@ std::vector<Table> tables_of(const Report& report) {
 std::string machine_of(const Report& report) {
   return report.cpu_device + "; " + std::to_string(report.threads) + (report.threads == 1 ? " thread" : " threads") +
          (report.gpu.empty() ? "" : "\n" + report.gpu) + "\n";
+}
+
+/// The rows that took 1.5 times longer or less than predicted, beside what is usual on the device: predictions assume a processor
+/// that may be faster or slower than this one, and only their ratios decide.
+std::vector<std::string> mispredicted(const Report& report, const std::string& device) {
+  constexpr double kFar = 1.5;
+  std::vector<std::pair<double, const Row*>> ratios;
+  for (const Row& row : report.rows) {
+    if (row.timing && row.error.empty() && row.predicted_us && to_string(row.way.device) == device)
+      ratios.emplace_back(row.timing->median_us / *row.predicted_us, &row);
+  }
+  if (ratios.empty()) return {};
+  std::sort(ratios.begin(), ratios.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  const double usual = ratios[ratios.size() / 2].first;
+  std::vector<std::string> lines;
+  for (const auto& [ratio, row] : ratios) {
+    if (ratio > usual * kFar || ratio * kFar < usual) {
+      lines.push_back("  " + cell_text(row->cell) + ", " + row->engine + ": predicted " + number(*row->predicted_us) +
+                      ", measured " + number(row->timing->median_us));
+    }
+  }
+  const std::string head = device + ": " + std::to_string(lines.size()) + " of " + std::to_string(ratios.size()) +
+                           " predictions are 1.5 times off, beside the usual measured / predicted of " + number(usual);
+  constexpr std::size_t kMost = 8;
+  if (lines.size() > kMost) {
+    lines.resize(kMost);
+    lines.emplace_back("  and more: --json and --csv have predicted_us");
+  }
+  lines.insert(lines.begin(), head);
+  return lines;
 }
 
 /// Notes after the tables: the meaning of the columns, and what is missing.
@@ -135,6 +169,9 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
     notes.emplace_back("stop other programs, or try --quick (medians with a warning) or --threads 1");
   }
   if (warned != 0) notes.push_back("WARNING: " + std::to_string(warned) + " rows marked ~ are noisy, do not quote them; " + load);
+  for (const std::string& device : devices_of(report)) {
+    for (std::string& line : mispredicted(report, device)) notes.push_back(std::move(line));
+  }
   for (const auto& [reason, count] : reasons) notes.push_back(std::to_string(count) + " rows, " + printable(reason));
   return notes;
 }

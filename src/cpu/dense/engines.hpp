@@ -20,7 +20,7 @@ const DenseEngine& small_unfused_engine();    ///< the product of `small`, then 
 const DenseEngine& unfused_engine();          ///< the same with oneDNN's product
 const DenseEngine& reference_engine();        ///< plain loops, any floating dtype
 
-/// Best first; the last refuses no floating dtype.
+/// Of equals by prediction the first is taken; the last refuses no floating dtype.
 inline std::span<const DenseEngine* const> dense_engines() {
   static const std::array<const DenseEngine*, 6> engines{&small_engine(),           &onednn_postop_engine(),
                                                          &onednn_epilogue_engine(), &small_unfused_engine(),

@@ -7,6 +7,7 @@
 #include "cpu/dense/onednn.hpp"
 #include "cpu/dense/onednn_door.hpp"
 #include "cpu/dense/onednn_trust.hpp"
+#include "cpu/dense/predicted.hpp"
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
@@ -153,6 +154,10 @@ class PostOpEngine final : public DenseEngine {
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.dtype != DType::float32 && d.dtype != DType::bfloat16) return std::nullopt;
+    return predicted_onednn_us(d, context.threads);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return plan_or_without(d, constants, context, [&] { return std::make_unique<PostOpPlan>(d, post_op_product(d), constants); });
   }
@@ -171,6 +176,10 @@ class EpilogueEngine final : public DenseEngine {
     std::string why = refused_by_all(d, {Fusion::epilogue}, "makes one pass after oneDNN's product");
     return why.empty() ? refuses_product(d) : why;
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.dtype == DType::float64) return std::nullopt;
+    return predicted_onednn_us(d, context.threads);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return plan_or_without(d, constants, context, [&] { return std::make_unique<ProductPlan>(d, constants, context, true); });
   }
@@ -182,6 +191,10 @@ class Unfused final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     std::string why = refused_by_all(d, {Fusion::none}, "makes three passes");
     return why.empty() ? refuses_product(d) : why;
+  }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.dtype == DType::float64 || d.fusion != Fusion::none) return std::nullopt;  // else it is the last
+    return predicted_onednn_us(d, context.threads) + predicted_passes_us(d, context.threads);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return plan_or_without(d, constants, context, [&] { return std::make_unique<ProductPlan>(d, constants, context, false); });

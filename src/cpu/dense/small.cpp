@@ -4,6 +4,7 @@
 #include "cpu/activation/epilogue.hpp"
 #include "cpu/dense/engines.hpp"
 #include "cpu/dense/panels.hpp"
+#include "cpu/dense/predicted.hpp"
 #include "cpu/simd.hpp"
 #include "cpu/threads.hpp"
 
@@ -12,12 +13,7 @@ namespace {
 
 constexpr std::int64_t kRowBlock = 72;         ///< maximum number of rows that pass through a panel together
 constexpr std::int64_t kPackedRowBlock = 144;  ///< the same where rows are packed
-constexpr double kMaximumWork =
-    2.5e6;  ///< multiply-adds up to which a library call's overhead does not pay, see refuses_panels()
-constexpr double kMaximumBfloat16Work = 40e3;  ///< the same if oneDNN has instructions that this engine lacks
 constexpr std::int64_t kFewRows = 128;  ///< with fewer rows, threads divide columns instead: each reads its part of the kernel
-
-constexpr std::int64_t kVectorRows = 4;  ///< rows up to which reading the kernel dominates
 
 /// Roughly, on one thread.
 double nanoseconds(const ops::DenseDesc& d) {
@@ -25,10 +21,6 @@ double nanoseconds(const ops::DenseDesc& d) {
   constexpr double kKernelElements = 25;
   const auto kernel = static_cast<double>(d.inputs) * static_cast<double>(d.units);
   return std::max(static_cast<double>(d.batch) * kernel / kMultiplyAdds, kernel / kKernelElements);
-}
-
-double work_of(const ops::DenseDesc& d) {
-  return static_cast<double>(d.batch) * static_cast<double>(d.inputs) * static_cast<double>(d.units);
 }
 
 /// Whether packing rows is worth its price: the kernel is larger than a second cache, and what is packed is used often.
@@ -139,39 +131,20 @@ PlanPtr plan_as(Small small, const ops::PlanContext& context) {
       workspace);
 }
 
-bool has_bfloat16_instructions() {
-#if defined(__x86_64__)
-  static const bool has = best_isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16") != 0;
-  return has;
-#else
-  return false;
-#endif
-}
-
-/// Why panels are not the fastest way, or empty. With several threads, and with AVX2, for which oneDNN packs the kernel at every
-/// call, this engine takes every size.
-std::string refuses_panels(const ops::DenseDesc& d, const ops::PlanContext& context) {
-  if (d.dtype == DType::float64) return "it computes in float32";
-  const bool free = d.determinism != Determinism::batch_invariant && !context.any_speed;
-  if (free && d.dtype == DType::bfloat16 && has_bfloat16_instructions() && work_of(d) > kMaximumBfloat16Work) {
-    return core::format("{:g} multiply-adds are more than {:g}, and oneDNN has this processor's bfloat16 instructions for them",
-                        work_of(d), kMaximumBfloat16Work);
-  }
-  if (free && best_isa() != Isa::avx2 && context.threads == 1 && d.batch > kVectorRows && work_of(d) > kMaximumWork) {
-    return core::format("{:g} multiply-adds are more than {:g} on one thread", work_of(d), kMaximumWork);
-  }
-  return {};
-}
+std::string refuses_panels(const ops::DenseDesc& d) { return d.dtype == DType::float64 ? "it computes in float32" : ""; }
 
 class SmallEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own");
-    return why.empty() ? refuses_panels(d, context) : why;
+    return why.empty() ? refuses_panels(d) : why;
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
+  }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    return d.dtype == DType::float64 ? std::nullopt : std::optional(predicted_panels_us(d, context.threads));
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const Small small{d,
@@ -194,9 +167,13 @@ class SmallEngine final : public DenseEngine {
 class SmallUnfused final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "small_unfused"; }
-  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+  [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     if (std::string why = refused_by_all(d, {Fusion::none}, "makes three passes"); !why.empty()) return why;
-    return d.dtype == DType::float32 ? refuses_panels(d, context) : "it takes float32";
+    return d.dtype == DType::float32 ? refuses_panels(d) : "it takes float32";
+  }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.dtype != DType::float32 || d.fusion != Fusion::none) return std::nullopt;  // else it is the last
+    return predicted_panels_us(d, context.threads) + predicted_passes_us(d, context.threads);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     Small small{d,

@@ -173,6 +173,10 @@ class CublasLtEpilogueEngine final : public DenseEngine {
     const bool activation = d.activation.kind != ActivationKind::Linear;
     return d.has_bias ? (activation ? "bias+activation" : "bias") : (activation ? "activation" : "");
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (!column(d.activation.kind)) return std::nullopt;
+    return predicted_library_us(d, device_of(context).hardware, true);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<EpiloguePlan>(d, *column(d.activation.kind), constants, context);
   }

@@ -19,25 +19,12 @@ const DenseEngine& gemm_bias_activation_engine();  ///< product, bias, activatio
 const DenseEngine& gemm_bias_cudnn_engine();       ///< product, bias, activation by cuDNN: three passes
 const DenseEngine& tiled_engine();                 ///< lamella's own product; any shape, any floating dtype
 
-/// Best first; the last refuses no floating dtype.
+/// Of equals by prediction the first is taken; the last refuses no floating dtype.
 inline std::span<const DenseEngine* const> dense_engines() {
   static const std::array<const DenseEngine*, 7> engines{
       &small_batch_engine(),          &cublaslt_epilogue_engine(), &mma_gemm_engine(), &gemm_then_epilogue_engine(),
       &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),   &tiled_engine()};
   return engines;
-}
-
-/// Up to this many inputs, a separate pass over the results costs more than lamella's product loses to the library's: an estimate
-/// (docs/performance.md).
-inline constexpr std::int64_t kMostInputsOfOwnProduct = 1400;
-
-/// The same, best first for the given layer.
-inline std::span<const DenseEngine* const> dense_engines(const ops::DenseDesc& desc) {
-  static const std::array<const DenseEngine*, 7> many_inputs{
-      &small_batch_engine(), &cublaslt_epilogue_engine(),    &gemm_then_epilogue_engine(),
-      &mma_gemm_engine(),    &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),
-      &tiled_engine()};
-  return desc.inputs > kMostInputsOfOwnProduct ? many_inputs : dense_engines();
 }
 
 using StackEngine = ops::Engine<ops::StackDesc>;

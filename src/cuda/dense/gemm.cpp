@@ -28,6 +28,11 @@ std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& con
   return why.empty() ? why_no_product(product_of(d, context, padded), device_of(context)) : why;
 }
 
+double predicted_us_of(const ops::DenseDesc& d, const ops::PlanContext& context, int passes) {
+  const Hardware& on = device_of(context).hardware;
+  return predicted_library_us(d, on, false) + passes * predicted_pass_us(d, on);
+}
+
 /// The place of the sums: dst itself, or, in float32, after the library's workspace.
 class Sums {
  public:
@@ -135,6 +140,9 @@ class FusedEngine final : public DenseEngine {
     std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "makes one pass after cuBLASLt's product");
     return why.empty() ? refuses_product(d, context, true) : why;
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    return predicted_us_of(d, context, 1);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<FusedPlan>(d, constants, context);
   }
@@ -150,6 +158,10 @@ class UnfusedEngine final : public DenseEngine {
     return why.empty() && vendor_ != nullptr && UnfusedPlan::has_activation(d)
                ? vendor_->refuses(UnfusedPlan::activation_of(d), context)
                : why;
+  }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.fusion != Fusion::none) return std::nullopt;  // else it is the last
+    return predicted_us_of(d, context, vendor_ != nullptr && is_narrow(d.dtype) ? 3 : 2);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     return std::make_unique<UnfusedPlan>(d, constants, context, vendor_);

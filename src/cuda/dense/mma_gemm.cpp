@@ -36,6 +36,10 @@ class MmaGemmEngine final : public DenseEngine {
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (size_of(d.dtype) != 2) return std::nullopt;
+    return predicted_mma_gemm_us(d, device_of(context).hardware);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     const kernels::Dense dense{

@@ -8,11 +8,6 @@ namespace lamella::cuda {
 namespace {
 
 constexpr std::int64_t kMostRowsOnTensorCores = 32;
-/// With more than kFewRows, each block of this engine reads so much of src that the library is predicted to be faster at more
-/// weights than these (docs/performance.md).
-constexpr std::int64_t kFewRows = 8;
-constexpr std::int64_t kMostWeights = std::int64_t{4} << 20;
-
 /// Whether tensor cores compute the layer: 16 bits, where the device's code has them.
 bool on_tensor_cores(const ops::DenseDesc& d, const ops::PlanContext& context) {
   return (d.dtype == DType::float16 || d.dtype == DType::bfloat16) &&
@@ -35,13 +30,16 @@ class SmallBatchEngine final : public DenseEngine {
       return core::format("it takes at most {} inputs, got {}", kernels::kMostSmallBatchInputs, d.inputs);
     if (mma && d.units > kernels::MmaLayout::kMostUnits)
       return core::format("it takes at most {} units, got {}", kernels::MmaLayout::kMostUnits, d.units);
-    if (!context.any_speed && d.batch > kFewRows && d.units > 0 && d.inputs > kMostWeights / d.units)
-      return core::format("for more than {} rows it takes at most {} weights, got {} x {}; the library reads the rows less often",
-                          kFewRows, kMostWeights, d.inputs, d.units);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
+  }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    const bool mma = on_tensor_cores(d, context);
+    if (d.dtype == DType::float64 || d.batch > (mma ? kMostRowsOnTensorCores : kernels::small_batch_most(d.dtype)))
+      return std::nullopt;
+    return predicted_small_batch_us(d, device_of(context).hardware, mma);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;

@@ -15,6 +15,10 @@ class TiledEngine final : public DenseEngine {
   [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
     return d.has_bias ? "bias+activation" : "activation";
   }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
+    if (d.fusion != Fusion::automatic) return std::nullopt;  // it is the last resort for a fusion that it does not have
+    return predicted_tiled_us(d, device_of(context).hardware);
+  }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     return make_plan([d, kernel = kernel_on_device(constants, d, context), bias, device = context.device_index](

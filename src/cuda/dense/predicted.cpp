@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/dense/predicted.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace lamella::cuda {
+namespace {
+
+constexpr double kLaunch = 1.6;         ///< microseconds of a kernel that is a node of a graph
+constexpr double kStart = 0.8;          ///< from a kernel's first load to its first sum, and its last stores
+constexpr double kReduction = 0.4;      ///< of the library's, where it divides the inputs among blocks
+constexpr double kSecondCache = 24e6;   ///< bytes of sums that are still in the second cache when a pass reads them
+constexpr double kCacheToMemory = 2.0;  ///< its bandwidth, relative to memory's
+
+/// Multiply-adds of one multiprocessor in one cycle.
+struct Rates {
+  double float32;
+  double float64;
+  double library16;  ///< by the library's tensor-core kernels
+  double mma16;      ///< by mma.sync
+};
+
+Rates rates_of(int architecture) {
+  if (architecture >= 120) return {128, 2, 512, 512};
+  if (architecture >= 100) return {128, 64, 4096, 1024};
+  if (architecture >= 90) return {128, 64, 2048, 1240};  // mma.sync reaches about 60 % of wgmma's rate
+  if (architecture >= 86) return {128, 2, 512, 512};
+  if (architecture >= 80) return {64, 32, 1024, 1024};
+  return {64, 2, 512, 512};
+}
+
+double real(std::int64_t n) { return static_cast<double>(n); }
+double results(const ops::DenseDesc& d) { return real(d.batch) * real(d.units); }
+bool is_narrow(const ops::DenseDesc& d) { return size_of(d.dtype) == 2; }
+/// Microseconds for so many bytes from and to memory, at `share` of a copy's bandwidth.
+double memory_us(double bytes, const Hardware& on, double share) { return bytes / (on.gigabytes_per_second * share) * 1e-3; }
+
+/// Bytes of the kernel, the rows, and results of `result` bytes each.
+double bytes_of(const ops::DenseDesc& d, double result) {
+  const double element = static_cast<double>(size_of(d.dtype));
+  return element * (real(d.inputs) * real(d.units) + real(d.batch) * real(d.inputs)) + result * results(d);
+}
+
+/// The rows and units of a block's tile, its multiply-adds a cycle, and whether a single wave's idle multiprocessors help.
+struct Tiles {
+  std::int64_t rows;
+  std::int64_t units;
+  double rate;
+  bool divides_inputs;
+};
+
+double count_of(const ops::DenseDesc& d, const Tiles& t) {
+  return std::ceil(real(d.batch) / real(t.rows)) * std::ceil(real(d.units) / real(t.units));
+}
+
+/// Whole waves of tiles, each as long as one tile on a multiprocessor of its own.
+double arithmetic_us(const ops::DenseDesc& d, const Hardware& on, const Tiles& t) {
+  const double processors = on.multiprocessors;
+  const double count = count_of(d, t);
+  const double one = real(t.rows) * real(t.units) * real(d.inputs) / (t.rate * on.gigahertz * 1e3);
+  if (t.divides_inputs && count < processors) return one * std::max(2 * count / processors, std::min(1.0, 64 / real(d.inputs)));
+  return one * std::ceil(count / processors);
+}
+
+/// Up to 128 rows and units, less where there are fewer.
+std::int64_t tile_side(std::int64_t n) { return std::clamp<std::int64_t>((n + 15) / 16 * 16, 16, 128); }
+
+}  // namespace
+
+Hardware Hardware::of(int device) {
+  const auto ask = [&](cudaDeviceAttr attribute) {
+    int value = 0;
+    return cudaDeviceGetAttribute(&value, attribute, device) == cudaSuccess ? value : (static_cast<void>(cudaGetLastError()), 0);
+  };
+  Hardware result;
+  result.architecture = 10 * ask(cudaDevAttrComputeCapabilityMajor) + ask(cudaDevAttrComputeCapabilityMinor);
+  result.multiprocessors = std::max(1, ask(cudaDevAttrMultiProcessorCount));
+  const double kilohertz = ask(cudaDevAttrClockRate);
+  result.gigahertz = kilohertz > 0 ? kilohertz * 1e-6 : 1.7;
+  // Two transfers a cycle; a copy reaches about nine tenths.
+  const double bytes = 2.0 * ask(cudaDevAttrMemoryClockRate) * 1e3 * ask(cudaDevAttrGlobalMemoryBusWidth) / 8;
+  result.gigabytes_per_second = bytes > 0 ? 0.9 * bytes * 1e-9 : 15.0 * result.multiprocessors;
+  return result;
+}
+
+double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fused) {
+  const Rates rates = rates_of(on.architecture);
+  const double rate = is_narrow(d)                ? rates.library16
+                      : d.dtype == DType::float64 ? rates.float64
+                      : d.math == Math::exact     ? rates.float32
+                                                  : std::max(rates.library16 / 2, rates.float32);
+  const Tiles tiles{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
+  const bool reduces = count_of(d, tiles) < on.multiprocessors && d.inputs >= 512;
+  const double result = fused || !is_narrow(d) ? static_cast<double>(size_of(d.dtype)) : 4;
+  return kLaunch + kStart + (reduces ? kReduction : 0) +
+         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, result), on, 0.9));
+}
+
+double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
+  const double sums = results(d) * (is_narrow(d) ? 4 : static_cast<double>(size_of(d.dtype)));
+  const double stored = results(d) * static_cast<double>(size_of(d.dtype));
+  return kLaunch + memory_us(sums / (sums <= kSecondCache ? kCacheToMemory : 1) + stored, on, 0.9);
+}
+
+double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma) {
+  constexpr double kUnitsOfBlock = 32;
+  constexpr double kCache = 1.28;  // a second cache's bandwidth relative to a copy's
+  const double rows = real(d.batch);
+  const double weights = static_cast<double>(size_of(d.dtype)) * real(d.inputs) * real(d.units);
+  const double src = static_cast<double>(size_of(d.dtype)) * rows * real(d.inputs) * std::ceil(real(d.units) / kUnitsOfBlock);
+  // Warp instructions for 512 bytes of weights, of which a multiprocessor issues four a cycle.
+  const double slots = !is_narrow(d) ? 25 + 4.25 * rows : mma ? 20 + 0.4 * rows : 36 + 8.4 * rows;
+  const double instructions_us = weights / 512 * slots / (4 * on.multiprocessors * on.gigahertz * 1e3);
+  return kLaunch + kStart + std::max({memory_us(weights, on, 1), memory_us(weights + src, on, kCache), instructions_us});
+}
+
+double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on) {
+  const std::int64_t rows = d.batch <= 64 ? 64 : 128;  // its tiles
+  const Tiles tiles{rows, 128, 0.9 * rates_of(on.architecture).mma16, false};
+  return kLaunch + kStart +
+         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, static_cast<double>(size_of(d.dtype))), on, 0.9));
+}
+
+double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {
+  const Rates rates = rates_of(on.architecture);
+  const double rate = d.dtype == DType::float64 ? std::min(rates.float64, 0.35 * rates.float32) : 0.35 * rates.float32;
+  const Tiles tiles{64, 64, rate, false};
+  return kLaunch + kStart +
+         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, static_cast<double>(size_of(d.dtype))), on, 0.5));
+}
+
+}  // namespace lamella::cuda

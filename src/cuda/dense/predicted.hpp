@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ops/desc.hpp"
+
+/// What Dense engines are expected to take on a GPU, in microseconds, inside a graph. Counted, and never measured on one:
+/// docs/performance.md says from what.
+namespace lamella::cuda {
+
+/// What the predictions know of a GPU.
+struct Hardware {
+  int architecture = 90;  ///< compute capability, as 90 for 9.0
+  int multiprocessors = 132;
+  double gigahertz = 1.83;
+  double gigabytes_per_second = 4300;  ///< of a copy: bytes read and written
+
+  /// Of the device; what its driver does not say is taken from the number of its multiprocessors.
+  [[nodiscard]] static Hardware of(int device);
+};
+
+/// cuBLASLt's product, written once in the compute type or, with `fused`, after bias and activation in the dtype.
+[[nodiscard]] double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fused);
+/// One more pass over the results: bias, activation or both.
+[[nodiscard]] double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on);
+/// `mma`: by tensor cores.
+[[nodiscard]] double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma);
+[[nodiscard]] double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on);
+[[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
+
+}  // namespace lamella::cuda

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The predictions that order the engines of a GPU. Their absolute values are for a GPU to judge; what is held here are the
+// relations that they were made from.
+#include <algorithm>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "cuda/dense/predicted.hpp"
+
+namespace lamella::cuda {
+namespace {
+
+const Hardware kH200{};
+const Hardware kRtx4090{89, 128, 2.52, 900};
+
+ops::DenseDesc dense(std::int64_t batch, std::int64_t inputs, std::int64_t units, DType dtype = DType::bfloat16) {
+  ops::DenseDesc d;
+  d.batch = batch;
+  d.inputs = inputs;
+  d.units = units;
+  d.dtype = dtype;
+  return d;
+}
+double two_steps(const ops::DenseDesc& d, const Hardware& on) {
+  return predicted_library_us(d, on, false) + predicted_pass_us(d, on);
+}
+
+TEST(CudaPredictedTest, NothingIsBelowItsBytesAndMultiplyAdds) {
+  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float64}) {
+    for (const std::int64_t batch : {1, 8, 64, 4096, 65536}) {
+      for (const std::int64_t width : {16, 256, 1024, 4096}) {
+        const ops::DenseDesc d = dense(batch, width, width, dtype);
+        const auto element = static_cast<double>(size_of(dtype));
+        const double bytes = element * static_cast<double>(width * width + 2 * batch * width);
+        const double most = size_of(dtype) == 2 ? 2048 : dtype == DType::float32 ? 128 : 64;
+        const double work = static_cast<double>(batch) * static_cast<double>(width * width);
+        const double floor = std::max(bytes / (4300 * 1e3), work / (132 * 1.83e3 * most));
+        for (const double us : {predicted_library_us(d, kH200, true), two_steps(d, kH200), predicted_tiled_us(d, kH200)})
+          EXPECT_GT(us, floor) << batch << ' ' << width;
+        if (size_of(dtype) == 2) {
+          EXPECT_GT(predicted_mma_gemm_us(d, kH200), floor);
+        }
+        if (batch <= 8) {
+          EXPECT_GT(predicted_small_batch_us(d, kH200, size_of(dtype) == 2), floor);
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaPredictedTest, FewRowsAreSmallBatchsAndSoManyThatEachBlockReadsAreNot) {
+  for (const std::int64_t width : {64, 1024, 4096}) {
+    for (const std::int64_t batch : {1, 8, 32}) {
+      const ops::DenseDesc d = dense(batch, width, width);
+      const bool own = batch < 32 || width < 4096;
+      EXPECT_EQ(predicted_small_batch_us(d, kH200, true) < predicted_library_us(d, kH200, true), own) << batch << ' ' << width;
+      EXPECT_LT(predicted_small_batch_us(d, kH200, true), predicted_tiled_us(d, kH200)) << batch << ' ' << width;
+    }
+  }
+}
+
+TEST(CudaPredictedTest, ASeparatePassIsWorthItAboveSoManyInputsOnHopperOnly) {
+  EXPECT_LT(predicted_mma_gemm_us(dense(16384, 512, 1024), kH200), two_steps(dense(16384, 512, 1024), kH200));
+  EXPECT_GT(predicted_mma_gemm_us(dense(16384, 4096, 1024), kH200), two_steps(dense(16384, 4096, 1024), kH200));
+  EXPECT_LT(predicted_mma_gemm_us(dense(16384, 4096, 1024), kRtx4090), two_steps(dense(16384, 4096, 1024), kRtx4090));
+}
+
+TEST(CudaPredictedTest, TheOwnProductOfFloat32IsLeftToSmallOnes) {
+  EXPECT_GT(predicted_tiled_us(dense(4096, 1024, 1024, DType::float32), kH200),
+            two_steps(dense(4096, 1024, 1024, DType::float32), kH200));
+  EXPECT_LT(predicted_tiled_us(dense(16, 16, 16, DType::float32), kH200), two_steps(dense(16, 16, 16, DType::float32), kH200));
+}
+
+TEST(CudaPredictedTest, MoreWorkNeverTakesLess) {
+  for (const std::int64_t width : {31, 128, 1000, 4096}) {
+    double before = 0;
+    for (std::int64_t batch = 1; batch <= 65536; batch *= 2) {
+      const double us = predicted_library_us(dense(batch, width, width), kH200, true);
+      EXPECT_GE(us, before * 0.85) << batch << ' ' << width;  // where it stops to divide the inputs it may gain a little
+      before = us;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lamella::cuda

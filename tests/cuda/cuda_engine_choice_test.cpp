@@ -2,6 +2,7 @@
 // Which engine runs a Dense layer when cuBLASLt has no algorithm for it, or cuDNN is absent.
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 
@@ -239,6 +240,31 @@ TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
   options.fusion = Fusion::none;
   EXPECT_THAT(chosen(silu_model(DType::float16, options)).refused.at("mma_gemm"),
               testing::HasSubstr("a different fusion was requested"));
+}
+
+TEST_F(CudaEngineChoiceTest, SumsOfManyRowsAreComputedInChunksThatAPassFindsInTheSecondCache) {
+  constexpr std::int64_t kRows = 1411;  // a chunk of 1152, and the rest
+  SpecBuilder builder(4);
+  const auto spec = builder.build({builder.dense(builder.input({3}), 3, 5001, activation_of("relu"))});
+  Options options = on_cuda();
+  options.engine = "gemm_then_epilogue";
+  options.dtype = DType::bfloat16;
+  options.graphs = false;
+  const Model model = model_of(spec, options);
+  options.device = Device::cpu();
+  options.engine = "reference";
+  const Tensor x = random_rows(kRows, 3);
+  fake_cuda::clear_call_log();
+  const Tensor found = model.predict(x);
+  EXPECT_EQ(fake_cuda::count_calls("cublasLtMatmul"), 2U);
+  const Tensor wanted = model_of(spec, options).predict(x);
+  ASSERT_EQ(found.shape(), wanted.shape());
+  for (std::size_t i = 0; i < wanted.span<bfloat16>().size(); ++i) {
+    const auto value = static_cast<float>(wanted.span<bfloat16>()[i]);
+    ASSERT_NEAR(static_cast<float>(found.span<bfloat16>()[i]), value, 1e-2F * (1 + std::abs(value))) << i;
+  }
+  const auto steps = nlohmann::json::parse(model.explain({.batch = kRows, .json = true})).at("steps");
+  for (const auto& step : steps) EXPECT_LE(step.at("workspace").get<std::int64_t>(), 24'100'000 + (32 << 20)) << step;
 }
 
 TEST_F(CudaEngineChoiceTest, CodeForOlderDevicesHasNoTensorCores) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuBLASLt's product, followed by passes for bias and activation.
+#include <algorithm>
+#include <optional>
+
 #include "cuda/activation/engines.hpp"
 #include "cuda/dense/engines.hpp"
 #include "cuda/dense/product.hpp"
@@ -10,6 +13,7 @@ namespace lamella::cuda {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::int64_t kSecondCache = 24'000'000;  ///< bytes of sums
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -21,6 +25,19 @@ ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& context,
   const std::int64_t stride = padded && is_narrow(d.dtype) ? padded_stride(d.units, dst) : d.units;
   return {d.batch, d.inputs,         d.units,          padded_stride(d.units, d.dtype), stride, d.dtype, dst,
           d.math,  LtEpilogue::none, context.algorithm};
+}
+
+/// Rows whose sums are still in the second cache when the pass reads them: whole tiles of the library.
+std::int64_t rows_of_chunk(const ops::DenseDesc& d) {
+  constexpr std::int64_t kTile = 128;
+  const std::int64_t bytes = padded_stride(std::max<std::int64_t>(d.units, 1), compute_type(d.dtype)) *
+                             static_cast<std::int64_t>(size_of(compute_type(d.dtype)));
+  return std::max(kTile, kSecondCache / bytes / kTile * kTile);
+}
+
+ops::DenseDesc with_rows(ops::DenseDesc d, std::int64_t rows) {
+  d.batch = rows;
+  return d;
 }
 
 std::string refuses_product(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
@@ -80,20 +97,41 @@ class Sums {
   Product product_;
 };
 
+/// The product and its pass, chunk by chunk of rows.
 class FusedPlan final : public ops::Plan {
  public:
   FusedPlan(const ops::DenseDesc& d, const ConstantsPtr& constants, const ops::PlanContext& context)
-      : sums_(d, constants, context, true) {}
-  [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return sums_.workspace_bytes(); }
+      : batch_(d.batch), chunk_(std::min(d.batch, rows_of_chunk(d))), sums_(with_rows(d, chunk_), constants, context, true) {
+    if (chunk_ != 0 && batch_ % chunk_ != 0) rest_.emplace(with_rows(d, batch_ % chunk_), constants, context, true);
+  }
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept override {
+    return std::max(sums_.workspace_bytes(), rest_ ? rest_->workspace_bytes() : 0);
+  }
   void execute(const ops::Args& args) const override {
-    void* const sums = sums_.compute(args);
-    const bool nothing_left =
-        sums == args.dst && sums_.bias() == nullptr && sums_.desc().activation.kind == ActivationKind::Linear;
-    if (!nothing_left) sums_.pass(args, sums_.desc().activation, sums, sums_.bias(), args.dst, sums_.desc().dtype);
+    const std::size_t size = size_of(sums_.desc().dtype);
+    for (std::int64_t row = 0; row < batch_; row += chunk_) {
+      const Sums& sums = batch_ - row < chunk_ ? *rest_ : sums_;
+      const void* const src =
+          static_cast<const std::byte*>(args.srcs[0]) + static_cast<std::size_t>(row * sums.desc().inputs) * size;
+      ops::Args part = args;
+      part.srcs = std::span(&src, 1);
+      part.dst = static_cast<std::byte*>(args.dst) + static_cast<std::size_t>(row * sums.desc().units) * size;
+      execute(sums, part);
+    }
   }
 
  private:
+  static void execute(const Sums& sums, const ops::Args& args) {
+    void* const at = sums.compute(args);
+    const ops::DenseDesc& d = sums.desc();
+    const bool nothing_left = at == args.dst && sums.bias() == nullptr && d.activation.kind == ActivationKind::Linear;
+    if (!nothing_left) sums.pass(args, d.activation, at, sums.bias(), args.dst, d.dtype);
+  }
+
+  std::int64_t batch_;
+  std::int64_t chunk_;
   Sums sums_;
+  std::optional<Sums> rest_;
 };
 
 /// Bias and activation each read and write all sums, as in a framework without fusion.
@@ -138,7 +176,7 @@ class FusedEngine final : public DenseEngine {
   [[nodiscard]] int most_algorithms() const noexcept override { return kMostAlgorithms; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "makes one pass after cuBLASLt's product");
-    return why.empty() ? refuses_product(d, context, true) : why;
+    return why.empty() ? refuses_product(with_rows(d, std::min(d.batch, rows_of_chunk(d))), context, true) : why;
   }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     return predicted_us_of(d, context, 1);

@@ -213,7 +213,8 @@ TEST(BenchJson, IsGoogleBenchmarksFormWithOurFields) {
   ASSERT_EQ(json.at("benchmarks").size(), report.rows.size());
   EXPECT_EQ(json.at("context").at("fingerprint").get<std::string>().size(), 16U);
   for (const auto& row : json.at("benchmarks")) {
-    for (const char* field : {"speedup", "floor_us", "fraction_of_floor", "bound_by", "predicted_us"}) EXPECT_TRUE(row.contains(field)) << row;
+    for (const char* field : {"speedup", "floor_us", "fraction_of_floor", "bound_by", "predicted_us"})
+      EXPECT_TRUE(row.contains(field)) << row;
     const bool failed = row.value("error_occurred", false);
     EXPECT_EQ(failed, row.contains("error_message"));
     if (!failed) {

@@ -292,7 +292,8 @@ std::size_t stack_workspace(const Stack& args) {
 }
 
 cudaError_t stack(const Stack& args, cudaStream_t stream) {
-  if (args.dtype != DType::float32 || !is_possible(args, FewWideRows::kRows)) return cudaErrorInvalidValue;
+  if (args.dtype != DType::float32) return stack_16_bits(args, stream);
+  if (!is_possible(args, FewWideRows::kRows)) return cudaErrorInvalidValue;
   if (args.batch == 0 || args.layers.back().units == 0) return cudaSuccess;
   const auto g = stacked<float>(args);
   if (StackLayout(args.layers, args.dtype).width() == kNarrow)

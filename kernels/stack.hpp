@@ -24,7 +24,8 @@ struct StackLayer {
   bool is_dense = true;       ///< else x instead of the product, and not the first layer; units are its inputs
   int added = kNothing;       ///< or 0: the stack's input, n: the result of the nth layer, which is before this one; as wide as y
 };
-inline constexpr std::int64_t kMostStackWidth = 128;  ///< units of a layer
+inline constexpr std::int64_t kMostStackWidth = 128;         ///< units of a layer
+inline constexpr std::int64_t kMostStackWidthOf16Bits = 64;  ///< more results would not fit into registers
 /// Of the first layer. With few rows the weights of 8 inputs take a block about as long as 1/32 of another launch.
 inline constexpr std::int64_t kMostStackInputs = 256;
 inline constexpr std::size_t kMostStackLayers = 32;
@@ -127,5 +128,7 @@ struct Stack {
 };
 [[nodiscard]] std::size_t stack_workspace(const Stack& args);
 [[nodiscard]] cudaError_t stack(const Stack& args, cudaStream_t stream);
+/// The part of stack() for float16 and bfloat16.
+[[nodiscard]] cudaError_t stack_16_bits(const Stack& args, cudaStream_t stream);
 
 }  // namespace lamella::kernels

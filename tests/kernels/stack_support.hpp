@@ -99,7 +99,7 @@ inline StackLayer without_product(std::int64_t units, ActivationKind activation 
 }
 
 /// Layers of any widths and kinds, with sums of any two values that are alike.
-inline Case random_case(std::mt19937& random, bool many_inputs) {
+inline Case random_case(std::mt19937& random, bool many_inputs, std::int64_t most_units = kernels::kMostStackWidth) {
   const auto draw = [&](std::int64_t from, std::int64_t to) {
     return std::uniform_int_distribution<std::int64_t>(from, to)(random);
   };
@@ -109,7 +109,7 @@ inline Case random_case(std::mt19937& random, bool many_inputs) {
   while (c.layers.size() < count) {
     const bool is_dense = c.layers.empty() || draw(0, 3) != 0;
     const std::int64_t inputs = widths.back();
-    const std::int64_t units = std::min(draw(0, 1) == 0 ? widths[widths.size() / 2] : draw(1, 128), kernels::kMostStackWidth);
+    const std::int64_t units = std::min(draw(0, 1) == 0 ? widths[widths.size() / 2] : draw(1, most_units), most_units);
     StackLayer layer{inputs, is_dense ? units : inputs, {}, is_dense};
     if (draw(0, 1) == 0) layer.activation.kind = ActivationKind::Relu;
     const auto added = static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(widths.size()) - 1));

@@ -132,13 +132,20 @@ LAMELLA_C_API lamella_error* lamella_model_save(const lamella_model* model, cons
 /* A new model with the weights of a weights file. */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
 /*
- * Writes new values of `count` weights, host arrays named by their layer's path and Keras' name, "outer/dense/kernel", into a model with
- * the option `updatable`: nothing is planned or captured again. Floating types are converted to the weight's. Waits for calls of other
- * threads and for the work that they enqueued; calls that start meanwhile wait. After an error, except E_DEVICE, all weights are
- * unchanged.
+ * Writes new values of `count` weights, arrays named by their layer's path and Keras' name, "outer/dense/kernel", into a model with
+ * the option `updatable`: nothing is planned or captured again. Arrays are on the host or, complete and without strides, on the model's
+ * CUDA device. Floating types are converted to the weight's. Waits for calls of other threads and for the work that they enqueued; calls
+ * that start meanwhile wait. After an error, except of the device in use, all weights are unchanged.
  */
 LAMELLA_C_API lamella_error* lamella_model_update_weights(lamella_model* model, const char* const* names, const lamella_tensor* values,
                                                           size_t count);
+/*
+ * The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default stream): after the work
+ * already enqueued there, and before what later calls of this model enqueue, on any stream. The host waits only for values in device
+ * memory, which are read after the work on `stream`, and for the previous update on a stream. The arrays may be freed on return.
+ */
+LAMELLA_C_API lamella_error* lamella_model_enqueue_update(lamella_model* model, const char* const* names, const lamella_tensor* values,
+                                                          size_t count, void* stream);
 /* On CUDA it may be freed before the work that it enqueued is done. */
 LAMELLA_C_API void lamella_model_free(lamella_model* model);
 

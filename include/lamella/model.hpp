@@ -180,14 +180,23 @@ class LAMELLA_API Model {
   /// name, or more than one), shape, dtype, device.
   [[nodiscard]] Model with_weights(const std::map<std::string, TensorView>& weights) const;
   /// The same in place, for models with Options::updatable: values are written wherever they are read, including packed kernels,
-  /// device memory and constants folded from several layers. Nothing is planned, permanently allocated or captured; results have
-  /// the bits of a model loaded with these weights. Copies of this Model, and views of its weights, show the new values; models
-  /// made by with_activation(), output_of() or with_weights() do not.
-  /// Waits for running calls of other threads, and for the work that they enqueued on streams; calls that start meanwhile wait.
-  /// Does not wait for the caller's own graphs that contain calls of this model, or for readers of views of its weights.
+  /// device memory and constants folded from several layers. Nothing is planned or captured; results have the bits of a model
+  /// loaded with these weights. Copies of this Model, and views of its weights, show the new values; models made by
+  /// with_activation(), output_of() or with_weights() do not.
+  /// Values may also be memory of the model's CUDA device, which is complete; they are copied to the host, where weights are
+  /// packed. Waits for running calls of other threads, and for the work that they enqueued on streams; calls that start meanwhile
+  /// wait. Does not wait for the caller's own graphs that contain calls of this model, or for readers of views of its weights.
   /// Throws what with_weights() throws; ArgumentError (unsupported): the model is not updatable, or these values change which
   /// layers can be folded. All weights are then unchanged. After a DeviceError the model must not be used.
   void update_weights(const std::map<std::string, TensorView>& weights);
+  /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): the new
+  /// values take effect after the work already enqueued there and before what follows, on any stream, for this model's calls in
+  /// the order in which they are made. So calls enqueued before compute with the old values, and later ones with the new.
+  /// Graphs of the caller that contain such calls are ordered by the stream alone. The host is not kept waiting for the work on
+  /// `stream`, except for values in device memory, which are read after it, and for the previous update on a stream. `weights`,
+  /// and on return the stream and this Model, may be destroyed at once. Also throws ArgumentError: device (the model is on the
+  /// CPU), unsupported (the stream is being captured).
+  void update_weights(const std::map<std::string, TensorView>& weights, void* stream);
 
  private:
   friend struct core::Access;

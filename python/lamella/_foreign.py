@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,39 @@ def from_dlpack(library: str, array: Any) -> Any:
     return (module if hasattr(module, "from_dlpack") else np).from_dlpack(array)
 
 
+def is_on_gpu(x: Any) -> bool:
+    return hasattr(x, "__dlpack_device__") and bool(x.__dlpack_device__()[0] == CUDA)
+
+
+def current_stream(array: Any) -> int | None:
+    """The CUDA stream on which the library of a GPU array works now; None where it has none, once the array is complete."""
+    library = library_of(array)
+    if library == "torch":
+        stream: int = sys.modules[library].cuda.current_stream(array.device).cuda_stream
+        return stream
+    if library == "cupy":
+        pointer: int = sys.modules[library].cuda.get_current_stream().ptr
+        return pointer
+    if not hasattr(array, "block_until_ready"):
+        raise ArgumentError(f"arrays of {library} on a GPU: it is unknown on which stream they are made; use torch, CuPy or JAX "
+                            "[E_UNSUPPORTED]", "E_UNSUPPORTED")
+    array.block_until_ready()
+    return None
+
+
+def common_stream(arrays: Sequence[Any], stream: int | None) -> int | None:
+    """The stream on which to read these GPU arrays: that of their library, which `stream`, where it is given, has to be."""
+    for array in arrays:
+        current = current_stream(array)
+        if current is None:
+            continue
+        if stream is not None and current != stream:
+            raise ArgumentError(f"the current CUDA stream of {library_of(array)} is {current:#x}, another is {stream:#x}; allowed is one for "
+                                "all arrays and for the call [E_ARGUMENT]")
+        stream = current
+    return stream
+
+
 def call(model: Model, x: Any, library: str) -> list[Any]:
     arrays = in_order(x, model._inputs)
     for array in arrays:
@@ -55,21 +88,16 @@ def call(model: Model, x: Any, library: str) -> list[Any]:
     if library in ("torch", "cupy"):
         return on_stream(model, arrays, sys.modules[library], library)
     for array in arrays:
-        if not hasattr(array, "block_until_ready"):
-            raise ArgumentError(f"arrays of {library} on a GPU: it is unknown on which stream they are made; use torch, CuPy or JAX "
-                                "[E_UNSUPPORTED]", "E_UNSUPPORTED")
-        array.block_until_ready()
+        current_stream(array)
     return [from_dlpack(library, y) for y in model._run_dlpack(arrays, [], None)]
 
 
 def on_stream(model: Model, arrays: list[Any], module: Any, library: str) -> list[Any]:
     """Enqueues on the library's current stream, into memory of the library's: its rules for both hold."""
-    device = arrays[0].device
+    device, stream = arrays[0].device, current_stream(arrays[0])
     if library == "torch":
-        stream = module.cuda.current_stream(device).cuda_stream
         arrays = [array.to(getattr(module, dtype)) for array, (_, _, dtype) in zip(arrays, model._inputs)]
     else:
-        stream = module.cuda.get_current_stream().ptr
         arrays = [array.astype(dtype, copy=False) for array, (_, _, dtype) in zip(arrays, model._inputs)]
     outs = []
     for name, sample, dtype in model._outputs:

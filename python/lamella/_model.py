@@ -202,18 +202,23 @@ class Model(_core.Model):
             return self._made(self._with_weights_file(os.fsdecode(weights)))
         return self._made(self._with_weights(_weights.named(weights)))
 
-    def update_weights(self, weights: Any) -> None:
+    def update_weights(self, weights: Any, stream: int | None = None) -> None:
         """Writes other values of some weights into this model, which was loaded with updatable=True; its copies see them too.
 
-        weights: as in with_weights(), but for Keras' files. Nothing is planned, packed or captured anew. Calls of other threads are
-        waited for; those that begin meanwhile wait. After an error all weights are as before.
+        weights: as in with_weights(), but for Keras' files; on a GPU also its own arrays of torch, CuPy or JAX, which are copied to the
+        host, where weights are packed. Nothing is planned or captured anew. Calls of other threads are waited for; those that begin
+        meanwhile wait. After an error all weights are as before.
+        stream: on a GPU, a cudaStream_t as an int; None: the current stream of torch or CuPy, where arrays of theirs on the GPU are given.
+        The update is enqueued there: after what is on the stream already, and before later calls of this model, wherever they run.
+        Without a stream it waits until all is done.
 
         >>> policy = lamella.load("mlp.keras", device="cpu", updatable=True)
         >>> policy.update_weights({"hidden/bias": np.ones(policy.layers[1].weights["bias"].shape)})
         >>> float(policy.layers[1].weights["bias"].min())
         1.0
         """
-        self._update_weights(_weights.named(weights))
+        arrays = _weights.named(weights)
+        self._update_weights(arrays, _foreign.common_stream([each for each in arrays.values() if _foreign.is_on_gpu(each)], stream))
 
     def output_of(self, layer: str) -> Model:
         """A model of the same inputs that ends at a layer, by its name or path; the weights are shared, but for a model that is updatable.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays
+from . import _arrays, _foreign
 from ._errors import ArgumentError, FileError, LoadError
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2",
@@ -61,8 +61,8 @@ def of_npz(path: str) -> dict[str, np.ndarray[Any, Any]]:
         raise LoadError(f"{path}: not an .npz file that NumPy can read: {error} [E_ARCHIVE]", "E_ARCHIVE") from None
 
 
-def named(weights: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """A dict of arrays, or what a file holds, as C-contiguous arrays by name."""
+def named(weights: Any) -> dict[str, Any]:
+    """A dict of arrays, or what a file holds, as C-contiguous arrays by name: NumPy's, or as they are where they are on a GPU."""
     if isinstance(weights, Mapping):
         arrays: Mapping[str, Any] = weights
     else:
@@ -78,4 +78,5 @@ def named(weights: Any) -> dict[str, np.ndarray[Any, Any]]:
     for name in arrays:
         if not isinstance(name, str):
             raise TypeError(f"weights: a name is a str, got {name!r}")
-    return {name: _arrays.host_array(value, name, "weight") for name, value in arrays.items()}
+    return {name: _foreign.contiguous(value) if _foreign.is_on_gpu(value) else _arrays.host_array(value, name, "weight")
+            for name, value in arrays.items()}

@@ -186,16 +186,15 @@ std::vector<nb::object> run_dlpack(const PyModel& self, const std::vector<AnyArr
 
 using Arrays = std::map<std::string, nb::object>;
 
-/// Calls f(model, weights) without the GIL; arrays are as HostArray::of() wants them.
+/// Calls f(model, weights) without the GIL; arrays are as HostArray::of() wants them, or have __dlpack__.
 template <typename F>
 void with_views(const PyModel& self, const Arrays& arrays, const F& f) {
   const std::shared_ptr<const Loaded> loaded = self.loaded;
-  std::vector<HostArray> held;
+  std::vector<AnyArray> held;
   std::map<std::string, TensorView> weights;
   for (const auto& [name, each] : arrays) {
     const auto array = HostArray::of(each, false);
-    if (!array) throw nb::type_error("weights: a C-contiguous NumPy array of native byte order is expected");
-    weights.emplace(name, held.emplace_back(*array).view());
+    weights.emplace(name, array ? array->view() : dlpack_view(held.emplace_back(nb::cast<AnyArray>(each))));
   }
   const nb::gil_scoped_release released;
   f(loaded->model, weights);
@@ -209,8 +208,13 @@ PyModel with_weights(const PyModel& self, const Arrays& arrays) {
   return made;
 }
 
-void update_weights(const PyModel& self, const Arrays& arrays) {
-  with_views(self, arrays, [](Model model, const std::map<std::string, TensorView>& weights) { model.update_weights(weights); });
+void update_weights(const PyModel& self, const Arrays& arrays, std::optional<std::uintptr_t> stream) {
+  with_views(self, arrays, [&](Model model, const std::map<std::string, TensorView>& weights) {
+    if (stream)
+      model.update_weights(weights, reinterpret_cast<void*>(*stream));
+    else
+      model.update_weights(weights);
+  });
 }
 
 nb::dict stats(const PyModel& self) {
@@ -340,7 +344,7 @@ void bind_changes(nb::class_<PyModel>& model) {
              const nb::gil_scoped_release released;
              return PyModel{std::make_shared<const Loaded>(loaded->model.with_weights(path))};
            })
-      .def("_update_weights", &update_weights, nb::arg("weights"))
+      .def("_update_weights", &update_weights, nb::arg("weights"), nb::arg("stream").none())
       .def("_output_of",
            [](const PyModel& self, const std::string& layer) {
              return PyModel{std::make_shared<const Loaded>(self.loaded->model.output_of(layer))};

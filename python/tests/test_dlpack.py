@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from conftest import cupy_array
 
 import lamella
 
@@ -123,21 +124,10 @@ class TestOnAGpu:
 
     def test_the_current_stream_of_the_library_is_used(self, m, x, monkeypatch):
         """A library of the name of cupy, as far as calls ask for it."""
-        there = lamella._core.to_device(x, "cuda:0")
-        used, kinds = [], {}
-
-        def array_of(memory):
-            array = types.new_class("ndarray")()
-            type(array).__module__ = "cupy"
-            for name in ("__dlpack__", "__dlpack_device__"):
-                setattr(type(array), name, lambda self, name=name, **k: getattr(memory, name)(**{a: b for a, b in k.items() if a == "max_version"}))
-            array.device, array.shape = 0, x.shape
-            type(array).astype = lambda self, dtype, copy: self
-            kinds[id(array)] = memory
-            return array
+        used = []
 
         def empty(shape, dtype):
-            return array_of(lamella._core.to_device(np.zeros(shape, dtype), "cuda:0"))
+            return cupy_array(np.zeros(shape, dtype))
 
         def stream():
             used.append(0)
@@ -145,7 +135,7 @@ class TestOnAGpu:
 
         library = types.SimpleNamespace(empty=empty, ascontiguousarray=lambda a: a, cuda=types.SimpleNamespace(get_current_stream=stream))
         monkeypatch.setitem(sys.modules, "cupy", library)
-        y = m(array_of(there))
+        y = m(cupy_array(x))
         assert used == [0]
         m(x)  # waits for nothing of the other stream; the copy below does
-        assert (np.from_dlpack(lamella._core.to_device(kinds[id(y)], "cpu")) == m(x)).all()
+        assert (np.from_dlpack(lamella._core.to_device(y.memory, "cpu")) == m(x)).all()

@@ -2,12 +2,14 @@
 """Other weights: new models and updates in place, against live Keras with these weights."""
 import json
 import pickle
+import sys
 import threading
+import types
 
 import keras
 import numpy as np
 import pytest
-from conftest import MLP
+from conftest import MLP, cupy_array
 
 import lamella
 
@@ -142,3 +144,53 @@ def test_parts_and_counts(x, mlp):
         mlp.output_of("nobody")
     assert mlp.stats()["calls"] == 0 and part.stats()["calls"] == 1 and part.stats()["rows"] == len(x)
     assert mlp.memory_bytes()["host"] >= 4 * mlp.count_params() and mlp.memory_bytes()["device"] == 0
+
+
+def test_streams_and_gpu_arrays_need_a_gpu(x):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    before = m(x)
+    with pytest.raises(lamella.ArgumentError, match="the model is on cpu, which has none"):
+        m.update_weights(changed(m), stream=0)
+    assert (m(x) == before).all()
+
+
+class TestOnAGpu:
+    @pytest.fixture(autouse=True)
+    def gpu(self):
+        if "cuda:0" not in lamella.devices():
+            pytest.skip(lamella.why_no_cuda())
+
+    @pytest.fixture
+    def cupy(self, monkeypatch):
+        library = types.SimpleNamespace(ascontiguousarray=lambda a: a, cuda=types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=0)))
+        monkeypatch.setitem(sys.modules, "cupy", library)
+        return library
+
+    def test_arrays_of_the_gpu_are_read_on_the_current_stream(self, x, cupy):
+        m = lamella.load(MLP, device="cuda:0", updatable=True)
+        before, weights = m(x), changed(m)
+        want = m.with_weights(weights)(x)
+        there = {name: cupy_array(w) for name, w in weights.items()}
+        m.update_weights(there)
+        assert (m(x) == want).all() and (want != before).any()
+        m.update_weights({**weights, "digit/bias": cupy_array(np.zeros(10, np.float32))}, stream=0)
+        assert (m(x) == m.with_weights({**weights, "digit/bias": np.zeros(10)})(x)).all()
+        for bad, words in [({**there, "digit/bias": cupy_array(np.zeros(3, np.float32))}, "'digit/bias': got shape"),
+                           ({**there, "digit/bias": cupy_array(np.zeros(10, np.int32))}, "got int32, allowed floating types")]:
+            now = m(x)
+            with pytest.raises(lamella.ArgumentError, match=words):
+                m.update_weights(bad)
+            assert (m(x) == now).all()
+        with pytest.raises(lamella.ArgumentError, match="allowed is host memory"):
+            m.with_weights(there)
+        with pytest.raises(lamella.ArgumentError, match="current CUDA stream of cupy is 0x0, another is 0x1"):
+            m.update_weights(there, stream=1)
+
+    def test_host_arrays_are_enqueued_on_a_stream(self, x):
+        m = lamella.load(MLP, device="cuda:0", updatable=True)
+        weights = changed(m)
+        want = m.with_weights(weights)(x)
+        m.update_weights(weights, stream=0)
+        assert (m(x) == want).all()
+        with pytest.raises(lamella.ArgumentError, match="the model is on cpu"):
+            lamella.load(MLP, updatable=True, **OPTIONS).update_weights(weights, stream=0)

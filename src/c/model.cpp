@@ -124,6 +124,28 @@ void predict(const lamella_model& model, const Arrays& arrays) {
   predict_copied(model, arrays);
 }
 
+/// Arrays by the names of weights; strided host arrays are copied into `plain`, which must live as long.
+std::map<std::string, TensorView> weights_of(const char* const* names, const lamella_tensor* values, std::size_t count,
+                                             std::vector<Tensor>& plain, const char* function) {
+  std::map<std::string, TensorView> weights;
+  for (std::size_t i = 0; i < count; ++i) {
+    expect(names, function, "names");
+    expect(names[i], function, "names[i]");
+    expect(values, function, "values");
+    const Where where{function, "weight", names[i]};
+    const Array array = array_of(values[i], where);
+    TensorView view(array.data, array.shape, array.dtype, array.device);
+    if (!array.strides.empty() && array.device.is_cpu()) {
+      gather(array, plain.emplace_back(array.shape, array.dtype).data());
+      view = std::as_const(plain.back()).view();
+    }
+    LAMELLA_EXPECTS(array.strides.empty() || array.device.is_cpu(), device,
+                    "{}: a strided array is on {}, allowed on the CPU only", where.text(), to_string(array.device));
+    LAMELLA_EXPECTS(weights.emplace(names[i], view).second, value, "{} is given twice", where.text());
+  }
+  return weights;
+}
+
 }  // namespace
 }  // namespace lamella::c
 
@@ -223,24 +245,18 @@ lamella_error* lamella_model_update_weights(lamella_model* model, const char* co
   return guarded([&] {
     constexpr const char* kName = "lamella_model_update_weights";
     expect(model, kName, "model");
-    std::vector<lamella::Tensor> plain;  // copies of strided arrays
-    std::map<std::string, lamella::TensorView> weights;
-    for (std::size_t i = 0; i < count; ++i) {
-      expect(names, kName, "names");
-      expect(names[i], kName, "names[i]");
-      expect(values, kName, "values");
-      const lamella::c::Where where{kName, "weight", names[i]};
-      const lamella::c::Array array = lamella::c::array_of(values[i], where);
-      lamella::TensorView view(array.data, array.shape, array.dtype, array.device);
-      if (!array.strides.empty() && array.device.is_cpu()) {
-        gather(array, plain.emplace_back(array.shape, array.dtype).data());
-        view = std::as_const(plain.back()).view();
-      }
-      LAMELLA_EXPECTS(array.strides.empty() || array.device.is_cpu(), device,
-                      "{}: a strided array is on {}, allowed on the CPU only", where.text(), to_string(array.device));
-      LAMELLA_EXPECTS(weights.emplace(names[i], view).second, value, "{} is given twice", where.text());
-    }
-    model->model.update_weights(weights);
+    std::vector<lamella::Tensor> plain;
+    model->model.update_weights(lamella::c::weights_of(names, values, count, plain, kName));
+  });
+}
+
+lamella_error* lamella_model_enqueue_update(lamella_model* model, const char* const* names, const lamella_tensor* values,
+                                            size_t count, void* stream) {
+  return guarded([&] {
+    constexpr const char* kName = "lamella_model_enqueue_update";
+    expect(model, kName, "model");
+    std::vector<lamella::Tensor> plain;
+    model->model.update_weights(lamella::c::weights_of(names, values, count, plain, kName), stream);
   });
 }
 

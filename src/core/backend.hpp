@@ -40,6 +40,9 @@ class Stream {
   [[nodiscard]] virtual bool is_idle() noexcept = 0;
   /// Enqueues later work on a caller's stream, ordered after earlier work; null: on this stream's own handle again.
   virtual void switch_to(void* native) = 0;
+  /// Orders later work after the work that `other`, of the same device, has enqueued on a caller's stream. Work on a stream's own
+  /// handle is not followed: who enqueues it waits for it. `other` must not be in use meanwhile, except by follow().
+  virtual void follow(Stream& other) = 0;
   /// Plans are executed between these two; see Enqueueing. After an exception, abandon_work() replaces end_work().
   virtual void begin_work() = 0;
   virtual void end_work() = 0;

@@ -21,6 +21,7 @@ class CpuStream final : public core::Stream {
   [[nodiscard]] std::uint64_t id() const noexcept override { return 0; }
   [[nodiscard]] bool is_idle() noexcept override { return true; }
   void switch_to(void* native) override { LAMELLA_ASSERT(native == nullptr, "the CPU has no streams"); }
+  void follow(core::Stream&) override {}
   void begin_work() override {}
   void end_work() override {}
   void abandon_work() noexcept override {}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/plans.hpp"
 
-#include <cstring>
 #include <utility>
 
 #include "core/backend.hpp"
@@ -13,12 +12,10 @@ ops::Packed packed_on_host(const ops::Constants& constants, std::size_t bytes,
   const auto memory = core::allocate_host(bytes);
   fill(constants, memory.get());
   constants.note_packed(bytes);
-  auto renew = [memory, bytes, fill = std::move(fill)](const ConstantsPtr& other) -> ops::Packed::Commit {
+  auto renew = [memory, bytes, fill = std::move(fill)](const ConstantsPtr& other) -> ops::Writes {
     const auto made = core::allocate_host(bytes);
     fill(*other, made.get());
-    return [memory, bytes, made](core::Stream&) {
-      if (bytes != 0) std::memcpy(memory.get(), made.get(), bytes);
-    };
+    return {{memory, made, bytes}};
   };
   return {memory, std::move(renew)};
 }

@@ -33,11 +33,10 @@ ops::Packed uploaded(const ops::Constants& constants, const ops::PlanContext& co
   const auto charge = core::charge(context.budget, view.bytes(), "weights");
   auto memory = core::charged(backend.allocate(context.device_index, view.bytes()), charge);
   backend.copy(context.device_index, memory.get(), view.data(), view.bytes());
-  auto renew = [memory, host = std::move(host)](const ConstantsPtr& other) -> ops::Packed::Commit {
-    const auto made = std::make_shared<Tensor>();
-    return [memory, other, made, from = host(*other, *made)](core::Stream& stream) {
-      stream.copy(memory.get(), from.data(), from.bytes());
-    };
+  auto renew = [memory, host = std::move(host)](const ConstantsPtr& other) -> ops::Writes {
+    const auto made = std::make_shared<std::pair<ConstantsPtr, Tensor>>(other, Tensor());
+    const TensorView from = host(*other, made->second);
+    return {{memory, {made, from.data()}, from.bytes(), /*on_host=*/false}};
   };
   return {memory, std::move(renew)};
 }

@@ -102,6 +102,13 @@ void CudaStream::switch_to(void* native) {
   id_ = id;
 }
 
+void CudaStream::follow(core::Stream& other) {
+  const auto& before = static_cast<const CudaStream&>(other);
+  if (before.current_ == before.own_) return;
+  const DeviceGuard guard(device_.index);
+  check(cudaStreamWaitEvent(current_, before.event_, 0), device_.index, "cudaStreamWaitEvent");
+}
+
 void CudaStream::wait_for_current() noexcept {
   if (current_ != own_ && !joined_) wait_for_callers(current_, id_, device_.index);
 }
@@ -198,7 +205,8 @@ std::unique_ptr<core::Graph> CudaStream::capture(const std::function<void()>& wo
       static_cast<void>(cudaGetLastError());
       throw;
     }
-    check(end(&exec), device_.index, call);
+    const cudaError_t status = end(&exec);  // which sets `call`
+    check(status, device_.index, call);
   } catch (const Error& error) {
     if (is_fatal(error)) throw;
     why_not.why = core::without_code(error.what());

@@ -27,6 +27,7 @@ class CudaStream final : public core::Stream {
   [[nodiscard]] std::uint64_t id() const noexcept override { return id_; }
   [[nodiscard]] bool is_idle() noexcept override;
   void switch_to(void* native) override;
+  void follow(core::Stream& other) override;
   void begin_work() override;
   void end_work() override;
   void abandon_work() noexcept override;

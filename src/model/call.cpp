@@ -90,10 +90,10 @@ model::HostArrays Model::Impl::checked(std::span<const TensorView> inputs) const
   return host;
 }
 
-void* Model::Impl::stream_of_caller(void* stream) const {
+void* Model::Impl::stream_of_caller(void* stream, const char* caller) const {
   void* const callers_default = backend.traits.default_stream;
-  LAMELLA_EXPECTS(callers_default != nullptr, device,
-                  "[Model::predict_into] a stream was given, but the model is on {}, which has none", to_string(options.device));
+  LAMELLA_EXPECTS(callers_default != nullptr, device, "[Model::{}] a stream was given, but the model is on {}, which has none",
+                  caller, to_string(options.device));
   return stream != nullptr ? stream : callers_default;
 }
 

@@ -10,7 +10,7 @@ void Model::Impl::capture(const model::Call& call) const {
   backend.with_relaxed_capture([&] {
     // From now on the graph may run at any time, concurrently with any other call: it owns its own session.
     const auto session = std::make_shared<model::Session>(
-        model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget, tally});
+        model::SessionOptions{backend, options.device.index(), 2, /*graphs=*/false, /*profile=*/false, budget, tally, updates_});
     const auto ready = [&](std::int64_t rows) {
       auto made = program(call.graph, rows);
       session->warm_up(made, call.arrays);

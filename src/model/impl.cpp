@@ -71,6 +71,7 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
     for (std::size_t i = 1; i < params.batch_shape.size(); ++i) sample.push_back(params.batch_shape[i].value_or(-1));
     input_shapes.push_back(std::move(sample));
   }
+  if (options.updatable) updates_ = std::make_shared<model::Updates>(backend, options.device.index(), tally);
   if (const auto shapes = fixed_shapes())
     static_cast<void>(graph(*shapes));  // refuses a model that cannot run now, rather than at predict
 }
@@ -166,7 +167,8 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
   if (!session_) {
     session_ = std::make_unique<model::Session>(model::SessionOptions{impl.backend, impl.options.device.index(),
                                                                       impl.options.cached_programs, impl.options.graphs,
-                                                                      impl.options.profile, impl.budget, impl.tally});
+                                                                      impl.options.profile, impl.budget, impl.tally,
+                                                                      impl.updates_});
   }
 }
 

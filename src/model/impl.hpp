@@ -31,6 +31,12 @@ struct Explained {
   std::string tuning = {};  ///< why the file of measurements is not used; empty if it is used, or not requested
 };
 
+/// A model with other weights, and which Tensor replaced which.
+struct NewWeights {
+  std::shared_ptr<const core::ModelSpec> spec;
+  std::map<std::shared_ptr<const Tensor>, std::shared_ptr<const Tensor>> replaced;
+};
+
 }  // namespace model
 
 /// State shared by a Model and its copies. Everything except the caches is fixed after construction.
@@ -61,8 +67,8 @@ struct Model::Impl {
 
   /// Held while weights are read, so that no update changes them.
   [[nodiscard]] model::Gate::Passage reading() const { return model::Gate::Passage(options.updatable ? &gate_ : nullptr); }
-  /// Implements Model::update_weights().
-  void update_weights(const std::map<std::string, TensorView>& values) const;
+  /// Implements both Model::update_weights(): on `stream` if not null.
+  void update_weights(const std::map<std::string, TensorView>& values, void* stream) const;
 
   /// The arguments of predict(), in the model's shapes and dtypes, and memory for its results. Throws ArgumentError.
   [[nodiscard]] model::HostArrays checked(std::span<const TensorView> inputs) const;
@@ -71,8 +77,9 @@ struct Model::Impl {
   void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const;
   /// Until `stop` is requested.
   void run_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, const std::stop_token& stop) const;
-  /// `stream`, or the caller's default stream for null. Throws ArgumentError (device) if the device has no streams.
-  [[nodiscard]] void* stream_of_caller(void* stream) const;
+  /// `stream`, or the caller's default stream for null. Throws ArgumentError (device), which begins with `caller`, a member of
+  /// Model, if the device has no streams.
+  [[nodiscard]] void* stream_of_caller(void* stream, const char* caller) const;
 
   [[nodiscard]] ModelStats stats() const;
   [[nodiscard]] MemoryBytes memory_bytes() const;
@@ -126,8 +133,10 @@ struct Model::Impl {
   /// Lowered and fused, including steps that the device merges.
   [[nodiscard]] model::Graph make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
                                         model::ConstantsPool& constants) const;
-  /// Returns the function that writes the weights of `spec` into everything that runs. Throws ArgumentError (unsupported).
-  [[nodiscard]] std::vector<ops::Packed::Commit> renewed(const core::ModelSpec& changed) const;
+  /// The values as weights of the model, those on the device as they are after the work already enqueued on `stream`.
+  [[nodiscard]] model::NewWeights new_weights(const std::map<std::string, TensorView>& values, void* stream) const;
+  /// What has to be written so that everything that runs has the weights of `changed`. Throws ArgumentError (unsupported).
+  [[nodiscard]] ops::Writes renewed(const model::NewWeights& changed) const;
 
   struct Cached {
     std::shared_ptr<const model::Graph> graph;
@@ -142,6 +151,7 @@ struct Model::Impl {
   mutable std::list<Cached> programs_;  ///< most recently used first
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;
   mutable model::Gate gate_;
+  std::shared_ptr<model::Updates> updates_;  ///< null if not updatable
 };
 
 namespace model {
@@ -162,12 +172,11 @@ namespace model {
 /// As a table, or as JSON.
 [[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
 [[nodiscard]] std::string explain_json(const Explained& explained);
-/// A model with other weights, and which Tensor replaced which.
-struct NewWeights {
-  std::shared_ptr<const core::ModelSpec> spec;
-  std::map<std::shared_ptr<const Tensor>, std::shared_ptr<const Tensor>> replaced;
-};
-/// Weights by their names, "path/name". Throws ArgumentError, which begins with `caller`, a member of Model.
+/// Throws ArgumentError, which begins with `caller`, a member of Model, unless each value fits the weight of its name, "path/name",
+/// and is on the host or on `device`.
+void expect_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller,
+                   Device device);
+/// `spec` with these values, which must be on the host. Throws as expect_values() does.
 [[nodiscard]] NewWeights with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values,
                                      std::string_view caller);
 /// `spec` with copies of all its weights.

@@ -174,11 +174,11 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
 }
 
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
-  impl_->run_into({&src, 1}, {&dst, 1}, impl_->stream_of_caller(stream));
+  impl_->run_into({&src, 1}, {&dst, 1}, impl_->stream_of_caller(stream, "predict_into"));
 }
 
 void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
-  impl_->run_into(srcs, dsts, impl_->stream_of_caller(stream));
+  impl_->run_into(srcs, dsts, impl_->stream_of_caller(stream, "predict_into"));
 }
 
 void Model::prepare(std::span<const std::int64_t> batches) const {

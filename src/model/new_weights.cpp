@@ -35,17 +35,38 @@ std::map<std::string, std::set<TensorPtr>> weights_by_name(const core::ModelSpec
   return result;
 }
 
-TensorPtr new_value(const Tensor& old, const TensorView& value, const std::string& name, std::string_view caller) {
+void expect_fits(const Tensor& old, const TensorView& value, const std::string& name, std::string_view caller, Device device) {
   const auto where = [&] { return core::format("[Model::{}] '{}': ", caller, core::escaped(name)); };
-  LAMELLA_EXPECTS(core::is_host(value.device()), device,
-                  "{}its elements are on {}; Tensor::to(Device::cpu()) copies them to the host", where(),
-                  to_string(value.device()));
+  LAMELLA_EXPECTS(core::is_host(value.device()) || value.device() == device, device,
+                  "{}its elements are on {}, allowed is {}; Tensor::to(Device::cpu()) copies them to the host", where(),
+                  to_string(value.device()),
+                  core::is_host(device) ? "host memory" : core::format("host memory, or memory of {}", to_string(device)));
   LAMELLA_EXPECTS(value.shape() == old.shape(), shape, "{}got shape {}, allowed {}", where(), to_string(value.shape()),
                   to_string(old.shape()));
   const bool converts = is_floating(old.dtype()) && is_floating(value.dtype());
   LAMELLA_EXPECTS(converts || value.dtype() == old.dtype(), dtype, "{}got {}, allowed {}", where(), to_string(value.dtype()),
                   is_floating(old.dtype()) ? "floating types" : to_string(old.dtype()));
-  return std::make_shared<const Tensor>(Tensor::copy_of(value).to(old.dtype()));
+}
+
+/// Calls use(weight, value) for each value, which fits. Throws as expect_values() does.
+template <typename F>
+void each_value(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller,
+                Device device, const F& use) {
+  const auto known = weights_by_name(spec);
+  for (const auto& [name, value] : values) {
+    const auto found = known.find(name);
+    if (found == known.end()) {
+      std::string names;
+      for (const auto& [other, tensors] : known)
+        names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
+      core::throw_argument(ErrorCode::value, core::format("[Model::{}] no weight is named '{}'; known: {}", caller,
+                                                          core::escaped(name), names.empty() ? "none" : names));
+    }
+    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::{}] {} weights are named '{}'", caller, found->second.size(),
+                    core::escaped(name));
+    expect_fits(**found->second.begin(), value, name, caller, device);
+    use(*found->second.begin(), value);
+  }
 }
 
 /// `spec` with the Tensors `replaced` in all the layers that have them.
@@ -65,23 +86,16 @@ std::shared_ptr<const core::ModelSpec> with_replaced(const core::ModelSpec& spec
 
 }  // namespace
 
+void expect_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller,
+                   Device device) {
+  each_value(spec, values, caller, device, [](const TensorPtr&, const TensorView&) {});
+}
+
 NewWeights with_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller) {
-  const auto known = weights_by_name(spec);
   NewWeights result;
-  for (const auto& [name, value] : values) {
-    const auto found = known.find(name);
-    if (found == known.end()) {
-      std::string names;
-      for (const auto& [other, tensors] : known)
-        names += core::format("{}{}'", names.empty() ? "'" : ", '", core::escaped(other));
-      core::throw_argument(ErrorCode::value, core::format("[Model::{}] no weight is named '{}'; known: {}", caller,
-                                                          core::escaped(name), names.empty() ? "none" : names));
-    }
-    LAMELLA_EXPECTS(found->second.size() == 1, value, "[Model::{}] {} weights are named '{}'", caller, found->second.size(),
-                    core::escaped(name));
-    const TensorPtr& old = *found->second.begin();
-    result.replaced[old] = new_value(*old, value, name, caller);
-  }
+  each_value(spec, values, caller, Device::cpu(), [&](const TensorPtr& old, const TensorView& value) {
+    result.replaced[old] = std::make_shared<const Tensor>(Tensor::copy_of(value).to(old->dtype()));
+  });
   result.spec = with_replaced(spec, result.replaced);
   return result;
 }

@@ -120,6 +120,7 @@ void Session::run(const std::shared_ptr<const Program>& program, const Arrays& a
   const bool may_replay = options_.graphs && !bound.cannot_capture && !bound.args.empty();
   core::Graph* const graph = may_replay ? graph_for(bound, arrays, first) : nullptr;
   stream_->switch_to(native);
+  if (options_.updates) options_.updates->precede(*stream_, seen_updates_);
   if (graph != nullptr) {
     stream_->launch(*graph);
     return;

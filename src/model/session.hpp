@@ -14,6 +14,7 @@
 #include "model/program.hpp"
 #include "model/rows.hpp"
 #include "model/tally.hpp"
+#include "model/updates.hpp"
 
 namespace lamella::model {
 
@@ -26,6 +27,7 @@ struct SessionOptions {
   bool profile = false;
   std::shared_ptr<core::MemoryBudget> budget;
   std::shared_ptr<Tally> tally;
+  std::shared_ptr<const Updates> updates;  ///< null if the model is not updatable
 };
 
 /// The memory and library state needed to run programs. Belongs to one thread at a time; Model lends sessions from a pool.
@@ -98,6 +100,7 @@ class Session {
   SessionOptions options_;
   std::shared_ptr<void> counted_;
   std::unique_ptr<core::Stream> stream_;
+  std::int64_t seen_updates_ = 0;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
   std::vector<std::shared_ptr<void>> warm_up_;  ///< warm_up()'s memory, until its work is known to be done

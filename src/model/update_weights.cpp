@@ -2,8 +2,9 @@
 // Replaces weights in a running model: everything is prepared in separate memory, and then copied to where it is read.
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "core/backend.hpp"
 #include "core/float_environment.hpp"
@@ -11,8 +12,6 @@
 
 namespace lamella {
 namespace {
-
-using Commits = std::vector<ops::Packed::Commit>;
 
 /// Whether two graphs differ only in the values of their constants.
 bool same_but_for_numbers(const model::Graph& a, const model::Graph& b) {
@@ -35,21 +34,17 @@ bool same_numbers(const ops::Constants& a, const ops::Constants& b) {
   return true;
 }
 
-void append(Commits& to, Commits from) {
-  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-}
-
 }  // namespace
 
-Commits Model::Impl::renewed(const core::ModelSpec& changed) const {
-  Commits commits;
+ops::Writes Model::Impl::renewed(const model::NewWeights& changed) const {
+  ops::Writes writes;
   std::set<const ops::Constants*> done;
   // No graph can be added now.
   for (const auto& [shapes, living] : living_) {
     const auto graph_now = living.lock();
     if (!graph_now) continue;
     model::ConstantsPool pool_of_new;
-    const model::Graph made = make_graph(changed, shapes, pool_of_new);
+    const model::Graph made = make_graph(*changed.spec, shapes, pool_of_new);
     LAMELLA_EXPECTS(
         same_but_for_numbers(*graph_now, made), unsupported,
         "[Model::update_weights] with these values '{}' needs different steps: a layer folds into its neighbour now but did not "
@@ -58,38 +53,65 @@ Commits Model::Impl::renewed(const core::ModelSpec& changed) const {
     for (std::size_t i = 0; i < made.steps.size(); ++i) {
       const ops::Constants& now = *graph_now->steps[i].constants;
       if (same_numbers(now, *made.steps[i].constants) || !done.insert(&now).second) continue;
-      append(commits, now.renewed(made.steps[i].constants));
+      for (ops::Write& write : now.renewed(made.steps[i].constants)) writes.push_back(std::move(write));
     }
   }
-  return commits;
+  // The elements are not const: this model made them.
+  for (const auto& [old, now] : changed.replaced)
+    writes.push_back({{old, const_cast<void*>(old->data())}, {now, now->data()}, old->bytes()});
+  return writes;
 }
 
-void Model::Impl::update_weights(const std::map<std::string, TensorView>& values) const {
+model::NewWeights Model::Impl::new_weights(const std::map<std::string, TensorView>& values, void* stream) const {
+  std::map<std::string, TensorView> on_host = values;
+  std::vector<Tensor> copies;
+  model::expect_values(*spec, values, "update_weights", options.device);
+  for (auto& [name, value] : on_host) {
+    if (core::is_host(value.device())) continue;
+    backend.expect_device_memory(options.device.index(), value.data(),
+                                 core::format("[Model::update_weights] '{}'", core::escaped(name)).c_str());
+  }
+  for (auto& [name, value] : on_host) {
+    if (core::is_host(value.device())) continue;
+    copies.push_back(updates_->fetched(value, stream));
+    value = std::as_const(copies.back()).view();
+  }
+  return model::with_values(*spec, on_host, "update_weights");
+}
+
+void Model::Impl::update_weights(const std::map<std::string, TensorView>& values, void* stream) const {
   LAMELLA_EXPECTS(options.updatable, unsupported,
                   "[Model::update_weights] '{}' was made without Options::updatable; with_weights() makes a new model",
                   core::escaped(spec->name));
-  const model::Gate::Alone alone(gate_);
-  const model::NewWeights changed = model::with_values(*spec, values, "update_weights");
+  LAMELLA_EXPECTS(
+      stream == nullptr || !backend.is_captured(options.device.index(), stream), unsupported,
+      "[Model::update_weights] the stream is being captured; update '{}' outside the capture: graphs read the weights "
+      "where an update writes them",
+      core::escaped(spec->name));
   backend.with_relaxed_capture([&] {
-    Commits commits = renewed(*changed.spec);
-    const auto stream = backend.create_stream(options.device.index());
+    const std::lock_guard one_at_a_time(updates_->mutex());
+    updates_->wait();
+    const model::NewWeights changed = new_weights(values, stream);  // before calls are kept waiting
+    const model::Gate::Alone alone(gate_);
+    const ops::Writes writes = renewed(changed);
+    std::vector<core::Stream*> sessions;
     {
       const std::lock_guard lock(mutex_);
-      for (const auto& session : sessions_) session->synchronize();
+      for (const auto& session : sessions_) sessions.push_back(&session->stream());
     }
-    // From here on only a device can fail.
-    for (const auto& commit : commits) commit(*stream);
-    for (const auto& [old, now] : changed.replaced) {
-      if (old->bytes() != 0) std::memcpy(const_cast<void*>(old->data()), now->data(), old->bytes());
-    }
+    updates_->write(writes, sessions, stream);
     pool->forget_computed();
-    stream->synchronize();
   });
 }
 
 void Model::update_weights(const std::map<std::string, TensorView>& weights) {
   const core::FloatEnvironment environment;
-  impl_->update_weights(weights);
+  impl_->update_weights(weights, nullptr);
+}
+
+void Model::update_weights(const std::map<std::string, TensorView>& weights, void* stream) {
+  const core::FloatEnvironment environment;
+  impl_->update_weights(weights, impl_->stream_of_caller(stream, "update_weights"));
 }
 
 }  // namespace lamella

@@ -2,7 +2,6 @@
 #include "ops/constants.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/check.hpp"
 #include "ops/broadcast.hpp"
@@ -80,26 +79,27 @@ bool is_right(const Desc& desc, std::size_t i, DType dtype) {
 
 }  // namespace
 
-std::vector<Packed::Commit> Constants::renewed(const std::shared_ptr<const Constants>& other) const {
-  std::vector<const Packed*>
-      forms;  // renewed without the lock, because creating one takes other locks, in another order than planning does
+Writes Constants::renewed(const std::shared_ptr<const Constants>& other) const {
+  // Renewed without the lock, because creating one takes other locks, in another order than planning does.
+  std::vector<const Packed*> forms;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [form, packed] : derived_) forms.push_back(&packed);
   }
-  std::vector<Packed::Commit> commits;
-  for (const Packed* packed : forms) commits.push_back(packed->renew(other));
+  Writes writes;
+  for (const Packed* packed : forms) {
+    for (Write& write : packed->renew(other)) writes.push_back(std::move(write));
+  }
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const Tensor& to = *values_[i];
-    const Tensor& from = *other->values().at(i);
+    const Tensor& from = (*other)[i];
     LAMELLA_ASSERT(to.dtype() == from.dtype() && to.bytes() == from.bytes(), "constant {} changes from {} {} to {} {}", i,
                    to_string(to.dtype()), to_string(to.shape()), to_string(from.dtype()), to_string(from.shape()));
     if (to.data() == from.data() || to.bytes() == 0) continue;
     // The elements are not const: the model that owns them created them.
-    commits.push_back(
-        [other, into = const_cast<void*>(to.data()), &from](core::Stream&) { std::memcpy(into, from.data(), from.bytes()); });
+    writes.push_back({{values_[i], const_cast<void*>(to.data())}, {other, from.data()}, from.bytes()});
   }
-  return commits;
+  return writes;
 }
 
 void expect_constants(const Desc& desc, const Constants& constants) {

@@ -15,10 +15,6 @@
 #include "core/mutex.hpp"
 #include "ops/desc.hpp"
 
-namespace lamella::core {
-class Stream;
-}
-
 namespace lamella::ops {
 
 class Constants;
@@ -42,14 +38,20 @@ struct Form {
   friend auto operator<=>(const Form&, const Form&) = default;
 };
 
+/// New values, prepared in host memory, and the memory that plans read, where they belong.
+struct Write {
+  std::shared_ptr<void> into;
+  std::shared_ptr<const void> from;
+  std::size_t bytes = 0;
+  bool on_host = true;  ///< else `into` is memory of the model's device
+};
+using Writes = std::vector<Write>;
+
 /// One form of constants as read by plans, and the way to replace its values.
 struct Packed {
-  /// Copies the prepared values into place. On a device that is not the host it is enqueued, and fails only if the device does;
-  /// this function owns what is copied.
-  using Commit = std::function<void(core::Stream&)>;
   std::shared_ptr<const void> data;
   /// Prepares the same form of other constants, with as many elements and the same dtypes.
-  std::function<Commit(const std::shared_ptr<const Constants>&)> renew;
+  std::function<Writes(const std::shared_ptr<const Constants>&)> renew;
 };
 
 /// The constants of one layer (kernel, bias, gamma, ...) on the host, and the forms that engines made of them, shared by all
@@ -67,9 +69,9 @@ class Constants {
     if (!entry.data) entry = make();
     return entry.data;
   }
-  /// Returns the function that writes the values of `other` into these and into every form made of them. Changes nothing itself.
-  /// Call only while nothing plans or executes with these.
-  [[nodiscard]] std::vector<Packed::Commit> renewed(const std::shared_ptr<const Constants>& other) const;
+  /// What has to be written so that these, and every form made of them, have the values of `other`. Call only while nothing plans
+  /// or executes with these.
+  [[nodiscard]] Writes renewed(const std::shared_ptr<const Constants>& other) const;
 
   /// The same constants with their current forms, for plans that may be discarded: forms that such plans create are lost with the
   /// copy, unless adopt() takes them.

@@ -75,6 +75,9 @@ TEST(CApiChangesTest, UpdatesWeightsInPlace) {
   refused(lamella_model_update_weights(model, nullptr, values, 1), "E_ARGUMENT", "names: got NULL");
   refused(lamella_model_update_weights(model, names, nullptr, 1), "E_ARGUMENT", "values: got NULL");
   refused(lamella_model_update_weights(nullptr, names, values, 1), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_enqueue_update(model, names, values, 2, nullptr), "E_DEVICE", "the model is on cpu, which has none");
+  refused(lamella_model_enqueue_update(nullptr, names, values, 1, nullptr), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_enqueue_update(model, nullptr, values, 1, nullptr), "E_ARGUMENT", "names: got NULL");
   refused(lamella_model_update_weights(loaded("dense").get(), names, values, 1), "E_UNSUPPORTED", "without Options::updatable");
   predicts(wanted);
 }

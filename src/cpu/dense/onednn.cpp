@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -102,19 +101,18 @@ MemoryPtr reordered(const dnnl::memory::desc& wanted, std::int64_t inputs, std::
   return to;
 }
 
-/// Returns the function that writes the kernel of `other` into the packs.
-ops::Packed::Commit renewed(Packs& packs, std::int64_t inputs, std::int64_t units, DType rounded_to,
-                            const ConstantsPtr& other) try {
-  std::vector<std::pair<MemoryPtr, MemoryPtr>> pairs;
+/// What has to be written into the packs, so that they hold the kernel of `other`.
+ops::Writes renewed(Packs& packs, std::int64_t inputs, std::int64_t units, DType rounded_to, const ConstantsPtr& other) try {
+  ops::Writes writes;
   const Door door;
   const std::lock_guard lock(packs.mutex);
-  for (const MemoryPtr& kernel : packs.kernels)
-    pairs.emplace_back(kernel, reordered(kernel->get_desc(), inputs, units, rounded_to, other));
-  return [pairs](core::Stream&) {
-    for (const auto& [to, from] : pairs) std::memcpy(to->get_data_handle(), from->get_data_handle(), to->get_desc().get_size());
-  };
+  for (const MemoryPtr& kernel : packs.kernels) {
+    const MemoryPtr made = reordered(kernel->get_desc(), inputs, units, rounded_to, other);
+    writes.push_back({{kernel, kernel->get_data_handle()}, {made, made->get_data_handle()}, kernel->get_desc().get_size()});
+  }
+  return writes;
 } catch (const Ended&) {
-  return [](core::Stream&) {};  // no plan reads the packs any more
+  return {};  // no plan reads the packs any more
 } catch (const dnnl::error& e) {
   expect_success(e.status, e.what());
   throw;

@@ -46,6 +46,20 @@ LAMELLA_C_API void lamella_error_free(lamella_error* error);
 /* Frees text that a function returned to its caller. */
 LAMELLA_C_API void lamella_string_free(char* text);
 
+/* ---- Messages ---- */
+
+#define LAMELLA_LOG_INFO 0    /* what a model runs on, and what it plans */
+#define LAMELLA_LOG_WARNING 1 /* something costs speed, or does not do what was asked for; results are right */
+/* `message` is one line, valid during the call. */
+typedef void (*lamella_log_function)(int32_t level, const char* message, void* user);
+/*
+ * Sets the function that is told what an operator may want to know as it happens, as lamella/log.hpp lists it, in the whole process; NULL:
+ * nobody is told, the default. It is called with `user`, by the thread to which a message belongs, by several at once too, and may call
+ * lamella. `free_user`, unless NULL, is called once with `user` when another function has been set and no thread is in this one any more;
+ * after an error `user` stays the caller's.
+ */
+LAMELLA_C_API lamella_error* lamella_set_log_function(lamella_log_function function, void* user, void (*free_user)(void* user));
+
 /* ---- Tensors ---- */
 
 /* Element types; the numbers never change. */

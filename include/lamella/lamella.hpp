@@ -11,6 +11,7 @@
 #include <lamella/initializer.hpp>
 #include <lamella/layer.hpp>
 #include <lamella/layers.hpp>
+#include <lamella/log.hpp>
 #include <lamella/model.hpp>
 #include <lamella/models.hpp>
 #include <lamella/normalization_layers.hpp>

@@ -7,7 +7,7 @@
 """
 from __future__ import annotations
 
-from . import _core
+from . import _core, _log as _log
 from ._errors import ArgumentError, DeviceError, Error, FileError, LoadError, OutOfMemoryError
 from ._model import Layer, Model, from_keras, load
 from ._verify import Difference, Verification

@@ -23,6 +23,9 @@ void translate_errors();
 /// Options from a dict of them, keys named after their fields. Throws ArgumentError (value), TypeError.
 Options options_from(const nb::dict& keywords);
 
+/// Tells `function` (level: 0 or 1, message), or with None nobody, what lamella::set_log_function() says.
+void set_log_function(nb::object function);
+
 /// What arrays of a call look like.
 struct ArrayInfo {
   std::vector<std::int64_t> sample;  ///< without the batch; -1 where Keras has None

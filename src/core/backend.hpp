@@ -150,6 +150,9 @@ class Backend {
 /// Whether elements on this device can be read and written by the host. Opens no backend.
 [[nodiscard]] bool is_host(Device device) noexcept;
 
+/// Why Device::automatic() is the host's own device: what each other device lacks. Empty if none was refused.
+[[nodiscard]] std::string why_on_the_host();
+
 /// Defined in src/cpu.
 [[nodiscard]] Backend& cpu_backend();
 /// Opened on first use. Throws DeviceError with the reason if there is none.

@@ -64,6 +64,15 @@ std::string describe(Device device) {
   return text;
 }
 
+std::string core::why_on_the_host() {
+  std::string why = why_no_cuda();
+  for (const Device& one : available_devices()) {
+    const std::string reason = core::backend(one).why_unusable(one.index());
+    if (!reason.empty()) why += (why.empty() ? "" : "; ") + reason;
+  }
+  return why;
+}
+
 Device resolve(Device device) {
   if (device.kind() == DeviceKind::automatic) {
     for (const Device& one : available_devices()) {

@@ -9,6 +9,7 @@
 
 #include "core/activation_math.hpp"
 #include "core/check.hpp"
+#include "core/log.hpp"
 #include "core/rounding.hpp"
 #include "core/visit_dtype.hpp"
 
@@ -102,6 +103,7 @@ std::string Verdicts::why_not(const VendorForm& form, const VendorFunction& comp
   const std::lock_guard lock(mutex_);
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
   std::string why = examine(form, compute);  // after an exception, the next call tries again
+  if (!why.empty()) log(LogLevel::info, "{}: not used", why);
   return known_.emplace(std::move(key), std::move(why)).first->second;
 }
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/check.hpp"
+#include "core/log.hpp"
 #include "core/output_file.hpp"
 
 namespace lamella::core {
@@ -141,6 +142,12 @@ std::string TuningRecords::trouble() const {
   return trouble_;
 }
 
+void TuningRecords::set_trouble(std::string trouble) {
+  if (!trouble.empty() && trouble != trouble_)
+    log(LogLevel::warning, "measurements of Options::tuning are not kept: {}", trouble);
+  trouble_ = std::move(trouble);
+}
+
 void TuningRecords::put(TuningRecord record) {
   std::erase_if(records_, [&](const TuningRecord& old) { return old.machine == record.machine && old.work == record.work; });
   records_.push_back(std::move(record));
@@ -155,7 +162,7 @@ void TuningRecords::read() {
   if (!file) {
     std::error_code error;
     is_foreign_ = std::filesystem::exists(path_, error);
-    if (is_foreign_) trouble_ = escaped(path_) + ": cannot be opened";
+    if (is_foreign_) set_trouble(escaped(path_) + ": cannot be opened");
     return;
   }
   std::string text;
@@ -163,7 +170,7 @@ void TuningRecords::read() {
     text.append(part, static_cast<std::size_t>(file.gcount()));
   auto found = text.size() > kMostBytes || file.bad() ? std::nullopt : Reader::records_of(text);
   is_foreign_ = !found && (!text.empty() || file.bad());
-  trouble_ = is_foreign_ ? escaped(path_) + ": is not a file of measurements; left unchanged" : "";
+  set_trouble(is_foreign_ ? escaped(path_) + ": is not a file of measurements; left unchanged" : "");
   if (!found) return;
   for (TuningRecord& mine : records_) {
     std::erase_if(*found, [&](const TuningRecord& old) { return old.machine == mine.machine && old.work == mine.work; });
@@ -182,7 +189,7 @@ void TuningRecords::write() {
     file.finish();
     trouble_.clear();
   } catch (const Error& failed) {
-    trouble_ = without_code(failed.what());
+    set_trouble(std::string(without_code(failed.what())));
   }
 }
 

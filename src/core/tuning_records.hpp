@@ -38,6 +38,7 @@ class LAMELLA_API TuningRecords {
   void read();
   void write();
   void put(TuningRecord record);
+  void set_trouble(std::string trouble);
 
   const std::string path_;
   mutable Mutex mutex_;

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/log.hpp"
 #include "cuda/context.hpp"
 
 namespace lamella::cuda {
@@ -77,6 +78,7 @@ void remember(int device, const std::string& reason) {
   if (trouble.lost.load(std::memory_order_relaxed)) return;
   trouble.reason = reason;
   trouble.lost.store(true, std::memory_order_release);
+  core::log(LogLevel::warning, "cuda:{} is lost until this process is restarted: {}", device, reason);
 }
 
 /// Explains cudaGetDeviceCount's error. A missing driver is recognised by version 0: the error alone says "too old".

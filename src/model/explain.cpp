@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "model/impl.hpp"
 #include "ops/quantized_dense.hpp"
@@ -52,6 +55,21 @@ std::string json_text(std::string_view text) {
 }
 
 }  // namespace
+
+std::string steps_text(const Program& program) {
+  std::vector<std::pair<std::string, int>> counts;  // in the order of the steps
+  for (const ProgramStep& step : program.steps) {
+    std::string text = core::format("{} by {}", op_name(step.desc), step.choice.engine);
+    const auto known = std::find_if(counts.begin(), counts.end(), [&](const auto& one) { return one.first == text; });
+    if (known != counts.end())
+      ++known->second;
+    else
+      counts.emplace_back(std::move(text), 1);
+  }
+  std::string result;
+  for (const auto& [text, count] : counts) result += core::format("{}{} {}", result.empty() ? "" : ", ", count, text);
+  return result.empty() ? "nothing to compute" : result;
+}
 
 std::string explain_text(const Explained& explained, const std::string& why_this_device) {
   const Program& program = *explained.program;

@@ -2,7 +2,9 @@
 #include "model/impl.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <utility>
 
 #include "core/backend.hpp"
 #include "core/number.hpp"
@@ -137,13 +139,25 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
   ops::PlanContext context{threads, options.device.index(), budget};
   // A measured plan keeps forms of its constants that an update would not reach.
   if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
+  const auto begin = std::chrono::steady_clock::now();
   using Both = std::pair<std::shared_ptr<const model::Graph>, std::shared_ptr<const model::Program>>;
   auto both = std::make_shared<const Both>(graph_of, model::compile(*graph_of, batch, backend.ops(), context, options.engine));
   const std::shared_ptr<const model::Program> made(both, both->second.get());
+  if (core::is_logging()) {
+    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - begin;
+    core::log(LogLevel::info, "'{}' is planned for {} rows in {:.3g} ms: {}", core::escaped(spec->name), batch, time.count(),
+              model::steps_text(*made));
+  }
   const std::lock_guard lock(mutex_);
   if (auto known = find()) return known;
   programs_.push_front({graph_of, made});
-  if (programs_.size() > options.cached_programs) programs_.pop_back();
+  if (programs_.size() > options.cached_programs) {
+    programs_.pop_back();
+    if (!std::exchange(is_dropping_, true))
+      core::log(LogLevel::warning,
+                "'{}' is called with more batch sizes than Options::cached_programs, {}: each that was dropped is planned again",
+                core::escaped(spec->name), options.cached_programs);
+  }
   return made;
 }
 
@@ -165,10 +179,9 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
     }
   }
   if (!session_) {
-    session_ = std::make_unique<model::Session>(model::SessionOptions{impl.backend, impl.options.device.index(),
-                                                                      impl.options.cached_programs, impl.options.graphs,
-                                                                      impl.options.profile, impl.budget, impl.tally,
-                                                                      impl.updates_});
+    session_ = std::make_unique<model::Session>(
+        model::SessionOptions{impl.backend, impl.options.device.index(), impl.options.cached_programs, impl.options.graphs,
+                              impl.options.profile, impl.budget, impl.tally, impl.updates_});
   }
 }
 

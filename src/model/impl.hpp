@@ -12,6 +12,7 @@
 #include <lamella/model.hpp>
 
 #include "core/access.hpp"
+#include "core/log.hpp"
 #include "core/mutex.hpp"
 #include "model/call.hpp"
 #include "model/gate.hpp"
@@ -65,8 +66,12 @@ struct Model::Impl {
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
                                                 int threads = 1) const;
 
-  /// Held while weights are read, so that no update changes them.
-  [[nodiscard]] model::Gate::Passage reading() const { return model::Gate::Passage(options.updatable ? &gate_ : nullptr); }
+  /// Held by a call while weights are read, so that no update changes them; what was logged is told when it has ended.
+  struct Reading {
+    core::LogDelivery delivery;
+    model::Gate::Passage passage;
+  };
+  [[nodiscard]] Reading reading() const { return {{}, model::Gate::Passage(options.updatable ? &gate_ : nullptr)}; }
   /// Implements both Model::update_weights(): on `stream` if not null.
   void update_weights(const std::map<std::string, TensorView>& values, void* stream) const;
 
@@ -149,6 +154,7 @@ struct Model::Impl {
   /// For an updatable model: all graphs that may still run, with their sample shapes.
   mutable std::vector<std::pair<std::vector<Shape>, std::weak_ptr<const model::Graph>>> living_;
   mutable std::list<Cached> programs_;  ///< most recently used first
+  mutable bool is_dropping_ = false;    ///< programs, which was logged
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;
   mutable model::Gate gate_;
   std::shared_ptr<model::Updates> updates_;  ///< null if not updatable
@@ -169,11 +175,13 @@ namespace model {
 [[nodiscard]] std::shared_ptr<const core::ModelSpec> ending_at(const core::ModelSpec& spec, std::string_view layer);
 /// The table that Keras' summary() prints.
 [[nodiscard]] std::string summary_of(const core::ModelSpec& spec);
+/// "2 dense by panels, 1 softmax by rowwise".
+[[nodiscard]] std::string steps_text(const Program& program);
 /// As a table, or as JSON.
 [[nodiscard]] std::string explain_text(const Explained& explained, const std::string& why_this_device);
 [[nodiscard]] std::string explain_json(const Explained& explained);
-/// Throws ArgumentError, which begins with `caller`, a member of Model, unless each value fits the weight of its name, "path/name",
-/// and is on the host or on `device`.
+/// Throws ArgumentError, which begins with `caller`, a member of Model, unless each value fits the weight of its name,
+/// "path/name", and is on the host or on `device`.
 void expect_values(const core::ModelSpec& spec, const std::map<std::string, TensorView>& values, std::string_view caller,
                    Device device);
 /// `spec` with these values, which must be on the host. Throws as expect_values() does.

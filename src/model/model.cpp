@@ -24,6 +24,10 @@ Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options
   const core::FloatEnvironment environment;
   impl_ = std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
                                        std::make_shared<core::MemoryBudget>(options.memory_limit));
+  if (!core::is_logging()) return;
+  const std::string why = impl_->device_is_named || !impl_->backend.traits.is_host ? "" : core::why_on_the_host();
+  core::log(LogLevel::info, "'{}' is made for {}: {} layers, {} elements of weights{}{}", core::escaped(name()),
+            to_string(device()), impl_->spec->layers.size(), count_params(), why.empty() ? "" : "; not on a GPU: ", why);
 }
 Model::Model(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 Model::Model(const Model&) noexcept = default;
@@ -32,6 +36,7 @@ Model::~Model() = default;
 
 /// The model of a file, ready to run. Messages begin with `path`.
 Model model::made_of(std::shared_ptr<const core::ModelSpec> spec, const Options& options, std::string_view path) {
+  const core::LogDelivery delivery;
   try {
     return core::Access::model(std::move(spec), options);
   } catch (const ArgumentError& error) {

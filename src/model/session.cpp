@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "core/log.hpp"
+
 namespace lamella::model {
 namespace {
 
@@ -37,10 +39,15 @@ void Session::reserve_arena(std::size_t bytes) {
   if (bytes <= arena_bytes_) return;
   auto larger = allocate(bytes);  // before anything is released, so that a failure leaves the session unchanged
   stream_->synchronize();         // pending work uses the old arena
+  std::size_t dropped = 0;
   for (BoundProgram& bound : bound_) {
+    dropped += bound.captured.size();
     bound.captured.clear();
     bound.seen.clear();
   }
+  if (dropped != 0)
+    core::log(LogLevel::info, "{} CUDA graphs are dropped, because {} bytes of buffers became {}; they are captured again",
+              dropped, arena_bytes_, bytes);
   arena_ = std::move(larger);
   arena_bytes_ = bytes;
 }
@@ -175,6 +182,9 @@ std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays&
   auto graph = stream_->capture([&bound] { bound.execute(); }, not_captured);
   bound.failures = graph ? 0 : bound.failures + 1;
   bound.cannot_capture = !graph && (!not_captured.disturbed || bound.failures == kFailures);
+  if (!graph)
+    core::log(LogLevel::warning, "calls of {} rows run step by step, not as a CUDA graph: {}{}", bound.program->batch,
+              not_captured.why, bound.cannot_capture ? "" : "; capture will be tried again");
   bound.program->captured.set(graph ? "captured as a CUDA graph"
                                     : core::format("not captured as a CUDA graph: {}{}", not_captured.why,
                                                    bound.cannot_capture ? "" : "; capture will be tried again"));

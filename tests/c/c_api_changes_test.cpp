@@ -82,6 +82,28 @@ TEST(CApiChangesTest, UpdatesWeightsInPlace) {
   predicts(wanted);
 }
 
+TEST(CApiChangesTest, TellsAFunctionWhatItDoes) {
+  struct Told {
+    std::vector<std::pair<std::int32_t, std::string>> messages;
+    int freed = 0;
+  } told;
+  const auto log = [](std::int32_t level, const char* message, void* user) {
+    static_cast<Told*>(user)->messages.emplace_back(level, message);
+  };
+  ok(lamella_set_log_function(log, &told, [](void* user) { ++static_cast<Told*>(user)->freed; }));
+  loaded("dense");
+  ASSERT_EQ(told.messages.size(), 1U);
+  EXPECT_EQ(told.messages[0].first, LAMELLA_LOG_INFO);
+  EXPECT_THAT(told.messages[0].second, HasSubstr("is made for cpu"));
+  EXPECT_EQ(told.freed, 0);
+  ok(lamella_set_log_function(log, &told, nullptr));
+  EXPECT_EQ(told.freed, 1);
+  ok(lamella_set_log_function(nullptr, nullptr, nullptr));
+  loaded("dense");
+  EXPECT_EQ(told.messages.size(), 1U);
+  EXPECT_EQ(told.freed, 1);
+}
+
 TEST(CApiChangesTest, SavesModelsThatItCanReadAgain) {
   const ModelHandle model = loaded("dense");
   const std::string path = ::testing::TempDir() + "lamella_c_saved.keras";

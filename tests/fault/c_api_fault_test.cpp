@@ -84,6 +84,24 @@ TEST(CApiFaults, InLoadingLeaveNothing) {
       nothing);
 }
 
+TEST(CApiFaults, InLoggingLoseMessagesAndNothingElse) {
+  static int told = 0;
+  static int freed = 0;
+  const auto log = [](std::int32_t, const char*, void*) { ++told; };
+  int set = 0;
+  strike(
+      [&] {
+        lamella_model* model = nullptr;
+        bool bad = failed(lamella_set_log_function(log, &freed, [](void* user) { ++*static_cast<int*>(user); }));
+        set += bad ? 0 : 1;
+        bad = failed(lamella_model_load(kModel.c_str(), nullptr, &model)) || bad;
+        lamella_model_free(model);
+        return failed(lamella_set_log_function(nullptr, nullptr, nullptr)) || bad;
+      },
+      [&] { EXPECT_EQ(freed, set); });
+  EXPECT_GT(told, 0);
+}
+
 TEST(CApiFaults, InPredictionsAndTextsLeaveTheModelUnchanged) {
   lamella_options* options = nullptr;
   ASSERT_FALSE(failed(lamella_options_create(&options)));

@@ -74,6 +74,7 @@ void extend(model::LayerState& sequential, const std::vector<Layer>& layers) {
 }  // namespace
 
 Model Network::compile(const Options& options) const {
+  const core::LogDelivery delivery;
   const core::FloatEnvironment environment;
   static_cast<void>(layout_of(*Access::state(*this), "compile"));
   return Access::model(model::spec_of(*Access::state(*this), options.hard_sigmoid), options);

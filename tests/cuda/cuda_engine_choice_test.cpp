@@ -27,6 +27,14 @@ Model relu_model(Options options = on_cuda()) {
   return model_of(builder.build({builder.dense(x, kInputs, 33, activation_of("relu"))}), options);
 }
 
+/// A layer of bfloat16 or another dtype with an activation that cuBLASLt does not have.
+Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs = 31) {
+  SpecBuilder builder(4);
+  options.dtype = dtype;
+  const auto x = builder.input({inputs});
+  return model_of(builder.build({builder.dense(x, inputs, 33, activation_of("silu"))}), options);
+}
+
 struct Chosen {
   std::string engine;
   std::map<std::string, std::string> refused;
@@ -171,6 +179,15 @@ TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreUseTheLibrary) {
   EXPECT_THROW(static_cast<void>(forced.predict(random_rows(17, kInputs))), ArgumentError);
 }
 
+TEST_F(CudaEngineChoiceTest, TheLibraryTakesLargeKernelsFromNineRowsOn) {
+  const Model model = silu_model(DType::float32, on_cuda(), 131072);
+  const Chosen more = chosen(model, 16);
+  EXPECT_EQ(more.engine, "gemm_then_epilogue");
+  EXPECT_EQ(more.refused.at("small_batch"),
+            "for more than 8 rows it takes at most 4194304 weights, got 131072 x 33; the library reads the rows less often");
+  EXPECT_EQ(chosen(model, 8).engine, "small_batch");
+}
+
 TEST_F(CudaEngineChoiceTest, SmallBatchGivesItsOtherReasons) {
   Options options = on_cuda();
   options.determinism = Determinism::batch_invariant;
@@ -207,14 +224,6 @@ TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesRefuse) {
                              testing::HasSubstr("engine 'gemm_bias_cudnn' cannot do this: cuDNN cannot be loaded")));
 }
 #endif
-
-/// A layer of bfloat16 or another dtype with an activation that cuBLASLt does not have.
-Model silu_model(DType dtype, Options options = on_cuda(), std::int64_t inputs = 31) {
-  SpecBuilder builder(4);
-  options.dtype = dtype;
-  const auto x = builder.input({inputs});
-  return model_of(builder.build({builder.dense(x, inputs, 33, activation_of("silu"))}), options);
-}
 
 TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
   EXPECT_EQ(chosen(silu_model(DType::float16)).engine, mma_gemm_or("gemm_then_epilogue"));

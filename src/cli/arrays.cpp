@@ -28,7 +28,8 @@ Kind kind_of(ByteStream& bytes, const std::string& file) {
     if (file != "-") return Kind::npz;
     throw LoadError(ErrorCode::unsupported, bytes.name() + ": npz archives cannot be read from a pipe; npy and CSV can");
   }
-  return file == "-" || file.ends_with(".csv") || file.ends_with(".tsv") ? Kind::csv : Kind::npy;
+  if (file == "-" || file.ends_with(".csv") || file.ends_with(".tsv")) return Kind::csv;
+  throw LoadError(ErrorCode::value, bytes.name() + ": neither npy nor npz; a file of CSV needs a name that ends in .csv or .tsv");
 }
 
 char separator_for(const std::string& file) { return file.ends_with(".tsv") ? '\t' : '\0'; }
@@ -122,6 +123,95 @@ void add_source(Inputs& all, const std::string& file, const std::vector<std::siz
   }
 }
 
+/// Rows of several files for the same inputs, one file after another.
+class RowsOfFiles final : public RowSource {
+ public:
+  RowsOfFiles(std::vector<std::string> names, std::vector<Inputs> files, std::vector<std::size_t> inputs, std::string option)
+      : names_(std::move(names)), files_(std::move(files)), inputs_(std::move(inputs)), option_(std::move(option)) {}
+
+  [[nodiscard]] std::int64_t rows() const override {
+    std::int64_t sum = 0;
+    for (const Inputs& file : files_) {
+      const std::int64_t rows = file.rows();
+      if (rows < 0) return -1;
+      sum += rows;
+    }
+    return sum;
+  }
+  [[nodiscard]] std::size_t row_bytes() const override {
+    std::size_t most = 0;
+    for (const Inputs& file : files_) most = std::max(most, file.row_bytes());
+    return most;
+  }
+  void next(std::int64_t most, std::vector<Tensor>& inputs) override {
+    std::vector<std::vector<Tensor>> parts(inputs_.size());
+    for (std::int64_t rows = 0; rows < most && at_ < files_.size();) {
+      for (const auto& source : files_[at_].sources) source->next(most - rows, inputs);
+      std::int64_t found = 0;
+      for (std::size_t i = 0; i < inputs_.size(); ++i) {
+        expect_alike(inputs[inputs_[i]], i);
+        found = inputs[inputs_[i]].shape()[0];
+        parts[i].push_back(std::move(inputs[inputs_[i]]));
+      }
+      if (found < most - rows) ++at_;
+      rows += found;
+    }
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      if (!parts[i].empty())
+        inputs[inputs_[i]] = joined(parts[i]);
+      else  // all files were read before
+        inputs[inputs_[i]] = Tensor(alike_[i].first.with(0, 0), alike_[i].second);
+    }
+  }
+
+ private:
+  void expect_alike(const Tensor& array, std::size_t i) {
+    if (array.shape().rank() == 0)
+      throw ArgumentError(ErrorCode::shape, option_ + ": '" + printable(names_[at_]) + "' has a number without rows");
+    if (alike_.size() <= i) alike_.emplace_back(array.shape(), array.dtype());
+    const auto& [shape, dtype] = alike_[i];
+    if (array.dtype() == dtype && array.shape().with(0, 0) == shape.with(0, 0)) return;
+    throw ArgumentError(ErrorCode::shape, option_ + ": '" + printable(names_[at_]) + "' is " +
+                                              described(array.shape(), array.dtype()) + ", but '" + printable(names_[0]) +
+                                              "' is " + described(shape, dtype) +
+                                              "; files for the same input need rows of the same shape and dtype");
+  }
+  static std::string described(const Shape& shape, DType dtype) { return to_string(shape) + " " + std::string(to_string(dtype)); }
+  static Tensor joined(std::vector<Tensor>& parts) {
+    if (parts.size() == 1) return std::move(parts[0]);
+    std::int64_t rows = 0;
+    for (const Tensor& part : parts) rows += part.shape()[0];
+    Tensor whole(parts[0].shape().with(0, rows), parts[0].dtype());
+    auto* to = static_cast<std::byte*>(whole.data());
+    for (const Tensor& part : parts) {
+      if (part.bytes() == 0) continue;
+      std::memcpy(to, part.data(), part.bytes());
+      to += part.bytes();
+    }
+    return whole;
+  }
+
+  std::vector<std::string> names_;
+  std::vector<Inputs> files_;
+  std::vector<std::size_t> inputs_;
+  std::string option_;
+  std::size_t at_ = 0;
+  std::vector<std::pair<Shape, DType>> alike_;  ///< of each input, in the first file
+};
+
+/// A source of rows from these files, one after another, for some of the inputs.
+void add_sources(Inputs& all, const std::vector<std::string>& files, const std::vector<std::size_t>& inputs,
+                 const std::vector<ArraySpec>& specs, const char* option, Header header) {
+  if (files.size() == 1) return add_source(all, files[0], inputs, specs, option, header);
+  std::vector<Inputs> each(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) add_source(each[i], files[i], inputs, specs, option, header);
+  if (all.sources.empty()) {
+    all.is_csv = each[0].is_csv;
+    all.has_header = each[0].has_header;
+  }
+  all.sources.push_back(std::make_unique<RowsOfFiles>(files, std::move(each), inputs, option));
+}
+
 /// Whether one file can hold all inputs.
 bool holds_many(const std::string& file) {
   if (file == "-") return true;
@@ -138,9 +228,9 @@ std::pair<std::string, std::string> named_file(const std::string& argument, cons
   return {"", argument};
 }
 
-std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                   const char* option) {
-  std::map<std::string, std::string> given;
+std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
+                                                const char* option) {
+  std::map<std::string, std::vector<std::string>> given;
   for (const std::string& argument : arguments) {
     auto [name, file] = named_file(argument, names);
     if (name.empty()) {
@@ -151,17 +241,17 @@ std::vector<std::string> files_for(const std::vector<std::string>& arguments, co
       }
       name = names[0];
     }
-    if (!given.emplace(name, file).second)
-      throw ArgumentError(ErrorCode::argument, std::string(option) + ": '" + name + "' is given twice");
+    given[name].push_back(file);
   }
-  std::vector<std::string> files;
+  std::vector<std::vector<std::string>> files;
+  std::ptrdiff_t pipes = 0;
   for (const std::string& name : names) {
     if (!given.contains(name))
       throw ArgumentError(ErrorCode::missing, std::string(option) + ": no file is given for '" + name + "'");
     files.push_back(given[name]);
+    pipes += std::count(files.back().begin(), files.back().end(), "-");
   }
-  if (std::count(files.begin(), files.end(), "-") > 1)
-    throw ArgumentError(ErrorCode::argument, std::string(option) + ": '-' is given more than once");
+  if (pipes > 1) throw ArgumentError(ErrorCode::argument, std::string(option) + ": '-' is given more than once");
   return files;
 }
 
@@ -177,12 +267,13 @@ Inputs open_inputs(const std::vector<std::string>& arguments, const std::vector<
   Inputs all;
   std::vector<std::size_t> every(specs.size());
   for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
-  if (specs.size() > 1 && arguments.size() == 1 && named_file(arguments[0], names).first.empty() && holds_many(arguments[0])) {
-    add_source(all, arguments[0], every, specs, option, header);
+  const auto is_for_all = [&](const std::string& file) { return named_file(file, names).first.empty() && holds_many(file); };
+  if (specs.size() > 1 && !arguments.empty() && std::all_of(arguments.begin(), arguments.end(), is_for_all)) {
+    add_sources(all, arguments, every, specs, option, header);
     return all;
   }
-  const std::vector<std::string> files = files_for(arguments, names, option);
-  for (const std::size_t i : every) add_source(all, files[i], {i}, specs, option, header);
+  const auto files = files_for(arguments, names, option);
+  for (const std::size_t i : every) add_sources(all, files[i], {i}, specs, option, header);
   return all;
 }
 

@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <memory>
-#include <thread>
 
 #include "cli/bench/check.hpp"
 #include "cli/bench/cuda_clock.hpp"
@@ -42,13 +40,6 @@ struct BenchState {
   bool csv = false;
   bool markdown = false;
 };
-
-int thread_count(int given) {
-  if (given > 0) return given;
-  const char* text = std::getenv("LAMELLA_THREADS");
-  const int named = text == nullptr ? 0 : std::atoi(text);
-  return named > 0 ? named : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 std::string now() {
   const std::time_t time = std::time(nullptr);

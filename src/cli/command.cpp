@@ -62,7 +62,13 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
     print(stdout, about.empty() ? app.help() : app.get_subcommand(about)->help("lamella"));
     return kOk;
   }
-  if (!first.empty() && first[0] == '-') return -1;
+  for (const char* option : {"-h", "--help", "-v", "--version"}) {
+    if (first == option) return -1;
+  }
+  if (first.starts_with('-')) {
+    const std::string word = first.substr(std::min(first.size(), first.find_first_not_of('-')));
+    throw UsageError("a verb comes first, not '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(word, verbs));
+  }
   throw UsageError("no verb is named '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(first, verbs));
 }
 
@@ -72,7 +78,10 @@ std::string what_is_too_much(const CLI::App& app) {
   const CLI::App& verb = named.empty() ? app : *named.front();
   const std::vector<std::string> rest = app.remaining(true);
   const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
-  if (option == rest.end()) return verb.get_name() + ": '" + (rest.empty() ? "" : rest.front()) + "' is one argument too many";
+  if (option == rest.end()) {
+    const char* const more = verb.get_option_no_throw("--input") == nullptr ? "" : "; an option takes one file: -i A -i B";
+    return verb.get_name() + ": '" + (rest.empty() ? "" : rest.front()) + "' is one argument too many" + more;
+  }
   std::vector<std::string> known;
   for (const CLI::Option* each : verb.get_options()) {
     for (const std::string& name : each->get_lnames()) known.push_back("--" + name);
@@ -84,11 +93,13 @@ std::string what_is_too_much(const CLI::App& app) {
 
 int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> verbs) {
   CLI::App app{"Runs Keras models of Dense and Activation layers.", "lamella"};
-  app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("-v,--version", std::string(LAMELLA_VERSION));
   std::vector<Registered> registered;
   for (const AddVerb add : verbs) registered.push_back(add(app));
+  for (const Registered& verb : registered) verb.app->group("Verbs");
+  app.get_formatter()->label("SUBCOMMAND", "VERB");
+  app.footer(kFooter);  // after the verbs, which would take it over
   if (const int code = answer_without_verb(app, argc, argv); code >= 0) return code;
   try {
     app.parse(argc, argv);
@@ -98,7 +109,10 @@ int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> ve
     if (error.get_exit_code() == 0) return app.exit(error);
     const std::vector<CLI::App*> named = app.get_subcommands();
     const std::string verb = named.empty() ? "" : named.front()->get_name() + ": ";
-    return report((verb + error.what()).c_str(), kUsage);
+    const bool lacks = !verb.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    return report(
+        (verb + error.what() + (lacks ? "; lamella help " + named.front()->get_name() + " says what it takes" : "")).c_str(),
+        kUsage);
   }
   for (const Registered& verb : registered) {
     if (!verb.app->parsed()) continue;

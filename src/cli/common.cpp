@@ -9,6 +9,7 @@
 #include "cli/progress.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/processors.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -111,6 +112,13 @@ Options RunOptions::options() const {
   return result;
 }
 
+int thread_count(int given) {
+  if (given > 0) return given;
+  const char* const text = std::getenv("LAMELLA_THREADS");
+  const int named = text == nullptr ? 0 : std::atoi(text);
+  return named > 0 ? named : core::usable_processors();
+}
+
 std::vector<ArraySpec> inputs_of(const Model& model) {
   return specs(
       model.input_names(), [&](int i) { return model.input_shape(i); }, [&](int i) { return model.input_dtype(i); });
@@ -133,7 +141,7 @@ Model load_model_for(const std::vector<std::string>& inputs, const std::string& 
   try {
     return load_model(path, weights, options);
   } catch (const LoadError& error) {
-    if (error.code() != ErrorCode::missing || !weights.empty() || inputs.size() != 1 || inputs[0] == "-") throw;
+    if (error.code() != ErrorCode::missing || !weights.empty() || inputs.empty() || inputs[0] == "-") throw;
     const std::string& input = inputs[0];
     const bool is_file = std::ifstream(input).good();
     const std::vector<std::int64_t> extents = shape_of_file(is_file ? input : input.substr(input.find('=') + 1), header);

@@ -27,6 +27,21 @@ std::string paragraph(const std::vector<std::string>& words, const std::string& 
   return text + line + "\n";
 }
 
+/// "(None, 784)", as Keras writes it.
+std::string batched(const std::vector<std::int64_t>& sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? "None" : std::to_string(extent));
+  return text + (sample.empty() ? ",)" : ")");
+}
+
+/// What --input and --output call the arrays.
+std::string arrays_line(const char* what, const std::vector<ArraySpec>& specs) {
+  std::vector<std::string> words;
+  for (const ArraySpec& spec : specs)
+    words.push_back(spec.name + " " + batched(spec.sample) + " " + std::string(to_string(spec.dtype)));
+  return std::string(" ") + what + ":\n" + paragraph(words, "   ");
+}
+
 std::string json_list(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + json_text(word);
@@ -37,12 +52,15 @@ std::string json_list(const std::vector<std::string>& words) {
 
 Registered add_summary(CLI::App& root) {
   auto model = std::make_shared<std::string>();
-  CLI::App* app = root.add_subcommand("summary", "Print the table of layers that Keras prints");
+  CLI::App* app =
+      root.add_subcommand("summary", "Print the table of layers that Keras prints, and the names of inputs and outputs");
   add_model(*app, *model);
   return {app, [model] {
             Options options;
             options.device = Device::cpu();
-            print(stdout, Model::load(*model, options).summary());
+            const Model loaded = Model::load(*model, options);
+            print(stdout,
+                  loaded.summary() + arrays_line("Inputs", inputs_of(loaded)) + arrays_line("Outputs", outputs_of(loaded)));
             return kOk;
           }};
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sinks for --output.
+#include <filesystem>
 #include <lamella/npy.hpp>
 #include <map>
 #include <memory>
@@ -150,7 +151,11 @@ std::string format_of(const std::string& file, const OutputForm& form) {
   for (const char* ending : {"npz", "csv", "tsv"}) {
     if (file.ends_with(std::string(".") + ending)) return ending;
   }
-  return file == "-" && form.csv_by_default ? "csv" : "npy";
+  if (file == "-") return form.csv_by_default ? "csv" : "npy";
+  const std::string ending = std::filesystem::path(file).extension().string();
+  if (ending.empty() || ending == ".npy") return "npy";
+  throw UsageError("--output: '" + file + "' ends in '" + ending +
+                   "', which names no format; allowed .npy, .npz, .csv, .tsv, no ending (npy), or --output-format");
 }
 
 std::unique_ptr<RowSink> sink_for(const std::string& file, const std::vector<std::size_t>& outputs,
@@ -179,8 +184,11 @@ std::vector<std::unique_ptr<RowSink>> open_outputs(const std::vector<std::string
     sinks.push_back(sink_for(arguments[0], every, names, form));
     return sinks;
   }
-  const std::vector<std::string> files = files_for(arguments, names, "--output");
-  for (std::size_t i = 0; i < files.size(); ++i) sinks.push_back(sink_for(files[i], {i}, names, form));
+  const auto files = files_for(arguments, names, "--output");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i].size() > 1) throw ArgumentError(ErrorCode::argument, "--output: '" + names[i] + "' is given twice");
+    sinks.push_back(sink_for(files[i][0], {i}, names, form));
+  }
   return sinks;
 }
 

@@ -35,8 +35,9 @@ int run_predict(const PredictState& state) {
   if (state.quiet) return kOk;
   done.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   // Formats numbers only and allocates nothing: the files are complete, and nothing may fail any more.
-  static_cast<void>(std::fprintf(stderr, "%lld rows in %.3g s, %.3g rows a second, loading and files included\n",
-                                 static_cast<long long>(done.rows), done.seconds, static_cast<double>(done.rows) / done.seconds));
+  const double rate = static_cast<double>(done.rows) / done.seconds;
+  static_cast<void>(std::fprintf(stderr, "%lld rows in %.3g s, %.*f rows a second, loading and files included\n",
+                                 static_cast<long long>(done.rows), done.seconds, rate < 10 ? 2 : 0, rate));
   return kOk;
 }
 
@@ -46,8 +47,10 @@ Registered add_predict(CLI::App& root) {
   auto state = std::make_shared<PredictState>();
   CLI::App* app = root.add_subcommand("predict", "Run a model on npy, npz or CSV files");
   add_model(*app, state->model, ".keras or .h5 file, or the text of to_json() with --weights");
-  add_files(*app, "-i,--input", state->inputs,
-            "X.npy, X.csv, - for standard input; for several inputs NAME=FILE each, or one npz or CSV with all of them")
+  add_files(
+      *app, "-i,--input", state->inputs,
+      "X.npy, X.csv, - for standard input; for several inputs NAME=FILE each, or one npz or CSV with all of them. Given again: "
+      "more rows")
       ->required();
   add_files(*app, "-o,--output", state->outputs,
             "Y.npy, Y.csv, - for standard output; for several outputs NAME=FILE each, or one npz or CSV for all of them")
@@ -55,7 +58,7 @@ Registered add_predict(CLI::App& root) {
   app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, or a whole model")
       ->type_name("FILE");
   take_word(*app->add_option("--output-format", state->format,
-                             "auto: by the file's extension, else npy; standard output is CSV if the input is")
+                             "auto: by the file's extension, npy if it has none; standard output is CSV if the input is")
                  ->capture_default_str(),
             {"auto", "npy", "npz", "csv", "tsv"});
   add_header(*app, state->header);
@@ -69,6 +72,7 @@ Registered add_predict(CLI::App& root) {
       "written from CSV are held whole.)\n\n"
       "  lamella predict model.keras -i x.npy -o y.npy\n"
       "  lamella predict model.keras -i - -o - <x.csv >y.csv\n"
+      "  lamella predict model.keras -i part1.npy -i part2.npy -o y.npy\n"
       "  lamella predict model.keras -i a=a.npy -i b=b.npy -o y.npz");
   return {app, [state] { return run_predict(*state); }};
 }

@@ -7,8 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "cli/bench/ceilings.hpp"
+#include "cli/bench/machine.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/output_file.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -19,6 +22,8 @@ struct ProfileState {
   std::int64_t batch = 32;
   double seconds = 1;
   bool json = false;
+  bool floor = false;
+  std::string trace;
   RunOptions run;
 };
 
@@ -86,12 +91,13 @@ Quartiles quartiles_of(std::vector<double>& times) {
 }
 
 struct StepRow {
-  std::string what;
+  std::string op;
+  std::string layers;
   std::string engine;
   double microseconds = 0;  ///< of a call
   double share = 0;
-  double gflops = 0;
-  double gbytes = 0;
+  bench::Work work;
+  bench::Floor floor;  ///< with --floor
 };
 
 std::vector<StepRow> rows_of(const nlohmann::json& plan, double call_us) {
@@ -100,18 +106,29 @@ std::vector<StepRow> rows_of(const nlohmann::json& plan, double call_us) {
   std::vector<StepRow> rows;
   for (const auto& step : plan.at("steps")) {
     StepRow row;
-    std::string layers;
-    for (const auto& layer : step.at("layers")) layers += (layers.empty() ? "" : " + ") + layer.get<std::string>();
-    row.what = step.at("op").get<std::string>() + "  [" + layers + "]";
+    for (const auto& layer : step.at("layers")) row.layers += (row.layers.empty() ? "" : " + ") + layer.get<std::string>();
+    row.op = step.at("op").get<std::string>();
     row.engine = step.at("engine").get<std::string>();
     row.share = sum == 0 ? 0 : step.at("nanoseconds").get<double>() / sum;
     row.microseconds = row.share * call_us;
-    const double rate = row.microseconds == 0 ? 0 : 1e-3 / row.microseconds;
-    row.gflops = step.at("flops").get<double>() * rate;
-    row.gbytes = step.at("bytes").get<double>() * rate;
+    row.work = {step.at("bytes").get<double>(), step.at("flops").get<double>()};
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+/// Measures what this machine can do, and gives each step its floor.
+void add_floors(std::vector<StepRow>& rows, const Model& model, const Options& options) {
+  const int threads = thread_count(options.threads);
+  const std::size_t cache = bench::this_machine().largest_cache();
+  bench::HostClock clock(cache, threads);
+  const DType dtype = options.dtype.value_or(DType::float32);
+  bench::Ceilings ceilings = bench::measure_ceilings(clock, model.device(), threads, cache);
+  bench::measure_product(ceilings, clock, model.device(), threads, dtype);
+  std::vector<bench::Work> steps;
+  for (const StepRow& row : rows) steps.push_back(row.work);
+  const std::vector<bench::Floor> floors = bench::floors_of(steps, ceilings, dtype, /*cold=*/false);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].floor = floors[i];
 }
 
 std::string number(const char* format, double value) {
@@ -120,11 +137,19 @@ std::string number(const char* format, double value) {
   return text.data();
 }
 
-std::string table_of(const std::vector<StepRow>& rows) {
-  std::string text = "   us a call  share  GFLOP/s    GB/s  engine, step\n";
+std::string table_of(const std::vector<StepRow>& rows, bool floor) {
+  std::string text =
+      std::string("   us a call  share  GFLOP/s    GB/s") + (floor ? "  floor us  bound by  " : "") + "  engine, step\n";
   for (const StepRow& row : rows) {
-    text += number("%12.3g", row.microseconds) + number(" %5.1f%%", 100 * row.share) + number("%9.3g", row.gflops) +
-            number("%8.3g", row.gbytes) + "  " + row.engine + ", " + row.what + "\n";
+    const double rate = row.microseconds == 0 ? 0 : 1e-3 / row.microseconds;
+    text += number("%12.3g", row.microseconds) + number(" %5.1f%%", 100 * row.share) + number("%9.3g", row.work.flops * rate) +
+            number("%8.3g", row.work.bytes * rate);
+    if (floor) {
+      std::string bound_by = row.floor.bound_by;
+      bound_by.resize(std::string_view("arithmetic").size(), ' ');
+      text += number("%10.3g  ", row.floor.us) + bound_by;
+    }
+    text += "  " + row.engine + ", " + row.op + "  [" + row.layers + "]\n";
   }
   return text;
 }
@@ -136,12 +161,55 @@ std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows
     steps += (i == 0 ? "\n  " : ",\n  ") + std::string("{\"op\": ") + step.at("op").dump() +
              ", \"layers\": " + step.at("layers").dump() + ", \"engine\": " + step.at("engine").dump() +
              ", \"microseconds\": " + number("%.6g", rows[i].microseconds) + ", \"share\": " + number("%.6g", rows[i].share) +
-             ", \"flops\": " + step.at("flops").dump() + ", \"bytes\": " + step.at("bytes").dump() + "}";
+             ", \"flops\": " + step.at("flops").dump() + ", \"bytes\": " + step.at("bytes").dump();
+    if (!rows[i].floor.bound_by.empty())
+      steps += ", \"floor_microseconds\": " + number("%.6g", rows[i].floor.us) +
+               ", \"bound_by\": " + json_text(rows[i].floor.bound_by);
+    steps += "}";
   }
   return "{\"device\": " + plan.at("device").dump() + ", \"batch\": " + plan.at("batch").dump() +
          ", \"calls\": " + std::to_string(calls) + ",\n \"microseconds\": {\"median\": " + number("%.6g", call.median) +
          ", \"lower_quartile\": " + number("%.6g", call.low) + ", \"upper_quartile\": " + number("%.6g", call.high) +
          "},\n \"steps\": [" + steps + "]}\n";
+}
+
+/// The median call in the Trace Event Format: an event for the call, and in it one for each step, with the times of the table,
+/// one after another.
+std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::int64_t batch, double call_us) {
+  using Json = nlohmann::ordered_json;
+  const std::string size = std::to_string(batch) + " rows";
+  const auto event = [](const std::string& name, const char* kind, double begin, double us) {
+    return Json{{"name", name}, {"cat", kind}, {"ph", "X"}, {"ts", begin}, {"dur", us}, {"pid", 1}, {"tid", 1}};
+  };
+  Json events = Json::array();
+  const auto label = [&](const char* what, const std::string& name) {
+    events.push_back(Json{{"name", what}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", name}}}});
+  };
+  label("process_name", "lamella " + std::string(LAMELLA_VERSION) + ": " + model.name());
+  label("thread_name", size + " on " + to_string(model.device()));
+  events.push_back(event("call, " + size, "call", 0, call_us));
+  double at = 0;
+  for (const StepRow& row : rows) {
+    Json step = event(row.layers.empty() ? row.op : row.layers, "step", at, row.microseconds);
+    step["args"] =
+        Json{{"op", row.op}, {"engine", row.engine}, {"share", row.share}, {"flops", row.work.flops}, {"bytes", row.work.bytes}};
+    if (!row.floor.bound_by.empty()) {
+      step["args"]["floor_us"] = row.floor.us;
+      step["args"]["bound_by"] = row.floor.bound_by;
+    }
+    events.push_back(std::move(step));
+    at += row.microseconds;
+  }
+  const Json trace{{"displayTimeUnit", "ns"},
+                   {"otherData", {{"about", "medians of many calls, not a recording of one: its steps follow each other"}}},
+                   {"traceEvents", std::move(events)}};
+  return trace.dump(1, ' ', true, Json::error_handler_t::replace) + "\n";
+}
+
+void write_trace(const std::string& path, const std::string& text) {
+  core::OutputFile file(path == "-" ? "/dev/fd/1" : path);
+  file.write(text.data(), text.size());
+  file.finish();
 }
 
 int run_profile(const ProfileState& state) {
@@ -168,14 +236,17 @@ int run_profile(const ProfileState& state) {
   const Quartiles call = quartiles_of(times);
   const auto plan = nlohmann::json::parse(watched.model().explain({.batch = rows, .json = true}));
   if (rows == 0 || !plan.contains("runs")) throw ArgumentError(ErrorCode::shape, "profile: the input has no rows");
-  const std::vector<StepRow> steps = rows_of(plan, call.median);
+  std::vector<StepRow> steps = rows_of(plan, call.median);
+  if (state.floor) add_floors(steps, whole.model(), state.run.options());
+  if (!state.trace.empty()) write_trace(state.trace, trace_of(whole.model(), steps, rows, call.median));
   if (state.json) {
     print(stdout, json_of(plan, steps, call, times.size()));
     return kOk;
   }
   print(stdout, whole.model().name() + ", " + std::to_string(rows) + " rows on " + to_string(whole.model().device()) + ": " +
                     number("%.4g us a call", call.median) + number(" (quartiles %.4g", call.low) +
-                    number(" and %.4g", call.high) + ", " + std::to_string(times.size()) + " calls)\n" + table_of(steps));
+                    number(" and %.4g", call.high) + ", " + std::to_string(times.size()) + " calls)\n" +
+                    table_of(steps, state.floor));
   return kOk;
 }
 
@@ -191,12 +262,16 @@ Registered add_profile(CLI::App& root) {
       ->capture_default_str()
       ->type_name("NUMBER")
       ->check(positive());
+  app->add_flag("--floor", state->floor,
+                "also the least time that this machine's arithmetic and memory allow for a step, which takes seconds to measure");
+  app->add_option("--trace", state->trace, "also write a trace for Perfetto or chrome://tracing")->type_name("FILE");
   app->add_flag("--json", state->json, "as JSON");
   state->run.add_to(*app);
   app->footer(
       "The time of a call is the median of calls that are not instrumented. A step's share is that of its fastest time in\n"
       "other calls, with a clock read between steps (if rows are cut into chunks, of one chunk); its time is this share of\n"
-      "a call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands over that time.");
+      "a call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands over that time.\n\n"
+      "  lamella profile model.keras --batch 64 --trace trace.json");
   return {app, [state] { return run_profile(*state); }};
 }
 

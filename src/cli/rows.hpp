@@ -85,8 +85,9 @@ struct Inputs {
   [[nodiscard]] std::vector<Tensor> next(std::int64_t most, std::size_t inputs);
 };
 
-/// Opens the files named by `arguments`: one per input, or one with all of them. Messages begin with `option`. The format follows
-/// from the content: npy, npz, or else CSV if the name ends in .csv or .tsv or is "-". Throws LoadError, ArgumentError.
+/// Opens the files named by `arguments`: for each input, or with all of them; several are read one after another. Messages begin
+/// with `option`. The format follows from the content: npy, npz, or else CSV if the name ends in .csv or .tsv or is "-". Throws
+/// LoadError, ArgumentError.
 [[nodiscard]] Inputs open_inputs(const std::vector<std::string>& arguments, const std::vector<ArraySpec>& specs,
                                  const char* option, Header header);
 /// The shape of one array of a file of any format, without reading its elements if possible. Not for "-".
@@ -120,8 +121,8 @@ struct OutputForm {
 [[nodiscard]] std::vector<std::string> names_of(const std::vector<ArraySpec>& specs);
 /// "name=file" or "file", to (name, file) with an empty name.
 [[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
-/// The files for `names`, in that order. Throws ArgumentError if one is missing, unknown or given twice.
-[[nodiscard]] std::vector<std::string> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
-                                                 const char* option);
+/// The files for each of `names`, in the order of `arguments`. Throws ArgumentError if one has none, or a name is unknown.
+[[nodiscard]] std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& arguments,
+                                                              const std::vector<std::string>& names, const char* option);
 
 }  // namespace lamella::cli

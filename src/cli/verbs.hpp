@@ -76,6 +76,9 @@ struct RunOptions {
   [[nodiscard]] Options options() const;
 };
 
+/// The number of threads that a model uses with --threads `given`; 0: not given.
+[[nodiscard]] int thread_count(int given);
+
 /// The positional MODEL.
 void add_model(CLI::App& app, std::string& model, const char* what = ".keras or .h5 file");
 /// An option that takes NAME=FILE, and may be repeated.

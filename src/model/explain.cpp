@@ -43,9 +43,9 @@ std::string op_of(const ProgramStep& step) {
 std::string amount(double value) {
   const char* units[] = {"", "k", "M", "G", "T"};
   std::size_t unit = 0;
-  for (; value >= 1000 && unit + 1 < std::size(units); ++unit) value /= 1000;
+  for (; value >= 999.5 && unit + 1 < std::size(units); ++unit) value /= 1000;
   char text[32];
-  static_cast<void>(std::snprintf(text, sizeof text, unit == 0 ? "%.0f%s" : "%.3g %s", value, units[unit]));
+  static_cast<void>(std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.3g %s", value, units[unit]));
   return text;
 }
 

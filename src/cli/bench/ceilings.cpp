@@ -31,19 +31,26 @@ double rate_at(const Ceilings& ceilings, double bytes, bool cold) {
 
 }  // namespace
 
-Floor floor_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold) {
+std::vector<Floor> floors_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold) {
   double bytes = 0;
   for (const Work& step : steps) bytes += step.bytes;
   const double copy_rate = rate_at(ceilings, bytes, cold);
   const double product_rate = ceilings.products.at(dtype);
+  std::vector<Floor> floors;
+  for (const Work& step : steps) {
+    const std::array<Floor, 3> limits{
+        {{step.bytes / copy_rate, "memory"}, {step.flops / product_rate, "arithmetic"}, {ceilings.launch_us, "launch"}}};
+    floors.push_back(*std::max_element(limits.begin(), limits.end(), [](const Floor& a, const Floor& b) { return a.us < b.us; }));
+  }
+  return floors;
+}
+
+Floor floor_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold) {
   std::map<std::string, double> by;
   Floor floor;
-  for (const Work& step : steps) {
-    const std::array<std::pair<double, const char*>, 3> limits{
-        {{step.bytes / copy_rate, "memory"}, {step.flops / product_rate, "arithmetic"}, {ceilings.launch_us, "launch"}}};
-    const auto most = *std::max_element(limits.begin(), limits.end(), [](auto a, auto b) { return a.first < b.first; });
-    floor.us += most.first;
-    by[most.second] += most.first;
+  for (const Floor& step : floors_of(steps, ceilings, dtype, cold)) {
+    floor.us += step.us;
+    by[step.bound_by] += step.us;
   }
   double share = -1;
   for (const auto& [kind, us] : by) {

@@ -5,6 +5,7 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS lamella EXPORT lamellaTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET lamella_cuda)
   install(TARGETS lamella_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT cuda)
@@ -39,6 +40,12 @@ configure_package_config_file(cmake/lamellaConfig.cmake.in ${PROJECT_BINARY_DIR}
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/lamellaConfig.cmake ${PROJECT_BINARY_DIR}/lamellaConfigVersion.cmake DESTINATION ${package_dir}
   COMPONENT development)
+# What a static library leaves to the program that is linked with it.
+set(LAMELLA_PC_LIBS)
+if(NOT LAMELLA_SHARED)
+  install(FILES cmake/FindoneDNN.cmake DESTINATION ${package_dir} COMPONENT development)
+  set(LAMELLA_PC_LIBS "-ldnnl -lz ${OpenMP_CXX_FLAGS} -lpthread -ldl -lstdc++ -lm")
+endif()
 
 # Relative to the file, so that an installed tree can be moved.
 set(LAMELLA_PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")

@@ -8,7 +8,7 @@ if(Git_FOUND AND EXISTS ${PROJECT_SOURCE_DIR}/.git)
   add_custom_target(source_archive COMMAND ${GIT_EXECUTABLE} archive --prefix=${name}/ --output=${PROJECT_BINARY_DIR}/${name}.tar.gz HEAD
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
 endif()
-if(NOT LAMELLA_INSTALL)
+if(NOT LAMELLA_INSTALL OR NOT LAMELLA_SHARED)  # packages are of the shared library
   return()
 endif()
 
@@ -20,8 +20,8 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL library development)
-# dpkg-shlibdeps finds the packages needed at run time. The plugin's CUDA libraries come from NVIDIA's packages or elsewhere: without them the
-# plugin is refused with a reason, and the CPU still works.
+# dpkg-shlibdeps finds the packages needed at run time, except the plugin's: its CUDA libraries come from NVIDIA's packages, which it does not know, or
+# from elsewhere. Without them the plugin is refused with a reason, and the CPU still works.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${PROJECT_BINARY_DIR}/lib)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
@@ -46,9 +46,13 @@ if(TARGET lamella_cuda)
   set(cuda ${CUDAToolkit_VERSION_MAJOR}-${CUDAToolkit_VERSION_MINOR})
   set(CPACK_DEBIAN_CUDA_PACKAGE_NAME ${library}-cuda)
   set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION libs)
-  set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${library} (= ${PROJECT_VERSION})")
+  set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "${library} (= ${PROJECT_VERSION}), libc6, libgcc-s1, libstdc++6")
   set(CPACK_DEBIAN_CUDA_PACKAGE_SHLIBDEPS OFF)
   set(CPACK_DEBIAN_CUDA_PACKAGE_RECOMMENDS "cuda-cudart-${cuda}, libcublas-${cuda}")
+  if(CUDNN_FOUND)
+    string(REGEX MATCH "^[0-9]+" cudnn "${CUDNN_VERSION}")
+    set(CPACK_DEBIAN_CUDA_PACKAGE_SUGGESTS "libcudnn${cudnn}-cuda-${CUDAToolkit_VERSION_MAJOR}")
+  endif()
   set(CPACK_COMPONENT_CUDA_DESCRIPTION "Keras' Dense and Activation layers, fast and exact: the CUDA device")
 endif()
 include(CPack)

@@ -32,7 +32,21 @@ needs() {  # PACKAGE NAME...: the package depends on each name
 needs "$library" libc6 'libdnnl[0-9.]*' libgomp1 'libstdc[+][+]6' zlib1g
 needs liblamella-dev "$library \(= $version\)"
 needs lamella "$library \(= $version\)" libc6
-[ -z "$(package "$library-cuda")" ] || needs "$library-cuda" "$library \(= $version\)"
+if [ -n "$(package "$library-cuda")" ]; then
+  needs "$library-cuda" "$library \(= $version\)" libc6 libgcc-s1 'libstdc[+][+]6'
+  # Each library that the plugin is linked with is in a package that it depends on or, NVIDIA's, recommends.
+  dpkg-deb -x "$(package "$library-cuda")" "$scratch/cuda"
+  plugin=$(find "$scratch/cuda" -name liblamella_cuda.so)
+  readelf -d "$plugin" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | while read -r name; do
+    case $name in
+      "liblamella.so."* | libc.so.6 | ld-linux-*.so.* | libgcc_s.so.1 | libstdc++.so.6 | libm.so.6) ;;
+      libcudart.so.* | libcublasLt.so.*)
+        field "$library-cuda" Recommends | grep -qE "cuda-cudart-${name##*.}-.*libcublas-${name##*.}-" || { echo "$name is not recommended"; exit 1; } ;;
+      *) echo "$library-cuda says nothing of $name"; exit 1 ;;
+    esac
+  done || bad "the CUDA package"
+  good
+fi
 
 target=$scratch/system run=(env)
 if [ $system = 1 ]; then

@@ -179,15 +179,6 @@ TEST_F(CudaEngineChoiceTest, FewRowsAreOneLaunchAndMoreUseTheLibrary) {
   EXPECT_THROW(static_cast<void>(forced.predict(random_rows(17, kInputs))), ArgumentError);
 }
 
-TEST_F(CudaEngineChoiceTest, TheLibraryTakesLargeKernelsFromNineRowsOn) {
-  const Model model = silu_model(DType::float32, on_cuda(), 131072);
-  const Chosen more = chosen(model, 16);
-  EXPECT_EQ(more.engine, "gemm_then_epilogue");
-  EXPECT_EQ(more.refused.at("small_batch"),
-            "for more than 8 rows it takes at most 4194304 weights, got 131072 x 33; the library reads the rows less often");
-  EXPECT_EQ(chosen(model, 8).engine, "small_batch");
-}
-
 TEST_F(CudaEngineChoiceTest, SmallBatchGivesItsOtherReasons) {
   Options options = on_cuda();
   options.determinism = Determinism::batch_invariant;

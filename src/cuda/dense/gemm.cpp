@@ -13,7 +13,6 @@ namespace lamella::cuda {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-constexpr std::int64_t kSecondCache = 24'000'000;  ///< bytes of sums
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -32,7 +31,7 @@ std::int64_t rows_of_chunk(const ops::DenseDesc& d) {
   constexpr std::int64_t kTile = 128;
   const std::int64_t bytes = padded_stride(std::max<std::int64_t>(d.units, 1), compute_type(d.dtype)) *
                              static_cast<std::int64_t>(size_of(compute_type(d.dtype)));
-  return std::max(kTile, kSecondCache / bytes / kTile * kTile);
+  return std::max(kTile, kSumsInSecondCache / bytes / kTile * kTile);
 }
 
 ops::DenseDesc with_rows(ops::DenseDesc d, std::int64_t rows) {

@@ -12,7 +12,6 @@ namespace {
 constexpr double kLaunch = 1.6;         ///< microseconds of a kernel that is a node of a graph
 constexpr double kStart = 0.8;          ///< from a kernel's first load to its first sum, and its last stores
 constexpr double kReduction = 0.4;      ///< of the library's, where it divides the inputs among blocks
-constexpr double kSecondCache = 24e6;   ///< bytes of sums that are still in the second cache when a pass reads them
 constexpr double kCacheToMemory = 2.0;  ///< its bandwidth, relative to memory's
 
 /// Multiply-adds of one multiprocessor in one cycle.
@@ -102,7 +101,7 @@ double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fu
 double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
   const double sums = results(d) * (is_narrow(d) ? 4 : static_cast<double>(size_of(d.dtype)));
   const double stored = results(d) * static_cast<double>(size_of(d.dtype));
-  return kLaunch + memory_us(sums / (sums <= kSecondCache ? kCacheToMemory : 1) + stored, on, 0.9);
+  return kLaunch + memory_us(sums / (sums <= static_cast<double>(kSumsInSecondCache) ? kCacheToMemory : 1) + stored, on, 0.9);
 }
 
 double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma) {

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "ops/desc.hpp"
 
 /// What Dense engines are expected to take on a GPU, in microseconds, inside a graph. Counted, and never measured on one:
 /// docs/performance.md says from what.
 namespace lamella::cuda {
+
+/// Bytes of sums that are still in the second-level cache when the pass behind a product reads them.
+inline constexpr std::int64_t kSumsInSecondCache = 24'000'000;
 
 /// What the predictions know of a GPU.
 struct Hardware {

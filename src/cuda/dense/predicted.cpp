@@ -101,7 +101,8 @@ double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fu
 double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
   const double sums = results(d) * (is_narrow(d) ? 4 : static_cast<double>(size_of(d.dtype)));
   const double stored = results(d) * static_cast<double>(size_of(d.dtype));
-  return kLaunch + memory_us(sums / (sums <= static_cast<double>(kSumsInSecondCache) ? kCacheToMemory : 1) + stored, on, 0.9);
+  const double chunks = std::max(1.0, std::ceil(sums / static_cast<double>(kSumsInSecondCache)));  // each a product and a pass
+  return kLaunch * (2 * chunks - 1) + memory_us(sums / kCacheToMemory + stored, on, 0.9);
 }
 
 double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma) {

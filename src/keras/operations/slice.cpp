@@ -22,15 +22,15 @@ std::optional<std::int64_t> bound(const Json& config, const char* key, const Ope
 }
 
 core::SliceItem item_of(const Json& value, const OperationFields& f) {
-  using Kind = core::SliceItem::Kind;
+  using ItemKind = core::SliceItem::Kind;
   core::SliceItem item;
   if (value.is_null()) {
-    item.kind = Kind::new_axis;
+    item.kind = ItemKind::new_axis;
   } else if (value.is_number_integer()) {
-    item.kind = Kind::index;
+    item.kind = ItemKind::index;
     item.start = place(value, "index", f);
   } else if (value.is_object() && value.contains("class_name") && value.at("class_name") == Json("__ellipsis__")) {
-    item.kind = Kind::ellipsis;
+    item.kind = ItemKind::ellipsis;
   } else if (value.is_object() && !is_tensor(value)) {
     const Json& config = value.contains("config") && value.at("config").is_object() ? value.at("config") : value;
     if (!config.contains("stop")) f.fail(ErrorCode::unsupported, "is supported with ranges, integers, None and ... only");

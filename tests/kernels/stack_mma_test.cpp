@@ -168,7 +168,9 @@ TEST(StackMmaTest, AppliesEveryActivationToTheSumAndRoundsOnce) {
         const double exact = truths().at(to_string(kind))(sum, activation.parameters);
         ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(kind, dtype, sum, exact)))
             << to_string(kind) << " of " << sum << ": " << exact << ", got " << y[i];
-        if (rounded(sum, dtype) == sum) ASSERT_TRUE(same(y[i], z[i])) << to_string(kind) << " of " << sum;
+        if (rounded(sum, dtype) == sum) {
+          ASSERT_TRUE(same(y[i], z[i])) << to_string(kind) << " of " << sum;
+        }
       }
     }
   }

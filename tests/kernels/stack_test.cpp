@@ -266,7 +266,7 @@ TEST(StackTest, RefusesWhatItCannotDo) {
   auto* const numbers = static_cast<float*>(memory.data());
   const std::vector<StackLayer> layers = layers_of({4, 4, 4});
   const auto answer = [&](auto change, std::vector<StackLayer> changed) {
-    kernels::Stack args{.src = numbers, .weights = numbers, .bias = numbers, .dst = numbers + 2048, .batch = 1};
+    kernels::Stack args{.layers = {}, .src = numbers, .weights = numbers, .bias = numbers, .dst = numbers + 2048, .batch = 1};
     change(args, changed);
     args.layers = changed;
     return kernels::stack(args, nullptr);

@@ -111,7 +111,7 @@ TEST(BuildersRefusals, BadStacksAreRefusedAndTheLayerIsNamed) {
        [] {
          Sequential({Input({}), Dense(1)});
        }},
-      {ErrorCode::value, "layer 'p_re_lu' shared_axes: got 0, allowed -1..-1 and 1..1",
+      {ErrorCode::unsupported, "layer 'p_re_lu' shared_axes: got 0, the batch axis; lamella computes each sample on its own",
        [] {
          Sequential({Input({3}), PReLU({.shared_axes = {0}})});
        }},

@@ -104,7 +104,7 @@ std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, c
 std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
                                                    const ops::PlanContext& context) {
   std::vector<kernels::StackLayer> layers;
-  ops::Form form{.layout = ops::Form::Layout::stack, .device = context.device_index};
+  ops::Form form{.layout = ops::Form::Layout::stack, .rounded_to = desc.dtype, .as = desc.dtype, .device = context.device_index};
   std::vector<bool> has_bias;
   for (const auto& layer : desc.layers) {
     if (!layer.is_dense) continue;
@@ -112,21 +112,27 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
     has_bias.push_back(layer.has_bias);
     form.cut.insert(form.cut.end(), {layer.inputs, layer.units, static_cast<std::int64_t>(layer.has_bias)});
   }
-  const auto host = [layers, has_bias](const ops::Constants& of, Tensor& copy) -> TensorView {
-    const kernels::StackLayout layout(layers, DType::float32);
-    Tensor packed = Tensor::zeros({layout.elements() + layout.bias_elements()}, DType::float32);
-    auto* const weights = static_cast<float*>(packed.data());
-    float* const biases = weights + layout.elements();
+  const DType dtype = desc.dtype;
+  const auto host = [layers, has_bias, dtype](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const kernels::StackLayout layout(layers, dtype);
+    const std::size_t size = size_of(dtype);
+    const std::size_t weight_bytes = static_cast<std::size_t>(layout.elements()) * size;
+    const std::size_t bias_bytes = static_cast<std::size_t>(layout.bias_elements()) * sizeof(float);
+    Tensor packed = Tensor::zeros({static_cast<std::int64_t>(weight_bytes + bias_bytes)}, DType::int8);
+    auto* const weights = static_cast<std::byte*>(packed.data());
+    auto* const biases = reinterpret_cast<float*>(weights + weight_bytes);
     std::size_t constant = 0;
     for (std::size_t n = 0; n < layers.size(); ++n) {
       const std::int64_t units = layers[n].units;
-      const Tensor& kernel = converted(of[constant++], DType::float32, DType::float32, copy);
-      const auto* const from = static_cast<const float*>(kernel.data());
-      for (std::int64_t i = 0; i < layers[n].inputs; ++i)
-        std::copy_n(from + i * units, units, weights + layout.kernel(n) + layout.at(i, 0));
+      const Tensor& kernel = converted(of[constant++], dtype, dtype, copy);
+      const auto* from = static_cast<const std::byte*>(kernel.data());
+      for (std::int64_t i = 0; i < layers[n].inputs; ++i) {
+        for (std::int64_t u = 0; u < units; ++u, from += size)
+          std::memcpy(weights + static_cast<std::size_t>(layout.kernel(n) + layout.at(i, u)) * size, from, size);
+      }
       std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
       if (!has_bias[n]) continue;
-      const Tensor& bias = converted(of[constant++], DType::float32, DType::float32, copy);
+      const Tensor& bias = converted(of[constant++], dtype, DType::float32, copy);
       std::copy_n(static_cast<const float*>(bias.data()), units, biases + layout.bias(n));
     }
     copy = std::move(packed);
@@ -134,8 +140,9 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
   };
   const auto make = [&]() -> ops::Packed {
     ops::Packed memory = uploaded(*constants, context, host);
-    const auto* const weights = static_cast<const float*>(memory.data.get());
-    const float* const bias = weights + kernels::StackLayout(layers, DType::float32).elements();
+    const auto* const weights = static_cast<const std::byte*>(memory.data.get());
+    const auto elements = static_cast<std::size_t>(kernels::StackLayout(layers, dtype).elements());
+    const auto* const bias = reinterpret_cast<const float*>(weights + elements * size_of(dtype));
     return {std::make_shared<const DeviceStack>(DeviceStack{memory.data, weights, bias}), std::move(memory.renew)};
   };
   return std::static_pointer_cast<const DeviceStack>(constants->derived(form, make));

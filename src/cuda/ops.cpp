@@ -67,8 +67,10 @@ class CudaOps final : public ops::OpSet {
  public:
   explicit CudaOps(core::Backend& backend) : backend_(backend) {}
   [[nodiscard]] bool takes(const ops::StackDesc& d, const ops::PlanContext& context, std::string_view forced) const override {
+    ops::PlanContext here = context;
+    here.backend = &backend_;
     return std::any_of(stack_engines().begin(), stack_engines().end(), [&](const StackEngine* engine) {
-      return (forced.empty() || forced == engine->name()) && engine->refuses(d, context).empty();
+      return (forced.empty() || forced == engine->name()) && engine->refuses(d, here).empty();
     });
   }
   [[nodiscard]] std::vector<std::string> engines() const override {

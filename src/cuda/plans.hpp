@@ -56,7 +56,7 @@ struct DeviceKernel {
 /// The kernels and biases of a stack on the context's device, in the order of kernels::StackLayout.
 struct DeviceStack {
   std::shared_ptr<const void> memory;
-  const float* weights = nullptr;
+  const void* weights = nullptr;
   const float* bias = nullptr;
 };
 [[nodiscard]] std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,

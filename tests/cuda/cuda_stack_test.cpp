@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cuda/cuda_support.hpp"
+#include "kernels/kernels.hpp"
 
 namespace lamella::test {
 namespace {
@@ -253,6 +254,36 @@ TEST_F(CudaStackTest, RandomStructuresHaveTheBitsOfTheirLayers) {
     for (const std::string& op : plan_of(model_of(spec, on_cuda())).ops) merged += op.find(" + ") != std::string::npos ? 1 : 0;
   }
   EXPECT_GE(merged, 5);
+}
+
+TEST_F(CudaStackTest, LayersOf16BitsHaveTheBitsThatTensorCoresGiveEachOfThem) {
+  int architecture = 0;
+  ASSERT_EQ(kernels::has_image(architecture), cudaSuccess);
+  SpecBuilder builder(7);
+  const auto x = builder.dense(builder.input({130}), 130, 40, activation_of("relu"));
+  const auto y = builder.dense(builder.dense(x, 40, 60, activation_of("tanh")), 60, 40);
+  const auto spec = builder.build({builder.dense(builder.activation(sum(builder, {y, x}), activation_of("relu")), 40, 7)});
+  for (const DType dtype : {DType::float16, DType::bfloat16}) {
+    Options options = on_cuda();
+    options.dtype = dtype;
+    options.determinism = Determinism::batch_invariant;
+    const Model model = model_of(spec, options);
+    if (architecture < kernels::kMmaArchitecture) {
+      EXPECT_THAT(plan_of(model).engines, testing::Not(testing::Contains("stack")));
+      continue;
+    }
+    EXPECT_THAT(plan_of(model).ops, testing::Contains("dense 130 -> 40 relu -> 60 tanh -> 40 + result 1 relu -> 7"));
+    EXPECT_THAT(plan_of(model).engines, testing::Contains("stack"));
+    options.engine = "mma_gemm";
+    const Model one_by_one = model_of(spec, options);
+    for (const std::int64_t rows : {1, 19, 33}) {
+      const Tensor input = random_rows(rows, 130);
+      const auto wanted = values_of(one_by_one.predict(input).to(DType::float32));
+      for (int i = 0; i < 3; ++i) ASSERT_EQ(values_of(model.predict(input).to(DType::float32)), wanted) << rows;
+    }
+    const Model changed = model.with_activation("Dense_2", "silu");
+    EXPECT_THAT(plan_of(changed).engines, testing::Contains("stack"));
+  }
 }
 
 TEST_F(CudaStackTest, OtherArithmeticRunsLayerByLayer) {

@@ -2,6 +2,7 @@
 #include "kernels/stack.hpp"
 #include "core/check.hpp"
 #include "cuda/dense/engines.hpp"
+#include "kernels/kernels.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -9,17 +10,27 @@ namespace {
 class StackOfDense final : public StackEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "stack"; }
-  [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext&) const override {
-    if (d.dtype != DType::float32) return core::format("it computes in float32, the layers in {}", to_string(d.dtype));
-    if (d.math != Math::exact) return "it is exact, but faster arithmetic was requested";
+  [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext& context) const override {
+    if (d.dtype == DType::float16 || d.dtype == DType::bfloat16) {
+      const int architecture = device_of(context).architecture;
+      if (architecture < kernels::kMmaArchitecture)
+        return core::format(
+            "in 16 bits it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
+            architecture / 10, architecture % 10);
+    } else if (d.dtype != DType::float32) {
+      return core::format("it computes in float32, float16 and bfloat16, the layers in {}", to_string(d.dtype));
+    } else if (d.math != Math::exact) {
+      return "it is exact, but faster arithmetic was requested";
+    }
     if (d.fusion != Fusion::automatic) return "a different fusion was requested; this engine takes several layers at once";
     if (d.layers.size() > kernels::kMostStackLayers)
       return core::format("it takes at most {} layers, got {}", kernels::kMostStackLayers, d.layers.size());
     if (d.layers.front().inputs > kernels::kMostStackInputs)
       return core::format("it takes at most {} inputs, got {}", kernels::kMostStackInputs, d.layers.front().inputs);
+    const std::int64_t most = d.dtype == DType::float32 ? kernels::kMostStackWidth : kernels::kMostStackWidthOf16Bits;
     for (const auto& layer : d.layers) {
-      if (layer.units > kernels::kMostStackWidth)
-        return core::format("it takes at most {} units, a layer has {}", kernels::kMostStackWidth, layer.units);
+      if (layer.units > most)
+        return core::format("it takes at most {} units in {}, a layer has {}", most, to_string(d.dtype), layer.units);
     }
     return {};
   }
@@ -29,12 +40,13 @@ class StackOfDense final : public StackEngine {
     std::vector<kernels::StackLayer> layers;
     for (const auto& layer : d.layers)
       layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added});
-    const std::size_t workspace = kernels::stack_workspace({.layers = layers, .batch = d.batch});
+    const std::size_t workspace = kernels::stack_workspace({.layers = layers, .dtype = d.dtype, .batch = d.batch});
     return make_plan(
-        [layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax, batch = d.batch,
-         device = context.device_index](CudaStream& stream, const ops::Args& args) {
+        [layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax, dtype = d.dtype,
+         batch = d.batch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
           const kernels::Stack all{.layers = layers,
                                    .softmax = softmax,
+                                   .dtype = dtype,
                                    .src = args.srcs[0],
                                    .weights = packed->weights,
                                    .bias = packed->bias,

@@ -129,7 +129,8 @@ Tensor Fields::array(const char* key) const {
 }
 
 void Fields::expect_only(std::span<const std::string_view> read, std::span<const std::string_view> without_effect) const {
-  for (const auto& [key, value] : config_.items()) {
+  for (const auto& item : config_.items()) {
+    const std::string& key = item.key();
     const auto has_key = [&](std::span<const std::string_view> keys) {
       return std::find(keys.begin(), keys.end(), key) != keys.end();
     };

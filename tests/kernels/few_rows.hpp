@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "kernels/mma_layout.hpp"
-#include "tests/kernels/activation_error.hpp"
+#include "tests/kernels/dense_support.hpp"
 
 /// Dense layers of few rows, computed by small_batch() or mma_small_batch().
 namespace lamella::test {
@@ -17,10 +16,7 @@ struct FewRows {
   bool aligned = false;  ///< src and dst; else to one element and no more
 };
 
-struct FewRowsData {
-  std::vector<double> x, w, b;
-};
-inline FewRowsData random_data(const FewRows& c) {
+inline DenseData random_data(const FewRows& c) {
   return {random_values(c.batch * c.inputs, 1, c.dtype), random_values(c.inputs * c.units, 2, c.dtype),
           random_values(c.units, 3, DType::float32)};
 }
@@ -31,7 +27,7 @@ inline kernels::Dense dense_of(const FewRows& c) {
 
 /// `launch(args)` with everything in memory of exact length, the kernel as it is given.
 template <typename Launch>
-std::vector<double> run(const FewRows& c, const FewRowsData& data, const std::vector<double>& kernel_in_order,
+std::vector<double> run(const FewRows& c, const DenseData& data, const std::vector<double>& kernel_in_order,
                         std::size_t workspace_bytes, const Launch& launch) {
   Buffer src(data.x, c.dtype, c.aligned);
   Buffer kernel(kernel_in_order, c.dtype, true);
@@ -51,7 +47,7 @@ std::vector<double> run(const FewRows& c, const FewRowsData& data, const std::ve
 }
 
 /// By small_batch(). The gaps between the kernel's rows hold NaN: they may be read but must not affect results.
-inline std::vector<double> run_small_batch(const FewRows& c, const FewRowsData& data) {
+inline std::vector<double> run_small_batch(const FewRows& c, const DenseData& data) {
   const std::int64_t pack = c.dtype == DType::float32 ? 4 : 8;
   const std::int64_t stride = (c.units + pack - 1) / pack * pack;
   std::vector<double> kernel(static_cast<std::size_t>(c.inputs * stride), std::nan(""));
@@ -61,41 +57,15 @@ inline std::vector<double> run_small_batch(const FewRows& c, const FewRowsData& 
 }
 
 /// By mma_small_batch().
-inline std::vector<double> run_mma_small_batch(const FewRows& c, const FewRowsData& data) {
-  const kernels::MmaLayout layout{c.inputs, c.units};
-  std::vector<double> kernel(static_cast<std::size_t>(layout.elements()));
-  for (std::int64_t i = 0; i < c.inputs; ++i) {
-    for (std::int64_t u = 0; u < c.units; ++u)
-      kernel.at(static_cast<std::size_t>(layout.at(i, u))) = data.w[static_cast<std::size_t>(i * c.units + u)];
-  }
-  return run(c, data, kernel, kernels::mma_small_batch_workspace(dense_of(c)),
+inline std::vector<double> run_mma_small_batch(const FewRows& c, const DenseData& data) {
+  return run(c, data, fragments_of(c, data), kernels::mma_small_batch_workspace(dense_of(c)),
              [](const kernels::Dense& args) { return kernels::mma_small_batch(args, nullptr); });
 }
 
-/// Compares with sums in float64; of each term a sum may lose `unit` of its magnitude.
-inline void expect_sums(const FewRows& c, const FewRowsData& data, const std::vector<double>& y, double unit) {
-  for (std::int64_t b = 0; b < c.batch; ++b) {
-    for (std::int64_t u = 0; u < c.units; ++u) {
-      double sum = c.bias ? data.b[static_cast<std::size_t>(u)] : 0;
-      double size = std::fabs(sum);
-      for (std::int64_t i = 0; i < c.inputs; ++i) {
-        const double product =
-            data.x[static_cast<std::size_t>(b * c.inputs + i)] * data.w[static_cast<std::size_t>(i * c.units + u)];
-        sum += product;
-        size += std::fabs(product);
-      }
-      const double got = y[static_cast<std::size_t>(b * c.units + u)];
-      ASSERT_TRUE(is_rounded(got, sum, c.dtype, static_cast<double>(c.inputs + 2) * unit * size))
-          << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at " << b << ", " << u << ": "
-          << sum << ", got " << got;
-    }
-  }
-}
-
 /// NaN and infinities in src, kernel and bias, which sums pass on; for batches from 4 on.
-inline FewRowsData unusual_data(const FewRows& c) {
+inline DenseData unusual_data(const FewRows& c) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  FewRowsData data = random_data(c);
+  DenseData data = random_data(c);
   const auto x = [&](std::int64_t row, std::int64_t i) -> double& {
     return data.x.at(static_cast<std::size_t>(row * c.inputs + i));
   };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/mma_layout.hpp"
-#include "tests/kernels/activation_error.hpp"
+#include "tests/kernels/dense_support.hpp"
 
 namespace lamella::test {
 namespace {
@@ -22,23 +21,14 @@ struct Case {
   bool dst_aligned = false;
 };
 
-struct Data {
-  std::vector<double> x, w, b;
-};
-Data random_data(const Case& c, double width = 1) {
+DenseData random_data(const Case& c, double width = 1) {
   return {random_values(c.batch * c.inputs, 1, c.dtype), random_values(c.inputs * c.units, 2, c.dtype, width),
           random_values(c.units, 3, c.dtype)};
 }
 
-std::vector<double> run(const Case& c, const Data& data) {
-  const kernels::MmaLayout layout{c.inputs, c.units};
-  std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
-  for (std::int64_t i = 0; i < c.inputs; ++i) {
-    for (std::int64_t u = 0; u < c.units; ++u)
-      packed.at(static_cast<std::size_t>(layout.at(i, u))) = data.w[static_cast<std::size_t>(i * c.units + u)];
-  }
+std::vector<double> run(const Case& c, const DenseData& data) {
   Buffer src(data.x, c.dtype, c.src_aligned);
-  Buffer kernel(packed, c.dtype, true);
+  Buffer kernel(fragments_of(c, data), c.dtype, true);
   Buffer bias(data.b, DType::float32);
   Buffer dst(c.batch * c.units, c.dtype, c.dst_aligned);
   const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
@@ -48,51 +38,10 @@ std::vector<double> run(const Case& c, const Data& data) {
   return dst.values();
 }
 
-/// The sums in float64, and the sums of their terms' magnitudes.
-struct Sums {
-  std::vector<double> sum, size;
-};
-Sums sums_of(const Case& c, const Data& data) {
-  Sums s;
-  for (std::int64_t b = 0; b < c.batch; ++b) {
-    for (std::int64_t u = 0; u < c.units; ++u) {
-      double sum = c.bias ? data.b[static_cast<std::size_t>(u)] : 0;
-      double size = std::fabs(sum);
-      for (std::int64_t i = 0; i < c.inputs; ++i) {
-        const double product =
-            data.x[static_cast<std::size_t>(b * c.inputs + i)] * data.w[static_cast<std::size_t>(i * c.units + u)];
-        sum += product;
-        size += std::fabs(product);
-      }
-      s.sum.push_back(sum);
-      s.size.push_back(size);
-    }
-  }
-  return s;
-}
-
-void check(const Case& c, const Data& data) {
-  const std::vector<double> y = run(c, data);
-  const Sums s = sums_of(c, data);
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    // Where sums are truncated, each term loses at most one unit in the last place of the largest.
-    const double error = static_cast<double>(c.inputs + 2) * 0x1p-23 * s.size[i];
-    ASSERT_TRUE(is_rounded(y[i], s.sum[i], c.dtype, error))
-        << to_string(c.dtype) << ' ' << c.batch << " x " << c.inputs << " x " << c.units << " at "
-        << i / static_cast<std::size_t>(c.units) << ", " << i % static_cast<std::size_t>(c.units) << ": " << s.sum[i] << ", got "
-        << y[i];
-  }
-}
+void check(const Case& c, const DenseData& data) { expect_sums(c, data, run(c, data), 0x1p-23); }
 void check(const Case& c) { check(c, random_data(c)); }
 
-class MmaGemmTest : public testing::Test {
- protected:
-  void SetUp() override {
-    int architecture = 0;
-    ASSERT_EQ(kernels::has_image(architecture), cudaSuccess);
-    if (architecture < kernels::kMmaArchitecture) GTEST_SKIP() << "these kernels trap below compute capability 8.0";
-  }
-};
+class MmaGemmTest : public TensorCoreTest {};
 
 TEST_F(MmaGemmTest, IsRightInAnyShape) {
   for (const std::int64_t batch : {0, 1, 7, 33}) {
@@ -139,7 +88,7 @@ TEST_F(MmaGemmTest, IsRightForLongSumsAndWithoutABias) {
 
 TEST_F(MmaGemmTest, IsCloseInNorm) {
   const Case c{.batch = 40, .inputs = 512, .units = 64, .src_aligned = true, .dst_aligned = true};
-  const Data data = random_data(c, 1 / std::sqrt(512.0));
+  const DenseData data = random_data(c, 1 / std::sqrt(512.0));
   const std::vector<double> y = run(c, data);
   const Sums s = sums_of(c, data);
   double off = 0;
@@ -162,7 +111,7 @@ TEST_F(MmaGemmTest, AppliesEveryActivationToTheSum) {
       for (const DType dtype : kTypes) {
         const Case c{
             .dtype = dtype, .tile = tile, .batch = 3, .inputs = 1, .units = 67, .activation = {kind, {p[0], p[1], p[2]}}};
-        const Data data{{1, -0.5, 2}, factors, std::vector<double>(67, 0.25)};
+        const DenseData data{{1, -0.5, 2}, factors, std::vector<double>(67, 0.25)};
         const std::vector<double> y = run(c, data);
         const Sums s = sums_of(c, data);
         for (std::size_t i = 0; i < y.size(); ++i) {
@@ -178,7 +127,7 @@ TEST_F(MmaGemmTest, AppliesEveryActivationToTheSum) {
 TEST_F(MmaGemmTest, ASampleHasTheSameBitsInEveryBatchAndTile) {
   for (const DType dtype : kTypes) {
     const Case all{.dtype = dtype, .tile = MmaTile::many_rows, .batch = 70, .inputs = 100, .units = 67};
-    const Data data = random_data(all);
+    const DenseData data = random_data(all);
     const std::vector<double> wanted = run(all, data);
     for (const MmaTile tile : kTiles) {
       for (const std::int64_t first : {0, 5, 69}) {
@@ -203,7 +152,7 @@ TEST_F(MmaGemmTest, PassesNaNAndInfinityOnAsSumsDo) {
       for (const bool aligned : {false, true}) {
         const Case c{
             .dtype = dtype, .tile = tile, .batch = 20, .inputs = 40, .units = 72, .src_aligned = aligned, .dst_aligned = aligned};
-        Data data = random_data(c);
+        DenseData data = random_data(c);
         data.x[3 * 40 + 39] = std::nan("");
         data.x[17 * 40] = kInf;
         data.x[18 * 40] = kInf;

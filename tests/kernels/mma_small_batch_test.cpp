@@ -6,15 +6,9 @@ namespace {
 
 constexpr std::array kTypes{DType::float16, DType::bfloat16};
 
-class MmaSmallBatchTest : public testing::Test {
+class MmaSmallBatchTest : public TensorCoreTest {
  protected:
-  void SetUp() override {
-    int architecture = 0;
-    ASSERT_EQ(kernels::has_image(architecture), cudaSuccess);
-    if (architecture < kernels::kMmaArchitecture) GTEST_SKIP() << "this kernel traps on what is older than 8.0";
-  }
-  /// Where tensor cores cut sums, each of the terms loses at most one unit of the largest.
-  static void check(const FewRows& c, const FewRowsData& data) { expect_sums(c, data, run_mma_small_batch(c, data), 0x1p-23); }
+  static void check(const FewRows& c, const DenseData& data) { expect_sums(c, data, run_mma_small_batch(c, data), 0x1p-23); }
   static void check(const FewRows& c) { check(c, random_data(c)); }
 };
 
@@ -68,7 +62,7 @@ TEST_F(MmaSmallBatchTest, AppliesEveryActivationToTheSum) {
     for (const DType dtype : kTypes) {
       for (const std::int64_t batch : {3, 9}) {
         const FewRows c{.dtype = dtype, .batch = batch, .inputs = 1, .units = 67, .activation = {kind, {p[0], p[1], p[2]}}};
-        FewRowsData data{{1, -0.5, 2, 1, 1, 1, 1, 1, 1}, std::vector<double>(67), std::vector<double>(67, 0.25)};
+        DenseData data{{1, -0.5, 2, 1, 1, 1, 1, 1, 1}, std::vector<double>(67), std::vector<double>(67, 0.25)};
         data.x.resize(static_cast<std::size_t>(batch));
         for (std::size_t i = 0; i < data.w.size(); ++i) data.w[i] = (static_cast<double>(i) - 33) / 8;
         const std::vector<double> y = run_mma_small_batch(c, data);
@@ -98,7 +92,7 @@ TEST_F(MmaSmallBatchTest, GivesTheSameBitsEveryTime) {
   for (const std::int64_t batch : {7, 32}) {
     for (const std::int64_t inputs : {515, 8296}) {
       const FewRows c{.dtype = DType::bfloat16, .batch = batch, .inputs = inputs, .units = 19};
-      const FewRowsData data = random_data(c);
+      const DenseData data = random_data(c);
       EXPECT_EQ(run_mma_small_batch(c, data), run_mma_small_batch(c, data));
     }
   }

@@ -6,7 +6,7 @@ namespace {
 
 constexpr std::array kTypes{DType::float32, DType::float16, DType::bfloat16};
 
-void check(const FewRows& c, const FewRowsData& data) { expect_sums(c, data, run_small_batch(c, data), 0x1p-24); }
+void check(const FewRows& c, const DenseData& data) { expect_sums(c, data, run_small_batch(c, data), 0x1p-24); }
 void check(const FewRows& c) { check(c, random_data(c)); }
 
 TEST(SmallBatchTest, IsRightInAnyShape) {
@@ -56,7 +56,7 @@ TEST(SmallBatchTest, AppliesEveryActivationToTheSum) {
       const FewRows plain{.batch = inputs == 33 ? 5 : 1, .inputs = inputs, .units = inputs == 33 ? 19 : 3};
       FewRows activated = plain;
       activated.activation = activation;
-      FewRowsData data = random_data(plain);
+      DenseData data = random_data(plain);
       for (double& w : data.w) w = static_cast<float>(w / std::sqrt(static_cast<double>(inputs)));
       const std::vector<double> x = run_small_batch(plain, data);
       const std::vector<double> y = run_small_batch(activated, data);
@@ -82,7 +82,7 @@ TEST(SmallBatchTest, GivesTheSameBitsEveryTime) {
   for (const DType dtype : kTypes) {
     for (const std::int64_t inputs : {515, 8291}) {
       const FewRows c{.dtype = dtype, .batch = 7, .inputs = inputs, .units = 19};
-      const FewRowsData data = random_data(c);
+      const DenseData data = random_data(c);
       EXPECT_EQ(run_small_batch(c, data), run_small_batch(c, data));
     }
   }

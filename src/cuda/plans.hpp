@@ -34,6 +34,9 @@ template <typename F>
   return static_cast<CudaBackend&>(*context.backend).device(context.device_index);
 }
 
+/// Whether it has 16 bits, whose sums stay float32 until the one rounding at the store.
+[[nodiscard]] constexpr bool is_narrow(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
+
 /// The compute type: float, or double for float64.
 [[nodiscard]] constexpr DType compute_type(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }
 

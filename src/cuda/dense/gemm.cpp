@@ -16,9 +16,6 @@ constexpr std::size_t kAlignment = 256;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-/// 16-bit sums stay float32 until the one rounding at the store.
-bool is_narrow(DType dtype) { return dtype == DType::float16 || dtype == DType::bfloat16; }
-
 ProductDesc product_of(const ops::DenseDesc& d, const ops::PlanContext& context, bool padded) {
   const DType dst = compute_type(d.dtype);
   const std::int64_t stride = padded && is_narrow(d.dtype) ? padded_stride(d.units, dst) : d.units;

@@ -21,8 +21,7 @@ class MmaGemmEngine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (std::string why = ops::refused_by_all(d, {}, "applies bias and activation inside its own product"); !why.empty())
       return why;
-    if (d.dtype != DType::float16 && d.dtype != DType::bfloat16)
-      return core::format("it multiplies float16 and bfloat16; {} would lose bits", to_string(d.dtype));
+    if (!is_narrow(d.dtype)) return core::format("it multiplies float16 and bfloat16; {} would lose bits", to_string(d.dtype));
     const int architecture = device_of(context).architecture;
     if (architecture < kernels::kMmaArchitecture)
       return core::format("it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
@@ -37,7 +36,7 @@ class MmaGemmEngine final : public DenseEngine {
     return d.has_bias ? "bias+activation" : "activation";
   }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
-    if (size_of(d.dtype) != 2) return std::nullopt;
+    if (!is_narrow(d.dtype)) return std::nullopt;
     return predicted_mma_gemm_us(d, device_of(context).hardware);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/plans.hpp"
+
 namespace lamella::cuda {
 namespace {
 
@@ -33,14 +35,14 @@ Rates rates_of(int architecture) {
 
 double real(std::int64_t n) { return static_cast<double>(n); }
 double results(const ops::DenseDesc& d) { return real(d.batch) * real(d.units); }
-bool is_narrow(const ops::DenseDesc& d) { return size_of(d.dtype) == 2; }
+/// Bytes of an element of the rows, the kernel and the results.
+double element(const ops::DenseDesc& d) { return static_cast<double>(size_of(d.dtype)); }
 /// Microseconds for so many bytes from and to memory, at `share` of a copy's bandwidth.
 double memory_us(double bytes, const Hardware& on, double share) { return bytes / (on.gigabytes_per_second * share) * 1e-3; }
 
 /// Bytes of the kernel, the rows, and results of `result` bytes each.
 double bytes_of(const ops::DenseDesc& d, double result) {
-  const double element = static_cast<double>(size_of(d.dtype));
-  return element * (real(d.inputs) * real(d.units) + real(d.batch) * real(d.inputs)) + result * results(d);
+  return element(d) * (real(d.inputs) * real(d.units) + real(d.batch) * real(d.inputs)) + result * results(d);
 }
 
 /// The rows and units of a block's tile, its multiply-adds a cycle, and whether a single wave's idle multiprocessors help.
@@ -87,20 +89,20 @@ Hardware Hardware::of(int device) {
 
 double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fused) {
   const Rates rates = rates_of(on.architecture);
-  const double rate = is_narrow(d)                ? rates.library16
+  const double rate = is_narrow(d.dtype)          ? rates.library16
                       : d.dtype == DType::float64 ? rates.float64
                       : d.math == Math::exact     ? rates.float32
                                                   : std::max(rates.library16 / 2, rates.float32);
   const Tiles tiles{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
   const bool reduces = count_of(d, tiles) < on.multiprocessors && d.inputs >= 512;
-  const double result = fused || !is_narrow(d) ? static_cast<double>(size_of(d.dtype)) : 4;
+  const double result = fused || !is_narrow(d.dtype) ? element(d) : 4;
   return kLaunch + kStart + (reduces ? kReduction : 0) +
          std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, result), on, 0.9));
 }
 
 double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
-  const double sums = results(d) * (is_narrow(d) ? 4 : static_cast<double>(size_of(d.dtype)));
-  const double stored = results(d) * static_cast<double>(size_of(d.dtype));
+  const double sums = results(d) * (is_narrow(d.dtype) ? 4 : element(d));
+  const double stored = results(d) * element(d);
   const double chunks = std::max(1.0, std::ceil(sums / static_cast<double>(kSumsInSecondCache)));  // each a product and a pass
   return kLaunch * (2 * chunks - 1) + memory_us(sums / kCacheToMemory + stored, on, 0.9);
 }
@@ -109,27 +111,25 @@ double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, boo
   constexpr double kUnitsOfBlock = 32;
   constexpr double kCache = 1.28;  // a second cache's bandwidth relative to a copy's
   const double rows = real(d.batch);
-  const double weights = static_cast<double>(size_of(d.dtype)) * real(d.inputs) * real(d.units);
-  const double src = static_cast<double>(size_of(d.dtype)) * rows * real(d.inputs) * std::ceil(real(d.units) / kUnitsOfBlock);
+  const double weights = element(d) * real(d.inputs) * real(d.units);
+  const double src = element(d) * rows * real(d.inputs) * std::ceil(real(d.units) / kUnitsOfBlock);
   // Warp instructions for 512 bytes of weights, of which a multiprocessor issues four a cycle.
-  const double slots = !is_narrow(d) ? 25 + 4.25 * rows : mma ? 20 + 0.4 * rows : 36 + 8.4 * rows;
+  const double slots = !is_narrow(d.dtype) ? 25 + 4.25 * rows : mma ? 20 + 0.4 * rows : 36 + 8.4 * rows;
   const double instructions_us = weights / 512 * slots / (4 * on.multiprocessors * on.gigahertz * 1e3);
   return kLaunch + kStart + std::max({memory_us(weights, on, 1), memory_us(weights + src, on, kCache), instructions_us});
 }
 
 double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on) {
-  const std::int64_t rows = d.batch <= 64 ? 64 : 128;  // its tiles
+  const std::int64_t rows = d.batch <= 64 ? 64 : 128;  // between the rows of its two tiles, 32 and 128
   const Tiles tiles{rows, 128, 0.9 * rates_of(on.architecture).mma16, false};
-  return kLaunch + kStart +
-         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, static_cast<double>(size_of(d.dtype))), on, 0.9));
+  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, element(d)), on, 0.9));
 }
 
 double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {
   const Rates rates = rates_of(on.architecture);
   const double rate = d.dtype == DType::float64 ? std::min(rates.float64, 0.35 * rates.float32) : 0.35 * rates.float32;
   const Tiles tiles{64, 64, rate, false};
-  return kLaunch + kStart +
-         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, static_cast<double>(size_of(d.dtype))), on, 0.5));
+  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, element(d)), on, 0.5));
 }
 
 }  // namespace lamella::cuda

@@ -10,8 +10,7 @@ namespace {
 constexpr std::int64_t kMostRowsOnTensorCores = 32;
 /// Whether tensor cores compute the layer: 16 bits, where the device's code has them.
 bool on_tensor_cores(const ops::DenseDesc& d, const ops::PlanContext& context) {
-  return (d.dtype == DType::float16 || d.dtype == DType::bfloat16) &&
-         device_of(context).architecture >= kernels::kMmaArchitecture;
+  return is_narrow(d.dtype) && device_of(context).architecture >= kernels::kMmaArchitecture;
 }
 
 class SmallBatchEngine final : public DenseEngine {

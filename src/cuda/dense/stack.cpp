@@ -11,7 +11,7 @@ class StackOfDense final : public StackEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "stack"; }
   [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext& context) const override {
-    if (d.dtype == DType::float16 || d.dtype == DType::bfloat16) {
+    if (is_narrow(d.dtype)) {
       const int architecture = device_of(context).architecture;
       if (architecture < kernels::kMmaArchitecture)
         return core::format(

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "kernels/stack.hpp"
@@ -119,6 +121,26 @@ inline Case random_case(std::mt19937& random, bool many_inputs, std::int64_t mos
     c.layers.push_back(layer);
   }
   return c;
+}
+
+/// Every part of a batch has the bits that `wanted` has for its rows, in every tile.
+inline void expect_bits_of_parts(const Case& all, const Data& data, const std::vector<double>& wanted,
+                                 std::span<const StackTile> tiles, std::initializer_list<std::int64_t> batches) {
+  const std::int64_t inputs = all.layers.front().inputs;
+  const std::int64_t units = all.layers.back().units;
+  for (const StackTile tile : tiles) {
+    for (const std::int64_t first : {0, 5, 139}) {
+      for (const std::int64_t batch : batches) {
+        if (first + batch > all.batch) continue;
+        Case part = all;
+        part.tile = tile;
+        part.batch = batch;
+        const auto x = data.x.begin() + first * inputs;
+        const std::vector<double> y = run(part, {{x, x + batch * inputs}, data.w, data.b});
+        ASSERT_TRUE(std::equal(y.begin(), y.end(), wanted.begin() + first * units)) << batch << " rows from " << first;
+      }
+    }
+  }
 }
 
 }  // namespace lamella::test

@@ -8,6 +8,7 @@
 
 #include "cuda/cuda_support.hpp"
 #include "effort.hpp"
+#include "sessions/callers_stream.hpp"
 
 namespace lamella::test {
 namespace {
@@ -38,22 +39,6 @@ std::map<std::string, Tensor> doubled(const Model& model) { return times(model, 
 std::map<std::string, TensorView> views_of(const std::map<std::string, Tensor>& values) { return {values.begin(), values.end()}; }
 
 class CudaUpdateWeightsTest : public CudaTest {};
-
-/// A caller's own stream, that waits for no other.
-class CallersStream {
- public:
-  CallersStream() { EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess); }
-  ~CallersStream() {
-    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
-  }
-  CallersStream(const CallersStream&) = delete;
-  CallersStream& operator=(const CallersStream&) = delete;
-  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor): it stands where one is expected
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 TEST_F(CudaUpdateWeightsTest, ReplaysExistingGraphs) {
   Model model = model_of(small_spec(), updatable());

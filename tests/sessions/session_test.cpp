@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "device/test_device.hpp"
+#include "sessions/callers_stream.hpp"
 
 namespace lamella::test {
 namespace {
@@ -72,23 +73,6 @@ Tensor poisoned(std::int64_t rows, std::int64_t width) {
   std::fill(tensor.span<float>().begin(), tensor.span<float>().end(), std::numeric_limits<float>::quiet_NaN());
   return tensor.to(device());
 }
-
-/// A caller's own stream, which waits for no other stream.
-class Stream {
- public:
-  Stream() { EXPECT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess); }
-  ~Stream() {
-    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
-    EXPECT_EQ(cudaStreamDestroy(stream_), cudaSuccess);
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor): it stands where one is expected
-  void synchronize() const { ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess); }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 constexpr std::size_t kSlack = std::size_t{8} << 20U;  // a driver keeps memory for itself in blocks of 2 MiB
 
@@ -165,7 +149,7 @@ TEST(SessionTest, DestroyedModelsReturnTheirMemory) {
 
 TEST(SessionTest, WorkRunsAfterWhatTheCallersStreamHolds) {
   const Model model = load();
-  const Stream streams[2];
+  const CallersStream streams[2];
   const Tensor sources[2] = {rows_of(truth().x, 4, 2).to(device()), rows_of(truth().x, 4, 5).to(device())};
   for (int i = 0; i < 6; ++i) {
     // A slow caller: the input is only valid when the caller's stream has waited and copied it.
@@ -183,7 +167,7 @@ TEST(SessionTest, WorkRunsAfterWhatTheCallersStreamHolds) {
 
 TEST(SessionTest, WorkOnACallersStreamPrecedesLaterWorkThere) {
   const Model model = load();
-  const Stream stream;
+  const CallersStream stream;
   const Tensor x = rows_of(truth().x, 64).to(device());
   for (int i = 0; i < 4; ++i) {
     Tensor y = poisoned(64, kOutputs);
@@ -197,13 +181,13 @@ TEST(SessionTest, WorkOnACallersStreamPrecedesLaterWorkThere) {
 
 TEST(SessionTest, TwoStreamsAtOnceDoNotDisturbEachOther) {
   const Model model = load();
-  const Stream streams[2];
+  const CallersStream streams[2];
   const Tensor xs[2] = {rows_of(truth().x, 33).to(device()), rows_of(truth().x, 33, 4).to(device())};
   Tensor ys[2] = {poisoned(33, kOutputs), poisoned(33, kOutputs)};
   for (int i = 0; i < 20; ++i) {
     for (std::size_t k = 0; k < 2; ++k) model.predict_into(xs[k], ys[k], streams[k]);
   }
-  for (const Stream& stream : streams) stream.synchronize();
+  for (const CallersStream& stream : streams) stream.synchronize();
   expect_keras(ys[0]);
   expect_keras(ys[1], 4);
 }
@@ -212,7 +196,7 @@ TEST(SessionTest, AModelMayBeDestroyedWhileItsWorkRuns) {
   const Tensor x = rows_of(truth().x, 4).to(device());
   Tensor on_stream = poisoned(4, kOutputs);
   Tensor on_default = poisoned(4, kOutputs);
-  const Stream stream;
+  const CallersStream stream;
   load().predict_into(x, on_stream, stream);
   load().predict_into(x, on_default, nullptr);  // CUDA's default stream
   stream.synchronize();
@@ -302,7 +286,7 @@ class CallersGraph {
 
 TEST(SessionTest, ACallersGraphContainsAPredictionAndOutlivesTheModel) {
   for (const std::int64_t rows : {4, 19}) {  // as one batch, and in three parts
-    const Stream stream;
+    const CallersStream stream;
     Tensor x = poisoned(rows, kInputs);
     Tensor y = poisoned(rows, kOutputs);
     Tensor copy = poisoned(rows, kOutputs);
@@ -326,7 +310,7 @@ TEST(SessionTest, ACallersGraphContainsAPredictionAndOutlivesTheModel) {
 
 TEST(SessionTest, ACallersCaptureSurvivesARefusedCall) {
   const Model model = load();
-  const Stream stream;
+  const CallersStream stream;
   const Tensor x = rows_of(truth().x, 4).to(device());
   Tensor y = poisoned(4, kOutputs);
   Tensor wrong = poisoned(4, kOutputs + 1);
@@ -343,7 +327,7 @@ TEST(SessionTest, CallersGraphsReturnTheirMemory) {
   const Model model = load();
   const std::int64_t planned[] = {64};  // some versions of cuBLAS cannot plan during a capture
   model.prepare(planned);
-  const Stream stream;
+  const CallersStream stream;
   const Tensor x = rows_of(truth().x, 64).to(device());
   Tensor y = poisoned(64, kOutputs);
   std::size_t before = 0;

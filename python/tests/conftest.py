@@ -36,6 +36,13 @@ def cupy_array(array):
 
 
 @pytest.fixture
+def gpu():
+    """Skips where there is no CUDA device, real or emulated."""
+    if "cuda:0" not in lamella.devices():
+        pytest.skip(lamella.why_no_cuda())
+
+
+@pytest.fixture
 def mlp():
     return lamella.load(MLP, device="cpu")
 

@@ -96,13 +96,9 @@ def test_torch_in_torch_out(mlp, x):
     assert (mlp.predict(t) == mlp(x)).all() and (mlp.predict(t.bfloat16()) == mlp(t.detach().bfloat16().float().numpy())).all()
 
 
+@pytest.mark.usefixtures("gpu")
 class TestOnAGpu:
     """With the CUDA device, real or emulated: python/README of the tests' way there is scripts/test-python."""
-
-    @pytest.fixture(autouse=True)
-    def gpu(self):
-        if "cuda:0" not in lamella.devices():
-            pytest.skip(lamella.why_no_cuda())
 
     @pytest.fixture
     def m(self):

@@ -154,12 +154,8 @@ def test_streams_and_gpu_arrays_need_a_gpu(x):
     assert (m(x) == before).all()
 
 
+@pytest.mark.usefixtures("gpu")
 class TestOnAGpu:
-    @pytest.fixture(autouse=True)
-    def gpu(self):
-        if "cuda:0" not in lamella.devices():
-            pytest.skip(lamella.why_no_cuda())
-
     @pytest.fixture
     def cupy(self, monkeypatch):
         library = types.SimpleNamespace(ascontiguousarray=lambda a: a, cuda=types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=0)))

@@ -24,10 +24,11 @@ struct Axes {
 /// Every cell, small ones first within a level. Files without a level mean the level "model" with only these files.
 [[nodiscard]] std::vector<Cell> cells_of(const Axes& axes);
 
-/// The Dense engines of the CUDA device, for the rows that say why it was not measured; if there is a device, it lists its
-/// own.
-inline constexpr std::array<const char*, 7> kCudaDenseEngines{
-    "small_batch", "cublaslt_epilogue", "mma_gemm", "gemm_then_epilogue", "gemm_bias_activation", "gemm_bias_cudnn", "tiled"};
+/// The Dense engines of the CUDA device, for the rows that say why it was not measured.
+inline constexpr std::array kCudaDenseEngines{
+#define LAMELLA_CUDA_DENSE(engine) #engine,
+#include "cuda/dense/engines.def"
+};
 
 /// The ways to compute a cell on a device: the library's choice, the same without fusion, and for a Dense layer each engine by
 /// name. `engines` and `fusions` filter if not empty; the unfused baseline stays, because speedups are relative to it.

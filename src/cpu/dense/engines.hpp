@@ -13,18 +13,15 @@ namespace lamella::cpu {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
 
-const DenseEngine& small_engine();            ///< lamella's own product: for small sizes, without overhead
-const DenseEngine& onednn_postop_engine();    ///< oneDNN's product with its own activation
-const DenseEngine& onednn_epilogue_engine();  ///< oneDNN's product, then bias and any activation in one pass
-const DenseEngine& small_unfused_engine();    ///< the product of `small`, then bias, then activation: three passes
-const DenseEngine& unfused_engine();          ///< the same with oneDNN's product
-const DenseEngine& reference_engine();        ///< plain loops, any floating dtype
+#define LAMELLA_CPU_DENSE(engine) const DenseEngine& engine##_engine();
+#include "cpu/dense/engines.def"
 
-/// Of equals by prediction the first is taken; the last refuses no floating dtype.
+/// In the order of the list.
 inline std::span<const DenseEngine* const> dense_engines() {
-  static const std::array<const DenseEngine*, 6> engines{&small_engine(),           &onednn_postop_engine(),
-                                                         &onednn_epilogue_engine(), &small_unfused_engine(),
-                                                         &unfused_engine(),         &reference_engine()};
+  static const std::array engines{
+#define LAMELLA_CPU_DENSE(engine) &engine##_engine(),
+#include "cpu/dense/engines.def"
+  };
   return engines;
 }
 

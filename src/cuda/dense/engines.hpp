@@ -11,19 +11,15 @@ namespace lamella::cuda {
 
 using DenseEngine = ops::Engine<ops::DenseDesc>;
 
-const DenseEngine& small_batch_engine();           ///< lamella's own, for few rows: bias and any activation inside
-const DenseEngine& cublaslt_epilogue_engine();     ///< cuBLASLt's product with bias and activation inside
-const DenseEngine& mma_gemm_engine();              ///< lamella's own, 16 bits by tensor cores: bias and any activation inside
-const DenseEngine& gemm_then_epilogue_engine();    ///< cuBLASLt's product, then bias and any activation in one pass
-const DenseEngine& gemm_bias_activation_engine();  ///< product, bias, activation by our kernel: three passes
-const DenseEngine& gemm_bias_cudnn_engine();       ///< product, bias, activation by cuDNN: three passes
-const DenseEngine& tiled_engine();                 ///< lamella's own product; any shape, any floating dtype
+#define LAMELLA_CUDA_DENSE(engine) const DenseEngine& engine##_engine();
+#include "cuda/dense/engines.def"
 
-/// Of equals by prediction the first is taken; the last refuses no floating dtype.
+/// In the order of the list.
 inline std::span<const DenseEngine* const> dense_engines() {
-  static const std::array<const DenseEngine*, 7> engines{
-      &small_batch_engine(),          &cublaslt_epilogue_engine(), &mma_gemm_engine(), &gemm_then_epilogue_engine(),
-      &gemm_bias_activation_engine(), &gemm_bias_cudnn_engine(),   &tiled_engine()};
+  static const std::array engines{
+#define LAMELLA_CUDA_DENSE(engine) &engine##_engine(),
+#include "cuda/dense/engines.def"
+  };
   return engines;
 }
 

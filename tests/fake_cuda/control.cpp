@@ -75,7 +75,6 @@ void reset(const Options& options) {
   w.execs.clear();
   w.user_objects.clear();
   w.pools.clear();
-  w.default_pools.assign(static_cast<std::size_t>(options.devices), nullptr);
   w.captures.clear();
   w.handles.clear();
   w.descriptors.clear();
@@ -109,7 +108,7 @@ Live live() {
   live.execs = w.execs.size();
   live.handles = static_cast<int>(w.handles.size());
   live.descriptors = static_cast<int>(w.descriptors.size());
-  for (const auto& [number, pool] : w.pools.all()) live.pools += pool->of_device ? 0 : 1;
+  live.pools = static_cast<int>(w.pools.all().size());
   for (const auto& [base, allocation] : w.allocations.all()) {
     ++(allocation->pinned ? live.pinned_allocations : live.device_allocations);
     (allocation->pinned ? live.pinned_bytes : live.device_bytes) += allocation->bytes;

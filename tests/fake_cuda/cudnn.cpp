@@ -145,15 +145,6 @@ cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t descriptor, cud
   return set_tensor("cudnnSetTensor4dDescriptor", descriptor, content);
 }
 
-cudnnStatus_t cudnnSetTensorNdDescriptor(cudnnTensorDescriptor_t descriptor, cudnnDataType_t type, int axes, const int extents[],
-                                         const int strides[]) {
-  DnnTensor content{.type = type};
-  if (axes < 3 || axes > CUDNN_DIM_MAX || extents == nullptr || strides == nullptr) return CUDNN_STATUS_BAD_PARAM;
-  content.extents.assign(extents, extents + axes);
-  content.strides.assign(strides, strides + axes);
-  return set_tensor("cudnnSetTensorNdDescriptor", descriptor, content);
-}
-
 cudnnStatus_t cudnnCreateActivationDescriptor(cudnnActivationDescriptor_t* descriptor) {
   return make<DnnActivation>("cudnnCreateActivationDescriptor", descriptor);
 }

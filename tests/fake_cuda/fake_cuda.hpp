@@ -27,8 +27,8 @@
 /// - Breaking a rule of CUDA that does not crash a program is recorded as a misuse, one sentence each.
 /// - Stream handles are reused at once, even while work of the old stream runs; ids are not.
 ///
-/// What is not modelled: memory nodes in graphs (cudaMallocAsync in a capture is refused), graphs in
-/// graphs, peer access, textures.
+/// What is not modelled: memory nodes in graphs (cudaMallocFromPoolAsync in a capture is refused), graphs in graphs, peer access,
+/// textures.
 namespace fake_cuda {
 
 struct Options {
@@ -93,8 +93,8 @@ struct Live {
 
 // ---- calls ----
 
-/// Calls counted so far: of every function of the double except those for names, strings and versions, cuCtxGetCurrent,
-/// cudaGetLastError and cudaPeekAtLastError. A launch counts as one call, "kernel".
+/// Calls counted so far: of every function of the double except those for names, strings and versions, cuCtxGetCurrent and
+/// cudaGetLastError. A launch counts as one call, "kernel".
 [[nodiscard]] std::uint64_t calls();
 /// The names of the last calls (up to 4096), oldest first: "cudaMalloc", "cublasLtMatmul", "kernel", ...
 [[nodiscard]] std::vector<std::string> call_log();

@@ -103,7 +103,7 @@ TEST_F(FakeStreams, QueriesSayNotReadyUntilTheWorkIsDone) {
       answer = cudaEventQuery(e);
     }
     EXPECT_EQ(answer, cudaSuccess);
-    EXPECT_EQ(cudaStreamQuery(s), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(s), cudaSuccess);
     EXPECT_EQ(cudaGetLastError(), cudaSuccess);
   }
   EXPECT_TRUE(waited);
@@ -212,7 +212,7 @@ TEST_F(FakeRaces, FreeingUnorderedWithAUseIsReported) {
     const cudaStream_t a = stream();
     const cudaStream_t b = stream();
     void* data = nullptr;
-    ASSERT_EQ(cudaMallocAsync(&data, 4, a), cudaSuccess);
+    ASSERT_EQ(cudaMallocFromPoolAsync(&data, 4, pool(), a), cudaSuccess);
     ASSERT_EQ(cudaStreamSynchronize(a), cudaSuccess);
     ASSERT_EQ(launch(b, {data}, {}, [] {}), cudaSuccess);
     ASSERT_EQ(cudaFreeAsync(data, a), cudaSuccess);
@@ -222,9 +222,9 @@ TEST_F(FakeRaces, FreeingUnorderedWithAUseIsReported) {
 
 TEST_F(FakeRaces, UseBeforeTheAllocationOnAnotherStream) {
   void* data = nullptr;
-  ASSERT_EQ(cudaMallocAsync(&data, 4, stream()), cudaSuccess);
+  ASSERT_EQ(cudaMallocFromPoolAsync(&data, 4, pool(), stream()), cudaSuccess);
   ASSERT_EQ(launch(stream(), {}, {data}, [] {}), cudaSuccess);
-  EXPECT_THAT(misuses(), Contains(HasSubstr("cudaMallocAsync")));
+  EXPECT_THAT(misuses(), Contains(HasSubstr("cudaMallocFromPoolAsync")));
 }
 
 TEST_F(FakeRaces, FreeWithoutHavingWaited) {

@@ -40,8 +40,16 @@ class FakeCuda : public testing::Test {
   template <typename T>
   static T* pinned(std::size_t elements) {
     void* made = nullptr;
-    EXPECT_EQ(cudaMallocHost(&made, elements * sizeof(T)), cudaSuccess);
+    EXPECT_EQ(cudaHostAlloc(&made, elements * sizeof(T), cudaHostAllocDefault), cudaSuccess);
     return static_cast<T*>(made);
+  }
+  static cudaMemPool_t pool() {
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location = {cudaMemLocationTypeDevice, {0}};
+    cudaMemPool_t made = nullptr;
+    EXPECT_EQ(cudaMemPoolCreate(&made, &properties), cudaSuccess);
+    return made;
   }
   template <typename T>
   static std::vector<T> look(const T* data, std::size_t elements) {

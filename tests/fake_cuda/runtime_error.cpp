@@ -159,11 +159,6 @@ cudaError_t cudaGetLastError() {
   return error;
 }
 
-cudaError_t cudaPeekAtLastError() {
-  const std::lock_guard lock(world().mutex);
-  return thread().last_error;
-}
-
 const char* cudaGetErrorName(cudaError_t error) {
   const auto* const found =
       std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& row) { return row.first == error; });

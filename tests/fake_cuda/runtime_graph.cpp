@@ -130,17 +130,4 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t handle, cudaStream_t stream_handle) 
   });
 }
 
-cudaError_t cudaGraphGetNodes(cudaGraph_t handle, cudaGraphNode_t* nodes, size_t* count) {
-  return call("cudaGraphGetNodes", Kind::plain, [&] {
-    const auto graph = world().graphs.find(handle);
-    if (!graph || count == nullptr) return cudaErrorInvalidValue;
-    const std::size_t present = graph->nodes.size();
-    for (std::size_t i = 0; nodes != nullptr && i < *count; ++i) {
-      nodes[i] = i < present ? reinterpret_cast<cudaGraphNode_t>(i + 1) : nullptr;
-    }
-    *count = nodes == nullptr ? present : std::min(*count, present);
-    return cudaSuccess;
-  });
-}
-
 }  // extern "C"

@@ -24,8 +24,6 @@ bool reserve(Arena& arena, std::size_t bytes, Pool* pool) {
   if (pool != nullptr) {
     pool->used += bytes;
     pool->reserved += more;
-    pool->used_high = std::max(pool->used_high, pool->used);
-    pool->reserved_high = std::max(pool->reserved_high, pool->reserved);
   }
   return true;
 }
@@ -43,10 +41,10 @@ void unreserve(Arena& arena, std::size_t bytes, Pool* pool) {
   arena.used -= bytes;
 }
 
-cudaError_t allocate_pinned(void** pointer, std::size_t bytes, const char* name) {
+cudaError_t allocate_pinned(void** pointer, std::size_t bytes) {
   if (pointer == nullptr) return cudaErrorInvalidValue;
   *pointer = nullptr;
-  if (const auto error = check_unsafe(name)) return error;
+  if (const auto error = check_unsafe("cudaHostAlloc")) return error;
   if (bytes == 0) return cudaSuccess;
   *pointer = ::operator new(bytes, kPage, std::nothrow);
   if (*pointer == nullptr) return cudaErrorMemoryAllocation;
@@ -63,7 +61,7 @@ cudaError_t allocate_pinned(void** pointer, std::size_t bytes, const char* name)
 }
 
 cudaError_t free_now(void* pointer, bool pinned, const char* name) {
-  if (const auto error = check_unsafe(name)) return error;
+  if (const auto error = check_unsafe("cudaHostAlloc")) return error;
   if (pointer == nullptr) return cudaSuccess;
   const auto found = find_to_free(pointer, pinned, name);
   if (!found) return cudaErrorInvalidValue;
@@ -173,12 +171,8 @@ cudaError_t cudaFree(void* pointer) {
   return call("cudaFree", Kind::release, [&] { return free_now(pointer, false, "cudaFree"); });
 }
 
-cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
-  return call("cudaMallocHost", Kind::allocate, [&] { return allocate_pinned(pointer, bytes, "cudaMallocHost"); });
-}
-
 cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned int) {
-  return call("cudaHostAlloc", Kind::allocate, [&] { return allocate_pinned(pointer, bytes, "cudaHostAlloc"); });
+  return call("cudaHostAlloc", Kind::allocate, [&] { return allocate_pinned(pointer, bytes); });
 }
 
 cudaError_t cudaFreeHost(void* pointer) {

@@ -6,19 +6,6 @@
 
 namespace fake_cuda::inside {
 
-std::shared_ptr<Pool> default_pool(int device, cudaMemPool_t* handle) {
-  World& w = world();
-  auto& known = w.default_pools.at(static_cast<std::size_t>(device));
-  if (known == nullptr) {
-    auto pool = std::make_shared<Pool>();
-    pool->device = device;
-    pool->of_device = true;
-    known = w.pools.add(std::move(pool));
-  }
-  if (handle != nullptr) *handle = known;
-  return w.pools.find(known);
-}
-
 namespace {
 
 void trim(Pool& pool, std::size_t keep) {
@@ -27,14 +14,13 @@ void trim(Pool& pool, std::size_t keep) {
   pool.reserved = rest;
 }
 
-cudaError_t allocate_async(void** pointer, std::size_t bytes, cudaStream_t handle, const std::shared_ptr<Pool>& given) {
+cudaError_t allocate_async(void** pointer, std::size_t bytes, cudaStream_t handle, const std::shared_ptr<Pool>& pool) {
   if (pointer == nullptr) return cudaErrorInvalidValue;
   *pointer = nullptr;
   const auto stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
-  if (const auto error = check_not_captured(*stream, "cudaMallocAsync")) return error;
-  if (const auto error = check_legacy_use(*stream, "cudaMallocAsync")) return error;
-  const auto pool = given ? given : default_pool(stream->device);
+  if (const auto error = check_not_captured(*stream, "cudaMallocFromPoolAsync")) return error;
+  if (const auto error = check_legacy_use(*stream, "cudaMallocFromPoolAsync")) return error;
   if (pool->device != stream->device) {
     misuse("cudaMallocFromPoolAsync on a stream of another device than the pool's");
     return cudaErrorInvalidValue;
@@ -47,7 +33,7 @@ cudaError_t allocate_async(void** pointer, std::size_t bytes, cudaStream_t handl
   }
   if (!made) return cudaErrorMemoryAllocation;
   *pointer = reinterpret_cast<void*>(made->base);
-  return enqueue(stream, {.name = "cudaMallocAsync", .uses = {{made, How::write}}});
+  return enqueue(stream, {.name = "cudaMallocFromPoolAsync", .uses = {{made, How::write}}});
 }
 
 cudaError_t free_async(void* pointer, cudaStream_t handle) {
@@ -64,61 +50,6 @@ cudaError_t free_async(void* pointer, cudaStream_t handle) {
   if (found->device != stream->device) misuse("cudaFreeAsync on a stream of another device than the memory's");
   found->freeing = true;
   return enqueue(stream, {.name = "cudaFreeAsync", .uses = {{found, How::write}}, .run = [found] { release(*found); }});
-}
-
-/// The place of an attribute that counts bytes; null for other attributes.
-std::size_t* bytes_of(Pool& pool, cudaMemPoolAttr attribute) {
-  switch (attribute) {
-    case cudaMemPoolAttrReservedMemCurrent:
-      return &pool.reserved;
-    case cudaMemPoolAttrReservedMemHigh:
-      return &pool.reserved_high;
-    case cudaMemPoolAttrUsedMemCurrent:
-      return &pool.used;
-    case cudaMemPoolAttrUsedMemHigh:
-      return &pool.used_high;
-    default:
-      return nullptr;
-  }
-}
-
-bool is_flag(cudaMemPoolAttr attribute) {
-  return attribute == cudaMemPoolReuseFollowEventDependencies || attribute == cudaMemPoolReuseAllowOpportunistic ||
-         attribute == cudaMemPoolReuseAllowInternalDependencies;
-}
-
-cudaError_t set_attribute(Pool& pool, cudaMemPoolAttr attribute, const void* value) {
-  if (attribute == cudaMemPoolAttrReleaseThreshold) {
-    std::memcpy(&pool.threshold, value, sizeof pool.threshold);
-    return cudaSuccess;
-  }
-  std::uint64_t bytes = 0;
-  switch (attribute) {
-    case cudaMemPoolAttrReservedMemHigh:
-    case cudaMemPoolAttrUsedMemHigh:
-      std::memcpy(&bytes, value, sizeof bytes);
-      if (bytes != 0) return cudaErrorInvalidValue;
-      *bytes_of(pool, attribute) = 0;
-      return cudaSuccess;
-    default:
-      return is_flag(attribute) ? cudaSuccess : cudaErrorInvalidValue;  // rules for reusing memory are not modelled
-  }
-}
-
-cudaError_t get_attribute(Pool& pool, cudaMemPoolAttr attribute, void* value) {
-  if (attribute == cudaMemPoolAttrReleaseThreshold) {
-    std::memcpy(value, &pool.threshold, sizeof pool.threshold);
-    return cudaSuccess;
-  }
-  if (const std::size_t* const bytes = bytes_of(pool, attribute)) {
-    const std::uint64_t wide = *bytes;
-    std::memcpy(value, &wide, sizeof wide);
-    return cudaSuccess;
-  }
-  if (!is_flag(attribute)) return cudaErrorInvalidValue;
-  const int allowed = 1;
-  std::memcpy(value, &allowed, sizeof allowed);
-  return cudaSuccess;
 }
 
 /// A call on one pool.
@@ -138,10 +69,6 @@ using namespace fake_cuda::inside;
 
 extern "C" {
 
-cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
-  return call("cudaMallocAsync", Kind::allocate, [&] { return allocate_async(pointer, bytes, stream, nullptr); });
-}
-
 cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t bytes, cudaMemPool_t handle, cudaStream_t stream) {
   return call("cudaMallocFromPoolAsync", Kind::allocate, [&] {
     const auto pool = world().pools.find(handle);
@@ -153,15 +80,6 @@ cudaError_t cudaMallocFromPoolAsync(void** pointer, size_t bytes, cudaMemPool_t 
 
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   return call("cudaFreeAsync", Kind::release, [&] { return free_async(pointer, stream); });
-}
-
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* handle, int device) {
-  return call("cudaDeviceGetDefaultMemPool", Kind::plain, [&] {
-    if (handle == nullptr) return cudaErrorInvalidValue;
-    if (device < 0 || device >= world().options.devices) return cudaErrorInvalidDevice;
-    default_pool(device, handle);
-    return cudaSuccess;
-  });
 }
 
 cudaError_t cudaMemPoolCreate(cudaMemPool_t* handle, const cudaMemPoolProps* properties) {
@@ -182,7 +100,7 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* handle, const cudaMemPoolProps* pro
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
   return call("cudaMemPoolDestroy", Kind::release, [&] {
     const auto pool = world().pools.find(handle);
-    if (!pool || pool->of_device) {
+    if (!pool) {
       misuse("cudaMemPoolDestroy of a pool that cudaMemPoolCreate did not make, or that is gone");
       return cudaErrorInvalidValue;
     }
@@ -193,13 +111,12 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attribute, void* value) {
-  return on_pool("cudaMemPoolSetAttribute", handle,
-                 [&](Pool& pool) { return value == nullptr ? cudaErrorInvalidValue : set_attribute(pool, attribute, value); });
-}
-
-cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t handle, cudaMemPoolAttr attribute, void* value) {
-  return on_pool("cudaMemPoolGetAttribute", handle,
-                 [&](Pool& pool) { return value == nullptr ? cudaErrorInvalidValue : get_attribute(pool, attribute, value); });
+  return on_pool("cudaMemPoolSetAttribute", handle, [&](Pool& pool) {
+    // Other attributes are not modelled.
+    if (value == nullptr || attribute != cudaMemPoolAttrReleaseThreshold) return cudaErrorInvalidValue;
+    std::memcpy(&pool.threshold, value, sizeof pool.threshold);
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t handle, size_t keep) {

@@ -59,15 +59,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   });
 }
 
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return on_stream("cudaStreamQuery", Kind::synchronize, stream, [](Stream& found) {
-    run_some();
-    if (found.last && !found.last->done) return cudaErrorNotReady;
-    synchronize(found.last);
-    return cudaSuccess;
-  });
-}
-
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned int) {
   return call("cudaStreamWaitEvent", Kind::plain, [&] {
     const auto stream = find_stream(handle);

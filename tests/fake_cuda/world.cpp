@@ -25,7 +25,6 @@ World& world() {
     made->arenas.push_back(std::make_unique<Arena>(made->options.memory));
     made->memory.resize(1);
     made->legacy.resize(1);
-    made->default_pools.resize(1);
     return made;
   }();
   return *only;

@@ -111,13 +111,10 @@ struct Exec {
 
 struct Pool {
   int device = 0;
-  bool of_device = false;  ///< the default pool
   std::uint64_t threshold = 0;
   std::uint64_t max_size = 0;
   std::size_t used = 0;
   std::size_t reserved = 0;
-  std::size_t used_high = 0;
-  std::size_t reserved_high = 0;
 };
 
 /// A handle of cuBLASLt or cuDNN.
@@ -200,7 +197,6 @@ struct World {
   Table<Exec, cudaGraphExec_t> execs;
   Table<UserObject, cudaUserObject_t> user_objects;
   Table<Pool, cudaMemPool_t> pools;
-  std::vector<cudaMemPool_t> default_pools;
   std::set<CapturePtr> captures;
   std::set<Handle*> handles;
   std::map<const void*, std::shared_ptr<void>> descriptors;  ///< of the libraries
@@ -289,7 +285,6 @@ void release(Allocation& allocation);
 void is_written(const void* begin, std::size_t bytes);
 /// The live allocation that starts at `pointer` and may be freed by `name`; else records a misuse and returns null.
 AllocationPtr find_to_free(const void* pointer, bool pinned, const char* name);
-std::shared_ptr<Pool> default_pool(int device, cudaMemPool_t* handle = nullptr);
 
 /// Adds uses of the allocations that `pointers` point into. A pointer into none is a misuse; null pointers are skipped.
 void add_uses(std::vector<Use>& uses, const std::vector<const void*>& pointers, How how, const char* what);

@@ -10,10 +10,10 @@ constexpr int kStackThreads = 256;
 constexpr int kStackWarps = kStackThreads / static_cast<int>(kWarp);
 constexpr int kChunk = static_cast<int>(StackLayout::inputs_of_chunk(DType::float32));
 
-/// A block takes kRows rows through all layers, and keeps in shared memory what they are after each. Of a layer's results a
-/// thread makes kRowsEach rows, kDown apart, and of each of them kColumns neighbours. Weights come chunk by chunk, kStages of
-/// them at a time, whichever layers they are of; with the chunks of the first layer come its inputs, which take turns in the
-/// columns where results will be.
+/// A block runs kRows rows through all layers and keeps each layer's results in shared memory. A thread computes kColumns
+/// neighbouring results in each of kRowsEach rows, which are kDown apart. Weights arrive in chunks of kChunk inputs, kStages of
+/// them in flight, across the borders of layers. The inputs of the first layer arrive with its chunks; they are stored in the
+/// columns that its results will overwrite.
 template <int kRowsOfBlock, int kWidthOfLayers, int kRowsOfThread, int kColumnsOfThread, int kStagesOfAll>
 struct StackTiling {
   static constexpr int kRows = kRowsOfBlock;
@@ -23,22 +23,22 @@ struct StackTiling {
   static constexpr int kStages = kStagesOfAll;
   static constexpr int kAcross = kWidth / kColumns;
   static constexpr int kDown = kRows / kRowsEach;
-  static constexpr int kPacks = kChunk * kWidth / 4;          ///< of 16 bytes in a chunk
-  static constexpr int kCopiedRows = kStackThreads / kChunk;  ///< whose inputs the threads copy at once
+  static constexpr int kPacks = kChunk * kWidth / 4;          ///< packs of 16 bytes in a chunk
+  static constexpr int kCopiedRows = kStackThreads / kChunk;  ///< rows of inputs that the threads copy at once
   static_assert(kAcross * kDown == kStackThreads && kPacks <= kStackThreads);
-  static_assert(kStages * kChunk <= kWidth);  // inputs that are on their way have columns of their own
+  static_assert(kStages * kChunk <= kWidth);  // inputs in flight do not overlap
 
-  using Values = float[kRows][kWidth + 4];  ///< rows start in different banks
+  using Values = float[kRows][kWidth + 4];  ///< padded: rows start in different banks
   using Chunk = float[kChunk][kWidth];
   struct Shared {
     Values values;
     Chunk stages[kStages];
   };
-  static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more
+  static_assert(sizeof(Shared) <= 48 << 10);  // the limit without an opt-in
 };
 
-/// The weights of all layers, streamed to shared memory, and with those of the first layer the block's rows of src. Zeros are in
-/// place of inputs and rows that do not exist.
+/// Streams the weights of all layers to shared memory, and with those of the first layer the block's rows of src. Inputs and
+/// rows that do not exist are zeros.
 template <typename Tiles>
 class Chunks {
  public:
@@ -53,8 +53,8 @@ class Chunks {
     for (int n = 0; n < Tiles::kStages - 1; ++n) bring(n);
   }
 
-  /// The next chunk, when it is there for all threads. None of them reads the one before it any more, and all see what the others
-  /// have written to shared memory until now.
+  /// Waits until the next chunk is visible to all threads, and returns it. The barrier also frees the preceding chunk and makes
+  /// earlier writes to shared memory visible.
   LAMELLA_DEVICE const typename Tiles::Chunk& next() {
     wait_for_copies<Tiles::kStages - 2>();
     barrier();
@@ -65,7 +65,7 @@ class Chunks {
   }
 
  private:
-  /// What a thread copies of a chunk of inputs.
+  /// The element of a chunk of inputs that this thread copies.
   LAMELLA_DEVICE static int input() { return static_cast<int>(thread_index()) % kChunk; }
   LAMELLA_DEVICE static int row() { return static_cast<int>(thread_index()) / kChunk; }
 
@@ -90,17 +90,17 @@ class Chunks {
     column_ = (column_ + kChunk) % Tiles::kWidth;
   }
 
-  const float* weights_;  ///< of the next chunk, as all here
+  const float* weights_;  ///< this and the next members are of the next chunk
   const float* src_;
   int stride_;
-  int left_;    ///< chunks
-  int inputs_;  ///< from the one that this thread copies to the last
+  int left_;    ///< chunks not requested yet
+  int inputs_;  ///< from the one this thread copies to the last one
   int rows_;
   unsigned column_ = 0;
   int stage_ = 0;
 };
 
-/// Adds the products of a chunk, one input after another.
+/// Adds the products of a chunk in the order of the inputs.
 template <typename Tiles>
 LAMELLA_DEVICE void multiply(float (&sums)[Tiles::kRowsEach][Tiles::kColumns], const typename Tiles::Values& values,
                              const typename Tiles::Chunk& chunk, int input, int down, int column) {
@@ -122,7 +122,7 @@ LAMELLA_DEVICE void multiply(float (&sums)[Tiles::kRowsEach][Tiles::kColumns], c
   }
 }
 
-/// The activation of what this thread has put into shared memory, as far as there are units.
+/// Applies the activation to the results that this thread stored in shared memory; columns beyond the units stay zero.
 template <typename Op, typename Tiles>
 LAMELLA_DEVICE void activate(typename Tiles::Values& values, const StackedLayer& layer, int down, int column) {
   const float p0 = layer.parameters[0];
@@ -144,7 +144,7 @@ LAMELLA_DEVICE void activate(typename Tiles::Values& values, const StackedLayer&
 template <typename Tiles>
 LAMELLA_DEVICE void activate(typename Tiles::Values& values, const StackedLayer& layer, int down, int column) {
   if (layer.activation == ActivationKind::Linear) return;
-  switch (layer.activation) {  // once for all of them
+  switch (layer.activation) {  // outside the loops over elements
 #define LAMELLA_ELEMENTWISE(Name, ...) \
   case ActivationKind::Name:           \
     return activate<core::ActivationOp<ActivationKind::Name>, Tiles>(values, layer, down, column);
@@ -154,8 +154,8 @@ LAMELLA_DEVICE void activate(typename Tiles::Values& values, const StackedLayer&
   }
 }
 
-/// The activation, and what is added to it, of what this thread has put into shared memory. A result that is needed later is
-/// kept where the same thread finds it again.
+/// Applies the activation and the residual sum to the results that this thread stored in shared memory. A result that a later
+/// layer adds is also kept in the workspace, at a place that only this thread reads.
 template <typename Tiles>
 LAMELLA_DEVICE void finish(typename Tiles::Values& values, const Stacked<float>& g, const StackedLayer& layer, std::int64_t row0,
                            int rows, int down, int column) {
@@ -175,7 +175,7 @@ LAMELLA_DEVICE void finish(typename Tiles::Values& values, const Stacked<float>&
   }
 }
 
-/// A layer: values become what it makes of them, with zeros behind its units.
+/// Applies one layer to `values` in place; columns beyond its units become zero.
 template <typename Tiles>
 LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks, const Stacked<float>& g,
                           const StackedLayer& layer, std::int64_t row0, int rows) {
@@ -188,19 +188,19 @@ LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks,
     float added[Tiles::kColumns];
     LAMELLA_UNROLL
     for (int c = 0; c < Tiles::kColumns; ++c) added[c] = g.bias[layer.bias + column + c];
-    barrier();  // all have read what the layer was given
+    barrier();  // all threads have read the layer's inputs
     LAMELLA_UNROLL
     for (int r = 0; r < Tiles::kRowsEach; ++r) {
       LAMELLA_UNROLL
       for (int c = 0; c < Tiles::kColumns; ++c)
         values[down + r * Tiles::kDown][column + c] =
-            column + c < layer.units ? sums[r][c] + added[c] : 0.0F;  // not infinity times 0
+            column + c < layer.units ? sums[r][c] + added[c] : 0.0F;  // a padded column must not turn an infinity into NaN
     }
   }
   finish<Tiles>(values, g, layer, row0, rows, down, column);
 }
 
-/// exp(x) over the sum of them, of a warp's row; what is behind the last unit is -infinity.
+/// Softmax of one row, spread over a warp; elements beyond the last unit are -infinity.
 template <int kItems>
 LAMELLA_DEVICE void softmax_of(float (&x)[kItems]) {
   float shift = -kInfinity<float>;
@@ -263,11 +263,11 @@ cudaError_t launch_stack(const Stacked<float>& g, cudaStream_t stream) {
                 stack_kernel<Tiles>, g);
 }
 
-/// With many rows a thread has eight rows of results, which hides the reads of shared memory behind the products; with fewer rows
-/// there are blocks enough for a large GPU, and more weights on their way. A sum is the same in all three.
+/// With many rows a thread computes eight rows of results, so products hide the reads of shared memory. With fewer rows the
+/// smaller tilings give enough blocks for a large GPU and keep more weights in flight. All three add in the same order.
 template <typename Few, typename Some, typename Many>
 cudaError_t launch_stack(const Stacked<float>& g, StackTile tile, cudaStream_t stream) {
-  constexpr std::int64_t kBlocks = 64;  // fewer large blocks leave half of a large GPU idle
+  constexpr std::int64_t kBlocks = 64;  // fewer large blocks would leave half of a large GPU idle
   if (tile == StackTile::many_rows || (tile == StackTile::automatic && tiles(g.batch, Many::kRows) >= kBlocks))
     return launch_stack<Many>(g, stream);
   if (tile == StackTile::some_rows || (tile == StackTile::automatic && tiles(g.batch, Some::kRows) >= kBlocks))

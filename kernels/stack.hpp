@@ -15,30 +15,30 @@
 /// Several layers in one launch; kernels/kernels.hpp says what holds for all kernels.
 namespace lamella::kernels {
 
-/// One layer of a stack: y = activation(x . kernel + bias) + the value that is added, where x is the preceding layer's y.
+/// One layer of a stack: y = activation(x . kernel + bias) + addend, where x is the preceding layer's y.
 struct StackLayer {
   static constexpr int kNothing = -1;
   std::int64_t inputs = 0;  ///< the units of the preceding layer
   std::int64_t units = 0;
   ActivationSpec activation;  ///< element-wise
-  bool is_dense = true;       ///< else x instead of the product, and not the first layer; units are its inputs
-  int added = kNothing;       ///< or 0: the stack's input, n: the result of the nth layer, which is before this one; as wide as y
+  bool is_dense = true;       ///< false: y = activation(x) + addend; not for the first layer; units == inputs
+  int added = kNothing;       ///< the addend, as wide as y: 0 is the stack's input, n the result of the nth layer
 };
-inline constexpr std::int64_t kMostStackWidth = 128;         ///< units of a layer
-inline constexpr std::int64_t kMostStackWidthOf16Bits = 64;  ///< more results would not fit into registers
-/// Of the first layer. With few rows the weights of 8 inputs take a block about as long as 1/32 of another launch.
+inline constexpr std::int64_t kMostStackWidth = 128;         ///< most units of a layer
+inline constexpr std::int64_t kMostStackWidthOf16Bits = 64;  ///< the results of wider layers do not fit into registers
+/// Most inputs of the first layer. With few rows a block spends about 1/32 of a launch on the weights of 8 inputs.
 inline constexpr std::int64_t kMostStackInputs = 256;
 inline constexpr std::size_t kMostStackLayers = 32;
 
-/// How the weights of a stack lie in memory for stack(): one layer behind the other, each padded with zeros to width() units and
-/// to whole chunks of inputs. In float32 they are the rows of the kernels. In 16 bits they are in the order in which tensor cores
-/// take them: each 32 inputs of 8 units follow one another, the 8 consecutive inputs of a lane together, and units are dealt so
-/// that the lane that has the results 8t to 8t + 7 of 32 takes them as the inputs of the next layer. The biases are rows of
-/// width() floats, one a layer, with zeros behind them; -0 where a layer has no bias. Layers that are not Dense have neither.
+/// The layout of weights and biases for stack(). Kernels follow one another, each padded with zeros to width() units and to
+/// whole chunks of inputs. In float32 their rows are stored as they are. In 16 bits they are in the order of the tensor cores'
+/// fragments: blocks of 32 inputs by 8 units, in which the 8 consecutive inputs of a lane are contiguous. Units are permuted so
+/// that the lane that holds the results 8t to 8t + 7 of 32 needs just these as inputs of the next layer. Biases are rows of
+/// width() floats, padded with zeros; -0 if a layer has no bias. Layers that are not Dense have no entry.
 class StackLayout {
  public:
-  static constexpr std::int64_t kNarrow = 64;  ///< the lesser of the two widths
-  /// That are brought to shared memory together.
+  static constexpr std::int64_t kNarrow = 64;  ///< the smaller of the two widths
+  /// Inputs whose weights are copied to shared memory together.
   static constexpr std::int64_t inputs_of_chunk(DType dtype) { return dtype == DType::float32 ? 8 : 32; }
 
   StackLayout(std::span<const StackLayer> layers, DType dtype) : layers_(layers), dtype_(dtype) {}
@@ -48,18 +48,18 @@ class StackLayout {
     const auto fits = [](const StackLayer& layer) { return layer.units <= kNarrow; };
     return std::all_of(layers_.begin(), layers_.end(), fits) ? kNarrow : kMostStackWidth;
   }
-  /// Of a layer's kernel.
+  /// Chunks of a layer's kernel.
   [[nodiscard]] std::int64_t chunks(const StackLayer& layer) const {
     const std::int64_t inputs = inputs_of_chunk(dtype_);
     return layer.is_dense ? (layer.inputs + inputs - 1) / inputs : 0;
   }
-  /// The place of the first weight of a layer's kernel, or the end for as many layers as there are.
+  /// Index of the first weight of a layer's kernel; of the end, if `layer` is the number of layers.
   [[nodiscard]] std::int64_t kernel(std::size_t layer) const {
     std::int64_t before = 0;
     for (std::size_t n = 0; n < layer; ++n) before += chunks(layers_[n]);
     return before * inputs_of_chunk(dtype_) * width();
   }
-  /// The place of kernel[input, unit] behind kernel(layer).
+  /// Offset of kernel[input, unit] from kernel(layer).
   [[nodiscard]] std::int64_t at(std::int64_t input, std::int64_t unit) const {
     if (dtype_ == DType::float32) return input * width() + unit;
     const std::int64_t group = unit / 32 * 4 + unit % 8 / 2;
@@ -79,11 +79,11 @@ class StackLayout {
   DType dtype_;
 };
 
-/// The places in which a stack keeps the results that are added later. One that is not needed any more is used again.
+/// Assigns places in the workspace to the results that later layers add. A place is reused after its last use.
 class StackPlaces {
  public:
   explicit StackPlaces(std::span<const StackLayer> layers) : of_(layers.size(), StackLayer::kNothing) {
-    std::vector<std::size_t> last(layers.size(), 0);  // the layer to which a result is added last
+    std::vector<std::size_t> last(layers.size(), 0);  // the last layer that adds a result
     for (std::size_t n = 0; n < layers.size(); ++n) {
       if (layers[n].added > 0) last[static_cast<std::size_t>(layers[n].added) - 1] = n;
     }
@@ -100,7 +100,7 @@ class StackPlaces {
     count_ = static_cast<std::int64_t>(used.size());
   }
   [[nodiscard]] std::int64_t count() const { return count_; }
-  /// Of a layer's result; kNothing if it is not added to another.
+  /// The place of a layer's result; kNothing if no layer adds it.
   [[nodiscard]] int of(std::size_t layer) const { return of_[layer]; }
 
  private:
@@ -109,11 +109,11 @@ class StackPlaces {
 };
 
 enum class StackTile { automatic, few_rows, some_rows, many_rows };
-/// Consecutive layers, and optionally a softmax of the last one's rows, in one launch. Each result is rounded to `dtype`; sums
-/// are in float32. In float32 they run over the inputs in order; in 16 bits tensor cores add them as they do in mma_gemm(). Then
-/// the bias is added. A row's bits depend on that row alone, for every batch and tile. `weights` and `bias` are in the order of
-/// StackLayout, weights aligned to 16 bytes. `workspace`: stack_workspace() bytes, aligned to 16. Code for less than
-/// kMmaArchitecture traps in 16 bits.
+/// Consecutive layers, and optionally a softmax of the last one's rows, in one launch. Sums are in float32, and each result is
+/// rounded to `dtype`. In float32 products are added in the order of the inputs; in 16 bits tensor cores add them as in
+/// mma_gemm(). The bias is added last. A row's bits depend on that row alone, for every batch and tile. `weights` (aligned to 16
+/// bytes) and `bias` have the layout of StackLayout. `workspace`: stack_workspace() bytes, aligned to 16. In 16 bits, code for
+/// architectures below kMmaArchitecture traps.
 struct Stack {
   std::span<const StackLayer> layers;  ///< at least one; only read before the call returns
   bool softmax = false;
@@ -124,7 +124,7 @@ struct Stack {
   void* dst = nullptr;  ///< (batch, units of the last layer)
   std::int64_t batch = 0;
   StackTile tile = StackTile::automatic;
-  void* workspace = nullptr;  ///< for results that are added later
+  void* workspace = nullptr;  ///< for results that later layers add
 };
 [[nodiscard]] std::size_t stack_workspace(const Stack& args);
 [[nodiscard]] cudaError_t stack(const Stack& args, cudaStream_t stream);

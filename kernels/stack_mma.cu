@@ -9,27 +9,27 @@ namespace {
 constexpr int kChunk = static_cast<int>(StackLayout::inputs_of_chunk(DType::float16));
 constexpr int kRowsOfWarp = 16;
 
-/// A warp takes 16 rows through all layers, and keeps in registers what they are after each. Lane 4g + t has of the rows g and
-/// g + 8 the elements 8t to 8t + 7 of each 32, both of what a layer is given and of its result. The warps of a block share the
-/// weights, which come chunk by chunk, kStages of them at a time, whichever layers they are of.
+/// A warp runs 16 rows through all layers and keeps each layer's results in registers. Of rows g and g + 8, lane 4g + t holds
+/// elements 8t to 8t + 7 of each 32, of a layer's inputs as of its results. The warps of a block share the weights, which arrive
+/// in chunks, kStages of them in flight, across the borders of layers.
 template <int kWarpsOfBlock>
 struct MmaStackTiling {
   static constexpr int kThreads = kWarpsOfBlock * static_cast<int>(kWarp);
   static constexpr int kRows = kWarpsOfBlock * kRowsOfWarp;
   static constexpr int kWidth = static_cast<int>(kMostStackWidthOf16Bits);
-  static constexpr int kParts = kWidth / kChunk;  ///< of 32 elements, of a row
+  static constexpr int kParts = kWidth / kChunk;  ///< parts of 32 elements in a row
   static constexpr int kStages = 4;
-  static constexpr int kPacks = kChunk * kWidth / 8;  ///< of 16 bytes in a chunk
+  static constexpr int kPacks = kChunk * kWidth / 8;  ///< packs of 16 bytes in a chunk
   static_assert(kPacks % kThreads == 0);
 
   struct Shared {
     uint4 stages[kStages][kPacks];
-    float4 sums[4][kThreads];  ///< each thread's own: its part of row g, then of row g + 8
+    float4 sums[4][kThreads];  ///< private to each thread: its part of row g, then of row g + 8
   };
-  static_assert(sizeof(Shared) <= 48 << 10);  // what a kernel gets without asking for more
+  static_assert(sizeof(Shared) <= 48 << 10);  // the limit without an opt-in
 };
 
-/// Eight neighbours of a row; in registers they are the words of a uint4, two to a word.
+/// Eight neighbouring elements of a row; in registers a uint4, with two elements to a word.
 template <typename T>
 using Eight = Pack<T, 8>;
 template <typename T>
@@ -46,7 +46,7 @@ LAMELLA_DEVICE Eight<T> elements(const uint4& x) {
   return result;
 }
 
-/// The weights of all layers, streamed to shared memory.
+/// Streams the weights of all layers to shared memory.
 template <typename T, typename Tiles>
 class MmaChunks {
  public:
@@ -55,7 +55,7 @@ class MmaChunks {
     for (int n = 0; n < Tiles::kStages - 1; ++n) bring(n);
   }
 
-  /// The next chunk, when it has arrived for all threads, none of which reads the one before it any more.
+  /// Waits until the next chunk is visible to all threads, and returns it; the preceding one may then be overwritten.
   LAMELLA_DEVICE const uint4* next() {
     wait_for_copies<Tiles::kStages - 2>();
     barrier();
@@ -82,16 +82,16 @@ class MmaChunks {
   int stage_ = 0;
 };
 
-/// A lane's two rows of an array, as far as they exist.
+/// Reads and writes a lane's two rows of an array, without those that do not exist.
 template <typename T>
 struct LaneRows {
   std::int64_t stride;
-  std::int64_t row;   ///< g; the other is 8 behind it
-  std::int64_t rows;  ///< that there are
-  int width;          ///< elements of a row
-  bool packs;         ///< rows are made of aligned packs
+  std::int64_t row;   ///< row g; the other is row + 8
+  std::int64_t rows;  ///< of the array
+  int width;          ///< elements in a row
+  bool packs;         ///< rows consist of aligned packs
 
-  /// Elements `first` to `first + 7`, with zeros in place of those that do not exist.
+  /// Elements `first` to `first + 7`; zeros for those that do not exist.
   LAMELLA_DEVICE uint4 load(const T* src, int half, int first) const {
     const std::int64_t n = row + half * 8;
     if (n >= rows || first >= width) return uint4{};
@@ -118,12 +118,12 @@ struct LaneRows {
   }
 };
 
-/// What a lane has of its two rows in 32 elements.
+/// A lane's 8 of 32 elements, in each of its two rows.
 struct Part {
   uint4 of[2];
 };
 
-/// Adds the products of a chunk: for each eight units those of the first half of the lane's inputs, then of the second.
+/// Adds the products of a chunk: for every eight units first half of the lane's inputs, then the other half.
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void multiply(float (&sums)[Tiles::kParts * 4][4], const Part& x, const uint4* chunk) {
   const uint4& upper = x.of[0];
@@ -137,7 +137,7 @@ LAMELLA_DEVICE void multiply(float (&sums)[Tiles::kParts * 4][4], const Part& x,
   }
 }
 
-/// The activation of what this thread has put into shared memory, by the formulas for T.
+/// Applies the activation, by the formulas for T, to the sums that this thread stored in shared memory.
 template <typename Op, typename T, typename Tiles>
 LAMELLA_DEVICE void activate_sums(const StackedLayer& layer) {
   using F = FormulaOf<T>;
@@ -155,7 +155,7 @@ LAMELLA_DEVICE void activate_sums(const StackedLayer& layer) {
 template <typename T, typename Tiles>
 LAMELLA_DEVICE void activate_sums(const StackedLayer& layer) {
   if (layer.activation == ActivationKind::Linear) return;
-  switch (layer.activation) {  // once for all of them
+  switch (layer.activation) {  // outside the loops over elements
 #define LAMELLA_ELEMENTWISE(Name, ...) \
   case ActivationKind::Name:           \
     return activate_sums<core::ActivationOp<ActivationKind::Name>, T, Tiles>(layer);
@@ -165,7 +165,7 @@ LAMELLA_DEVICE void activate_sums(const StackedLayer& layer) {
   }
 }
 
-/// Eight floats of this thread's in shared memory, rounded; zeros from `left` elements on.
+/// Eight of the sums that this thread stored in shared memory, rounded to T; zeros from element `left` on.
 template <typename T, typename Tiles>
 LAMELLA_DEVICE Eight<T> rounded(int half, int left) {
   auto& sums = shared_memory<typename Tiles::Shared>().sums;
@@ -178,7 +178,7 @@ LAMELLA_DEVICE Eight<T> rounded(int half, int left) {
   return result;
 }
 
-/// A stack's rows of a warp.
+/// The rows of one warp on their way through the stack.
 template <typename T, typename Tiles>
 class WarpRows {
  public:
@@ -220,7 +220,7 @@ class WarpRows {
   LAMELLA_DEVICE uint4 load_src(int half, int first) const {
     return LaneRows<T>{g_.inputs, row_, g_.batch, g_.inputs, src_packs_}.load(g_.src, half, first);
   }
-  /// Where a result is kept: rows are padded, so a pack is always whole.
+  /// Rows of a kept result. They are padded, so packs are always whole.
   LAMELLA_DEVICE LaneRows<T> kept_rows() const { return {Tiles::kWidth, row_, g_.batch, Tiles::kWidth, true}; }
   LAMELLA_DEVICE T* place(int n) const { return g_.workspace + n * g_.batch * Tiles::kWidth; }
 
@@ -242,7 +242,7 @@ class WarpRows {
     }
   }
 
-  /// Bias, activation and what is added, 32 elements at a time: there is one copy of the activations' code.
+  /// Bias, activation and residual sum, 32 elements at a time in a loop, so that the code of the activations exists once.
   LAMELLA_DEVICE void finish(const Sums& sums, const StackedLayer& layer) {
     auto& shared = shared_memory<typename Tiles::Shared>().sums;
     LAMELLA_NO_UNROLL
@@ -279,7 +279,7 @@ class WarpRows {
     }
   }
 
-  /// A result with what is added to it; kept if it is needed later, where the same thread finds it again.
+  /// Adds the addend. A result that a later layer adds is kept in the workspace, at a place that only this thread reads.
   LAMELLA_DEVICE uint4 mixed(Eight<T> y, const StackedLayer& layer, int half, int first) const {
     if (layer.added != kNothing) {
       const uint4 from = layer.added == kSource ? load_src(half, first) : kept_rows().load(place(layer.added), half, first);
@@ -292,7 +292,7 @@ class WarpRows {
     return result;
   }
 
-  /// exp(x) over the sum of them, of each row, which four lanes have.
+  /// Softmax of each row, which is spread over four lanes.
   LAMELLA_DEVICE void softmax() {
     LAMELLA_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -305,7 +305,7 @@ class WarpRows {
       each(half, [&](float x) { return core::math::exp(x - shift) / total; });
     }
   }
-  /// x = f(x) for a row's elements that exist.
+  /// Replaces x by f(x) for each element of the row that exists.
   template <typename F>
   LAMELLA_DEVICE void each(int half, const F& f) {
     const int units = g_.layer[g_.layers - 1].units;
@@ -347,15 +347,15 @@ cudaError_t launch_stack(const Stacked<T>& g, cudaStream_t stream) {
                 stack_mma_kernel<T, Tiles>, g, packs(g.src, g.inputs), packs(g.dst, g.layer[g.layers - 1].units));
 }
 
-constexpr std::int64_t kLeastRows = 32;  ///< of a block
+constexpr std::int64_t kLeastRows = 32;  ///< rows of the smallest block
 
-/// With many rows eight warps share the weights that a block reads; with fewer there are blocks enough for a large GPU.
+/// With many rows eight warps share the weights that a block reads; with fewer rows small blocks occupy more of a large GPU.
 template <typename T>
 cudaError_t launch_stack(const Stacked<T>& g, StackTile tile, cudaStream_t stream) {
   using Few = MmaStackTiling<2>;
   using Many = MmaStackTiling<8>;
   static_assert(Few::kRows == kLeastRows);
-  constexpr std::int64_t kBlocks = 128;  // fewer large blocks leave a part of a large GPU idle
+  constexpr std::int64_t kBlocks = 128;  // fewer large blocks would leave a part of a large GPU idle
   if (tile == StackTile::automatic) tile = tiles(g.batch, Many::kRows) < kBlocks ? StackTile::few_rows : StackTile::many_rows;
   return tile == StackTile::many_rows ? launch_stack<T, Many>(g, stream) : launch_stack<T, Few>(g, stream);
 }

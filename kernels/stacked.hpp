@@ -9,19 +9,19 @@
 #include "kernels/activation.hpp"
 #include "kernels/stack.hpp"
 
-/// What the kernels of a stack are given.
+/// The arguments of the kernels of a stack.
 namespace lamella::kernels {
 
 inline constexpr int kNothing = StackLayer::kNothing;
-inline constexpr int kSource = -2;  ///< src, as what is added
+inline constexpr int kSource = -2;  ///< the addend is src
 
 struct StackedLayer {
-  int bias;  ///< where it is; kNothing: the layer is not Dense
+  int bias;  ///< its index; kNothing: the layer is not Dense
   int chunks;
   int units;
   ActivationKind activation;
   float parameters[3];
-  int added;  ///< the place of what is added, or kSource or kNothing
+  int added;  ///< the place of the addend, or kSource or kNothing
   int kept;   ///< the place where the result is kept, or kNothing
 };
 
@@ -31,7 +31,7 @@ struct Stacked {
   const T* weights;
   const float* bias;
   T* dst;
-  T* workspace;  ///< places, each of as many rows as there are
+  T* workspace;  ///< places, each of `batch` rows
   std::int64_t batch;
   int inputs;
   int chunks;  ///< of all layers
@@ -40,7 +40,7 @@ struct Stacked {
   StackedLayer layer[kMostStackLayers];
 };
 
-/// Whether what a layer adds is there, and as wide as its result.
+/// Whether the addend of a layer exists, and is as wide as its result.
 inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
   const int added = layers[n].added;
   if (added == kNothing) return true;
@@ -48,7 +48,7 @@ inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
   return layers[n].units == (added == 0 ? layers[0].inputs : layers[static_cast<std::size_t>(added) - 1].units);
 }
 
-/// Whether kernels of which the smallest takes `rows` rows a block can do this.
+/// Whether the kernels support this; `rows` is the number of rows in their smallest block.
 inline bool is_possible(const Stack& args, std::int64_t rows) {
   if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
   const std::int64_t most_units = args.dtype == DType::float32 ? kMostStackWidth : kMostStackWidthOf16Bits;

@@ -18,7 +18,7 @@ __all__ = ["ArgumentError", "DeviceError", "Difference", "Error", "FileError", "
 
 
 def devices() -> list[str]:
-    """The devices that this process can use, best first; the CPU is always among them.
+    """The devices that this process can use, best first; the CPU is always included.
 
     >>> "cpu" in lamella.devices()
     True
@@ -27,10 +27,10 @@ def devices() -> list[str]:
 
 
 def why_no_cuda() -> str:
-    """Why no CUDA device can be used, as one sentence; empty when one can."""
+    """Why no CUDA device can be used, as one sentence; empty if one can."""
     return _core.why_no_cuda()
 
 
 def describe(device: str) -> str:
-    """A device in words, with versions of its driver and libraries. Raises DeviceError where it cannot be used."""
+    """Description of a device, with versions of its driver and libraries. Raises DeviceError if it cannot be used."""
     return _core.describe(device)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `lamella` command, which lies in the package: lamella --help, or python -m lamella --help."""
+"""Runs the `lamella` command that the package contains: lamella --help, or python -m lamella --help."""
 import os
 import pathlib
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users pass as inputs becomes one NumPy array an input, in the model's order."""
+"""Converts what users pass as inputs to one NumPy array per input, in the model's order."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def is_array(x: Any) -> bool:
 
 
 def host_array(x: Any, name: str, kind: str = "input") -> np.ndarray[Any, Any]:
-    """x as a C-contiguous array of native byte order and a dtype that lamella has; copied only where it is not that already."""
+    """x as a C-contiguous array of native byte order and a dtype that lamella has; copied only if it is not one already."""
     if type(x) is not np.ndarray:
         if isinstance(x, np.ma.MaskedArray):
             raise ArgumentError(f"{kind} {name!r}: a masked array has missing elements; fill them first [E_DTYPE]", "E_DTYPE")
@@ -45,7 +45,7 @@ def host_array(x: Any, name: str, kind: str = "input") -> np.ndarray[Any, Any]:
 
 
 def of_columns(frame: Any, inputs: Sequence[Info]) -> dict[str, Any] | list[Any]:
-    """The columns of a pandas DataFrame: all of them for the only input, else each input has the column of its name."""
+    """The columns of a pandas DataFrame: all of them for a single input, else for each input the column of its name."""
     if len(inputs) == 1:
         name, sample, _ = inputs[0]
         if len(sample) == 1 and sample[0] not in (-1, len(frame.columns)):
@@ -59,7 +59,7 @@ def of_columns(frame: Any, inputs: Sequence[Info]) -> dict[str, Any] | list[Any]
 
 
 def in_order(x: Any, inputs: Sequence[Info]) -> list[Any]:
-    """One object an input: from a dict by name, a DataFrame, a list, or the only one."""
+    """One object per input: from a dict by name, a DataFrame, a list, or the single one."""
     if is_frame(x):
         x = of_columns(x, inputs)
     if isinstance(x, Mapping):

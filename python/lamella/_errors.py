@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lamella raises. Each class is also the built-in one that fits, and has the error's code, which ends the message, as `code`."""
+"""The exceptions that lamella raises. Each also derives from the built-in exception that fits, and has the error's code as `code`."""
 from __future__ import annotations
 
 
 class Error(Exception):
-    """Base of what lamella raises.
+    """Base of the exceptions that lamella raises.
 
     >>> import lamella
     >>> try:
@@ -15,7 +15,7 @@ class Error(Exception):
     """
 
     code: str
-    """What kind of thing went wrong: "E_SHAPE", "E_DTYPE" and so on."""
+    """The kind of error: "E_SHAPE", "E_DTYPE" and so on."""
 
     def __init__(self, message: str, code: str = "E_ARGUMENT") -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class Error(Exception):
 
 
 class LoadError(Error, ValueError):
-    """A file is no model that lamella can run: the message says where in it, what was found, and what is allowed."""
+    """A file is not a model that lamella can run. The message says where in the file, what was found, and what is allowed."""
 
 
 class FileError(LoadError, OSError):
@@ -38,8 +38,8 @@ class ArgumentError(Error, ValueError):
 
 
 class DeviceError(Error, RuntimeError):
-    """A device is absent, refused a call, or is lost."""
+    """A device is absent, refused a call, or was lost."""
 
 
 class OutOfMemoryError(Error, MemoryError):
-    """Memory of a device, or what memory_limit allows of it, ran out; the host's is a plain MemoryError."""
+    """Device memory ran out, or the memory_limit was reached. Host memory running out is a plain MemoryError."""

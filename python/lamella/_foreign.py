@@ -18,7 +18,7 @@ CUDA = 2  # DLPack's number
 
 
 def library_of(x: Any) -> str:
-    """The top package of an array (or of the first one) that is exchanged by DLPack, "" for what becomes a NumPy array."""
+    """The top-level package of an array (or of the first one) that is exchanged through DLPack; "" for what becomes a NumPy array."""
     if isinstance(x, Mapping):
         x = next(iter(x.values()), None)
     elif isinstance(x, (list, tuple)) and x:
@@ -39,7 +39,7 @@ def contiguous(x: Any) -> Any:
 
 
 def from_dlpack(library: str, array: Any) -> Any:
-    """An array of `library` on the memory of `array`; NumPy's where the library has no from_dlpack."""
+    """An array of `library` that shares the memory of `array`; a NumPy array if the library has no from_dlpack."""
     module: Any = sys.modules.get("jax.numpy" if library == "jax" else library)
     return (module if hasattr(module, "from_dlpack") else np).from_dlpack(array)
 
@@ -49,7 +49,7 @@ def is_on_gpu(x: Any) -> bool:
 
 
 def current_stream(array: Any) -> int | None:
-    """The CUDA stream on which the library of a GPU array works now; None where it has none, once the array is complete."""
+    """The current CUDA stream of the library of a GPU array; None, after waiting for the array, if the library has none."""
     library = library_of(array)
     if library == "torch":
         stream: int = sys.modules[library].cuda.current_stream(array.device).cuda_stream
@@ -65,7 +65,7 @@ def current_stream(array: Any) -> int | None:
 
 
 def common_stream(arrays: Sequence[Any], stream: int | None) -> int | None:
-    """The stream on which to read these GPU arrays: that of their library, which `stream`, where it is given, has to be."""
+    """The stream on which to read these GPU arrays: their library's current one. `stream`, if given, must be the same."""
     for array in arrays:
         current = current_stream(array)
         if current is None:
@@ -93,7 +93,7 @@ def call(model: Model, x: Any, library: str) -> list[Any]:
 
 
 def on_stream(model: Model, arrays: list[Any], module: Any, library: str) -> list[Any]:
-    """Enqueues on the library's current stream, into memory of the library's: its rules for both hold."""
+    """Enqueues on the library's current stream, into memory that the library allocates: its rules for both apply."""
     device, stream = arrays[0].device, current_stream(arrays[0])
     if library == "torch":
         arrays = [array.to(getattr(module, dtype)) for array, (_, _, dtype) in zip(arrays, model._inputs)]

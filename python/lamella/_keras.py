@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A live Keras model becomes the bytes of its .keras file."""
+"""Converts a live Keras model to the bytes of its .keras file."""
 from __future__ import annotations
 
 import io
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Memory(io.BytesIO):
-    """Keras writes into it as it would into a file of this name."""
+    """A file name for Keras whose content stays in memory."""
 
     def __str__(self) -> str:
         return "model.keras"
@@ -33,7 +33,7 @@ def saved(model: Any) -> bytes:
 
 
 def answers(model: Any, arrays: list[Any], names: list[str], input_names: list[str]) -> list[Any]:
-    """What Keras computes, one NumPy array an output, in the order of `names`."""
+    """The outputs that Keras computes, as NumPy arrays in the order of `names`."""
     import numpy as np
     keras: Any = sys.modules["keras"]
     structure = getattr(model, "input", None)

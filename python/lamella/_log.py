@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lamella tells an operator goes to the logger "lamella"; it prints nothing unless the program configures logging."""
+"""Sends lamella's log messages to the logger "lamella", which prints nothing unless the program configures logging."""
 from __future__ import annotations
 
 import atexit

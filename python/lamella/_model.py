@@ -26,13 +26,13 @@ class Layer:
     name: str
     class_name: str
     path: str
-    """Where it is: "outer/inner/dense" inside nested models."""
+    """Its path, such as "outer/inner/dense" in nested models."""
     config: dict[str, Any]
     weights: dict[str, Array]
 
 
 class Model(_core.Model):
-    """A Keras model, ready to run on one device. Any number of threads may use one at once; none holds the GIL while it computes.
+    """A Keras model, ready to run on one device. Any number of threads may use it at once; none holds the GIL while it computes.
 
     >>> m = lamella.load("mlp.keras", device="cpu")
     >>> m
@@ -66,7 +66,7 @@ class Model(_core.Model):
         return results[0] if len(results) == 1 else results
 
     def __call__(self, x: Any, out: Any = None) -> Any:
-        """The output for x, in one pass, with as little as possible around it.
+        """The output for x, in one pass with minimal overhead.
 
         A C-contiguous NumPy array of the input's dtype is read where it is; anything else is first brought into that form, as in
         predict(). Arrays of other libraries come and go through DLPack without a copy: torch in, torch out; the same for JAX and
@@ -123,7 +123,7 @@ class Model(_core.Model):
         return self._results(outs if outs is not None else [np.concatenate(each) for each in zip(*parts)])
 
     def prepare(self, batches: Sequence[int]) -> None:
-        """Does in advance what the first calls with these numbers of rows would do: chooses engines, packs weights.
+        """Prepares calls with these numbers of rows: chooses engines and packs weights, which otherwise the first such call does.
 
         >>> m.prepare([1, 32])
         """
@@ -131,7 +131,7 @@ class Model(_core.Model):
 
     @property
     def input_names(self) -> list[str]:
-        """Names of the inputs, or their keys where the model has a dict of them.
+        """Names of the inputs, or their keys if the model takes a dict.
 
         >>> m.input_names, m.input_shapes, m.input_dtypes
         (['pixels'], [(None, 784)], ['float32'])
@@ -140,17 +140,17 @@ class Model(_core.Model):
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the layers that make the outputs, or the outputs' keys."""
+        """Names of the layers that compute the outputs, or the outputs' keys."""
         return [name for name, _, _ in self._outputs]
 
     @property
     def input_shapes(self) -> list[tuple[int | None, ...]]:
-        """Shapes of the inputs; the batch comes first, and is None."""
+        """Shapes of the inputs, with None for the batch, which comes first."""
         return [(None, *(None if n < 0 else n for n in sample)) for _, sample, _ in self._inputs]
 
     @property
     def output_shapes(self) -> list[tuple[int | None, ...]]:
-        """Shapes of the outputs; the batch comes first, and is None."""
+        """Shapes of the outputs, with None for the batch, which comes first."""
         return [(None, *(None if n < 0 else n for n in sample)) for _, sample, _ in self._outputs]
 
     @property
@@ -165,7 +165,7 @@ class Model(_core.Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, those of nested models too.
+        """The layers, including those of nested models.
 
         >>> [layer.class_name for layer in m.layers][:2]
         ['InputLayer', 'Dense']
@@ -179,7 +179,7 @@ class Model(_core.Model):
         return weights
 
     def set_activation(self, layer: str, activation: str) -> None:
-        """Replaces the activation of one Dense or Activation layer, by its name or path. Calls under way are not disturbed.
+        """Replaces the activation of one Dense or Activation layer, by its name or path. Calls in progress are not affected.
 
         >>> changed = lamella.load("mlp.keras")
         >>> changed.set_activation(changed.layers[1].name, "relu")
@@ -189,7 +189,7 @@ class Model(_core.Model):
         self._changes.append((layer, activation))
 
     def with_weights(self, weights: Any) -> Model:
-        """This model with other weights; this one stays as it is.
+        """A copy of this model with other weights; this one is unchanged.
 
         weights: a weights file of Keras (.weights.h5, .keras, .h5); or some weights by "path/name" as in `layers`: a dict of arrays,
         NAME.npz or NAME.safetensors. Floating types are converted to the weight's.
@@ -221,7 +221,7 @@ class Model(_core.Model):
         self._update_weights(arrays, _foreign.common_stream([each for each in arrays.values() if _foreign.is_on_gpu(each)], stream))
 
     def output_of(self, layer: str) -> Model:
-        """A model of the same inputs that ends at a layer, by its name or path; the weights are shared, but for a model that is updatable.
+        """A model with the same inputs that ends at a layer, given by name or path. It shares the weights, unless this model is updatable.
 
         >>> m.output_of(m.layers[1].name).output_names == [m.layers[1].name]
         True
@@ -236,7 +236,7 @@ class Model(_core.Model):
         return model
 
     def stats(self) -> dict[str, int]:
-        """What this model has done and keeps: calls, rows, programs, sessions, graphs.
+        """Counts of what this model has done and holds: calls, rows, programs, sessions, graphs.
 
         >>> sorted(m.stats())
         ['calls', 'graphs', 'programs', 'rows', 'sessions']
@@ -244,7 +244,7 @@ class Model(_core.Model):
         return self._stats()
 
     def memory_bytes(self) -> dict[str, int]:
-        """Bytes that weights, what was made of them, and sessions take now: of the host, and of a GPU.
+        """Bytes that weights, packed weights and sessions use now, on the host and on a GPU.
 
         >>> m.memory_bytes()["host"] > 4 * m.count_params()
         True
@@ -260,7 +260,7 @@ class Model(_core.Model):
         return self._summary()
 
     def explain(self, batch: int = 32, json: bool = False) -> Any:
-        """What runs: the engine of each step, what was fused, who refused and why. Text, or with json=True a dict.
+        """How the model runs: the engine of each step, what was fused, which engines refused and why. Text, or with json=True a dict.
 
         >>> isinstance(m.explain(json=True), dict)
         True
@@ -269,7 +269,7 @@ class Model(_core.Model):
         return loads(text) if json else text
 
     def verify(self, keras_model: Any, x: Any, rtol: float = 1e-5, atol: float = 2e-6) -> _verify.Verification:
-        """Compares predict(x) with what a live Keras model answers: |got - expected| <= atol + rtol |expected|; integers exactly.
+        """Compares predict(x) with the outputs of a live Keras model: |got - expected| <= atol + rtol |expected|; integers exactly.
 
         The result is true when all agree, and its text says where the worst element is.
         """

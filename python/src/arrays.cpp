@@ -116,7 +116,7 @@ template <typename... Kind>
 nb::object array_of(const TensorView& view, nb::handle owner) {
   std::array<std::size_t, Shape::kMaxRank> extents{};
   std::copy(view.shape().begin(), view.shape().end(), extents.begin());
-  // NumPy's flag says whether it may be written to; the memory of what may not stays behind it.
+  // Kind says whether the array is read-only.
   void* const data = const_cast<void*>(view.data());
   const bool cuda = view.device().is_cuda();
   return nb::cast(nb::ndarray<Kind...>(data, static_cast<std::size_t>(view.shape().rank()), extents.data(), owner, nullptr,

@@ -13,7 +13,7 @@ namespace lamella::python {
 /// A NumPy array that is C-contiguous, aligned, of native byte order and of a dtype that lamella has.
 class HostArray {
  public:
-  /// Nothing where it is no such array, or to be written to and read-only.
+  /// Nothing if it is not such an array, or is read-only but must be written to.
   static std::optional<HostArray> of(nb::handle array, bool writable);
   [[nodiscard]] TensorView view() const { return {data_, shape_, dtype_}; }
   [[nodiscard]] MutableTensorView mutable_view() const { return {data_, shape_, dtype_}; }
@@ -31,12 +31,12 @@ class HostArray {
 
 /// True for a numpy.ndarray, false for its subclasses, which may mean more than their memory.
 [[nodiscard]] bool is_plain(nb::handle object);
-/// Before anything else of NumPy is asked. Throws what importing it throws.
+/// Imports NumPy; must be called before the functions that use it. Throws what the import throws.
 void import_numpy();
 /// numpy.empty((rows, *sample), dtype).
 [[nodiscard]] nb::object empty_numpy(std::int64_t rows, const ArrayInfo& info);
 
-/// A NumPy array of this memory, which `owner` keeps; bfloat16, which NumPy lacks, as a float32 copy.
+/// A NumPy array of this memory, which `owner` keeps alive; bfloat16, which NumPy lacks, becomes a float32 copy.
 [[nodiscard]] nb::object numpy_view(const TensorView& view, nb::handle owner);
 /// A NumPy array that owns the tensor's memory.
 [[nodiscard]] nb::object to_numpy(Tensor tensor);

@@ -11,8 +11,8 @@
 
 #include <lamella/lamella.hpp>
 
-/// The parts of the extension module lamella._core. What Python is given as arguments, the modules in python/lamella have put
-/// in order: here arrays are NumPy's, or DLPack's, and nothing is guessed.
+/// The parts of the extension module lamella._core. The modules in python/lamella have checked and converted the arguments: here
+/// arrays are NumPy's or DLPack's, and nothing is guessed.
 namespace lamella::python {
 
 namespace nb = nanobind;
@@ -23,24 +23,23 @@ void translate_errors();
 /// Options from a dict of them, keys named after their fields. Throws ArgumentError (value), TypeError.
 Options options_from(const nb::dict& keywords);
 
-/// Tells `function` (level: 0 or 1, message), or with None nobody, what lamella::set_log_function() says.
+/// Passes lamella's log messages to `function` (level: 0 or 1, message); None: to nobody.
 void set_log_function(nb::object function);
 
-/// What arrays of a call look like.
+/// Description of one array of a call.
 struct ArrayInfo {
   std::vector<std::int64_t> sample;  ///< without the batch; -1 where Keras has None
   DType dtype = DType::float32;
   [[nodiscard]] bool is_open() const;
 };
 
-/// A model and what is asked of it at every call. Immutable; calls hold it, so that set_activation() may put another in its
-/// place.
+/// A model, and the facts about it that every call needs. Immutable; calls hold it, so that set_activation() can replace it.
 struct Loaded {
   explicit Loaded(Model made);
   Model model;
   std::vector<ArrayInfo> inputs;
   std::vector<ArrayInfo> outputs;
-  double row_cost = 0;  ///< roughly the operations that one row takes
+  double row_cost = 0;  ///< roughly the number of operations per row
 };
 
 /// The Python object.
@@ -48,10 +47,10 @@ struct PyModel {
   std::shared_ptr<const Loaded> loaded;
 };
 
-/// Work from which a helper thread costs nothing beside it, in operations: some milliseconds.
+/// Number of operations from which the cost of a helper thread is negligible: some milliseconds of work.
 inline constexpr double kLong = 2e7;
-/// Calls `work` without the GIL. Where the main thread calls, a helper does the work meanwhile, so that Ctrl-C is heard: then
-/// `stop` is requested, and when the work has ended the exception of the signal handler is thrown.
+/// Calls `work` without the GIL. On the main thread, a helper thread does the work, so that Ctrl-C is noticed: then `stop` is
+/// requested, and after the work has ended the exception of the signal handler is thrown.
 void interruptible(const std::function<void(const std::stop_token&)>& work);
 
 template <typename Work>

@@ -23,7 +23,7 @@ void set_log_function(nb::object function) {
       nb::handle(kept.get())(static_cast<int>(level), printable(std::string(message)));
     } catch (nb::python_error& error) {
       if (error.matches(PyExc_KeyboardInterrupt))
-        PyErr_SetInterrupt();  // of the main thread, which it would have reached
+        PyErr_SetInterrupt();  // the exception would have reached the main thread
       else
         error.discard_as_unraisable("a handler of the logger 'lamella'");
     }

@@ -47,14 +47,14 @@ PyModel load_path(const std::string& path, const Options& options) {
   return {std::make_shared<const Loaded>(Model::load(path, options))};
 }
 
-/// False where one row's result has another shape each time, or a dtype that NumPy lacks, or the memory is not the model's.
+/// False if the shape of a row's result varies, NumPy lacks its dtype, or the memory is on another device.
 bool is_made_by_numpy(const Loaded& loaded) {
   return loaded.model.device().is_cpu() && std::none_of(loaded.outputs.begin(), loaded.outputs.end(), [](const ArrayInfo& info) {
            return info.is_open() || info.dtype == DType::bfloat16;
          });
 }
 
-/// One array in, one out, nothing to be put in order: the result; or null.
+/// The result, for one array in and one out that need no conversion; else null.
 nb::object call_at_once(const PyModel& self, nb::handle x) {
   const std::shared_ptr<const Loaded> loaded = self.loaded;
   if (loaded->inputs.size() != 1 || loaded->outputs.size() != 1 || !is_plain(x) || !is_made_by_numpy(*loaded)) return {};
@@ -71,7 +71,7 @@ nb::object call_at_once(const PyModel& self, nb::handle x) {
   return result;
 }
 
-/// x as the model takes it; `converted` keeps what had to be copied.
+/// x in the form that the model takes; `converted` owns copies, if any were needed.
 TensorView of_dtype(const TensorView& x, DType wanted, std::vector<Tensor>& converted) {
   if (x.dtype() == wanted) return x;
   converted.push_back(Tensor::copy_of(x).to(wanted));
@@ -109,7 +109,7 @@ void copy_into(const std::string& name, nb::handle out, Tensor result) {
   if (result.bytes() != 0) std::memcpy(target.data(), std::as_const(result).data(), result.bytes());
 }
 
-/// NumPy arrays in the model's order in, and out; `outs`, when given, are written to and returned.
+/// NumPy arrays in and out, in the model's order; `outs`, if given, are written to and returned.
 std::vector<nb::object> run(const PyModel& self, const std::vector<nb::object>& arrays,
                             std::optional<std::vector<nb::object>> outs) {
   const std::shared_ptr<const Loaded> loaded = self.loaded;

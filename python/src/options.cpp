@@ -16,7 +16,7 @@ namespace {
 
 std::string shown(nb::handle value) { return printable(nb::cast<std::string>(nb::repr(value))); }
 
-/// The one of these that is called so, or ArgumentError that lists them.
+/// The value with this name. Throws an ArgumentError that lists all names.
 template <typename T, std::size_t N>
 void set(T& field, std::string_view option, nb::handle value, const T (&all)[N]) {
   std::string allowed;

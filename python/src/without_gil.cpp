@@ -19,7 +19,7 @@ bool is_main_thread() {
   return threading.attr("current_thread")().is(threading.attr("main_thread")());
 }
 
-/// Work on a thread of its own, joined before it goes.
+/// Runs work on a thread of its own; the destructor joins it.
 class Helper {
  public:
   explicit Helper(const std::function<void(const std::stop_token&)>& work)
@@ -70,7 +70,7 @@ void interruptible(const std::function<void(const std::stop_token&)>& work) {
   std::optional<Helper> helper;
   try {
     helper.emplace(work);
-  } catch (const std::system_error&) {  // the system makes no more threads
+  } catch (const std::system_error&) {  // no more threads can be created
     const nb::gil_scoped_release released;
     work({});
     return;

@@ -26,7 +26,7 @@ void expect_versions() {
   }
 }
 
-/// lamella's name of the device that an instance runs on.
+/// The device of an instance, by lamella's name.
 std::string device_of(TRITONBACKEND_ModelInstance* instance) {
   TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_AUTO;
   check(TRITONBACKEND_ModelInstanceKind(instance, &kind));

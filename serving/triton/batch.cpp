@@ -32,7 +32,7 @@ lamella_tensor host_tensor(void* data, const ElementType& type, const std::vecto
           shape.data(),           nullptr, LAMELLA_CPU,  0};
 }
 
-/// Where the server wants an output of a request. Throws Failure.
+/// The memory to which the server wants an output of a request written. Throws Failure.
 std::byte* place_of(const Request& request, const Port& port, const std::vector<std::int64_t>& shape) {
   TRITONBACKEND_Output* output = nullptr;
   check(TRITONBACKEND_ResponseOutput(request.response, &output, port.name.c_str(), port.type.triton, shape.data(),
@@ -50,7 +50,7 @@ std::byte* place_of(const Request& request, const Port& port, const std::vector<
 
 bool is_open(const Port& port) { return std::find(port.sample.begin(), port.sample.end(), -1) != port.sample.end(); }
 
-/// Copies each request's rows of the outputs to where the server wants them. What fails for one request is its error alone.
+/// Copies each request's rows of the outputs to the memory that the server names. A failure affects its request only.
 void hand_out(std::span<Request* const> group, const std::vector<Port>& ports, std::span<const lamella_tensor> outputs) {
   std::int64_t done = 0;
   for (Request* const request : group) {
@@ -111,7 +111,7 @@ void Executor::execute(std::span<TRITONBACKEND_Request* const> handles) {
     }
     throw;
   }
-  // From here on each request is answered and released, and nothing is thrown.
+  // From here on every request is answered and released, and nothing throws.
   for (Request& request : requests) request.error.reset(guarded([&] { request.read(model_->ports()); }));
   for (Request& first : requests) {
     if (first.handle == nullptr) continue;  // answered
@@ -131,7 +131,7 @@ void Executor::execute(std::span<TRITONBACKEND_Request* const> handles) {
 void Executor::run(std::span<Request* const> group) noexcept {
   Times times;
   ErrorHandle error(guarded([&] { predict(group, times); }));
-  if (error != nullptr && group.size() > 1) {  // where memory ran out, there may be enough for each alone
+  if (error != nullptr && group.size() > 1) {  // if memory ran out, it may suffice for each alone
     for (Request* const request : group) run({&request, 1});
     return;
   }
@@ -146,7 +146,7 @@ void Executor::run(std::span<Request* const> group) noexcept {
   for (Request* const request : group) answer(*request, times);
 }
 
-/// Throws before anything is handed out, or not at all.
+/// Either throws before any request is answered, or not at all.
 void Executor::predict(std::span<Request* const> group, Times& times) {
   const Ports& ports = model_->ports();
   std::int64_t rows = 0;
@@ -176,7 +176,7 @@ void Executor::predict(std::span<Request* const> group, Times& times) {
   hand_out(group, ports.outputs, outputs);
 }
 
-/// One input of all requests in one block: the server's own where it is one already.
+/// One input of all requests as one block: the server's own memory if it is one already.
 void* Executor::gathered(std::span<Request* const> group, std::size_t input, std::size_t bytes) {
   const auto& first = group[0]->inputs[input].pieces;
   if (group.size() == 1 && first.size() == 1 && is_aligned(first[0].data(), model_->ports().inputs[input].type.bytes))

@@ -11,10 +11,10 @@
 
 namespace lamella::triton {
 
-/// Memory that is kept from call to call and grows.
+/// Memory that is reused from call to call and only grows.
 class Scratch {
  public:
-  /// At least so many bytes, aligned for every vector; what was there before is lost. Throws std::bad_alloc.
+  /// At least this many bytes, aligned for any vector type; the previous content is lost. Throws std::bad_alloc.
   [[nodiscard]] std::byte* at_least(std::size_t bytes);
 
  private:
@@ -25,11 +25,11 @@ class Scratch {
   std::size_t bytes_ = 0;
 };
 
-/// Answers requests with one model; for one call at a time.
+/// Answers requests with one model, one call at a time.
 class Executor {
  public:
   Executor(TRITONBACKEND_ModelInstance* instance, std::shared_ptr<const Model> model);
-  /// Answers and releases every request. Throws while they are still the server's.
+  /// Answers and releases every request. If it throws, the server still owns all of them.
   void execute(std::span<TRITONBACKEND_Request* const> handles);
 
  private:
@@ -43,7 +43,7 @@ class Executor {
   std::shared_ptr<const Model> model_;
   std::vector<Scratch> inputs_;
   std::vector<Scratch> outputs_;
-  bool opens_;  ///< the shape of an output is open beside the batch
+  bool opens_;  ///< an output has an open extent besides the batch
 };
 
 }  // namespace lamella::triton

@@ -25,7 +25,7 @@ Extents extents_of(const Json& port) {
   return reshape == port.end() ? port.value("dims", Extents{}) : reshape->value("shape", Extents{});
 }
 
-/// A sample's extents, or where Triton batches nothing, a batch's.
+/// The extents of a sample; of a batch, if Triton does not batch.
 Extents expected_extents(const Port& port, std::int64_t most_rows) {
   Extents extents = port.sample;
   if (most_rows == 0) extents.insert(extents.begin(), -1);
@@ -37,7 +37,7 @@ Json described(const std::vector<Port>& ports, std::int64_t most_rows) {
   for (const Port& port : ports) {
     const Extents extents = expected_extents(port, most_rows);
     Json entry{{"name", port.name}, {"data_type", "TYPE_" + std::string(port.type.name)}, {"dims", extents}};
-    if (extents.empty()) {  // which Triton's dims cannot be
+    if (extents.empty()) {  // Triton's dims must not be empty
       entry["dims"] = Extents{1};
       entry["reshape"] = {{"shape", Json::array()}};
     }
@@ -81,7 +81,7 @@ void expect_port(const Json& entry, const std::string& kind, const std::vector<P
 }  // namespace
 
 std::string model_file(const Json& config, const std::string& folder) {
-  // A model without a config.pbtxt is a folder NAME.lamella; the server then fills this name in by itself.
+  // A model without a config.pbtxt is a folder NAME.lamella; the server then fills in this name itself.
   const auto named = config.value("default_model_filename", std::string());
   std::vector<std::string> names{"model.keras", "model.h5"};
   if (named == "model.lamella") {
@@ -117,7 +117,7 @@ Options options_of(const Json& config) {
 Json completed(Json config, const Ports& ports, std::int64_t most_rows) {
   const Json& inputs = list_at(config, "input");
   const Port* const first = inputs.empty() ? nullptr : find(ports.inputs, inputs[0].value("name", std::string()));
-  // Whose configured inputs have the batch among their extents is served without Triton's batching.
+  // A model whose configured inputs include the batch is served without Triton's batching.
   const bool with_batch = first != nullptr && extents_of(inputs[0]).size() == first->sample.size() + 1;
   if (most_rows_of(config) == 0 && !with_batch) config["max_batch_size"] = most_rows;
   const std::int64_t rows = most_rows_of(config);

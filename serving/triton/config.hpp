@@ -14,18 +14,18 @@ namespace lamella::triton {
 
 using Json = nlohmann::json;
 
-/// The file of a model's version: the one that default_model_filename says, else the only one of model.keras and model.h5.
+/// The file of a model's version: default_model_filename, else whichever of model.keras and model.h5 exists, if only one does.
 /// Throws Failure.
 [[nodiscard]] std::string model_file(const Json& config, const std::string& folder);
 
 /// The model's parameters. Throws Failure for those that the backend sets itself.
 [[nodiscard]] Options options_of(const Json& config);
 
-/// The configuration with what it leaves open from the model: inputs, outputs, max_batch_size (`most_rows`), and the dynamic
-/// batcher where rows of several requests may be joined.
+/// Completes the configuration from the model: inputs, outputs, max_batch_size (`most_rows`), and the dynamic batcher if rows of
+/// several requests may be joined.
 [[nodiscard]] Json completed(Json config, const Ports& ports, std::int64_t most_rows);
 
-/// Throws Failure where configuration and model disagree.
+/// Throws Failure if configuration and model disagree.
 void expect_agreement(const Json& config, const Ports& ports);
 
 }  // namespace lamella::triton

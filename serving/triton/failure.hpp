@@ -12,7 +12,7 @@
 
 namespace lamella::triton {
 
-/// Why a model is not served, or a request not answered.
+/// The reason why a model is not served, or a request not answered.
 class Failure : public std::runtime_error {
  public:
   Failure(TRITONSERVER_Error_Code code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -22,10 +22,10 @@ class Failure : public std::runtime_error {
   TRITONSERVER_Error_Code code_;
 };
 
-/// Throws a Failure of the caller's making.
+/// Throws a Failure with this message.
 [[noreturn]] inline void refuse(const std::string& message) { throw Failure(TRITONSERVER_ERROR_INVALID_ARG, message); }
 
-/// Throws what the server's or the library's function returned; `where`, if any, comes before the message.
+/// Throws if a function of the server or the library returned an error; `where`, if not empty, precedes its message.
 void check(TRITONSERVER_Error* error);
 void check(lamella_error* error, const std::string& where = {});
 
@@ -34,7 +34,7 @@ struct DeleteError {
 };
 using ErrorHandle = std::unique_ptr<TRITONSERVER_Error, DeleteError>;
 
-/// The exception that is being handled, as an error of the server's.
+/// The exception that is being handled, as an error for the server.
 [[nodiscard]] TRITONSERVER_Error* caught() noexcept;
 
 /// Null, or what `f` threw.
@@ -48,7 +48,7 @@ template <typename F>
   }
 }
 
-/// Where there is nobody to tell.
+/// For errors that cannot be reported to anyone.
 void log_and_delete(TRITONSERVER_Error* error) noexcept;
 
 }  // namespace lamella::triton

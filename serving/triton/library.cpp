@@ -27,7 +27,7 @@ struct FreeOptions {
   void operator()(lamella_options* options) const noexcept { lamella_options_free(options); }
 };
 
-/// What one side of the model has, asked of the library's functions for that side.
+/// The inputs or the outputs of the model, by the library's functions for them.
 template <typename Count, typename Name, typename Describe>
 std::vector<Port> ports_of(const lamella_model* model, Count count, Name name, Describe describe) {
   std::vector<Port> ports;

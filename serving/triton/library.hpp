@@ -17,7 +17,7 @@
 /// lamella's C interface as this backend uses it.
 namespace lamella::triton {
 
-/// One element type by its names.
+/// One element type and its names.
 struct ElementType {
   std::int32_t lamella;
   TRITONSERVER_DataType triton;
@@ -47,7 +47,7 @@ struct Ports {
 /// Options by name, as lamella_options_set() takes them.
 using Options = std::vector<std::pair<std::string, std::string>>;
 
-/// Outputs in memory of the library's own.
+/// Outputs in memory that the library owns.
 class Results {
  public:
   /// Takes `results`. Throws Failure.
@@ -70,7 +70,7 @@ class Model {
   [[nodiscard]] const Ports& ports() const noexcept { return ports_; }
   /// Every input and output, in host memory. Throws Failure.
   void predict(std::span<const lamella_tensor> inputs, std::span<const lamella_tensor> outputs) const;
-  /// The same, for outputs whose shape only the inputs say. Throws Failure.
+  /// The same, for outputs whose shape depends on the inputs. Throws Failure.
   [[nodiscard]] Results predict(std::span<const lamella_tensor> inputs) const;
 
  private:

@@ -32,7 +32,7 @@ std::vector<std::span<const std::byte>> pieces_of(TRITONBACKEND_Input* input, st
   return pieces;
 }
 
-/// A bool that is neither 0 nor 1 is none: what the processor makes of it is not defined.
+/// A byte other than 0 and 1 is not a bool: reading it as one is undefined behaviour.
 void expect_bools(std::span<const std::byte> piece, const std::string& where) {
   if (std::any_of(piece.begin(), piece.end(), [](std::byte value) { return value > std::byte{1}; }))
     refuse(where + "a byte of it is neither 0 nor 1 [E_VALUE]");

@@ -38,7 +38,7 @@ void set_config(TRITONBACKEND_Model* handle, const Json& config) {
   check(TRITONBACKEND_ModelSetConfig(handle, kConfigVersion, message));
 }
 
-/// What the server's --backend-config=default-max-batch-size says, for configurations that say no max_batch_size.
+/// The value of the server's --backend-config=default-max-batch-size, for configurations without max_batch_size.
 std::int64_t default_most_rows(TRITONBACKEND_Model* handle) {
   TRITONBACKEND_Backend* backend = nullptr;
   check(TRITONBACKEND_ModelBackend(handle, &backend));

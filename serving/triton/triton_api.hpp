@@ -66,7 +66,7 @@ const char* TRITONSERVER_ErrorMessage(TRITONSERVER_Error* error);
 const char* TRITONSERVER_DataTypeString(TRITONSERVER_DataType type);
 TRITONSERVER_Error* TRITONSERVER_LogMessage(TRITONSERVER_LogLevel level, const char* file, int line, const char* message);
 
-/// The text of a message belongs to it.
+/// The text belongs to the message.
 TRITONSERVER_Error* TRITONSERVER_MessageNewFromSerializedJson(TRITONSERVER_Message** message, const char* base,
                                                               std::size_t bytes);
 TRITONSERVER_Error* TRITONSERVER_MessageSerializeToJson(TRITONSERVER_Message* message, const char** base, std::size_t* bytes);
@@ -94,7 +94,7 @@ TRITONSERVER_Error* TRITONBACKEND_ModelInstanceDeviceId(TRITONBACKEND_ModelInsta
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceModel(TRITONBACKEND_ModelInstance* instance, TRITONBACKEND_Model** model);
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceState(TRITONBACKEND_ModelInstance* instance, void** state);
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceSetState(TRITONBACKEND_ModelInstance* instance, void* state);
-/// Times are std::chrono::steady_clock's, in nanoseconds; of a request that failed they are not looked at.
+/// Times are std::chrono::steady_clock's, in nanoseconds; those of a failed request are ignored.
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceReportStatistics(TRITONBACKEND_ModelInstance* instance,
                                                                 TRITONBACKEND_Request* request, bool success,
                                                                 std::uint64_t exec_start, std::uint64_t compute_start,
@@ -107,11 +107,11 @@ TRITONSERVER_Error* TRITONBACKEND_RequestInput(TRITONBACKEND_Request* request, c
 TRITONSERVER_Error* TRITONBACKEND_RequestOutputCount(TRITONBACKEND_Request* request, std::uint32_t* count);
 TRITONSERVER_Error* TRITONBACKEND_RequestOutputName(TRITONBACKEND_Request* request, std::uint32_t index, const char** name);
 TRITONSERVER_Error* TRITONBACKEND_RequestRelease(TRITONBACKEND_Request* request, std::uint32_t flags);
-/// What is pointed to lives as long as the request.
+/// The pointers are valid as long as the request.
 TRITONSERVER_Error* TRITONBACKEND_InputProperties(TRITONBACKEND_Input* input, const char** name, TRITONSERVER_DataType* type,
                                                   const std::int64_t** shape, std::uint32_t* rank, std::uint64_t* bytes,
                                                   std::uint32_t* buffers);
-/// The memory's type and number are wishes at first, and then what it is.
+/// The memory's type and number are a preference on entry, and the actual ones on return.
 TRITONSERVER_Error* TRITONBACKEND_InputBuffer(TRITONBACKEND_Input* input, std::uint32_t index, const void** buffer,
                                               std::uint64_t* bytes, TRITONSERVER_MemoryType* memory, std::int64_t* memory_id);
 TRITONSERVER_Error* TRITONBACKEND_OutputBuffer(TRITONBACKEND_Output* output, void** buffer, std::uint64_t bytes,
@@ -122,6 +122,6 @@ TRITONSERVER_Error* TRITONBACKEND_ResponseDelete(TRITONBACKEND_Response* respons
 TRITONSERVER_Error* TRITONBACKEND_ResponseOutput(TRITONBACKEND_Response* response, TRITONBACKEND_Output** output,
                                                  const char* name, TRITONSERVER_DataType type, const std::int64_t* shape,
                                                  std::uint32_t rank);
-/// Takes the response, not the error.
+/// Takes ownership of the response, not of the error.
 TRITONSERVER_Error* TRITONBACKEND_ResponseSend(TRITONBACKEND_Response* response, std::uint32_t flags, TRITONSERVER_Error* error);
 }

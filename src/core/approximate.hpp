@@ -3,14 +3,14 @@
 
 #include "core/math.hpp"
 
-/// What the formulas of lamella/activation.def are computed in on a GPU when their result is rounded to float16 or bfloat16.
+/// The type in which a GPU computes the formulas of lamella/activation.def if the result is rounded to float16 or bfloat16.
 namespace lamella::core::math {
 
-/// A float whose exponentials and quotients are made of the GPU's approximate instructions. These are a few units in the last
-/// place of float32 off, and a formula at most 0.05 of one in the last place of the 16-bit type. NaN, the infinities, the signs
-/// of zeros and what is subnormal in the 16-bit type are right.
+/// A float whose exponentials and quotients use the GPU's approximate instructions. These are off by a few ulp of float32, and a
+/// formula by at most 0.05 ulp of the 16-bit type before rounding. NaN, infinities, signs of zeros and subnormal results of the
+/// 16-bit type are exact.
 ///
-/// What is not approximated is float's: overloads that pass it on. Nothing converts by itself, so none is chosen by mistake.
+/// The other functions forward to float's overloads. There are no implicit conversions, so none of them is called by mistake.
 struct Approximate {
   float value;
 
@@ -23,7 +23,7 @@ struct Approximate {
   LAMELLA_HD friend Approximate operator+(Approximate a, Approximate b) { return Approximate(a.value + b.value); }
   LAMELLA_HD friend Approximate operator-(Approximate a, Approximate b) { return Approximate(a.value - b.value); }
   LAMELLA_HD friend Approximate operator*(Approximate a, Approximate b) { return Approximate(a.value * b.value); }
-  /// Exact, for any divisor.
+  /// A true division, for any divisor.
   LAMELLA_HD friend Approximate operator/(Approximate a, Approximate b) { return Approximate(a.value / b.value); }
   LAMELLA_HD friend bool operator<(Approximate a, Approximate b) { return a.value < b.value; }
   LAMELLA_HD friend bool operator>(Approximate a, Approximate b) { return a.value > b.value; }
@@ -44,7 +44,7 @@ LAMELLA_HD Approximate power(Approximate x, Approximate y) { return Approximate(
 LAMELLA_HD Approximate log(Approximate x) { return Approximate(log(x.value)); }
 LAMELLA_HD Approximate log1p(Approximate x) { return Approximate(log1p(x.value)); }
 
-/// The instructions; in exp2 and log2 subnormal arguments and results are 0. On the host, what they approximate.
+/// The instructions; exp2 and log2 flush subnormal arguments and results to 0. On the host, the functions they approximate.
 namespace approximate {
 
 #ifdef __CUDA_ARCH__
@@ -75,16 +75,16 @@ inline constexpr float kLog2E = 0x1.715476p0F;  // log2(e)
 
 LAMELLA_HD Approximate sqrt(Approximate x) { return Approximate(approximate::sqrt(x.value)); }
 
-/// n / d for a d from 1 to 2^126.
+/// n / d for d from 1 to 2^126.
 LAMELLA_HD Approximate quotient(Approximate n, Approximate d) { return n * Approximate(approximate_reciprocal(d.value)); }
 
-/// The square of exp(x / 2), so that subnormal results are right too.
+/// The square of exp(x / 2), so that subnormal results are accurate too.
 LAMELLA_HD Approximate exp(Approximate x) {
   const Approximate root(approximate::exp2(x.value * (0.5F * approximate::kLog2E)));
   return root * root;
 }
 
-/// Next to 0, where the exponential's error would be large beside the result, as the next ones: by the first terms of the series.
+/// Near 0, where the error of the exponential would be large beside the result, this and the next functions use a series.
 LAMELLA_HD Approximate expm1(Approximate x) {
   const Approximate near = x * polynomial(x, Approximate(1), 0.5, 1.0 / 6);
   const Approximate far(approximate::exp2(x.value * approximate::kLog2E) - 1.F);
@@ -104,13 +104,13 @@ LAMELLA_HD Approximate tanh(Approximate x) {
   return abs(x.value) < 0x1p-4F ? near : far;
 }
 
-/// By e = exp(x): e / (e + 1), which is 1 from 20 on.
+/// factor e / (e + 1) with e = exp(x); the quotient is 1 from x = 20 on.
 LAMELLA_HD Approximate sigmoid_times(Approximate x, Approximate, Approximate factor) {
   const Approximate e = exp(x > Approximate(20) ? Approximate(20) : x);
   return factor * quotient(e, e + Approximate(1));
 }
 
-/// x (e^2 + 2e) / (e^2 + 2e + 2)
+/// x (e^2 + 2e) / (e^2 + 2e + 2) with e = exp(x)
 LAMELLA_HD Approximate mish(Approximate x) {
   const Approximate e = exp(x > Approximate(20) ? Approximate(20) : x);
   const Approximate above = e * (e + Approximate(2));

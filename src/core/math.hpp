@@ -27,7 +27,7 @@ LAMELLA_HD float fma(float a, float b, float c) { return ::fmaf(a, b, c); }
 LAMELLA_HD float floor(float x) { return ::floorf(x); }
 LAMELLA_HD float ceil(float x) { return ::ceilf(x); }
 LAMELLA_HD float round_to_even(float x) { return ::rintf(x); }
-/// Off by at most 1 in the last place; 0 where it would be subnormal.
+/// At most 1 ulp off; results that would be subnormal are 0.
 LAMELLA_HD float approximate_reciprocal(float x) {
   float y;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -84,7 +84,7 @@ LAMELLA_HD T where(bool condition, T a, T b) {
   return condition ? a : b;
 }
 
-/// n / d for a d from 1 to 2^126. On a GPU not always the nearest float, and in half of a division's instructions.
+/// n / d for d from 1 to 2^126. On a GPU not always the nearest float, but half as many instructions as a division.
 LAMELLA_HD float quotient(float n, float d) {
 #ifdef __CUDA_ARCH__
   const float r = approximate_reciprocal(d);
@@ -96,7 +96,7 @@ LAMELLA_HD float quotient(float n, float d) {
 }
 LAMELLA_HD double quotient(double n, double d) { return n / d; }
 
-/// exp(x) as a product. Multiplied by another factor from left to right, it loses nothing where exp(x) alone would be subnormal.
+/// exp(x) as a product. times(factor) keeps full precision even where exp(x) alone would be subnormal.
 template <typename T>
 struct ExpParts {
   T a, b, c;
@@ -109,10 +109,10 @@ inline constexpr T kExpVanishes = sizeof(T) == 4 ? T(-120) : T(-760);
 
 namespace detail {
 
-/// x = k ln 2 + r with |r| <= ln 2 / 2; `scale_of` makes 2^n. For |x| < 2^20.
+/// x = n ln 2 + r with |r| <= ln 2 / 2, for |x| < 2^20; scale_of(n) is 2^n.
 struct Reduced {
   float r;
-  std::int32_t n;  ///< k
+  std::int32_t n;
 };
 
 LAMELLA_HD float scale_of(std::int32_t n) { return __builtin_bit_cast(float, (static_cast<std::uint32_t>(n) + 127U) << 23U); }
@@ -132,7 +132,7 @@ LAMELLA_HD float expm1_reduced(float r) {
   return fma(r * r, q, r);
 }
 
-/// exp(n ln 2 + r), where reduce() found n and r; r may be a little more than it found.
+/// exp(n ln 2 + r) for the n and r of reduce(); r may include a small correction.
 LAMELLA_HD ExpParts<float> exp_of(std::int32_t n, float r) {
   const std::int32_t half = n >> 1;
   return {1.F + expm1_reduced(r), scale_of(half), scale_of(n - half)};
@@ -140,7 +140,7 @@ LAMELLA_HD ExpParts<float> exp_of(std::int32_t n, float r) {
 
 }  // namespace detail
 
-/// exp(x), taken as at most 120 away from 0.
+/// exp(x), with x clipped to -120..120.
 LAMELLA_HD ExpParts<float> exp_parts(float x) {
 #ifdef __CUDA_ARCH__
   const float half = ::expf(0.5F * clip(x, -120.F, 120.F));
@@ -150,7 +150,7 @@ LAMELLA_HD ExpParts<float> exp_parts(float x) {
   return detail::exp_of(reduced.n, reduced.r);
 #endif
 }
-/// exp(x + x_low) for an x that is known to be at most 120 away from 0, and a finite x_low that is tiny beside it.
+/// exp(x + x_low) for |x| <= 120 and a finite x_low that is tiny beside x.
 LAMELLA_HD ExpParts<float> exp_parts_in_range(float x, float x_low) {
 #ifdef __CUDA_ARCH__
   const float half = ::expf(0.5F * x);
@@ -160,7 +160,7 @@ LAMELLA_HD ExpParts<float> exp_parts_in_range(float x, float x_low) {
   return detail::exp_of(reduced.n, reduced.r + x_low);
 #endif
 }
-/// The same for any x, taken as at most 120 away from 0.
+/// The same, with x clipped to -120..120.
 LAMELLA_HD ExpParts<float> exp_parts(float x, float x_low) { return exp_parts_in_range(clip(x, -120.F, 120.F), x_low); }
 LAMELLA_HD ExpParts<double> exp_parts(double x, double x_low = 0) {
   const double half = ::exp(0.5 * clip(x, -760., 760.));
@@ -181,7 +181,7 @@ LAMELLA_HD float expm1(float x) {
   return ::expm1f(x);
 #else
   const detail::Reduced reduced = detail::reduce(clip(x, -20.F, 100.F));
-  const bool high = reduced.n > 127;  // 2^128 is no float: take half of everything, twice
+  const bool high = reduced.n > 127;  // 2^128 overflows: scale by 2^-30, and back at the end
   const float last = high ? 0x1p30F : 1.F;
   const float scale = detail::scale_of(reduced.n - (high ? 30 : 0));
   const float result = fma(scale, detail::expm1_reduced(reduced.r), scale - (high ? 0x1p-30F : 1.F)) * last;
@@ -232,7 +232,7 @@ LAMELLA_HD float log(float x) {
 }
 LAMELLA_HD double log(double x) { return ::log(x); }
 
-/// log(1 + x); what 1 + x lost comes back as the first term of the series.
+/// log(1 + x); the rounding error of 1 + x is corrected to first order.
 LAMELLA_HD float log1p(float x) {
 #ifdef __CUDA_ARCH__
   return ::log1pf(x);
@@ -259,7 +259,7 @@ LAMELLA_HD float tanh(float x) {
 }
 LAMELLA_HD double tanh(double x) { return ::tanh(x); }
 
-/// factor / (1 + exp(-(x + x_low))), right to the last bits where that is tiny.
+/// factor / (1 + exp(-(x + x_low))), accurate even where that is tiny.
 template <typename T>
 LAMELLA_HD T sigmoid_times(T x, T x_low, T factor) {
   const ExpParts<T> parts = exp_parts(-abs(x), x < T(0) ? x_low : -x_low);
@@ -272,7 +272,7 @@ LAMELLA_HD T softplus(T x) {
   return (x > T(0) ? x : T(0)) + log1p_of_unit(exp(-abs(x)));
 }
 
-/// x tanh(softplus(x)); with e = exp(-|x|) the tangent is (1 + 2e) / (1 + 2e + 2e^2), or e (2 + e) / (2 + 2e + e^2) below 0.
+/// x tanh(softplus(x)); with e = exp(-|x|), the tangent is (1 + 2e) / (1 + 2e + 2e^2), or e (2 + e) / (2 + 2e + e^2) below 0.
 template <typename T>
 LAMELLA_HD T mish(T x) {
   const ExpParts<T> parts = exp_parts(-abs(x));
@@ -282,7 +282,7 @@ LAMELLA_HD T mish(T x) {
   return quotient(x < T(0) ? below : above, x < T(0) ? fma(e, e + T(2), T(2)) : fma(T(2) * e, e + T(1), T(1)));
 }
 
-/// x Phi(x), by the normal distribution's upper tail at |x|: exp(-x^2 / 2) times a smooth function. No cancellation below 0.
+/// x Phi(x), from the normal distribution's upper tail at |x|, exp(-x^2 / 2) times a smooth function: no cancellation below 0.
 LAMELLA_HD float gelu_erf(float x) {
   const float a = abs(x) > 15.F ? 15.F : abs(x);
   const float square = a * a;
@@ -296,7 +296,7 @@ LAMELLA_HD float gelu_erf(float x) {
   const float below = x < -15.F ? x * 0.F : parts.times(x * smooth);
   return x < 0.F ? below : x * (1.F - parts.times(smooth));
 }
-/// The same by erfc; far below 0, where that is subnormal, by the tail's asymptotic series in 1 / x^2.
+/// The same by erfc; far below 0, where erfc is subnormal, by the tail's asymptotic series in 1 / x^2.
 LAMELLA_HD double gelu_erf(double x) {
   constexpr double kRoot = 0.70710678118654752440;  // sqrt(1 / 2)
   constexpr double kRootLow = -4.8336466567264567e-17;
@@ -310,14 +310,14 @@ LAMELLA_HD double gelu_erf(double x) {
     const double series = polynomial(t, 1., -1., 3., -15., 105., -945., 10395., -135135.);
     return x < -39. ? x * 0. : parts.times(-kDensity * series);
   }
-  // The argument's rounding error, about x * 1e-16, changes erfc by 2 x times as much: to first order it is taken back.
+  // Corrects to first order the rounding error of the argument, about x * 1e-16, which erfc magnifies 2 x times.
   const double y = x * -kRoot;
   const double y_low = fma(x, -kRoot, -y) - x * kRootLow;
   return 0.5 * x * (::erfc(y) - y_low * kSlope * ::exp(-y * y));
 }
 
-/// x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3): what 0.5 x (1 + tanh(u)) is without cancellation. An error in 2u becomes
-/// one of the result below 0, so 2u = x (a + b x^2) is carried in two parts.
+/// x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3): equal to 0.5 x (1 + tanh(u)) without its cancellation. Below 0 an absolute
+/// error in 2u is a relative error of the result, so 2u = x (a + b x^2) is computed in two parts.
 template <typename T>
 LAMELLA_HD T gelu_tanh(T x) {
   constexpr double kA = 1.5957691216057307117597842397375;  // sqrt(8 / pi)
@@ -336,7 +336,7 @@ LAMELLA_HD T gelu_tanh(T x) {
   return sigmoid_times(u, fma(z, sum, -u) + z * sum_low, x);
 }
 
-/// x - tanh(x); near 0 by its own series.
+/// x - tanh(x), by a series near 0.
 LAMELLA_HD float tanh_shrink(float x) {
   const float a = abs(x);
   const float s = a * a;
@@ -360,11 +360,11 @@ LAMELLA_HD T squareplus(T x, T b) {
   const bool huge = a > T(0x1p60);
   const T root = huge ? a : sqrt(fma(a, a, b));
   const T mean = T(0.5) * a + T(0.5) * root;
-  const T below = mean == T(0) ? T(0) : T(0.25) * b / mean;  // b = 0, and x next to 0
+  const T below = mean == T(0) ? T(0) : T(0.25) * b / mean;  // b = 0 and x near 0
   return x < T(0) ? (a - a) + below : mean;                  // a - a: Keras gives NaN at -inf
 }
 
-/// Keras' ReLU layer with all its parameters, and no maximum as an infinite one.
+/// Keras' ReLU layer with all its parameters; without a maximum, max_value is infinite.
 template <typename T>
 LAMELLA_HD T relu_general(T x, T negative_slope, T max_value, T threshold) {
   const T above = threshold == T(0) ? (T(0) > x ? T(0) : x) : (x > threshold ? x : T(0));

@@ -15,6 +15,25 @@
 #include <lamella/export.hpp>
 
 namespace lamella {
+namespace detail {
+
+[[noreturn]] LAMELLA_API void throw_extent_overflow();
+
+/// One extent, from an integer of any type: Shape{v.size() / 4, 4} is no narrowing. Throws ArgumentError (overflow) beyond int64.
+class Extent {
+ public:
+  template <std::integral T>
+  requires(!std::same_as<T, bool>) constexpr Extent(T value)  // NOLINT(google-explicit-constructor): an integer is an extent
+      : value_(static_cast<std::int64_t>(value)) {
+    if (!std::in_range<std::int64_t>(value)) throw_extent_overflow();
+  }
+  [[nodiscard]] constexpr std::int64_t value() const noexcept { return value_; }
+
+ private:
+  std::int64_t value_;
+};
+
+}  // namespace detail
 
 /// The extents of a dense row-major array, outermost first. Rank 0 (a scalar) and extents of 0 are legal.
 /// The number of elements of a Shape always fits into an int64: construction checks it.
@@ -24,7 +43,7 @@ class LAMELLA_API Shape {
 
   Shape() noexcept = default;  ///< rank 0: one element
   /// Throws ArgumentError: shape (a negative extent, or more than kMaxRank extents), overflow (their product).
-  Shape(std::initializer_list<std::int64_t> extents);
+  Shape(std::initializer_list<detail::Extent> extents);
   explicit Shape(std::span<const std::int64_t> extents);
   /// The same from integers of any type, as in std::vector<int> or std::array<std::size_t, 2>.
   template <std::ranges::input_range R>
@@ -59,13 +78,9 @@ class LAMELLA_API Shape {
   template <typename R>
   [[nodiscard]] static std::vector<std::int64_t> converted(const R& extents) {
     std::vector<std::int64_t> result;
-    for (const auto extent : extents) {
-      if (!std::in_range<std::int64_t>(extent)) throw_overflow();
-      result.push_back(static_cast<std::int64_t>(extent));
-    }
+    for (const auto extent : extents) result.push_back(detail::Extent(extent).value());
     return result;
   }
-  [[noreturn]] static void throw_overflow();
 
   std::array<std::int64_t, kMaxRank> extents_{};
   std::int64_t elements_ = 1;

@@ -7,10 +7,23 @@
 
 namespace lamella {
 
-Shape::Shape(std::initializer_list<std::int64_t> extents) : Shape(std::span(extents.begin(), extents.size())) {}
+namespace {
+
+void expect_rank(std::size_t rank) {
+  LAMELLA_EXPECTS(rank <= Shape::kMaxRank, shape, "[Shape] rank: got {}, allowed 0..{}", rank, Shape::kMaxRank);
+}
+
+}  // namespace
+
+Shape::Shape(std::initializer_list<detail::Extent> extents) {
+  expect_rank(extents.size());
+  std::array<std::int64_t, kMaxRank> values;
+  std::transform(extents.begin(), extents.end(), values.begin(), [](detail::Extent extent) { return extent.value(); });
+  *this = Shape(std::span<const std::int64_t>(values.data(), extents.size()));
+}
 
 Shape::Shape(std::span<const std::int64_t> extents) {
-  LAMELLA_EXPECTS(extents.size() <= kMaxRank, shape, "[Shape] rank: got {}, allowed 0..{}", extents.size(), kMaxRank);
+  expect_rank(extents.size());
   rank_ = static_cast<int>(extents.size());
   // The product must fit even where an extent of 0 makes it 0, so that partial products are safe everywhere.
   std::int64_t product = 1;
@@ -26,7 +39,7 @@ Shape::Shape(std::span<const std::int64_t> extents) {
   elements_ = empty ? 0 : product;
 }
 
-void Shape::throw_overflow() {
+void detail::throw_extent_overflow() {
   core::throw_argument(ErrorCode::overflow, "[Shape] an extent does not fit into a signed 64-bit integer");
 }
 

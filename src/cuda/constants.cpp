@@ -118,7 +118,7 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
     const std::size_t size = size_of(dtype);
     const std::size_t weight_bytes = static_cast<std::size_t>(layout.elements()) * size;
     const std::size_t bias_bytes = static_cast<std::size_t>(layout.bias_elements()) * sizeof(float);
-    Tensor packed = Tensor::zeros({static_cast<std::int64_t>(weight_bytes + bias_bytes)}, DType::int8);
+    Tensor packed = Tensor::zeros({weight_bytes + bias_bytes}, DType::int8);
     auto* const weights = static_cast<std::byte*>(packed.data());
     auto* const biases = reinterpret_cast<float*>(weights + weight_bytes);
     std::size_t constant = 0;

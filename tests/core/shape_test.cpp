@@ -57,6 +57,17 @@ TEST(ShapeTest, DerivesOtherShapes) {
   EXPECT_EQ(code_of([&] { return shape.elements(2, 1); }), ErrorCode::shape);
 }
 
+TEST(ShapeTest, TakesIntegersOfAnyType) {
+  const std::vector<float> values(12);
+  const int rows = 3;
+  EXPECT_EQ((Shape{values.size() / 4, 4}), (Shape{3, 4}));
+  EXPECT_EQ((Shape{rows, 4U, std::int8_t{2}}), (Shape{3, 4, 2}));
+  EXPECT_EQ(code_of([] { return Shape{std::numeric_limits<std::uint64_t>::max()}; }), ErrorCode::overflow);
+  EXPECT_EQ(code_of([rows] { return Shape{-rows}; }), ErrorCode::shape);
+  static_assert(!std::is_constructible_v<Shape, std::initializer_list<bool>>);
+  static_assert(!std::is_constructible_v<Shape, std::initializer_list<double>>);
+}
+
 TEST(ShapeTest, RefusesNegativeExtentsTooManyAxesAndOverflow) {
   EXPECT_EQ(code_of([] { return Shape{3, -1}; }), ErrorCode::shape);
   const std::vector<std::int64_t> most(Shape::kMaxRank, 1);

@@ -31,7 +31,7 @@ ErrorCode code_of(F&& f) {
 
 template <typename T>
 Tensor of(const std::vector<T>& values) {
-  return Tensor::of<T>(values, {static_cast<std::int64_t>(values.size())});
+  return Tensor::of<T>(values, {values.size()});
 }
 template <typename T>
 std::vector<T> values_of(const Tensor& tensor) {

@@ -76,7 +76,7 @@ inline std::shared_ptr<const ops::Constants> constants_of(const std::vector<std:
                                                           DType dtype = DType::float32) {
   std::vector<std::shared_ptr<const Tensor>> tensors;
   for (const auto& v : values) {
-    Tensor tensor(Shape{static_cast<std::int64_t>(v.size())}, dtype);
+    Tensor tensor(Shape{v.size()}, dtype);
     Bytes bytes = stored(v, dtype);
     if (!v.empty()) std::memcpy(tensor.data(), bytes.data(), tensor.bytes());
     tensors.push_back(std::make_shared<const Tensor>(std::move(tensor)));

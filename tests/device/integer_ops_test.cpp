@@ -131,7 +131,7 @@ TEST(IntegerCombineTest, WrapsAround) {
           if (kind == K::multiply && type.bits > 26) break;
         }
         if (kind == K::multiply && type.bits > 26) x.resize(2);
-        const std::vector<Shape> shapes(x.size(), Shape{static_cast<std::int64_t>(n)});
+        const std::vector<Shape> shapes(x.size(), Shape{n});
         EXPECT_EQ(
             run(ops::CombineDesc{kind, shapes[0], shapes, type.dtype}, constants_of({}), sources(x, type.dtype), type.dtype, n),
             want)

@@ -56,8 +56,7 @@ Bytes bytes_of(const std::vector<std::int64_t>& numbers) {
 std::shared_ptr<const ops::Constants> tables_of(const std::vector<std::vector<std::int64_t>>& tables) {
   std::vector<std::shared_ptr<const Tensor>> constants;
   for (const auto& table : tables) {
-    constants.push_back(
-        std::make_shared<const Tensor>(Tensor::of<std::int64_t>(table, Shape{static_cast<std::int64_t>(table.size())})));
+    constants.push_back(std::make_shared<const Tensor>(Tensor::of<std::int64_t>(table, Shape{table.size()})));
   }
   return std::make_shared<const ops::Constants>(constants);
 }

@@ -302,7 +302,7 @@ std::shared_ptr<const ops::Constants> zeros(const std::vector<std::size_t>& size
   std::vector<std::shared_ptr<const Tensor>> values;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const DType own = i < dtypes.size() ? dtypes[i] : dtype;
-    values.push_back(std::make_shared<const Tensor>(Tensor::zeros({static_cast<std::int64_t>(sizes[i])}, own)));
+    values.push_back(std::make_shared<const Tensor>(Tensor::zeros({sizes[i]}, own)));
   }
   return std::make_shared<const ops::Constants>(std::move(values));
 }

@@ -78,8 +78,7 @@ struct Layer {
     }
     std::vector<std::shared_ptr<const Tensor>> all{std::make_shared<const Tensor>(std::move(packed))};
     const auto add = [&](const std::vector<double>& values) {
-      all.push_back(std::make_shared<const Tensor>(
-          Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(weights())));
+      all.push_back(std::make_shared<const Tensor>(Tensor::of<double>(values, Shape{values.size()}).to(weights())));
     };
     add(scale);
     if (desc.groups > 0) {

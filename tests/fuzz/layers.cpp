@@ -169,7 +169,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!dice.empty()) change(layers, dice, width);
   if (layers.empty()) return 0;
   folder.write(config_of("model", layers, width).dump());
-  Tensor x({2, static_cast<std::int64_t>(width)});
+  Tensor x({2, width});
   std::vector<Value> values;
   for (float& v : x.span<float>()) {
     v = static_cast<float>(values.size() % 7) - 3.0F;

@@ -30,7 +30,7 @@ std::vector<double> as_doubles(const Tensor& tensor) {
 }
 
 std::shared_ptr<const Tensor> numbers(const std::vector<double>& values) {
-  return std::make_shared<const Tensor>(Tensor::of<double>(values, {static_cast<std::int64_t>(values.size())}));
+  return std::make_shared<const Tensor>(Tensor::of<double>(values, {values.size()}));
 }
 
 const std::vector<Kind>& kinds() {

@@ -42,9 +42,7 @@ std::vector<float> floats(const Tensor& tensor) {
   return {wide.span<float>().begin(), wide.span<float>().end()};
 }
 
-Tensor numbers_of(const std::vector<float>& values) {
-  return Tensor::of<float>(values, {static_cast<std::int64_t>(values.size()) / 4, 4});
-}
+Tensor numbers_of(const std::vector<float>& values) { return Tensor::of<float>(values, {values.size() / 4, 4}); }
 
 std::size_t steps(const Model& model) {
   return nlohmann::json::parse(model.explain({.batch = 4, .json = true})).at("steps").size();

@@ -87,11 +87,11 @@ class Examined {
     const auto units = static_cast<std::size_t>(desc_.units);
     for (std::size_t done = 0; done < x.size(); done += units) {
       const std::size_t count = std::min(units, x.size() - done);
-      const Tensor values = Tensor::copy_of(TensorView(x.data() + done, Shape{static_cast<std::int64_t>(count)}, DType::float64));
+      const Tensor values = Tensor::copy_of(TensorView(x.data() + done, Shape{count}, DType::float64));
       const Tensor stored = values.to(desc_.src);
       stream_.copy(has_bias(desc_.epilogue) ? bias_.get() : kernel_.get(), stored.data(), stored.bytes());
       product_.execute(stream_, src_row(), kernel_.get(), dst_row(), workspace_.get());
-      Tensor result({static_cast<std::int64_t>(count)}, desc_.dst);
+      Tensor result({count}, desc_.dst);
       stream_.copy(result.data(), dst_row(), result.bytes());
       stream_.synchronize();
       const Tensor wide = std::as_const(result).to(DType::float64);

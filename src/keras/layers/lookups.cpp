@@ -69,7 +69,7 @@ std::span<const std::int64_t> words_of(std::span<const std::int64_t> vocabulary,
 std::shared_ptr<const Tensor> column(const std::vector<std::pair<std::int64_t, std::int64_t>>& table, bool second) {
   std::vector<std::int64_t> numbers;
   for (const auto& [key, value] : table) numbers.push_back(second ? value : key);
-  return std::make_shared<const Tensor>(Tensor::of<std::int64_t>(numbers, Shape{static_cast<std::int64_t>(numbers.size())}));
+  return std::make_shared<const Tensor>(Tensor::of<std::int64_t>(numbers, Shape{numbers.size()}));
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ std::shared_ptr<const Tensor> Lowering::learnt_boundaries(const core::LayerSpec&
     LAMELLA_EXPECTS(i == 0 ? !std::isnan(boundaries[0]) : boundaries[i - 1] <= boundaries[i], value,
                     "layer '{}' summary: its boundaries are not ascending at entry {}", core::escaped(spec.path), i);
   }
-  return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{static_cast<std::int64_t>(boundaries.size())}));
+  return std::make_shared<const Tensor>(Tensor::of<float>(boundaries, Shape{boundaries.size()}));
 }
 
 int Lowering::lower(const core::LayerSpec& spec, const core::DiscretizationParams& params, const std::vector<int>& srcs) {

@@ -20,7 +20,7 @@ namespace lamella::model {
 
 /// Each rounded to `dtype`.
 [[nodiscard]] inline std::vector<double> rounded(const std::vector<double>& values, DType dtype) {
-  return numbers(Tensor::of<double>(values, Shape{static_cast<std::int64_t>(values.size())}).to(dtype));
+  return numbers(Tensor::of<double>(values, Shape{values.size()}).to(dtype));
 }
 
 /// `number` as the dtype holds it.

@@ -24,8 +24,7 @@ struct StackLayer {
   bool is_dense = true;       ///< false: y = activation(x) + addend; not for the first layer; units == inputs
   int added = kNothing;       ///< the addend, as wide as y: 0 is the stack's input, n the result of the nth layer
 };
-inline constexpr std::int64_t kMostStackWidth = 128;         ///< most units of a layer
-inline constexpr std::int64_t kMostStackWidthOf16Bits = 64;  ///< the results of wider layers do not fit into registers
+inline constexpr std::int64_t kMostStackWidth = 128;  ///< most units of a layer
 /// Most inputs of the first layer. With few rows a block spends about 1/32 of a launch on the weights of 8 inputs.
 inline constexpr std::int64_t kMostStackInputs = 256;
 inline constexpr std::size_t kMostStackLayers = 32;

@@ -12,11 +12,13 @@ constexpr int kRowsOfWarp = 16;
 /// A warp runs 16 rows through all layers and keeps each layer's results in registers. Of rows g and g + 8, lane 4g + t holds
 /// elements 8t to 8t + 7 of each 32, of a layer's inputs as of its results. The warps of a block share the weights, which arrive
 /// in chunks, kStages of them in flight, across the borders of layers.
-template <int kWarpsOfBlock>
+template <int kWarpsOfBlock, int kWidthOfLayers>
 struct MmaStackTiling {
   static constexpr int kThreads = kWarpsOfBlock * static_cast<int>(kWarp);
   static constexpr int kRows = kWarpsOfBlock * kRowsOfWarp;
-  static constexpr int kWidth = static_cast<int>(kMostStackWidthOf16Bits);
+  static constexpr int kWidth = kWidthOfLayers;
+  /// Blocks that a multiprocessor holds. Wide results need more registers than LAMELLA_KERNEL allows.
+  static constexpr int kTogether = (kWidth <= 64 ? 512 : 256) / kThreads;
   static constexpr int kParts = kWidth / kChunk;  ///< parts of 32 elements in a row
   static constexpr int kStages = 4;
   static constexpr int kPacks = kChunk * kWidth / 8;  ///< packs of 16 bytes in a chunk
@@ -328,8 +330,8 @@ class WarpRows {
 };
 
 template <typename T, typename Tiles>
-LAMELLA_KERNEL(Tiles::kThreads)
-stack_mma_kernel(const __grid_constant__ Stacked<T> g, bool src_packs, bool dst_packs) {
+__global__ void __launch_bounds__(Tiles::kThreads, Tiles::kTogether)
+    stack_mma_kernel(const __grid_constant__ Stacked<T> g, bool src_packs, bool dst_packs) {
   if (LAMELLA_HAS_MMA != 0) {
     WarpRows<T, Tiles>(g, src_packs, dst_packs).run();
   } else {
@@ -350,10 +352,10 @@ cudaError_t launch_stack(const Stacked<T>& g, cudaStream_t stream) {
 constexpr std::int64_t kLeastRows = 32;  ///< rows of the smallest block
 
 /// With many rows eight warps share the weights that a block reads; with fewer rows small blocks occupy more of a large GPU.
-template <typename T>
+template <typename T, int kWidth>
 cudaError_t launch_stack(const Stacked<T>& g, StackTile tile, cudaStream_t stream) {
-  using Few = MmaStackTiling<2>;
-  using Many = MmaStackTiling<8>;
+  using Few = MmaStackTiling<2, kWidth>;
+  using Many = MmaStackTiling<8, kWidth>;
   static_assert(Few::kRows == kLeastRows);
   constexpr std::int64_t kBlocks = 128;  // fewer large blocks would leave a part of a large GPU idle
   if (tile == StackTile::automatic) tile = tiles(g.batch, Many::kRows) < kBlocks ? StackTile::few_rows : StackTile::many_rows;
@@ -367,7 +369,10 @@ cudaError_t stack_16_bits(const Stack& args, cudaStream_t stream) {
   if (args.batch == 0 || args.layers.back().units == 0) return cudaSuccess;
   return visit_16_bits(args.dtype, [&](auto t) {
     using T = typename decltype(t)::type;
-    return launch_stack<T>(stacked<T>(args), args.tile, stream);
+    const auto g = stacked<T>(args);
+    return StackLayout(args.layers, args.dtype).width() == StackLayout::kNarrow
+               ? launch_stack<T, static_cast<int>(StackLayout::kNarrow)>(g, args.tile, stream)
+               : launch_stack<T, static_cast<int>(kMostStackWidth)>(g, args.tile, stream);
   });
 }
 

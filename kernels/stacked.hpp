@@ -51,10 +51,9 @@ inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
 /// Whether the kernels support this; `rows` is the number of rows in their smallest block.
 inline bool is_possible(const Stack& args, std::int64_t rows) {
   if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
-  const std::int64_t most_units = args.dtype == DType::float32 ? kMostStackWidth : kMostStackWidthOf16Bits;
   for (std::size_t n = 0; n < args.layers.size(); ++n) {
     const StackLayer& layer = args.layers[n];
-    if (is_rowwise(layer.activation.kind) || layer.inputs > kMostStackInputs || layer.units > most_units) return false;
+    if (is_rowwise(layer.activation.kind) || layer.inputs > kMostStackInputs || layer.units > kMostStackWidth) return false;
     if (n > 0 && layer.inputs != args.layers[n - 1].units) return false;
     if (!layer.is_dense && (n == 0 || layer.inputs != layer.units)) return false;
     if (!can_be_added(args.layers, n)) return false;

@@ -27,10 +27,9 @@ class StackOfDense final : public StackEngine {
       return core::format("it takes at most {} layers, got {}", kernels::kMostStackLayers, d.layers.size());
     if (d.layers.front().inputs > kernels::kMostStackInputs)
       return core::format("it takes at most {} inputs, got {}", kernels::kMostStackInputs, d.layers.front().inputs);
-    const std::int64_t most = d.dtype == DType::float32 ? kernels::kMostStackWidth : kernels::kMostStackWidthOf16Bits;
     for (const auto& layer : d.layers) {
-      if (layer.units > most)
-        return core::format("it takes at most {} units in {}, a layer has {}", most, to_string(d.dtype), layer.units);
+      if (layer.units > kernels::kMostStackWidth)
+        return core::format("it takes at most {} units, a layer has {}", kernels::kMostStackWidth, layer.units);
     }
     return {};
   }

@@ -32,14 +32,8 @@ TEST(CApiChangesTest, ChangesModelsWithoutTouchingTheOriginal) {
 }
 
 TEST(CApiChangesTest, UpdatesWeightsInPlace) {
-  lamella_options* options = nullptr;
-  ok(lamella_options_create(&options));
-  ok(lamella_options_set(options, "device", "cpu"));
-  ok(lamella_options_set(options, "updatable", "true"));
-  lamella_model* model = nullptr;
-  ok(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &model));
-  lamella_options_free(options);
-  const ModelHandle held(model);
+  const ModelHandle held = loaded("dense", "cpu", "true");
+  lamella_model* const model = held.get();
   const Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
   Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   const auto predicts = [&](const Tensor& wanted) {

@@ -43,10 +43,11 @@ struct Freed {
 };
 using ModelHandle = std::unique_ptr<lamella_model, Freed>;
 
-inline ModelHandle loaded(const std::string& fixture) {
+inline ModelHandle loaded(const std::string& fixture, const char* device = "cpu", const char* updatable = "false") {
   lamella_options* options = nullptr;
   ok(lamella_options_create(&options));
-  ok(lamella_options_set(options, "device", "cpu"));
+  ok(lamella_options_set(options, "device", device));
+  ok(lamella_options_set(options, "updatable", updatable));
   lamella_model* model = nullptr;
   ok(lamella_model_load((kFixtures + fixture + "/model.keras").c_str(), options, &model));
   lamella_options_free(options);

@@ -8,19 +8,7 @@
 namespace lamella::test {
 namespace {
 
-class CApiCudaTest : public CudaTest {
- protected:
-  static ModelHandle loaded_there() {
-    lamella_options* options = nullptr;
-    ok(lamella_options_create(&options));
-    ok(lamella_options_set(options, "device", "cuda:0"));
-    ok(lamella_options_set(options, "updatable", "true"));
-    lamella_model* model = nullptr;
-    ok(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &model));
-    lamella_options_free(options);
-    return ModelHandle(model);
-  }
-};
+class CApiCudaTest : public CudaTest {};
 
 /// A lamella_tensor on device memory.
 struct DescribedThere : Described {
@@ -28,7 +16,7 @@ struct DescribedThere : Described {
 };
 
 TEST_F(CApiCudaTest, EnqueuesPredictionsAndUpdatesOnTheCallersStream) {
-  const ModelHandle model = loaded_there();
+  const ModelHandle model = loaded("dense", "cuda:0", "true");
   const Model cpp = Model::load(kFixtures + "dense/model.keras", on_cuda());
   const Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
   Tensor kernel = Tensor::copy_of(cpp.get_layer("dense").weights[0].second);

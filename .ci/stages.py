@@ -58,6 +58,7 @@ STAGES = {
     "docs": ("scripts/docs", True),
     "serving": ("scripts/test-serving", True),
     "python": ("scripts/test-python", True),
+    "wheels": ("env -u CUDAARCHS scripts/wheels && scripts/test-wheels", NVCC),
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
     "conformance": ("scripts/conformance --count 300", True),
@@ -80,7 +81,7 @@ STAGES = {
     "against-base": ("bench/against-base", True),
 }
 # Stages of the workflow only; a serial run has no time for them.
-BY_NAME = {"launched-75", "architectures", "subproject", "static", "serving"}
+BY_NAME = {"launched-75", "architectures", "subproject", "static", "serving", "wheels"}
 # The output of builds and passed tests, which only helps someone who watches.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Decides whether the CUDA device is built: sets LAMELLA_WITH_CUDA, and enables CUDA. LAMELLA_CUDA=AUTO builds it where the toolkit is.
+# Decides whether the CUDA device is built: sets LAMELLA_WITH_CUDA, and enables CUDA. LAMELLA_CUDA=AUTO builds it where the toolkit is;
+# PLUGIN builds none, and the library opens one that was built elsewhere, as the Python package does.
 # LAMELLA_CUDA_HEADERS says whether CUDA's headers are there: with them, tests run the device's code on a test double.
 include(CheckLanguage)
 
@@ -7,10 +8,10 @@ find_package(CUDAToolkit 12.8 QUIET)  # its nvcc has --compress-mode
 set(LAMELLA_CUDA_HEADERS ${CUDAToolkit_FOUND})
 set(LAMELLA_WITH_CUDA OFF)
 if(NOT LAMELLA_SHARED)  # the device is a plugin, which shares the library with the program that opens it
-  if(LAMELLA_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "LAMELLA_CUDA=ON needs LAMELLA_SHARED=ON")
+  if(LAMELLA_CUDA MATCHES "^(ON|PLUGIN)$")
+    message(FATAL_ERROR "LAMELLA_CUDA=${LAMELLA_CUDA} needs LAMELLA_SHARED=ON")
   endif()
-elseif(NOT LAMELLA_CUDA STREQUAL "OFF")
+elseif(NOT LAMELLA_CUDA MATCHES "^(OFF|PLUGIN)$")
   if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE AND TARGET CUDA::cublasLt)
     if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
       set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})

@@ -42,7 +42,10 @@ Opened open() {
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     return {nullptr, core::format("the CUDA plugin cannot be opened: {} is not a regular file", escaped(path, 1024))};
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) return {nullptr, core::format("the CUDA plugin cannot be opened: {}", escaped(dlerror(), 1024))};
+  if (library == nullptr) {
+    const char* const from = path == LAMELLA_CUDA_PLUGIN_FILE ? LAMELLA_CUDA_PLUGIN_FROM : "";  // it is missing
+    return {nullptr, core::format("the CUDA plugin cannot be opened: {}{}", escaped(dlerror(), 1024), from)};
+  }
   auto* const entry = reinterpret_cast<CudaPlugin>(dlsym(library, "lamella_cuda_plugin_1"));
   if (entry == nullptr) return {nullptr, core::format("{} is not lamella's CUDA plugin", escaped(path, 1024))};
   Opened result;

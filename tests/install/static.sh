@@ -17,8 +17,10 @@ configure() {
 cached=()
 ! command -v ccache >/dev/null || cached=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 rm -f "$build/CMakeCache.txt"
-if configure -DLAMELLA_CUDA=ON; then bad "a static library with the CUDA device was configured"; fi
-grep -q 'LAMELLA_CUDA=ON needs LAMELLA_SHARED=ON' "$scratch/log" || { cat "$scratch/log"; bad "LAMELLA_CUDA=ON"; }
+for device in ON PLUGIN; do
+  if configure -DLAMELLA_CUDA=$device; then bad "a static library with the CUDA device was configured"; fi
+  grep -q "LAMELLA_CUDA=$device needs LAMELLA_SHARED=ON" "$scratch/log" || { cat "$scratch/log"; bad "LAMELLA_CUDA=$device"; }
+done
 good
 configure -DLAMELLA_CUDA=AUTO "${cached[@]}" && cmake --build "$build" >>"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; bad "the build"; }
 cmake --install "$build" --prefix "$scratch/prefix" >/dev/null

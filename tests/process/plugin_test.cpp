@@ -17,7 +17,9 @@
 namespace lamella::core {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// why_no_cuda() in a process with this LAMELLA_CUDA_PLUGIN, which is killed after ten seconds.
 std::string why_not(
@@ -53,6 +55,13 @@ TEST(Plugin, ThatIsNotARegularFileIsNotOpened) {
   EXPECT_THAT(why_not("/dev/zero"), HasSubstr("not a regular file"));
   EXPECT_THAT(why_not("/nowhere/at/all.so"), HasSubstr("cannot be opened"));
   std::filesystem::remove_all(folder);
+}
+
+TEST(Plugin, ThatIsMissingIsNamedWithWhereItComesFrom) {
+  const std::string missing = why_not("liblamella_cuda.so");
+  EXPECT_THAT(missing, HasSubstr("liblamella_cuda.so: cannot open shared object file"));
+  EXPECT_THAT(missing, EndsWith(": install it"));
+  EXPECT_THAT(why_not("/nowhere/at/all.so"), Not(HasSubstr("install it")));
 }
 
 TEST(Plugin, ThatThrowsIsAbsent) {

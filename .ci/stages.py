@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FAKE = ROOT / "build/release/lib/liblamella_cuda_fake.so"
 NVCC = shutil.which("nvcc") is not None
 # Programs linked with a release must run with later libraries; from the first tag on there is a release to compare with.
-RELEASED = shutil.which("abidiff") is not None and subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True).returncode == 0
+RELEASED = shutil.which("abidiff") is not None and subprocess.run(["git", "describe", "--tags", "--match", "v[0-9]*"], cwd=ROOT, capture_output=True).returncode == 0
 ON_FAKE = {"LAMELLA_DEVICE": "cuda:0", "LAMELLA_CUDA_PLUGIN": str(FAKE)}
 # The tests with lesser instruction sets. oneDNN has its own limit.
 LESSER = """

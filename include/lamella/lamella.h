@@ -32,7 +32,7 @@ extern "C" {
 #define LAMELLA_ABI_VERSION 1
 /* The version of the loaded library, to compare with LAMELLA_ABI_VERSION. */
 LAMELLA_C_API int32_t lamella_abi_version(void);
-/* "0.1.0" */
+/* Of the loaded library: "1.2.3". */
 LAMELLA_C_API const char* lamella_version(void);
 
 /* ---- Errors ---- */

@@ -7,7 +7,7 @@
 # Usage: abi.sh [REF]     default: the last tag
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-ref=${1:-$(git -C "$root" describe --tags --abbrev=0)}
+ref=${1:-$(git -C "$root" describe --tags --match "v[0-9]*" --abbrev=0)}
 command -v abidiff >/dev/null || { echo "abi.sh: abidiff is not installed (abigail-tools)"; exit 1; }
 scratch=$(mktemp -d)
 trap 'git -C "$root" worktree remove --force "$scratch/base" 2>/dev/null; rm -rf "$scratch"' EXIT

@@ -18,6 +18,7 @@ import urllib.request
 import yaml
 
 import models
+import waits
 from server import ROOT, TRITON
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
@@ -27,7 +28,7 @@ PAGE = WORK / "page"
 
 def environment():
     tools = f"{pathlib.Path(sys.executable).parent}:{TRITON / 'bin'}"
-    return dict(os.environ, CMAKE_PREFIX_PATH=str(WORK / "prefix"), PATH=f"{tools}:{os.environ['PATH']}")
+    return dict(os.environ, **waits.OF_RAY, CMAKE_PREFIX_PATH=str(WORK / "prefix"), PATH=f"{tools}:{os.environ['PATH']}")
 
 
 def end(process):
@@ -51,10 +52,14 @@ def page(name):
             if title:
                 (PAGE / title).write_text(code, encoding="utf-8")
             elif kind == "sh":
-                process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", code], cwd=PAGE, env=environment(), text=True, stdout=subprocess.PIPE,
-                                           stderr=subprocess.STDOUT, start_new_session=True)
-                started.append(process)
-                said, _ = process.communicate(timeout=600)
+                for _ in range(5):
+                    process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", code], cwd=PAGE, env=environment(), text=True, stdout=subprocess.PIPE,
+                                               stderr=subprocess.STDOUT, start_new_session=True)
+                    started.append(process)
+                    said, _ = process.communicate(timeout=2 * waits.LIMIT)
+                    if not re.search(r"^TimeoutError: .*roxies not available", said, re.M):  # Serve gives up after a minute
+                        break
+                    end(process)
                 count += 1
                 if process.returncode != 0:
                     raise SystemExit(f"{name}: {code}\nends with {process.returncode}:\n{said}\n{server_log()}")
@@ -86,14 +91,19 @@ def kserve():
     mlp = models.mlp()
     body = f'{{"inputs": [{{"name": "pixels", "datatype": "FP32", "shape": [1, 784], "data": {mlp.inputs["pixels"][0].tolist()}}}]}}'
     try:
-        for _ in range(300):
-            time.sleep(0.1)
+        outputs = []
+
+        def answered():
+            assert process.poll() is None, server_log()
             try:
-                with urllib.request.urlopen("http://127.0.0.1:8080/v2/models/mlp/infer", data=body.encode(), timeout=10) as answer:
-                    output, = yaml.safe_load(answer.read())["outputs"]
-                    break
+                with urllib.request.urlopen("http://127.0.0.1:8080/v2/models/mlp/infer", data=body.encode(), timeout=waits.LIMIT) as answer:
+                    outputs.extend(yaml.safe_load(answer.read())["outputs"])
             except OSError:
-                assert process.poll() is None, server_log()
+                return False
+            return True
+
+        assert waits.until(answered), server_log()
+        output, = outputs
         largest = max(abs(got - float(wanted)) for got, wanted in zip(output["data"], mlp.outputs[0][0], strict=True))
         assert largest < 1e-5, largest
     finally:

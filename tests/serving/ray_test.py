@@ -22,6 +22,7 @@ from ray import serve
 import lamella
 import lamella.ray
 import models
+import waits
 from lamella.ray import BatchPredictor
 from models import close
 
@@ -34,7 +35,7 @@ def service(tmp_path_factory):
     (folder / "service.py").write_text(re.search(r'^```python title="service.py"\n(.*?)^```$', page, re.M | re.S)[1], encoding="utf-8")
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{pathlib.Path(__file__).parent}"  # of the workers
-    os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")  # of a busy machine
+    os.environ.update(waits.OF_RAY)
     ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     import service as made
@@ -198,7 +199,7 @@ def test_docstrings():
 def post(port, body):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/digits", data=body if isinstance(body, bytes) else json.dumps(body).encode())
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=waits.LIMIT) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
@@ -208,10 +209,10 @@ def post(port, body):
 def port(service, tmp_path_factory):
     from server import free_ports  # not in every worker that imports this file: Triton's clients come with it
     folder, (port,) = tmp_path_factory.mktemp("served"), free_ports(1)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    waits.patiently(lambda: serve.start(http_options={"host": "127.0.0.1", "port": port}))
     file = folder / "digits.keras"
     file.write_bytes(models.mlp().file.read_bytes())
-    service.deploy(str(file))
+    waits.patiently(lambda: service.deploy(str(file)))
     yield port
     serve.shutdown()
 
@@ -257,12 +258,13 @@ def test_concurrent_requests_while_models_are_exchanged(port, service, tmp_path)
         thread.start()
     try:
         for number, file in enumerate(files):
-            service.deploy(str(file))
+            waits.patiently(lambda: service.deploy(str(file)))
             status, answer = post(port, {"pixels": x.tolist()})
             assert status == 200 and close(np.array(answer["digit"], "float32"), answers[(number + 1) % 2]), f"after reload {number} the old model answers"
         (tmp_path / "broken.keras").write_bytes(b"no model")
         with pytest.raises(lamella.LoadError):
             service.deploy(str(tmp_path / "broken.keras"))
+        waits.until(lambda: min(counts) > 5 or wrong)
     finally:
         stop.set()
         for thread in threads:

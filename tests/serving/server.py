@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytriton
 import tritonclient.grpc
 import tritonclient.http
+
+import waits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TRITON = pathlib.Path(pytriton.__file__).parent / "tritonserver"
@@ -52,13 +53,10 @@ class Server:
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([str(word) for word in self.command], stdout=log, stderr=subprocess.STDOUT, env=self.environment,
                                             start_new_session=True)
-        for _ in range(600):
-            if self.alive() and self.is_ready():
-                self.http, self.grpc = self.http_client(), self.grpc_client()
-                return self
-            if not self.alive():
-                break
-            time.sleep(0.1)
+        ready = waits.until(lambda: not self.alive() or self.is_ready()) and self.alive()
+        self.http, self.grpc = self.http_client(), self.grpc_client()
+        if ready:
+            return self
         self.end()
         sys.exit(f"the server did not start:\n{self.said()}")
 
@@ -72,7 +70,7 @@ class Server:
             self.grpc.close()
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(60)
+                self.process.wait(waits.LIMIT)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
@@ -92,11 +90,11 @@ class Server:
         return pathlib.Path(self.log).read_text(encoding="utf-8", errors="replace")
 
     def metrics(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=waits.LIMIT) as answer:
             return answer.read().decode()
 
     def http_client(self, concurrency=1):
-        return tritonclient.http.InferenceServerClient(f"127.0.0.1:{self.http_port}", concurrency=concurrency, network_timeout=120, connection_timeout=120)
+        return tritonclient.http.InferenceServerClient(f"127.0.0.1:{self.http_port}", concurrency=concurrency, network_timeout=waits.LIMIT, connection_timeout=waits.LIMIT)
 
     def grpc_client(self):
         return tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{self.grpc_port}")

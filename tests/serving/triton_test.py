@@ -18,6 +18,7 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 import models
+import waits
 from models import close
 from server import ROOT, Server, add_model, infer, request
 
@@ -172,7 +173,7 @@ def raw_requests(server, x):
         length = {} if header is None else {"Inference-Header-Content-Length": str(header)}
         asked = urllib.request.Request(f"http://127.0.0.1:{server.http_port}/v2/models/mlp/infer", data=body, headers=length)
         try:
-            with urllib.request.urlopen(asked, timeout=60) as answer:
+            with urllib.request.urlopen(asked, timeout=waits.LIMIT) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -290,6 +291,7 @@ def reload_under_load(server, repository):
         fresh.rename(repository / "turns/1/model.keras")
         server.load("turns")
         check(close(infer(server.http, "turns", {"input_layer": x})["dense"], answers[which]), "after reload", turn, "the old model answers")
+    waits.until(lambda: min(counts) > 20 or wrong)
     stop.set()
     for thread in threads:
         thread.join()
@@ -307,9 +309,7 @@ def metrics(server):
     for _ in range(3):
         infer(server.grpc, "counted", models.mlp().inputs)
     refused([], infer, server.grpc, "counted", {"pixels": np.zeros((0, 784), np.float32)})
-    until = time.monotonic() + 10
-    while counted("nv_inference_request_failure") < 1 and time.monotonic() < until:
-        time.sleep(0.1)
+    waits.until(lambda: counted("nv_inference_request_failure") >= 1)
     check(counted("nv_inference_request_success") == 3, "successes:", counted("nv_inference_request_success"))
     check(counted("nv_inference_request_failure") == 1, "failures:", counted("nv_inference_request_failure"))
     check(counted("nv_inference_exec_count") == 3, "executions:", counted("nv_inference_exec_count"))

@@ -33,15 +33,15 @@ def git(*words):
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def python_package():
-    """pyproject.toml has an expression that finds the version; it must not have a version of its own."""
-    text = read("pyproject.toml")
-    if re.search(r"^version *=", text[text.index("[project]"):text.index("[project.scripts]")], re.M):
-        failures.append("pyproject.toml: [project] has a version of its own")
+def python_package(name):
+    """A pyproject.toml has an expression that finds the version; it must not have a version of its own, nor pin the other package to one."""
+    text = read(name)
+    if re.search(r"^version *=|lamella(-cuda13)?(\[\w+\])?==\d", text[text.index("[project]"):], re.M):
+        failures.append(f"{name}: has a version of its own")
     part = text[text.index("[tool.scikit-build.metadata.version]"):]
-    source = re.search(r'^input = "(.*)"$', part, re.M).group(1)
+    source = str((ROOT / name).parent / re.search(r'^input = "(.*)"$', part, re.M).group(1))
     expression = re.search(r"^regex = '(.*)'$", part, re.M).group(1)
-    return found(f"pyproject.toml's regex in {source}", expression, read(source), "version")
+    return found(f"{name}'s regex in {source}", expression, read(source), "version")
 
 
 def tags(version, released):
@@ -63,7 +63,7 @@ def main():
         sys.exit(f"CMakeLists.txt: the version is {version}, allowed is X.Y.Z")
     changes = read("CHANGELOG.md")
     told = {
-        "pyproject.toml": python_package(),
+        **{name: python_package(name) for name in ("pyproject.toml", "python/cuda13/pyproject.toml")},
         "CHANGELOG.md": found("CHANGELOG.md", SECTION, changes, "section '## Unreleased: X.Y.Z' or '## X.Y.Z (YYYY-MM-DD)' on top"),
         "README.md": found("README.md", r"^Version (?P<value>\d+\.\d+\.\d+)\.", read("README.md"), "'Version X.Y.Z.'"),
     }

@@ -54,6 +54,14 @@ std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
+std::string predicted(double us, const Chunks& chunks) {
+  return core::format("{:.3g} us{}, predicted", us, chunks.count > 1 ? " a chunk" : "");
+}
+
+std::string why_not(const ops::Refusal& refusal, const Chunks& chunks) {
+  return refusal.predicted_us ? predicted(*refusal.predicted_us, chunks) : refusal.why;
+}
+
 }  // namespace
 
 std::string steps_text(const Program& program) {
@@ -91,7 +99,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
     if (!step.choice.measured.empty()) {
       text += core::format(" ({})", step.choice.measured);
     } else if (step.choice.predicted_us) {
-      text += core::format(" ({:.3g} us{}, predicted)", *step.choice.predicted_us, explained.chunks.count > 1 ? " a chunk" : "");
+      text += core::format(" ({})", predicted(*step.choice.predicted_us, explained.chunks));
     }
     if (!step.choice.fused.empty()) text += core::format(", fused: {}", step.choice.fused);
     text +=
@@ -105,7 +113,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
     }
     text += "\n";
     for (const ops::Refusal& refusal : step.choice.refused)
-      text += core::format("     not {}: {}\n", refusal.engine, refusal.why);
+      text += core::format("     not {}: {}\n", refusal.engine, why_not(refusal, explained.chunks));
   }
   return text;
 }
@@ -122,7 +130,7 @@ std::string explain_json(const Explained& explained) {
     std::string refused;
     for (const ops::Refusal& refusal : step.choice.refused) {
       refused += core::format(R"({}{{"engine": {}, "why": {}}})", refused.empty() ? "" : ", ", json_text(refusal.engine),
-                              json_text(refusal.why));
+                              json_text(why_not(refusal, explained.chunks)));
     }
     steps += core::format(
         R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",

@@ -101,9 +101,11 @@ class Engine {
   ~Engine() = default;  // engines are static objects; a trivial destructor lets the caller's static objects predict after them
 };
 
+/// An engine that was not taken: it refuses, was measured, or is predicted to take longer.
 struct Refusal {
   std::string engine;
-  std::string why;
+  std::string why = {};
+  std::optional<double> predicted_us = {};  ///< in place of `why`
 };
 
 /// The outcome of planning one Desc.

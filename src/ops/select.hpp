@@ -135,8 +135,7 @@ template <typename D>
   const Engine<D>* chosen = nullptr;
   for (const auto& [engine, predicted_us] : ranked(engines, desc, context)) {
     if (chosen != nullptr && (predicted_us || !comes_before(engines, engine, chosen))) {
-      if (predicted_us && !is_forced)
-        choice.refused.push_back({std::string(engine->name()), core::format("{:.3g} us, predicted", *predicted_us)});
+      if (predicted_us && !is_forced) choice.refused.push_back({std::string(engine->name()), {}, predicted_us});
       continue;
     }
     std::string why = is_forced && engine->name() != forced ? core::format("engine '{}' was requested", forced)

@@ -111,7 +111,11 @@ TEST(Chunks, AreShownByExplainWithTheWorkOfAllRows) {
   EXPECT_EQ(many.at("batch"), 4096);
   EXPECT_EQ(many.at("chunks").at("at_once"), 2);
   EXPECT_EQ(many.at("steps")[0].at("flops").get<std::int64_t>(), 4096 * one.at("steps")[0].at("flops").get<std::int64_t>());
-  EXPECT_THAT(model.explain({.batch = 4096}), ::testing::HasSubstr(" at a time"));
+  const std::string text = model.explain({.batch = 4096});
+  EXPECT_THAT(text, ::testing::HasSubstr(" at a time"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("engine [a-z_]+ \\([0-9.e+]+ us a chunk, predicted\\)"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("not [a-z_]+: [0-9.e+]+ us a chunk, predicted"));
+  EXPECT_THAT(model.explain({.batch = 1}), ::testing::ContainsRegex("not [a-z_]+: [0-9.e+]+ us, predicted"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "kernels/kernels.hpp"
 #include "kernels/mma.hpp"
 #include "kernels/mma_layout.hpp"
+#include "kernels/mma_tiles.hpp"
 
 namespace lamella::kernels {
 namespace {
@@ -242,6 +243,8 @@ mma_gemm_kernel(Mma<T> g) {
 
 using ManyRows = MmaTiling<4, 2, 4, 3, 1>;  ///< tile of 128 x 128
 using FewRows = MmaTiling<4, 1, 1, 4, 2>;   ///< 32 x 64; one chunk between two barriers would be too little work for a warp
+static_assert(ManyRows::kRows == mma_block(MmaTile::many_rows).rows && ManyRows::kUnits == mma_block(MmaTile::many_rows).units);
+static_assert(FewRows::kRows == mma_block(MmaTile::few_rows).rows && FewRows::kUnits == mma_block(MmaTile::few_rows).units);
 
 template <typename Tiles, typename T>
 cudaError_t launch_mma(const Mma<T>& g, cudaStream_t stream) {
@@ -264,11 +267,7 @@ cudaError_t mma_gemm_as(const Dense& args, MmaTile tile, cudaStream_t stream) {
                  reinterpret_cast<std::uintptr_t>(args.dst) % 8 == 0 && args.units % 4 == 0,
                  args.activation.kind,
                  Parameters<float>(args.activation)};
-  if (tile == MmaTile::automatic) {
-    constexpr std::int64_t kBlocks = 64;  // with fewer large blocks, half of a large GPU would have no work
-    const bool few = args.batch <= 64 || tiles(args.batch, ManyRows::kRows) * tiles(args.units, ManyRows::kUnits) < kBlocks;
-    tile = few ? MmaTile::few_rows : MmaTile::many_rows;
-  }
+  if (tile == MmaTile::automatic) tile = mma_tile(args.batch, args.units);
   return tile == MmaTile::few_rows ? launch_mma<FewRows>(g, stream) : launch_mma<ManyRows>(g, stream);
 }
 

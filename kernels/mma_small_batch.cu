@@ -3,6 +3,7 @@
 #include "kernels/kernels.hpp"
 #include "kernels/mma.hpp"
 #include "kernels/mma_layout.hpp"
+#include "kernels/mma_tiles.hpp"
 #include "kernels/slices.hpp"
 
 namespace lamella::kernels {
@@ -201,14 +202,27 @@ using MoreRows = FewTiling<2, 4, 4, 3>;   ///< 32 rows by 32 units: reads src ha
 /// reads.
 bool fit_eight_rows(const Dense& args) { return args.batch <= (args.units < 2048 ? 8 : 4); }
 
+/// Blocks of a slice, and the bytes that one reads of a chunk.
+template <typename Tiles>
+std::int64_t blocks_of_slice(const Dense& args) {
+  return MmaLayout{args.inputs, args.units}.padded_units() / Tiles::kUnits * tiles(args.batch, Tiles::kRows);
+}
+template <typename Tiles>
+std::int64_t bytes_of_chunk(const Dense& args) {
+  return (Tiles::kUnits + (args.batch < Tiles::kRows ? args.batch : Tiles::kRows)) * MmaLayout::kInputs * 2;
+}
+
 /// In chunks.
 template <typename Tiles>
 Slices chunk_slices(const Dense& args) {
-  const MmaLayout layout{args.inputs, args.units};
-  const std::int64_t row_blocks = tiles(args.batch, Tiles::kRows);
-  const std::int64_t rows = args.batch < Tiles::kRows ? args.batch : Tiles::kRows;
-  return slices_of(layout.chunks(), Tiles::kWarps, layout.padded_units() / Tiles::kUnits * row_blocks,
-                   (Tiles::kUnits + rows) * MmaLayout::kInputs * 2);
+  return slices_of(MmaLayout{args.inputs, args.units}.chunks(), Tiles::kWarps, blocks_of_slice<Tiles>(args),
+                   bytes_of_chunk<Tiles>(args));
+}
+
+template <typename Tiles>
+MmaSmallBatchBlocks division_of(const Dense& args) {
+  const Slices slices = chunk_slices<Tiles>(args);
+  return {blocks_of_slice<Tiles>(args) * slices.count, bytes_of_chunk<Tiles>(args) * slices.inputs, slices.count};
 }
 
 template <typename T, typename Tiles>
@@ -241,6 +255,10 @@ cudaError_t launch_few(const Dense& args, cudaStream_t stream) {
 std::size_t mma_small_batch_workspace(const Dense& args) {
   const Slices slices = fit_eight_rows(args) ? chunk_slices<EightRows>(args) : chunk_slices<MoreRows>(args);
   return slices.workspace(args);
+}
+
+MmaSmallBatchBlocks mma_small_batch_blocks(const Dense& args) {
+  return fit_eight_rows(args) ? division_of<EightRows>(args) : division_of<MoreRows>(args);
 }
 
 cudaError_t mma_small_batch(const Dense& args, cudaStream_t stream) {

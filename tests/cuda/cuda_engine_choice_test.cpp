@@ -218,7 +218,7 @@ TEST(CudaEngineChoiceDeathTest, WithoutCudnnOnlyItsEnginesRefuse) {
 
 TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
   EXPECT_EQ(chosen(silu_model(DType::float16)).engine, mma_gemm_or("gemm_then_epilogue"));
-  const Chosen wide = chosen(silu_model(DType::bfloat16, on_cuda(), 1401));
+  const Chosen wide = chosen(silu_model(DType::bfloat16, on_cuda(), 4096), 2048);
   EXPECT_EQ(wide.engine, "gemm_then_epilogue");
   const Chosen few = chosen(silu_model(DType::bfloat16), 32);
   EXPECT_EQ(few.engine == "small_batch", mma_gemm_or("") == "mma_gemm");  // else for eight

@@ -66,6 +66,24 @@ TEST(CudaPredictedTest, ASeparatePassIsWorthItAboveSoManyInputsOnHopperOnly) {
   EXPECT_LT(predicted_mma_gemm_us(dense(16384, 4096, 1024), kRtx4090), two_steps(dense(16384, 4096, 1024), kRtx4090));
 }
 
+TEST(CudaPredictedTest, TheTensorCoreProductIsCountedInTheTilesThatItsKernelTakes) {
+  // 4 x 33 small blocks are one to each multiprocessor, 5 x 33 are two; large ones are 2 x 17.
+  const double one_wave = predicted_mma_gemm_us(dense(128, 100000, 2112), kH200);
+  EXPECT_NEAR(predicted_mma_gemm_us(dense(129, 100000, 2112), kH200) / one_wave, 2, 0.05);
+  // 65 large blocks for 129 more rows: no longer more of the small ones.
+  EXPECT_LT(predicted_mma_gemm_us(dense(513, 100000, 1664), kH200), predicted_mma_gemm_us(dense(384, 100000, 1664), kH200) * 1.2);
+}
+
+TEST(CudaPredictedTest, FewBlocksOfTheTensorCoreProductAreTheKernelsForFewRows) {
+  ops::DenseDesc d = dense(64, 4096, 1024);
+  EXPECT_EQ(predicted_mma_gemm_us(d, kH200), predicted_small_batch_us(d, kH200, true));
+  const double divided = predicted_mma_gemm_us(d, kH200);
+  d.determinism = Determinism::batch_invariant;
+  EXPECT_GT(predicted_mma_gemm_us(d, kH200), 1.2 * divided);
+  d = dense(64, 4096, 1025);
+  EXPECT_NE(predicted_mma_gemm_us(d, kH200), predicted_small_batch_us(d, kH200, true));
+}
+
 TEST(CudaPredictedTest, TheOwnProductOfFloat32IsLeftToSmallOnes) {
   EXPECT_GT(predicted_tiled_us(dense(4096, 1024, 1024, DType::float32), kH200),
             two_steps(dense(4096, 1024, 1024, DType::float32), kH200));

@@ -7,14 +7,6 @@
 namespace lamella::cuda {
 namespace {
 
-/// Whether the inputs are divided among warps and blocks, which makes a row's bits depend on the batch: where so few blocks would
-/// take them in order that a large GPU had little on its way (docs/performance.md).
-bool divides_inputs(const ops::DenseDesc& d) {
-  constexpr std::int64_t kFewBlocks = 32;  // of 32 x 64 results
-  return d.determinism != Determinism::batch_invariant && d.inputs <= kernels::kMostSmallBatchInputs &&
-         (d.batch + 31) / 32 * ((d.units + 63) / 64) <= kFewBlocks;
-}
-
 class MmaGemmEngine final : public DenseEngine {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "mma_gemm"; }
@@ -43,7 +35,7 @@ class MmaGemmEngine final : public DenseEngine {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     const kernels::Dense dense{
         .activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units};
-    const bool divided = divides_inputs(d);
+    const bool divided = mma_gemm_divides_inputs(d);
     return make_plan(
         [dense, divided, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
             CudaStream& stream, const ops::Args& args) {

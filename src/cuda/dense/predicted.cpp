@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cuda/plans.hpp"
+#include "kernels/mma_tiles.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -45,20 +46,20 @@ double bytes_of(const ops::DenseDesc& d, double result) {
   return element(d) * (real(d.inputs) * real(d.units) + real(d.batch) * real(d.inputs)) + result * results(d);
 }
 
+double tiles(std::int64_t n, std::int64_t size) { return std::ceil(real(n) / real(size)); }
+
 /// The rows and units of a block's tile, its multiply-adds a cycle, and whether a single wave's idle multiprocessors help.
-struct Tiles {
+struct Tiling {
   std::int64_t rows;
   std::int64_t units;
   double rate;
   bool divides_inputs;
 };
 
-double count_of(const ops::DenseDesc& d, const Tiles& t) {
-  return std::ceil(real(d.batch) / real(t.rows)) * std::ceil(real(d.units) / real(t.units));
-}
+double count_of(const ops::DenseDesc& d, const Tiling& t) { return tiles(d.batch, t.rows) * tiles(d.units, t.units); }
 
 /// Whole waves of tiles, each as long as one tile on a multiprocessor of its own.
-double arithmetic_us(const ops::DenseDesc& d, const Hardware& on, const Tiles& t) {
+double arithmetic_us(const ops::DenseDesc& d, const Hardware& on, const Tiling& t) {
   const double processors = on.multiprocessors;
   const double count = count_of(d, t);
   const double one = real(t.rows) * real(t.units) * real(d.inputs) / (t.rate * on.gigahertz * 1e3);
@@ -93,11 +94,11 @@ double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fu
                       : d.dtype == DType::float64 ? rates.float64
                       : d.math == Math::exact     ? rates.float32
                                                   : std::max(rates.library16 / 2, rates.float32);
-  const Tiles tiles{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
-  const bool reduces = count_of(d, tiles) < on.multiprocessors && d.inputs >= 512;
+  const Tiling tiling{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
+  const bool reduces = count_of(d, tiling) < on.multiprocessors && d.inputs >= 512;
   const double result = fused || !is_narrow(d.dtype) ? element(d) : 4;
   return kLaunch + kStart + (reduces ? kReduction : 0) +
-         std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, result), on, 0.9));
+         std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, result), on, 0.9));
 }
 
 double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
@@ -108,28 +109,54 @@ double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
 }
 
 double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma) {
-  constexpr double kUnitsOfBlock = 32;
-  constexpr double kCache = 1.28;  // a second cache's bandwidth relative to a copy's
-  const double rows = real(d.batch);
+  constexpr std::int64_t kUnitsOfBlock = 32;
+  constexpr std::int64_t kRowsOfBlock = 32;
+  constexpr double kCache = 1.28;     // a second cache's bandwidth relative to a copy's
+  constexpr double kOnTheirWay = 60;  // bytes a cycle of a multiprocessor that has 48 KB on their way in 800 cycles
+  const double row_blocks = mma ? tiles(d.batch, kRowsOfBlock) : 1;
+  const double rows = std::ceil(real(d.batch) / row_blocks);
   const double weights = element(d) * real(d.inputs) * real(d.units);
-  const double src = element(d) * rows * real(d.inputs) * std::ceil(real(d.units) / kUnitsOfBlock);
+  const double src = element(d) * real(d.batch) * real(d.inputs) * tiles(d.units, kUnitsOfBlock);
   // Warp instructions for 512 bytes of weights, of which a multiprocessor issues four a cycle.
   const double slots = !is_narrow(d.dtype) ? 25 + 4.25 * rows : mma ? 20 + 0.4 * rows : 36 + 8.4 * rows;
-  const double instructions_us = weights / 512 * slots / (4 * on.multiprocessors * on.gigahertz * 1e3);
-  return kLaunch + kStart + std::max({memory_us(weights, on, 1), memory_us(weights + src, on, kCache), instructions_us});
+  const double instructions_us = row_blocks * weights / 512 * slots / (4 * on.multiprocessors * on.gigahertz * 1e3);
+  double busiest_us = 0;
+  bool adds_slices = false;
+  if (mma) {
+    const kernels::MmaSmallBatchBlocks blocks = kernels::mma_small_batch_blocks(
+        {.activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units});
+    const double bytes = tiles(blocks.count, on.multiprocessors) * real(blocks.bytes);
+    busiest_us = bytes / (kOnTheirWay * on.gigahertz * 1e3) - kStart;  // which has the first wait in it
+    adds_slices = blocks.slices > 1;
+  }
+  return (adds_slices ? 2 : 1) * kLaunch + kStart +
+         std::max({memory_us(weights, on, 1), memory_us(row_blocks * weights + src, on, kCache), instructions_us, busiest_us});
+}
+
+bool mma_gemm_divides_inputs(const ops::DenseDesc& d) {
+  constexpr std::int64_t kFewBlocks = 32;
+  return d.determinism != Determinism::batch_invariant && d.inputs <= kernels::kMostSmallBatchInputs &&
+         kernels::mma_block(kernels::MmaTile::few_rows).count(d.batch, d.units) <= kFewBlocks;
 }
 
 double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on) {
-  const std::int64_t rows = d.batch <= 64 ? 64 : 128;  // between the rows of its two tiles, 32 and 128
-  const Tiles tiles{rows, 128, 0.9 * rates_of(on.architecture).mma16, false};
-  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, element(d)), on, 0.9));
+  if (mma_gemm_divides_inputs(d)) return predicted_small_batch_us(d, on, true);
+  // Multiply-adds of a cycle for which shared memory has the operands: a warp's eight products of a chunk take 36 cycles to load
+  // in the small tile, and its 32 take 48 in the large one.
+  constexpr double kFewRows = 8 * 2048 / 36.0;
+  constexpr double kManyRows = 32 * 2048 / 48.0;
+  const kernels::MmaTile tile = kernels::mma_tile(d.batch, d.units);
+  const kernels::MmaBlock block = kernels::mma_block(tile);
+  const double loaded = tile == kernels::MmaTile::few_rows ? kFewRows : kManyRows;
+  const Tiling tiling{block.rows, block.units, std::min(0.9 * rates_of(on.architecture).mma16, loaded), false};
+  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.9));
 }
 
 double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {
   const Rates rates = rates_of(on.architecture);
   const double rate = d.dtype == DType::float64 ? std::min(rates.float64, 0.35 * rates.float32) : 0.35 * rates.float32;
-  const Tiles tiles{64, 64, rate, false};
-  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiles), memory_us(bytes_of(d, element(d)), on, 0.5));
+  const Tiling tiling{64, 64, rate, false};
+  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.5));
 }
 
 }  // namespace lamella::cuda

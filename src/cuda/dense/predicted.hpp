@@ -29,6 +29,9 @@ struct Hardware {
 [[nodiscard]] double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on);
 /// `mma`: by tensor cores.
 [[nodiscard]] double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma);
+/// Whether mma_gemm divides the inputs among warps and blocks, by the kernel for few rows, which makes a row's bits depend on the
+/// batch: where so few blocks would take them in order that a large GPU had little on its way (docs/performance.md).
+[[nodiscard]] bool mma_gemm_divides_inputs(const ops::DenseDesc& d);
 [[nodiscard]] double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
 

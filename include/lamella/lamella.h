@@ -104,7 +104,7 @@ LAMELLA_C_API lamella_error* lamella_options_create(lamella_options** options);
  * Sets one field of lamella::Options by its name, as text:
  *   device             "automatic", "cpu", "cuda", "cuda:N"
  *   dtype              "float32", "bfloat16", "float16", "float64"; "" for the layers' own policies
- *   math               "exact", "tf32"
+ *   math               "exact", "tf32", "bf16x6"
  *   fusion             "automatic", "none", "epilogue", "library"
  *   determinism        "run_to_run", "batch_invariant"
  *   tuning             "off", "cached", "measure"

@@ -19,6 +19,9 @@ namespace lamella {
 enum class Math {
   exact,  ///< float32 operands are multiplied and added as float32
   tf32,   ///< float32 operands may be rounded to TensorFloat-32 (CUDA only; the CPU computes exactly)
+  /// float32 operands may be split into three bfloat16, of whose nine products tensor cores add the six largest: errors are about
+  /// those of float32, docs/accuracy.md says when (CUDA only).
+  bf16x6,
 };
 
 /// What may happen to a product before it is stored.

@@ -46,7 +46,7 @@ void set_truth(bool& field, std::string_view option, nb::handle value) {
 
 bool set_choice(Options& o, std::string_view name, nb::handle value) {
   if (name == "math")
-    set(o.math, name, value, {Math::exact, Math::tf32});
+    set(o.math, name, value, {Math::exact, Math::tf32, Math::bf16x6});
   else if (name == "fusion")
     set(o.fusion, name, value, {Fusion::automatic, Fusion::none, Fusion::epilogue, Fusion::library});
   else if (name == "determinism")

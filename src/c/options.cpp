@@ -45,7 +45,7 @@ constexpr std::pair<std::string_view, Setter> kSetters[] = {
                  std::string_view v) { o.dtype = v.empty() ? std::nullopt : std::optional(lamella::dtype_of(v)); }},
     {"math",
      [](Options& o, std::string_view n, std::string_view v) {
-       o.math = one_of(n, v, {Math::exact, Math::tf32});
+       o.math = one_of(n, v, {Math::exact, Math::tf32, Math::bf16x6});
      }},
     {"fusion",
      [](Options& o, std::string_view n, std::string_view v) {

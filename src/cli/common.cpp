@@ -77,7 +77,7 @@ void RunOptions::add_to(CLI::App& app, bool may_tune) {
   take_word(*app.add_option("--dtype", dtype, "compute every layer in this type; default: the model's own"), compute_types());
   app.add_option("--engine", engine, "force a Dense engine by name")->type_name("NAME");
   take_word(*app.add_option("--fusion", fusion, "what may be fused into a product"), words_of_enum<Fusion>());
-  take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded (CUDA)"),
+  take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded or split (CUDA)"),
             words_of_enum<Math>());
   take_word(*app.add_option("--determinism", determinism, "what may change the bits of a result"), words_of_enum<Determinism>());
   if (may_tune) {

@@ -9,6 +9,8 @@ std::string_view to_string(Math math) noexcept {
       return "exact";
     case Math::tf32:
       return "tf32";
+    case Math::bf16x6:
+      return "bf16x6";
   }
   return "none of Math";
 }

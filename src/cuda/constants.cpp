@@ -8,6 +8,7 @@
 #include "core/backend.hpp"
 #include "core/budget.hpp"
 #include "cuda/plans.hpp"
+#include "kernels/mma_float32.hpp"
 #include "kernels/mma_layout.hpp"
 #include "kernels/stack.hpp"
 
@@ -99,6 +100,31 @@ std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, c
   const auto make = [&] { return uploaded(*constants, context, host); };
   const ops::Form form{.layout = ops::Form::Layout::fragments, .rounded_to = dtype, .as = dtype, .device = context.device_index};
   return constants->derived(form, make);
+}
+
+std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
+                                            const ops::PlanContext& context) {
+  const auto host = [inputs = desc.inputs, units = desc.units](const ops::Constants& of, Tensor& copy) -> TensorView {
+    using Layout = kernels::MmaFloat32Layout;
+    const Tensor& value = converted(of[0], DType::float32, DType::float32, copy);
+    const Layout layout{inputs, units};
+    Tensor packed = Tensor::zeros({layout.elements()}, DType::bfloat16);
+    const auto* from = static_cast<const float*>(value.data());
+    auto* const to = static_cast<std::uint16_t*>(packed.data());
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      for (std::int64_t u = 0; u < units; ++u, ++from) {
+        const kernels::MmaParts parts = kernels::mma_parts(*from);
+        const std::int64_t at = layout.at(i, u);
+        to[at] = parts.high;
+        to[at + Layout::kPart] = parts.middle;
+        to[at + 2 * Layout::kPart] = parts.low;
+      }
+    }
+    copy = std::move(packed);
+    return std::as_const(copy).view();
+  };
+  const auto make = [&] { return uploaded(*constants, context, host); };
+  return constants->derived({.layout = ops::Form::Layout::parts, .device = context.device_index}, make);
 }
 
 std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,

@@ -22,10 +22,21 @@ class Constants;
 /// A form of a layer's constants that an engine's plans share: one constant's elements in another type or order.
 struct Form {
   /// `plain`: in their own order; `panels`: packed as in cpu/dense/panels.hpp; `zero_panels`: zeros instead; `onednn`: in
-  /// oneDNN's layout; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as in kernels/mma_layout.hpp; `stack`: all
-  /// of them, as in kernels/stack.hpp; `quantized_panels` and
-  /// `number_panels`: as cpu/dense/quantized.hpp packs them.
-  enum class Layout { plain, panels, zero_panels, onednn, aligned_rows, fragments, stack, quantized_panels, number_panels };
+  /// oneDNN's layout; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as in kernels/mma_layout.hpp; `parts`: as
+  /// in kernels/mma_float32.hpp; `stack`: all of them, as in kernels/stack.hpp; `quantized_panels` and `number_panels`: as
+  /// cpu/dense/quantized.hpp packs them.
+  enum class Layout {
+    plain,
+    panels,
+    zero_panels,
+    onednn,
+    aligned_rows,
+    fragments,
+    parts,
+    stack,
+    quantized_panels,
+    number_panels
+  };
   static constexpr int kHost = -1;
 
   Layout layout = Layout::plain;

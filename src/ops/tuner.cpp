@@ -42,7 +42,7 @@ struct Work {
 
 double tolerance_of(DType dtype, Math math) {
   if (dtype == DType::float64) return 1e-9;
-  return dtype == DType::float32 ? (math == Math::exact ? 1e-4 : 1e-2) : 3e-2;
+  return dtype == DType::float32 ? (math == Math::tf32 ? 1e-2 : 1e-4) : 3e-2;
 }
 
 std::optional<Work> work_of(const Desc& desc) {

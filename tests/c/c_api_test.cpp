@@ -192,6 +192,7 @@ TEST(CApiTest, SetsEveryOption) {
                                                                                     {"dtype", "float64"},
                                                                                     {"dtype", ""},
                                                                                     {"math", "tf32"},
+                                                                                    {"math", "bf16x6"},
                                                                                     {"fusion", "none"},
                                                                                     {"determinism", "run_to_run"},
                                                                                     {"tuning", "cached"},

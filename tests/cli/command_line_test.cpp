@@ -76,7 +76,7 @@ TEST_F(CommandTest, InvalidOptionValuesAreUsageErrors) {
       {{"--threads", "1025"}, "0 to 1024"},
       {{"--device", "tpu"}, "auto, cpu, cuda, cuda:N"},
       {{"--dtype", "int8"}, "float32, bfloat16, float16, float64"},
-      {{"--math", "fast"}, "exact, tf32"},
+      {{"--math", "fast"}, "exact, tf32, bf16x6"},
       {{"--determinism", "always"}, "run_to_run, batch_invariant"},
       {{"--engine", "referense"}, "did you mean 'reference'?"}};
   for (const auto& [option, allowed] : wrong) {

@@ -139,6 +139,29 @@ std::string activations_page() {
   return out.str();
 }
 
+constexpr std::string_view kProducts = R"(
+## Products of float32
+
+Adding n products one by one in float32 errs by at most n u S, where u is 2^-24 and S = sum |x||w|: the more the products cancel,
+the more of the result that is. `Math::exact` computes such sums, in an order that depends on the engine.
+
+`Math::bf16x6` lets the engine `mma_gemm_float32` split each number into three bfloat16, which is exact, and add the six largest of
+the nine products of two numbers' parts on tensor cores. How these add is not documented. Taken as the most pessimistic that has
+been observed from compute capability 8.0 on, eight products at a time, each of them and their sum cut to the last bit of a float32
+as large as the largest of them, the error is at most (42 + n/8) u S: 38 u S from the cut sums of the highest products, which begin
+at zero every 16 inputs and are added in float32 (n/8), 1.6 u S from those of the others, which are small, and u S from the three
+products that are left out. The engine takes layers from 64 inputs on, where that is at most 0.8 n u S. It is not the default,
+because it rests on what is not documented, and because numbers that cancel next to each other, which adding one by one does
+exactly, are cut. Without separate sums the error would be several times that of float32.
+
+Where a sum is not finite, it is computed again by multiply-adds over the inputs in order, so infinities and NaN are float32's. That
+takes long, and happens for finite numbers too: for rows with a number of 2^61 or more, for units with a weight of 2^13 or more, and
+for sums from 2^80 on. Numbers are multiplied by 2^24 before they are split, so that no part of any float32, however small, is beyond
+bfloat16's range, and what tensor cores do with sums beyond float32's range is not documented either, so none may get there.
+`MmaGemmFloat32Test.ErrsByNoMoreThanIsPromised` holds this bound, and 1.5 times the largest error of multiply-adds for numbers
+without such an order, of all magnitudes, in both ways of adding (`ptx.ApproximateKernels` has the cut sums).
+)";
+
 std::string accuracy_page() {
   std::ostringstream out;
   out << "# Accuracy of activations\n\n"
@@ -159,6 +182,7 @@ std::string accuracy_page() {
     if (worst.ulps > 0) out << std::setprecision(6) << worst.x;
     out << " |\n";
   }
+  out << kProducts;
   return out.str();
 }
 

@@ -242,6 +242,29 @@ TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
               testing::HasSubstr("a different fusion was requested"));
 }
 
+TEST_F(CudaEngineChoiceTest, Float32IsSplitOnlyWhereMathAllowsIt) {
+  SpecBuilder builder(4);
+  const auto spec = builder.build({builder.dense(builder.input({512}), 512, 512, activation_of("silu"))});
+  Options options = on_cuda();
+  const Chosen exact = chosen(model_of(spec, options), 4096);
+  EXPECT_EQ(exact.engine, "gemm_then_epilogue");
+  EXPECT_EQ(exact.refused.at("mma_gemm_float32"), "it splits float32 into bfloat16, which math bf16x6 allows and exact does not");
+  options.math = Math::bf16x6;
+  const bool has_mma = mma_gemm_or("") == "mma_gemm";
+  EXPECT_EQ(chosen(model_of(spec, options), 4096).engine, has_mma ? "mma_gemm_float32" : "gemm_then_epilogue");
+  EXPECT_EQ(chosen(model_of(spec, options), 1).engine, "small_batch");
+  EXPECT_THAT(chosen(silu_model(DType::float32, options)).refused.at("mma_gemm_float32"),
+              testing::HasSubstr(has_mma ? "at least 64 inputs" : "compute capability"));
+  options.determinism = Determinism::batch_invariant;
+  EXPECT_EQ(chosen(model_of(spec, options), 3).engine, has_mma ? "mma_gemm_float32" : "tiled");
+  options = on_cuda();
+  options.math = Math::bf16x6;
+  options.engine = "mma_gemm_float32";
+  if (!has_mma) return;
+  expect_right(relu_model(options));
+  expect_right(relu_model(options), 1);
+}
+
 TEST_F(CudaEngineChoiceTest, SumsOfManyRowsAreComputedInChunksThatAPassFindsInTheSecondCache) {
   constexpr std::int64_t kRows = 1411;  // a chunk of 1152, and the rest
   SpecBuilder builder(4);

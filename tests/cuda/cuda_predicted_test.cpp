@@ -12,6 +12,7 @@ namespace lamella::cuda {
 namespace {
 
 const Hardware kH200{};
+const Hardware kA100{80, 108, 1.41, 1700};
 const Hardware kRtx4090{89, 128, 2.52, 900};
 
 ops::DenseDesc dense(std::int64_t batch, std::int64_t inputs, std::int64_t units, DType dtype = DType::bfloat16) {
@@ -82,6 +83,17 @@ TEST(CudaPredictedTest, FewBlocksOfTheTensorCoreProductAreTheKernelsForFewRows) 
   EXPECT_GT(predicted_mma_gemm_us(d, kH200), 1.2 * divided);
   d = dense(64, 4096, 1025);
   EXPECT_NE(predicted_mma_gemm_us(d, kH200), predicted_small_batch_us(d, kH200, true));
+}
+
+TEST(CudaPredictedTest, SixProductsOfPartsAreFasterThanFloat32WhereTensorCoresAre) {
+  const ops::DenseDesc d = dense(4096, 1024, 1024, DType::float32);
+  EXPECT_LT(predicted_mma_gemm_float32_us(d, kH200), 0.8 * two_steps(d, kH200));
+  EXPECT_LT(predicted_mma_gemm_float32_us(d, kA100), 0.6 * two_steps(d, kA100));
+  EXPECT_GT(predicted_mma_gemm_float32_us(d, kRtx4090), two_steps(d, kRtx4090));
+  const double work = 4096.0 * 1024 * 1024 * 6;
+  EXPECT_GT(predicted_mma_gemm_float32_us(d, kH200), work / (132 * 1.83e3 * 2048));
+  const ops::DenseDesc few = dense(16, 1024, 1024, DType::float32);
+  EXPECT_GT(predicted_mma_gemm_float32_us(few, kH200), predicted_small_batch_us(few, kH200, false));
 }
 
 TEST(CudaPredictedTest, TheOwnProductOfFloat32IsLeftToSmallOnes) {

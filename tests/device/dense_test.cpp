@@ -44,9 +44,9 @@ struct Data {
 class EachDenseEngine : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    if (GetParam() != "mma_gemm") return;
+    if (GetParam() != "mma_gemm" && GetParam() != "mma_gemm_float32") return;
     try {
-      (void)device_ops().plan(desc({1, 1, 1}), constants_of({{1.0}, {1.0}}), context(), GetParam());
+      (void)device_ops().plan(desc({1, 64, 1}), constants_of({std::vector<double>(64), {1.0}}), context(), GetParam());
     } catch (const ArgumentError& error) {
       ASSERT_THAT(error.what(), testing::HasSubstr("it needs code for compute capability 8.0"));
       GTEST_SKIP() << error.what();
@@ -111,7 +111,9 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
     const char* const usual = GetParam() == "cublaslt_epilogue" ? "relu" : "tanh";  // vendors have few activations
     const std::int64_t most = GetParam() == "small_batch" ? 8 : s.batch;
     const DType dtype = GetParam() == "mma_gemm" ? DType::bfloat16 : DType::float32;
-    return {std::min(s.batch, most), s.inputs, s.units, true, believed(usual), dtype};
+    DenseDesc d{std::min(s.batch, most), s.inputs, s.units, true, believed(usual), dtype};
+    if (GetParam() == "mma_gemm_float32") d.math = Math::bf16x6;
+    return d;
   }
   /// The activation, or none where the device's vendor computes another formula.
   [[nodiscard]] static ActivationSpec believed(const char* usual) {
@@ -144,13 +146,14 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
         d.dtype = dtype;
         if (accepts(d, GetParam())) {
           check(d, seed += 3);
-        } else if (s.batch * s.inputs * s.units > 0) {
+        } else if (s.batch * s.inputs * s.units > 0 && (GetParam() != "mma_gemm_float32" || s.inputs >= 64)) {
           refused.push_back(s);
         }
       }
     }
     bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
     if (GetParam() == "mma_gemm") can = dtype == DType::float16 || dtype == DType::bfloat16;
+    if (GetParam() == "mma_gemm_float32") can = dtype == DType::float32;
     EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can) << refused.size() << " sizes refused for " << to_string(dtype);
   }
 }
@@ -198,7 +201,8 @@ TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
 TEST_P(EachDenseEngine, AcceptsPointersOfAnyAlignment) {
   Thinning thinning;
   for (const DType dtype : kAll) {
-    for (const Sizes s : {Sizes{5, 16, 32}, {3, 7, 31}}) {
+    for (Sizes s : {Sizes{5, 16, 32}, {3, 7, 31}}) {
+      if (GetParam() == "mma_gemm_float32") s.inputs += 64;  // it takes no fewer
       DenseDesc d = desc(s);
       d.dtype = dtype;
       if (!accepts(d, GetParam())) continue;

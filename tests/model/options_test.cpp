@@ -59,6 +59,7 @@ TEST(OptionsTest, ExplainSaysWhyThereIsNoCudaIfNoDeviceWasNamed) {
 
 TEST(OptionsTest, EveryEnumerationHasNames) {
   EXPECT_EQ(to_string(Math::tf32), "tf32");
+  EXPECT_EQ(to_string(Math::bf16x6), "bf16x6");
   EXPECT_EQ(to_string(Fusion::epilogue), "epilogue");
   EXPECT_EQ(to_string(Determinism::batch_invariant), "batch_invariant");
   EXPECT_EQ(to_string(Tuning::measure), "measure");

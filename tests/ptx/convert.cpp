@@ -94,6 +94,14 @@ struct Of16 {
   }
 };
 
+/// Two numbers to the halves of a word, the first to the upper one.
+template <int kSignificand, int kExponent>
+struct Halves {
+  static u32 of(f32 high, f32 low) {
+    return u32{encode<kSignificand, kExponent>(high)} << 16 | encode<kSignificand, kExponent>(low);
+  }
+};
+
 /// A lane's bits to a lane's bits.
 template <u64 (*kConvert)(u64)>
 void run(Warp& warp, const Instruction& in, u32 lanes) {
@@ -177,6 +185,8 @@ void convert_forms(Table& table) {
   table["cvt.rn.f32.f64"] = conversion<&floating<f32, f64>>();
   of_16<Of16<10, 5>>(table, ".f16");
   of_16<Of16<7, 8>>(table, ".bf16");
+  table["cvt.rn.f16x2.f32"] = lanewise<Halves<10, 5>, u32(f32, f32)>();
+  table["cvt.rn.bf16x2.f32"] = lanewise<Halves<7, 8>, u32(f32, f32)>();
 }
 
 }  // namespace ptx

@@ -125,6 +125,12 @@ TEST(PtxInstructionTest, SixteenBitFloatsAreRoundedToNearestEven) {
   EXPECT_THAT(
       (evaluate<std::uint16_t>("cvt.rn.bf16.f32 $d, $a;", std::vector<float>{1.0F, 0x1.01p0F, 0x1.03p0F, -3.4e38F, 0x1p-133F})),
       ElementsAre(0x3F80, 0x3F80, 0x3F82, 0xFF80, 1));
+  const std::vector<float> high{1.0F, -0x1.03p0F, kNaN};
+  const std::vector<float> low{-2.0F, 0x1.01p0F, kInf};
+  EXPECT_THAT((evaluate<std::uint32_t>("cvt.rn.bf16x2.f32 $d, $a, $b;", high, low)),
+              ElementsAre(0x3F80C000U, 0xBF823F80U, 0x7FFF7F80U));
+  EXPECT_THAT((evaluate<std::uint32_t>("cvt.rn.f16x2.f32 $d, $a, $b;", high, low)),
+              ElementsAre(0x3C00C000U, 0xBC0C3C04U, 0x7FFF7C00U));
   std::vector<std::uint16_t> all;
   for (std::uint32_t i = 0; i < 1024; ++i) all.push_back(static_cast<std::uint16_t>(i * 61 % 0x7C00));
   EXPECT_EQ((evaluate<std::uint16_t>("cvt.f32.f16 %f1, $a; cvt.rn.f16.f32 $d, %f1;", all)), all);

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include "kernels/mma_float32.hpp"
 #include "kernels/mma_layout.hpp"
 #include "tests/kernels/kernel_support.hpp"
 #include "tests/ptx/program.hpp"
@@ -178,6 +179,23 @@ TEST_P(PtxPlantedMmaTest, FragmentsInTheWrongPlaceAreWrongResults) {
   int wrong = 0;
   EXPECT_THAT(mma(GetParam(), &wrong), testing::IsEmpty());
   EXPECT_GT(wrong, 0);
+}
+
+TEST_P(PtxPlantedMmaTest, WaitsAndBarriersOfFloat32TakenOutAreFound) {
+  if (!has_tensor_cores()) GTEST_SKIP() << "the kernel only traps";
+  const auto without = [](const char* statement) {
+    ptx::registry::edit_statements(statement, [](const std::string&) { return ""; });
+    Buffer src(std::vector<double>(65 * 70, 1), DType::float32);
+    Buffer kernel(std::vector<double>(lamella::kernels::MmaFloat32Layout{70, 65}.elements(), 0), DType::bfloat16, true);
+    Buffer dst(65 * 65, DType::float32);
+    const lamella::kernels::Dense args{{}, DType::float32, src.data(), kernel.data(), nullptr, dst.data(), 65, 70, 65};
+    EXPECT_EQ(lamella::kernels::mma_gemm_float32(args, GetParam(), nullptr), cudaSuccess);
+    return ptx::runtime::take_findings();
+  };
+  EXPECT_THAT(without("no such statement"), testing::IsEmpty());
+  EXPECT_THAT(without("cp.async.wait_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+  EXPECT_THAT(without("cp.async.commit_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+  EXPECT_THAT(without("bar.sync"), testing::Contains(FaultIs(ptx::Fault::race)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiles, PtxPlantedMmaTest,

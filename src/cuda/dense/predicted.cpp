@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "cuda/plans.hpp"
-#include "kernels/mma_tiles.hpp"
+#include "kernels/mma_float32.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -92,8 +92,8 @@ double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fu
   const Rates rates = rates_of(on.architecture);
   const double rate = is_narrow(d.dtype)          ? rates.library16
                       : d.dtype == DType::float64 ? rates.float64
-                      : d.math == Math::exact     ? rates.float32
-                                                  : std::max(rates.library16 / 2, rates.float32);
+                      : d.math == Math::tf32      ? std::max(rates.library16 / 2, rates.float32)
+                                                  : rates.float32;
   const Tiling tiling{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
   const bool reduces = count_of(d, tiling) < on.multiprocessors && d.inputs >= 512;
   const double result = fused || !is_narrow(d.dtype) ? element(d) : 4;
@@ -150,6 +150,17 @@ double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on) {
   const double loaded = tile == kernels::MmaTile::few_rows ? kFewRows : kManyRows;
   const Tiling tiling{block.rows, block.units, std::min(0.9 * rates_of(on.architecture).mma16, loaded), false};
   return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.9));
+}
+
+double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on) {
+  constexpr double kProducts = 6;
+  constexpr double kFewRows = 119;  // of a small tile that has a multiprocessor to itself: its products wait for each other
+  const kernels::MmaTile tile = kernels::mma_tile(d.batch, d.units);
+  const kernels::MmaBlock block = kernels::mma_float32_block(tile);
+  const double most = 0.9 * rates_of(on.architecture).mma16 / kProducts;
+  const Tiling tiling{block.rows, block.units, tile == kernels::MmaTile::few_rows ? std::min(most, kFewRows) : most, false};
+  const double kernel = 2 * element(d) / 4 * real(d.inputs) * real(d.units);  // beyond bytes_of(): six bytes a weight
+  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)) + kernel, on, 0.9));
 }
 
 double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {

@@ -33,6 +33,7 @@ struct Hardware {
 /// batch: where so few blocks would take them in order that a large GPU had little on its way (docs/performance.md).
 [[nodiscard]] bool mma_gemm_divides_inputs(const ops::DenseDesc& d);
 [[nodiscard]] double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on);
+[[nodiscard]] double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
 
 }  // namespace lamella::cuda

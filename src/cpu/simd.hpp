@@ -16,7 +16,11 @@
 
 namespace lamella::cpu {
 
-using core::best_isa;
 using core::Isa;
+#if defined(__x86_64__)
+using core::best_isa;
+#else  // elsewhere the compiler then drops the loops for AVX
+constexpr Isa best_isa() { return Isa::generic; }
+#endif
 
 }  // namespace lamella::cpu

@@ -21,10 +21,10 @@ constexpr std::int64_t kInputs = 201;
 
 class CudaEngineChoiceTest : public CudaTest {};
 
-Model relu_model(Options options = on_cuda()) {
+Model relu_model(Options options = on_cuda(), std::int64_t inputs = kInputs) {
   SpecBuilder builder(4);
-  const auto x = builder.input({kInputs});
-  return model_of(builder.build({builder.dense(x, kInputs, 33, activation_of("relu"))}), options);
+  const auto x = builder.input({inputs});
+  return model_of(builder.build({builder.dense(x, inputs, 33, activation_of("relu"))}), options);
 }
 
 /// A layer of bfloat16 or another dtype with an activation that cuBLASLt does not have.
@@ -76,7 +76,7 @@ TEST_F(CudaEngineChoiceTest, AnActivationIsComparedWithKerasInTheTypeThatIsUsed)
   EXPECT_EQ(chosen(relu_model()).engine, "cublaslt_epilogue");
   Options options = on_cuda();
   options.dtype = DType::float16;
-  const Chosen found = chosen(relu_model(options));
+  const Chosen found = chosen(relu_model(options, 1024), 1088);
   EXPECT_EQ(found.engine, mma_gemm_or("gemm_then_epilogue"));
   EXPECT_THAT(found.refused.at("cublaslt_epilogue"), testing::HasSubstr("relu(nan) in float16 is 0, Keras' is nan"));
   expect_right(relu_model());
@@ -230,7 +230,7 @@ TEST_F(CudaEngineChoiceTest, TensorCoresRunWhatTheLibraryCannotFuse) {
   EXPECT_THAT(single.refused.at("tiled"), testing::HasSubstr(" us, predicted"));
   Options options = on_cuda();
   options.dtype = DType::float16;
-  EXPECT_EQ(chosen(relu_model(options)).engine, "cublaslt_epilogue");
+  EXPECT_EQ(chosen(relu_model(options, 1024), 1088).engine, "cublaslt_epilogue");
   options.determinism = Determinism::batch_invariant;
   EXPECT_EQ(chosen(relu_model(options)).engine, mma_gemm_or("tiled"));
   EXPECT_EQ(chosen(relu_model(options), 3).engine, mma_gemm_or("tiled"));

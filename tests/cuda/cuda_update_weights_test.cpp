@@ -57,6 +57,22 @@ TEST_F(CudaUpdateWeightsTest, ReplaysExistingGraphs) {
   EXPECT_EQ(fake_cuda::live(), live);
 }
 
+TEST_F(CudaUpdateWeightsTest, SplitsFloat32Anew) {
+  SpecBuilder builder(4);
+  const auto spec = builder.build({builder.dense(builder.input({70}), 70, 9, activation_of("silu"))});
+  Options options = updatable();
+  options.math = Math::bf16x6;
+  options.engine = "mma_gemm_float32";
+  Model model = model_of(spec, options);
+  const Tensor x = random_rows(20, 70);
+  const auto before = values_of(model.predict(x));
+  const auto other = times(model, 0.3F);
+  const auto wanted = values_of(model_of(spec, options).with_weights(views_of(other)).predict(x));
+  ASSERT_NE(wanted, before);
+  model.update_weights(views_of(other));
+  EXPECT_EQ(values_of(model.predict(x)), wanted);
+}
+
 TEST_F(CudaUpdateWeightsTest, WaitsForEnqueuedWorkAndIsSeenByLaterWork) {
   for (unsigned seed = 0; seed < kSeeds; ++seed) {
     restart_cuda({.seed = seed});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/dense/engines.hpp"
+#include "cuda/dense/tensor_cores.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/mma_layout.hpp"
 #include "ops/dense.hpp"
@@ -14,10 +15,7 @@ class MmaGemmEngine final : public DenseEngine {
     if (std::string why = ops::refused_by_all(d, {}, "applies bias and activation inside its own product"); !why.empty())
       return why;
     if (!is_narrow(d.dtype)) return core::format("it multiplies float16 and bfloat16; {} would lose bits", to_string(d.dtype));
-    const int architecture = device_of(context).architecture;
-    if (architecture < kernels::kMmaArchitecture)
-      return core::format("it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
-                          architecture / 10, architecture % 10);
+    if (std::string why = no_tensor_cores(context); !why.empty()) return why;
     if (d.inputs > kernels::kMostMmaInputs)
       return core::format("it takes at most {} inputs, got {}", kernels::kMostMmaInputs, d.inputs);
     if (d.units > kernels::MmaLayout::kMostUnits)

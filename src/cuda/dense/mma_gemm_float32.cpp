@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/dense/engines.hpp"
+#include "cuda/dense/tensor_cores.hpp"
 #include "kernels/mma_float32.hpp"
 #include "ops/dense.hpp"
 
@@ -15,10 +16,7 @@ class MmaGemmFloat32Engine final : public DenseEngine {
     if (d.dtype != DType::float32) return core::format("it multiplies float32, not {}", to_string(d.dtype));
     if (d.math != Math::bf16x6)
       return core::format("it splits float32 into bfloat16, which math bf16x6 allows and {} does not", to_string(d.math));
-    const int architecture = device_of(context).architecture;
-    if (architecture < kernels::kMmaArchitecture)
-      return core::format("it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
-                          architecture / 10, architecture % 10);
+    if (std::string why = no_tensor_cores(context); !why.empty()) return why;
     if (d.inputs < kernels::kLeastMmaFloat32Inputs)
       return core::format("it takes at least {} inputs, because with fewer float32 errs less; got {}",
                           kernels::kLeastMmaFloat32Inputs, d.inputs);

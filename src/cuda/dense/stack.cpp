@@ -2,6 +2,7 @@
 #include "kernels/stack.hpp"
 #include "core/check.hpp"
 #include "cuda/dense/engines.hpp"
+#include "cuda/dense/tensor_cores.hpp"
 #include "kernels/kernels.hpp"
 
 namespace lamella::cuda {
@@ -12,11 +13,7 @@ class StackOfDense final : public StackEngine {
   [[nodiscard]] std::string_view name() const noexcept override { return "stack"; }
   [[nodiscard]] std::string refuses(const ops::StackDesc& d, const ops::PlanContext& context) const override {
     if (is_narrow(d.dtype)) {
-      const int architecture = device_of(context).architecture;
-      if (architecture < kernels::kMmaArchitecture)
-        return core::format(
-            "in 16 bits it needs code for compute capability 8.0 or later; this device's code was compiled for {}.{}",
-            architecture / 10, architecture % 10);
+      if (const std::string why = no_tensor_cores(context); !why.empty()) return "in 16 bits " + why;
     } else if (d.dtype != DType::float32) {
       return core::format("it computes in float32, float16 and bfloat16, the layers in {}", to_string(d.dtype));
     } else if (d.math == Math::tf32) {

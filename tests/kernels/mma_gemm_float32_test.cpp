@@ -4,7 +4,7 @@
 #include <functional>
 #include <optional>
 
-#include "tests/kernels/dense_support.hpp"
+#include "tests/kernels/mma_case.hpp"
 
 namespace lamella::test {
 namespace {
@@ -12,26 +12,10 @@ namespace {
 using kernels::MmaFloat32Layout;
 using kernels::MmaTile;
 
-constexpr std::array kTiles{MmaTile::few_rows, MmaTile::many_rows};
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kUnit = 0x1p-24;
 
-struct Case {
-  DType dtype = DType::float32;
-  MmaTile tile = MmaTile::automatic;
-  std::int64_t batch = 0;
-  std::int64_t inputs = 0;
-  std::int64_t units = 0;
-  bool bias = true;
-  ActivationSpec activation = {};
-  bool src_aligned = false;
-  bool dst_aligned = false;
-};
-
-DenseData random_data(const Case& c) {
-  return {random_values(c.batch * c.inputs, 1, c.dtype), random_values(c.inputs * c.units, 2, c.dtype),
-          random_values(c.units, 3, c.dtype)};
-}
+using Case = MmaCase<DType::float32>;
 
 /// The parts of the kernel in their order, as the bfloat16 that they are.
 class Parts {
@@ -61,15 +45,8 @@ class Parts {
 };
 
 std::vector<double> run(const Case& c, const DenseData& data) {
-  Buffer src(data.x, c.dtype, c.src_aligned);
   const Parts kernel(c, data);
-  Buffer bias(data.b, DType::float32);
-  Buffer dst(c.batch * c.units, c.dtype, c.dst_aligned);
-  const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
-                            dst.data(),   c.batch, c.inputs,   c.units};
-  EXPECT_EQ(kernels::mma_gemm_float32(args, c.tile, nullptr), cudaSuccess);
-  EXPECT_TRUE(dst.guarded());
-  return dst.values();
+  return run_mma(c, data, kernel.data(), kernels::mma_gemm_float32);
 }
 
 /// What docs/accuracy.md promises: units of the magnitudes' sum.
@@ -98,7 +75,7 @@ TEST_F(MmaGemmFloat32Test, IsRightInAnyShape) {
 }
 
 TEST_F(MmaGemmFloat32Test, ReadsAndWritesPacksWhereItCan) {
-  for (const MmaTile tile : kTiles) {
+  for (const MmaTile tile : kMmaTiles) {
     for (const std::int64_t inputs : {4, 32, 72, 301}) {
       for (const std::int64_t units : {4, 68, 70})
         check({.tile = tile, .batch = 35, .inputs = inputs, .units = units, .src_aligned = true, .dst_aligned = true});
@@ -106,43 +83,10 @@ TEST_F(MmaGemmFloat32Test, ReadsAndWritesPacksWhereItCan) {
   }
 }
 
-/// Each sum is one product of two powers of two and a bias, so it is exact and the error is the activation's.
-TEST_F(MmaGemmFloat32Test, AppliesEveryActivationToTheSum) {
-  std::vector<double> factors(67);
-  for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = (static_cast<double>(i) - 33) / 8;
-  for (const ActivationKind kind : elementwise_kinds()) {
-    const std::array<float, 3> p = measured_parameters(kind)[0];
-    for (const MmaTile tile : kTiles) {
-      const Case c{.tile = tile, .batch = 3, .inputs = 1, .units = 67, .activation = {kind, {p[0], p[1], p[2]}}};
-      const DenseData data{{1, -0.5, 2}, factors, std::vector<double>(67, 0.25)};
-      const std::vector<double> y = run(c, data);
-      const Sums s = sums_of(c, data);
-      for (std::size_t i = 0; i < y.size(); ++i) {
-        const double exact = truths().at(to_string(kind))(s.sum[i], c.activation.parameters);
-        ASSERT_TRUE(is_rounded(y[i], exact, c.dtype, activation_error(kind, c.dtype, s.sum[i], exact)))
-            << to_string(kind) << " of " << s.sum[i] << ": " << exact << ", got " << y[i];
-      }
-    }
-  }
-}
+TEST_F(MmaGemmFloat32Test, AppliesEveryActivationToTheSum) { expect_every_activation<DType::float32>(DType::float32, run); }
 
 TEST_F(MmaGemmFloat32Test, ASampleHasTheSameBitsInEveryBatchAndTile) {
-  const Case all{.tile = MmaTile::many_rows, .batch = 70, .inputs = 100, .units = 67};
-  const DenseData data = random_data(all);
-  const std::vector<double> wanted = run(all, data);
-  for (const MmaTile tile : kTiles) {
-    for (const std::int64_t first : {0, 5, 69}) {
-      for (const std::int64_t batch : {1, 9, 70}) {
-        if (first + batch > all.batch) continue;
-        Case part = all;
-        part.tile = tile;
-        part.batch = batch;
-        const auto x = data.x.begin() + first * all.inputs;
-        const std::vector<double> y = run(part, {{x, x + batch * all.inputs}, data.w, data.b});
-        ASSERT_TRUE(std::equal(y.begin(), y.end(), wanted.begin() + first * all.units)) << batch << " rows from " << first;
-      }
-    }
-  }
+  expect_bits_of_batch_in_parts<DType::float32>(DType::float32, run);
 }
 
 /// The sums by float32 multiply-adds over the inputs in order, then the bias.
@@ -246,7 +190,7 @@ TEST_F(MmaGemmFloat32Test, ErrsByNoMoreThanIsPromised) {
 
 /// The same bits as multiply-adds wherever these are not finite, and where the parts of numbers are not.
 TEST_F(MmaGemmFloat32Test, InfinitiesAndNaNAreThoseOfMultiplyAdds) {
-  for (const MmaTile tile : kTiles) {
+  for (const MmaTile tile : kMmaTiles) {
     for (const bool aligned : {false, true}) {
       const Case c{.tile = tile, .batch = 24, .inputs = 40, .units = 72, .src_aligned = aligned, .dst_aligned = aligned};
       DenseData data = random_data(c);

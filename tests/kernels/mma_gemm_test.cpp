@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/kernels/dense_support.hpp"
+#include "tests/kernels/mma_case.hpp"
 
 namespace lamella::test {
 namespace {
@@ -7,35 +7,11 @@ namespace {
 using kernels::MmaTile;
 
 constexpr std::array kTypes{DType::float16, DType::bfloat16};
-constexpr std::array kTiles{MmaTile::few_rows, MmaTile::many_rows};
-
-struct Case {
-  DType dtype = DType::float16;
-  MmaTile tile = MmaTile::automatic;
-  std::int64_t batch = 0;
-  std::int64_t inputs = 0;
-  std::int64_t units = 0;
-  bool bias = true;
-  ActivationSpec activation = {};
-  bool src_aligned = false;
-  bool dst_aligned = false;
-};
-
-DenseData random_data(const Case& c, double width = 1) {
-  return {random_values(c.batch * c.inputs, 1, c.dtype), random_values(c.inputs * c.units, 2, c.dtype, width),
-          random_values(c.units, 3, c.dtype)};
-}
+using Case = MmaCase<DType::float16>;
 
 std::vector<double> run(const Case& c, const DenseData& data) {
-  Buffer src(data.x, c.dtype, c.src_aligned);
   Buffer kernel(fragments_of(c, data), c.dtype, true);
-  Buffer bias(data.b, DType::float32);
-  Buffer dst(c.batch * c.units, c.dtype, c.dst_aligned);
-  const kernels::Dense args{c.activation, c.dtype, src.data(), kernel.data(), c.bias ? bias.data() : nullptr,
-                            dst.data(),   c.batch, c.inputs,   c.units};
-  EXPECT_EQ(kernels::mma_gemm(args, c.tile, nullptr), cudaSuccess);
-  EXPECT_TRUE(dst.guarded());
-  return dst.values();
+  return run_mma(c, data, kernel.data(), kernels::mma_gemm);
 }
 
 void check(const Case& c, const DenseData& data) { expect_sums(c, data, run(c, data), 0x1p-23); }
@@ -65,7 +41,7 @@ TEST_F(MmaGemmTest, IsRightInAnyShape) {
 }
 
 TEST_F(MmaGemmTest, ReadsAndWritesPacksWhereItCan) {
-  for (const MmaTile tile : kTiles) {
+  for (const MmaTile tile : kMmaTiles) {
     for (const DType dtype : kTypes) {
       for (const std::int64_t inputs : {8, 32, 72, 300, 301}) {
         for (const std::int64_t units : {4, 68, 70})
@@ -82,7 +58,7 @@ TEST_F(MmaGemmTest, ReadsAndWritesPacksWhereItCan) {
 }
 
 TEST_F(MmaGemmTest, IsRightForLongSumsAndWithoutABias) {
-  for (const MmaTile tile : kTiles)
+  for (const MmaTile tile : kMmaTiles)
     check({.dtype = DType::bfloat16, .tile = tile, .batch = 3, .inputs = 1029, .units = 5, .bias = false});
 }
 
@@ -101,53 +77,17 @@ TEST_F(MmaGemmTest, IsCloseInNorm) {
   EXPECT_LE(std::sqrt(off / size), 2.5e-4);  // the error of rounding to 11 bits
 }
 
-/// Each sum is one product of two numbers, so it is exact and the error is the activation's.
 TEST_F(MmaGemmTest, AppliesEveryActivationToTheSum) {
-  std::vector<double> factors(67);
-  for (std::size_t i = 0; i < factors.size(); ++i) factors[i] = (static_cast<double>(i) - 33) / 8;
-  for (const ActivationKind kind : elementwise_kinds()) {
-    const std::array<float, 3> p = measured_parameters(kind)[0];
-    for (const MmaTile tile : kTiles) {
-      for (const DType dtype : kTypes) {
-        const Case c{
-            .dtype = dtype, .tile = tile, .batch = 3, .inputs = 1, .units = 67, .activation = {kind, {p[0], p[1], p[2]}}};
-        const DenseData data{{1, -0.5, 2}, factors, std::vector<double>(67, 0.25)};
-        const std::vector<double> y = run(c, data);
-        const Sums s = sums_of(c, data);
-        for (std::size_t i = 0; i < y.size(); ++i) {
-          const double exact = truths().at(to_string(kind))(s.sum[i], c.activation.parameters);
-          ASSERT_TRUE(is_rounded(y[i], exact, dtype, activation_error(kind, dtype, s.sum[i], exact)))
-              << to_string(kind) << " of " << s.sum[i] << " in " << to_string(dtype) << ": " << exact << ", got " << y[i];
-        }
-      }
-    }
-  }
+  for (const DType dtype : kTypes) ASSERT_NO_FATAL_FAILURE(expect_every_activation<DType::float16>(dtype, run));
 }
 
 TEST_F(MmaGemmTest, ASampleHasTheSameBitsInEveryBatchAndTile) {
-  for (const DType dtype : kTypes) {
-    const Case all{.dtype = dtype, .tile = MmaTile::many_rows, .batch = 70, .inputs = 100, .units = 67};
-    const DenseData data = random_data(all);
-    const std::vector<double> wanted = run(all, data);
-    for (const MmaTile tile : kTiles) {
-      for (const std::int64_t first : {0, 5, 69}) {
-        for (const std::int64_t batch : {1, 9, 70}) {
-          if (first + batch > all.batch) continue;
-          Case part = all;
-          part.tile = tile;
-          part.batch = batch;
-          const auto x = data.x.begin() + first * all.inputs;
-          const std::vector<double> y = run(part, {{x, x + batch * all.inputs}, data.w, data.b});
-          ASSERT_TRUE(std::equal(y.begin(), y.end(), wanted.begin() + first * all.units)) << batch << " rows from " << first;
-        }
-      }
-    }
-  }
+  for (const DType dtype : kTypes) ASSERT_NO_FATAL_FAILURE(expect_bits_of_batch_in_parts<DType::float16>(dtype, run));
 }
 
 TEST_F(MmaGemmTest, PassesNaNAndInfinityOnAsSumsDo) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
-  for (const MmaTile tile : kTiles) {
+  for (const MmaTile tile : kMmaTiles) {
     for (const DType dtype : kTypes) {
       for (const bool aligned : {false, true}) {
         const Case c{
@@ -169,7 +109,7 @@ TEST_F(MmaGemmTest, PassesNaNAndInfinityOnAsSumsDo) {
 }
 
 TEST_F(MmaGemmTest, SumsBeyondTheTypeAreInfinite) {
-  for (const MmaTile tile : kTiles) {
+  for (const MmaTile tile : kMmaTiles) {
     const Case c{.tile = tile, .batch = 2, .inputs = 3, .units = 2, .bias = false};
     const std::vector<double> y = run(c, {{60000, 60000, 1, -60000, 5000, 1}, {1, 2, 0.125, -1, 1, 1}, {0, 0}});
     EXPECT_TRUE(std::isinf(y[0]) && y[0] > 0);

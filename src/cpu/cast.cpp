@@ -5,6 +5,22 @@
 #include "cpu/threads.hpp"
 
 namespace lamella::cpu {
+namespace {
+
+using CastFn = void (*)(void* dst, const void* src, std::int64_t begin, std::int64_t end);
+
+template <typename To, typename From>
+void cast(void* dst, const void* src, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) static_cast<To*>(dst)[i] = convert<To>(static_cast<const From*>(src)[i]);
+}
+
+CastFn cast_of(DType to, DType from) {
+  CastFn function = nullptr;
+  core::visit_dtype(to, [&](auto t) { core::visit_dtype(from, [&](auto f) { function = &cast<decltype(t), decltype(f)>; }); });
+  return function;
+}
+
+}  // namespace
 
 PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanContext& context) {
   if (desc.from == desc.to) {
@@ -13,21 +29,9 @@ PlanPtr plan(const ops::CastDesc& desc, const ConstantsPtr&, const ops::PlanCont
     });
   }
   const Team team = worth(context.threads, 0.5 * static_cast<double>(desc.elements));
-  PlanPtr result;
-  core::visit_dtype(desc.to, [&](auto to) {
-    core::visit_dtype(desc.from, [&](auto from) {
-      using To = decltype(to);
-      using From = decltype(from);
-      result = make_plan([n = desc.elements, team](const ops::Args& args) {
-        const From* src = static_cast<const From*>(args.srcs[0]);
-        To* dst = static_cast<To*>(args.dst);
-        parallel(n, team, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t i = begin; i < end; ++i) dst[i] = convert<To>(src[i]);
-        });
-      });
-    });
+  return make_plan([n = desc.elements, team, function = cast_of(desc.to, desc.from)](const ops::Args& args) {
+    parallel(n, team, [&](std::int64_t begin, std::int64_t end) { function(args.dst, args.srcs[0], begin, end); });
   });
-  return result;
 }
 
 }  // namespace lamella::cpu

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "core/activation_math.hpp"
 #include "core/integer_relu.hpp"
 #include "cpu/activation/epilogue.hpp"
 #include "cpu/plans.hpp"
@@ -30,18 +29,11 @@ void run(const Epilogue& epilogue, const ops::Args& args, std::int64_t begin, st
 }
 
 PlanPtr plan_float64(const ops::ActivationDesc& desc, Team team) {
-  PlanPtr result;
-  core::visit_elementwise(desc.activation.kind, [&](auto op) {
-    using Op = decltype(op);
-    result = make_plan([n = desc.elements, p = desc.activation.parameters, team](const ops::Args& args) {
-      const double* src = static_cast<const double*>(args.srcs[0]);
-      double* dst = static_cast<double*>(args.dst);
-      parallel(n, team, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) dst[i] = Op::apply(src[i], p[0], p[1], p[2]);
-      });
-    });
+  return make_plan([n = desc.elements, f = Float64Activation(desc.activation), team](const ops::Args& args) {
+    const double* src = static_cast<const double*>(args.srcs[0]);
+    double* dst = static_cast<double*>(args.dst);
+    parallel(n, team, [&](std::int64_t begin, std::int64_t end) { f(dst + begin, src + begin, end - begin); });
   });
-  return result;
 }
 
 PlanPtr plan_integers(const ops::ActivationDesc& desc, Team team) {

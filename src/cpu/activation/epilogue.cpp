@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/activation/epilogue.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/activation_math.hpp"
+#include "cpu/convert.hpp"
 #include "cpu/simd.hpp"
 
 namespace lamella::cpu {
@@ -79,6 +81,28 @@ EpilogueFn epilogue_of(ActivationKind kind) {
     }
   });
   return function;
+}
+
+Float64Activation::Float64Activation(const ActivationSpec& spec)
+    : parameters{spec.parameters[0], spec.parameters[1], spec.parameters[2]} {
+  core::visit_elementwise(spec.kind, [&](auto op) {
+    function = [](double* dst, const double* src, std::int64_t n, const double* p) {
+      for (std::int64_t i = 0; i < n; ++i) dst[i] = decltype(op)::apply(src[i], p[0], p[1], p[2]);
+    };
+  });
+}
+
+ActivatedSums::ActivatedSums(const ActivationSpec& spec, DType dtype) : dtype_(dtype), epilogue_(spec), float64_(spec) {}
+
+void ActivatedSums::operator()(void* dst, const double* sums, std::int64_t n) const {
+  if (dtype_ == DType::float64) return float64_(static_cast<double*>(dst), sums, n);
+  for (std::int64_t i = 0; i < n; i += kEpilogueBlock) {
+    float block[kEpilogueBlock];
+    const std::int64_t count = std::min(kEpilogueBlock, n - i);
+    for (std::int64_t j = 0; j < count; ++j) block[j] = static_cast<float>(sums[i + j]);
+    epilogue_(block, block, nullptr, count);
+    narrow(static_cast<std::byte*>(dst) + static_cast<std::size_t>(i) * size_of(dtype_), block, dtype_, count);
+  }
 }
 
 }  // namespace lamella::cpu

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <lamella/activation.hpp>
+#include <lamella/dtype.hpp>
 
 namespace lamella::cpu {
 
@@ -26,6 +27,28 @@ struct Epilogue {
   void operator()(float* dst, const float* src, const float* bias, std::int64_t n) const {
     function(dst, src, bias, n, parameters);
   }
+};
+
+/// The same in float64: dst[i] = f(src[i]); dst may be src.
+struct Float64Activation {
+  void (*function)(double* dst, const double* src, std::int64_t n, const double* parameters);
+  double parameters[3];
+
+  explicit Float64Activation(const ActivationSpec& spec);
+  void operator()(double* dst, const double* src, std::int64_t n) const { function(dst, src, n, parameters); }
+};
+
+/// The end of a product that was summed in float64: the sums are rounded once to what elements of the dtype are computed in
+/// (float64, or else float32), the activation is applied, and the results are rounded to the dtype.
+class ActivatedSums {
+ public:
+  ActivatedSums(const ActivationSpec& spec, DType dtype);
+  void operator()(void* dst, const double* sums, std::int64_t n) const;
+
+ private:
+  DType dtype_;
+  Epilogue epilogue_;
+  Float64Activation float64_;
 };
 
 /// Rough cost of one element, in nanoseconds.

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/activation_math.hpp"
 #include "core/quantize.hpp"
+#include "cpu/activation/epilogue.hpp"
 #include "cpu/dense/quantized.hpp"
 #include "cpu/rounding.hpp"
 #include "cpu/threads.hpp"
@@ -45,7 +45,7 @@ struct ReferenceConstants {
 
 /// Products of integers are exact; others are summed in float64 and rounded once, before the activation.
 template <typename T, typename C>
-void quantized_row(const ReferenceConstants<T, C>& c, T* dst, const T* src, const ActivationSpec& activation, double* sums) {
+void quantized_row(const ReferenceConstants<T, C>& c, const T* src, double* sums) {
   const ops::QuantizedDenseDesc& d = c.desc;
   const RoundTo<T> round;
   C factor = 1;
@@ -64,22 +64,17 @@ void quantized_row(const ReferenceConstants<T, C>& c, T* dst, const T* src, cons
     if (d.quantizes) x = static_cast<C>(core::to_integer(x, factor, d.low, d.high, round));
     for (std::int64_t u = 0; u < d.units; ++u) sums[u] += static_cast<double>(x) * static_cast<double>(c.weight(i, u));
   }
-  const auto& p = activation.parameters;
-  core::visit_elementwise(activation.kind, [&](auto op) {
-    for (std::int64_t u = 0; u < d.units; ++u) {
-      double z = sums[u];
-      if (d.quantizes) {
-        const auto sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::int64_t>(z)));
-        const C scaled = core::from_integer(sum, c.scale.get()[u], factor, round);
-        z = static_cast<double>(c.bias ? round(scaled + c.bias.get()[u]) : scaled);
-      } else {
-        if (d.groups == 0) z /= static_cast<double>(c.scale.get()[u]);
-        if (c.bias) z += static_cast<double>(c.bias.get()[u]);
-      }
-      dst[u] =
-          convert<T>(decltype(op)::apply(static_cast<C>(z), static_cast<C>(p[0]), static_cast<C>(p[1]), static_cast<C>(p[2])));
+  for (std::int64_t u = 0; u < d.units; ++u) {
+    double& z = sums[u];
+    if (d.quantizes) {
+      const auto sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(static_cast<std::int64_t>(z)));
+      const C scaled = core::from_integer(sum, c.scale.get()[u], factor, round);
+      z = static_cast<double>(c.bias ? round(scaled + c.bias.get()[u]) : scaled);
+    } else {
+      if (d.groups == 0) z /= static_cast<double>(c.scale.get()[u]);
+      if (c.bias) z += static_cast<double>(c.bias.get()[u]);
     }
-  });
+  }
 }
 
 class QuantizedReference final : public QuantizedDenseEngine {
@@ -99,12 +94,12 @@ class QuantizedReference final : public QuantizedDenseEngine {
       const ReferenceConstants<T, ComputeOf<T>> all(d, constants);
       const Team team = worth(context.threads, 3.0 * static_cast<double>(d.batch) * static_cast<double>(d.inputs * d.units));
       const std::int64_t part = std::max<std::int64_t>(1, (d.batch + team.threads - 1) / team.threads);
-      const auto run = [all, d, team, part](const ops::Args& args) {
+      const auto run = [all, d, team, part, activated = ActivatedSums(d.activation, d.dtype)](const ops::Args& args) {
         parallel(d.batch, team, [&](std::int64_t begin, std::int64_t end) {
           double* const sums = static_cast<double*>(args.workspace) + begin / part * d.units;
           for (std::int64_t b = begin; b < end; ++b) {
-            quantized_row(all, static_cast<T*>(args.dst) + b * d.units, static_cast<const T*>(args.srcs[0]) + b * d.inputs,
-                          d.activation, sums);
+            quantized_row(all, static_cast<const T*>(args.srcs[0]) + b * d.inputs, sums);
+            activated(static_cast<T*>(args.dst) + b * d.units, sums, d.units);
           }
         });
       };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/activation_math.hpp"
+#include "cpu/activation/epilogue.hpp"
 #include "cpu/dense/engines.hpp"
 #include "cpu/threads.hpp"
 
@@ -7,20 +7,16 @@ namespace lamella::cpu {
 namespace {
 
 /// float32 products are summed in float64 and rounded once, before the activation.
-template <typename T, typename C, typename Op>
-void row(const ops::DenseDesc& d, const C* kernel, const C* bias, T* dst, const T* src, double* sums) {
+template <typename T, typename C>
+void row(const ops::DenseDesc& d, const C* kernel, const C* bias, const T* src, double* sums) {
   for (std::int64_t u = 0; u < d.units; ++u) sums[u] = bias != nullptr ? static_cast<double>(bias[u]) : 0.0;
   for (std::int64_t k = 0; k < d.inputs; ++k) {
     const auto x = static_cast<double>(static_cast<C>(src[k]));
     for (std::int64_t u = 0; u < d.units; ++u) sums[u] += x * static_cast<double>(kernel[k * d.units + u]);
   }
-  const auto& p = d.activation.parameters;
-  for (std::int64_t u = 0; u < d.units; ++u) {
-    dst[u] = convert<T>(Op::apply(static_cast<C>(sums[u]), static_cast<C>(p[0]), static_cast<C>(p[1]), static_cast<C>(p[2])));
-  }
 }
 
-template <typename T, typename Op>
+template <typename T>
 PlanPtr plan_as(const ops::DenseDesc& desc, const ConstantsPtr& constants, const ops::PlanContext& context) {
   using C = ComputeOf<T>;
   const double work = static_cast<double>(desc.batch) * static_cast<double>(desc.inputs) * static_cast<double>(desc.units);
@@ -29,12 +25,13 @@ PlanPtr plan_as(const ops::DenseDesc& desc, const ConstantsPtr& constants, const
   if (desc.has_bias) bias = constant_as<C>(constants, 1, desc.dtype);
   const auto workspace = static_cast<std::size_t>(team.threads) * static_cast<std::size_t>(desc.units) * sizeof(double);
   const std::int64_t part = (desc.batch + team.threads - 1) / team.threads;
-  const auto run = [desc, team, part, bias, kernel = constant_as<C>(constants, 0, desc.dtype)](const ops::Args& args) {
+  const auto run = [desc, team, part, bias, kernel = constant_as<C>(constants, 0, desc.dtype),
+                    activated = ActivatedSums(desc.activation, desc.dtype)](const ops::Args& args) {
     parallel(desc.batch, team, [&](std::int64_t begin, std::int64_t end) {
       double* sums = static_cast<double*>(args.workspace) + begin / std::max(part, std::int64_t{1}) * desc.units;
       for (std::int64_t b = begin; b < end; ++b) {
-        row<T, C, Op>(desc, kernel.get(), bias.get(), static_cast<T*>(args.dst) + b * desc.units,
-                      static_cast<const T*>(args.srcs[0]) + b * desc.inputs, sums);
+        row(desc, kernel.get(), bias.get(), static_cast<const T*>(args.srcs[0]) + b * desc.inputs, sums);
+        activated(static_cast<T*>(args.dst) + b * desc.units, sums, desc.units);
       }
     });
   };
@@ -52,10 +49,7 @@ class Reference final : public DenseEngine {
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& desc, ConstantsPtr constants, const ops::PlanContext& context) const override {
     PlanPtr result;
-    visit_floating(desc.dtype, [&](auto t) {
-      core::visit_elementwise(desc.activation.kind,
-                              [&](auto op) { result = plan_as<decltype(t), decltype(op)>(desc, constants, context); });
-    });
+    visit_floating(desc.dtype, [&](auto t) { result = plan_as<decltype(t)>(desc, constants, context); });
     return result;
   }
 };

@@ -21,8 +21,6 @@ struct Driver {
   PFN_cuCtxPopCurrent_v4000 pop = nullptr;
 };
 
-constexpr std::size_t kMostDevices = 64;
-
 struct Contexts {
   std::mutex mutex;
   Driver driver;

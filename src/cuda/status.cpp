@@ -13,8 +13,6 @@
 namespace lamella::cuda {
 namespace {
 
-constexpr std::size_t kMostDevices = 64;
-
 /// Work for which waiting failed.
 struct Pending {
   cudaStream_t stream = nullptr;

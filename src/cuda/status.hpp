@@ -38,6 +38,9 @@ void restore_devices() noexcept;
 /// "13.0": how CUDA and its libraries encode versions, major * unit + minor * unit / 100 + patch.
 [[nodiscard]] std::string version_text(std::size_t version, std::size_t unit);
 
+/// The length of tables of devices: more than a machine has.
+inline constexpr std::size_t kMostDevices = 64;
+
 /// The number of usable devices; 0 with a sentence in `why_not` that says what to do. Asks the driver; creates no context.
 [[nodiscard]] int usable_devices(std::string& why_not);
 

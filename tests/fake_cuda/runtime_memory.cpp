@@ -7,7 +7,7 @@
 namespace fake_cuda::inside {
 namespace {
 
-constexpr std::align_val_t kPage{4096};
+constexpr std::align_val_t kPinnedAlignment{4096};
 
 Arena& arena_of(int device) { return *world().arenas.at(static_cast<std::size_t>(device)); }
 
@@ -46,7 +46,7 @@ cudaError_t allocate_pinned(void** pointer, std::size_t bytes) {
   *pointer = nullptr;
   if (const auto error = check_unsafe("cudaHostAlloc")) return error;
   if (bytes == 0) return cudaSuccess;
-  *pointer = ::operator new(bytes, kPage, std::nothrow);
+  *pointer = ::operator new(bytes, kPinnedAlignment, std::nothrow);
   if (*pointer == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*pointer, 0xFF, bytes);
   auto made = std::make_shared<Allocation>();
@@ -104,7 +104,7 @@ void release(Allocation& allocation) {
   w.allocations.remove(keep);
   for (ptx::MemoryMap& memory : w.memory) memory.remove(reinterpret_cast<void*>(allocation.base));
   if (allocation.pinned) {
-    ::operator delete(reinterpret_cast<void*>(allocation.base), kPage);
+    ::operator delete(reinterpret_cast<void*>(allocation.base), kPinnedAlignment);
     return;
   }
   Arena& arena = arena_of(allocation.device);

@@ -50,8 +50,18 @@ def from_wheels(needed):
     assert not outside, outside
 
 
+def has_licences(distribution):
+    """A wheel brings lamella's licence and that of every library that auditwheel has put into it."""
+    files = importlib.metadata.files(distribution)
+    texts = [file for file in files if file.parent.name == "licenses"]
+    libraries_inside = [file for file in files if file.parent.name.endswith(".libs")]
+    assert "LICENSE" in {file.name for file in texts} and len(texts) == 1 + len(libraries_inside), texts
+    assert all("icense" in file.read_text(encoding="utf-8") for file in texts), texts
+
+
 def cpu():
     assert not PLUGIN.exists()
+    has_licences("lamella")
     refused("the CUDA plugin cannot be opened: liblamella_cuda.so: cannot open shared object file: No such file or directory"
             " (pip install 'lamella[cuda13]' installs it)")
     predicts("cpu")
@@ -64,6 +74,7 @@ def cpu():
 def cuda13():
     for package, pinned in (("lamella", 'lamella-cuda13=={}; extra == "cuda13"'), ("lamella-cuda13", "lamella=={}")):
         assert pinned.format(lamella.__version__) in importlib.metadata.requires(package), importlib.metadata.requires(package)
+    has_licences("lamella-cuda13")
     needed = libraries(PLUGIN)
     from_wheels(needed)
     assert needed["liblamella.so.0"].parent == PACKAGE and {"libcudart.so.13", "libcublasLt.so.13"} <= needed.keys(), needed

@@ -91,6 +91,7 @@ cudaError_t capture_node(const StreamPtr& stream, Work work) {
   Capture& capture = *stream->capture;
   if (capture.invalid) return cudaErrorStreamCaptureInvalidated;
   auto& tails = capture.tails[stream.get()];
+  check_overlap(work, tails.size() == 1 && capture.nodes[tails[0]].work.lets_next_begin);
   capture.nodes.push_back({.work = std::move(work), .after = tails, .lane = capture.lanes.at(stream.get())});
   tails = {capture.nodes.size() - 1};
   return cudaSuccess;

@@ -175,6 +175,16 @@ cudaError_t cudaDeviceSynchronize() {
   });
 }
 
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  return call("cudaFuncSetAttribute", Kind::plain, [&] {
+    if (function == nullptr || attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+        value > kSharedPerBlockOptIn)
+      return cudaErrorInvalidValue;
+    world().most_shared[{thread().device, function}] = static_cast<std::size_t>(value);
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   return call("cudaFuncGetAttributes", Kind::plain, [&] {
     if (attributes == nullptr || function == nullptr) return cudaErrorInvalidValue;

@@ -62,8 +62,28 @@ void run_on_device(const Op& op) {
     record(use, op);
     if (use.allocation->freed) misuse("use after free: " + op.stamp.what + " uses " + name_of(*use.allocation));
   }
+  for (const Use& use : op.used) record(use, op);
   if (op.work.run) op.work.run();
   for (const Use& use : std::exchange(world().used, {})) record(use, op);
+}
+
+/// Begins the kernels behind `op` that may overlap it before it does anything, which is their worst time.
+void begin_behind(const Op& op, Stream& stream, Window& window) {
+  bool may_begin = op.begun ? op.next_may_begin : op.work.lets_next_begin;
+  const Op* before = &op;
+  for (Op& next : stream.queue) {
+    const bool waits = std::any_of(next.after.begin(), next.after.end(),
+                                   [&](const TokenPtr& token) { return !token->done && token != before->token; });
+    if (!may_begin || !next.work.begin || waits) return;
+    if (!std::exchange(next.begun, true)) {
+      window.open();
+      next.next_may_begin = next.work.begin();
+      next.used = std::exchange(world().used, {});
+      for (const Use& use : next.used) record(use, next);
+    }
+    may_begin = next.next_may_begin;
+    before = &next;
+  }
 }
 
 void execute(const Op& op, Window& window) {
@@ -97,6 +117,7 @@ bool run_one(Window& window) {
   const auto& chosen = ready[w.random() % ready.size()];
   const Op op = std::move(chosen->queue.front());
   chosen->queue.pop_front();
+  begin_behind(op, *chosen, window);
   execute(op, window);
   return true;
 }
@@ -136,10 +157,17 @@ StreamPtr find_stream(cudaStream_t stream) {
   return found;
 }
 
+void check_overlap(const Work& work, bool lets_it_begin) {
+  if (work.begin && !lets_it_begin)
+    misuse(work.name + " is launched to overlap what is before it on its stream, which is no kernel that lets it");
+}
+
 cudaError_t enqueue(const StreamPtr& stream, Work work, const std::vector<TokenPtr>& after, TokenPtr* token) {
   World& w = world();
   if (stream->capture) return capture_node(stream, std::move(work));
   if (const auto error = check_legacy_use(*stream, work.name.c_str())) return error;
+  check_overlap(work, stream->lets_next_begin);
+  stream->lets_next_begin = work.lets_next_begin;
   Op op;
   op.after = implied(*stream);
   op.after.insert(op.after.end(), after.begin(), after.end());

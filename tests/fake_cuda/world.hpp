@@ -31,7 +31,11 @@ struct Work {
   std::string name;
   std::vector<Use> uses = {};
   std::function<void()> run = {};
-  bool on_host = false;  ///< a host function, which may not access device memory
+  bool on_host = false;          ///< a host function, which may not access device memory
+  bool lets_next_begin = false;  ///< a kernel that lets one that overlaps it begin before it ends
+  /// Of a kernel that overlaps the one before it: runs it up to where it waits for that one, and returns whether a next one may
+  /// begin then. `run` does the rest.
+  std::function<bool()> begin = {};
 };
 
 /// Work in a stream's queue: it is ready when it is at the head and all of `after` are done.
@@ -40,6 +44,9 @@ struct Op {
   std::vector<TokenPtr> after;
   TokenPtr token;
   Stamp stamp;
+  bool begun = false;  ///< by Work::begin, which returned `next_may_begin` and used `used`
+  bool next_may_begin = false;
+  std::vector<Use> used = {};
 };
 
 /// Work in a graph. `after` holds indices of earlier nodes, `lane` is the index of the captured stream that it came from.
@@ -58,8 +65,9 @@ struct Stream {
   unsigned flags = 0;
   bool hidden = false;  ///< a branch of a graph, or destroyed; kept while it has work left
   std::deque<Op> queue;
-  TokenPtr last;  ///< the latest op; null if none was ever enqueued
-  Clock clock;    ///< what happens before the next op
+  TokenPtr last;                 ///< the latest op; null if none was ever enqueued
+  bool lets_next_begin = false;  ///< that op
+  Clock clock;                   ///< what happens before the next op
   std::shared_ptr<Capture> capture;
 };
 using StreamPtr = std::shared_ptr<Stream>;
@@ -178,8 +186,9 @@ struct World {
   bool unloaded = false;
   std::map<int, int> no_algorithms;  ///< the status that cuBLASLt's heuristics return, by epilogue (-1: all)
   double product_seconds = 0;
-  std::set<int> contexts;                        ///< devices with a primary context
-  std::set<std::pair<int, const void*>> loaded;  ///< kernels that have been launched, by device
+  std::set<int> contexts;                                          ///< devices with a primary context
+  std::set<std::pair<int, const void*>> loaded;                    ///< kernels that have been launched, by device
+  std::map<std::pair<int, const void*>, std::size_t> most_shared;  ///< by device and kernel, where it is not the default
 
   std::vector<std::unique_ptr<Arena>> arenas;  ///< by device
   Allocations allocations;
@@ -260,6 +269,9 @@ void run_some();                          ///< a random number of ops, maybe non
 void settle_pools();                      ///< pools release the free memory that exceeds their thresholds
 void synchronize(const TokenPtr& token);  ///< run_until(), and the host knows that it is done
 void synchronize_device(int device);
+
+/// Records a misuse if work overlaps what is before it, and that does not let it begin.
+void check_overlap(const Work& work, bool lets_it_begin);
 
 // ---- captures (capture.cpp) ----
 

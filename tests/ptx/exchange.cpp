@@ -77,6 +77,8 @@ void trap(Warp& warp, const Instruction& in, u32 lanes) {
   throw Stopped();
 }
 
+void let_next_begin(Warp& warp, const Instruction&, u32) { warp.block.lets_next_begin = true; }
+
 void active_mask(Warp& warp, const Instruction& in, u32 lanes) {
   each_lane(lanes, [&](unsigned lane) { warp.lanes<u32>(in.to[0])[lane] = lanes; });
 }
@@ -108,6 +110,8 @@ void exchange_forms(Table& table) {
   table["bar.warp.sync"] = {.run = &warp_barrier, .flow = Flow::meeting, .from = {Role::b32}};
   table["trap"] = {.run = &trap};
   table["activemask.b32"] = {.run = &active_mask, .to = {Role::b32}};
+  table["griddepcontrol.wait"] = {.flow = Flow::grids};
+  table["griddepcontrol.launch_dependents"] = {.run = &let_next_begin};
   table["bar.sync"] = {.flow = Flow::barrier, .from = {Role::b32}};
   table["barrier.sync"] = {.flow = Flow::barrier, .from = {Role::b32}};
 }

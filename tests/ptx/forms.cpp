@@ -18,6 +18,7 @@ const Form* form_of(std::string_view opcode) {
     exchange_forms(table);
     copy_forms(table);
     matrix_forms(table);
+    cluster_forms(table);
     return table;
   }();
   const auto found = forms.find(std::string(opcode));

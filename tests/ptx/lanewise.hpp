@@ -114,5 +114,6 @@ void memory_forms(Table& table);
 void exchange_forms(Table& table);
 void copy_forms(Table& table);    ///< asynchronous copies
 void matrix_forms(Table& table);  ///< tensor cores
+void cluster_forms(Table& table);
 
 }  // namespace ptx

@@ -50,7 +50,7 @@ void type(Table& table, const std::string& name, Space space, const std::string&
           u8 elements) {
   const std::vector<Role> values(elements, Role::any);
   const MemoryAccess access{space, sizeof(T), elements};
-  for (const char* how : {"", ".nc"}) {
+  for (const char* how : {"", ".nc", ".cg"}) {
     if (*how != '\0' && space != Space::global) continue;
     table["ld" + space_name + how + vector + "." + name] = {.run = &load<T>, .to = values, .addresses = 1, .memory = access};
   }
@@ -74,6 +74,8 @@ void memory_forms(Table& table) {
                                     {".global", Space::global},
                                     {".const", Space::global},
                                     {".shared", Space::shared},
+                                    {".shared::cta", Space::shared},
+                                    {".shared::cluster", Space::cluster},
                                     {".local", Space::local},
                                     {".param", Space::parameter}}) {
     forms(table, name, space, "", 1);

@@ -7,12 +7,22 @@ namespace ptx {
 namespace {
 
 const Special* special_of(std::string_view name) {
-  static const std::map<std::string_view, Special> specials = {
-      {"%tid.x", Special::tid_x},       {"%tid.y", Special::tid_y},       {"%tid.z", Special::tid_z},
-      {"%ntid.x", Special::ntid_x},     {"%ntid.y", Special::ntid_y},     {"%ntid.z", Special::ntid_z},
-      {"%ctaid.x", Special::ctaid_x},   {"%ctaid.y", Special::ctaid_y},   {"%ctaid.z", Special::ctaid_z},
-      {"%nctaid.x", Special::nctaid_x}, {"%nctaid.y", Special::nctaid_y}, {"%nctaid.z", Special::nctaid_z},
-      {"%laneid", Special::laneid},     {"%warpid", Special::warpid}};
+  static const std::map<std::string_view, Special> specials = {{"%tid.x", Special::tid_x},
+                                                               {"%tid.y", Special::tid_y},
+                                                               {"%tid.z", Special::tid_z},
+                                                               {"%ntid.x", Special::ntid_x},
+                                                               {"%ntid.y", Special::ntid_y},
+                                                               {"%ntid.z", Special::ntid_z},
+                                                               {"%ctaid.x", Special::ctaid_x},
+                                                               {"%ctaid.y", Special::ctaid_y},
+                                                               {"%ctaid.z", Special::ctaid_z},
+                                                               {"%nctaid.x", Special::nctaid_x},
+                                                               {"%nctaid.y", Special::nctaid_y},
+                                                               {"%nctaid.z", Special::nctaid_z},
+                                                               {"%laneid", Special::laneid},
+                                                               {"%warpid", Special::warpid},
+                                                               {"%cluster_ctarank", Special::cluster_rank},
+                                                               {"%cluster_nctarank", Special::cluster_blocks}};
   const auto found = specials.find(name);
   return found == specials.end() ? nullptr : &found->second;
 }

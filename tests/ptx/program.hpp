@@ -38,7 +38,7 @@ class Slots {
   std::size_t count_ = 0;
 };
 
-enum class Space : std::uint8_t { generic, global, shared, local, parameter };
+enum class Space : std::uint8_t { generic, global, shared, cluster, local, parameter };
 
 /// The effect of an instruction on control flow.
 enum class Flow : std::uint8_t {
@@ -48,6 +48,8 @@ enum class Flow : std::uint8_t {
   end,      ///< of the thread
   barrier,  ///< of the block
   meeting,  ///< of the lanes in a mask, the last of `from`
+  grids,    ///< waits for the grids before this one
+  cluster,  ///< waits for the blocks of the cluster
 };
 
 class Warp;
@@ -113,7 +115,9 @@ enum class Special : std::uint8_t {
   nctaid_y,
   nctaid_z,
   laneid,
-  warpid
+  warpid,
+  cluster_rank,
+  cluster_blocks
 };
 
 struct Program {
@@ -127,6 +131,8 @@ struct Program {
   std::size_t dynamic_shared = 0;  ///< where the launch's shared memory begins
   std::size_t local_bytes = 0;
   unsigned most_threads = 1024;
+  bool lets_next_begin = false;                                     ///< has an instruction for it
+  bool has_clusters = false;                                        ///< waits for blocks of its cluster
   std::span<const std::pair<std::uintptr_t, std::size_t>> globals;  ///< the module's own variables
 };
 

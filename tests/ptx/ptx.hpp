@@ -15,8 +15,9 @@
 
 /// A test device that executes PTX, the text that nvcc emits for kernels, instruction by instruction, and checks every access.
 ///
-/// A grid runs block after block, a block warp after warp from barrier to barrier, a warp all of its lanes at once. Global memory
-/// is the host's: host pointers are valid in the kernel. Nothing here is thread-safe except a parsed Module.
+/// A grid runs cluster after cluster, and a block where there are none; the blocks of a cluster run one after another from
+/// barrier to barrier of the cluster, a block's warps from barrier to barrier, a warp's lanes all at once. Global memory is the
+/// host's: host pointers are valid in the kernel. Nothing here is thread-safe except a parsed Module.
 namespace ptx {
 
 /// For text that is not understood; the message names the kernel, the line and the text.
@@ -34,8 +35,10 @@ enum class Fault {
   race,                ///< two threads without a barrier between them, or two blocks, used memory, and one of them wrote
   in_flight,           ///< shared memory was used while an asynchronous copy that was not waited for writes it
   lanes,               ///< the mask of a warp's shuffle, vote, barrier or product is not that of the arriving lanes
-  trap,                ///< the kernel stopped itself
-  no_end,              ///< more instructions than the launch was allowed
+  cluster,  ///< a barrier of the cluster without its other half, or memory of a block that may not have begun, or may have ended
+  early,    ///< a grid that may overlap those before it wrote global memory, or a thread of it ended, before it waited
+  trap,     ///< the kernel stopped itself
+  no_end,   ///< more instructions than the launch was allowed
 };
 [[nodiscard]] std::string_view name(Fault fault);
 
@@ -137,6 +140,7 @@ class MemoryMap {
 struct Launch {
   std::array<unsigned, 3> grid{1, 1, 1};
   std::array<unsigned, 3> block{1, 1, 1};
+  unsigned cluster = 1;                            ///< blocks of a cluster, along x
   std::size_t shared = 0;                          ///< bytes of dynamic shared memory
   std::span<const unsigned char> parameters = {};  ///< laid out as the kernel declares them
   /// Approximate instructions (ex2.approx, rcp.approx, ...) return the exact value, rounded once, plus this share of their
@@ -171,6 +175,26 @@ class Module {
  private:
   explicit Module(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
+};
+
+class Execution;
+
+/// A grid that was launched to overlap those before it on its stream. As much of it as may run at once stops where it waits for
+/// them (griddepcontrol.wait); the rest begins later.
+class EarlyGrid {
+ public:
+  /// Runs threads up to where they wait. `how.parameters` must outlive this.
+  EarlyGrid(const Module& module, std::string_view kernel, const Launch& how, MemoryMap& memory);
+  ~EarlyGrid();
+  EarlyGrid(const EarlyGrid&) = delete;
+  EarlyGrid& operator=(const EarlyGrid&) = delete;
+  /// Whether a grid after it may begin now: all of its blocks have said so, or have ended.
+  [[nodiscard]] bool lets_next_begin() const;
+  /// Runs the rest, once the grids before have ended.
+  [[nodiscard]] std::vector<Finding> finish();
+
+ private:
+  std::unique_ptr<Execution> execution_;
 };
 
 /// Runs a grid to its end and returns the findings. A store out of bounds is skipped, such a load gives 0xCC bytes; findings

@@ -43,6 +43,7 @@ bool Warp::reach_together(const Instruction& in, std::uint32_t lanes, std::size_
   if (in.address.space != Space::global && in.address.space != Space::generic) return false;
   MemoryMap::Range* const range = block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())];
   if (range == nullptr || range->bytes < bytes || (write && range->access == MemoryMap::Access::read)) return false;
+  if (write && block.grid.overlaps && (lanes & ~waited_) != 0) return false;
   const std::uint64_t most = range->bytes - bytes;
   const auto addresses = std::bit_cast<Bits>(places);
   std::uint32_t wrong = 0;
@@ -76,6 +77,8 @@ unsigned char* Warp::reach_alone(const Instruction& in, unsigned lane, std::uint
   switch (in.address.space) {
     case Space::shared:
       return reach_shared(in, lane, in.address.base.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
+    case Space::cluster:
+      return reach_cluster(in, lane, static_cast<std::uint32_t>(address), bytes, write);
     case Space::local:
       return reach_local(in, lane, in.address.base.width == 4 ? static_cast<std::uint32_t>(address) : address, bytes, write);
     case Space::parameter:
@@ -102,6 +105,7 @@ unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uin
     report(Fault::bounds, in, lane, access(bytes, write) + "at " + hexadecimal(address) + ", " + near);
     return nullptr;
   }
+  if (write) check_waited(in, 1U << lane, "writes global memory");
   MemoryMap::Range& range = *found;
   block.grid.ranges[static_cast<std::size_t>(&in - block.grid.program.code.data())] = found;
   (write ? range.was_written : range.was_read) = true;
@@ -128,10 +132,14 @@ unsigned char* Warp::reach_global(const Instruction& in, unsigned lane, std::uin
   return reinterpret_cast<unsigned char*>(address);
 }
 
-Moment Warp::now(unsigned lane) const { return {index_ * kLanes + lane, block.epoch, epoch_}; }
+Moment Warp::now(unsigned lane) const {
+  if (!block.grid.program.has_clusters) return {index_ * kLanes + lane, block.epoch, epoch_};
+  return {index_ * kLanes + lane, block.epoch, epoch_, block.rank(), arrived_[lane], passed_[lane]};
+}
 
-unsigned char* Warp::reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write) {
-  SharedMemory& shared = block.shared;
+unsigned char* Warp::reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write,
+                                  Block* of) {
+  SharedMemory& shared = of == nullptr ? block.shared : of->shared;
   if (offset > shared.size() || bytes > shared.size() - offset) {
     report(
         Fault::bounds, in, lane,

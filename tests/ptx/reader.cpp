@@ -97,6 +97,8 @@ void Reader::instruction(Body& body, bool called) {
   const std::string name = std::string(opcode.text) + (packs ? given.braces : "");
   const Form* form = form_of(name);
   if (form == nullptr) cursor.fail("unknown instruction " + name);
+  program_.lets_next_begin = program_.lets_next_begin || name == "griddepcontrol.launch_dependents";
+  program_.has_clusters = program_.has_clusters || form->flow == Flow::cluster;
   in.run = form->run;
   in.flow = form->flow;
   in.memory = form->memory;

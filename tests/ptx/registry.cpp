@@ -73,23 +73,39 @@ std::optional<Kernel> find(const void* stub) {
   return Kernel{modules.front(), found->second.name};
 }
 
-std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& memory) {
+namespace {
+
+void count(const Kernel& kernel) {
   static const char* const names = std::getenv("LAMELLA_PTX_LAUNCHED");
   if (state().launched.insert(kernel.name).second && names != nullptr) std::ofstream(names, std::ios::app) << kernel.name + "\n";
+}
+
+}  // namespace
+
+std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& memory) {
+  count(kernel);
   return ptx::launch(kernel.module, kernel.name, how, memory);
 }
+
+std::unique_ptr<EarlyGrid> launch_early(const Kernel& kernel, const Launch& how, MemoryMap& memory) {
+  count(kernel);
+  return std::make_unique<EarlyGrid>(kernel.module, kernel.name, how, memory);
+}
+
+bool lets_next_begin(const Kernel& kernel) { return kernel.module.program(kernel.name).lets_next_begin; }
 
 int architecture(const void* stub) {
   const auto kernel = find(stub);
   return kernel ? std::atoi(kernel->module.target().substr(3).data()) : 0;
 }
 
-bool legal(const Kernel& kernel, const Launch& how) {
-  constexpr std::size_t kMostShared = std::size_t{48} << 10;
+bool legal(const Kernel& kernel, const Launch& how, std::size_t most_shared) {
+  constexpr unsigned kMostBlocks = 8;  // of a cluster, on every device that has them
   const auto& [x, y, z] = how.grid;
   const std::uint64_t threads = std::uint64_t{how.block[0]} * how.block[1] * how.block[2];
   return x > 0 && x <= 0x7FFF'FFFF && y > 0 && y <= 0xFFFF && z > 0 && z <= 0xFFFF && threads > 0 &&
-         threads <= kernel.module.program(kernel.name).most_threads && how.shared <= kMostShared;
+         threads <= kernel.module.program(kernel.name).most_threads && how.shared <= most_shared && how.cluster > 0 &&
+         how.cluster <= kMostBlocks && x % how.cluster == 0;
 }
 
 const std::set<std::string>& launched() { return state().launched; }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,10 +28,18 @@ struct Kernel {
 [[nodiscard]] std::optional<Kernel> find(const void* stub);
 /// Launches that kernel and counts it as launched; also adds its name to the file named by LAMELLA_PTX_LAUNCHED.
 [[nodiscard]] std::vector<Finding> launch(const Kernel& kernel, const Launch& how, MemoryMap& memory);
+/// The same for a launch that overlaps those before it.
+[[nodiscard]] std::unique_ptr<EarlyGrid> launch_early(const Kernel& kernel, const Launch& how, MemoryMap& memory);
+/// Whether it lets a grid that overlaps it begin before it ends.
+[[nodiscard]] bool lets_next_begin(const Kernel& kernel);
 /// Its cudaFuncAttributes::ptxVersion: 90 for sm_90; 0 if it is not registered.
 [[nodiscard]] int architecture(const void* stub);
-/// Whether a device accepts a launch of that form. Parses the kernel, so that any ParseError is thrown here.
-[[nodiscard]] bool legal(const Kernel& kernel, const Launch& how);
+/// The most dynamic shared memory of a block without and with cudaFuncAttributeMaxDynamicSharedMemorySize.
+inline constexpr std::size_t kMostShared = std::size_t{48} << 10;
+inline constexpr std::size_t kMostSharedWithAttribute = std::size_t{227} << 10;
+/// Whether a device accepts a launch of that form, with at most `most_shared` bytes. Parses the kernel, so that any ParseError is
+/// thrown here.
+[[nodiscard]] bool legal(const Kernel& kernel, const Launch& how, std::size_t most_shared = kMostShared);
 [[nodiscard]] const std::set<std::string>& launched();
 /// From now on every text is passed through `change` before it is parsed; parsed texts are parsed again. For planting faults.
 void edit(std::function<std::string(std::string)> change);

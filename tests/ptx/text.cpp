@@ -43,7 +43,7 @@ std::vector<Token> tokens_of(std::string_view text, int first_line) {
       end = end == std::string_view::npos ? text.size() : end + 1;
       tokens.push_back({text.substr(at, end - at), line});
     } else if (is_word(c)) {
-      while (end < text.size() && is_word(text[end])) ++end;
+      while (end < text.size() && (is_word(text[end]) || text.substr(end, 2) == "::")) end += is_word(text[end]) ? 1 : 2;
       tokens.push_back({text.substr(at, end - at), line});
     } else if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
       tokens.push_back({text.substr(at, 1), line});

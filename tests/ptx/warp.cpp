@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace ptx {
 namespace {
@@ -20,6 +21,10 @@ void Warp::start(unsigned index, std::uint32_t lanes) {
   const Program& program = block.grid.program;
   index_ = index;
   started_ = live_ = lanes;
+  waited_ = 0;
+  arrived_.fill(0);
+  passed_.fill(0xFFFF'FFFF);
+  each_lane(lanes, [&](unsigned lane) { passed_[lane] = 0; });
   epoch_ = 1;
   if (registers_.empty())
     registers_ = program.image;  // registers left by another block count as unwritten, and constants are never written
@@ -36,9 +41,9 @@ void Warp::start(unsigned index, std::uint32_t lanes) {
 void Warp::set_special(Special which, std::uint32_t* lanes) const {
   const auto& how = block.grid.how;
   const auto& [width, height, depth] = how.block;
-  const std::array<unsigned, 14> of_all = {
-      0,           0,           0,           width, height, depth, block.index[0], block.index[1], block.index[2],
-      how.grid[0], how.grid[1], how.grid[2], 0,     index_};
+  const std::array<unsigned, 16> of_all = {
+      0,           0,           0,           width, height, depth,        block.index[0], block.index[1], block.index[2],
+      how.grid[0], how.grid[1], how.grid[2], 0,     index_, block.rank(), how.cluster};
   for (unsigned lane = 0; lane < kLanes; ++lane) {
     const unsigned thread = index_ * kLanes + lane;
     switch (which) {
@@ -64,6 +69,8 @@ Warp::State Warp::run() {
   for (;;) {
     while (!ready_.empty()) go_on(take_ready());
     if (waiting_.empty()) return State::ended;
+    if (std::any_of(waiting_.begin(), waiting_.end(), [&](const Group& group) { return is_stopped(group); }))
+      return State::stopped;
     if (waiting_.size() > 1 || waits_at().flow != Flow::barrier) stuck();
     return State::at_barrier;
   }
@@ -76,6 +83,21 @@ void Warp::resume() {
   waiting_.clear();
   order();
   ready(group.pc + 1, group.lanes);
+}
+
+bool Warp::is_stopped(const Group& group) const {
+  const Flow flow = block.grid.program.code[group.pc].flow;
+  return flow == Flow::grids || flow == Flow::cluster;
+}
+
+void Warp::go_on() {
+  for (const Group& group : std::exchange(waiting_, {})) {
+    if (is_stopped(group)) {
+      ready(group.pc, group.lanes);
+    } else {
+      waiting_.push_back(group);
+    }
+  }
 }
 
 void Warp::stuck() {
@@ -151,7 +173,20 @@ void Warp::go_on(Group group) {
       case Flow::table:
         jump(in, active);
         return ready(group.pc + 1, others);
+      case Flow::grids:
+        waited_ |= active;
+        if (!block.grid.stops) break;
+        waiting_.push_back({group.pc, active | take_waiting(group.pc)});
+        group.lanes = others;
+        break;
+      case Flow::cluster: {
+        const std::uint32_t stay = active & ~pass_cluster(in, active);
+        if (stay != 0) waiting_.push_back({group.pc, stay | take_waiting(group.pc)});
+        group.lanes &= ~stay;
+        break;
+      }
       case Flow::end:
+        check_waited(in, active, "ends");
         live_ &= ~active;
         group.lanes = others;
         break;
@@ -164,6 +199,13 @@ void Warp::go_on(Group group) {
         break;
     }
   }
+}
+
+void Warp::check_waited(const Instruction& in, std::uint32_t lanes, const char* does) const {
+  const std::uint32_t missing = block.grid.overlaps ? lanes & ~waited_ : 0;
+  if (missing == 0) return;
+  report(Fault::early, in, static_cast<unsigned>(std::countr_zero(missing)),
+         std::string(does) + " before it has waited for the grids before this one");
 }
 
 void Warp::jump(const Instruction& in, std::uint32_t lanes) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,8 @@ namespace ptx {
 inline constexpr std::uint64_t kSharedWindow = 0x7100'0000'0000'0000;
 inline constexpr std::uint64_t kLocalWindow = 0x7200'0000'0000'0000;
 inline constexpr std::uint64_t kWindow = std::uint64_t{1} << 32;
+/// In an address of a cluster's shared memory, the bits above the offset: 0 for the own block, or 1 plus the rank of another.
+inline constexpr unsigned kRankShift = 24;
 
 /// Thrown when execution cannot continue; the findings are in the Grid.
 struct Stopped {};
@@ -28,6 +32,8 @@ struct Grid {
   MemoryMap& memory;
   std::vector<MemoryMap::Range*> ranges;     ///< by instruction, the range that it used last
   bool has_blocks = false;                   ///< more than one
+  bool overlaps = false;                     ///< grids before it, as EarlyGrid says
+  bool stops = false;                        ///< where it waits for them
   std::vector<MemoryMap::Range*> used = {};  ///< ranges used by several blocks
   std::uint64_t instructions = 0;
   std::vector<Finding> findings = {};
@@ -41,14 +47,23 @@ class Block;
 /// it catches up with the others. Lanes wait at a shuffle, vote or barrier that needs other lanes.
 class Warp {
  public:
-  enum class State { at_barrier, ended };
+  enum class State { at_barrier, stopped, ended };
 
   explicit Warp(Block& owner) : block(owner) {}
   void start(unsigned index, std::uint32_t lanes);
-  /// Runs until all lanes wait at one barrier of the block, or have ended.
+  /// Runs until all lanes wait at one barrier of the block or have ended, or some have stopped to wait for other grids.
   State run();
   /// Continues past the barrier.
   void resume();
+  /// Tries to continue where it stopped.
+  void go_on();
+  /// The lanes arrive at a barrier of the cluster.
+  void arrive(const Instruction& in, std::uint32_t lanes);
+  /// The least that a lane that has not ended has arrived at barriers of the cluster; the least that a lane has waited there.
+  [[nodiscard]] std::uint32_t least_arrived() const;
+  [[nodiscard]] std::uint32_t least_waited() const { return *std::min_element(passed_.begin(), passed_.end()); }
+  /// Grows whenever something happens that a barrier of the cluster may depend on.
+  [[nodiscard]] std::uint64_t progress() const;
   [[nodiscard]] const Instruction& waits_at() const;
 
   template <typename T>
@@ -98,6 +113,8 @@ class Warp {
   [[nodiscard]] Bits addresses_of(const Address& address);
   [[nodiscard]] Moment now(unsigned lane) const;
   void go_on(Group group);
+  [[nodiscard]] bool is_stopped(const Group& group) const;
+  void check_waited(const Instruction& in, std::uint32_t lanes, const char* does) const;
   void execute(const Instruction& in, std::uint32_t lanes);
   void check_read(const Instruction& in, const Slot& slot, std::uint32_t lanes) const {
     const std::uint32_t missing = lanes & ~written_[slot.index];
@@ -117,13 +134,19 @@ class Warp {
   bool reach_together(const Instruction& in, std::uint32_t lanes, std::size_t bytes, bool write, const Places& places) const;
   unsigned char* reach_alone(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write);
   unsigned char* reach_global(const Instruction& in, unsigned lane, std::uint64_t address, std::size_t bytes, bool write);
-  unsigned char* reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
+  unsigned char* reach_shared(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write,
+                              Block* of = nullptr);
+  unsigned char* reach_cluster(const Instruction& in, unsigned lane, std::uint32_t address, std::size_t bytes, bool write);
+  std::uint32_t pass_cluster(const Instruction& in, std::uint32_t lanes);
   unsigned char* reach_local(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
   unsigned char* reach_parameter(const Instruction& in, unsigned lane, std::uint64_t offset, std::size_t bytes, bool write);
 
   unsigned index_ = 0;
   std::uint32_t started_ = 0;
   std::uint32_t live_ = 0;
+  std::uint32_t waited_ = 0;                     ///< lanes that have waited for the grids before
+  std::array<std::uint32_t, kLanes> arrived_{};  ///< at barriers of the cluster
+  std::array<std::uint32_t, kLanes> passed_{};   ///< having waited there; of lanes that never started, the most
   std::uint32_t epoch_ = 1;
   std::vector<unsigned char> registers_;
   std::vector<std::uint32_t> written_;
@@ -135,20 +158,33 @@ class Warp {
   std::array<std::uint32_t, kLanes> committed_{};
 };
 
-/// Runs the blocks of a grid, one after another.
+/// Runs a block of a grid; used again for others.
 class Block {
  public:
   explicit Block(Grid& of);
-  void run(std::array<unsigned, 3> index);
+  void start(std::array<unsigned, 3> index);
+  /// Runs until all threads have ended, or wait for those that have stopped to wait for other grids; returns whether all have
+  /// ended.
+  bool run();
+  /// Lets the threads go on that have stopped, if they can.
+  void go_on();
+  [[nodiscard]] unsigned rank() const { return index[0] % grid.how.cluster; }
+  [[nodiscard]] std::uint32_t least_arrived() const;
+  [[nodiscard]] std::uint64_t progress() const;
+  [[nodiscard]] const Instruction* stopped_at() const;
 
   Grid& grid;
   std::array<unsigned, 3> index{};
   SharedMemory shared;
   std::uint32_t epoch = 1;
   unsigned threads = 0;
+  bool lets_next_begin = false;  ///< or has ended
+  bool has_ended = false;
+  std::deque<Block>* cluster = nullptr;  ///< the blocks of its cluster, by rank
+  std::uint32_t remote = 0;              ///< barriers of the cluster after which no other block uses its memory
 
  private:
-  bool step();
+  Warp::State step();
   std::vector<Warp> warps_;
   std::vector<bool> done_;
 };

@@ -19,6 +19,22 @@ LAMELLA_DEVICE std::int64_t grid_y() { return gridDim.y; }
 
 LAMELLA_DEVICE void barrier() { __syncthreads(); }
 
+/// Lets the next kernel on the stream begin, if it was launched to overlap, once all blocks have come here.
+LAMELLA_DEVICE void let_next_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// Waits until the kernels before this one on the stream have ended and what they wrote is visible. Where a launch may overlap,
+/// every thread comes here before it writes to global memory, reads what a kernel may write, or ends: a kernel that then waits
+/// for this one has waited for all before it.
+LAMELLA_DEVICE void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /// x of the lane whose index differs in the bits of `mask`; the whole warp must take part.
 template <typename T>
 LAMELLA_DEVICE T shuffle_xor(T x, unsigned mask) {

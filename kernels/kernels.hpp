@@ -50,6 +50,15 @@ struct Epilogue {
 };
 [[nodiscard]] cudaError_t epilogue(const Epilogue& args, cudaStream_t stream);
 
+/// Which launches may begin before the kernel before them on the stream has ended. Until it has, they read kernel and bias alone,
+/// out of the second-level cache, so that an earlier copy in a first one is never taken for them.
+enum class Overlap {
+  none,
+  inside,  ///< those of one call that follow its first; in code for kOverlapArchitecture and later
+  all      ///< the first too, before which small_batch() or mma_small_batch() must be the last work on the stream
+};
+inline constexpr int kOverlapArchitecture = 90;
+
 /// dst[b, u] = activation(sum_i src[b, i] * kernel[i, u] + bias[u])
 struct Dense {
   ActivationSpec activation;
@@ -61,7 +70,8 @@ struct Dense {
   std::int64_t batch = 0;
   std::int64_t inputs = 0;
   std::int64_t units = 0;
-  void* workspace = nullptr;  ///< where a function says so, aligned to 16 bytes
+  void* workspace = nullptr;        ///< where a function says so, aligned to 16 bytes
+  Overlap overlap = Overlap::none;  ///< of small_batch() and mma_small_batch()
 };
 /// For any shape; the sum runs over i in one fixed order for every batch size. `kernel_stride`: elements between the starts of
 /// the kernel's rows, at least units.

@@ -22,6 +22,7 @@ struct Launch {
   unsigned threads = 256;  ///< of a block
   std::size_t shared = 0;  ///< bytes of shared memory
   cudaStream_t stream = nullptr;
+  bool overlaps = false;  ///< may begin once all blocks of the kernel before it on the stream have called let_next_begin()
 };
 
 inline constexpr std::int64_t kMaxGridX = 0x7FFF'FFFF;
@@ -43,6 +44,11 @@ cudaError_t launch(const Launch& how, void (*kernel)(Parameters...), Parameters.
   config.blockDim = dim3(how.threads, 1, 1);
   config.dynamicSmemBytes = how.shared;
   config.stream = how.stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &attribute;
+  config.numAttrs = how.overlaps ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

@@ -59,7 +59,10 @@ class Stream {
     kernel_ = g.kernel + (chunk * g.padded_units + unit0 / MmaLayout::kUnits * MmaLayout::kUnits) * MmaLayout::kInputs +
               (part * Tiles::kUnitTiles * static_cast<int>(kWarp) + lane) * kWidth;
     LAMELLA_UNROLL
-    for (int n = 0; n < Tiles::kStages; ++n) bring(stages()[n]);
+    for (int n = 0; n < Tiles::kStages; ++n) bring_weights(stages()[n], n);
+    wait_for_previous();
+    LAMELLA_UNROLL
+    for (int n = 0; n < Tiles::kStages; ++n) bring_src(stages()[n]);
   }
 
   /// The products of the next chunk.
@@ -77,7 +80,8 @@ class Stream {
       for (int n = 0; n < Tiles::kRowTiles; ++n)
         multiply_add<T>(sums[product % Tiles::kUnitTiles][n], w, low ? uint2{x[n].x, x[n].y} : uint2{x[n].z, x[n].w});
     }
-    bring(stage);
+    bring_weights(stage, 0);
+    bring_src(stage);
     stage_ = stage_ == Tiles::kStages - 1 ? 0 : stage_ + 1;
   }
 
@@ -85,18 +89,25 @@ class Stream {
   static constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
   LAMELLA_DEVICE static auto& stages() { return shared_memory<typename Tiles::Shared>().stages; }
 
-  LAMELLA_DEVICE void bring(uint4 (&stage)[Tiles::kPacks][Tiles::kThreads]) {
-    const int bytes = chunk_ < end_ ? 16 : 0;
+  /// The weights of the chunk after the next `ahead` ones.
+  LAMELLA_DEVICE void bring_weights(uint4 (&stage)[Tiles::kPacks][Tiles::kThreads], int ahead) {
+    const int bytes = chunk_ + ahead * Tiles::kWarps < end_ ? 16 : 0;
+    const T* const from = kernel_ + ahead * g_.padded_units * kApart;
     LAMELLA_UNROLL
     for (int product = 0; product < 2 * Tiles::kUnitTiles; ++product) {
       const int number = product / Tiles::kUnitTiles * 4 + product % Tiles::kUnitTiles;  // among the eight of a group
-      copy_async(&stage[product][thread_index()], kernel_ + number * static_cast<int>(kWarp) * kWidth, bytes);
+      copy_async(&stage[product][thread_index()], from + number * static_cast<int>(kWarp) * kWidth, bytes);
     }
+  }
+
+  /// The next chunk's part of src; the chunk is complete then.
+  LAMELLA_DEVICE void bring_src(uint4 (&stage)[Tiles::kPacks][Tiles::kThreads]) {
+    const bool exists = chunk_ < end_;
     LAMELLA_UNROLL
     for (int n = 0; n < Tiles::kRowTiles; ++n) {
       uint4* const to = &stage[2 * Tiles::kUnitTiles + n][thread_index()];
       const T* const from = src_ + n * 8 * std::int64_t{g_.inputs};
-      const bool some = bytes != 0 && row_ + n * 8 < g_.batch;
+      const bool some = exists && row_ + n * 8 < g_.batch;
       if (g_.src_packs) {
         copy_async(to, from, some && input_ < g_.inputs ? 16 : 0);
       } else {
@@ -164,8 +175,8 @@ LAMELLA_DEVICE void block_of_results(const Few<T>& g) {
   const auto part = static_cast<int>(unit0 % MmaLayout::kUnits) / Tiles::kUnits;
   const std::int64_t group = unit0 / MmaLayout::kUnits * MmaLayout::kUnits;
   const std::int64_t unit = group + unit_of<Tiles>(part, local);
-  if (group + unit_of<Tiles>(part, 0) >= g.units) return;                         // padding only
-  const float bias = g.bias != nullptr && unit < g.units ? g.bias[unit] : -0.0F;  // x + -0 is x
+  if (group + unit_of<Tiles>(part, 0) >= g.units) return wait_for_previous();              // padding only
+  const float bias = g.bias != nullptr && unit < g.units ? __ldcg(g.bias + unit) : -0.0F;  // x + -0 is x
   const int first = static_cast<int>(block_y()) * g.slice;
   add_slice<T, Tiles>(g, row0, unit0, first, g.chunks - first < g.slice ? g.chunks : first + g.slice);
   if (unit >= g.units) return;
@@ -189,6 +200,7 @@ template <typename T, typename Tiles>
 LAMELLA_KERNEL(Tiles::kThreads)
 mma_small_batch_kernel(const __grid_constant__ Few<T> g) {
   if (LAMELLA_HAS_MMA != 0) {
+    let_next_begin();
     block_of_results<T, Tiles>(g);
   } else {
     __trap();
@@ -244,9 +256,12 @@ cudaError_t launch_few(const Dense& args, cudaStream_t stream) {
                  args.activation.kind,
                  Parameters<float>(args.activation)};
   const dim3 grid(blocks(layout.padded_units() / Tiles::kUnits), blocks(slices.count), blocks(tiles(args.batch, Tiles::kRows)));
-  const cudaError_t status =
-      launch({.grid = grid, .threads = Tiles::kThreads, .shared = sizeof(typename Tiles::Shared), .stream = stream},
-             mma_small_batch_kernel<T, Tiles>, g);
+  const cudaError_t status = launch({.grid = grid,
+                                     .threads = Tiles::kThreads,
+                                     .shared = sizeof(typename Tiles::Shared),
+                                     .stream = stream,
+                                     .overlaps = args.overlap == Overlap::all},
+                                    mma_small_batch_kernel<T, Tiles>, g);
   return status != cudaSuccess || slices.count == 1 ? status : add_slices(args, slices.count, g.sums, stream);
 }
 

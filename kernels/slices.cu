@@ -24,9 +24,11 @@ template <typename T>
 LAMELLA_KERNEL(kAddThreads)
 add_slices_kernel(Added<T> g) {
   constexpr int kAtOnce = 8;
+  let_next_begin();
   const std::int64_t at = block_x() * kAddThreads + thread_index();
+  const float bias = g.bias != nullptr && at < g.results ? __ldcg(g.bias + at % g.units) : -0.0F;  // x + -0 is x
+  wait_for_previous();
   if (at >= g.results) return;
-  const float bias = g.bias != nullptr ? g.bias[at % g.units] : -0.0F;  // x + -0 is x
   float sum = g.sums[at];
   LAMELLA_NO_UNROLL
   for (int first = 1; first < g.slices; first += kAtOnce) {
@@ -55,7 +57,10 @@ cudaError_t add_slices(const Dense& args, int slices, const float* sums, cudaStr
                        slices,
                        args.activation.kind,
                        Parameters<float>(args.activation)};
-      return launch({.grid = dim3(blocks(tiles(g.results, kAddThreads))), .threads = kAddThreads, .stream = stream},
+      return launch({.grid = dim3(blocks(tiles(g.results, kAddThreads))),
+                     .threads = kAddThreads,
+                     .stream = stream,
+                     .overlaps = args.overlap != Overlap::none},
                     add_slices_kernel<T>, g);
     }
   });

@@ -143,6 +143,7 @@ LAMELLA_DEVICE void add_slice(float (&sums)[kRows * kPack<T>], const Small<T>& g
   const int place = static_cast<int>(thread_index()) >> g.across_log2;
   Weights<T> weights(shared.stages, g.kernel + (unit < g.units ? (first + place) * g.kernel_stride + unit : 0), g.kernel_stride,
                      unit < g.units ? end - first - place : 0, down);
+  wait_for_previous();
   SmallSrc<T, kRows> src;
   src.read(g, first, end);
   LAMELLA_NO_UNROLL
@@ -193,14 +194,15 @@ template <typename T, int kRows>
 LAMELLA_KERNEL(kSmallThreads)
 small_batch_kernel(Small<T> g) {
   constexpr int kWidth = kPack<T>;
+  let_next_begin();
   auto& partial = shared_memory<typename SmallTiling<T, kRows>::Shared>().partial;
   const int thread = static_cast<int>(thread_index());
   const int across = 1 << g.across_log2;
   const int pack = thread & (across - 1);
   const int columns = across * kWidth;  // the number of threads is a multiple
   const std::int64_t unit0 = block_x() * columns;
-  const std::int64_t unit = unit0 + thread % columns;                             // of this thread's results
-  const float bias = g.bias != nullptr && unit < g.units ? g.bias[unit] : -0.0F;  // x + -0 is x
+  const std::int64_t unit = unit0 + thread % columns;                                      // of this thread's results
+  const float bias = g.bias != nullptr && unit < g.units ? __ldcg(g.bias + unit) : -0.0F;  // x + -0 is x
   const int first = static_cast<int>(block_y()) * g.slice;
   float sums[kRows * kWidth] = {};
   add_slice<T, kRows>(sums, g, unit0 + pack * kWidth, first, g.inputs - first < g.slice ? g.inputs : first + g.slice);
@@ -256,7 +258,8 @@ cudaError_t launch_small(const Dense& args, std::int64_t kernel_stride, cudaStre
   const cudaError_t status = launch({.grid = dim3(blocks(division.blocks), blocks(division.slices.count)),
                                      .threads = kSmallThreads,
                                      .shared = sizeof(typename SmallTiling<T, kRows>::Shared),
-                                     .stream = stream},
+                                     .stream = stream,
+                                     .overlaps = args.overlap == Overlap::all},
                                     small_batch_kernel<T, kRows>, g);
   if (status != cudaSuccess || !divided) return status;
   return add_slices(args, division.slices.count, g.sums, stream);

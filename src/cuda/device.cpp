@@ -14,7 +14,13 @@ CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(s
   const DeviceGuard guard(device);
   hardware = Hardware::of(device);
   const cudaError_t status = kernels::has_image(architecture);
-  if (status == cudaSuccess) return;
+  if (status == cudaSuccess) {
+    constexpr int kInGraphs = 12030;  // earlier drivers cannot capture such launches
+    int driver = 0;
+    check(cudaDriverGetVersion(&driver), device, "cudaDriverGetVersion");
+    overlaps = architecture >= kernels::kOverlapArchitecture && driver >= kInGraphs;
+    return;
+  }
   int major = 0;
   int minor = 0;
   static_cast<void>(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));

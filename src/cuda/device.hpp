@@ -66,8 +66,9 @@ class CudaDevice {
   CudaDevice& operator=(const CudaDevice&) = delete;
 
   const int index;
-  int architecture = 0;  ///< kernels::has_image()'s
-  Hardware hardware;     ///< what predictions know of it
+  int architecture = 0;   ///< kernels::has_image()'s
+  bool overlaps = false;  ///< kernels may begin before those before them end (kernels::Overlap)
+  Hardware hardware;      ///< what predictions know of it
   DeviceMemory memory;
   HandlePool<cublasLtContext> cublaslt;
   HandlePool<CudnnHandle> cudnn;

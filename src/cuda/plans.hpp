@@ -23,8 +23,9 @@ using PlanPtr = std::unique_ptr<ops::Plan>;
 
 /// A plan that is a function of the stream and Args and needs no state.
 template <typename F>
-[[nodiscard]] PlanPtr make_plan(F run, std::size_t workspace_bytes = 0) {
-  return ops::make_plan([run = std::move(run)](const ops::Args& args) { run(stream_of(args.stream), args); }, workspace_bytes);
+[[nodiscard]] PlanPtr make_plan(F run, std::size_t workspace_bytes = 0, bool overlaps = false) {
+  return ops::make_plan([run = std::move(run)](const ops::Args& args) { run(stream_of(args.stream), args); }, workspace_bytes,
+                        overlaps);
 }
 
 [[nodiscard]] inline cudaStream_t handle_of(const CudaStream& stream) { return static_cast<cudaStream_t>(stream.native()); }

@@ -134,7 +134,10 @@ std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, o
     ProgramStep& into = program->steps[i];
     into.desc = at_batch(step.desc, batch);
     into.layers = step.layers;
-    into.choice = ops.plan(into.desc, step.constants, context, forced_engine);
+    ops::PlanContext here = context;
+    here.overlaps = i > 0 && program->steps[i - 1].choice.plan->overlaps();
+    into.choice = ops.plan(into.desc, step.constants, here, forced_engine);
+    into.overlaps = here.overlaps && into.choice.plan->overlaps();
     workspace = std::max(workspace, into.choice.plan->workspace_bytes());
   }
   program->arena_bytes = program->workspace_at + workspace;

@@ -102,6 +102,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
       text += core::format(" ({})", predicted(*step.choice.predicted_us, explained.chunks));
     }
     if (!step.choice.fused.empty()) text += core::format(", fused: {}", step.choice.fused);
+    if (step.overlaps) text += ", overlaps the step before";
     text +=
         core::format(", {}B, {}FLOP", amount(static_cast<double>(bytes_of(whole))), amount(static_cast<double>(flops_of(whole))));
     if (const std::size_t workspace = step.choice.plan->workspace_bytes(); workspace != 0) {
@@ -133,10 +134,10 @@ std::string explain_json(const Explained& explained) {
                               json_text(why_not(refusal, explained.chunks)));
     }
     steps += core::format(
-        R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
+        R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "overlaps": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
         i == 0 ? "" : ",\n    ", json_text(op_of(step)), layers, json_text(step.choice.engine),
         step.choice.predicted_us ? core::format("{:.6g}", *step.choice.predicted_us) : "null", json_text(step.choice.measured),
-        json_text(step.choice.by_rule), json_text(step.choice.fused), refused, bytes_of(whole), flops_of(whole),
+        json_text(step.choice.by_rule), json_text(step.choice.fused), step.overlaps, refused, bytes_of(whole), flops_of(whole),
         step.choice.plan->workspace_bytes(), times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
   }
   std::string text = core::format("{{\n  \"device\": {},\n  \"batch\": {},\n  \"steps\": [\n    {}\n  ]",

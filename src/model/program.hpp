@@ -24,6 +24,7 @@ struct ProgramStep {
   ops::Choice choice;
   std::vector<int> srcs;  ///< slots
   int dst = -1;           ///< slot
+  bool overlaps = false;  ///< ops::Args::overlaps
 };
 
 /// Buffers begin at multiples of it.

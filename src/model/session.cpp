@@ -73,6 +73,7 @@ Session::BoundProgram& Session::bind(const std::shared_ptr<const Program>& progr
     bound.args[i].srcs = std::span(bound.srcs).subspan(at, program->steps[i].srcs.size());
     bound.args[i].state = bound.states[i].get();
     bound.args[i].stream = stream_.get();
+    bound.args[i].overlaps = program->steps[i].overlaps;
     at += program->steps[i].srcs.size();
   }
   for (std::size_t i = 0; options_.profile && i < program->steps.size(); ++i) {

@@ -37,6 +37,9 @@ struct Args {
   void* workspace = nullptr;       ///< Plan::workspace_bytes() bytes, aligned to 64; undefined content
   core::Stream* stream = nullptr;  ///< of the plan's device
   PlanState* state = nullptr;      ///< the result of Plan::make_state(), which may be null
+  /// What is before this work on the stream is that of another plan that overlaps(), of the same call: this may begin before that
+  /// has ended, and waits for it itself.
+  bool overlaps = false;
 };
 
 /// An engine prepared for one Desc. Immutable: any number of threads may execute it, each with its own Args.
@@ -47,24 +50,30 @@ class Plan {
   virtual void execute(const Args& args) const = 0;
   [[nodiscard]] virtual std::size_t workspace_bytes() const noexcept { return 0; }
   [[nodiscard]] virtual std::unique_ptr<PlanState> make_state() const { return nullptr; }
+  /// Whether its work may begin before that of the plan before it has ended, and lets the next one's do so (Args::overlaps). Then
+  /// execute() always enqueues some.
+  [[nodiscard]] virtual bool overlaps() const noexcept { return false; }
 };
 
 /// A plan that is a function of Args and needs no state.
 template <typename F>
 class FunctionPlan final : public Plan {
  public:
-  FunctionPlan(F run, std::size_t workspace_bytes) : run_(std::move(run)), workspace_bytes_(workspace_bytes) {}
+  FunctionPlan(F run, std::size_t workspace_bytes, bool overlaps)
+      : run_(std::move(run)), workspace_bytes_(workspace_bytes), overlaps_(overlaps) {}
   void execute(const Args& args) const override { run_(args); }
   [[nodiscard]] std::size_t workspace_bytes() const noexcept override { return workspace_bytes_; }
+  [[nodiscard]] bool overlaps() const noexcept override { return overlaps_; }
 
  private:
   F run_;
   std::size_t workspace_bytes_;
+  bool overlaps_;
 };
 
 template <typename F>
-[[nodiscard]] std::unique_ptr<Plan> make_plan(F run, std::size_t workspace_bytes = 0) {
-  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes);
+[[nodiscard]] std::unique_ptr<Plan> make_plan(F run, std::size_t workspace_bytes = 0, bool overlaps = false) {
+  return std::make_unique<FunctionPlan<F>>(std::move(run), workspace_bytes, overlaps);
 }
 
 /// The context of planning.
@@ -77,6 +86,7 @@ struct PlanContext {
   Tuner* tuner = nullptr;                           ///< null: the process's
   /// Which of the algorithms that a library offers for a product, in the library's order; engines that ask no library ignore it.
   int algorithm = 0;
+  bool overlaps = false;  ///< the plan will be executed with Args::overlaps, if it overlaps()
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence: what it could

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "cuda/plans.hpp"
+#include "kernels/kernels.hpp"
 
 /// The engines for one or several Dense layers on a CUDA device.
 namespace lamella::cuda {
@@ -21,6 +22,16 @@ inline std::span<const DenseEngine* const> dense_engines() {
 #include "cuda/dense/engines.def"
   };
   return engines;
+}
+
+/// For kernels::small_batch() and mma_small_batch(); `possible`: CudaDevice::overlaps.
+inline kernels::Overlap overlap_of(bool possible, const ops::Args& args) {
+  if (!possible) return kernels::Overlap::none;
+  return args.overlaps ? kernels::Overlap::all : kernels::Overlap::inside;
+}
+/// What such a layer takes less because it overlaps the step before it.
+inline double saved_us(const ops::PlanContext& context) {
+  return context.overlaps && device_of(context).overlaps ? kOverlapSavesUs : 0;
 }
 
 using StackEngine = ops::Engine<ops::StackDesc>;

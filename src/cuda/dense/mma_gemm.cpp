@@ -27,15 +27,16 @@ class MmaGemmEngine final : public DenseEngine {
   }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (!is_narrow(d.dtype)) return std::nullopt;
-    return predicted_mma_gemm_us(d, device_of(context).hardware);
+    return predicted_mma_gemm_us(d, device_of(context).hardware) - (mma_gemm_divides_inputs(d) ? saved_us(context) : 0);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     const kernels::Dense dense{
         .activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units};
     const bool divided = mma_gemm_divides_inputs(d);
+    const bool overlaps = divided && device_of(context).overlaps;
     return make_plan(
-        [dense, divided, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
+        [dense, divided, overlaps, kernel = fragments_on_device(constants, d, context), bias, device = context.device_index](
             CudaStream& stream, const ops::Args& args) {
           kernels::Dense all = dense;
           all.src = args.srcs[0];
@@ -43,11 +44,12 @@ class MmaGemmEngine final : public DenseEngine {
           all.bias = bias.get();
           all.dst = args.dst;
           all.workspace = args.workspace;
+          all.overlap = overlap_of(overlaps, args);
           check(divided ? kernels::mma_small_batch(all, handle_of(stream))
                         : kernels::mma_gemm(all, kernels::MmaTile::automatic, handle_of(stream)),
                 device, "mma_gemm kernel");
         },
-        divided ? kernels::mma_small_batch_workspace(dense) : 0);
+        divided ? kernels::mma_small_batch_workspace(dense) : 0, overlaps && d.batch > 0 && d.units > 0);
   }
 };
 

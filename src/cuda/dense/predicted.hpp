@@ -27,6 +27,8 @@ struct Hardware {
 [[nodiscard]] double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fused);
 /// One more pass over the results: bias, activation or both.
 [[nodiscard]] double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on);
+/// What a layer of few rows takes less if it begins before the one before it has ended.
+inline constexpr double kOverlapSavesUs = 1.2;
 /// `mma`: by tensor cores.
 [[nodiscard]] double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma);
 /// Whether mma_gemm divides the inputs among warps and blocks, by the kernel for few rows, which makes a row's bits depend on the

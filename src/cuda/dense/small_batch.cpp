@@ -38,22 +38,24 @@ class SmallBatchEngine final : public DenseEngine {
     const bool mma = on_tensor_cores(d, context);
     if (d.dtype == DType::float64 || d.batch > (mma ? kMostRowsOnTensorCores : kernels::small_batch_most(d.dtype)))
       return std::nullopt;
-    return predicted_small_batch_us(d, device_of(context).hardware, mma);
+    return predicted_small_batch_us(d, device_of(context).hardware, mma) - saved_us(context);
   }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
     const auto bias = d.has_bias ? constant_on_device(constants, 1, d.dtype, compute_type(d.dtype), context) : nullptr;
     kernels::Dense dense{.activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units};
     dense.bias = bias.get();
+    const bool overlaps = device_of(context).overlaps;
     const auto plan_of = [&](auto launch, std::size_t workspace_bytes) {
       return make_plan(
-          [dense, bias, launch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
+          [dense, bias, launch, overlaps, device = context.device_index](CudaStream& stream, const ops::Args& args) {
             kernels::Dense all = dense;
+            all.overlap = overlap_of(overlaps, args);
             all.src = args.srcs[0];
             all.dst = args.dst;
             all.workspace = args.workspace;
             check(launch(all, handle_of(stream)), device, "small_batch kernel");
           },
-          workspace_bytes);
+          workspace_bytes, overlaps && d.batch > 0 && d.units > 0);
     };
     if (on_tensor_cores(d, context)) {
       return plan_of(

@@ -22,9 +22,11 @@ struct Launch {
   unsigned threads = 256;  ///< of a block
   std::size_t shared = 0;  ///< bytes of shared memory
   cudaStream_t stream = nullptr;
+  unsigned cluster = 1;   ///< blocks of a cluster, along x; more than one from compute capability 9.0 on
   bool overlaps = false;  ///< may begin once all blocks of the kernel before it on the stream have called let_next_begin()
 };
 
+inline constexpr std::size_t kMostShared = 48 << 10;  ///< bytes that a block may have without asking for more
 inline constexpr std::int64_t kMaxGridX = 0x7FFF'FFFF;
 inline constexpr std::int64_t kMaxGridY = 0xFFFF;
 
@@ -44,11 +46,24 @@ cudaError_t launch(const Launch& how, void (*kernel)(Parameters...), Parameters.
   config.blockDim = dim3(how.threads, 1, 1);
   config.dynamicSmemBytes = how.shared;
   config.stream = how.stream;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
-  config.numAttrs = how.overlaps ? 1 : 0;
+  cudaLaunchAttribute attributes[2] = {};
+  config.attrs = attributes;
+  if (how.overlaps) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (how.cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = how.cluster;
+    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  }
+  if (how.shared > kMostShared) {
+    const cudaError_t status = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                                    cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(how.shared));
+    if (status != cudaSuccess) return status;
+  }
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/activation.hpp"
 #include "kernels/copy_async.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/lanes.hpp"
 #include "kernels/slices.hpp"
 
 namespace lamella::kernels {
@@ -158,34 +159,6 @@ LAMELLA_DEVICE void add_slice(float (&sums)[kRows * kPack<T>], const Small<T>& g
   }
   wait_for_copies<0>();  // copies of zeros, to memory that is reused
   barrier();
-}
-
-/// Writes the sums over all lanes that differ in the bits from `mask` down to `last`. Each time two lanes share the work: one
-/// keeps the first half of the sums, the other the second.
-template <int kCount>
-LAMELLA_DEVICE void add_lanes(const float (&sums)[kCount], float* to, unsigned mask, unsigned last) {
-  const unsigned lane = thread_index() % kWarp;
-  if constexpr (kCount > 1) {
-    if (mask < last) {
-      LAMELLA_UNROLL
-      for (int k = 0; k < kCount; ++k) to[k] = sums[k];
-      return;
-    }
-    constexpr int kHalf = kCount / 2;
-    const bool second = (lane & mask) != 0;
-    float kept[kHalf];
-    LAMELLA_UNROLL
-    for (int k = 0; k < kHalf; ++k) {
-      const float given = second ? sums[k] : sums[k + kHalf];
-      kept[k] = (second ? sums[k + kHalf] : sums[k]) + shuffle_xor(given, mask);
-    }
-    add_lanes<kHalf>(kept, second ? to + kHalf : to, mask / 2, last);
-  } else {
-    const bool first = (lane & (2 * mask - 1) & ~(last - 1)) == 0;
-    float sum = sums[0];
-    for (; mask >= last; mask /= 2) sum = sum + shuffle_xor(sum, mask);
-    if (first) *to = sum;
-  }
 }
 
 /// A block computes all rows of a few packs of units, over a slice of the inputs. Its threads lie side by side along the packs

@@ -48,17 +48,22 @@ inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
   return layers[n].units == (added == 0 ? layers[0].inputs : layers[static_cast<std::size_t>(added) - 1].units);
 }
 
-/// Whether the kernels support this; `rows` is the number of rows in their smallest block.
-inline bool is_possible(const Stack& args, std::int64_t rows) {
+/// Whether the layers fit together, with at most so many inputs and units.
+inline bool is_connected(const Stack& args, std::int64_t most_inputs, std::int64_t most_units) {
   if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
   for (std::size_t n = 0; n < args.layers.size(); ++n) {
     const StackLayer& layer = args.layers[n];
-    if (is_rowwise(layer.activation.kind) || layer.inputs > kMostStackInputs || layer.units > kMostStackWidth) return false;
+    if (is_rowwise(layer.activation.kind) || layer.inputs > most_inputs || layer.units > most_units) return false;
     if (n > 0 && layer.inputs != args.layers[n - 1].units) return false;
     if (!layer.is_dense && (n == 0 || layer.inputs != layer.units)) return false;
     if (!can_be_added(args.layers, n)) return false;
   }
-  return tiles(args.batch, rows) <= kMaxGridX;
+  return true;
+}
+
+/// Whether the kernels support this; `rows` is the number of rows in their smallest block.
+inline bool is_possible(const Stack& args, std::int64_t rows) {
+  return is_connected(args, kMostStackInputs, kMostStackWidth) && tiles(args.batch, rows) <= kMaxGridX;
 }
 
 template <typename T>

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "core/backend.hpp"
@@ -11,6 +12,7 @@
 #include "kernels/mma_float32.hpp"
 #include "kernels/mma_layout.hpp"
 #include "kernels/stack.hpp"
+#include "kernels/stack_cluster.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -127,10 +129,56 @@ std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const
   return constants->derived({.layout = ops::Form::Layout::parts, .device = context.device_index}, make);
 }
 
-std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
-                                                   const ops::PlanContext& context) {
+namespace {
+
+kernels::StackLayout layout_of(std::span<const kernels::StackLayer> layers, DType dtype, const kernels::StackLayout*) {
+  return {layers, dtype};
+}
+kernels::ClusterLayout layout_of(std::span<const kernels::StackLayer> layers, DType, const kernels::ClusterLayout*) {
+  return kernels::ClusterLayout(layers);
+}
+std::int64_t offset_of(const kernels::StackLayout& layout, std::size_t, std::int64_t input, std::int64_t unit) {
+  return layout.at(input, unit);
+}
+std::int64_t offset_of(const kernels::ClusterLayout& layout, std::size_t layer, std::int64_t input, std::int64_t unit) {
+  return layout.at(layer, input, unit);
+}
+
+/// Kernels, then biases, in the order of Layout.
+template <typename Layout>
+TensorView packed_stack(const ops::Constants& of, std::span<const kernels::StackLayer> layers, const std::vector<bool>& has_bias,
+                        DType dtype, Tensor& copy) {
+  const Layout layout = layout_of(layers, dtype, static_cast<const Layout*>(nullptr));
+  const std::size_t size = size_of(dtype);
+  const std::size_t weight_bytes = static_cast<std::size_t>(layout.elements()) * size;
+  const std::size_t bias_bytes = static_cast<std::size_t>(layout.bias_elements()) * sizeof(float);
+  Tensor packed = Tensor::zeros({weight_bytes + bias_bytes}, DType::int8);
+  auto* const weights = static_cast<std::byte*>(packed.data());
+  auto* const biases = reinterpret_cast<float*>(weights + weight_bytes);
+  std::size_t constant = 0;
+  for (std::size_t n = 0; n < layers.size(); ++n) {
+    const std::int64_t units = layers[n].units;
+    const Tensor& kernel = converted(of[constant++], dtype, dtype, copy);
+    const auto* from = static_cast<const std::byte*>(kernel.data());
+    auto* const to = weights + static_cast<std::size_t>(layout.kernel(n)) * size;
+    for (std::int64_t i = 0; i < layers[n].inputs; ++i) {
+      for (std::int64_t u = 0; u < units; ++u, from += size)
+        std::memcpy(to + static_cast<std::size_t>(offset_of(layout, n, i, u)) * size, from, size);
+    }
+    std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
+    if (!has_bias[n]) continue;
+    const Tensor& bias = converted(of[constant++], dtype, DType::float32, copy);
+    std::copy_n(static_cast<const float*>(bias.data()), units, biases + layout.bias(n));
+  }
+  copy = std::move(packed);
+  return std::as_const(copy).view();
+}
+
+template <typename Layout>
+std::shared_ptr<const DeviceStack> layers_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                    const ops::PlanContext& context, ops::Form::Layout order) {
   std::vector<kernels::StackLayer> layers;
-  ops::Form form{.layout = ops::Form::Layout::stack, .rounded_to = desc.dtype, .as = desc.dtype, .device = context.device_index};
+  ops::Form form{.layout = order, .rounded_to = desc.dtype, .as = desc.dtype, .device = context.device_index};
   std::vector<bool> has_bias;
   for (const auto& layer : desc.layers) {
     if (!layer.is_dense) continue;
@@ -139,39 +187,28 @@ std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants
     form.cut.insert(form.cut.end(), {layer.inputs, layer.units, static_cast<std::int64_t>(layer.has_bias)});
   }
   const DType dtype = desc.dtype;
-  const auto host = [layers, has_bias, dtype](const ops::Constants& of, Tensor& copy) -> TensorView {
-    const kernels::StackLayout layout(layers, dtype);
-    const std::size_t size = size_of(dtype);
-    const std::size_t weight_bytes = static_cast<std::size_t>(layout.elements()) * size;
-    const std::size_t bias_bytes = static_cast<std::size_t>(layout.bias_elements()) * sizeof(float);
-    Tensor packed = Tensor::zeros({weight_bytes + bias_bytes}, DType::int8);
-    auto* const weights = static_cast<std::byte*>(packed.data());
-    auto* const biases = reinterpret_cast<float*>(weights + weight_bytes);
-    std::size_t constant = 0;
-    for (std::size_t n = 0; n < layers.size(); ++n) {
-      const std::int64_t units = layers[n].units;
-      const Tensor& kernel = converted(of[constant++], dtype, dtype, copy);
-      const auto* from = static_cast<const std::byte*>(kernel.data());
-      for (std::int64_t i = 0; i < layers[n].inputs; ++i) {
-        for (std::int64_t u = 0; u < units; ++u, from += size)
-          std::memcpy(weights + static_cast<std::size_t>(layout.kernel(n) + layout.at(i, u)) * size, from, size);
-      }
-      std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
-      if (!has_bias[n]) continue;
-      const Tensor& bias = converted(of[constant++], dtype, DType::float32, copy);
-      std::copy_n(static_cast<const float*>(bias.data()), units, biases + layout.bias(n));
-    }
-    copy = std::move(packed);
-    return std::as_const(copy).view();
+  const auto host = [layers, has_bias, dtype](const ops::Constants& of, Tensor& copy) {
+    return packed_stack<Layout>(of, layers, has_bias, dtype, copy);
   };
   const auto make = [&]() -> ops::Packed {
     ops::Packed memory = uploaded(*constants, context, host);
     const auto* const weights = static_cast<const std::byte*>(memory.data.get());
-    const auto elements = static_cast<std::size_t>(kernels::StackLayout(layers, dtype).elements());
+    const auto elements = static_cast<std::size_t>(layout_of(layers, dtype, static_cast<const Layout*>(nullptr)).elements());
     const auto* const bias = reinterpret_cast<const float*>(weights + elements * size_of(dtype));
     return {std::make_shared<const DeviceStack>(DeviceStack{memory.data, weights, bias}), std::move(memory.renew)};
   };
   return std::static_pointer_cast<const DeviceStack>(constants->derived(form, make));
+}
+
+}  // namespace
+
+std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                   const ops::PlanContext& context) {
+  return layers_on_device<kernels::StackLayout>(constants, desc, context, ops::Form::Layout::stack);
+}
+std::shared_ptr<const DeviceStack> cluster_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                     const ops::PlanContext& context) {
+  return layers_on_device<kernels::ClusterLayout>(constants, desc, context, ops::Form::Layout::cluster);
 }
 
 }  // namespace lamella::cuda

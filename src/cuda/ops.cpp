@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/ops.hpp"
 
-#include <algorithm>
+#include <optional>
 #include <type_traits>
 
 #include "core/integer_relu.hpp"
@@ -9,6 +9,7 @@
 #include "cuda/dense/engines.hpp"
 #include "cuda/rowwise/engines.hpp"
 #include "cuda/steps.hpp"
+#include "kernels/stack_cluster.hpp"
 #include "ops/select.hpp"
 
 namespace lamella::cuda {
@@ -69,9 +70,8 @@ class CudaOps final : public ops::OpSet {
   [[nodiscard]] bool takes(const ops::StackDesc& d, const ops::PlanContext& context, std::string_view forced) const override {
     ops::PlanContext here = context;
     here.backend = &backend_;
-    return std::any_of(stack_engines().begin(), stack_engines().end(), [&](const StackEngine* engine) {
-      return (forced.empty() || forced == engine->name()) && engine->refuses(d, here).empty();
-    });
+    const StackEngine& engine = stack_engine();  // the others take few rows only
+    return (forced.empty() || forced == engine.name()) && engine.refuses(d, here).empty();
   }
   [[nodiscard]] std::vector<std::string> engines() const override {
     std::vector<std::string> names;
@@ -80,6 +80,19 @@ class CudaOps final : public ops::OpSet {
     for (const auto* engine : activation_engines()) names.emplace_back(engine->name());
     for (const auto* engine : rowwise_engines()) names.emplace_back(engine->name());
     return names;
+  }
+
+  [[nodiscard]] std::int64_t most_gaining_rows() const noexcept override { return kernels::kMostClusterRows; }
+  [[nodiscard]] std::optional<double> gain(const ops::StackDesc& d, const ops::PlanContext& context,
+                                           std::string_view forced) const override {
+    ops::PlanContext here = context;
+    here.backend = &backend_;
+    const StackEngine& engine = cluster_engine();
+    const bool is_forced = forced == engine.name();
+    if ((!forced.empty() && !is_forced) || !engine.refuses(d, here).empty()) return std::nullopt;
+    if (is_forced) return 1;
+    const CudaDevice& device = device_of(here);
+    return predicted_without_cluster_us(d, device.hardware, device.overlaps) - predicted_cluster_us(d, device.hardware);
   }
 
  private:

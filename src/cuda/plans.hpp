@@ -68,6 +68,9 @@ struct DeviceStack {
 };
 [[nodiscard]] std::shared_ptr<const DeviceStack> stack_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
                                                                  const ops::PlanContext& context);
+/// The same in the order of kernels::ClusterLayout.
+[[nodiscard]] std::shared_ptr<const DeviceStack> cluster_on_device(const ConstantsPtr& constants, const ops::StackDesc& desc,
+                                                                   const ops::PlanContext& context);
 /// The stride that kernel_on_device() uses for `units` columns.
 [[nodiscard]] std::int64_t padded_stride(std::int64_t units, DType dtype);
 

@@ -124,6 +124,7 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
 std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops, const ops::PlanContext& context,
                                        const std::string& forced_engine) {
   auto program = std::make_shared<Program>();
+  program->graph = &graph;
   program->batch = batch;
   program->threads = context.threads;
   program->steps.resize(graph.steps.size());

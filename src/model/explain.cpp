@@ -94,7 +94,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
   const StepTimes::Least times = program.times.get();
   int number = 0;
   for (const ProgramStep& step : program.steps) {
-    const ops::Desc whole = at_batch(explained.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
+    const ops::Desc whole = at_batch(program.graph->steps[static_cast<std::size_t>(number)].desc, explained.batch);
     text += core::format("  {}. {}  [{}]\n     engine {}", ++number, op_of(step), joined(step.layers), step.choice.engine);
     if (!step.choice.measured.empty()) {
       text += core::format(" ({})", step.choice.measured);
@@ -125,7 +125,7 @@ std::string explain_json(const Explained& explained) {
   std::string steps;
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     const ProgramStep& step = program.steps[i];
-    const ops::Desc whole = at_batch(explained.graph->steps[i].desc, explained.batch);
+    const ops::Desc whole = at_batch(program.graph->steps[i].desc, explained.batch);
     std::string layers;
     for (const std::string& layer : step.layers) layers += core::format("{}{}", layers.empty() ? "" : ", ", json_text(layer));
     std::string refused;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -128,10 +129,12 @@ class ConstantsPool {
 /// Folds affine steps into Dense where only rounding changes (fold.hpp), and attaches activations to the preceding Dense.
 void fuse(Graph& graph, ConstantsPool& pool);
 
+/// What one step for these layers, of one row, is expected to save; nothing if the device has no engine for it, or for more.
+using StackGain = std::function<std::optional<double>(const ops::StackDesc&)>;
 /// Merges chains of Dense steps, with activations and sums of two of their results between them, and a following softmax, into
-/// one step, if nothing else reads what is made on the way and `takes` says that the device has an engine for it. Takes the
-/// longest chain from each first step.
-void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops::StackDesc&)>& takes);
+/// one step, if nothing else reads what is made on the way. Takes from each first step the chain of most gain, of equals the
+/// longest; a chain without gain is left alone.
+void stack(Graph& graph, ConstantsPool& pool, const StackGain& gain);
 
 /// Appends the layers of a merged step, without consecutive duplicates.
 void append_layers(Step& to, const Step& step);

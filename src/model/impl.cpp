@@ -88,12 +88,39 @@ std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
 }
 
 model::Graph Model::Impl::make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
-                                     model::ConstantsPool& constants) const {
+                                     model::ConstantsPool& constants, std::int64_t rows) const {
   model::Graph made = model::lower(of, sample_shapes, options, constants);
   model::fuse(made, constants);
   const ops::PlanContext context{1, options.device.index(), budget};
-  model::stack(made, constants, [&](const ops::StackDesc& desc) { return backend.ops().takes(desc, context, options.engine); });
+  if (rows >= 0) {
+    model::stack(made, constants, [&](const ops::StackDesc& desc) {
+      return backend.ops().gain(std::get<ops::StackDesc>(model::at_batch(desc, rows)), context, options.engine);
+    });
+  }
+  model::stack(made, constants, [&](const ops::StackDesc& desc) -> std::optional<double> {
+    if (!backend.ops().takes(desc, context, options.engine)) return std::nullopt;
+    return 1;  // whatever there is more of saves a launch
+  });
   return made;
+}
+
+std::shared_ptr<const model::Graph> Model::Impl::graph_at(const std::shared_ptr<const model::Graph>& graph,
+                                                          std::int64_t batch) const {
+  if (batch < 1 || batch > backend.ops().most_gaining_rows()) return graph;
+  std::vector<Shape> shapes;
+  for (const int input : graph->inputs) shapes.push_back(graph->values[static_cast<std::size_t>(input)].sample);
+  auto made = std::make_shared<const model::Graph>(make_graph(*spec, shapes, *pool, batch));
+  if (made->steps.size() >= graph->steps.size()) return graph;
+  const std::lock_guard lock(mutex_);
+  note_living(std::move(shapes), batch, made);
+  return made;
+}
+
+void Model::Impl::note_living(std::vector<Shape> sample_shapes, std::int64_t rows,
+                              const std::shared_ptr<const model::Graph>& made) const {
+  if (!options.updatable) return;
+  std::erase_if(living_, [](const Living& one) { return one.graph.expired(); });
+  living_.push_back({std::move(sample_shapes), rows, made});
 }
 
 std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>& sample_shapes, std::int64_t rows) const {
@@ -112,10 +139,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   for (const auto& [shapes, known] : graphs_) {
     if (shapes == sample_shapes) return known;  // another thread was first
   }
-  if (options.updatable) {
-    std::erase_if(living_, [](const auto& one) { return one.second.expired(); });
-    living_.emplace_back(sample_shapes, made);
-  }
+  note_living(sample_shapes, -1, made);
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
   pool->sweep();
@@ -141,7 +165,9 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
   if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
   const auto begin = std::chrono::steady_clock::now();
   using Both = std::pair<std::shared_ptr<const model::Graph>, std::shared_ptr<const model::Program>>;
-  auto both = std::make_shared<const Both>(graph_of, model::compile(*graph_of, batch, backend.ops(), context, options.engine));
+  const auto graph_here = graph_at(graph_of, batch);
+  auto both =
+      std::make_shared<const Both>(graph_here, model::compile(*graph_here, batch, backend.ops(), context, options.engine));
   const std::shared_ptr<const model::Program> made(both, both->second.get());
   if (core::is_logging()) {
     const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - begin;

@@ -26,7 +26,6 @@ namespace model {
 struct Explained {
   std::int64_t batch = 0;
   Chunks chunks;
-  std::shared_ptr<const Graph> graph;
   std::shared_ptr<const Program> program;
   Device device;
   std::string tuning = {};  ///< why the file of measurements is not used; empty if it is used, or not requested
@@ -135,9 +134,12 @@ struct Model::Impl {
   Shape sample_of(const TensorView& x, std::size_t input, const char* call, std::int64_t& rows) const;
   void prepare_staged(const std::shared_ptr<const model::Graph>& graph, std::span<const std::int64_t> calls) const;
 
-  /// Lowered and fused, including steps that the device merges.
+  /// Lowered and fused, including steps that the device merges: for any number of rows or, unless -1, for `rows`.
   [[nodiscard]] model::Graph make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
-                                        model::ConstantsPool& constants) const;
+                                        model::ConstantsPool& constants, std::int64_t rows = -1) const;
+  /// The graph of programs of `batch` rows: `graph`, or one with fewer steps if the device gains from that at so few rows.
+  [[nodiscard]] std::shared_ptr<const model::Graph> graph_at(const std::shared_ptr<const model::Graph>& graph,
+                                                             std::int64_t batch) const;
   /// The values as weights of the model, those on the device as they are after the work already enqueued on `stream`.
   [[nodiscard]] model::NewWeights new_weights(const std::map<std::string, TensorView>& values, void* stream) const;
   /// What has to be written so that everything that runs has the weights of `changed`. Throws ArgumentError (unsupported).
@@ -147,12 +149,18 @@ struct Model::Impl {
     std::shared_ptr<const model::Graph> graph;
     std::shared_ptr<const model::Program> program;
   };
+  void note_living(std::vector<Shape> sample_shapes, std::int64_t rows, const std::shared_ptr<const model::Graph>& made) const;
   mutable core::Mutex mutex_;
   mutable std::int64_t calls_ = 0;
   mutable std::int64_t rows_ = 0;
   mutable std::list<std::pair<std::vector<Shape>, std::shared_ptr<const model::Graph>>> graphs_;
-  /// For an updatable model: all graphs that may still run, with their sample shapes.
-  mutable std::vector<std::pair<std::vector<Shape>, std::weak_ptr<const model::Graph>>> living_;
+  /// For an updatable model: all graphs that may still run, and what make_graph() made them of.
+  struct Living {
+    std::vector<Shape> sample_shapes;
+    std::int64_t rows;
+    std::weak_ptr<const model::Graph> graph;
+  };
+  mutable std::vector<Living> living_;
   mutable std::list<Cached> programs_;  ///< most recently used first
   mutable bool is_dropping_ = false;    ///< programs, which was logged
   mutable std::vector<std::unique_ptr<model::Session>> sessions_;

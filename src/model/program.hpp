@@ -82,6 +82,7 @@ class StepTimes {
 /// The steps of a model at one batch size, engines chosen and buffers assigned by liveness. Immutable; any number of sessions may
 /// run it.
 struct Program {
+  const Graph* graph = nullptr;  ///< compiled from; lives as long as this
   std::int64_t batch = 0;
   int threads = 1;  ///< threads that one run may use; CPU only
   std::vector<Slot> slots;

@@ -299,7 +299,7 @@ void Model::Impl::prepare(const std::shared_ptr<const model::Graph>& graph_of, s
 }
 
 model::Explained Model::Impl::explained(const std::shared_ptr<const model::Graph>& graph_of, std::int64_t rows) const {
-  model::Explained result{rows, {}, graph_of, nullptr, options.device};
+  model::Explained result{rows, {}, nullptr, options.device};
   if (backend.traits.is_inline)
     result.chunks = chunks(*graph_of, rows);
   else

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "model/graph.hpp"
@@ -18,22 +19,27 @@ struct Chain {
 
 class Stacker {
  public:
-  Stacker(Graph& graph, const std::function<bool(const ops::StackDesc&)>& takes) : graph_(graph), takes_(takes) {
+  Stacker(const Graph& graph, const StackGain& gain) : graph_(graph), gain_(gain) {
     for (std::size_t i = 0; i < graph.steps.size(); ++i) {
       for (const int src : graph.steps[i].srcs) readers_[graph.root(src)].insert(i);
     }
     for (const int output : graph.outputs) outputs_.insert(graph.root(output));
   }
 
-  /// The longest chain, beginning with the given step, that an engine takes; it may be this step alone.
+  /// The chain of most gain, beginning with the given step, that an engine takes; it may be this step alone.
   [[nodiscard]] Chain chain_from(std::size_t first) const {
     const Step& step = graph_.steps[first];
     Chain whole{{}, {first}, {graph_.root(step.srcs.at(0)), graph_.root(step.dst)}};
     const auto* dense = std::get_if<ops::DenseDesc>(&step.desc);
     if (dense == nullptr) return whole;
     whole.desc = {dense->batch, {layer_of(*dense)}, false, dense->dtype, dense->math, dense->fusion, dense->determinism};
-    for (Chain longer = whole; extend(longer) && takes_(longer.desc);) {
-      if (reads_all(longer)) whole = longer;
+    double most = 0;
+    for (Chain longer = whole; extend(longer);) {
+      const std::optional<double> gain = gain_(longer.desc);
+      if (!gain) break;
+      if (*gain <= 0 || *gain < most || !reads_all(longer)) continue;
+      whole = longer;
+      most = *gain;
     }
     return whole;
   }
@@ -121,7 +127,7 @@ class Stacker {
   }
 
   const Graph& graph_;
-  const std::function<bool(const ops::StackDesc&)>& takes_;
+  const StackGain& gain_;
   std::map<int, std::set<std::size_t>> readers_;  ///< the steps that read a root
   std::set<int> outputs_;                         ///< roots
 };
@@ -144,8 +150,8 @@ void merge(Graph& graph, Chain chain, ConstantsPool& pool) {
 
 }  // namespace
 
-void stack(Graph& graph, ConstantsPool& pool, const std::function<bool(const ops::StackDesc&)>& takes) {
-  const Stacker stacker(graph, takes);
+void stack(Graph& graph, ConstantsPool& pool, const StackGain& gain) {
+  const Stacker stacker(graph, gain);
   std::vector<bool> gone(graph.steps.size(), false);
   std::vector<Chain> chains;
   for (std::size_t i = 0; i < graph.steps.size(); ++i) {

@@ -40,11 +40,11 @@ ops::Writes Model::Impl::renewed(const model::NewWeights& changed) const {
   ops::Writes writes;
   std::set<const ops::Constants*> done;
   // No graph can be added now.
-  for (const auto& [shapes, living] : living_) {
+  for (const auto& [shapes, rows, living] : living_) {
     const auto graph_now = living.lock();
     if (!graph_now) continue;
     model::ConstantsPool pool_of_new;
-    const model::Graph made = make_graph(*changed.spec, shapes, pool_of_new);
+    const model::Graph made = make_graph(*changed.spec, shapes, pool_of_new, rows);
     LAMELLA_EXPECTS(
         same_but_for_numbers(*graph_now, made), unsupported,
         "[Model::update_weights] with these values '{}' needs different steps: a layer folds into its neighbour now but did not "

@@ -23,7 +23,8 @@ class Constants;
 struct Form {
   /// `plain`: in their own order; `panels`: packed as in cpu/dense/panels.hpp; `zero_panels`: zeros instead; `onednn`: in
   /// oneDNN's layout; `aligned_rows`: a kernel whose rows start aligned; `fragments`: as in kernels/mma_layout.hpp; `parts`: as
-  /// in kernels/mma_float32.hpp; `stack`: all of them, as in kernels/stack.hpp; `quantized_panels` and `number_panels`: as
+  /// in kernels/mma_float32.hpp; `stack`: all of them, as in kernels/stack.hpp; `cluster`: the same as in
+  /// kernels/stack_cluster.hpp; `quantized_panels` and `number_panels`: as
   /// cpu/dense/quantized.hpp packs them.
   enum class Layout {
     plain,
@@ -34,6 +35,7 @@ struct Form {
     fragments,
     parts,
     stack,
+    cluster,
     quantized_panels,
     number_panels
   };
@@ -43,9 +45,10 @@ struct Form {
   std::size_t constant = 0;  ///< which one
   DType rounded_to = DType::float32;
   DType as = DType::float32;
-  int device = kHost;                  ///< or the index of a CUDA device
-  int group = 1;                       ///< for quantized panels: inputs that are stored together
-  std::vector<std::int64_t> cut = {};  ///< for a stack: inputs, units and whether there is a bias, for each Dense layer
+  int device = kHost;  ///< or the index of a CUDA device
+  int group = 1;       ///< for quantized panels: inputs that are stored together
+  std::vector<std::int64_t> cut =
+      {};  ///< for a stack or cluster: inputs, units and whether there is a bias, for each Dense layer
   friend auto operator<=>(const Form&, const Form&) = default;
 };
 

@@ -3,6 +3,7 @@
 // relations that they were made from.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -100,6 +101,40 @@ TEST(CudaPredictedTest, TheOwnProductOfFloat32IsLeftToSmallOnes) {
   EXPECT_GT(predicted_tiled_us(dense(4096, 1024, 1024, DType::float32), kH200),
             two_steps(dense(4096, 1024, 1024, DType::float32), kH200));
   EXPECT_LT(predicted_tiled_us(dense(16, 16, 16, DType::float32), kH200), two_steps(dense(16, 16, 16, DType::float32), kH200));
+}
+
+ops::StackDesc layers(std::int64_t batch, const std::vector<std::int64_t>& widths) {
+  ops::StackDesc d;
+  d.batch = batch;
+  for (std::size_t n = 1; n < widths.size(); ++n)
+    d.layers.push_back({.inputs = widths[n - 1], .units = widths[n], .activation = {}});
+  return d;
+}
+
+TEST(CudaPredictedTest, AClusterGainsFromDepthUntilItsEightMultiprocessorsReadTooMuch) {
+  const auto gain = [](std::int64_t batch, const std::vector<std::int64_t>& widths) {
+    const ops::StackDesc d = layers(batch, widths);
+    return predicted_without_cluster_us(d, kH200, true) - predicted_cluster_us(d, kH200);
+  };
+  EXPECT_GT(gain(1, {256, 256, 256, 256, 256}), 0);
+  EXPECT_GT(gain(1, std::vector<std::int64_t>(9, 256)), gain(1, {256, 256, 256, 256, 256}));
+  EXPECT_LT(gain(8, {256, 256, 256, 256, 256}), gain(1, {256, 256, 256, 256, 256}));
+  EXPECT_LT(gain(1, {256, 256, 256}), 0);
+  EXPECT_LT(gain(1, {1024, 1024, 1024, 1024, 1024}), 0);
+  EXPECT_LT(gain(1, {64, 64, 64, 64, 64}), 0);  // stack
+}
+
+TEST(CudaPredictedTest, LayersThatOverlapTakeLessAndNothingIsBelowItsBytes) {
+  const ops::StackDesc d = layers(1, {256, 256, 256, 256, 256});
+  EXPECT_NEAR(predicted_without_cluster_us(d, kH200, false) - predicted_without_cluster_us(d, kH200, true), 3 * kOverlapSavesUs,
+              1e-9);
+  for (const std::int64_t width : {16, 256, 1024}) {
+    for (const std::int64_t batch : {1, 8}) {
+      const double bytes = 4.0 * 4 * static_cast<double>(width * width);
+      const double of_eight = bytes / (8 * 64 * 1.83e3);
+      EXPECT_GT(predicted_cluster_us(layers(batch, std::vector<std::int64_t>(5, width)), kH200), of_eight);
+    }
+  }
 }
 
 TEST(CudaPredictedTest, MoreWorkNeverTakesLess) {

@@ -3,9 +3,11 @@
 
 #include <array>
 #include <span>
+#include <vector>
 
 #include "cuda/plans.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/stack.hpp"
 
 /// The engines for one or several Dense layers on a CUDA device.
 namespace lamella::cuda {
@@ -36,12 +38,21 @@ inline double saved_us(const ops::PlanContext& context) {
 
 using StackEngine = ops::Engine<ops::StackDesc>;
 
-const StackEngine& stack_engine();  ///< narrow layers in float32, all of them in one launch
+const StackEngine& cluster_engine();  ///< few rows through wider layers in float32, by one cluster of blocks
+const StackEngine& stack_engine();    ///< any number of rows through narrow layers
 
-/// Best first.
+/// Of equals by prediction the first is taken.
 inline std::span<const StackEngine* const> stack_engines() {
-  static const std::array<const StackEngine*, 1> engines{&stack_engine()};
+  static const std::array engines{&cluster_engine(), &stack_engine()};
   return engines;
+}
+
+/// The layers as kernels take them.
+inline std::vector<kernels::StackLayer> layers_of(const ops::StackDesc& d) {
+  static_assert(ops::StackDesc::kNothing == kernels::StackLayer::kNothing);
+  std::vector<kernels::StackLayer> layers;
+  for (const auto& layer : d.layers) layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added});
+  return layers;
 }
 
 }  // namespace lamella::cuda

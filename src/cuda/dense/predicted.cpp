@@ -12,8 +12,6 @@
 namespace lamella::cuda {
 namespace {
 
-constexpr double kLaunch = 1.6;         ///< microseconds of a kernel that is a node of a graph
-constexpr double kStart = 0.8;          ///< from a kernel's first load to its first sum, and its last stores
 constexpr double kReduction = 0.4;      ///< of the library's, where it divides the inputs among blocks
 constexpr double kCacheToMemory = 2.0;  ///< its bandwidth, relative to memory's
 
@@ -80,6 +78,7 @@ Hardware Hardware::of(int device) {
   Hardware result;
   result.architecture = 10 * ask(cudaDevAttrComputeCapabilityMajor) + ask(cudaDevAttrComputeCapabilityMinor);
   result.multiprocessors = std::max(1, ask(cudaDevAttrMultiProcessorCount));
+  result.shared_bytes = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   const double kilohertz = ask(cudaDevAttrClockRate);
   result.gigahertz = kilohertz > 0 ? kilohertz * 1e-6 : 1.7;
   // Two transfers a cycle; a copy reaches about nine tenths.
@@ -97,7 +96,7 @@ double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fu
   const Tiling tiling{tile_side(d.batch), tile_side(d.units), 0.85 * rate, true};
   const bool reduces = count_of(d, tiling) < on.multiprocessors && d.inputs >= 512;
   const double result = fused || !is_narrow(d.dtype) ? element(d) : 4;
-  return kLaunch + kStart + (reduces ? kReduction : 0) +
+  return kLaunchUs + kStartUs + (reduces ? kReduction : 0) +
          std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, result), on, 0.9));
 }
 
@@ -105,7 +104,7 @@ double predicted_pass_us(const ops::DenseDesc& d, const Hardware& on) {
   const double sums = results(d) * (is_narrow(d.dtype) ? 4 : element(d));
   const double stored = results(d) * element(d);
   const double chunks = std::max(1.0, std::ceil(sums / static_cast<double>(kSumsInSecondCache)));  // each a product and a pass
-  return kLaunch * (2 * chunks - 1) + memory_us(sums / kCacheToMemory + stored, on, 0.9);
+  return kLaunchUs * (2 * chunks - 1) + memory_us(sums / kCacheToMemory + stored, on, 0.9);
 }
 
 double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, bool mma) {
@@ -126,10 +125,10 @@ double predicted_small_batch_us(const ops::DenseDesc& d, const Hardware& on, boo
     const kernels::MmaSmallBatchBlocks blocks = kernels::mma_small_batch_blocks(
         {.activation = d.activation, .dtype = d.dtype, .batch = d.batch, .inputs = d.inputs, .units = d.units});
     const double bytes = tiles(blocks.count, on.multiprocessors) * real(blocks.bytes);
-    busiest_us = bytes / (kOnTheirWay * on.gigahertz * 1e3) - kStart;  // which has the first wait in it
+    busiest_us = bytes / (kOnTheirWay * on.gigahertz * 1e3) - kStartUs;  // which has the first wait in it
     adds_slices = blocks.slices > 1;
   }
-  return (adds_slices ? 2 : 1) * kLaunch + kStart +
+  return (adds_slices ? 2 : 1) * kLaunchUs + kStartUs +
          std::max({memory_us(weights, on, 1), memory_us(row_blocks * weights + src, on, kCache), instructions_us, busiest_us});
 }
 
@@ -149,7 +148,7 @@ double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on) {
   const kernels::MmaBlock block = kernels::mma_block(tile);
   const double loaded = tile == kernels::MmaTile::few_rows ? kFewRows : kManyRows;
   const Tiling tiling{block.rows, block.units, std::min(0.9 * rates_of(on.architecture).mma16, loaded), false};
-  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.9));
+  return kLaunchUs + kStartUs + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.9));
 }
 
 double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on) {
@@ -160,14 +159,14 @@ double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on
   const double most = 0.9 * rates_of(on.architecture).mma16 / kProducts;
   const Tiling tiling{block.rows, block.units, tile == kernels::MmaTile::few_rows ? std::min(most, kFewRows) : most, false};
   const double kernel = 2 * element(d) / 4 * real(d.inputs) * real(d.units);  // beyond bytes_of(): six bytes a weight
-  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)) + kernel, on, 0.9));
+  return kLaunchUs + kStartUs + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)) + kernel, on, 0.9));
 }
 
 double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {
   const Rates rates = rates_of(on.architecture);
   const double rate = d.dtype == DType::float64 ? std::min(rates.float64, 0.35 * rates.float32) : 0.35 * rates.float32;
   const Tiling tiling{64, 64, rate, false};
-  return kLaunch + kStart + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.5));
+  return kLaunchUs + kStartUs + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.5));
 }
 
 }  // namespace lamella::cuda

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "ops/desc.hpp"
 
@@ -12,12 +13,16 @@ namespace lamella::cuda {
 /// Bytes of sums that are still in the second-level cache when the pass behind a product reads them.
 inline constexpr std::int64_t kSumsInSecondCache = 24'000'000;
 
+inline constexpr double kLaunchUs = 1.6;  ///< of a kernel that is a node of a graph
+inline constexpr double kStartUs = 0.8;   ///< from a kernel's first load to its first sum, and its last stores
+
 /// What the predictions know of a GPU.
 struct Hardware {
   int architecture = 90;  ///< compute capability, as 90 for 9.0
   int multiprocessors = 132;
   double gigahertz = 1.83;
   double gigabytes_per_second = 4300;  ///< of a copy: bytes read and written
+  int shared_bytes = 227 << 10;        ///< of shared memory that a block may ask for
 
   /// Of the device; what its driver does not say is taken from the number of its multiprocessors.
   [[nodiscard]] static Hardware of(int device);
@@ -37,5 +42,12 @@ inline constexpr double kOverlapSavesUs = 1.2;
 [[nodiscard]] double predicted_mma_gemm_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
+
+/// Few rows of float32 through all layers by `stack`; nothing for other stacks.
+[[nodiscard]] std::optional<double> predicted_stack_us(const ops::StackDesc& d, const Hardware& on);
+/// The same by `cluster`.
+[[nodiscard]] double predicted_cluster_us(const ops::StackDesc& d, const Hardware& on);
+/// The same without `cluster`: narrow layers by `stack`, others one by one; `overlaps`: CudaDevice::overlaps.
+[[nodiscard]] double predicted_without_cluster_us(const ops::StackDesc& d, const Hardware& on, bool overlaps);
 
 }  // namespace lamella::cuda

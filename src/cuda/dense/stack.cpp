@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/stack.hpp"
 #include "core/check.hpp"
 #include "cuda/dense/engines.hpp"
 #include "cuda/dense/tensor_cores.hpp"
@@ -31,11 +30,11 @@ class StackOfDense final : public StackEngine {
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::StackDesc&) const override { return "all layers"; }
+  [[nodiscard]] std::optional<double> predicted_us(const ops::StackDesc& d, const ops::PlanContext& context) const override {
+    return predicted_stack_us(d, device_of(context).hardware);
+  }
   [[nodiscard]] PlanPtr plan(const ops::StackDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    static_assert(ops::StackDesc::kNothing == kernels::StackLayer::kNothing);
-    std::vector<kernels::StackLayer> layers;
-    for (const auto& layer : d.layers)
-      layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added});
+    std::vector<kernels::StackLayer> layers = layers_of(d);
     const std::size_t workspace = kernels::stack_workspace({.layers = layers, .dtype = d.dtype, .batch = d.batch});
     return make_plan(
         [layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax, dtype = d.dtype,

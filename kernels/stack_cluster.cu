@@ -268,7 +268,7 @@ Clustered clustered(const Stack& args) {
     ClusterLayer& to = g.layer[n] = layer_of(layer);
     to.weights = static_cast<int>(layout.kernel(n));
     to.bias = layer.is_dense ? static_cast<int>(layout.bias(n)) : kNothing;
-    to.added = layer.added > 0 ? places.of(static_cast<std::size_t>(layer.added) - 1) : layer.added == 0 ? kSource : kNothing;
+    to.added = place_of_addend(places, layer);
     to.kept = places.of(n);
   }
   return g;

@@ -66,6 +66,11 @@ inline bool is_possible(const Stack& args, std::int64_t rows) {
   return is_connected(args, kMostStackInputs, kMostStackWidth) && tiles(args.batch, rows) <= kMaxGridX;
 }
 
+/// The place of a layer's addend, or kSource or kNothing.
+inline int place_of_addend(const StackPlaces& places, const StackLayer& layer) {
+  return layer.added > 0 ? places.of(static_cast<std::size_t>(layer.added) - 1) : layer.added == 0 ? kSource : kNothing;
+}
+
 template <typename T>
 Stacked<T> stacked(const Stack& args) {
   Stacked<T> g{};
@@ -87,7 +92,7 @@ Stacked<T> stacked(const Stack& args) {
     to.units = static_cast<int>(layer.units);
     to.activation = layer.activation.kind;
     std::copy_n(layer.activation.parameters.begin(), 3, to.parameters);
-    to.added = layer.added > 0 ? places.of(static_cast<std::size_t>(layer.added) - 1) : layer.added == 0 ? kSource : kNothing;
+    to.added = place_of_addend(places, layer);
     to.kept = places.of(n);
     g.chunks += to.chunks;
   }

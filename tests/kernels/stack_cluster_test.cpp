@@ -22,21 +22,10 @@ class StackClusterTest : public testing::Test {
 
   static std::vector<double> run(const Case& c, const Data& data) {
     const ClusterLayout layout(c.layers);
-    std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
-    std::vector<double> biases(static_cast<std::size_t>(layout.bias_elements()));
-    for (std::size_t n = 0; n < c.layers.size(); ++n) {
-      if (!c.layers[n].is_dense) continue;
-      const std::int64_t inputs = c.layers[n].inputs;
-      const std::int64_t units = c.layers[n].units;
-      for (std::int64_t u = 0; u < units; ++u) {
-        for (std::int64_t i = 0; i < inputs; ++i)
-          packed.at(static_cast<std::size_t>(layout.kernel(n) + layout.at(n, i, u))) =
-              data.w[n][static_cast<std::size_t>(i * units + u)];
-        biases.at(static_cast<std::size_t>(layout.bias(n) + u)) = c.has_bias(n) ? data.b[n][static_cast<std::size_t>(u)] : -0.0;
-      }
-    }
+    const auto [weights_packed, biases] =
+        packed(c, data, layout, [&](std::size_t n, std::int64_t i, std::int64_t u) { return layout.at(n, i, u); });
     Buffer src(data.x, DType::float32);
-    Buffer weights(packed, DType::float32, true);
+    Buffer weights(weights_packed, DType::float32, true);
     Buffer bias(biases, DType::float32);
     Buffer dst(c.batch * c.layers.back().units, DType::float32);
     kernels::Stack args{.layers = c.layers,

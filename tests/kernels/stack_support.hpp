@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/stack.hpp"
@@ -56,9 +57,11 @@ inline Data random_data(const Case& c) {
   return data;
 }
 
-inline std::vector<double> run(const Case& c, const Data& data) {
-  const StackLayout layout(c.layers, c.dtype);
-  std::vector<double> packed(static_cast<std::size_t>(layout.elements()));
+/// Weights and biases in the order of a layout; `offset`(layer, input, unit) is from layout.kernel(layer).
+template <typename Layout, typename Offset>
+std::pair<std::vector<double>, std::vector<double>> packed(const Case& c, const Data& data, const Layout& layout,
+                                                           const Offset& offset) {
+  std::vector<double> weights(static_cast<std::size_t>(layout.elements()));
   std::vector<double> biases(static_cast<std::size_t>(layout.bias_elements()));
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
     if (!c.layers[n].is_dense) continue;
@@ -66,13 +69,20 @@ inline std::vector<double> run(const Case& c, const Data& data) {
     const std::int64_t units = c.layers[n].units;
     for (std::int64_t u = 0; u < units; ++u) {
       for (std::int64_t i = 0; i < inputs; ++i)
-        packed.at(static_cast<std::size_t>(layout.kernel(n) + layout.at(i, u))) =
+        weights.at(static_cast<std::size_t>(layout.kernel(n) + offset(n, i, u))) =
             data.w[n][static_cast<std::size_t>(i * units + u)];
       biases.at(static_cast<std::size_t>(layout.bias(n) + u)) = c.has_bias(n) ? data.b[n][static_cast<std::size_t>(u)] : -0.0;
     }
   }
+  return {std::move(weights), std::move(biases)};
+}
+
+inline std::vector<double> run(const Case& c, const Data& data) {
+  const StackLayout layout(c.layers, c.dtype);
+  const auto [weights_packed, biases] =
+      packed(c, data, layout, [&](std::size_t, std::int64_t i, std::int64_t u) { return layout.at(i, u); });
   Buffer src(data.x, c.dtype, c.packs);
-  Buffer weights(packed, c.dtype, true);
+  Buffer weights(weights_packed, c.dtype, true);
   Buffer bias(biases, DType::float32);
   Buffer dst(c.batch * c.layers.back().units, c.dtype, c.packs);
   kernels::Stack args{.layers = c.layers,

@@ -55,4 +55,25 @@ inline std::vector<kernels::StackLayer> layers_of(const ops::StackDesc& d) {
   return layers;
 }
 
+/// The plan of a stack, by the kernel of that name; `packed` has the layout that it reads.
+inline PlanPtr stack_plan(const ops::StackDesc& d, std::shared_ptr<const DeviceStack> packed, const ops::PlanContext& context,
+                          cudaError_t (*kernel)(const kernels::Stack&, cudaStream_t), const char* name,
+                          std::size_t (*workspace)(const kernels::Stack&)) {
+  const auto run = [layers = layers_of(d), packed = std::move(packed), softmax = d.softmax, dtype = d.dtype, batch = d.batch,
+                    device = context.device_index, kernel, name](CudaStream& stream, const ops::Args& args) {
+    const kernels::Stack all{.layers = layers,
+                             .softmax = softmax,
+                             .dtype = dtype,
+                             .src = args.srcs[0],
+                             .weights = packed->weights,
+                             .bias = packed->bias,
+                             .dst = args.dst,
+                             .batch = batch,
+                             .workspace = args.workspace};
+    check(kernel(all, handle_of(stream)), device, name);
+  };
+  const std::vector<kernels::StackLayer> layers = layers_of(d);
+  return make_plan(run, workspace({.layers = layers, .dtype = d.dtype, .batch = d.batch}));
+}
+
 }  // namespace lamella::cuda

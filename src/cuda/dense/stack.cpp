@@ -34,23 +34,8 @@ class StackOfDense final : public StackEngine {
     return predicted_stack_us(d, device_of(context).hardware);
   }
   [[nodiscard]] PlanPtr plan(const ops::StackDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    std::vector<kernels::StackLayer> layers = layers_of(d);
-    const std::size_t workspace = kernels::stack_workspace({.layers = layers, .dtype = d.dtype, .batch = d.batch});
-    return make_plan(
-        [layers = std::move(layers), packed = stack_on_device(constants, d, context), softmax = d.softmax, dtype = d.dtype,
-         batch = d.batch, device = context.device_index](CudaStream& stream, const ops::Args& args) {
-          const kernels::Stack all{.layers = layers,
-                                   .softmax = softmax,
-                                   .dtype = dtype,
-                                   .src = args.srcs[0],
-                                   .weights = packed->weights,
-                                   .bias = packed->bias,
-                                   .dst = args.dst,
-                                   .batch = batch,
-                                   .workspace = args.workspace};
-          check(kernels::stack(all, handle_of(stream)), device, "stack kernel");
-        },
-        workspace);
+    return stack_plan(d, stack_on_device(constants, d, context), context, kernels::stack, "stack kernel",
+                      kernels::stack_workspace);
   }
 };
 

@@ -44,22 +44,8 @@ class ClusterOfBlocks final : public StackEngine {
     return predicted_cluster_us(d, device_of(context).hardware);
   }
   [[nodiscard]] PlanPtr plan(const ops::StackDesc& d, ConstantsPtr constants, const ops::PlanContext& context) const override {
-    std::vector<kernels::StackLayer> layers = layers_of(d);
-    const std::size_t workspace = kernels::stack_cluster_workspace({.layers = layers, .batch = d.batch});
-    return make_plan(
-        [layers = std::move(layers), packed = cluster_on_device(constants, d, context), softmax = d.softmax, batch = d.batch,
-         device = context.device_index](CudaStream& stream, const ops::Args& args) {
-          const kernels::Stack all{.layers = layers,
-                                   .softmax = softmax,
-                                   .src = args.srcs[0],
-                                   .weights = packed->weights,
-                                   .bias = packed->bias,
-                                   .dst = args.dst,
-                                   .batch = batch,
-                                   .workspace = args.workspace};
-          check(kernels::stack_cluster(all, handle_of(stream)), device, "cluster kernel");
-        },
-        workspace);
+    return stack_plan(d, cluster_on_device(constants, d, context), context, kernels::stack_cluster, "cluster kernel",
+                      kernels::stack_cluster_workspace);
   }
 };
 

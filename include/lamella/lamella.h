@@ -9,6 +9,10 @@
  *   Free functions accept NULL.
  * - Strings are UTF-8 and end with NUL. A returned string belongs to the object it came from and lives as long as that, unless stated
  *   otherwise.
+ * - Structs begin with struct_size. Set it to sizeof the struct, in every element of an array, and fields that you do not use to 0:
+ *   `lamella_tensor x = {.struct_size = sizeof x};`. Later versions may add fields at the end, with the default 0 or NULL. At most
+ *   struct_size bytes are read or written, so the program may be older than the library, or newer: an older library ignores fields that
+ *   it does not know, and does not write them. A size less than version 0.1's is an error.
  * - A lamella_model is immutable, except for lamella_model_update_weights(): any number of threads may use one at once. Free it only
  *   after their calls have returned.
  */
@@ -85,7 +89,7 @@ LAMELLA_C_API lamella_error* lamella_set_log_function(lamella_log_function funct
 
 /* A caller's array; or, from lamella_model_input() and _output(), the properties that an array must have. */
 typedef struct lamella_tensor {
-  size_t struct_size;     /* sizeof(lamella_tensor), so that it can grow */
+  size_t struct_size;     /* sizeof(lamella_tensor), so that it can grow; the same in each element of an array */
   void* data;             /* inputs are never written */
   int32_t dtype;          /* LAMELLA_FLOAT32 ... */
   int32_t ndim;           /* 1 to LAMELLA_MAX_RANK: the batch is the first axis */

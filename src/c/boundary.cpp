@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "c/structs.hpp"
+
 namespace lamella::c {
 namespace {
 
@@ -95,9 +97,8 @@ std::int32_t number_of(DType dtype) noexcept {
   return number;
 }
 
-Array array_of(const lamella_tensor& tensor, const Where& where) {
-  LAMELLA_EXPECTS(tensor.struct_size >= sizeof(lamella_tensor), argument, "{}: struct_size: got {}, allowed {}..", where.text(),
-                  tensor.struct_size, sizeof(lamella_tensor));
+Array array_of(const lamella_tensor* tensors, std::size_t i, const Where& where) {
+  const lamella_tensor tensor = read_struct(tensors, i, where);
   LAMELLA_EXPECTS(tensor.ndim >= 1 && tensor.ndim <= LAMELLA_MAX_RANK, shape, "{}: ndim: got {}, allowed 1..{}", where.text(),
                   tensor.ndim, LAMELLA_MAX_RANK);
   LAMELLA_EXPECTS(tensor.shape != nullptr, argument, "{}: shape: got NULL", where.text());
@@ -145,7 +146,7 @@ std::vector<Array> checked_arrays(const lamella_tensor* tensors, std::size_t cou
   std::vector<Array> arrays;
   for (std::size_t i = 0; i < count; ++i) {
     const Where where{function, kind, ports[i].name};
-    arrays.push_back(array_of(tensors[i], where));
+    arrays.push_back(array_of(tensors, i, where));
     LAMELLA_EXPECTS(arrays[i].dtype == ports[i].dtype, dtype, "{}: got {}, the model has {}", where.text(),
                     to_string(arrays[i].dtype), to_string(ports[i].dtype));
   }

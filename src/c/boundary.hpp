@@ -55,13 +55,16 @@ inline void expect(const void* pointer, const char* function, const char* argume
   LAMELLA_EXPECTS(pointer != nullptr, argument, "[{}] {}: got NULL", function, argument);
 }
 
-/// Names an array of a call in messages, which are formatted only when needed.
+/// Names an array or struct of a call in messages, which are formatted only when needed.
 struct Where {
   const char* function;
-  const char* kind;  ///< "input", "output"
-  std::string_view name;
+  const char* kind;            ///< "input", "output"; or the argument's name
+  std::string_view name = {};  ///< null data: `kind` says it all
 
-  [[nodiscard]] std::string text() const { return core::format("[{}] {} '{}'", function, kind, core::escaped(name)); }
+  [[nodiscard]] std::string text() const {
+    return name.data() == nullptr ? core::format("[{}] {}", function, kind)
+                                  : core::format("[{}] {} '{}'", function, kind, core::escaped(name));
+  }
 };
 
 /// The number of a dtype in lamella.h.
@@ -75,8 +78,8 @@ struct Array {
   Device device;
   std::vector<std::int64_t> strides;  ///< in elements; empty: C order, without gaps
 };
-/// Throws ArgumentError that names the array.
-[[nodiscard]] Array array_of(const lamella_tensor& tensor, const Where& where);
+/// Element `i` of the caller's `tensors`. Throws ArgumentError that names the array.
+[[nodiscard]] Array array_of(const lamella_tensor* tensors, std::size_t i, const Where& where);
 /// Copies between an array with strides and elements in C order.
 void gather(const Array& from, void* to);
 void scatter(const void* from, const Array& to);

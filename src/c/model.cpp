@@ -7,6 +7,7 @@
 #include <lamella/architecture.hpp>
 
 #include "c/boundary.hpp"
+#include "c/structs.hpp"
 
 namespace lamella::c {
 namespace {
@@ -48,20 +49,19 @@ const char* name_at(const std::vector<lamella_model::Port>& ports, std::int32_t 
 void describe(const std::vector<lamella_model::Port>& ports, const Model& model, std::int32_t index, lamella_tensor* what,
               const char* function) {
   expect(what, function, "what");
-  LAMELLA_EXPECTS(what->struct_size >= sizeof(lamella_tensor), argument, "[{}] struct_size: got {}, allowed {}..", function,
-                  what->struct_size, sizeof(lamella_tensor));
   LAMELLA_EXPECTS(name_at(ports, index) != nullptr, value, "[{}] index: got {}, allowed 0..{}", function, index,
                   static_cast<std::int64_t>(ports.size()) - 1);
   const lamella_model::Port& port = ports[static_cast<std::size_t>(index)];
   const bool cuda = model.device().is_cuda();
-  *what = {what->struct_size,
-           nullptr,
-           number_of(port.dtype),
-           static_cast<std::int32_t>(port.shape.size()),
-           port.shape.data(),
-           nullptr,
-           cuda ? LAMELLA_CUDA : LAMELLA_CPU,
-           cuda ? model.device().index() : 0};
+  write_struct(lamella_tensor{.struct_size = 0,
+                              .data = nullptr,
+                              .dtype = number_of(port.dtype),
+                              .ndim = static_cast<std::int32_t>(port.shape.size()),
+                              .shape = port.shape.data(),
+                              .strides = nullptr,
+                              .device_type = cuda ? LAMELLA_CUDA : LAMELLA_CPU,
+                              .device_index = cuda ? model.device().index() : 0},
+               what, {function, "what"});
 }
 
 struct Arrays {
@@ -133,7 +133,7 @@ std::map<std::string, TensorView> weights_of(const char* const* names, const lam
     expect(names[i], function, "names[i]");
     expect(values, function, "values");
     const Where where{function, "weight", names[i]};
-    const Array array = array_of(values[i], where);
+    const Array array = array_of(values, i, where);
     TensorView view(array.data, array.shape, array.dtype, array.device);
     if (!array.strides.empty() && array.device.is_cpu()) {
       gather(array, plain.emplace_back(array.shape, array.dtype).data());
@@ -350,10 +350,9 @@ lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* st
   return guarded([&] {
     expect(model, "lamella_model_stats", "model");
     expect(stats, "lamella_model_stats", "stats");
-    LAMELLA_EXPECTS(stats->struct_size >= sizeof(lamella_stats), argument,
-                    "[lamella_model_stats] struct_size: got {}, allowed {}..", stats->struct_size, sizeof(lamella_stats));
     const lamella::ModelStats found = model->model.stats();
-    *stats = {stats->struct_size, found.calls, found.rows, found.programs, found.sessions, found.graphs};
+    lamella::c::write_struct(lamella_stats{0, found.calls, found.rows, found.programs, found.sessions, found.graphs}, stats,
+                             {"lamella_model_stats", "stats"});
   });
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "c/boundary.hpp"
+#include "c/structs.hpp"
 
 struct lamella_results {
   std::vector<lamella::Tensor> tensors;
@@ -33,21 +34,20 @@ lamella_error* lamella_results_get(const lamella_results* results, int32_t index
     constexpr const char* kName = "lamella_results_get";
     expect(results, kName, "results");
     expect(what, kName, "what");
-    LAMELLA_EXPECTS(what->struct_size >= sizeof(lamella_tensor), argument, "[{}] struct_size: got {}, allowed {}..", kName,
-                    what->struct_size, sizeof(lamella_tensor));
     const auto count = static_cast<std::int64_t>(results->tensors.size());
     LAMELLA_EXPECTS(index >= 0 && index < count, value, "[{}] index: got {}, allowed 0..{}", kName, index, count - 1);
     const auto i = static_cast<std::size_t>(index);
     // C has no way to say that the caller may not change the library's memory but in words.
     void* const data = const_cast<void*>(static_cast<const void*>(results->tensors[i].data()));
-    *what = {what->struct_size,
-             data,
-             lamella::c::number_of(results->tensors[i].dtype()),
-             static_cast<std::int32_t>(results->shapes[i].size()),
-             results->shapes[i].data(),
-             nullptr,
-             LAMELLA_CPU,
-             0};
+    lamella::c::write_struct(lamella_tensor{.struct_size = 0,
+                                            .data = data,
+                                            .dtype = lamella::c::number_of(results->tensors[i].dtype()),
+                                            .ndim = static_cast<std::int32_t>(results->shapes[i].size()),
+                                            .shape = results->shapes[i].data(),
+                                            .strides = nullptr,
+                                            .device_type = LAMELLA_CPU,
+                                            .device_index = 0},
+                             what, {kName, "what"});
   });
 }
 

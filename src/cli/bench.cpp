@@ -202,7 +202,7 @@ void add_settings(CLI::App& app, BenchState& state) {
       ->check(device_name());
   app.add_option("--threads", state.threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use")
       ->type_name("N")
-      ->check(integer(0, 1024));
+      ->check(integer(0, kMostThreads));
   app.add_option("--spread", state.spread_limit,
                  "refuse results whose interquartile range is above this fraction of the median (cold: twice this)")
       ->capture_default_str()
@@ -234,9 +234,26 @@ void write(const std::string& path, const std::string& text) {
   if (!file) throw Error(ErrorCode::io, "--out: '" + path + "' cannot be written");
 }
 
+/// Throws UsageError for engines that no requested device has, and where no single layer is measured, which alone names engines.
+void check_engines(const BenchState& state) {
+  if (state.engines.empty()) return;
+  const Device asked = Device::parse(state.device);
+  std::vector<std::string> known;
+  if (!asked.is_cuda()) known = engine_names(Device::cpu());
+  if (!asked.is_cpu()) known.insert(known.end(), bench::kCudaDenseEngines.begin(), bench::kCudaDenseEngines.end());
+  for (const std::string& engine : state.engines) {
+    if (std::find(known.begin(), known.end(), engine) == known.end())
+      throw UsageError("--engine: got '" + engine + "', allowed " + listed(known) + did_you_mean(engine, known));
+  }
+  const std::vector<bench::Cell> cells = cells_of(state.axes);
+  if (std::none_of(cells.begin(), cells.end(), [](const bench::Cell& cell) { return cell.level == bench::Level::layer; }))
+    throw UsageError("--engine: engines are compared for single layers (--level layer), and none is measured");
+}
+
 int run_bench(BenchState& state) {
   for (const std::string& level : state.levels) state.axes.levels.push_back(bench::level_of(level));
   for (const std::string& dtype : state.dtypes) state.axes.dtypes.push_back(dtype_of(dtype));
+  check_engines(state);
   try {
     const bench::Report report = Run(state).run();
     if (!state.out.empty()) write(state.out, json_of(report));

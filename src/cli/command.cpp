@@ -101,6 +101,7 @@ int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> ve
   app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.footer(kFooter);  // after the verbs, which would take it over
   if (const int code = answer_without_verb(app, argc, argv); code >= 0) return code;
+  check_environment();  // from version 2.4, CLI11 ignores a value there that the option's check refuses
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError&) {

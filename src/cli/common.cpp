@@ -88,14 +88,10 @@ void RunOptions::add_to(CLI::App& app, bool may_tune) {
   }
   app.add_option("--threads", threads, "CPU threads; default: LAMELLA_THREADS, else as many as the process may use")
       ->type_name("N")
-      ->check(integer(0, 1024));
+      ->check(integer(0, kMostThreads));
 }
 
 Options RunOptions::options() const {
-  // From version 2.4, CLI11 ignores an environment value that the option's check refuses.
-  if (const char* text = std::getenv("LAMELLA_DEVICE"); text != nullptr && *text != '\0' && device == "auto") {
-    if (const std::string why = device_name()(text); !why.empty()) throw UsageError("LAMELLA_DEVICE: " + why);
-  }
   Options result;
   result.device = Device::parse(device);
   if (!dtype.empty()) result.dtype = dtype_of(dtype);
@@ -115,8 +111,22 @@ Options RunOptions::options() const {
 int thread_count(int given) {
   if (given > 0) return given;
   const char* const text = std::getenv("LAMELLA_THREADS");
-  const int named = text == nullptr ? 0 : std::atoi(text);
-  return named > 0 ? named : core::usable_processors();
+  return text == nullptr || *text == '\0' ? std::min(core::usable_processors(), kMostThreads) : std::stoi(text);
+}
+
+void check_environment() {
+  const std::vector<std::string> isas{"generic", "avx2", "avx512"};
+  const auto isa = [&](const std::string& text) {
+    return std::find(isas.begin(), isas.end(), text) != isas.end() ? "" : "got '" + text + "', allowed " + listed(isas);
+  };
+  const auto check = [](const char* name, const auto& why_not) {
+    const char* const text = std::getenv(name);
+    if (text == nullptr || *text == '\0') return;
+    if (const std::string why = why_not(text); !why.empty()) throw UsageError(std::string(name) + ": " + why);
+  };
+  check("LAMELLA_DEVICE", [](std::string text) { return device_name()(text); });
+  check("LAMELLA_THREADS", [](std::string text) { return integer(1, kMostThreads)(text); });
+  check("LAMELLA_MAX_CPU_ISA", isa);
 }
 
 std::vector<ArraySpec> inputs_of(const Model& model) {

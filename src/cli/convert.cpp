@@ -5,6 +5,18 @@
 #include "cli/verbs.hpp"
 
 namespace lamella::cli {
+namespace {
+
+/// A name that Model::save takes.
+CLI::Validator model_file() {
+  const auto check = [](const std::string& text) -> std::string {
+    if (text.ends_with(".keras") || text.ends_with(".weights.h5")) return {};
+    return "got '" + text + "', allowed NAME.keras, NAME.weights.h5";
+  };
+  return {check, ""};
+}
+
+}  // namespace
 
 Registered add_convert(CLI::App& root) {
   struct State {
@@ -17,7 +29,8 @@ Registered add_convert(CLI::App& root) {
   add_model(*app, state->model, ".keras or .h5 file, or the text of to_json() with --weights");
   app->add_option("-o,--output", state->output, "NAME.keras, or NAME.weights.h5 for the weights alone")
       ->type_name("FILE")
-      ->required();
+      ->required()
+      ->check(model_file());
   app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, or a whole model")
       ->type_name("FILE");
   app->footer("A model of Keras 2 gives its weights only: Keras 3 reads other configs.");

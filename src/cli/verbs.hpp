@@ -76,8 +76,12 @@ struct RunOptions {
   [[nodiscard]] Options options() const;
 };
 
+inline constexpr int kMostThreads = 1024;  ///< that Options::threads allows
 /// The number of threads that a model uses with --threads `given`; 0: not given.
 [[nodiscard]] int thread_count(int given);
+
+/// Throws UsageError if an environment variable with the default of an option has a value that the option does not take.
+void check_environment();
 
 /// The positional MODEL.
 void add_model(CLI::App& app, std::string& model, const char* what = ".keras or .h5 file");

@@ -93,7 +93,7 @@ def schema():
         expect(word in table, word, table)
     expect(max(map(len, table.splitlines())) <= 100 or data["context"]["why_no_cuda"], "wider than 100 columns")
     people(model)
-    for wrong in (["--level", "x"], ["--dtype", "float7"], ["--fusion", "x"], ["--activation", "x"]):
+    for wrong in (["--level", "x"], ["--dtype", "float7"], ["--fusion", "x"], ["--activation", "x"], ["--engine", "smal"], ["--device", "cuda", "--engine", "small"]):
         done = bench(*SMALL, *wrong)
         expect(done.returncode == 2 and "allowed" in done.stderr and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
 
@@ -117,7 +117,9 @@ def people(model):
     expect(all(r["error_occurred"] for r in json.loads(noisy.stdout)["benchmarks"]), "refused as noisy", noisy.stdout)
     quick = json.loads(run(LAMELLA, "bench", *few, "--spread", "1e-9", "--threads", "1", "--json", "--quick").stdout)["benchmarks"]
     expect(quick and all(r["warning"].startswith("noisy: ") and "error_occurred" not in r for r in quick), "--quick", quick)
-    for wrong in (["--concurrency", "2"], [model, "--concurrency", "0"], [model, "--csv", "--json"], [model, "--markdown", "--csv"]):
+    threads = run(LAMELLA, "bench", *few, LAMELLA_THREADS="4abc")
+    expect(threads.returncode == 2 and "LAMELLA_THREADS: got '4abc', allowed" in threads.stderr, threads.stderr)
+    for wrong in (["--concurrency", "2"], [model, "--concurrency", "0"], [model, "--csv", "--json"], [model, "--markdown", "--csv"], [model, "--engine", "small"]):
         done = bench(*wrong)
         expect(done.returncode == 2 and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
 

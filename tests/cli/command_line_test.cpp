@@ -86,11 +86,25 @@ TEST_F(CommandTest, InvalidOptionValuesAreUsageErrors) {
   }
   expect_refused({"profile", model, "--seconds", "0"}, kUsage, "--seconds", "more than 0");
   expect_refused({"profile", model, "--seconds", "inf"}, kUsage, "a finite number");
-  ::setenv("LAMELLA_DEVICE", "gpu", 1);
-  const Result environment = command({"explain", model});
-  ::unsetenv("LAMELLA_DEVICE");
-  EXPECT_EQ(environment.code, kUsage);
-  EXPECT_THAT(environment.err, HasSubstr("auto, cpu, cuda, cuda:N"));
+}
+
+TEST_F(CommandTest, InvalidEnvironmentVariablesAreUsageErrors) {
+  const std::vector<std::vector<std::string>> wrong{{"LAMELLA_DEVICE", "gpu", "auto, cpu, cuda, cuda:N"},
+                                                    {"LAMELLA_THREADS", "abc", "an integer, 1 to 1024"},
+                                                    {"LAMELLA_THREADS", "4abc", "an integer, 1 to 1024"},
+                                                    {"LAMELLA_THREADS", "1025", "an integer, 1 to 1024"},
+                                                    {"LAMELLA_MAX_CPU_ISA", "sse", "generic, avx2, avx512"}};
+  for (const auto& one : wrong) {
+    const char* const name = one[0].c_str();
+    const char* const found = std::getenv(name);
+    const std::string before = found == nullptr ? "" : found;
+    ::setenv(name, one[1].c_str(), 1);
+    expect_refused({"explain", fixture("dense/model.keras")}, kUsage, one[0], "got '" + one[1] + "', allowed " + one[2]);
+    expect_refused({"info"}, kUsage, one[0]);
+    ::setenv(name, "", 1);
+    EXPECT_EQ(command({"explain", fixture("dense/model.keras"), "--device", "cpu"}).code, kOk) << "empty is not given";
+    before.empty() ? ::unsetenv(name) : ::setenv(name, before.c_str(), 1);
+  }
 }
 
 TEST_F(CommandTest, ValuesOfOptionsAreTheLibrarysNames) {

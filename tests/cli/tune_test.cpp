@@ -54,7 +54,7 @@ TEST_F(CommandTest, ConvertWritesWhatVerifyAccepts) {
   EXPECT_EQ(command({"convert", model, "--weights", file("m.weights.h5"), "-o", file("again.keras")}).code, kOk);
   EXPECT_EQ(command({"verify", file("again.keras"), "-i", extracted("dense", "x"), "--expected", extracted("dense", "y")}).code,
             kOk);
-  expect_refused({"convert", model, "-o", file("m.onnx")}, kInput, "allowed NAME.keras, NAME.weights.h5");
+  expect_refused({"convert", model, "-o", file("m.onnx")}, kUsage, "allowed NAME.keras, NAME.weights.h5");
   expect_refused({"convert", std::string(LAMELLA_FIXTURES) + "/keras2/h5_dense/model.h5", "-o", file("old.keras")}, kInput,
                  "NAME.weights.h5");
   EXPECT_FALSE(std::filesystem::exists(file("old.keras")));

@@ -53,6 +53,7 @@ STAGES = {
     "launched-75": (OLDEST, NVCC),
     "architectures": (ALL, NVCC),
     "install": ("tests/install/run.sh", True),
+    "from-pages": ("tests/install/from_pages.sh", True),
     "package": ("tests/install/package.sh", True),
     "static": ("tests/install/static.sh", True),
     "aarch64": ("scripts/deps && tests/install/aarch64.sh", True),
@@ -82,7 +83,7 @@ STAGES = {
     "against-base": ("bench/against-base", True),
 }
 # Stages of the workflow only; a serial run has no time for them.
-BY_NAME = {"launched-75", "architectures", "subproject", "static", "serving", "wheels", "aarch64"}
+BY_NAME = {"launched-75", "architectures", "from-pages", "subproject", "static", "serving", "wheels", "aarch64"}
 # The output of builds and passed tests, which only helps someone who watches.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)

@@ -31,7 +31,7 @@ def test_the_public_names_have_docstrings():
             assert inner.startswith("_") or not callable(value) or value.__doc__, f"{name}.{inner}"
 
 
-@pytest.mark.parametrize("page", ["docs/python.md", "README.md", "docs/get-started.md", "docs/quantized.md"])
+@pytest.mark.parametrize("page", ["docs/python.md", "README.md", "docs/get-started.md", "docs/quantized.md", "docs/dense_or_activation.md"])
 def test_examples_of_the_page(page, monkeypatch, tmp_path):
     """Its blocks of Python, one after another; what they read is there."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)

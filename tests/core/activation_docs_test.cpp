@@ -83,8 +83,8 @@ std::string other_names(ActivationKind kind) {
 }
 
 constexpr std::string_view kGenerated =
-    "<!-- Printed from include/lamella/activation.def by `LAMELLA_WRITE_DOCS=1 build/bin/activation_docs_test`; do not edit. "
-    "-->\n\n";
+    "<!-- Printed from include/lamella/activation.def by `LAMELLA_WRITE_DOCS=1 build/release/bin/activation_docs_test`; do not "
+    "edit. -->\n\n";
 
 constexpr std::string_view kFunctions = R"(
 `clip(x, a, b)` is min(max(x, a), b), and `where(c, a, b)` is a where c holds and b elsewhere. The others are what the name says in

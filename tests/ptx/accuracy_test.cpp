@@ -171,9 +171,9 @@ const std::string kCompiler = "nvcc " LAMELLA_NVCC_VERSION " for compute capabil
 std::string compiled_part(const std::vector<Row>& rows) {
   std::ostringstream out;
   out << kCompiledPart
-      << "\n<!-- Printed by `LAMELLA_WRITE_DOCS=1 build/bin/ptx_accuracy_test`; do not edit. -->\n\n"
+      << "\n<!-- Printed by `LAMELLA_WRITE_DOCS=1 build/release/bin/ptx_accuracy_test`; do not edit. -->\n\n"
          "The same distance of what the GPU's kernels give, when the PTX that "
-      << kCompiler << " makes of them is executed\non the host (`docs/gpu.md`), over every " << kStride
+      << kCompiler << " makes of them is executed\non the host ([GPUs](gpu.md)), over every " << kStride
       << "rd float32; *16 bits* is the distance in the last place of float16 or bfloat16, the larger,\n"
          "over all 65,536 inputs of each. PTX leaves one thing open: how far its instructions of the kind `.approx` are from the "
          "exact\n"

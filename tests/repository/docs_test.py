@@ -58,6 +58,17 @@ def links():
         fail(f"only {count} links were found")
 
 
+def form():
+    """A page names another by a link, and no item of a list is indented below one that it does not belong to."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        if page.parent.name == "docs":
+            for name in re.findall(r"`docs/([a-z_-]+\.md)`", text):
+                fail(f"{page.relative_to(ROOT)}: names `docs/{name}` without a link")
+        for line in re.findall(r"^ {1,3}- .*$", re.sub(r"```.*?^```", "", text, flags=re.S | re.M), re.M):
+            fail(f"{page.relative_to(ROOT)}: the site shows this item as text: {line[:60]}")
+
+
 def landing():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
@@ -149,6 +160,7 @@ def command():
 
 def main():
     links()
+    form()
     landing()
     errors()
     interface()

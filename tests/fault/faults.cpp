@@ -185,6 +185,11 @@ void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
   return !fails() && ::posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
 }
 
+char* strdup(const char* text) noexcept {
+  static const auto real = next<char* (*)(const char*)>("strdup");
+  return fails() ? failed<char*>(ENOMEM, nullptr) : real(text);
+}
+
 int inflateInit2_(z_streamp stream, int bits, const char* version, int size) {
   static const auto real = next<int (*)(z_streamp, int, const char*, int)>("inflateInit2_");
   return fails() ? Z_MEM_ERROR : real(stream, bits, version, size);

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, zlib's allocations, and open,
-/// fstat, pread, read, write, mmap, rename, fsync, linkat, close, pthread_create.
+/// Makes allocations and system calls of this program fail on demand: operator new, aligned_alloc, strdup, zlib's allocations,
+/// and open, fstat, pread, read, write, mmap, rename, fsync, linkat, close, pthread_create.
 namespace lamella::fault {
 
 /// Makes the n-th call (from 1) of those that can fail fail; with `forever` all later ones too.

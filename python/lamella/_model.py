@@ -203,7 +203,8 @@ class Model(_core.Model):
         return self._made(self._with_weights(_weights.named(weights)))
 
     def update_weights(self, weights: Any, stream: int | None = None) -> None:
-        """Writes other values of some weights into this model, which was loaded with updatable=True; its copies see them too.
+        """Writes other values of some weights into this model, which was loaded with updatable=True; what copy.copy()
+        made of it sees them too, what copy.deepcopy() made does not.
 
         weights: as in with_weights(), but for Keras' files; on a GPU also its own arrays of torch, CuPy or JAX, which are copied to the
         host, where weights are packed. Nothing is planned or captured anew. Calls of other threads are waited for; those that begin
@@ -286,14 +287,15 @@ class Model(_core.Model):
         return f"<pre>{html.escape(self.summary())}</pre>"
 
     def __copy__(self) -> Model:
-        """Shares everything but later changes."""
+        """Shares the weights, so that update_weights() on either changes both; set_activation() changes one of them."""
         copy = Model.__new__(Model)
         _core.Model.__init__(copy, self)
         copy.__dict__.update(self.__dict__, _changes=list(self._changes))
         return copy
 
     def __deepcopy__(self, memo: Any) -> Model:
-        return self.__copy__()
+        """Independent: has weights of its own if update_weights() may change them; weights that cannot change are shared."""
+        return self._made(self._with_weights({})) if self._options.get("updatable", False) else self.__copy__()
 
     def __reduce__(self) -> Any:
         """Pickles the file's bytes, so that another machine can load them; of a model whose weights may be others, what save() writes."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other weights: new models and updates in place, against live Keras with these weights."""
+import copy
 import json
 import pickle
 import sys
@@ -111,6 +112,21 @@ def test_pickles_hold_the_weights_of_now(x):
     assert (pickle.loads(pickle.dumps(made))(x) == made(x)).all()
     with pytest.raises(lamella.ArgumentError, match="parts of models"):
         pickle.dumps(m.output_of("hidden"))
+
+
+def test_deep_copies_are_independent(x):
+    m = lamella.load(MLP, updatable=True, **OPTIONS)
+    shallow, target = copy.copy(m), copy.deepcopy(m)
+    before, weights = m(x), changed(m)
+    m.update_weights(weights)
+    after = m(x)
+    assert (shallow(x) == after).all() and (target(x) == before).all() and (before != after).any()
+    target.update_weights({"digit/bias": np.zeros(10)})
+    assert (m(x) == after).all() and not target.layers[-1].weights["bias"].any()
+    again = copy.deepcopy(m)
+    assert (again(x) == after).all() and again._options == m._options and (pickle.loads(pickle.dumps(again))(x) == after).all()
+    fixed = lamella.load(MLP, **OPTIONS)
+    assert np.shares_memory(copy.deepcopy(fixed).weights[0], fixed.weights[0])
 
 
 def test_threads_see_the_old_or_the_new(x):

@@ -100,7 +100,7 @@ Registered add_layers(CLI::App& root) {
             print(stdout, "Layers, and models inside of models (Sequential, Functional):\n" + paragraph(layers, "  ") +
                               "\nActivations:\n" + paragraph(activations, "  ") +
                               "\nOperations between layers (x * 2, keras.ops.exp(x), slices), and the limits of\neach: "
-                              "docs/keras-files.md. Everything else is refused by name.\n");
+                              "docs/layers.md. Everything else is refused by name.\n");
             return kOk;
           }};
 }

@@ -3,8 +3,9 @@
 """Checks the pages: they agree with the command, links resolve, names of the interface exist, the README is short and links to every page.
 
 Usage: docs_test.py [--write] [LAMELLA]     without LAMELLA, the command, nothing is compared with it; --write puts docs/command.md and
-docs/errors.md right
+docs/errors.md right (docs/layers.md: docs/layers.py --write)
 """
+import json
 import pathlib
 import re
 import subprocess
@@ -98,6 +99,21 @@ def errors():
         fail("docs/errors.md is not what lamella/error.hpp says; tests/repository/docs_test.py --write puts it right")
 
 
+def layers():
+    """docs/layers.md is what the reader's tables say, and has the classes that the command has."""
+    made = subprocess.run([sys.executable, ROOT / "docs/layers.py"], capture_output=True, text=True)
+    if made.returncode != 0:
+        fail(made.stderr.rstrip())
+    text = (ROOT / "docs/layers.md").read_text(encoding="utf-8")
+    if made.returncode == 0 and made.stdout != text:
+        fail("docs/layers.md is not what src/keras says; docs/layers.py --write puts it right")
+    if LAMELLA:
+        told = json.loads(run("layers", "--json").stdout)["layers"]
+        rows = re.findall(r"^\| (\w+) \|", text.split("## Operations")[0], re.M)
+        if sorted(told) != sorted(set(rows) - {"class"}):
+            fail("docs/layers.md and lamella layers differ in", set(told) ^ (set(rows) - {"class"}))
+
+
 def interface():
     """Names of the C++ interface in pages are declared by a public header: lamella::NAME outside any class, CLASS::MEMBER in that class' header."""
     headers = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "include/lamella").glob("*.h*"))]
@@ -163,6 +179,7 @@ def main():
     form()
     landing()
     errors()
+    layers()
     interface()
     if LAMELLA:
         command()

@@ -190,7 +190,7 @@ class Keras2Reader {
     const std::string name = fields.string("function", "");
     const auto row = functions().find(name);
     if (row == functions().end()) {
-      fail(ErrorCode::unsupported, "function tf.{} between layers is not supported; docs/keras-files.md lists those that are",
+      fail(ErrorCode::unsupported, "function tf.{} between layers is not supported; docs/layers.md lists those that are",
            core::escaped(name));
     }
     std::vector<OperationCall> calls;
@@ -206,7 +206,7 @@ class Keras2Reader {
     const auto row = graph_operations().find(name);
     if (row == graph_operations().end()) {
       fail(ErrorCode::unsupported,
-           "TensorFlow's operation '{}' between layers is not supported; docs/keras-files.md lists those that are",
+           "TensorFlow's operation '{}' between layers is not supported; docs/layers.md lists those that are",
            core::escaped(name));
     }
     std::vector<OperationCall> calls;

@@ -310,7 +310,7 @@ bool is_known_operation(const std::string& class_name) { return operations().con
 core::LayerParams operation_params(const OperationFields& f) {
   const auto row = operations().find(f.operation());
   if (row == operations().end()) {
-    f.fail(ErrorCode::unsupported, "between layers is not supported; docs/keras-files.md lists those that are");
+    f.fail(ErrorCode::unsupported, "between layers is not supported; docs/layers.md lists those that are");
   }
   return row->second(f);
 }

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prints docs/layers.md from the reader's own tables: its classes and the arguments that it reads (src/keras/layers), its operations by their names in
+Keras 3 and Keras 2 (src/keras/operations). What each cannot do is written below; a class without an entry, an entry without a class, and an argument
+that the reader refuses and no entry names are errors.
+
+Usage: layers.py [--write]     --write: writes docs/layers.md
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+KERAS = ROOT / "src/keras"
+GROUPS = {"activations": "Dense and activations", "merges": "Several inputs", "products": "Other products, and wrappers",
+          "normalizations": "Normalizations", "shapes": "Inputs, shapes, pooling, and what has no effect at inference", "lookups": "Lookups"}
+
+FLOATS = "Floating-point inputs."
+CUSTOM = "Custom functions and lambdas are refused, as every `activation` that is none of [these](activations.md)"
+MERGE = "Any number of inputs. Integers and bools: [these types](keras-files.md#integers-and-bools). Masks: [Behaviour](keras-files.md#behaviour)."
+BATCH = "One `axis`. `renorm` is refused."
+ENCODES = "`sparse` results are refused. multi_hot and count: samples of one axis."
+LAYERS = {
+    "Dense": f"{CUSTOM}. Quantized files: [these](keras-files.md#quantized-files). A LoRA is merged. Keras 1 (`output_dim`) is refused.",
+    "Activation": f"{CUSTOM}. A layer as `activation` is refused: use the layer itself.",
+    "ReLU": "", "LeakyReLU": "", "PReLU": "", "ELU": "", "ThresholdedReLU": "Keras 2.",
+    "Softmax": "Floating-point inputs. Along one axis or several. A mask has as many axes as the input.",
+    "Add": MERGE, "Subtract": "Exactly two inputs, not of bool.", "Multiply": MERGE, "Average": MERGE, "Maximum": MERGE, "Minimum": MERGE, "Concatenate": "",
+    "Dot": FLOATS + " Two inputs.",
+    "EinsumDense": "`...` at one end; the batch is the first axis, and each letter is in two terms. Quantized (`quantization_config`) is refused; `activation` as for Dense.",
+    "TimeDistributed": "The inner `layer` is a layer or a model of one input and one output; not a quantized Dense itself; of the same dtype.",
+    "BatchNormalization": BATCH, "BatchNormalizationV1": f"TensorFlow 1.13 to 1.15. {BATCH}", "BatchNormalizationV2": f"TensorFlow 1.13 to 1.15. {BATCH}",
+    "SyncBatchNormalization": f"TensorFlow 2.2 to 2.12. {BATCH}",
+    "RMSNormalization": FLOATS, "UnitNormalization": FLOATS, "GroupNormalization": f"{FLOATS} One `axis`. No mask in Keras 2.", "LayerNormalization": "",
+    "Rescaling": "`scale` and `offset`: a number or an array.", "Normalization": "Adapted, or with `mean` and `variance`.",
+    "InputLayer": "`sparse` and `ragged` inputs are refused.",
+    **dict.fromkeys(["Dropout", "GaussianDropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
+                     "ActivityRegularization", "Identity"], "No effect at inference, so any argument."),
+    "Flatten": "", "Reshape": "One extent may be -1.", "Permute": "", "RepeatVector": "", "Masking": "A finite `mask_value`.",
+    "GlobalAveragePooling1D": FLOATS, "GlobalMaxPooling1D": FLOATS, "Cropping1D": "", "ZeroPadding1D": FLOATS,
+    "Embedding": "Quantized (`quantization_config`) is refused. A negative index counts from the end; one out of range gives NaN.",
+    "CategoryEncoding": f"{ENCODES} Not of bools. No `count_weights`.", "Discretization": f"{ENCODES} `bin_boundaries` ascend; the layer is adapted, or has them.",
+    "IntegerLookup": f"{ENCODES} `vocabulary_dtype`: int64. No `tf_idf`. A `vocabulary` that adapt() learnt is in a `.keras` only.",
+    "Hashing": f"{ENCODES} Of numbers: strings and bools are refused, a string as `mask_value` too.",
+}
+TWO = "Two tensors of equally many axes, or a tensor and a constant of at most as many."
+REDUCED = "Axes are named, and the batch is not among them. No `initial`, no `dtype`."
+COMPARED = "A tensor and a number; integers with numbers below 2^53."
+OPERATIONS = {
+    "arithmetic": TWO, "negative": "", "parse_clip": "The limits are numbers.", "elementwise": "", "relu_operation": "", "gelu_operation": "",
+    "round_operation": "To integers.", "identity": "", "cast": "To float32, float16, bfloat16 or float64.", "concatenate": "Not along the batch.",
+    "stack": "Not along the batch.", "reshape": "The new shape begins with -1, the only one.", "transpose": "The batch stays first.", "expand_dims": "The batch stays first.",
+    "squeeze": "Not the batch.", "parse_slice": "Ranges with steps, integers, `None`, `...`; the whole batch.", "reduce": REDUCED, "reduce_bools": REDUCED,
+    "logical_not": "", "logical": "Two tensors.", "fill": "`dtype=\"bool\"`.", "comparison": COMPARED,
+}
+
+
+def functions(texts):
+    """The body of each function by its name."""
+    return {name: body for text in texts for name, body in re.findall(r"^(?:\[\[\w+\]\] )?[\w:<>, ]+? \*?(\w+)\([^;{]*\)(?: const)? \{\n(.*?)^\}", text, re.M | re.S)}
+
+
+def reached(name, bodies, seen=None):
+    """The body of a function, and of those of the same files that it calls, without what reads a layer inside."""
+    seen = {"read_layer"} if seen is None else seen
+    if name in seen or name not in bodies:
+        return ""
+    seen.add(name)
+    return bodies[name] + "".join(reached(other, bodies, seen) for other in re.findall(r"\b(\w+)\(", bodies[name]))
+
+
+def layers(failures):
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((KERAS / "layers").glob("*.cpp"))}
+    bodies = functions(texts.values())
+    out, found = [], []
+    for group, title in GROUPS.items():
+        rows = re.findall(r'^      \{"(\w+)", (\w+)(?:<[^>]*>)?\},', texts[group], re.M)
+        out.append(f"\n## {title}\n\n| class | arguments | limits |\n|---|---|---|\n")
+        for name, parser in rows:
+            found.append(name)
+            body = reached(parser, bodies)
+            read = [key for part in re.findall(r"expect_only\(\s*\{([^}]*)\}", body) for key in re.findall(r'"(\w+)"', part)
+                    if not re.search("_(initializer|regularizer|constraint)$", key)]
+            limits = LAYERS.get(name)
+            if limits is None:
+                failures.append(f"docs/layers.py says nothing of the limits of {name}")
+            for key in re.split(", ", ", ".join(re.findall(r'fail_field\(ErrorCode::unsupported,\s*"([^"]+)"', body))):
+                if key and f"`{key}`" not in (limits or ""):
+                    failures.append(f"docs/layers.py does not say that {name} refuses some of `{key}`")
+            out.append(f"| {name} | {', '.join(f'`{key}`' for key in dict.fromkeys(read))} | {limits} |\n")
+    failures += [f"docs/layers.py has limits of {name}, which the reader does not have" for name in LAYERS if name not in found]
+    failures += [f"src/keras/layers/{stem}.cpp is in no group of docs/layers.py" for stem in texts if stem not in GROUPS and "LayerClass rows[]" in texts[stem]]
+    return "".join(out), found
+
+
+def operations(failures):
+    rows = re.findall(r'\{"(\w+)", (\w+)(?:<[^>]*>)?\}', (KERAS / "operations/table.cpp").read_text(encoding="utf-8"))
+    older = {}
+    text = (KERAS / "operations/keras2.cpp").read_text(encoding="utf-8")
+    for function, name in re.findall(r'\{"([\w.]+)", \{"(\w+)", \{', text):
+        older.setdefault(name, []).append(f"`tf.{function}`")
+    for operation, name in re.findall(r'^      \{"(\w+)", "(\w+)"\},', text, re.M):
+        older.setdefault(name, []).append(f"{operation}")
+    out = ["| Keras 3 | Keras 2: functions, and nodes of TensorFlow's graph | limits |\n|---|---|---|\n"]
+    for name, parser in sorted(rows):
+        if parser not in OPERATIONS:
+            failures.append(f"docs/layers.py says nothing of the limits of the operation {name}")
+        out.append(f"| {name} | {', '.join(older.get(name, []))} | {OPERATIONS.get(parser)} |\n")
+    failures += [f"docs/layers.py knows the parser {parser}, which no operation has" for parser in OPERATIONS if parser not in {p for _, p in rows}]
+    failures += [f"src/keras/operations/keras2.cpp maps to {name}, which is no operation" for name in older if name not in {n for n, _ in rows}]
+    return "".join(out), [name for name, _ in rows]
+
+
+def page():
+    failures = []
+    layer_rows, names = layers(failures)
+    operation_rows, found = operations(failures)
+    if len(names) < 50 or len(found) < 70:
+        failures.append(f"docs/layers.py found {len(names)} classes and {len(found)} operations only")
+    text = f"""# Layers and operations
+
+<!-- Printed by docs/layers.py from src/keras; do not edit. -->
+
+What lamella runs, by Keras' names: {len(names)} classes of layers, Sequential, Functional and Model also inside of each other, and {len(found)} operations between
+layers. Everything else is refused when a file is loaded, with an error that names the layer; so is an argument that is neither listed here nor known to have no
+effect at inference. Initializers, regularizers, constraints, names and dtypes are left out below. `lamella layers` prints the classes of your version.
+
+What Keras computes with masks, integers and categories, and how versions differ: [Keras files](keras-files.md). Code in a file (Lambda, TFSMLayer,
+TorchModuleWrapper) never runs. StringLookup, TextVectorization and HashedCrossing take strings, and are refused.
+{layer_rows}
+## Operations between layers
+
+`Dense(1, "tanh")(x) * 2.0` in a Functional. Each sample is computed on its own: what reduces, slices, moves or broadcasts along the batch axis is refused.
+Element-wise functions, reductions and arithmetic with numbers and arrays take floating-point values; two tensors may be integers or bools for Add, Subtract, Multiply,
+Maximum and Minimum.
+
+{operation_rows}"""
+    return text, failures
+
+
+def main():
+    text, failures = page()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        return 1
+    if "--write" in sys.argv[1:]:
+        (ROOT / "docs/layers.md").write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+sys.exit(main())

@@ -258,9 +258,11 @@ def quote():
                            geometric_means={"a": {"ratio": 2.0, "cells": 2, "lowest": 1.5}}))
     expect(text.count("| a |") == 3 and "| b |" not in text and text.count("- c: not measured: why") == 1 and "rounds differ too much" in text, text)
     text = tables.face(of(peer("a", real_time=3.0), peer("b", real_time=4.5), peer("a", batch=64, real_time=9.0),
-                          peer("b", batch=64, error_message="refused as noisy: rounds differ by 40%"), num_cpus=2, cpu="X", simd=["avx2"], date="2026-01-02T"))
+                          peer("b", batch=64, error_message="refused as noisy: rounds differ by 40%"), num_cpus=2, cpu_device="X, avx2; oneDNN 3", date="2026-01-02T"))
     expect("| model | rows | lamella | a | b |" in text and "| 4 x Dense(64, tanh) | 1 | 1 | 3 | 4.5 |" in text, text)
-    expect("| 4 x Dense(64, tanh) | 64 | 1 | 9 | noisy |" in text and "on 2 processors (X, AVX2), 2026-01-02." in text, text)
+    expect("| 4 x Dense(64, tanh) | 64 | 1 | 9 | noisy |" in text and "on 2 processors (X, avx2; oneDNN 3), 2026-01-02. *noisy*: refused, because its rounds differ too much.\n" in text, text)
+    text = tables.face(of(peer("a"), num_cpus=2, cpu_device="X", date="2026-01-02T"))
+    expect("noisy" not in text, text)
     with tempfile.TemporaryDirectory() as folder:
         tables.ROOT = pathlib.Path(folder)
         pathlib.Path(folder, "bench/results").mkdir(parents=True)
@@ -271,13 +273,16 @@ def quote():
         expect("| `bench/results/x.json` | 1 | model |" in tables.gpu("*.json"), "a GPU was measured")
         file.write_text(json.dumps({"device": "cuda:0", "goals": [{"goal": "replay"}, {"goal": "fused"}], "cells": [{}, {}, {}]}))
         expect("| `bench/results/x.json` | 3 | goals: replay, fused |" in tables.gpu("*.json"), "goals were measured")
-    text = tables.servers({"processors": 2, "model": "m.keras", "batch": 64, "ray": "2", "date": "2026-01-02T03:04:05Z", "bytes_a_row": 1000, "model_mb": 3.0,
+    text = tables.servers({"processors": 2, "model": "m.keras", "batch": 64, "cpu_device": "X, avx2; oneDNN 3", "ray": "2", "date": "2026-01-02T03:04:05Z", "bytes_a_row": 1000, "model_mb": 3.0,
                            "rows": {"alone": {"per_s": 200000.0}, "workers": {"per_s": 100000.0, "process_mb": 50.0}}, "requests": {"a server": {"per_s": 1234.5}}})
     expect("| alone | 200,000 |  |" in text and "| workers | 100,000 | 50 |" in text and "| a server | 1,234 |" in text, text)
     expect("| alone | 6.4 million | 6 GB/s | 3 MB for the model | 102 million |" in text and "| workers | 3.2 million | 3 GB/s | 64 x 50 MB | 51.2 million |" in text, text)
-    expect("at most 64 million rows" in text and "2026-01-02:" in text, text)
+    expect("at most 64 million rows" in text and "2026-01-02 (X, avx2; oneDNN 3):" in text, text)
     text = tables.load({"model.h5": {"bytes": 4e8, "load_ms": 80.0, "read_and_copy_ms": 100.0, "ratio": 0.8, "peak_over_file": 1.02}})
-    expect("| model.h5 | 400 | 80 | 100 | 0.80 | 1.02 |" in text, text)
+    expect("| model.h5 | 400 | 80 | 100 | 0.80 | 1.02 |" in text and "instruction set and oneDNN's version were not recorded" in text, text)
+    text = tables.load({"date": "2026-01-02T03:04:05Z", "cpu_device": "X, avx2; oneDNN 3",
+                        "model.h5": {"bytes": 4e8, "load_ms": 80.0, "read_and_copy_ms": 100.0, "ratio": 0.8, "peak_over_file": 1.02}})
+    expect(text.count("| 400 |") == 1 and "The machine: X, avx2; oneDNN 3." in text, text)
 
 
 def keep():

@@ -114,6 +114,14 @@ def layers():
             fail("docs/layers.md and lamella layers differ in", set(told) ^ (set(rows) - {"class"}))
 
 
+def steps():
+    """The two commands of the README announce each of their steps, and how many there are."""
+    for name in ("demo", "test"):
+        told = re.findall(r'^step "(\d) of (\d): ', (ROOT / "scripts" / name).read_text(encoding="utf-8"), re.M)
+        if len(told) < 2 or told != [(str(i + 1), str(len(told))) for i in range(len(told))]:
+            fail(f"scripts/{name} announces the steps {told}")
+
+
 def interface():
     """Names of the C++ interface in pages are declared by a public header: lamella::NAME outside any class, CLASS::MEMBER in that class' header."""
     headers = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "include/lamella").glob("*.h*"))]
@@ -180,6 +188,7 @@ def main():
     landing()
     errors()
     layers()
+    steps()
     interface()
     if LAMELLA:
         command()

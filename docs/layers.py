@@ -107,7 +107,7 @@ def operations(failures):
             failures.append(f"docs/layers.py says nothing of the limits of the operation {name}")
         out.append(f"| {name} | {', '.join(older.get(name, []))} | {OPERATIONS.get(parser)} |\n")
     failures += [f"docs/layers.py knows the parser {parser}, which no operation has" for parser in OPERATIONS if parser not in {p for _, p in rows}]
-    failures += [f"src/keras/operations/keras2.cpp maps to {name}, which is no operation" for name in older if name not in {n for n, _ in rows}]
+    failures += [f"src/keras/operations/keras2.cpp maps to {name}, which is not an operation" for name in older if name not in {n for n, _ in rows}]
     return "".join(out), [name for name, _ in rows]
 
 

@@ -36,7 +36,7 @@ struct MmaFloat32Layout {
 
   [[nodiscard]] LAMELLA_HD constexpr std::int64_t groups() const { return (units + kUnits - 1) / kUnits; }
   [[nodiscard]] constexpr std::int64_t elements() const { return (inputs + kInputs - 1) / kInputs * groups() * kGroup; }
-  /// The place of the first part of kernel[input, unit]; the others are kPart and 2 kPart elements behind it.
+  /// The place of the first part of kernel[input, unit]; the others are kPart and 2 kPart elements further on.
   [[nodiscard]] LAMELLA_HD constexpr std::int64_t at(std::int64_t input, std::int64_t unit) const {
     const std::int64_t i = input % kInputs;
     const std::int64_t u = unit % kUnits;

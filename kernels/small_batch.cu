@@ -13,7 +13,7 @@ constexpr int kWarps = kSmallThreads / static_cast<int>(kWarp);
 constexpr int kMostAcross = 8;
 constexpr int kStages = 8;       ///< a thread's packs on their way
 constexpr int kValues = 4096;    ///< of src in shared memory at a time
-constexpr int kSliceStep = 128;  ///< at most so many inputs are processed by a block's threads at once
+constexpr int kSliceStep = 128;  ///< the most inputs that a block's threads process at once
 
 template <typename T>
 struct Small {

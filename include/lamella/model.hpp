@@ -64,8 +64,8 @@ class LAMELLA_API Model {
   [[nodiscard]] static Model load(const std::string& path, const Options& options = {});
   /// The same from the bytes of such a file, which are copied. Messages begin with "(memory)".
   [[nodiscard]] static Model load(std::span<const std::byte> file, const Options& options = {});
-  /// The same from where a binary stream stands to its end: standard input, a socket, an archive of one's own. Its state and its
-  /// exception mask are not changed.
+  /// The same from the position of a binary stream to its end: standard input, a socket, an archive of one's own. Its state and
+  /// its exception mask are not changed.
   [[nodiscard]] static Model load(std::istream& file, const Options& options = {});
   Model(const Model&) noexcept;
   Model& operator=(const Model&) noexcept;

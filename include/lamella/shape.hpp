@@ -19,7 +19,7 @@ namespace detail {
 
 [[noreturn]] LAMELLA_API void throw_extent_overflow();
 
-/// One extent, from an integer of any type: Shape{v.size() / 4, 4} is no narrowing. Throws ArgumentError (overflow) beyond int64.
+/// One extent, from an integer of any type: Shape{v.size() / 4, 4} narrows nothing. Throws ArgumentError (overflow) beyond int64.
 class Extent {
  public:
   template <std::integral T>

@@ -8,7 +8,7 @@
 
 namespace lamella::core {
 
-/// The number that is the whole of `text`, without space or a plus sign; nothing if it is no number or does not fit into a T.
+/// The number that is the whole of `text`, without space or a plus sign; nothing if it is not a number or does not fit into a T.
 template <typename T>
 [[nodiscard]] std::optional<T> number_in(std::string_view text) {
   T number{};

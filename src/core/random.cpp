@@ -69,7 +69,7 @@ void reflect(const double* v, double* column, std::size_t n) noexcept {
   for (std::size_t i = 0; i < n; ++i) column[i] -= twice * v[i];
 }
 
-/// Replaces the columns (each `height` long, one behind the other) by the Q of their QR decomposition with a positive diagonal of
+/// Replaces the columns (each `height` long, one after the other) by the Q of their QR decomposition with a positive diagonal of
 /// R.
 void orthonormalize(std::vector<double>& columns, std::size_t height, std::size_t width) {
   std::vector<double> signs(width, 1.0);

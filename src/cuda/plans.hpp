@@ -57,7 +57,7 @@ struct DeviceKernel {
 /// The same kernel in the order of kernels::MmaLayout.
 [[nodiscard]] std::shared_ptr<const void> fragments_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                               const ops::PlanContext& context);
-/// Of float32, in the order and the parts of kernels::MmaFloat32Layout.
+/// A float32 kernel in the order and the parts of kernels::MmaFloat32Layout.
 [[nodiscard]] std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                           const ops::PlanContext& context);
 /// The kernels and biases of a stack on the context's device, in the order of kernels::StackLayout.

@@ -170,7 +170,7 @@ class Filler {
 
   void fill(const core::LayerSpec& layer, const std::string& path) {
     if (path.empty()) return;
-    if (!visited_.insert(&layer).second) return;  // a shared layer's weights stand where it is met first
+    if (!visited_.insert(&layer).second) return;  // a shared layer's weights are stored where it occurs first
     if (const core::ModelSpec* nested = core::nested_model(layer)) return model(*nested, path);
     if (const core::LayerSpec* inside = core::layer_inside(layer)) fill_inside(layer, *inside, path);
     fill_vocabulary(layer, path);

@@ -27,7 +27,7 @@ class Where {
   [[nodiscard]] Where attribute(std::string_view name) const { return then(": attribute '", name, "'"); }
   [[nodiscard]] Where layer(std::string_view path) const { return then(": layer '", path, "'"); }
   [[nodiscard]] Where model(std::string_view name) const { return then(": model '", name, "'"); }
-  /// Of a layer.
+  /// A field of a layer's config, and a weight of a layer.
   [[nodiscard]] Where field(std::string_view key) const { return then(" field '", key, "'", kLongestKey); }
   [[nodiscard]] Where weight(std::string_view name) const { return then(" weight '", name, "'"); }
 

@@ -56,8 +56,8 @@ struct Model::Impl {
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< sample shapes, -1 where Keras has None
   std::vector<DType> input_dtypes;                      ///< of the program's inputs
 
-  /// The graph for these sample shapes, lowered and fused; created once. `rows`, unless -1: also counts a call of so many rows,
-  /// under the lock taken anyway.
+  /// The graph for these sample shapes, lowered and fused; created once. `rows`, unless -1: also counts a call of this many
+  /// rows, under the lock that is taken anyway.
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes, std::int64_t rows = -1) const;
   /// The sample shapes, if the model leaves none open.
   [[nodiscard]] std::optional<std::vector<Shape>> fixed_shapes() const;

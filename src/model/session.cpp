@@ -12,7 +12,7 @@ namespace lamella::model {
 namespace {
 
 constexpr std::size_t kGraphs = 8;  ///< per program and session: callers cycle through few buffers
-constexpr std::size_t kSeen = 8;    ///< pointers are captured if they recur within so many runs
+constexpr std::size_t kSeen = 8;    ///< pointers are captured if they recur within this number of runs
 constexpr int kFailures = 8;        ///< disturbed captures before giving up
 
 }  // namespace

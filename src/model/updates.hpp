@@ -15,7 +15,7 @@
 
 namespace lamella::model {
 
-/// Writes the new weights of a model, and orders its other work after them. One update at a time: whoever updates holds mutex().
+/// Writes the new weights of a model, and orders its other work after them. One update runs at a time: it holds mutex().
 class Updates {
  public:
   Updates(core::Backend& backend, int device, std::shared_ptr<Tally> tally);

@@ -116,9 +116,9 @@ template <typename D>
 
 /// The first engine of ranked() that does not refuse; or the one measured to be the fastest, if `context` says so and it is
 /// known. With `forced`, that engine, or ArgumentError (value) with its refusal; a name that is not in the list is ignored. The
-/// last engine of a list is the reference for comparisons. Of the
-/// engines behind the chosen one, only those that the list has before it are asked why they have no prediction: asking may take
-/// long.
+/// last engine of a list is the reference for comparisons. Among
+/// the engines that rank after the chosen one, only those that the list has before it are asked why they have no prediction:
+/// asking may take long.
 template <typename D>
 [[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc,
                             const std::shared_ptr<const Constants>& constants, const PlanContext& context,

@@ -69,7 +69,7 @@ class Kernel:
 
 
     def around(self, size, loads, stores):
-        """The most instructions on a way around a loop that makes so many loads and stores of that size, no others, and no call; None where there is
+        """The most instructions on a way around a loop that makes that number of loads and stores of that size, no others, and no call; None where there is
         none. The most, because threads of a warp that part go both ways."""
         ends = [i.at for i in self.code if i.operation == BRANCH and i.target <= i.at]
         return min(filter(None, (self._way(self.code[end // 16].target, end, size, (loads, stores)) for end in ends)), default=None)

@@ -239,7 +239,7 @@ def bombs(pack, tiny):
 
 
 def multiplied(pack, tiny):
-    """Small files with so many references between their parts that following all would never end."""
+    """Small files whose parts refer to each other so often that following all references would never end."""
     pack.case("106 names of names", hdf5(lambda f: names_of_names(f, 60000), libver="latest"), ("E_LIMIT", "E_MISSING", "E_HDF5"))
     pack.case("106 names of names", hdf5(lambda f: names_of_names(f, 60000)), ("E_LIMIT", "E_MISSING", "E_HDF5"))
     pack.case("106 names inside names", tiny.keras(weights=names_inside_names()), ("E_LIMIT",), HERE)

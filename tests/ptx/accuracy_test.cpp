@@ -182,7 +182,7 @@ std::string compiled_part(const std::vector<Row>& rows) {
          "- *assumed*: they are off by "
       << kAssumed
       << " of what the PTX ISA's manual (version 9.1) allows, up or down by a hash of the argument. For\n"
-         "  `ex2.approx`, on which CUDA's `expf` and `tanhf` stand, that is 0.9 units in the last place. The bounds assume as\n"
+         "  `ex2.approx`, which CUDA's `expf` and `tanhf` use, that is 0.9 units in the last place. The bounds assume as\n"
          "  much, and hold here; that a GPU is as near is not in its manual, and only `scripts/gpu-harvest` on one can tell;\n"
          "- *allowed*: they are off by all of it, 2 units from the rounded value for `ex2.approx` and 1 for `rcp.approx`. What "
          "is\n"

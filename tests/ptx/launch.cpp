@@ -135,7 +135,7 @@ class Execution {
   Execution(const Execution&) = delete;
   Execution& operator=(const Execution&) = delete;
 
-  /// Runs at most so many blocks up to where they wait for other grids.
+  /// Runs at most `most` blocks up to where they wait for other grids.
   void begin(std::uint64_t most) {
     if (how_.cluster > 1) throw std::invalid_argument("a launch of clusters that overlaps others");
     grid_.overlaps = grid_.stops = true;

@@ -136,7 +136,7 @@ void Reader::bind(Body& body, const Form& form, const std::vector<Operand>& oper
     const bool absent = form.optional_to && short_of_one && i + 1 == form.to.size();
     const Operand& operand = absent ? Operand{} : operands[at++];
     if (operand.kind != Operand::Kind::slot && operand.kind != Operand::Kind::nothing)
-      body.cursor.fail("a result that is no register");
+      body.cursor.fail("a result that is not a register");
     in.to.push(slot_of(body, operand, form.to[i], form));
   }
   for (const Role role : form.from) {

@@ -126,7 +126,7 @@ class Warp {
   Group take_ready();
   [[nodiscard]] std::uint32_t next_ready() const;
   void ready(std::uint32_t pc, std::uint32_t lanes);
-  /// Of these lanes and those waiting at pc, the lanes that may continue; the others wait.
+  /// The lanes, among these and those waiting at pc, that may continue; the others wait.
   std::uint32_t meet(const Instruction& in, std::uint32_t pc, std::uint32_t lanes);
   std::uint32_t take_waiting(std::uint32_t pc);
   [[noreturn]] void stuck();

@@ -44,8 +44,8 @@ done < <(find src include kernels tests python examples bench serving -name '*.[
 for header in include/lamella/*.hpp; do
   "$cxx" -std=c++20 -Iinclude "-I$generated" -fsyntax-only -w -x c++ "$header" || fail "$header does not compile alone"
 done
-"$cxx" -std=c++17 -pedantic-errors -Iinclude -fsyntax-only -x c++ include/lamella/lamella.h || fail "lamella.h is no C++17"
+"$cxx" -std=c++17 -pedantic-errors -Iinclude -fsyntax-only -x c++ include/lamella/lamella.h || fail "lamella.h is not C++17"
 if command -v cc >/dev/null; then
-  cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude -fsyntax-only examples/predict.c || fail "lamella.h is no C99"
+  cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude -fsyntax-only examples/predict.c || fail "lamella.h is not C99"
 fi
 exit $bad

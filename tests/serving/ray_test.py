@@ -55,7 +55,7 @@ def predicted(columns, source, predictor=BatchPredictor, actors=2, batch_size=8,
 
 
 def repeated(case, rows):
-    """The inputs and outputs of a case, so many rows of each."""
+    """The inputs and outputs of a case, `rows` rows of each."""
     at = np.arange(rows) % len(case.outputs[0])
     return {name: array[at] for name, array in case.inputs.items()}, {name: y[at] for name, y in zip(case.output_names, case.outputs)}
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::int64_t kRowsToDivide = 128;  ///< with fewer rows of float32, oneDNN stays on one thread
 
-/// Of one thread, per nanosecond.
+/// What one thread does in a nanosecond.
 struct Rates {
   double panels;          ///< multiply-adds
   double onednn;          ///< the same

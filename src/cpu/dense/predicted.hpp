@@ -8,7 +8,7 @@
 /// measured.
 namespace lamella::cpu {
 
-/// lamella's own product, on up to so many threads.
+/// lamella's own product, on at most `threads` threads.
 [[nodiscard]] double predicted_panels_us(const ops::DenseDesc& d, int threads);
 /// oneDNN's product, with the epilogue.
 [[nodiscard]] double predicted_onednn_us(const ops::DenseDesc& d, int threads);

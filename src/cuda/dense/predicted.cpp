@@ -36,7 +36,7 @@ double real(std::int64_t n) { return static_cast<double>(n); }
 double results(const ops::DenseDesc& d) { return real(d.batch) * real(d.units); }
 /// Bytes of an element of the rows, the kernel and the results.
 double element(const ops::DenseDesc& d) { return static_cast<double>(size_of(d.dtype)); }
-/// Microseconds for so many bytes from and to memory, at `share` of a copy's bandwidth.
+/// Microseconds to move `bytes` from and to memory, at `share` of a copy's bandwidth.
 double memory_us(double bytes, const Hardware& on, double share) { return bytes / (on.gigabytes_per_second * share) * 1e-3; }
 
 /// Bytes of the kernel, the rows, and results of `result` bytes each.

@@ -10,7 +10,7 @@
 /// docs/performance.md says from what.
 namespace lamella::cuda {
 
-/// Bytes of sums that are still in the second-level cache when the pass behind a product reads them.
+/// Bytes of sums that are still in the second-level cache when the pass after a product reads them.
 inline constexpr std::int64_t kSumsInSecondCache = 24'000'000;
 
 inline constexpr double kLaunchUs = 1.6;  ///< of a kernel that is a node of a graph
@@ -24,7 +24,7 @@ struct Hardware {
   double gigabytes_per_second = 4300;  ///< of a copy: bytes read and written
   int shared_bytes = 227 << 10;        ///< of shared memory that a block may ask for
 
-  /// Of the device; what its driver does not say is taken from the number of its multiprocessors.
+  /// The hardware of a device; what its driver does not say is taken from the number of its multiprocessors.
   [[nodiscard]] static Hardware of(int device);
 };
 

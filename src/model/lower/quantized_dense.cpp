@@ -23,7 +23,7 @@ const char* kernel_name(const Quantization& q) { return stored_by_unit(q) ? "qua
 /// The zero of an unsigned type; weights of two and three bits are stored as int4.
 int middle(const Quantization& q) { return q.bits == 8 ? 128 : 8; }
 
-/// Of the weights as they are stored.
+/// The weights as they are stored.
 struct Stored {
   const core::LayerSpec& spec;
   const Quantization& quantization;
@@ -146,7 +146,7 @@ std::shared_ptr<const Tensor> Lowering::grouped(const std::shared_ptr<const Tens
                   [&] { return by_group(*values, shift, dtype); });
 }
 
-/// Of the shape of `scales`, which are (groups, units).
+/// Zero points in the shape of `scales`, (groups, units).
 std::shared_ptr<const Tensor> Lowering::zero_points(const core::LayerSpec& spec, const Quantization& q,
                                                     const std::shared_ptr<const Tensor>& scales) {
   const int shift = stored_by_unit(q) ? middle(q) : 0;

@@ -8,13 +8,19 @@
 from __future__ import annotations
 
 from . import _core, _log as _log
+from ._activation import ActivationSpec, activation_of
+from ._build import Functional, Sequential
+from ._core import (ELU, Activation, Add, Average, BatchNormalization, Concatenate, Dense, Dropout, Embedding, Flatten, Identity, Input, LayerNormalization,
+                    LeakyReLU, Maximum, Minimum, Multiply, PReLU, ReLU, Rescaling, Reshape, Softmax, Subtract)
 from ._errors import ArgumentError, DeviceError, Error, FileError, LoadError, OutOfMemoryError
 from ._model import Layer, Model, from_keras, load
 from ._verify import Difference, Verification
 
 __version__: str = _core.version
-__all__ = ["ArgumentError", "DeviceError", "Difference", "Error", "FileError", "Layer", "LoadError", "Model", "OutOfMemoryError", "Verification",
-           "describe", "devices", "from_keras", "load", "why_no_cuda"]
+__all__ = ["ELU", "Activation", "ActivationSpec", "Add", "ArgumentError", "Average", "BatchNormalization", "Concatenate", "Dense", "DeviceError",
+           "Difference", "Dropout", "Embedding", "Error", "FileError", "Flatten", "Functional", "Identity", "Input", "Layer", "LayerNormalization",
+           "LeakyReLU", "LoadError", "Maximum", "Minimum", "Model", "Multiply", "OutOfMemoryError", "PReLU", "ReLU", "Rescaling", "Reshape",
+           "Sequential", "Softmax", "Subtract", "Verification", "activation_of", "describe", "devices", "from_keras", "load", "why_no_cuda"]
 
 
 def devices() -> list[str]:

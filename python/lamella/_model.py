@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _core, _foreign, _keras, _verify, _weights
+from ._activation import ActivationSpec
 from ._errors import ArgumentError
 
 Array = np.ndarray[Any, Any]
@@ -44,7 +45,7 @@ class Model(_core.Model):
     def __init__(self, source: Source, **options: Any) -> None:
         """As lamella.load()."""
         self._options = options
-        self._changes: list[tuple[str, str]] = []
+        self._changes: list[tuple[str, str | ActivationSpec]] = []
         self._is_of_file = not options.get("updatable", False)
         self._file: bytes | str
         self._stat: os.stat_result | None = None
@@ -178,11 +179,13 @@ class Model(_core.Model):
         weights: list[Any] = self._weights()
         return weights
 
-    def set_activation(self, layer: str, activation: str) -> None:
-        """Replaces the activation of one Dense or Activation layer, by its name or path. Calls in progress are not affected.
+    def set_activation(self, layer: str, activation: str | ActivationSpec) -> None:
+        """Replaces the activation of one Dense or Activation layer, by its name or path: with a name of keras.activations, or one with
+        parameters from activation_of(). Calls in progress are not affected. Raises ArgumentError where there is no such layer or activation.
 
         >>> changed = lamella.load("mlp.keras")
         >>> changed.set_activation(changed.layers[1].name, "relu")
+        >>> changed.set_activation(changed.layers[1].name, lamella.activation_of("leaky_relu", negative_slope=0.05))
         """
         self._set_activation(layer, activation)
         self._know()
@@ -228,6 +231,15 @@ class Model(_core.Model):
         True
         """
         return self._made(self._output_of(layer))
+
+    @staticmethod
+    def _of(made: _core.Model, options: dict[str, Any]) -> Model:
+        """A model that comes from no file."""
+        model = Model.__new__(Model)
+        _core.Model.__init__(model, made)
+        model.__dict__.update(_options=options, _changes=[], _is_of_file=False, _file=b"", _stat=None)
+        model._know()
+        return model
 
     def _made(self, made: _core.Model) -> Model:
         model = Model.__new__(Model)
@@ -321,7 +333,7 @@ class Model(_core.Model):
             return file.read()
 
 
-def _restored(file: bytes, options: Mapping[str, Any], changes: Sequence[tuple[str, str]]) -> Model:
+def _restored(file: bytes, options: Mapping[str, Any], changes: Sequence[tuple[str, str | ActivationSpec]]) -> Model:
     model = Model(file, **options)
     for layer, activation in changes:
         model.set_activation(layer, activation)

@@ -61,5 +61,6 @@ void without_gil(double cost, const Work& work) {
 }
 
 void bind_model(nb::module_& module);
+void bind_layers(nb::module_& module);
 
 }  // namespace lamella::python

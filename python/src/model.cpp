@@ -12,6 +12,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "arguments.hpp"
 #include "arrays.hpp"
 
 namespace lamella::python {
@@ -351,8 +352,11 @@ void bind_changes(nb::class_<PyModel>& model) {
            })
       .def("_stats", &stats)
       .def("_memory_bytes", &memory_bytes)
-      .def("_set_activation", [](PyModel& self, const std::string& layer, const std::string& activation) {
-        self.loaded = std::make_shared<const Loaded>(self.loaded->model.with_activation(layer, activation));
+      .def("_set_activation", [](PyModel& self, const std::string& layer, nb::handle activation) {
+        const Model& now = self.loaded->model;
+        self.loaded = std::make_shared<const Loaded>(nb::isinstance<nb::str>(activation)
+                                                         ? now.with_activation(layer, nb::cast<std::string>(activation))
+                                                         : now.with_activation(layer, activation_from(activation)));
       });
 }
 

@@ -14,6 +14,7 @@ NB_MODULE(_core, module) {
   python::import_numpy();
   python::translate_errors();
   python::bind_model(module);
+  python::bind_layers(module);
   module.def("available_devices", [] {
     std::vector<std::string> names;
     for (const Device device : available_devices()) names.push_back(to_string(device));

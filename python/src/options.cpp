@@ -5,7 +5,7 @@
 
 #include <nanobind/stl/string.h>
 
-#include "binding.hpp"
+#include "arguments.hpp"
 
 namespace lamella::python {
 namespace {
@@ -13,8 +13,6 @@ namespace {
 [[noreturn]] void refuse(std::string_view option, const std::string& found, const std::string& allowed) {
   throw ArgumentError(ErrorCode::value, std::string(option) + ": got " + found + ", allowed " + allowed);
 }
-
-std::string shown(nb::handle value) { return printable(nb::cast<std::string>(nb::repr(value))); }
 
 /// The value with this name. Throws an ArgumentError that lists all names.
 template <typename T, std::size_t N>

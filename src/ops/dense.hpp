@@ -20,6 +20,13 @@ inline std::string refused_by_all(const DenseDesc& desc, std::initializer_list<F
   return core::format("a different fusion was requested; this engine {}", does);
 }
 
+/// What an engine fuses that computes all of a (quantized) Dense layer in one pass: "bias+activation", or what of it there is.
+template <typename D>
+[[nodiscard]] std::string bias_and_activation(const D& desc) {
+  const bool activated = desc.activation.kind != ActivationKind::Linear;
+  return desc.has_bias ? (activated ? "bias+activation" : "bias") : activated ? "activation" : "";
+}
+
 /// "dense 64 x 1024 -> 512, bias, tanh, float32": everything that affects its time.
 inline std::string describe(const DenseDesc& d) {
   return core::format("dense {} x {} -> {}{}{}, {}{}{}{}{}", d.batch, d.inputs, d.units, d.has_bias ? ", bias, " : ", ",

@@ -99,7 +99,7 @@ class Engine {
   [[nodiscard]] virtual std::string refuses(const D& desc, const PlanContext& context) const = 0;
   /// PlanContext::algorithm may be less than this; refuses() knows which of them there are.
   [[nodiscard]] virtual int most_algorithms() const noexcept { return 1; }
-  /// What is done in the same pass as the product: "", "bias", "bias+activation". Dense only.
+  /// What is done in the same pass as the product: "", "bias", "activation", "bias+activation". Dense only.
   [[nodiscard]] virtual std::string fuses(const D&) const { return {}; }
   /// What one call is expected to take, in microseconds: counted from the Desc, nothing is run. Nothing if unknown. Means
   /// nothing where the engine refuses.

@@ -312,6 +312,24 @@ TEST_P(EachDenseEngine, GivesTheSameBitsEveryTime) {
   }
 }
 
+/// Engines that make further passes fuse nothing; the others name what there is to fuse.
+TEST_P(EachDenseEngine, NamesTheBiasAndTheActivationOnlyWhereThereIsOne) {
+  const auto fused = [](DenseDesc d, bool has_bias, const ActivationSpec& activation) {
+    d.has_bias = has_bias;
+    d.activation = activation;
+    std::vector<std::vector<double>> zeros{std::vector<double>(16 * 8)};
+    if (has_bias) zeros.emplace_back(8);
+    return device_ops().plan(d, constants_of(zeros), context(), GetParam()).fused;
+  };
+  const DenseDesc d = desc({4, 16, 8});
+  EXPECT_EQ(fused(d, false, {}), "");
+  const std::string bias = fused(d, true, {});
+  EXPECT_TRUE(bias.empty() || bias == "bias") << bias;
+  if (d.activation.kind == ActivationKind::Linear) return;  // the vendor computes another formula
+  EXPECT_EQ(fused(d, true, d.activation), bias.empty() ? "" : "bias+activation");
+  EXPECT_EQ(fused(d, false, d.activation), bias.empty() ? "" : "activation");
+}
+
 TEST_P(EachDenseEngine, RefusesIntegers) {
   DenseDesc d = desc({2, 3, 4});
   d.dtype = DType::int32;

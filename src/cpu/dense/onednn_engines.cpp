@@ -151,9 +151,7 @@ class PostOpEngine final : public DenseEngine {
     if (std::string why = onednn::why_not(post_op_product(d)); !why.empty()) return why;
     return onednn::why_not_trusted(d.activation, d.dtype);
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (d.dtype != DType::float32 && d.dtype != DType::bfloat16) return std::nullopt;
     return predicted_onednn_us(d, context.threads);

@@ -237,9 +237,7 @@ class QuantizedPanelsEngine final : public QuantizedDenseEngine {
     if (!is_floating(d.dtype)) return core::format("dtype {} is not a floating type", to_string(d.dtype));
     return d.dtype == DType::float64 ? "it computes in float32" : "";
   }
-  [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] PlanPtr plan(const ops::QuantizedDenseDesc& d, ConstantsPtr constants,
                              const ops::PlanContext& context) const override {
     if (d.quantizes) return std::make_unique<IntegerPlan>(d, constants, context);

@@ -83,9 +83,7 @@ class QuantizedReference final : public QuantizedDenseEngine {
   [[nodiscard]] std::string refuses(const ops::QuantizedDenseDesc& d, const ops::PlanContext&) const override {
     return is_floating(d.dtype) ? std::string() : core::format("dtype {} is not a floating type", to_string(d.dtype));
   }
-  [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::QuantizedDenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] PlanPtr plan(const ops::QuantizedDenseDesc& d, ConstantsPtr constants,
                              const ops::PlanContext& context) const override {
     PlanPtr result;

@@ -44,9 +44,7 @@ class Reference final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& desc, const ops::PlanContext&) const override {
     return refused_by_all(desc, {Fusion::none, Fusion::epilogue}, "uses plain loops");
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& desc) const override {
-    return desc.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& desc) const override { return ops::bias_and_activation(desc); }
   [[nodiscard]] PlanPtr plan(const ops::DenseDesc& desc, ConstantsPtr constants, const ops::PlanContext& context) const override {
     PlanPtr result;
     visit_floating(desc.dtype, [&](auto t) { result = plan_as<decltype(t)>(desc, constants, context); });

@@ -140,9 +140,7 @@ class SmallEngine final : public DenseEngine {
     std::string why = refused_by_all(d, {Fusion::epilogue}, "has an epilogue of its own");
     return why.empty() ? refuses_panels(d) : why;
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     return d.dtype == DType::float64 ? std::nullopt : std::optional(predicted_panels_us(d, context.threads));
   }

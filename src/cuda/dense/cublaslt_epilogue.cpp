@@ -169,10 +169,7 @@ class CublasLtEpilogueEngine final : public DenseEngine {
     if (std::string why = why_no_product(product, device_of(context)); !why.empty()) return why;
     return *epilogue == LtEpilogue::none ? std::string() : why_not_trusted(product, d.activation, context);
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    const bool activation = d.activation.kind != ActivationKind::Linear;
-    return d.has_bias ? (activation ? "bias+activation" : "bias") : (activation ? "activation" : "");
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (!column(d.activation.kind)) return std::nullopt;
     return predicted_library_us(d, device_of(context).hardware, true);

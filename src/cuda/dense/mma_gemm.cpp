@@ -22,9 +22,7 @@ class MmaGemmEngine final : public DenseEngine {
       return core::format("it takes at most {} units, got {}", kernels::MmaLayout::kMostUnits, d.units);
     return {};
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (!is_narrow(d.dtype)) return std::nullopt;
     return predicted_mma_gemm_us(d, device_of(context).hardware) - (mma_gemm_divides_inputs(d) ? saved_us(context) : 0);

@@ -26,9 +26,7 @@ class MmaGemmFloat32Engine final : public DenseEngine {
       return core::format("it takes at most {} units, got {}", kernels::MmaFloat32Layout::kMostUnits, d.units);
     return {};
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (d.dtype != DType::float32 || d.math != Math::bf16x6) return std::nullopt;
     return predicted_mma_gemm_float32_us(d, device_of(context).hardware);

@@ -31,9 +31,7 @@ class SmallBatchEngine final : public DenseEngine {
       return core::format("it takes at most {} units, got {}", kernels::MmaLayout::kMostUnits, d.units);
     return {};
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     const bool mma = on_tensor_cores(d, context);
     if (d.dtype == DType::float64 || d.batch > (mma ? kMostRowsOnTensorCores : kernels::small_batch_most(d.dtype)))

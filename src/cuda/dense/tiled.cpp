@@ -12,9 +12,7 @@ class TiledEngine final : public DenseEngine {
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext&) const override {
     return is_floating(d.dtype) ? std::string() : core::format("dtype {} is not a floating type", to_string(d.dtype));
   }
-  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override {
-    return d.has_bias ? "bias+activation" : "activation";
-  }
+  [[nodiscard]] std::string fuses(const ops::DenseDesc& d) const override { return ops::bias_and_activation(d); }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     if (d.fusion != Fusion::automatic) return std::nullopt;  // it is the last resort for a fusion that it does not have
     return predicted_tiled_us(d, device_of(context).hardware);

@@ -39,6 +39,7 @@ struct BenchState {
   bool json = false;
   bool csv = false;
   bool markdown = false;
+  bool histogram = false;
 };
 
 std::string now() {
@@ -224,6 +225,8 @@ void add_settings(CLI::App& app, BenchState& state) {
   CLI::Option* const csv = app.add_flag("--csv", state.csv, "print CSV instead, one line per row");
   app.add_flag("--markdown", state.markdown, "print the tables as Markdown")->excludes(json)->excludes(csv);
   csv->excludes(json);
+  app.add_flag("--histogram", state.histogram, "also print how long single calls of models took; JSON always has the counts")
+      ->excludes(csv);
   app.add_option("--out", state.out, "also write that JSON to a file")->type_name("FILE");
 }
 
@@ -259,8 +262,8 @@ int run_bench(BenchState& state) {
     if (!state.out.empty()) write(state.out, json_of(report));
     print(stdout, state.json       ? json_of(report)
                   : state.csv      ? csv_of(report)
-                  : state.markdown ? markdown_of(report)
-                                   : text_of(report));
+                  : state.markdown ? markdown_of(report, state.histogram)
+                                   : text_of(report, state.histogram));
     return Device::parse(state.device).is_cuda() && !report.why_no_cuda.empty() ? kDevice : kOk;
   } catch (const bench::WrongResult& wrong) {
     print(stderr, std::string("lamella: bench: ") + wrong.what() + "\n");

@@ -50,6 +50,32 @@ TEST(BenchPercentiles, AreOfEnoughSingleCalls) {
   EXPECT_EQ(measure_calls(middling, [] {}, {}).calls, 400);  // 200 ms
 }
 
+TEST(BenchPercentiles, HaveAHistogramOfEveryCall) {
+  std::vector<double> calls_us;
+  for (int i = 0; i < 1000; ++i) calls_us.push_back(i < 900 ? 100 + i % 7 : i < 995 ? 200 + i % 5 : 5000);
+  const Percentiles calls = percentiles_of(calls_us);
+  const Histogram& histogram = calls.histogram;
+  ASSERT_EQ(histogram.edges_us.size(), histogram.counts.size() + 1);
+  EXPECT_EQ(histogram.counts.size(), 13U);
+  EXPECT_EQ(histogram.edges_us.front(), 100);
+  EXPECT_EQ(histogram.edges_us[12], calls.p99_us);
+  EXPECT_EQ(histogram.edges_us.back(), 5000);
+  EXPECT_TRUE(std::is_sorted(histogram.edges_us.begin(), histogram.edges_us.end()));
+  for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
+    const bool last = i + 1 == histogram.counts.size();
+    const auto in = std::count_if(calls_us.begin(), calls_us.end(), [&](double us) {
+      return us >= histogram.edges_us[i] && (last || us < histogram.edges_us[i + 1]);
+    });
+    EXPECT_EQ(histogram.counts[i], in) << i;
+  }
+  for (const std::vector<double>& alike : {std::vector<double>{3}, {3, 3, 3}, {0, 0}}) {
+    const Histogram one = percentiles_of(alike).histogram;
+    EXPECT_EQ(one.edges_us, (std::vector<double>{alike[0], alike[0]}));
+    EXPECT_EQ(one.counts, std::vector<std::int64_t>{static_cast<std::int64_t>(alike.size())});
+  }
+  EXPECT_EQ(percentiles_of({0, 0, 1e-4}).histogram.counts.back(), 1);
+}
+
 TEST(BenchMeasure, SeesAPlantedSlowdownExactly) {
   double now = 0;
   ScriptedClock clock([&] { return now; });

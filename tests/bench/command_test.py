@@ -110,6 +110,10 @@ def people(model):
         expect(r["level"] == "model" or float(r["rows_per_s"]) > 0, r)
     data = json.loads(bench(*few, "--concurrency", "2", "--json").stdout)
     expect("oneDNN" in data["context"]["cpu_device"], data["context"])
+    for r in data["benchmarks"]:
+        calls = r.get("calls_timed", r["iterations"])
+        expect(sum(r["histogram"]["counts"]) == calls and len(r["histogram"]["edges_us"]) == len(r["histogram"]["counts"]) + 1, r)
+    expect("#####" in bench(*few, "--quick", "--histogram").stdout, "--histogram")
     at_once = [r for r in data["benchmarks"] if r["level"] == "throughput"]
     expect([(r["batch"], r["callers"]) for r in at_once] == [(1, 2), (7, 2)] and all(r["iterations"] >= 2 for r in at_once), at_once)
     expect("|---|---|---:|" in bench(*few, "--markdown").stdout, "Markdown")
@@ -119,7 +123,7 @@ def people(model):
     expect(quick and all(r["warning"].startswith("noisy: ") and "error_occurred" not in r for r in quick), "--quick", quick)
     threads = run(LAMELLA, "bench", *few, LAMELLA_THREADS="4abc")
     expect(threads.returncode == 2 and "LAMELLA_THREADS: got '4abc', allowed" in threads.stderr, threads.stderr)
-    for wrong in (["--concurrency", "2"], [model, "--concurrency", "0"], [model, "--csv", "--json"], [model, "--markdown", "--csv"], [model, "--engine", "small"]):
+    for wrong in (["--concurrency", "2"], [model, "--concurrency", "0"], [model, "--csv", "--json"], [model, "--csv", "--histogram"], [model, "--markdown", "--csv"], [model, "--engine", "small"]):
         done = bench(*wrong)
         expect(done.returncode == 2 and done.stderr.startswith("lamella: "), wrong, done.returncode, done.stderr)
 

@@ -92,8 +92,13 @@ Report everything() {
   report.rows = {row_of(Device::cuda(0), 123456.7), row_of(Device::cpu(), 99999), row_of(Device::cpu(), 5)};
   report.rows[0].cell = {
       .level = Level::model, .batch = 1 << 20, .width = 4096, .depth = 128, .dtype = DType::bfloat16, .activation = "leaky_relu"};
-  report.rows[0].timing->percentiles = {.p50_us = 123456.7, .p90_us = 234567.8, .p99_us = 345678.9, .calls = 100};
-  report.rows[0].way = {.device = Device::cuda(0), .engine = "cublaslt_epilogue", .fusion = Fusion::automatic, .graphs = false};
+  report.rows[0].timing->percentiles = {.p50_us = 123456.7,
+                                        .p90_us = 234567.8,
+                                        .p99_us = 345678.9,
+                                        .calls = 100,
+                                        .histogram = {.edges_us = {100000, 234567.8, 345678.9, 400000}, .counts = {80, 19, 1}}};
+  report.rows[0].way = {.device = Device::cuda(0), .graphs = false};
+  report.rows[0].cold = true;
   report.rows[0].speedup = 1234.5;
   report.rows[0].bound_by = "arithmetic";
   report.rows[1].error = "refused as noisy: spread 25 %, the limit is 10 %";
@@ -101,20 +106,35 @@ Report everything() {
   report.throughputs = {{.cell = {.level = Level::model, .file = "a/mlp, the \"best\".keras", .batch = 64},
                          .callers = 4,
                          .rows_per_s = 1234567.8,
-                         .latency = {.p50_us = 10, .p90_us = 20, .p99_us = 30, .calls = 400}}};
+                         .latency = {.p50_us = 10,
+                                     .p90_us = 20,
+                                     .p99_us = 30,
+                                     .calls = 400,
+                                     .histogram = {.edges_us = {10, 10.5, 30, 31.5}, .counts = {200, 0, 3}}}}};
   return report;
 }
 
 TEST(BenchTable, FitsAHundredColumnsAndExplainsThem) {
-  std::istringstream lines(text_of(everything()));
+  std::istringstream lines(text_of(everything(), true));
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
   const std::string text = text_of(everything());
-  for (const char* column : {"\nmedian ", "\nspread ", "\nspeedup ", "\np90 p99 ", "\nfloor ", "\nrows/s "})
+  for (const char* column : {"\nmedian ", "\nspread ", "\nspeedup ", "\np50 ... ", "\nfloor ", "\nrows/s "})
     EXPECT_THAT(text, HasSubstr(column));
-  EXPECT_THAT(text,
-              AllOf(ContainsRegex("cublaslt_epilogue .automatic., no graph +123457 +25% +1234x +234568 +345679  25% arithmetic"),
-                    ContainsRegex("\n  4 +1234568 +10.0 +20.0 +30.0 +400\n"), HasSubstr("stop other programs"), HasSubstr("25%~"),
-                    HasSubstr("WARNING: 1 rows marked ~ are noisy")));
+  EXPECT_THAT(text, AllOf(ContainsRegex("automatic, no graph, cold +123457 +25% +1234x +123457 +234568 +345679  25% arithmetic"),
+                          HasSubstr("even p90 can be below the median"), Not(HasSubstr("####")),
+                          ContainsRegex("\n  4 +1234568 +10.0 +20.0 +30.0 +400\n"), HasSubstr("stop other programs"),
+                          HasSubstr("25%~"), HasSubstr("WARNING: 1 rows marked ~ are noisy")));
+}
+
+TEST(BenchTable, ShowsHowLongSingleCallsTookIfAsked) {
+  const std::string text = text_of(everything(), true);
+  EXPECT_THAT(text, HasSubstr("leaky_relu bfloat16 1048576x4096x128, cuda:0, automatic, no graph, cold: 100 calls\n"
+                              "      100000 to   234568      80  ########################################\n"
+                              "      234568 to   345679      19  #########\n"
+                              "      345679 to   400000       1  #\n"));
+  EXPECT_THAT(text, ContainsRegex("cpu, 4 callers at once: 400 calls\n +10.0 to +10.5 +200  #+\n +10.5 to +30.0 +0\n"));
+  EXPECT_THAT(markdown_of(everything(), true), HasSubstr("\n```text\nhow many single calls"));
+  EXPECT_THAT(text_of({}, true), Not(HasSubstr("how many single calls")));
 }
 
 TEST(BenchTable, IsMarkdownWithTheSameNumberOfFieldsInEachRow) {
@@ -140,9 +160,8 @@ TEST(BenchCsv, HasALineForEachRowAndQuotesWhereNeeded) {
   const auto commas = std::count(all[0].begin(), all[0].end(), ',');
   EXPECT_EQ(std::count(all[1].begin(), all[1].end(), ','), commas);
   EXPECT_THAT(all[0], HasSubstr("level,model,batch,"));
-  EXPECT_THAT(all[1],
-              AllOf(HasSubstr("model,,1048576,4096,128,leaky_relu,bfloat16,cuda:0,cublaslt_epilogue,automatic,warm,,123456.7,"),
-                    HasSubstr(",123456.7,234567.8,345678.9,,1234.5,")));
+  EXPECT_THAT(all[1], AllOf(HasSubstr("model,,1048576,4096,128,leaky_relu,bfloat16,cuda:0,automatic,automatic,cold,,123456.7,"),
+                            HasSubstr(",123456.7,234567.8,345678.9,,1234.5,")));
   EXPECT_THAT(all[2], HasSubstr("\"refused as noisy: spread 25 %, the limit is 10 %\""));
   EXPECT_THAT(all[4], AllOf(HasSubstr("throughput,\"mlp, the \"\"best\"\".keras\",64,"), HasSubstr(",4,,,,10,20,30,1234567.8,")));
 }

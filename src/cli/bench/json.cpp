@@ -16,6 +16,10 @@ constexpr const char* kBuildType = "debug";
 
 Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
+Json histogram_of(const Percentiles& calls) {
+  return {{"edges_us", calls.histogram.edges_us}, {"counts", calls.histogram.counts}};
+}
+
 Json caches_of(const Machine& machine) {
   Json caches = Json::array();
   for (const Cache& cache : machine.caches) {
@@ -102,6 +106,7 @@ void add_result(Json& json, const Row& row) {
     json["p90_us"] = timing.percentiles->p90_us;
     json["p99_us"] = timing.percentiles->p99_us;
     json["calls_timed"] = timing.percentiles->calls;
+    json["histogram"] = histogram_of(*timing.percentiles);
   }
   json["load"] = row.load;
   json["others"] = row.others;
@@ -157,6 +162,7 @@ Json throughput_of(const Throughput& one) {
           {"p50_us", one.latency.p50_us},
           {"p90_us", one.latency.p90_us},
           {"p99_us", one.latency.p99_us},
+          {"histogram", histogram_of(one.latency)},
           {"others", one.others}};
 }
 

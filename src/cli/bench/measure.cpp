@@ -18,6 +18,26 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
+Histogram histogram_of(const std::vector<double>& sorted, double p99_us) {
+  constexpr int kParts = 12;  // up to the 99th percentile
+  constexpr double kLeastUs = 1e-3;
+  Histogram result;
+  const double first = std::max(sorted.front(), kLeastUs);
+  const double factor = std::pow(p99_us / first, 1.0 / kParts);
+  result.edges_us.push_back(sorted.front());
+  for (int i = 1; i < kParts && factor > 1; ++i) result.edges_us.push_back(first * std::pow(factor, i));
+  if (p99_us > result.edges_us.back()) result.edges_us.push_back(p99_us);
+  if (sorted.back() > result.edges_us.back() || result.edges_us.size() == 1) result.edges_us.push_back(sorted.back());
+  auto begin = sorted.begin();
+  for (std::size_t i = 1; i < result.edges_us.size(); ++i) {
+    const bool last = i + 1 == result.edges_us.size();
+    const auto end = last ? sorted.end() : std::lower_bound(begin, sorted.end(), result.edges_us[i]);
+    result.counts.push_back(end - begin);
+    begin = end;
+  }
+  return result;
+}
+
 class Rounds {
  public:
   Rounds(Clock& clock, std::span<const Call> candidates, const Settings& settings)
@@ -103,10 +123,12 @@ Timing summarize(std::vector<double> samples_us, std::int64_t calls) {
 
 Percentiles percentiles_of(std::vector<double> calls_us) {
   std::sort(calls_us.begin(), calls_us.end());
+  const double p99_us = quantile(calls_us, 0.99);
   return {.p50_us = quantile(calls_us, 0.5),
           .p90_us = quantile(calls_us, 0.9),
-          .p99_us = quantile(calls_us, 0.99),
-          .calls = static_cast<std::int64_t>(calls_us.size())};
+          .p99_us = p99_us,
+          .calls = static_cast<std::int64_t>(calls_us.size()),
+          .histogram = histogram_of(calls_us, p99_us)};
 }
 
 Percentiles measure_calls(Clock& clock, const Call& call, const Settings& settings) {

@@ -30,13 +30,23 @@ struct Settings {
   [[nodiscard]] double allowed_spread() const noexcept { return cold ? cold_spread_limit : spread_limit; }
 };
 
-/// The 50th, 90th and 99th percentile of calls that were timed one by one.
+/// How many calls took how long: counts[i] of them took edges_us[i] or more, and less than edges_us[i + 1]; the slowest belongs
+/// to the last. Each edge is the same factor above the one before it, up to the 99th percentile; the slowest call is the last
+/// edge.
+struct Histogram {
+  std::vector<double> edges_us = {};  ///< one more than counts
+  std::vector<std::int64_t> counts = {};
+};
+
+/// The 50th, 90th and 99th percentile of calls that were timed one by one, and their histogram.
 struct Percentiles {
   double p50_us = 0;
   double p90_us = 0;
   double p99_us = 0;
   std::int64_t calls = 0;
+  Histogram histogram = {};
 };
+/// Of at least one call.
 [[nodiscard]] Percentiles percentiles_of(std::vector<double> calls_us);
 
 /// The timing of one candidate. Times are per call.

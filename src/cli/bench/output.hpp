@@ -35,10 +35,10 @@ struct Report {
 [[nodiscard]] std::string json_of(const Report& report);
 
 /// Tables of at most 100 columns, one level after another, then the meaning of the columns, and what was refused or absent, each
-/// reason once.
-[[nodiscard]] std::string text_of(const Report& report);
+/// reason once. `histograms`: after the tables, how long single calls of models took.
+[[nodiscard]] std::string text_of(const Report& report, bool histograms = false);
 /// The same as Markdown.
-[[nodiscard]] std::string markdown_of(const Report& report);
+[[nodiscard]] std::string markdown_of(const Report& report, bool histograms = false);
 /// One line per row, including refused ones, after a line of names; missing values are empty fields.
 [[nodiscard]] std::string csv_of(const Report& report);
 

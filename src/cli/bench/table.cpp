@@ -41,7 +41,8 @@ std::string way_text(const Row& row) {
 /// Lines of one table; the first is its head.
 struct Table {
   std::string title;
-  std::vector<std::vector<std::string>> lines;
+  std::size_t first = 43;  ///< columns of the first field
+  std::vector<std::vector<std::string>> lines = {};
 };
 
 std::vector<std::string> line_of(const Row& row) {
@@ -52,8 +53,8 @@ std::vector<std::string> line_of(const Row& row) {
                                                                                  : " "),
                                 row.speedup ? number(*row.speedup) + "x" : ""};
   if (row.cell.level == Level::model) {
-    line.push_back(timing.percentiles ? number(timing.percentiles->p90_us) : "");
-    line.push_back(timing.percentiles ? number(timing.percentiles->p99_us) : "");
+    const Percentiles calls = timing.percentiles.value_or(Percentiles{});
+    for (const double us : {calls.p50_us, calls.p90_us, calls.p99_us}) line.push_back(calls.calls != 0 ? number(us) : "");
   } else {
     line.push_back(number(row.bytes / timing.median_us * 1e-3));
     line.push_back(number(row.flops / timing.median_us * 1e-3));
@@ -64,8 +65,12 @@ std::vector<std::string> line_of(const Row& row) {
 
 void add_level(std::vector<Table>& tables, const Report& report, Level level, const std::string& device) {
   const bool model = level == Level::model;
-  Table table{std::string(to_string(level)) + ", " + device,
-              {{"way", "median", "spread ", "speedup", model ? "p90" : "GB/s", model ? "p99" : "GFLOP/s", "floor"}}};
+  Table table{std::string(to_string(level)) + ", " + device};
+  table.lines.push_back({"way", "median", "spread ", "speedup", "GB/s", "GFLOP/s", "floor"});
+  if (model) {
+    table.first = 35;  // no engine is named
+    table.lines[0] = {"way", "median", "spread ", "speedup", "p50", "p90", "p99", "floor"};
+  }
   std::string previous;
   for (const Row& row : report.rows) {
     if (row.cell.level != level || to_string(row.way.device) != device || !row.timing) continue;
@@ -78,7 +83,8 @@ void add_level(std::vector<Table>& tables, const Report& report, Level level, co
 }
 
 void add_throughput(std::vector<Table>& tables, const Report& report) {
-  Table table{"throughput", {{"callers at once", "rows/s", "p50", "p90", "p99", "calls"}}};
+  Table table{"throughput"};
+  table.lines.push_back({"callers at once", "rows/s", "p50", "p90", "p99", "calls"});
   std::string previous;
   for (const Throughput& one : report.throughputs) {
     const std::string cell = cell_text(one.cell) + ", " + to_string(one.device);
@@ -146,10 +152,11 @@ std::vector<std::string> mispredicted(const Report& report, const std::string& d
 /// Notes after the tables: the meaning of the columns, and what is missing.
 std::vector<std::string> notes_of(const Report& report, bool throughput) {
   std::vector<std::string> notes{
-      "median   microseconds per call, the median of the samples",
+      "median   microseconds per call: calls in a row are timed together; the median of these samples",
       "spread   interquartile range as a share of the median; ! refused as noisy, ~ noisy",
       "speedup  median of the unfused baseline (none) / this median",
-      "p90 p99  90th and 99th percentile of single calls, in microseconds",
+      "p50 ...  percentiles of calls that are timed one by one, in microseconds, at another moment than the",
+      "         calls in a row: on a machine whose speed changes even p90 can be below the median",
       "floor    least time that memory and arithmetic allow, as a share of the median; what bounds it",
   };
   if (throughput)
@@ -181,18 +188,51 @@ void append_padded(std::string& text, const std::string& word, std::size_t width
   text += right ? padding + word : word + padding;
 }
 
+void append_histogram(std::string& text, const std::string& of, const Percentiles& calls) {
+  constexpr std::int64_t kLongest = 40;
+  const Histogram& histogram = calls.histogram;
+  if (histogram.counts.empty()) return;
+  const std::int64_t most = std::max<std::int64_t>(1, *std::max_element(histogram.counts.begin(), histogram.counts.end()));
+  text += of + ": " + std::to_string(calls.calls) + " calls\n";
+  for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
+    const std::int64_t count = histogram.counts[i];
+    std::string line;
+    append_padded(line, number(histogram.edges_us[i]), 12, true);
+    line += " to ";
+    append_padded(line, number(histogram.edges_us[i + 1]), 8, true);
+    append_padded(line, std::to_string(count), 8, true);
+    if (count != 0) line += "  " + std::string(static_cast<std::size_t>(std::max<std::int64_t>(1, count * kLongest / most)), '#');
+    text += line + "\n";
+  }
+}
+
+/// How long single calls took, of every row with percentiles; empty if there is none.
+std::string histograms_of(const Report& report) {
+  std::string text;
+  for (const Row& row : report.rows) {
+    if (row.timing && row.timing->percentiles)
+      append_histogram(text, cell_text(row.cell) + ", " + to_string(row.way.device) + ", " + way_text(row),
+                       *row.timing->percentiles);
+  }
+  for (const Throughput& one : report.throughputs) {
+    const std::string callers = std::to_string(one.callers) + (one.callers == 1 ? " caller" : " callers at once");
+    append_histogram(text, cell_text(one.cell) + ", " + to_string(one.device) + ", " + callers, one.latency);
+  }
+  return text.empty() ? text : "how many single calls took how long, in microseconds\n" + text;
+}
+
 }  // namespace
 
-std::string text_of(const Report& report) {
+std::string text_of(const Report& report, bool histograms) {
   std::string text = machine_of(report);
   for (const Table& table : tables_of(report)) {
     text += "\n" + table.title + " (rows x width x layers)\n";
     for (const std::vector<std::string>& line : table.lines) {
       std::string made;
       for (std::size_t i = 0; i < line.size(); ++i) {
-        const bool last = table.lines[0].size() == 7 && i == 6;  // words
+        const bool last = table.lines[0].back() == "floor" && i + 1 == table.lines[0].size();  // words
         if (i == 0) {
-          append_padded(made, (line.size() == 1 ? "" : "  ") + line[i], line.size() == 1 ? 0 : 43, false);
+          append_padded(made, (line.size() == 1 ? "" : "  ") + line[i], line.size() == 1 ? 0 : table.first, false);
         } else {
           append_padded(made, (last ? "  " : "") + line[i], last ? 0 : 8, !last);
         }
@@ -201,12 +241,13 @@ std::string text_of(const Report& report) {
       text += made + "\n";
     }
   }
+  if (histograms) text += "\n" + histograms_of(report);
   text += "\n";
   for (const std::string& note : notes_of(report, !report.throughputs.empty())) text += note + "\n";
   return text;
 }
 
-std::string markdown_of(const Report& report) {
+std::string markdown_of(const Report& report, bool histograms) {
   std::string text = machine_of(report);
   for (const Table& table : tables_of(report)) {
     text += "\n**" + table.title + "**\n\n";
@@ -226,8 +267,10 @@ std::string markdown_of(const Report& report) {
       text += "\n";
     }
   }
+  if (histograms) text += "\n```text\n" + histograms_of(report) + "```\n";
   text += "\n";
-  for (const std::string& note : notes_of(report, !report.throughputs.empty())) text += "- " + note + "\n";
+  for (const std::string& note : notes_of(report, !report.throughputs.empty()))
+    text += (note[0] == ' ' ? "" : "- ") + note + "\n";
   return text;
 }
 

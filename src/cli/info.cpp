@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // info: the devices on which models can run, and the resources of this machine that they may use.
-#include <fstream>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,16 +12,6 @@
 
 namespace lamella::cli {
 namespace {
-
-std::string memory_limit() {
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    std::ifstream file(path);
-    std::string word;
-    if (!(file >> word) || word == "max" || word.size() > 16) continue;  // version 1 uses a number near 2^63 for no limit
-    return word;
-  }
-  return {};
-}
 
 std::string isa_in_use() {
   const bool limited = core::best_isa() != core::machine_isa();
@@ -37,13 +27,13 @@ struct Fact {
 
 std::vector<Fact> facts() {
   const int quota = core::quota_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
-  const std::string memory = memory_limit();
+  const std::int64_t memory = core::memory_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
   return {
       {"processor", "processor", core::processor_name()},
       {"processors", "processors", std::to_string(std::thread::hardware_concurrency()), true},
       {"usable_processors", "usable processors", std::to_string(core::usable_processors()), true},
       {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},
-      {"memory_limit", "memory limit of the control group", memory.empty() ? "none" : memory + " bytes"},
+      {"memory_limit", "memory limit of the control group", memory == 0 ? "none" : std::to_string(memory) + " bytes"},
       {"isa", "instruction set in use", isa_in_use()},
   };
 }

@@ -59,9 +59,17 @@ bool has_word(std::string_view list, std::string_view word) {
   return false;
 }
 
-}  // namespace
+/// The memory limit of one group in bytes; nothing if it has none.
+std::optional<double> memory_at(const std::string& folder, bool v2) {
+  constexpr double kNone = 0x1p60;  // version 1 has a number near 2^63 for no limit
+  const std::vector<double> numbers = numbers_of(folder + (v2 ? "/memory.max" : "/memory.limit_in_bytes"));
+  if (numbers.empty() || numbers[0] <= 0 || numbers[0] >= kNone) return std::nullopt;
+  return numbers[0];
+}
 
-int quota_of_groups(const std::string& groups, const std::string& root) {
+/// The least limit of the groups that have this controller, and of their parents; 0 if there is none.
+double least_of_groups(const std::string& groups, const std::string& root, const std::string& controller,
+                       std::optional<double> (*limit_at)(const std::string& folder, bool v2)) {
   double least = 0;
   std::ifstream file(groups);
   for (std::string line; std::getline(file, line);) {  // "4:cpu,cpuacct:/a/b" or, of version 2, "0::/a/b"
@@ -70,16 +78,26 @@ int quota_of_groups(const std::string& groups, const std::string& root) {
     if (second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const bool v2 = controllers.empty();
-    if (!v2 && !has_word(controllers, "cpu")) continue;
-    const std::string mounted = v2 ? root : root + "/cpu";
-    // A group's time also counts against its parents' quota. A container may see its own group as the root.
+    if (!v2 && !has_word(controllers, controller)) continue;
+    const std::string mounted = v2 ? root : root + "/" + controller;
+    // What a group uses also counts against its parents' limits. A container may see its own group as the root.
     for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
       while (path.ends_with('/')) path.pop_back();
-      if (const auto quota = quota_at(mounted + path, v2)) least = least == 0 ? *quota : std::min(least, *quota);
+      if (const auto limit = limit_at(mounted + path, v2)) least = least == 0 ? *limit : std::min(least, *limit);
       if (path.find('/') == std::string::npos) break;
     }
   }
-  return static_cast<int>(std::ceil(std::min<double>(least, kMostProcessors)));
+  return least;
+}
+
+}  // namespace
+
+int quota_of_groups(const std::string& groups, const std::string& root) {
+  return static_cast<int>(std::ceil(std::min<double>(least_of_groups(groups, root, "cpu", quota_at), kMostProcessors)));
+}
+
+std::int64_t memory_of_groups(const std::string& groups, const std::string& root) {
+  return static_cast<std::int64_t>(least_of_groups(groups, root, "memory", memory_at));
 }
 
 int usable_processors() {

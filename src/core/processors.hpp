@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <lamella/export.hpp>
@@ -14,6 +15,9 @@ namespace lamella::core {
 /// The quota of cgroup v2's cpu.max, or v1's cpu.cfs_quota_us, of the groups below the folder `root` that the file `groups` (like
 /// /proc/self/cgroup) names, and of their parents, rounded up; 0 if there is none.
 [[nodiscard]] LAMELLA_API int quota_of_groups(const std::string& groups, const std::string& root);
+
+/// The memory limit in bytes: the same with cgroup v2's memory.max, or v1's memory.limit_in_bytes.
+[[nodiscard]] LAMELLA_API std::int64_t memory_of_groups(const std::string& groups, const std::string& root);
 
 /// The processor's name in printable characters: "AMD EPYC 9R14"; "processor" if the system does not report it.
 [[nodiscard]] LAMELLA_API std::string processor_name();

@@ -54,6 +54,29 @@ TEST_F(Processors, AreReadFromBothVersionsOfControlGroups) {
   EXPECT_EQ(quota("4:cpuacct,cpu:/a"), 0);
 }
 
+TEST_F(Processors, ShareTheLeastMemoryThatTheirGroupsAllow) {
+  const auto memory = [&](const std::string& groups) {
+    write("groups", groups);
+    return memory_of_groups(root_ / "groups", root_);
+  };
+  write("a/b/memory.max", "max");
+  EXPECT_EQ(memory("0::/a/b"), 0);
+  write("a/memory.max", "8589934592");
+  EXPECT_EQ(memory("0::/a/b"), 8589934592);
+  write("a/b/memory.max", "4294967296");
+  EXPECT_EQ(memory("0::/a/b"), 4294967296);
+  write("memory.max", "1073741824");
+  EXPECT_EQ(memory("0::/a/b"), 1073741824);
+  write("memory/c/memory.limit_in_bytes", "2147483648");
+  EXPECT_EQ(memory("5:cpu:/c\n4:memory:/c"), 2147483648);
+  write("memory/c/memory.limit_in_bytes", "9223372036854771712");  // none
+  EXPECT_EQ(memory("4:memory:/c"), 0);
+  for (const char* text : {"", "abc", "-1", "0"}) {
+    write("memory.max", text);
+    EXPECT_EQ(memory("0::/"), 0) << text;
+  }
+}
+
 TEST_F(Processors, AreUnlimitedIfTheQuotaCannotBeRead) {
   for (const char* groups : {"", "0::/a", "nonsense", "0:", "0::", "::", "4:cpu:"}) EXPECT_EQ(quota(groups), 0) << groups;
   for (const char* text : {"", "abc", "100", "0 100000", "100000 0", "-5 -5", "100000 max"}) {

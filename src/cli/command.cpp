@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string_view>
 
@@ -21,6 +22,21 @@ int report(const char* what, int code) noexcept {
   }
   return code;
 }
+
+/// CLI11's help, except that options come after the verb, and that an option takes one value each time it is given.
+class Help : public CLI::Formatter {
+ public:
+  [[nodiscard]] std::string make_usage(const CLI::App* app, std::string name) const override {
+    const bool is_verb = app->get_parent() != nullptr;
+    return is_verb ? CLI::Formatter::make_usage(app, std::move(name)) : "Usage: lamella VERB [OPTIONS] [FILES]\n";
+  }
+  [[nodiscard]] std::string make_option_opts(const CLI::Option* option) const override {
+    constexpr std::string_view kSeveral = " ...";
+    std::string text = CLI::Formatter::make_option_opts(option);
+    const std::size_t at = option->get_positional() ? std::string::npos : text.find(kSeveral);
+    return at == std::string::npos ? text : text.erase(at, kSeveral.size());
+  }
+};
 
 constexpr const char* kFooter =
     "lamella VERB --help lists what a verb takes. Options and files may come in any order.\n\n"
@@ -93,12 +109,12 @@ std::string what_is_too_much(const CLI::App& app) {
 
 int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> verbs) {
   CLI::App app{"Runs Keras models of Dense and Activation layers.", "lamella"};
+  app.formatter(std::make_shared<Help>());
   app.require_subcommand(1);
   app.set_version_flag("-v,--version", std::string(LAMELLA_VERSION));
   std::vector<Registered> registered;
   for (const AddVerb add : verbs) registered.push_back(add(app));
   for (const Registered& verb : registered) verb.app->group("Verbs");
-  app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.footer(kFooter);  // after the verbs, which would take it over
   if (const int code = answer_without_verb(app, argc, argv); code >= 0) return code;
   check_environment();  // from version 2.4, CLI11 ignores a value there that the option's check refuses

@@ -36,8 +36,9 @@ int run_predict(const PredictState& state) {
   done.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   // Formats numbers only and allocates nothing: the files are complete, and nothing may fail any more.
   const double rate = static_cast<double>(done.rows) / done.seconds;
-  static_cast<void>(std::fprintf(stderr, "%lld rows in %.3g s, %.*f rows a second, loading and files included\n",
-                                 static_cast<long long>(done.rows), done.seconds, rate < 10 ? 2 : 0, rate));
+  static_cast<void>(std::fprintf(stderr, "%lld row%s in %.3g s, %.*f rows a second, loading and files included\n",
+                                 static_cast<long long>(done.rows), done.rows == 1 ? "" : "s", done.seconds, rate < 10 ? 2 : 0,
+                                 rate));
   return kOk;
 }
 

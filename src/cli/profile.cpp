@@ -11,6 +11,7 @@
 #include "cli/bench/machine.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/counted.hpp"
 #include "core/output_file.hpp"
 
 namespace lamella::cli {
@@ -177,7 +178,7 @@ std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows
 /// one after another.
 std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::int64_t batch, double call_us) {
   using Json = nlohmann::ordered_json;
-  const std::string size = std::to_string(batch) + " rows";
+  const std::string size = core::counted(batch, "row");
   const auto event = [](const std::string& name, const char* kind, double begin, double us) {
     return Json{{"name", name}, {"cat", kind}, {"ph", "X"}, {"ts", begin}, {"dur", us}, {"pid", 1}, {"tid", 1}};
   };
@@ -243,7 +244,7 @@ int run_profile(const ProfileState& state) {
     print(stdout, json_of(plan, steps, call, times.size()));
     return kOk;
   }
-  print(stdout, whole.model().name() + ", " + std::to_string(rows) + " rows on " + to_string(whole.model().device()) + ": " +
+  print(stdout, whole.model().name() + ", " + core::counted(rows, "row") + " on " + to_string(whole.model().device()) + ": " +
                     number("%.4g us a call", call.median) + number(" (quartiles %.4g", call.low) +
                     number(" and %.4g", call.high) + ", " + std::to_string(times.size()) + " calls)\n" +
                     table_of(steps, state.floor));

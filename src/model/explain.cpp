@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/counted.hpp"
 #include "model/impl.hpp"
 #include "ops/quantized_dense.hpp"
 
@@ -82,11 +83,12 @@ std::string steps_text(const Program& program) {
 std::string explain_text(const Explained& explained, const std::string& why_this_device) {
   const Program& program = *explained.program;
   std::string text =
-      core::format("Program for {} rows on {}: {} steps, {}B of buffers and workspace\n", explained.batch,
-                   to_string(explained.device), program.steps.size(), amount(static_cast<double>(program.arena_bytes)));
+      core::format("Program for {} on {}: {}, {}B of buffers and workspace\n", core::counted(explained.batch, "row"),
+                   to_string(explained.device), core::counted(static_cast<std::int64_t>(program.steps.size()), "step"),
+                   amount(static_cast<double>(program.arena_bytes)));
   if (const Chunks& chunks = explained.chunks; chunks.count > 1) {
-    text += core::format("in {} chunks of {} rows, {} at a time, each with its own buffers\n", chunks.count, chunks.rows,
-                         chunks.at_once);
+    text += core::format("in {} chunks of {}, {} at a time, each with its own buffers\n", chunks.count,
+                         core::counted(chunks.rows, "row"), chunks.at_once);
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::format("{}\n", captured);
   if (!explained.tuning.empty()) text += core::format("Measurements are not saved: {}\n", explained.tuning);
@@ -109,8 +111,8 @@ std::string explain_text(const Explained& explained, const std::string& why_this
       text += core::format(", workspace {}B", amount(static_cast<double>(workspace)));
     }
     if (times.runs != 0) {
-      text += core::format(", {} ns at best for {} rows", times.nanoseconds[static_cast<std::size_t>(number) - 1],
-                           explained.chunks.rows);
+      text += core::format(", {} ns at best for {}", times.nanoseconds[static_cast<std::size_t>(number) - 1],
+                           core::counted(explained.chunks.rows, "row"));
     }
     text += "\n";
     for (const ops::Refusal& refusal : step.choice.refused)

@@ -47,7 +47,11 @@ TEST_F(CommandTest, HelpIsWhatABareCommandPrints) {
   }
   EXPECT_THAT(bare.out, Not(AnyOf(HasSubstr("SUBCOMMAND"), HasSubstr("Subcommand"))));
   EXPECT_THAT(bare.out, AllOf(HasSubstr("predict"), HasSubstr("Exit codes"), HasSubstr("LAMELLA_THREADS")));
-  EXPECT_EQ(command({"help", "predict"}).out, command({"predict", "--help"}).out);
+  EXPECT_THAT(bare.out, HasSubstr("Usage: lamella VERB [OPTIONS]"));
+  const Result predict = command({"help", "predict"});
+  EXPECT_EQ(predict.out, command({"predict", "--help"}).out);
+  EXPECT_THAT(predict.out,
+              AllOf(HasSubstr("Usage: lamella predict [OPTIONS] MODEL\n"), HasSubstr("-i,--input [NAME=]FILE REQUIRED\n")));
   for (const char* word : {"--version", "-v", "version"}) EXPECT_EQ(command({word}).out, std::string(LAMELLA_VERSION) + "\n");
 }
 
@@ -213,7 +217,7 @@ TEST_F(CommandTest, ProfileShowsTheShareOfEachStep) {
                                        "9"};
   const Result text = command(words);
   EXPECT_EQ(text.code, kOk) << text.err;
-  EXPECT_THAT(text.out, AllOf(HasSubstr("9 rows on cpu"), HasSubstr("us a call"), HasSubstr("share")));
+  EXPECT_THAT(text.out, AllOf(HasSubstr(", 9 rows on cpu"), HasSubstr("us a call"), HasSubstr("share")));
   auto as_json = words;
   as_json.emplace_back("--json");
   const auto json = nlohmann::json::parse(command(as_json).out);

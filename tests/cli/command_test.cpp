@@ -185,7 +185,8 @@ TEST_F(CommandTest, DescribesItselfTheModelAndThePlan) {
   EXPECT_THAT(command({"summary", fixture("graph/model.keras")}).out,
               AllOf(HasSubstr("\n Inputs:\n   a (None, 4) float32, b (None, 3) float32\n"),
                     HasSubstr("Outputs:\n   out (None, 2) float32, inner")));
-  EXPECT_THAT(command({"explain", fixture("dense/model.keras"), "--batch", "7"}).out, HasSubstr("Program for 7 rows"));
+  EXPECT_THAT(command({"explain", fixture("dense/model.keras"), "--batch", "7"}).out, HasSubstr("Program for 7 rows on "));
+  EXPECT_THAT(command({"explain", fixture("dense/model.keras"), "--batch", "1"}).out, HasSubstr("Program for 1 row on "));
   const Result plan = command({"explain", fixture("dense/model.keras"), "--json", "--batch", "7"});
   EXPECT_EQ(nlohmann::json::parse(plan.out).at("batch"), 7);
   EXPECT_THAT(command({"info"}).out, AllOf(HasSubstr("lamella "), HasSubstr("cpu")));

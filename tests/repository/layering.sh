@@ -26,7 +26,7 @@ allow model model keras ops core
 allow c c core
 allow cli cli core cuda/dense
 # What the command uses of the library besides its interface: reading and writing files a few rows at a time, and facts of the machine.
-found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(isa|npy_head|npy_rows|output_file|processors).hpp"' || true)
+found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(counted|isa|npy_head|npy_rows|output_file|processors).hpp"' || true)
 [ -z "$found" ] || fail "the command uses the library's interface, and of core little:"$'\n'"$found"
 found=$(grep -rnE '^#include "cuda/' src/cli | grep -v '#include "cuda/dense/engines.def"' || true)
 [ -z "$found" ] || fail "the command needs only the names of CUDA's engines:"$'\n'"$found"

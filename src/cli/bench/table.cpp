@@ -4,6 +4,7 @@
 #include <map>
 
 #include "cli/bench/output.hpp"
+#include "core/counted.hpp"
 
 namespace lamella::bench {
 namespace {
@@ -23,12 +24,12 @@ std::string percent(double share) {
 std::string file_of(const Cell& cell) { return printable(cell.file.substr(cell.file.find_last_of('/') + 1)); }
 
 std::string cell_text(const Cell& cell) {
-  std::string text = cell.file.empty() ? cell.activation : file_of(cell);
+  const bool given = !cell.file.empty();
+  std::string text = given ? file_of(cell) : cell.activation;
   if (cell.dtype) text += " " + std::string(to_string(*cell.dtype));
-  text += " " + std::to_string(cell.batch);
-  if (cell.file.empty()) text += "x" + std::to_string(cell.width);
-  if (cell.depth > 1) text += "x" + std::to_string(cell.depth);
-  return text;
+  if (given) return text + ", " + core::counted(cell.batch, "row");
+  text += " " + std::to_string(cell.batch) + "x" + std::to_string(cell.width);
+  return cell.depth > 1 ? text + "x" + std::to_string(cell.depth) : text;
 }
 
 std::string way_text(const Row& row) {
@@ -42,6 +43,7 @@ std::string way_text(const Row& row) {
 struct Table {
   std::string title;
   std::size_t first = 43;  ///< columns of the first field
+  bool sizes = false;      ///< whether a cell is named by its sizes, not by a file
   std::vector<std::vector<std::string>> lines = {};
 };
 
@@ -77,6 +79,7 @@ void add_level(std::vector<Table>& tables, const Report& report, Level level, co
     const std::string cell = cell_text(row.cell);
     if (cell != previous) table.lines.push_back({cell});
     previous = cell;
+    table.sizes = table.sizes || row.cell.file.empty();
     table.lines.push_back(line_of(row));
   }
   if (!previous.empty()) tables.push_back(std::move(table));
@@ -172,14 +175,14 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
   char load[80];
   static_cast<void>(std::snprintf(load, sizeof load, "load of the machine %.1f to %.1f", report.load_before, report.load_after));
   if (refused != 0) {
-    notes.push_back(std::to_string(refused) + " rows marked ! are refused as noisy (--spread, --others); " + load);
+    notes.push_back(core::counted(refused, "row") + " marked ! and refused as noisy (--spread, --others); " + load);
     notes.emplace_back("stop other programs, or try --quick (medians with a warning) or --threads 1");
   }
-  if (warned != 0) notes.push_back("WARNING: " + std::to_string(warned) + " rows marked ~ are noisy, do not quote them; " + load);
+  if (warned != 0) notes.push_back("WARNING: " + core::counted(warned, "row") + " marked ~ and noisy, not to be quoted; " + load);
   for (const std::string& device : devices_of(report)) {
     for (std::string& line : mispredicted(report, device)) notes.push_back(std::move(line));
   }
-  for (const auto& [reason, count] : reasons) notes.push_back(std::to_string(count) + " rows, " + printable(reason));
+  for (const auto& [reason, count] : reasons) notes.push_back(core::counted(count, "row") + ", " + printable(reason));
   return notes;
 }
 
@@ -193,7 +196,7 @@ void append_histogram(std::string& text, const std::string& of, const Percentile
   const Histogram& histogram = calls.histogram;
   if (histogram.counts.empty()) return;
   const std::int64_t most = std::max<std::int64_t>(1, *std::max_element(histogram.counts.begin(), histogram.counts.end()));
-  text += of + ": " + std::to_string(calls.calls) + " calls\n";
+  text += of + ": " + core::counted(calls.calls, "call") + "\n";
   for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
     const std::int64_t count = histogram.counts[i];
     std::string line;
@@ -215,7 +218,7 @@ std::string histograms_of(const Report& report) {
                        *row.timing->percentiles);
   }
   for (const Throughput& one : report.throughputs) {
-    const std::string callers = std::to_string(one.callers) + (one.callers == 1 ? " caller" : " callers at once");
+    const std::string callers = core::counted(one.callers, "caller") + " at once";
     append_histogram(text, cell_text(one.cell) + ", " + to_string(one.device) + ", " + callers, one.latency);
   }
   return text.empty() ? text : "how many single calls took how long, in microseconds\n" + text;
@@ -226,7 +229,7 @@ std::string histograms_of(const Report& report) {
 std::string text_of(const Report& report, bool histograms) {
   std::string text = machine_of(report);
   for (const Table& table : tables_of(report)) {
-    text += "\n" + table.title + " (rows x width x layers)\n";
+    text += "\n" + table.title + (table.sizes ? " (rows x width x layers)\n" : "\n");
     for (const std::vector<std::string>& line : table.lines) {
       std::string made;
       for (std::size_t i = 0; i < line.size(); ++i) {
@@ -258,7 +261,7 @@ std::string markdown_of(const Report& report, bool histograms) {
         cell = line[0];
         continue;
       }
-      text += "| " + (i == 0 ? std::string("rows x width x layers") : cell);
+      text += "| " + (i != 0 ? cell : table.sizes ? "rows x width x layers" : "model");
       for (const std::string& word : line) text += " | " + word;
       text += " |\n";
       if (i != 0) continue;

@@ -195,7 +195,8 @@ class Model(_core.Model):
         """A copy of this model with other weights; this one is unchanged.
 
         weights: a weights file of Keras (.weights.h5, .keras, .h5); or some weights by "path/name" as in `layers`: a dict of arrays,
-        NAME.npz or NAME.safetensors. Floating types are converted to the weight's.
+        NAME.npz or NAME.safetensors. Floating types are converted to the weight's. Or the state_dict() of a torch module, or a file of
+        one, whose Linear layers are the model's Dense layers; docs/python.md says which is which.
 
         >>> zeros = {"hidden/bias": np.zeros(m.layers[1].weights["bias"].shape)}
         >>> float(np.abs(m.with_weights(zeros).layers[1].weights["bias"]).max())
@@ -203,7 +204,7 @@ class Model(_core.Model):
         """
         if isinstance(weights, (str, os.PathLike)) and not os.fsdecode(weights).endswith((".npz", ".safetensors")):
             return self._made(self._with_weights_file(os.fsdecode(weights)))
-        return self._made(self._with_weights(_weights.named(weights)))
+        return self._made(self._with_weights(_weights.named(weights, self)))
 
     def update_weights(self, weights: Any, stream: int | None = None) -> None:
         """Writes other values of some weights into this model, which was loaded with updatable=True; what copy.copy()
@@ -221,7 +222,7 @@ class Model(_core.Model):
         >>> float(policy.layers[1].weights["bias"].min())
         1.0
         """
-        arrays = _weights.named(weights)
+        arrays = _weights.named(weights, self)
         self._update_weights(arrays, _foreign.common_stream([each for each in arrays.values() if _foreign.is_on_gpu(each)], stream))
 
     def output_of(self, layer: str) -> Model:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from json import loads
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _foreign
+from . import _arrays, _foreign, _torch
 from ._errors import ArgumentError, FileError, LoadError
+
+if TYPE_CHECKING:
+    from ._model import Model
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2",
            "U8": "|u1", "BOOL": "|b1"}
@@ -61,8 +64,8 @@ def of_npz(path: str) -> dict[str, np.ndarray[Any, Any]]:
         raise LoadError(f"{path}: not an .npz file that NumPy can read: {error} [E_ARCHIVE]", "E_ARCHIVE") from None
 
 
-def named(weights: Any) -> dict[str, Any]:
-    """A dict of arrays, or what a file holds, as C-contiguous arrays by name: NumPy's, or as they are where they are on a GPU."""
+def named(weights: Any, model: Model) -> dict[str, Any]:
+    """A dict of arrays, or what a file holds, as C-contiguous arrays by the names in `model`: NumPy's, or as they are where they are on a GPU."""
     if isinstance(weights, Mapping):
         arrays: Mapping[str, Any] = weights
     else:
@@ -78,5 +81,7 @@ def named(weights: Any) -> dict[str, Any]:
     for name in arrays:
         if not isinstance(name, str):
             raise TypeError(f"weights: a name is a str, got {name!r}")
-    return {name: _foreign.contiguous(value) if _foreign.is_on_gpu(value) else _arrays.host_array(value, name, "weight")
-            for name, value in arrays.items()}
+    found = {name: value if _foreign.is_on_gpu(value) else _arrays.host_array(value, name, "weight") for name, value in arrays.items()}
+    if _torch.are_torch(found):
+        found = _torch.for_dense(found, model.layers, isinstance(weights, Mapping))
+    return {name: value if isinstance(value, np.ndarray) and value.flags.c_contiguous else _foreign.contiguous(value) for name, value in found.items()}

@@ -13,7 +13,7 @@ from conftest import MLP, ROOT
 
 import lamella
 
-MODULES = ["", "._activation", "._arrays", "._build", "._errors", "._foreign", "._keras", "._model", "._verify", "._weights"]
+MODULES = ["", "._activation", "._arrays", "._build", "._errors", "._foreign", "._keras", "._model", "._torch", "._verify", "._weights"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -96,7 +96,7 @@ class LAMELLA_API Model {
   [[nodiscard]] std::vector<Tensor> predict(std::initializer_list<TensorView> inputs, const std::stop_token& stop = {}) const {
     return predict(std::span(inputs.begin(), inputs.size()), stop);
   }
-  /// Several inputs by name.
+  /// Several inputs by name. Also throws ArgumentError: value (no input of that name), missing (an input is not given).
   [[nodiscard]] std::vector<Tensor> predict(const std::map<std::string, TensorView>& inputs,
                                             const std::stop_token& stop = {}) const;
   /// Does in advance what the first calls with these numbers of rows (1..) would do: chooses engines and packs weights; on CUDA
@@ -120,6 +120,11 @@ class LAMELLA_API Model {
   void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts) const {
     predict_into(std::span(srcs.begin(), srcs.size()), std::span(dsts.begin(), dsts.size()));
   }
+  /// The same by name, in any order: predict_into({{"a", x}, {"b", z}}, {{"y", y}}). Every input and output is given; two small
+  /// lists are allocated. Also throws ArgumentError, before anything is written: value (no input or output of that name), missing
+  /// (one is not given).
+  void predict_into(const std::map<std::string, TensorView>& srcs, const std::map<std::string, MutableTensorView>& dsts,
+                    const std::stop_token& stop = {}) const;
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
   /// after the work already enqueued there, and returns at once without waiting or copying. src and dst must live until the work
   /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work
@@ -132,6 +137,8 @@ class LAMELLA_API Model {
   void predict_into(std::initializer_list<TensorView> srcs, std::initializer_list<MutableTensorView> dsts, void* stream) const {
     predict_into(std::span(srcs.begin(), srcs.size()), std::span(dsts.begin(), dsts.size()), stream);
   }
+  void predict_into(const std::map<std::string, TensorView>& srcs, const std::map<std::string, MutableTensorView>& dsts,
+                    void* stream) const;
 
   /// Keras' summary table, with the totals of trainable and other weights; if there is a hard_sigmoid, says which one runs.
   [[nodiscard]] std::string summary() const;

@@ -151,18 +151,29 @@ std::vector<Tensor> Model::predict(std::span<const TensorView> inputs, const std
   return std::move(host.outputs);
 }
 
+namespace {
+
+/// Arrays in the order of `names`, which are those of all inputs or outputs. Throws ArgumentError: value (no such name), missing.
+template <typename View>
+std::vector<View> ordered(const std::map<std::string, View>& arrays, const std::vector<std::string>& names, const char* kind,
+                          const char* caller) {
+  for (const auto& [name, view] : arrays) {
+    LAMELLA_EXPECTS(std::find(names.begin(), names.end(), name) != names.end(), value,
+                    "[Model::{}] no {} is named '{}'; known: {}", caller, kind, core::escaped(name), model::listed(names));
+  }
+  std::vector<View> views;
+  for (const std::string& name : names) {
+    const auto found = arrays.find(name);
+    LAMELLA_EXPECTS(found != arrays.end(), missing, "[Model::{}] {} '{}' is not given", caller, kind, core::escaped(name));
+    views.push_back(found->second);
+  }
+  return views;
+}
+
+}  // namespace
+
 std::vector<Tensor> Model::predict(const std::map<std::string, TensorView>& inputs, const std::stop_token& stop) const {
-  for (const auto& [key, view] : inputs) {
-    LAMELLA_EXPECTS(std::find(impl_->input_names.begin(), impl_->input_names.end(), key) != impl_->input_names.end(), value,
-                    "[Model::predict] no input is named '{}'; known: {}", core::escaped(key), model::listed(impl_->input_names));
-  }
-  std::vector<TensorView> ordered;
-  for (const std::string& key : impl_->input_names) {
-    const auto found = inputs.find(key);
-    LAMELLA_EXPECTS(found != inputs.end(), missing, "[Model::predict] input '{}' is not given", core::escaped(key));
-    ordered.push_back(found->second);
-  }
-  return predict(ordered, stop);
+  return predict(ordered(inputs, impl_->input_names, "input", "predict"), stop);
 }
 
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst) const {
@@ -178,12 +189,24 @@ void Model::predict_into(std::span<const TensorView> srcs, std::span<const Mutab
   impl_->run_into(srcs, dsts, stop);
 }
 
+void Model::predict_into(const std::map<std::string, TensorView>& srcs, const std::map<std::string, MutableTensorView>& dsts,
+                         const std::stop_token& stop) const {
+  impl_->run_into(ordered(srcs, impl_->input_names, "input", "predict_into"),
+                  ordered(dsts, impl_->output_names, "output", "predict_into"), stop);
+}
+
 void Model::predict_into(const TensorView& src, const MutableTensorView& dst, void* stream) const {
   impl_->run_into({&src, 1}, {&dst, 1}, impl_->stream_of_caller(stream, "predict_into"));
 }
 
 void Model::predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts, void* stream) const {
   impl_->run_into(srcs, dsts, impl_->stream_of_caller(stream, "predict_into"));
+}
+
+void Model::predict_into(const std::map<std::string, TensorView>& srcs, const std::map<std::string, MutableTensorView>& dsts,
+                         void* stream) const {
+  predict_into(ordered(srcs, impl_->input_names, "input", "predict_into"),
+               ordered(dsts, impl_->output_names, "output", "predict_into"), stream);
 }
 
 void Model::prepare(std::span<const std::int64_t> batches) const {

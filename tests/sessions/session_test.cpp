@@ -205,6 +205,16 @@ TEST(SessionTest, AModelMayBeDestroyedWhileItsWorkRuns) {
   expect_keras(on_default);
 }
 
+TEST(SessionTest, ByNameWorkIsEnqueuedToo) {
+  const Model model = load();
+  const Tensor x = rows_of(truth().x, 4).to(device());
+  Tensor y = poisoned(4, kOutputs);
+  const CallersStream stream;
+  model.predict_into({{model.input_names()[0], x}}, {{model.output_names()[0], y}}, stream);
+  stream.synchronize();
+  expect_keras(y);
+}
+
 TEST(SessionTest, ManyRowsRunInChunksOnTwoSessions) {
   const Model model = load({.max_batch = 8});
   for (int i = 0; i < 3; ++i) expect_keras(model.predict(rows_of(truth().x, 127)));

@@ -16,13 +16,13 @@ GROUPS = {"activations": "Dense and activations", "merges": "Several inputs", "p
           "normalizations": "Normalizations", "shapes": "Inputs, shapes, pooling, and what has no effect at inference", "lookups": "Lookups"}
 
 FLOATS = "Floating-point inputs."
-CUSTOM = "Custom functions and lambdas are refused, as every `activation` that is none of [these](activations.md)"
+CUSTOM = "`activation`: [any of these](activations.md); custom functions and lambdas are refused"
 MERGE = "Any number of inputs. Integers and bools: [these types](keras-files.md#integers-and-bools). Masks: [Behaviour](keras-files.md#behaviour)."
 BATCH = "One `axis`. `renorm` is refused."
 ENCODES = "`sparse` results are refused. multi_hot and count: samples of one axis."
 LAYERS = {
-    "Dense": f"{CUSTOM}. Quantized files: [these](keras-files.md#quantized-files). A LoRA is merged. Keras 1 (`output_dim`) is refused.",
-    "Activation": f"{CUSTOM}. A layer as `activation` is refused: use the layer itself.",
+    "Dense": f"{CUSTOM}; a layer such as PReLU may be one. Quantized files: [these policies](keras-files.md#quantized-files). A LoRA is merged. Keras 1 (`output_dim`) is refused.",
+    "Activation": f"{CUSTOM}, and so is a layer that is not in that list, such as PReLU: use the layer itself.",
     "ReLU": "", "LeakyReLU": "", "PReLU": "", "ELU": "", "ThresholdedReLU": "Keras 2.",
     "Softmax": "Floating-point inputs. Along one axis or several. A mask has as many axes as the input.",
     "Add": MERGE, "Subtract": "Exactly two inputs, not of bool.", "Multiply": MERGE, "Average": MERGE, "Maximum": MERGE, "Minimum": MERGE, "Concatenate": "",

@@ -33,8 +33,8 @@ struct Work {
   std::function<void()> run = {};
   bool on_host = false;          ///< a host function, which may not access device memory
   bool lets_next_begin = false;  ///< a kernel that lets one that overlaps it begin before it ends
-  /// Of a kernel that overlaps the one before it: runs it up to where it waits for that one, and returns whether a next one may
-  /// begin then. `run` does the rest.
+  /// Set for a kernel that overlaps the one before it: runs it up to where it waits for that one, and returns whether a next one
+  /// may begin then. `run` does the rest.
   std::function<bool()> begin = {};
 };
 

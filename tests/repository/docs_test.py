@@ -112,6 +112,8 @@ def layers():
         rows = re.findall(r"^\| (\w+) \|", text.split("## Operations")[0], re.M)
         if sorted(told) != sorted(set(rows) - {"class"}):
             fail("docs/layers.md and lamella layers differ in", set(told) ^ (set(rows) - {"class"}))
+        if "docs/layers.md" not in run("layers").stdout:
+            fail("lamella layers does not name docs/layers.md")
 
 
 def steps():

@@ -41,7 +41,7 @@ enum class Determinism {
 /// How the engine of a Dense layer is chosen among those that do not refuse. `cached` and `measure` have no effect if an engine
 /// is forced, or with Determinism::batch_invariant, because the fastest engine depends on the batch.
 enum class Tuning {
-  off,      ///< by rule: the first in the device's order. Nothing is run, nothing is read
+  off,      ///< by rule: the one predicted to be the fastest. Nothing is run, nothing is read
   cached,   ///< the fastest in earlier measurements on this machine, if there are any; else by rule
   measure,  ///< as `cached`, but measures what is missing when a batch size is first seen, in some tens of milliseconds per layer
 };
@@ -68,7 +68,7 @@ struct Options {
   Math math = Math::exact;
   Fusion fusion = Fusion::automatic;
   Determinism determinism = Determinism::run_to_run;
-  std::string engine = {};  ///< the name of one Dense engine to force; empty: the first of the list that does not refuse
+  std::string engine = {};  ///< the name of one Dense engine to force; empty: see `tuning`
   /// CPU threads that a call may use; 0: LAMELLA_THREADS, else the processors of the process's affinity mask, or fewer if its
   /// control group (a container's CPU limit) allows fewer. Fewer also if the system cannot create more.
   int threads = 0;
@@ -90,7 +90,7 @@ struct Options {
   std::array<std::uint64_t, 6> reserved = {};
 };
 
-/// The values that Options::engine accepts on a device, best first. Throws DeviceError.
+/// The values that Options::engine accepts on a device. Throws DeviceError.
 [[nodiscard]] LAMELLA_API std::vector<std::string> engine_names(Device device);
 
 }  // namespace lamella

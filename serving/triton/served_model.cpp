@@ -63,15 +63,22 @@ std::string version_folder(TRITONBACKEND_Model* handle) {
   return (std::filesystem::path(location) / std::to_string(version)).string();
 }
 
+/// The file's inputs and outputs do not depend on the engine, whose names are those of one kind of device.
+Options without_engine(Options options) {
+  std::erase_if(options, [](const auto& option) { return option.first == "engine"; });
+  return options;
+}
+
 }  // namespace
 
 ServedModel::ServedModel(TRITONBACKEND_Model* handle) {
   Json config = config_of(handle);
   file_ = model_file(config, version_folder(handle));
   options_ = options_of(config);
-  read_ = std::make_shared<const Model>(file_, options_, "cpu");
+  const Options any_device = without_engine(options_);
+  read_ = std::make_shared<const Model>(file_, any_device, "cpu");
   ports_ = read_->ports();
-  models_["cpu"] = read_;
+  if (any_device.size() == options_.size()) models_["cpu"] = read_;
   bool completes = false;
   check(TRITONBACKEND_ModelAutoCompleteConfig(handle, &completes));
   if (completes) {

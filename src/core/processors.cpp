@@ -115,4 +115,18 @@ std::string processor_name() {
   return "processor";
 }
 
+std::string processor_model() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string text;
+  for (std::string line; std::getline(file, line) && !line.empty();) {  // of the first processor
+    const std::size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    for (const char* field : {"cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU revision"}) {
+      if (line.substr(0, line.find_last_not_of("\t ", colon - 1) + 1) == field)
+        text += core::format("{}{} {}", text.empty() ? "" : ", ", field, escaped(std::string_view(line).substr(colon + 2)));
+    }
+  }
+  return text;
+}
+
 }  // namespace lamella::core

@@ -21,5 +21,7 @@ namespace lamella::core {
 
 /// The processor's name in printable characters: "AMD EPYC 9R14"; "processor" if the system does not report it.
 [[nodiscard]] LAMELLA_API std::string processor_name();
+/// What tells processors of one name apart: "cpu family 25, model 17, stepping 1"; empty if the system does not report it.
+[[nodiscard]] std::string processor_model();
 
 }  // namespace lamella::core

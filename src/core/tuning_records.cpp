@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/check.hpp"
 #include "core/log.hpp"
@@ -22,14 +24,38 @@ constexpr const char* kFormat = "lamella tuning 1";
 constexpr std::size_t kMostBytes = std::size_t{16} << 20U;
 constexpr std::size_t kMostRecords = 4096;  ///< the oldest are dropped first
 
+std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', true, json::error_handler_t::replace); }
+
+/// A record's fields as they are written, but for the checksum.
+std::string fields_of(const TuningRecord& record) {
+  std::string text = core::format(R"("machine": {}, "work": {}, "engine": {}, "microseconds": {{)", quoted(record.machine),
+                                  quoted(record.work), quoted(record.engine));
+  for (const auto& [engine, time] : record.microseconds) {
+    char number[32];
+    static_cast<void>(std::snprintf(number, sizeof number, "%.9g", time));
+    text += core::format("{}{}: {}", engine == record.microseconds.front().first ? "" : ", ", quoted(engine), number);
+  }
+  return text + "}";
+}
+
+/// FNV-1a in 64 bits (Fowler, Noll, Vo), as hexadecimal digits: against damage, not against malice.
+std::string checksum_of(const std::string& text) {
+  std::uint64_t sum = 14695981039346656037U;
+  for (const char byte : text) sum = (sum ^ static_cast<unsigned char>(byte)) * 1099511628211U;
+  char digits[17];
+  static_cast<void>(std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(sum)));
+  return digits;
+}
+
 /// Parses records without building a tree of values, which could not be destroyed when memory has run out. Entries not in
-/// write()'s format are skipped.
+/// write()'s format, or whose checksum is that of other fields, are skipped and counted.
 class Reader final : public nlohmann::json_sax<json> {
  public:
-  /// Nothing if the text is not JSON, is nested too deeply, or does not name the format.
-  static std::optional<std::vector<TuningRecord>> records_of(const std::string& text) {
+  /// Nothing if the text is not JSON, is nested too deeply, or does not name the format. Adds to `skipped`.
+  static std::optional<std::vector<TuningRecord>> records_of(const std::string& text, int& skipped) {
     Reader reader;
     if (!json::sax_parse(text, &reader) || reader.format_ != kFormat) return std::nullopt;
+    skipped += reader.skipped_;
     return std::move(reader.records_);
   }
 
@@ -45,6 +71,7 @@ class Reader final : public nlohmann::json_sax<json> {
     if (field_ == "machine") record_.machine = value;
     if (field_ == "work") record_.work = value;
     if (field_ == "engine") record_.engine = value;
+    if (field_ == "checksum") checksum_ = value;
     return true;
   }
   bool key(string_t& name) override {
@@ -54,6 +81,7 @@ class Reader final : public nlohmann::json_sax<json> {
   bool start_object(std::size_t) override {
     if (++depth_ == kRecord) {
       record_ = {};
+      checksum_.clear();
       is_good_ = top_ == "records";
     }
     if (depth_ == kRecord + 1 && field_ != "microseconds") is_good_ = false;
@@ -62,7 +90,11 @@ class Reader final : public nlohmann::json_sax<json> {
   bool end_object() override {
     if (depth_-- != kRecord) return true;
     const bool is_whole = !record_.machine.empty() && !record_.work.empty() && !record_.engine.empty();
-    if (is_good_ && is_whole && !record_.microseconds.empty()) records_.push_back(std::move(record_));
+    if (is_good_ && is_whole && !record_.microseconds.empty() && checksum_ == checksum_of(fields_of(record_))) {
+      records_.push_back(std::move(record_));
+    } else {
+      ++skipped_;
+    }
     return true;
   }
   bool start_array(std::size_t) override {
@@ -97,24 +129,17 @@ class Reader final : public nlohmann::json_sax<json> {
   std::string field_;
   std::string engine_;
   std::string format_;
+  std::string checksum_;
+  int skipped_ = 0;
   TuningRecord record_;
   std::vector<TuningRecord> records_;
 };
 
-std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', true, json::error_handler_t::replace); }
-
 std::string text_of(const std::vector<TuningRecord>& records) {
   std::string text = core::format(R"({{"format": {}, "records": [)", quoted(kFormat));
   for (const TuningRecord& record : records) {
-    text += core::format(R"({}{{"machine": {}, "work": {}, "engine": {}, "microseconds": {{)",
-                         &record == records.data() ? "\n" : ",\n", quoted(record.machine), quoted(record.work),
-                         quoted(record.engine));
-    for (const auto& [engine, time] : record.microseconds) {
-      char number[32];
-      static_cast<void>(std::snprintf(number, sizeof number, "%.9g", time));
-      text += core::format("{}{}: {}", engine == record.microseconds.front().first ? "" : ", ", quoted(engine), number);
-    }
-    text += "}}";
+    const std::string fields = fields_of(record);
+    text += core::format(R"({}{{{}, "checksum": "{}"}})", &record == records.data() ? "\n" : ",\n", fields, checksum_of(fields));
   }
   return text + "\n]}\n";
 }
@@ -168,7 +193,11 @@ void TuningRecords::read() {
   std::string text;
   for (char part[4096]; text.size() <= kMostBytes && (file.read(part, sizeof part) || file.gcount() > 0);)
     text.append(part, static_cast<std::size_t>(file.gcount()));
-  auto found = text.size() > kMostBytes || file.bad() ? std::nullopt : Reader::records_of(text);
+  int skipped = 0;
+  auto found = text.size() > kMostBytes || file.bad() ? std::nullopt : Reader::records_of(text, skipped);
+  if (skipped > 0 && !std::exchange(is_warned_, true))
+    log(LogLevel::warning, "{}: {} of its entries cannot be used: damaged, or of another version's form", escaped(path_),
+        skipped);
   is_foreign_ = !found && (!text.empty() || file.bad());
   set_trouble(is_foreign_ ? escaped(path_) + ": is not a file of measurements; left unchanged" : "");
   if (!found) return;

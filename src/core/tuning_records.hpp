@@ -22,7 +22,8 @@ struct TuningRecord {
 };
 
 /// Records in memory and in a file shared by processes. A file that cannot be read or written, or is not lamella's, is left
-/// unchanged, and only the measurements are lost. Thread-safe.
+/// unchanged, and only the measurements are lost. Entries that are damaged (each has a checksum) are ignored, with one warning.
+/// Thread-safe.
 class LAMELLA_API TuningRecords {
  public:
   /// `path`: empty to store nothing. The first find() or add() reads the file.
@@ -43,6 +44,7 @@ class LAMELLA_API TuningRecords {
   const std::string path_;
   mutable Mutex mutex_;
   bool is_read_ = false;
+  bool is_warned_ = false;   ///< of entries that cannot be used
   bool is_foreign_ = false;  ///< the file is not lamella's and must not be replaced
   std::string trouble_;
   std::vector<TuningRecord> records_;

@@ -68,7 +68,8 @@ template <typename D>
   return result;
 }
 
-/// The engine measured to be the fastest, or nothing if unknown. The last of `engines` is the reference.
+/// The engine measured to be the fastest, or nothing if unknown. The last of `engines` is the reference; it is a candidate only
+/// if it predicts its time, since one that does not may take very long.
 template <typename D>
 [[nodiscard]] std::optional<Choice> select_measured(std::span<const Engine<D>* const> engines, const D& desc,
                                                     const std::shared_ptr<const Constants>& constants,
@@ -83,7 +84,7 @@ template <typename D>
   };
   Tuner& tuner = context.tuner == nullptr ? Tuner::of_process() : *context.tuner;
   std::vector<Ranked<D>> order = ranked(engines, desc, context);
-  std::erase_if(order, [&](const Ranked<D>& one) { return one.engine == engines.back(); });
+  std::erase_if(order, [&](const Ranked<D>& one) { return one.engine == engines.back() && !one.predicted_us; });
   const auto possible = ways<D>(order, desc, context, tuner.recorded(desc, context));
   std::vector<Candidate> candidates;
   for (const Way<D>& way : possible) candidates.push_back(candidate(way.engine.engine, way.context, way.name));
@@ -115,9 +116,8 @@ template <typename D>
 }
 
 /// The first engine of ranked() that does not refuse; or the one measured to be the fastest, if `context` says so and it is
-/// known. With `forced`, that engine, or ArgumentError (value) with its refusal; a name that is not in the list is ignored. The
-/// last engine of a list is the reference for comparisons. Among
-/// the engines that rank after the chosen one, only those that the list has before it are asked why they have no prediction:
+/// known. With `forced`, that engine, or ArgumentError (value) with its refusal; a name that is not in the list is ignored. Of
+/// the engines that come after the chosen one, only those that the list has before it are asked why they have no prediction:
 /// asking may take long.
 template <typename D>
 [[nodiscard]] Choice select(std::span<const Engine<D>* const> engines, const D& desc,

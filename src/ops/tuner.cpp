@@ -13,6 +13,7 @@
 #include <lamella/version.hpp>
 
 #include "core/backend.hpp"
+#include "core/processors.hpp"
 #include "core/random.hpp"
 #include "core/visit_dtype.hpp"
 #include "ops/dense.hpp"
@@ -207,8 +208,10 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
 std::string machine_of(const PlanContext& context) {
   std::string text = core::format("lamella {}, {}", version(), context.backend->describe(context.device_index));
   for (const std::string& library : context.backend->libraries()) text += ", " + library;
-  if (context.backend->traits.is_inline)
-    text += core::format(", {}{}", context.threads, context.threads == 1 ? " thread" : " threads");
+  if (context.backend->traits.is_inline) {
+    static const std::string& model = *new std::string(core::processor_model());
+    text += core::format(", {}, {}{}", model, context.threads, context.threads == 1 ? " thread" : " threads");
+  }
   return text;
 }
 

@@ -13,6 +13,7 @@
 #include <lamella/models.hpp>
 #include <memory>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -93,6 +94,24 @@ TEST_F(LogTest, WarnsOfMeasurementsThatCannotBeKept) {
     }
   }
   EXPECT_THAT(taken(), ElementsAre(Pair(LogLevel::warning, HasSubstr(path + ": is not a file of measurements; left unchanged"))));
+  std::remove(path.c_str());
+}
+
+TEST_F(LogTest, WarnsOnceOfDamagedMeasurements) {
+  const std::string path = testing::TempDir() + "lamella_log_damaged.json";
+  core::TuningRecords(path).add({"machine", "work", "engine", {{"engine", 1.0}}});
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  std::string damaged = text.str();
+  damaged.replace(damaged.find("engine\": 1"), 10, "engine\": 2");
+  std::ofstream(path) << damaged;
+  core::TuningRecords records(path);
+  {
+    const core::LogDelivery call;
+    EXPECT_EQ(records.find("machine", "work"), std::nullopt);
+    records.add({"machine", "other", "engine", {{"engine", 1.0}}});
+  }
+  EXPECT_THAT(taken(), ElementsAre(Pair(LogLevel::warning, HasSubstr(path + ": 1 of its entries cannot be used"))));
   std::remove(path.c_str());
 }
 

@@ -223,6 +223,16 @@ TEST_F(TunerTest, LeavesOutEnginesWithoutMemoryToMeasure) {
   EXPECT_EQ(select(Tuning::measure).engine, "second");
 }
 
+TEST_F(TunerTest, TheReferenceIsMeasuredTooIfItPredictsItsTime) {
+  EXPECT_EQ(select(Tuning::measure).engine, "second");
+  first.predicted = 9;
+  reference.predicted = 3;
+  const Choice choice = select(Tuning::measure, {}, 16);
+  EXPECT_EQ(choice.engine, "reference");
+  EXPECT_EQ(choice.by_rule, "reference");
+  EXPECT_THAT(choice.refused, testing::Not(testing::Contains(Field(&Refusal::why, "not measured"))));
+}
+
 TEST_F(TunerTest, SpendsLittleTimeOnSlowEngines) {
   first = MadeUp("first", 1.0);
   EXPECT_EQ(select(Tuning::measure).engine, "second");
@@ -260,9 +270,10 @@ TEST_F(TunerTest, IgnoresInvalidRecords) {
     return changed.replace(at, what.size(), by);
   };
   for (const std::string& changed :
-       {replaced("\"engine\": \"second\"", "\"engine\": \"removed\""), replaced("\"engine\": \"second\"", "\"engine\": 3"),
-        replaced("\"microseconds\": {", "\"microseconds\": {\"x\": -1, "), replaced("\"records\": [", "\"records\": [3, [[1]],"),
-        replaced("lamella 0", "lamella 9")}) {
+       {replaced("\"engine\": \"second\"", "\"engine\": \"removed\""),
+        replaced("\"engine\": \"second\"", "\"engine\": \"third\""), replaced("\"second\": 4", "\"second\": 5"),
+        replaced("\"engine\": \"second\"", "\"engine\": 3"), replaced("\"microseconds\": {", "\"microseconds\": {\"x\": -1, "),
+        replaced("\"records\": [", "\"records\": [3, [[1]],"), replaced("lamella 0", "lamella 9")}) {
     write(changed);
     const Choice choice = select(Tuning::cached);
     EXPECT_EQ(choice.engine, changed.find("[[1") == std::string::npos ? "first" : "second") << changed;

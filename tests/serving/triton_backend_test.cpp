@@ -267,6 +267,22 @@ TEST_F(TritonBackendTest, RefusesAbsentDevices) {
   refuses(TRITONBACKEND_ModelInstanceInitialize(&other), TRITONSERVER_ERROR_INTERNAL, "E_DEVICE");
 }
 
+TEST_F(TritonBackendTest, AnEngineIsAnEngineOfTheInstancesDevice) {
+  const auto with_engine = [&](const char* engine) {
+    end();
+    model_.config = std::string(R"({"parameters": {"engine": {"string_value": ")") + engine + R"("}}})";
+    succeeds(TRITONBACKEND_ModelInitialize(&model_));
+  };
+  with_engine("small");
+  succeeds(TRITONBACKEND_ModelInstanceInitialize(&instance_));
+  with_engine("mma_gemm");  // of GPUs
+  refuses(TRITONBACKEND_ModelInstanceInitialize(&instance_), TRITONSERVER_ERROR_INVALID_ARG,
+          "engine: got 'mma_gemm', allowed on cpu");
+  instance_.kind = TRITONSERVER_INSTANCEGROUPKIND_GPU;
+  instance_.device = 4095;
+  refuses(TRITONBACKEND_ModelInstanceInitialize(&instance_), TRITONSERVER_ERROR_INTERNAL, "E_DEVICE");
+}
+
 TEST_F(TritonBackendTest, SharesOneModelAmongInstancesAndNoticesAnotherFile) {
   end();
   succeeds(TRITONBACKEND_ModelInitialize(&model_));

@@ -56,7 +56,7 @@ STAGES = {
     "from-pages": ("tests/install/from_pages.sh", True),
     "package": ("tests/install/package.sh", True),
     "static": ("tests/install/static.sh", True),
-    "aarch64": ("scripts/deps && tests/install/aarch64.sh", True),
+    "aarch64": ("tests/install/aarch64.sh", True),
     "subproject": ("tests/install/subproject.sh", True),
     "docs": ("scripts/docs", True),
     "serving": ("scripts/test-serving", True),
@@ -82,7 +82,7 @@ STAGES = {
     "fuzz-api": ("scripts/fuzz --target api --runs 2000 --jobs 2", True),
     "against-base": ("bench/against-base", True),
 }
-# Stages of the workflow only; a serial run has no time for them.
+# Stages of the workflows only: all together take two hours of two processors, and a serial run is to take one.
 BY_NAME = {"launched-75", "architectures", "from-pages", "subproject", "static", "serving", "wheels", "aarch64"}
 # The output of builds and passed tests, which only helps someone who watches.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")

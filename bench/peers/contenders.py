@@ -67,6 +67,41 @@ class Onnxruntime:
         return call
 
 
+class OnnxruntimeRun(Onnxruntime):
+    """session.run(), as its documentation shows it."""
+
+    name = "onnxruntime run"
+
+    def prepare(self, x):
+        return lambda: self.session.run(None, {"x": x})[0]
+
+
+class FromPython:
+    """lamella's Python package: m(x)."""
+
+    name, device = "lamella m(x)", "cpu"
+
+    def __init__(self, model, options):
+        package, keras = imported("lamella"), imported("keras")
+        layers = [keras.layers.Dense(model.width, activation=model.activation, dtype=options.dtype) for _ in range(model.depth)]
+        network = keras.Sequential([keras.Input((model.width,))] + layers)
+        network.set_weights([w for layer in model.layers for w in layer])
+        self.model = package.from_keras(network, device="cpu", threads=options.threads)
+
+    def prepare(self, x):
+        return lambda: self.model(x)
+
+
+class PredictFromPython(FromPython):
+    """The same with predict(), into an array of the caller's."""
+
+    name = "lamella predict"
+
+    def prepare(self, x):
+        y = np.empty_like(x)
+        return lambda: self.model.predict(x, out=y)
+
+
 class JaxJit:
     """The model as one jitted function. XLA uses the processors that peers.py allows."""
 
@@ -128,3 +163,4 @@ class FrugallyDeep:
 
 
 ON_THE_CPU = [Onnxruntime, JaxJit, KerasPredict, KerasCall, FrugallyDeep]
+IN_PYTHON = [FromPython, PredictFromPython, OnnxruntimeRun, KerasPredict]

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from contenders import ON_THE_CPU, Absent, imported
+from contenders import IN_PYTHON, ON_THE_CPU, Absent, imported
 from gpu_contenders import ON_A_GPU
 from neighbours import Neighbours, keep_to
 
@@ -252,7 +252,7 @@ def why_not(contender, options, why_no_gpu):
 def compare(model, options, why_no_gpu):
     """The rows of one model, one for each peer and batch size."""
     rows, peers, lamella = [], [], None
-    for contender in ON_THE_CPU + ON_A_GPU:
+    for contender in IN_PYTHON if options.in_python else ON_THE_CPU + ON_A_GPU:
         if options.only and contender.name not in options.only:
             continue
         try:
@@ -292,6 +292,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=math.inf, help="start no further model after this time")
     parser.add_argument("--spread", type=float, default=0.25, help="refuse cells if the quartiles of their rounds are further apart than this share of the median")
     parser.add_argument("--others", type=float, default=0.1, help="refuse cells during which other programs used more than this share of the processors")
+    parser.add_argument("--in-python", action="store_true", help="compare calls from Python: needs the packages lamella, keras and onnxruntime in one environment")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of the peers to run")
     options = parser.parse_args()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the others need memory too

@@ -175,6 +175,27 @@ LAMELLA_DEVICE void finish(typename Tiles::Values& values, const Stacked<float>&
   }
 }
 
+/// Replaces `values` by two earlier values side by side, which other threads may have kept; they keep their places until the
+/// second barrier.
+template <typename Tiles>
+LAMELLA_DEVICE void join(typename Tiles::Values& values, const Stacked<float>& g, const StackedLayer& layer, std::int64_t row0,
+                         int rows, int down, int column) {
+  barrier();
+  LAMELLA_NO_UNROLL
+  for (int row = down; row < Tiles::kRows; row += Tiles::kDown) {
+    LAMELLA_UNROLL
+    for (int c = 0; c < Tiles::kColumns; ++c) {
+      const int unit = column + c;
+      const bool is_second = unit >= layer.joint;
+      const int from = layer.joined[is_second ? 1 : 0];
+      const std::int64_t first = from == kSource ? (row0 + row) * g.inputs : (from * g.batch + row0 + row) * Tiles::kWidth;
+      const float* const all = from == kSource ? g.src : g.workspace;
+      values[row][unit] = row < rows && unit < layer.units ? all[first + unit - (is_second ? layer.joint : 0)] : 0.0F;
+    }
+  }
+  barrier();
+}
+
 /// Applies one layer to `values` in place; columns beyond its units become zero.
 template <typename Tiles>
 LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks, const Stacked<float>& g,
@@ -196,6 +217,8 @@ LAMELLA_DEVICE void apply(typename Tiles::Values& values, Chunks<Tiles>& chunks,
         values[down + r * Tiles::kDown][column + c] =
             column + c < layer.units ? sums[r][c] + added[c] : 0.0F;  // a padded column must not turn an infinity into NaN
     }
+  } else if (layer.joined[0] != kNothing) {
+    join<Tiles>(values, g, layer, row0, rows, down, column);
   }
   finish<Tiles>(values, g, layer, row0, rows, down, column);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,14 +16,18 @@
 /// Several layers in one launch; kernels/kernels.hpp says what holds for all kernels.
 namespace lamella::kernels {
 
-/// One layer of a stack: y = activation(x . kernel + bias) + addend, where x is the preceding layer's y.
+/// One layer of a stack: y = activation(x . kernel + bias) + addend, where x is the preceding layer's y. Values are called by
+/// number: 0 is the stack's input, n the result of the nth layer.
 struct StackLayer {
   static constexpr int kNothing = -1;
-  std::int64_t inputs = 0;  ///< the units of the preceding layer
+  std::int64_t inputs = 0;  ///< the units of the preceding layer, or of both values that are joined
   std::int64_t units = 0;
   ActivationSpec activation;  ///< element-wise
   bool is_dense = true;       ///< false: y = activation(x) + addend; not for the first layer; units == inputs
-  int added = kNothing;       ///< the addend, as wide as y: 0 is the stack's input, n the result of the nth layer
+  int added = kNothing;       ///< the addend, an earlier value as wide as y
+  /// If not nothing, x is these two earlier values side by side, and the layer is not Dense.
+  std::array<int, 2> joined{kNothing, kNothing};
+  [[nodiscard]] bool joins() const { return joined[0] != kNothing; }
 };
 inline constexpr std::int64_t kMostStackWidth = 128;  ///< most units of a layer
 /// Most inputs of the first layer. With few rows a block spends about 1/32 of a launch on the weights of 8 inputs.
@@ -58,8 +63,8 @@ class StackLayout {
     for (std::size_t n = 0; n < layer; ++n) before += chunks(layers_[n]);
     return before * inputs_of_chunk(dtype_) * width();
   }
-  /// Offset of kernel[input, unit] from kernel(layer).
-  [[nodiscard]] std::int64_t at(std::int64_t input, std::int64_t unit) const {
+  /// Offset of kernel[input, unit] from kernel(layer): the same in all layers.
+  [[nodiscard]] std::int64_t at(std::size_t, std::int64_t input, std::int64_t unit) const {
     if (dtype_ == DType::float32) return input * width() + unit;
     const std::int64_t group = unit / 32 * 4 + unit % 8 / 2;
     const std::int64_t lane = (unit % 32 / 8 * 2 + unit % 2) * 4 + input % 32 / 8;
@@ -78,33 +83,43 @@ class StackLayout {
   DType dtype_;
 };
 
-/// Assigns places in the workspace to the results that later layers add. A place is reused after its last use.
+/// Assigns places in the workspace to the results that later layers add or join. A place is reused after its last use: by the
+/// very layer that adds it, since a thread reads an addend only where it then writes, but not by one that joins it.
 class StackPlaces {
  public:
-  explicit StackPlaces(std::span<const StackLayer> layers) : of_(layers.size(), StackLayer::kNothing) {
-    std::vector<std::size_t> last(layers.size(), 0);  // the last layer that adds a result
+  explicit StackPlaces(std::span<const StackLayer> layers) : last_(layers.size(), 0), of_(layers.size(), StackLayer::kNothing) {
     for (std::size_t n = 0; n < layers.size(); ++n) {
-      if (layers[n].added > 0) last[static_cast<std::size_t>(layers[n].added) - 1] = n;
+      for (const int value : {layers[n].added, layers[n].joined[0], layers[n].joined[1]}) {
+        if (value > 0) last_[static_cast<std::size_t>(value) - 1] = n;
+      }
     }
-    std::vector<bool> used;
     for (std::size_t n = 0; n < layers.size(); ++n) {
-      const auto added = static_cast<std::size_t>(layers[n].added) - 1;
-      if (layers[n].added > 0 && last[added] == n) used[static_cast<std::size_t>(of_[added])] = false;
-      if (last[n] == 0) continue;
-      const auto free = std::find(used.begin(), used.end(), false);
-      of_[n] = static_cast<int>(free - used.begin());
-      if (free == used.end()) used.push_back(true);
-      used[static_cast<std::size_t>(of_[n])] = true;
+      if (!layers[n].joins()) release(layers[n].added, n);
+      if (last_[n] != 0) of_[n] = take();
+      if (!layers[n].joins()) continue;
+      for (const int value : {layers[n].added, layers[n].joined[0], layers[n].joined[1]}) release(value, n);
     }
-    count_ = static_cast<std::int64_t>(used.size());
   }
-  [[nodiscard]] std::int64_t count() const { return count_; }
-  /// The place of a layer's result; kNothing if no layer adds it.
+  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(used_.size()); }
+  /// The place of a layer's result; kNothing if no layer reads it from there.
   [[nodiscard]] int of(std::size_t layer) const { return of_[layer]; }
 
  private:
+  int take() {
+    const auto free = std::find(used_.begin(), used_.end(), false);
+    const auto place = free - used_.begin();
+    if (free == used_.end()) used_.push_back(false);
+    used_[static_cast<std::size_t>(place)] = true;
+    return static_cast<int>(place);
+  }
+  void release(int value, std::size_t layer) {
+    const auto of = static_cast<std::size_t>(value) - 1;
+    if (value > 0 && last_[of] == layer) used_[static_cast<std::size_t>(of_[of])] = false;
+  }
+
+  std::vector<std::size_t> last_;  ///< the last layer that reads a result
   std::vector<int> of_;
-  std::int64_t count_ = 0;
+  std::vector<bool> used_;
 };
 
 enum class StackTile { automatic, few_rows, some_rows, many_rows };
@@ -123,7 +138,7 @@ struct Stack {
   void* dst = nullptr;  ///< (batch, units of the last layer)
   std::int64_t batch = 0;
   StackTile tile = StackTile::automatic;
-  void* workspace = nullptr;  ///< for results that later layers add
+  void* workspace = nullptr;  ///< for results that later layers add or join
 };
 [[nodiscard]] std::size_t stack_workspace(const Stack& args);
 [[nodiscard]] cudaError_t stack(const Stack& args, cudaStream_t stream);

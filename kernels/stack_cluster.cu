@@ -28,8 +28,10 @@ struct ClusterLayer {
   int steps;        ///< packs of weights that a thread takes
   ActivationKind activation;
   float parameters[3];
-  int added;  ///< the place of the addend, or kSource or kNothing
-  int kept;   ///< the place where the result is kept, or kNothing
+  int added;      ///< the place of the addend, or kSource or kNothing
+  int kept;       ///< the place where the result is kept, or kNothing
+  int joined[2];  ///< the places of the values that are joined, or kSource or kNothing
+  int joint;      ///< the width of the first of them
 };
 
 struct Clustered {
@@ -152,13 +154,22 @@ LAMELLA_DEVICE float activate(const ClusterLayer& layer, float x) {
   }
 }
 
+/// An element of an earlier value, which may have been kept by another block: barriers of the cluster lie between.
+LAMELLA_DEVICE float value_of(const Clustered& g, int place, int row, int unit) {
+  if (place == kSource) return g.src[row * g.inputs + unit];
+  return g.workspace[(static_cast<std::int64_t>(place) * g.batch + row) * kMostClusterWidth + unit];
+}
+
 /// Makes one result of a layer.
 template <int kRows>
 LAMELLA_DEVICE float result_of(const Clustered& g, const ClusterLayer& layer, int local, int row, int turn) {
   const auto& shared = shared_memory<ClusterShared<kRows>>();
   const int unit = static_cast<int>(cluster_rank()) * layer.each + local;
   float y = 0;
-  if (layer.bias == kNothing) {
+  if (layer.joined[0] != kNothing) {
+    const bool is_second = unit >= layer.joint;
+    if (row < g.batch) y = value_of(g, layer.joined[is_second ? 1 : 0], row, unit - (is_second ? layer.joint : 0));
+  } else if (layer.bias == kNothing) {
     y = shared.values[turn][unit][row];
   } else {
     LAMELLA_UNROLL
@@ -167,11 +178,8 @@ LAMELLA_DEVICE float result_of(const Clustered& g, const ClusterLayer& layer, in
   }
   y = activate(layer, y);
   if (row >= g.batch) return y;
-  const auto place = [&](int n) {
-    return g.workspace + (static_cast<std::int64_t>(n) * g.batch + row) * kMostClusterWidth + unit;
-  };
-  if (layer.added != kNothing) y += layer.added == kSource ? g.src[row * g.inputs + unit] : *place(layer.added);
-  if (layer.kept != kNothing) *place(layer.kept) = y;  // which only this thread reads
+  if (layer.added != kNothing) y += value_of(g, layer.added, row, unit);
+  if (layer.kept != kNothing) g.workspace[(static_cast<std::int64_t>(layer.kept) * g.batch + row) * kMostClusterWidth + unit] = y;
   return y;
 }
 
@@ -268,8 +276,10 @@ Clustered clustered(const Stack& args) {
     ClusterLayer& to = g.layer[n] = layer_of(layer);
     to.weights = static_cast<int>(layout.kernel(n));
     to.bias = layer.is_dense ? static_cast<int>(layout.bias(n)) : kNothing;
-    to.added = place_of_addend(places, layer);
+    to.added = place_of(places, layer.added);
     to.kept = places.of(n);
+    for (std::size_t k = 0; k < 2; ++k) to.joined[k] = place_of(places, layer.joined[k]);
+    to.joint = layer.joins() ? static_cast<int>(width_of(args.layers, layer.joined[0], n)) : 0;
   }
   return g;
 }

@@ -16,7 +16,7 @@ inline constexpr std::int64_t kMostClusterRows = 8;
 /// no entry.
 class ClusterLayout {
  public:
-  explicit ClusterLayout(std::span<const StackLayer> layers) : layers_(layers) {}
+  explicit ClusterLayout(std::span<const StackLayer> layers, DType = DType::float32) : layers_(layers) {}
 
   /// The units of a block.
   [[nodiscard]] static std::int64_t units_each(const StackLayer& layer) {

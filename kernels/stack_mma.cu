@@ -247,6 +247,8 @@ class WarpRows {
   /// Bias, activation and residual sum, 32 elements at a time in a loop, so that the code of the activations exists once.
   LAMELLA_DEVICE void finish(const Sums& sums, const StackedLayer& layer) {
     auto& shared = shared_memory<typename Tiles::Shared>().sums;
+    const bool joins = layer.joined[0] != kNothing;
+    if (joins) barrier();  // other lanes have kept the values
     LAMELLA_NO_UNROLL
     for (int part = 0; part < Tiles::kParts && part * kChunk < layer.units; ++part) {
       const int first = part * kChunk + first_;
@@ -260,8 +262,9 @@ class WarpRows {
           for (int k = 0; k < 4; ++k) {
             const int element = n % 2 * 4 + k;
             const float sum = sums[p * 4 + element / 2][n / 2 * 2 + element % 2];
-            four[k] = layer.bias == kNothing ? widen<float>(elements<T>(x_[p].of[n / 2]).at[element])
-                                             : sum + g_.bias[layer.bias + first + element];
+            four[k] = layer.bias != kNothing ? sum + g_.bias[layer.bias + first + element]
+                      : joins                ? joined_element(layer, n / 2, first + element)
+                                             : widen<float>(elements<T>(x_[p].of[n / 2]).at[element]);
           }
           shared[n][thread_index()] = float4{four[0], four[1], four[2], four[3]};
         }
@@ -279,6 +282,17 @@ class WarpRows {
     for (int p = 0; p < Tiles::kParts; ++p) {
       if (p * kChunk >= layer.units) x_[p] = Part{};
     }
+    if (joins) barrier();  // their places are free
+  }
+
+  /// An element of two earlier values side by side; zero if it does not exist.
+  LAMELLA_DEVICE float joined_element(const StackedLayer& layer, int half, int unit) const {
+    const std::int64_t row = row_ + half * 8;
+    if (row >= g_.batch || unit >= layer.units) return 0;
+    const bool is_second = unit >= layer.joint;
+    const int from = layer.joined[is_second ? 1 : 0];
+    const T* const values = from == kSource ? g_.src + row * g_.inputs : place(from) + row * Tiles::kWidth;
+    return widen<float>(values[unit - (is_second ? layer.joint : 0)]);
   }
 
   /// Adds the addend. A result that a later layer adds is kept in the workspace, at a place that only this thread reads.

@@ -13,7 +13,7 @@
 namespace lamella::kernels {
 
 inline constexpr int kNothing = StackLayer::kNothing;
-inline constexpr int kSource = -2;  ///< the addend is src
+inline constexpr int kSource = -2;  ///< the value is src
 
 struct StackedLayer {
   int bias;  ///< its index; kNothing: the layer is not Dense
@@ -21,8 +21,10 @@ struct StackedLayer {
   int units;
   ActivationKind activation;
   float parameters[3];
-  int added;  ///< the place of the addend, or kSource or kNothing
-  int kept;   ///< the place where the result is kept, or kNothing
+  int added;      ///< the place of the addend, or kSource or kNothing
+  int kept;       ///< the place where the result is kept, or kNothing
+  int joined[2];  ///< the places of the values that are joined, or kSource or kNothing
+  int joint;      ///< the width of the first of them
 };
 
 template <typename T>
@@ -40,12 +42,20 @@ struct Stacked {
   StackedLayer layer[kMostStackLayers];
 };
 
-/// Whether the addend of a layer exists, and is as wide as its result.
-inline bool can_be_added(std::span<const StackLayer> layers, std::size_t n) {
-  const int added = layers[n].added;
-  if (added == kNothing) return true;
-  if (added < 0 || static_cast<std::size_t>(added) > n) return false;
-  return layers[n].units == (added == 0 ? layers[0].inputs : layers[static_cast<std::size_t>(added) - 1].units);
+/// The width of a value; -1 if the nth layer comes before it.
+inline std::int64_t width_of(std::span<const StackLayer> layers, int value, std::size_t n) {
+  if (value < 0 || static_cast<std::size_t>(value) > n) return -1;
+  return value == 0 ? layers[0].inputs : layers[static_cast<std::size_t>(value) - 1].units;
+}
+
+/// Whether the values that a layer takes exist, and are as wide as it takes them.
+inline bool has_its_values(std::span<const StackLayer> layers, std::size_t n) {
+  const StackLayer& layer = layers[n];
+  if (layer.added != kNothing && width_of(layers, layer.added, n) != layer.units) return false;
+  if (!layer.joins()) return layer.joined[1] == kNothing && (n == 0 || layer.inputs == layers[n - 1].units);
+  const std::int64_t first = width_of(layers, layer.joined[0], n);
+  const std::int64_t second = width_of(layers, layer.joined[1], n);
+  return !layer.is_dense && first >= 0 && second >= 0 && layer.inputs == first + second;
 }
 
 /// Whether the layers fit together, with at most so many inputs and units.
@@ -54,9 +64,8 @@ inline bool is_connected(const Stack& args, std::int64_t most_inputs, std::int64
   for (std::size_t n = 0; n < args.layers.size(); ++n) {
     const StackLayer& layer = args.layers[n];
     if (is_rowwise(layer.activation.kind) || layer.inputs > most_inputs || layer.units > most_units) return false;
-    if (n > 0 && layer.inputs != args.layers[n - 1].units) return false;
     if (!layer.is_dense && (n == 0 || layer.inputs != layer.units)) return false;
-    if (!can_be_added(args.layers, n)) return false;
+    if (!has_its_values(args.layers, n)) return false;
   }
   return true;
 }
@@ -66,9 +75,9 @@ inline bool is_possible(const Stack& args, std::int64_t rows) {
   return is_connected(args, kMostStackInputs, kMostStackWidth) && tiles(args.batch, rows) <= kMaxGridX;
 }
 
-/// The place of a layer's addend, or kSource or kNothing.
-inline int place_of_addend(const StackPlaces& places, const StackLayer& layer) {
-  return layer.added > 0 ? places.of(static_cast<std::size_t>(layer.added) - 1) : layer.added == 0 ? kSource : kNothing;
+/// The place of a value, or kSource or kNothing.
+inline int place_of(const StackPlaces& places, int value) {
+  return value > 0 ? places.of(static_cast<std::size_t>(value) - 1) : value == 0 ? kSource : kNothing;
 }
 
 template <typename T>
@@ -92,8 +101,10 @@ Stacked<T> stacked(const Stack& args) {
     to.units = static_cast<int>(layer.units);
     to.activation = layer.activation.kind;
     std::copy_n(layer.activation.parameters.begin(), 3, to.parameters);
-    to.added = place_of_addend(places, layer);
+    to.added = place_of(places, layer.added);
     to.kept = places.of(n);
+    for (std::size_t k = 0; k < 2; ++k) to.joined[k] = place_of(places, layer.joined[k]);
+    to.joint = layer.joins() ? static_cast<int>(width_of(args.layers, layer.joined[0], n)) : 0;
     g.chunks += to.chunks;
   }
   return g;

@@ -131,24 +131,11 @@ std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const
 
 namespace {
 
-kernels::StackLayout layout_of(std::span<const kernels::StackLayer> layers, DType dtype, const kernels::StackLayout*) {
-  return {layers, dtype};
-}
-kernels::ClusterLayout layout_of(std::span<const kernels::StackLayer> layers, DType, const kernels::ClusterLayout*) {
-  return kernels::ClusterLayout(layers);
-}
-std::int64_t offset_of(const kernels::StackLayout& layout, std::size_t, std::int64_t input, std::int64_t unit) {
-  return layout.at(input, unit);
-}
-std::int64_t offset_of(const kernels::ClusterLayout& layout, std::size_t layer, std::int64_t input, std::int64_t unit) {
-  return layout.at(layer, input, unit);
-}
-
 /// Kernels, then biases, in the order of Layout.
 template <typename Layout>
 TensorView packed_stack(const ops::Constants& of, std::span<const kernels::StackLayer> layers, const std::vector<bool>& has_bias,
                         DType dtype, Tensor& copy) {
-  const Layout layout = layout_of(layers, dtype, static_cast<const Layout*>(nullptr));
+  const Layout layout(layers, dtype);
   const std::size_t size = size_of(dtype);
   const std::size_t weight_bytes = static_cast<std::size_t>(layout.elements()) * size;
   const std::size_t bias_bytes = static_cast<std::size_t>(layout.bias_elements()) * sizeof(float);
@@ -163,7 +150,7 @@ TensorView packed_stack(const ops::Constants& of, std::span<const kernels::Stack
     auto* const to = weights + static_cast<std::size_t>(layout.kernel(n)) * size;
     for (std::int64_t i = 0; i < layers[n].inputs; ++i) {
       for (std::int64_t u = 0; u < units; ++u, from += size)
-        std::memcpy(to + static_cast<std::size_t>(offset_of(layout, n, i, u)) * size, from, size);
+        std::memcpy(to + static_cast<std::size_t>(layout.at(n, i, u)) * size, from, size);
     }
     std::fill_n(biases + layout.bias(n), units, -0.0F);  // x + -0 is x
     if (!has_bias[n]) continue;
@@ -193,7 +180,7 @@ std::shared_ptr<const DeviceStack> layers_on_device(const ConstantsPtr& constant
   const auto make = [&]() -> ops::Packed {
     ops::Packed memory = uploaded(*constants, context, host);
     const auto* const weights = static_cast<const std::byte*>(memory.data.get());
-    const auto elements = static_cast<std::size_t>(layout_of(layers, dtype, static_cast<const Layout*>(nullptr)).elements());
+    const auto elements = static_cast<std::size_t>(Layout(layers, dtype).elements());
     const auto* const bias = reinterpret_cast<const float*>(weights + elements * size_of(dtype));
     return {std::make_shared<const DeviceStack>(DeviceStack{memory.data, weights, bias}), std::move(memory.renew)};
   };

@@ -19,6 +19,8 @@ std::string joined(const std::vector<std::string>& parts) {
   return text;
 }
 
+std::string value_name(int of_stack) { return of_stack == 0 ? "input" : core::format("result {}", of_stack); }
+
 std::string op_of(const ProgramStep& step) {
   const auto text = [](const auto& dense) {
     return core::format("dense {} -> {}{}{}", dense.inputs, dense.units,
@@ -30,9 +32,9 @@ std::string op_of(const ProgramStep& step) {
     std::string chain = core::format("dense {}", stack->layers.front().inputs);
     for (const auto& layer : stack->layers) {
       if (layer.is_dense) chain += core::format(" -> {}", layer.units);
+      if (layer.joins()) chain += core::format(" -> [{}, {}]", value_name(layer.joined[0]), value_name(layer.joined[1]));
       if (layer.activation.kind != ActivationKind::Linear) chain += core::format(" {}", to_string(layer.activation.kind));
-      if (layer.added != ops::StackDesc::kNothing)
-        chain += layer.added == 0 ? " + input" : core::format(" + result {}", layer.added);
+      if (layer.added != ops::StackDesc::kNothing) chain += core::format(" + {}", value_name(layer.added));
     }
     return chain + (stack->softmax ? " softmax" : "");
   }

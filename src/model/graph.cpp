@@ -204,7 +204,9 @@ std::int64_t flops_of(const ops::Desc& desc) {
                  [](const ops::StackDesc& d) {
                    Amount sum = d.softmax ? Amount(4) * d.batch * d.layers.back().units : Amount(0);
                    for (const auto& layer : d.layers) {
-                     sum = sum + (layer.is_dense ? flops_of_dense(d.batch, layer) : Amount(d.batch) * layer.units);
+                     sum = sum + (layer.is_dense  ? flops_of_dense(d.batch, layer)
+                                  : layer.joins() ? Amount(0)
+                                                  : Amount(d.batch) * layer.units);
                      if (layer.added != ops::StackDesc::kNothing) sum = sum + Amount(d.batch) * layer.units;
                    }
                    return sum;

@@ -10,11 +10,13 @@
 namespace lamella::model {
 namespace {
 
+constexpr int kNoRoot = -1;
+
 /// Steps of a graph that are to be merged: what each but the last makes is read by these steps alone.
 struct Chain {
   ops::StackDesc desc;
   std::vector<std::size_t> steps;
-  std::vector<int> roots;  ///< of the input, and of each layer's result
+  std::vector<int> roots;  ///< of the input, and of each layer's result; kNoRoot: the graph has no such value
 };
 
 class Stacker {
@@ -54,6 +56,9 @@ class Stacker {
     return found == readers_.end() ? none : found->second;
   }
 
+  /// Whether one step alone reads a value, so that it need not exist beyond this step.
+  [[nodiscard]] bool is_read_once(int root) const { return readers(root).size() == 1 && !outputs_.contains(root); }
+
   /// Whether nothing but the chain reads what is made on the way.
   [[nodiscard]] bool reads_all(const Chain& chain) const {
     return std::all_of(chain.roots.begin() + 1, chain.roots.end() - 1, [&](int root) {
@@ -64,14 +69,15 @@ class Stacker {
     });
   }
 
-  /// Adds the step that goes on with the last result, if there is just one: other readers may only add the result later.
+  /// Adds the step that goes on with the last result, if there is just one: other readers may only add or join the result later.
+  /// If all do that, the first of them.
   [[nodiscard]] bool extend(Chain& chain) const {
     if (chain.desc.softmax || outputs_.contains(chain.roots.back())) return false;
     std::vector<std::size_t> next;
     const std::set<std::size_t>& all = readers(chain.roots.back());
     std::copy_if(all.begin(), all.end(), std::back_inserter(next),
-                 [&](std::size_t i) { return !std::holds_alternative<ops::CombineDesc>(graph_.steps[i].desc); });
-    if (next.empty()) next.assign(all.begin(), all.end());
+                 [&](std::size_t i) { return !takes_several(graph_.steps[i].desc); });
+    if (next.empty() && !all.empty()) next.assign(1, *all.begin());
     if (next.size() != 1 || !append(chain, graph_.steps[next[0]])) return false;
     chain.steps.push_back(next[0]);
     return true;
@@ -81,9 +87,11 @@ class Stacker {
     ops::StackDesc& desc = chain.desc;
     const int root = graph_.root(step.dst);
     if (const auto* combine = std::get_if<ops::CombineDesc>(&step.desc)) return append_sum(chain, *combine, step);
+    if (const auto* concat = std::get_if<ops::ConcatDesc>(&step.desc)) return append_joined(chain, *concat, step);
     if (const auto* rowwise = std::get_if<ops::RowwiseDesc>(&step.desc)) {
-      desc.softmax = rowwise->kind == ActivationKind::Softmax && rowwise->outer == desc.batch &&
-                     rowwise->length == desc.layers.back().units && rowwise->inner == 1 && rowwise->dtype == desc.dtype;
+      desc.softmax = is_read_once(chain.roots.back()) && rowwise->kind == ActivationKind::Softmax &&
+                     rowwise->outer == desc.batch && rowwise->length == desc.layers.back().units && rowwise->inner == 1 &&
+                     rowwise->dtype == desc.dtype;
       chain.roots.back() = root;
       return desc.softmax;
     }
@@ -116,7 +124,7 @@ class Stacker {
     if (found == before) return false;
     ops::StackDesc::Layer& last = desc.layers.back();
     const auto added = static_cast<int>(found - chain.roots.begin());
-    if (last.added == ops::StackDesc::kNothing) {
+    if (last.added == ops::StackDesc::kNothing && is_read_once(chain.roots.back())) {
       last.added = added;
       chain.roots.back() = graph_.root(step.dst);
     } else {
@@ -124,6 +132,34 @@ class Stacker {
       chain.roots.push_back(graph_.root(step.dst));
     }
     return true;
+  }
+
+  /// Values of the chain side by side, two at a time.
+  [[nodiscard]] bool append_joined(Chain& chain, const ops::ConcatDesc& concat, const Step& step) const {
+    ops::StackDesc& desc = chain.desc;
+    if (concat.outer != desc.batch || concat.dtype != desc.dtype || step.srcs.size() < 2) return false;
+    std::vector<int> values;
+    for (std::size_t k = 0; k < step.srcs.size(); ++k) {
+      const auto found = std::find(chain.roots.begin(), chain.roots.end(), graph_.root(step.srcs[k]));
+      if (found == chain.roots.end()) return false;
+      values.push_back(static_cast<int>(found - chain.roots.begin()));
+      if (width_of(desc, values.back()) != concat.extents[k]) return false;
+    }
+    std::int64_t units = concat.extents[0];
+    for (std::size_t k = 1; k < values.size(); ++k) {
+      units += concat.extents[k];
+      const int before = k == 1 ? values[0] : static_cast<int>(desc.layers.size());
+      desc.layers.push_back(
+          {.inputs = units, .units = units, .activation = {}, .is_dense = false, .joined = {before, values[k]}});
+      chain.roots.push_back(k + 1 == values.size() ? graph_.root(step.dst) : kNoRoot);
+    }
+    return true;
+  }
+  static std::int64_t width_of(const ops::StackDesc& desc, int value) {
+    return value == 0 ? desc.layers[0].inputs : desc.layers[static_cast<std::size_t>(value) - 1].units;
+  }
+  static bool takes_several(const ops::Desc& desc) {
+    return std::holds_alternative<ops::CombineDesc>(desc) || std::holds_alternative<ops::ConcatDesc>(desc);
   }
 
   const Graph& graph_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <variant>
 #include <vector>
@@ -50,6 +51,9 @@ struct StackDesc {
     ActivationSpec activation;
     bool is_dense = true;
     int added = kNothing;  ///< or a value before this layer's result, as wide: 0 is src, n the result of the nth layer
+    std::array<int, 2> joined{kNothing,
+                              kNothing};  ///< or two such values, which side by side are what a layer that is not Dense takes
+    [[nodiscard]] bool joins() const { return joined[0] != kNothing; }
     friend bool operator==(const Layer&, const Layer&) = default;
   };
   std::int64_t batch = 0;

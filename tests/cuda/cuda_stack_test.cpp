@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several layers in one launch: which ones are combined, that results match the formulas, and that nothing else changes.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -156,6 +157,10 @@ core::ValueRef sum(SpecBuilder& builder, std::vector<core::ValueRef> values) {
   return builder.add("Add", core::MergeParams{core::CombineKind::add}, std::move(values), {});
 }
 
+core::ValueRef concatenation(SpecBuilder& builder, std::vector<core::ValueRef> values) {
+  return builder.add("Concatenate", core::ConcatenateParams{}, std::move(values), {});
+}
+
 /// The step that takes all layers, and the steps that take one each, have the same bits: sums run in the same order. So do those
 /// of layers that are left alone.
 void expect_same_as_one_by_one(const std::shared_ptr<const core::ModelSpec>& spec, std::int64_t inputs) {
@@ -189,6 +194,54 @@ TEST_F(CudaStackTest, ResidualsAreInside) {
   EXPECT_THAT(plan_of(changed).ops, ElementsAre("dense 20 -> 32 relu -> 50 silu -> 32 + result 1 -> 50 silu -> 32 + result 3 "
                                                 "tanh -> 3 softmax"));
   EXPECT_EQ(fake_cuda::live().device_allocations, allocations);  // the weights are packed once
+}
+
+TEST_F(CudaStackTest, ConcatenationsAreInside) {
+  SpecBuilder builder(7);
+  const auto x = builder.input({20});
+  auto y = builder.dense(x, 20, 12, activation_of("relu"));
+  const auto both = concatenation(builder, {x, y});
+  const auto z = builder.dense(both, 32, 9, activation_of("tanh"));
+  const auto three = concatenation(builder, {z, y, both});
+  const auto spec = builder.build({builder.dense(builder.activation(three, activation_of("relu")), 53, 3)});
+  EXPECT_THAT(
+      plan_of(model_of(spec, on_cuda())).ops,
+      ElementsAre("dense 20 -> 12 relu -> [input, result 1] -> 9 tanh -> [result 3, result 1] -> [result 4, result 2] relu "
+                  "-> 3"));
+  expect_same_as_one_by_one(spec, 20);
+}
+
+/// What a later step reads exists, though the step that follows could do without it.
+TEST_F(CudaStackTest, ASumOrSoftmaxOfAResultThatIsReadAgainLater) {
+  SpecBuilder builder(4);
+  const auto x = builder.input({12});
+  const auto h = builder.dense(x, 12, 12, activation_of("relu"));
+  const auto s = sum(builder, {h, x});
+  const auto spec = builder.build({builder.dense(concatenation(builder, {s, h}), 24, 3)});
+  EXPECT_THAT(plan_of(model_of(spec, on_cuda())).ops, ElementsAre("dense 12 -> 12 relu + input -> [result 2, result 1] -> 3"));
+  expect_same_as_one_by_one(spec, 12);
+  SpecBuilder other(5);
+  const auto y = other.dense(other.dense(other.input({9}), 9, 9, activation_of("relu")), 9, 9);
+  const auto soft = other.activation(y, activation_of("softmax"));
+  expect_same_as_one_by_one(other.build({sum(other, {soft, y})}), 9);
+}
+
+TEST_F(CudaStackTest, AConcatenationThatNeedsMoreThanTheStackHasEndsIt) {
+  const auto ops = [](const std::function<core::ValueRef(SpecBuilder&, core::ValueRef, core::ValueRef)>& end) {
+    SpecBuilder builder(3);
+    const auto x = builder.input({8});
+    const auto y = builder.dense(builder.dense(x, 8, 8, activation_of("relu")), 8, 100);
+    const auto spec = builder.build({end(builder, x, y)});
+    expect_same_as_one_by_one(spec, 8);
+    return plan_of(model_of(spec, on_cuda()), 16).ops;
+  };
+  const std::string both = "dense 8 -> 8 relu -> 100";
+  EXPECT_THAT(ops([](auto& b, auto x, auto y) { return concatenation(b, {x, y}); }), ElementsAre(both + " -> [input, result 2]"));
+  EXPECT_THAT(ops([](auto& b, auto, auto y) { return concatenation(b, {y, y}); }), ElementsAre(both, testing::_));  // too wide
+  EXPECT_THAT(ops([](auto& b, auto x, auto y) {
+                return concatenation(b, {y, b.activation(x, activation_of("tanh"))});
+              }),
+              testing::Contains(both));
 }
 
 TEST_F(CudaStackTest, TheInputIsAddedToo) {
@@ -234,6 +287,7 @@ TEST_F(CudaStackTest, RandomStructuresHaveTheBitsOfTheirLayers) {
     return std::uniform_int_distribution<std::int64_t>(from, to)(random);
   };
   int merged = 0;
+  int joined = 0;
   for (unsigned n = 0; n < 40; ++n) {
     SpecBuilder builder(n);
     const std::int64_t inputs = draw(1, n % 3 == 0 ? 280 : 40);
@@ -241,20 +295,26 @@ TEST_F(CudaStackTest, RandomStructuresHaveTheBitsOfTheirLayers) {
     for (auto layers = draw(3, 9); layers > 0; --layers) {
       const auto [x, width] = draw(0, 9) == 0 ? values[static_cast<std::size_t>(draw(0, std::ssize(values) - 1))] : values.back();
       const auto [other, other_width] = values[static_cast<std::size_t>(draw(0, std::ssize(values) - 1))];
-      const auto kind = draw(0, 6);
+      const auto kind = draw(0, 7);
       const std::int64_t units = kind == 6 ? draw(1, 130) : 16;
       if (kind == 0) values.emplace_back(builder.activation(x, activation_of("silu")), width);
-      if ((kind == 1 || kind == 2) && other_width == width) values.emplace_back(sum(builder, {other, x}), width);
-      if (kind > 2)
+      const auto alike = std::find_if(values.begin(), values.end(), [&, w = width](const auto& one) { return one.second == w; });
+      if (kind == 1 || kind == 2) values.emplace_back(sum(builder, {alike->first, x}), width);
+      if (kind == 7 && width + other_width < 140) values.emplace_back(concatenation(builder, {x, other}), width + other_width);
+      if (kind > 2 && kind < 7)
         values.emplace_back(builder.dense(x, width, units, activation_of(draw(0, 1) == 0 ? "linear" : "tanh")), units);
     }
     values.emplace_back(builder.dense(values.back().first, values.back().second, 3), 3);
     const auto spec = builder.build({values.back().first});
     SCOPED_TRACE(n);
     ASSERT_NO_FATAL_FAILURE(expect_same_as_one_by_one(spec, inputs));
-    for (const std::string& op : plan_of(model_of(spec, on_cuda())).ops) merged += op.find(" + ") != std::string::npos ? 1 : 0;
+    for (const std::string& op : plan_of(model_of(spec, on_cuda())).ops) {
+      merged += op.find(" + ") != std::string::npos ? 1 : 0;
+      joined += op.find('[') != std::string::npos ? 1 : 0;
+    }
   }
   EXPECT_GE(merged, 5);
+  EXPECT_GE(joined, 3);
 }
 
 TEST_F(CudaStackTest, LayersOf16BitsHaveTheBitsThatTensorCoresGiveEachOfThem) {

@@ -22,8 +22,7 @@ class StackClusterTest : public testing::Test {
 
   static std::vector<double> run(const Case& c, const Data& data) {
     const ClusterLayout layout(c.layers);
-    const auto [weights_packed, biases] =
-        packed(c, data, layout, [&](std::size_t n, std::int64_t i, std::int64_t u) { return layout.at(n, i, u); });
+    const auto [weights_packed, biases] = packed(c, data, layout);
     Buffer src(data.x, DType::float32);
     Buffer weights(weights_packed, DType::float32, true);
     Buffer bias(biases, DType::float32);
@@ -46,6 +45,14 @@ class StackClusterTest : public testing::Test {
   struct Truth {
     std::vector<double> value, error;
   };
+  static Truth taken(const Case& c, std::size_t n, const std::vector<Truth>& before) {
+    std::vector<std::vector<double>> values, errors;
+    for (const Truth& one : before) {
+      values.push_back(one.value);
+      errors.push_back(one.error);
+    }
+    return {test::taken(c, n, values), test::taken(c, n, errors)};
+  }
   static Truth next(const Case& c, const Data& data, std::size_t n, const Truth& x) {
     const StackLayer& layer = c.layers[n];
     Truth y = x;
@@ -72,7 +79,7 @@ class StackClusterTest : public testing::Test {
   static Truth truth(const Case& c, const Data& data) {
     std::vector<Truth> values{{data.x, std::vector<double>(data.x.size())}};
     for (std::size_t n = 0; n < c.layers.size(); ++n) {
-      Truth y = next(c, data, n, values.back());
+      Truth y = next(c, data, n, taken(c, n, values));
       if (const int added = c.layers[n].added; added != StackLayer::kNothing) {
         for (std::size_t i = 0; i < y.value.size(); ++i) {
           y.value[i] += values[static_cast<std::size_t>(added)].value[i];
@@ -130,6 +137,23 @@ TEST_F(StackClusterTest, AddsWhatWasBefore) {
     for (const auto& layers : all) {
       for (const std::int64_t batch : {1, 6}) check({.batch = batch, .layers = layers});
     }
+  }
+}
+
+TEST_F(StackClusterTest, TakesTwoValuesSideBySide) {
+  const std::vector<std::vector<StackLayer>> all{
+      {{9, 70, relu}, side_by_side(0, 1, 79)},
+      {{9, 70, relu}, side_by_side(1, 0, 79, kRelu), {79, 5, {}}},
+      {{9, 50, {}}, {50, 300, relu}, side_by_side(1, 2, 350), side_by_side(3, 1, 400), {400, 3, {}}},
+      {{9, 6, {}},
+       {6, 6, relu},
+       side_by_side(1, 2, 12),
+       without_product(12, kRelu),
+       without_product(12, kRelu, 3),
+       side_by_side(4, 5, 24),
+       {24, 2, {}}}};
+  for (const auto& layers : all) {
+    for (const std::int64_t batch : {1, 6}) check({.batch = batch, .layers = layers});
   }
 }
 

@@ -32,7 +32,7 @@ std::vector<double> expected(const Case& c, const Data& data) {
   std::vector<std::vector<double>> values{data.x};
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
     const StackLayer& layer = c.layers[n];
-    const std::vector<double>& x = values.back();
+    const std::vector<double> x = taken(c, n, values);
     std::vector<double> y = x;
     if (layer.is_dense) y.assign(static_cast<std::size_t>(c.batch * layer.units), 0);
     for (std::size_t at = 0; at < y.size(); ++at) {
@@ -91,6 +91,28 @@ TEST(StackMmaTest, IsRightInAnyShape) {
     check({.tile = tile, .batch = 5, .layers = layers_of({0, 3, 2})});
     check({.tile = tile, .batch = 5, .layers = layers_of({3, 0, 2})});
     check({.tile = tile, .batch = 5, .layers = layers_of({3, 2, 0})});
+  }
+}
+
+TEST(StackMmaTest, TakesTwoValuesSideBySide) {
+  constexpr auto kRelu = ActivationKind::Relu;
+  for (const StackTile tile : {StackTile::few_rows, StackTile::many_rows}) {
+    for (const std::int64_t batch : {1, 19, 140}) {
+      check({.tile = tile, .batch = batch, .layers = {{9, 7, {}}, side_by_side(0, 1, 16)}});
+      check({.tile = tile, .batch = batch, .layers = {{9, 7, {}}, side_by_side(1, 0, 16, kRelu), {16, 5, {}}}});
+      check({.tile = tile,
+             .batch = batch,
+             .layers = {{9, 50, {}}, {50, 11, {}}, side_by_side(1, 2, 61), side_by_side(3, 1, 111), {111, 3, {}}}});
+      check({.tile = tile,
+             .batch = batch,
+             .layers = {{9, 6, {}},
+                        {6, 6, {}},
+                        side_by_side(1, 2, 12),
+                        without_product(12, kRelu),
+                        without_product(12, kRelu, 3),
+                        side_by_side(4, 5, 24),
+                        {24, 2, {}}}});
+    }
   }
 }
 
@@ -237,7 +259,7 @@ TEST(StackMmaTest, ItsWeightsEachHaveAPlace) {
     for (std::size_t n = 0; n < layers.size(); ++n) {
       for (std::int64_t i = 0; i < layers[n].inputs; ++i) {
         for (std::int64_t u = 0; u < layers[n].units; ++u)
-          ++used.at(static_cast<std::size_t>(layout.kernel(n) + layout.at(i, u)));
+          ++used.at(static_cast<std::size_t>(layout.kernel(n) + layout.at(n, i, u)));
       }
     }
     EXPECT_EQ(*std::max_element(used.begin(), used.end()), 1) << widest;

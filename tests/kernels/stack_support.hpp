@@ -57,10 +57,9 @@ inline Data random_data(const Case& c) {
   return data;
 }
 
-/// Weights and biases in the order of a layout; `offset`(layer, input, unit) is from layout.kernel(layer).
-template <typename Layout, typename Offset>
-std::pair<std::vector<double>, std::vector<double>> packed(const Case& c, const Data& data, const Layout& layout,
-                                                           const Offset& offset) {
+/// Weights and biases in the order of a layout.
+template <typename Layout>
+std::pair<std::vector<double>, std::vector<double>> packed(const Case& c, const Data& data, const Layout& layout) {
   std::vector<double> weights(static_cast<std::size_t>(layout.elements()));
   std::vector<double> biases(static_cast<std::size_t>(layout.bias_elements()));
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
@@ -69,7 +68,7 @@ std::pair<std::vector<double>, std::vector<double>> packed(const Case& c, const 
     const std::int64_t units = c.layers[n].units;
     for (std::int64_t u = 0; u < units; ++u) {
       for (std::int64_t i = 0; i < inputs; ++i)
-        weights.at(static_cast<std::size_t>(layout.kernel(n) + offset(n, i, u))) =
+        weights.at(static_cast<std::size_t>(layout.kernel(n) + layout.at(n, i, u))) =
             data.w[n][static_cast<std::size_t>(i * units + u)];
       biases.at(static_cast<std::size_t>(layout.bias(n) + u)) = c.has_bias(n) ? data.b[n][static_cast<std::size_t>(u)] : -0.0;
     }
@@ -79,8 +78,7 @@ std::pair<std::vector<double>, std::vector<double>> packed(const Case& c, const 
 
 inline std::vector<double> run(const Case& c, const Data& data) {
   const StackLayout layout(c.layers, c.dtype);
-  const auto [weights_packed, biases] =
-      packed(c, data, layout, [&](std::size_t, std::int64_t i, std::int64_t u) { return layout.at(i, u); });
+  const auto [weights_packed, biases] = packed(c, data, layout);
   Buffer src(data.x, c.dtype, c.packs);
   Buffer weights(weights_packed, c.dtype, true);
   Buffer bias(biases, DType::float32);
@@ -110,7 +108,28 @@ inline StackLayer without_product(std::int64_t units, ActivationKind activation 
   return {units, units, ActivationSpec{.kind = activation}, false, added};
 }
 
-/// Layers of any widths and kinds, with sums of any two values that are alike.
+/// A layer that takes two earlier values side by side.
+inline StackLayer side_by_side(int first, int second, std::int64_t units, ActivationKind activation = ActivationKind::Linear) {
+  return {units, units, ActivationSpec{.kind = activation}, false, StackLayer::kNothing, {first, second}};
+}
+
+/// What a layer takes of the values before it.
+template <typename T>
+std::vector<T> taken(const Case& c, std::size_t n, const std::vector<std::vector<T>>& values) {
+  const StackLayer& layer = c.layers[n];
+  if (!layer.joins()) return values.back();
+  std::vector<T> both;
+  for (std::int64_t row = 0; row < c.batch; ++row) {
+    for (const int value : layer.joined) {
+      const std::vector<T>& all = values[static_cast<std::size_t>(value)];
+      const std::int64_t width = static_cast<std::int64_t>(all.size()) / c.batch;
+      both.insert(both.end(), all.begin() + row * width, all.begin() + (row + 1) * width);
+    }
+  }
+  return both;
+}
+
+/// Layers of any widths and kinds, with sums of any two values that are alike, and any two side by side.
 inline Case random_case(std::mt19937& random, bool many_inputs, std::int64_t most_units = kernels::kMostStackWidth) {
   const auto draw = [&](std::int64_t from, std::int64_t to) {
     return std::uniform_int_distribution<std::int64_t>(from, to)(random);
@@ -123,8 +142,13 @@ inline Case random_case(std::mt19937& random, bool many_inputs, std::int64_t mos
     const std::int64_t inputs = widths.back();
     const std::int64_t units = std::min(draw(0, 1) == 0 ? widths[widths.size() / 2] : draw(1, most_units), most_units);
     StackLayer layer{inputs, is_dense ? units : inputs, {}, is_dense};
+    const auto any = [&] { return draw(0, static_cast<std::int64_t>(widths.size()) - 1); };
+    const std::int64_t first = any();
+    const std::int64_t second = any();
+    const std::int64_t both = widths[static_cast<std::size_t>(first)] + widths[static_cast<std::size_t>(second)];
+    if (!is_dense && both <= most_units) layer = side_by_side(static_cast<int>(first), static_cast<int>(second), both);
     if (draw(0, 1) == 0) layer.activation.kind = ActivationKind::Relu;
-    const auto added = static_cast<std::size_t>(draw(0, static_cast<std::int64_t>(widths.size()) - 1));
+    const auto added = static_cast<std::size_t>(any());
     if (draw(0, 1) == 0 && widths[added] == layer.units) layer.added = static_cast<int>(added);
     c.bias.push_back(draw(0, 3) != 0);
     widths.push_back(layer.units);

@@ -30,7 +30,7 @@ std::vector<float> result_of(const Case& c, const Data& data, std::size_t n, con
 std::vector<double> expected(const Case& c, const Data& data) {
   std::vector<std::vector<float>> values{{data.x.begin(), data.x.end()}};
   for (std::size_t n = 0; n < c.layers.size(); ++n) {
-    std::vector<float> y = result_of(c, data, n, values.back());
+    std::vector<float> y = result_of(c, data, n, taken(c, n, values));
     const int added = c.layers[n].added;
     for (std::size_t i = 0; added != StackLayer::kNothing && i < y.size(); ++i)
       y[i] += values[static_cast<std::size_t>(added)][i];
@@ -111,6 +111,35 @@ TEST(StackTest, AddsWhatWasBefore) {
     const Case c{.tile = tile, .batch = 3, .layers = {{4, 4, {}}, {4, 4, {}}, plus({4, 4, {}}, 1)}};
     Data data = random_data(c);
     data.x[1] = std::nan("");
+    data.x[5] = std::numeric_limits<double>::infinity();
+    check(c, data);
+  }
+}
+
+TEST(StackTest, TakesTwoValuesSideBySide) {
+  constexpr auto kRelu = ActivationKind::Relu;
+  const ActivationSpec relu{.kind = kRelu};
+  for (const StackTile tile : kTiles) {
+    const std::vector<std::vector<StackLayer>> all{
+        {{9, 7, relu}, side_by_side(0, 1, 16)},
+        {{9, 7, relu}, side_by_side(1, 0, 16), {16, 5, {}}},
+        {{9, 7, relu}, side_by_side(1, 1, 14, kRelu), plus({14, 14, relu}, 2)},
+        {{9, 50, {}}, {50, 11, relu}, side_by_side(1, 2, 61), side_by_side(3, 1, 111), {111, 3, {}}},
+        {{9, 50, {}}, {50, 50, relu}, side_by_side(2, 1, 100), without_product(100, kRelu, 3), {100, 128, {}}},
+        {{9, 4, {}}, side_by_side(0, 1, 13), {13, 4, relu}, side_by_side(2, 3, 17), {17, 4, relu}, side_by_side(4, 5, 21)},
+        // Places are free again, at once or a layer later, while other threads may still read them.
+        {{9, 6, {}},
+         {6, 6, relu},
+         side_by_side(1, 2, 12),
+         without_product(12, kRelu),
+         without_product(12, kRelu, 3),
+         side_by_side(4, 5, 24),
+         {24, 2, {}}}};
+    for (const auto& layers : all) {
+      for (const std::int64_t batch : {1, 19, 131}) check({.tile = tile, .batch = batch, .layers = layers});
+    }
+    const Case c{.tile = tile, .batch = 2, .layers = {{4, 4, {}}, side_by_side(1, 0, 8), {8, 2, {}}}};
+    Data data = random_data(c);
     data.x[5] = std::numeric_limits<double>::infinity();
     check(c, data);
   }
@@ -268,6 +297,11 @@ TEST(StackTest, RefusesWhatItCannotDo) {
   EXPECT_EQ(answer([](auto&, auto& l) { l[1].added = 2; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer([](auto&, auto& l) { l[1].added = -2; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer([](auto&, auto& l) { l[1] = plus({4, 3, {}}, 0); }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1] = side_by_side(0, 2, 8); }, {{4, 4, {}}, {}}), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1] = side_by_side(0, 1, 7); }, {{4, 4, {}}, {}}), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1] = side_by_side(0, StackLayer::kNothing, 4); }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].joined = {0, 1}; }, layers), cudaErrorInvalidValue);
+  EXPECT_EQ(answer([](auto&, auto& l) { l[1].joined[1] = 1; }, layers), cudaErrorInvalidValue);
   EXPECT_EQ(answer(unchanged, layers_of({4, 129})), cudaErrorInvalidValue);
   EXPECT_EQ(answer(unchanged, {}), cudaErrorInvalidValue);
   EXPECT_EQ(answer([](auto& a, auto&) { a.dtype = DType::float64; }, layers), cudaErrorInvalidValue);
@@ -302,6 +336,11 @@ TEST(StackPlacesTest, OneThatIsNotNeededAnyMoreIsUsedAgain) {
   const std::vector<StackLayer> nested{dense, dense, plus(dense, 2), plus(dense, 1), plus(dense, 2)};
   EXPECT_EQ(StackPlaces(nested).count(), 2);
   EXPECT_EQ(StackPlaces(std::vector<StackLayer>{plus(dense, 0)}).count(), 0);
+  const std::vector<StackLayer> joined{dense, side_by_side(0, 1, 8), plus({8, 8, {}}, 2), plus({8, 8, {}}, 3)};
+  EXPECT_EQ(StackPlaces(joined).of(0), 0);
+  EXPECT_EQ(StackPlaces(joined).of(1), 1);  // while the first is read by all threads
+  EXPECT_EQ(StackPlaces(joined).of(2), 0);
+  EXPECT_EQ(StackPlaces(joined).count(), 2);
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ inline std::span<const StackEngine* const> stack_engines() {
 inline std::vector<kernels::StackLayer> layers_of(const ops::StackDesc& d) {
   static_assert(ops::StackDesc::kNothing == kernels::StackLayer::kNothing);
   std::vector<kernels::StackLayer> layers;
-  for (const auto& layer : d.layers) layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added});
+  for (const auto& layer : d.layers)
+    layers.push_back({layer.inputs, layer.units, layer.activation, layer.is_dense, layer.added, layer.joined});
   return layers;
 }
 

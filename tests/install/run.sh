@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs into a scratch prefix, builds a consumer with CMake and with pkg-config, uninstalls, and compares the library's exports with
+# Installs into a scratch prefix, builds consumers in C++, C, Rust and Fortran, uninstalls, and compares the library's exports with
 # interface.txt: a removed function breaks programs that use it; a new one must be listed.
 # Usage: run.sh [--write] [BUILD_FOLDER]     --write: writes interface.txt
 set -euo pipefail
@@ -23,6 +23,16 @@ LD_LIBRARY_PATH=$libdir "$scratch/predict" "$model/mlp.keras" "$model/mlp_input.
 # shellcheck disable=SC2046
 cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o "$scratch/c_predict" $(pkg-config --cflags --libs lamella)
 [ "$(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 1 | grep -cE '^-?[0-9.e-]+$')" -gt 0 ]
+# The same program as C++17, with the same numbers.
+# shellcheck disable=SC2046
+g++ -std=c++17 -pedantic-errors -Wall -Wextra -Werror -x c++ "$root/examples/predict.c" -x none -o "$scratch/cpp_predict" $(pkg-config --cflags --libs lamella)
+cmp <(LD_LIBRARY_PATH=$libdir "$scratch/cpp_predict" "$model/mlp.keras" 3) <(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 3)
+if rustc --version >/dev/null 2>&1; then  # Rust must give the expected answers
+  rustc --edition 2021 -D warnings "$root/examples/rust/predict.rs" -o "$scratch/r_predict" -L "native=$libdir" -l lamella
+  LD_LIBRARY_PATH=$libdir "$scratch/r_predict" "$model"/mlp.keras "$model"/mlp_{input,expected}.npy | grep -qx '640 values are as expected'
+  if LD_LIBRARY_PATH=$libdir "$scratch/r_predict" "$model"/mlp.keras "$model"/mlp_{expected,input}.npy 2>"$scratch/r_error"; then exit 1; fi
+  grep -q "E_SHAPE" "$scratch/r_error"
+fi
 if command -v gfortran >/dev/null; then  # Fortran must give the same numbers
   gfortran -std=f2008 -Wall -Wextra -Werror -fcheck=all -J "$scratch" "$root"/examples/fortran/{lamella,predict}.f90 -o "$scratch/f_predict" \
     -L"$libdir" -llamella
@@ -56,4 +66,4 @@ left=$(find "$scratch/prefix" ! -type d)
 [ -z "$left" ] || { echo "uninstall left:"; echo "$left" | head; exit 1; }
 diff=$(LC_ALL=C comm -3 "$list" "$scratch/interface" | sed -E 's/^\t/new: /; t; s/^/gone: /' | c++filt)
 [ -z "$diff" ] || { echo "the interface is not what $(basename "$list") says (tests/install/run.sh --write):"; echo "$diff" | head -n 20; exit 1; }
-echo "13 passed, 0 failed"
+echo "15 passed, 0 failed"

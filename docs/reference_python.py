@@ -5,6 +5,7 @@ import pathlib
 import re
 
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "python/lamella"
+PYTHON = {"nb::none()": "None", "true": "True", "false": "False"}
 SHOWN = ("__init__", "__call__")  # beside names without an underscore
 
 
@@ -12,6 +13,18 @@ def definitions():
     """The classes and functions of the package by name; __init__.py's own come last, as they do there."""
     files = sorted(PACKAGE.glob("_*.py"), key=lambda path: path.name == "__init__.py")
     return {node.name: node for path in files for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+
+
+def layers():
+    """The classes that python/src/layers.cpp binds, by name: their signatures and docstrings."""
+    found = {}
+    text = (PACKAGE.parent / "src/layers.cpp").read_text(encoding="utf-8")
+    for call in re.findall(r"^  bind_(?:layer|plain<\w+>)\((\s*module, \".*?)\);(?=\n(?:  \w|\}))", text, re.M | re.S):
+        name, docstring = re.match(r'\s*module, "(\w+)",\s*((?:"[^"]*"\s*)+)', call).groups()
+        arguments = [argument + (f"={PYTHON.get(value, value)}" if value else "") for argument, value in
+                     re.findall(r'nb::arg\("(\w+)"\)(?:\.none\(\))?(?: = (nb::none\(\)|"[^"]*"|[-\w.]+))?', call)]
+        found[name] = (f"{name}({', '.join([*arguments, '*', 'name=None', 'trainable=True', 'dtype=None'])})", "".join(re.findall(r'"([^"]*)"', docstring)))
+    return found
 
 
 def exported():
@@ -50,10 +63,13 @@ def fields(node):
 
 def page():
     known, out = definitions(), ["# Python: every name\n\nMade of the package's annotations and docstrings. [From Python](python.md) shows how they are used.\n"]
-    names = exported()
+    names, bound = exported(), layers()
     for name in names:
-        node = known[name]
         out.append(f"\n## {name}\n")
+        if name in bound:
+            out.append("\n```python\n{}\n```\n\n{}\n".format(*bound[name]))
+            continue
+        node = known[name]
         if isinstance(node, ast.FunctionDef):
             out.append(f"\n```python\n{signature(node)}\n```\n{prose(ast.get_docstring(node))}")
             continue

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from . import _core, _log as _log
 from ._activation import ActivationSpec, activation_of
-from ._build import Functional, Sequential
-from ._core import (ELU, Activation, Add, Average, BatchNormalization, Concatenate, Dense, Dropout, Embedding, Flatten, Identity, Input, LayerNormalization,
+from ._build import Functional, Input, Sequential
+from ._core import (ELU, Activation, Add, Average, BatchNormalization, Concatenate, Dense, Dropout, Embedding, Flatten, Identity, LayerNormalization,
                     LeakyReLU, Maximum, Minimum, Multiply, PReLU, ReLU, Rescaling, Reshape, Softmax, Subtract)
 from ._errors import ArgumentError, DeviceError, Error, FileError, LoadError, OutOfMemoryError
 from ._model import Layer, Model, from_keras, load

@@ -12,7 +12,12 @@ from ._model import Model
 Values = KerasTensor | Sequence[KerasTensor]
 
 
-# Capitals, for these two are classes in Keras.
+# Capitals, as in Keras.
+def Input(shape: Sequence[int | None], name: str | None = None, dtype: str | None = None) -> KerasTensor:
+    """Where a model begins: samples of this shape, without the batch, None where the extent is open. dtype: None is "float32"."""
+    return _core.Input(shape, name, dtype)
+
+
 def Sequential(layers: Sequence[NewLayer | KerasTensor], name: str | None = None, seed: int = 0, **options: Any) -> Model:
     """A model that is a stack of layers, of which the first is Input(shape).
 

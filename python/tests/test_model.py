@@ -184,7 +184,7 @@ def test_the_command(tmp_path, x, mlp):
     command = pathlib.Path(sys.executable).parent / "lamella"
     environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
     for words in ([command], [sys.executable, "-m", "lamella"]):
-        subprocess.run([*words, "predict", MLP, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy"], check=True, env=environment)
+        subprocess.run([*words, "predict", MLP, "--device", "cpu", "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy"], check=True, env=environment)
         assert np.allclose(np.load(tmp_path / "y.npy"), mlp(x), 1e-6, 1e-7)
     assert subprocess.run([command, "no such verb"], env=environment, capture_output=True).returncode == 2
 

@@ -34,7 +34,10 @@ def host_array(x: Any, name: str, kind: str = "input") -> np.ndarray[Any, Any]:
             x = x.detach()
             if str(x.dtype) == "torch.bfloat16":
                 x = x.float()
-        x = np.from_dlpack(x) if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") else np.asarray(x)
+        try:
+            x = np.from_dlpack(x) if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") else np.asarray(x)
+        except (BufferError, RuntimeError) as error:
+            raise ArgumentError(f"{kind} {name!r}: NumPy cannot read its memory: {error} [E_ARGUMENT]") from None
     if x.dtype.num >= 256 and x.dtype.name.startswith(("bfloat16", "float8")):  # of ml_dtypes; every one of them is a float32
         x = x.astype(np.float32)
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:

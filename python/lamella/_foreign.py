@@ -35,7 +35,14 @@ def contiguous(x: Any) -> Any:
     if hasattr(x, "contiguous"):
         return x.contiguous()
     library: Any = sys.modules.get(type(x).__module__.partition(".")[0])
-    return library.ascontiguousarray(x) if hasattr(library, "ascontiguousarray") else x
+    if hasattr(library, "ascontiguousarray"):
+        return library.ascontiguousarray(x)
+    if is_on_gpu(x) or hasattr(x, "block_until_ready"):  # JAX: contiguous
+        return x
+    try:
+        return np.require(np.from_dlpack(x), requirements="C")
+    except (BufferError, RuntimeError, TypeError):  # NumPy lacks the dtype; contiguous arrays are read where they are all the same
+        return x
 
 
 def from_dlpack(library: str, array: Any) -> Any:

@@ -20,6 +20,13 @@ Array = np.ndarray[Any, Any]
 Source = str | bytes | bytearray | memoryview | os.PathLike[str]
 
 
+class Explanation(str):
+    """What explain() returns: text, in notebooks in a font in which its columns are aligned."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self)}</pre>"
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of a model. The weights are read-only views of the model's memory."""
@@ -42,9 +49,10 @@ class Model(_core.Model):
     (3, 10)
     """
 
-    def __init__(self, source: Source, **options: Any) -> None:
+    def __init__(self, source: Source, input_shape: Sequence[int | None] | None = None, **options: Any) -> None:
         """As lamella.load()."""
-        self._options = options
+        shape = None if input_shape is None else [-1 if extent is None else extent for extent in input_shape]
+        self._options = options if shape is None else options | {"input_shape": shape}
         self._changes: list[tuple[str, str | ActivationSpec]] = []
         self._is_of_file = not options.get("updatable", False)
         self._file: bytes | str
@@ -56,7 +64,15 @@ class Model(_core.Model):
             self._file = os.path.abspath(path)
             if os.path.exists(path):
                 self._stat = os.stat(path)
-        super().__init__(self._file if isinstance(self._file, bytes) else path, options)
+        if not isinstance(self._file, bytes):
+            super().__init__(path, options, shape)
+        elif shape is None:
+            super().__init__(self._file, options)
+        else:
+            with tempfile.NamedTemporaryFile(suffix=".keras") as copy:
+                copy.write(self._file)
+                copy.flush()
+                super().__init__(copy.name, options, shape)
         self._know()
 
     def _know(self) -> None:
@@ -274,13 +290,14 @@ class Model(_core.Model):
         return self._summary()
 
     def explain(self, batch: int = 32, json: bool = False) -> Any:
-        """How the model runs: the engine of each step, what was fused, which engines refused and why. Text, or with json=True a dict.
+        """How the model runs `batch` rows: the engine of each step, what was fused, which engines refused and why. A str, which notebooks
+        show with its columns aligned, or with json=True a dict.
 
         >>> isinstance(m.explain(json=True), dict)
         True
         """
         text = self._explain(batch, json)
-        return loads(text) if json else text
+        return loads(text) if json else Explanation(text)
 
     def verify(self, keras_model: Any, x: Any, rtol: float = 1e-5, atol: float = 2e-6) -> _verify.Verification:
         """Compares predict(x) with the outputs of a live Keras model: |got - expected| <= atol + rtol |expected|; integers exactly.
@@ -341,13 +358,15 @@ def _restored(file: bytes, options: Mapping[str, Any], changes: Sequence[tuple[s
     return model
 
 
-def load(source: Source, **options: Any) -> Model:
+def load(source: Source, input_shape: Sequence[int | None] | None = None, **options: Any) -> Model:
     """Reads a .keras archive, its unpacked folder, or a legacy .h5 file, from a path or from bytes; nothing in it is executed.
 
     device: "auto" (the default: the first GPU that works, else the CPU), "cpu" or "cuda:N".
     dtype: what every layer computes in: "float32", "bfloat16", "float16" or "float64"; None: as the file says.
-    threads: CPU threads a call may use; 0: LAMELLA_THREADS, else one per core.
+    threads: CPU threads a call may use; 0: LAMELLA_THREADS, else as many as affinity mask and control group (a container's CPU limit) allow.
     updatable: whether update_weights() may be called.
+    input_shape: the shape of a sample, with None where it is open, for the file of a Sequential that has none, because it was saved before it
+    was called. Where the file has a shape, that one is taken.
     math, fusion, determinism, tuning, engine, max_batch, cached_programs, memory_limit, graphs, profile, hard_sigmoid: as in docs/python.md.
 
     Raises LoadError (FileError where it cannot be read), ArgumentError for an option, DeviceError.
@@ -355,7 +374,7 @@ def load(source: Source, **options: Any) -> Model:
     >>> lamella.load(open("mlp.keras", "rb").read(), device="cpu", threads=1).device
     'cpu'
     """
-    return Model(source, **options)
+    return Model(source, input_shape, **options)
 
 
 def from_keras(model: Any, **options: Any) -> Model:

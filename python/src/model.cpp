@@ -43,9 +43,12 @@ PyModel load_bytes(const nb::bytes& file, const Options& options) {
   return {std::make_shared<const Loaded>(Model::load(content, options))};
 }
 
-PyModel load_path(const std::string& path, const Options& options) {
+using Extents = std::optional<std::vector<std::int64_t>>;
+
+PyModel load_path(const std::string& path, const Options& options, const Extents& input_shape) {
   const nb::gil_scoped_release released;
-  return {std::make_shared<const Loaded>(Model::load(path, options))};
+  return {
+      std::make_shared<const Loaded>(input_shape ? load_with_shape(path, *input_shape, options) : Model::load(path, options))};
 }
 
 /// False if the shape of a row's result varies, NumPy lacks its dtype, or the memory is on another device.
@@ -283,10 +286,10 @@ void bind_calls(nb::class_<PyModel>& model) {
           nb::arg("file"), nb::arg("options"))
       .def(
           "__init__",
-          [](PyModel* self, const std::string& path, const nb::dict& options) {
-            new (self) PyModel(load_path(path, options_from(options)));
+          [](PyModel* self, const std::string& path, const nb::dict& options, const Extents& input_shape) {
+            new (self) PyModel(load_path(path, options_from(options), input_shape));
           },
-          nb::arg("path"), nb::arg("options"))
+          nb::arg("path"), nb::arg("options"), nb::arg("input_shape").none())
       .def(
           "__init__", [](PyModel* self, const PyModel& other) { new (self) PyModel(other); }, nb::arg("other"))
       .def("_call_at_once",

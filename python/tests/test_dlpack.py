@@ -58,13 +58,29 @@ def test_any_producer_is_read_where_it_is(mlp, x):
     producer = Producer(x)
     y = mlp(producer)
     assert isinstance(y, np.ndarray) and (y == mlp(x)).all() and producer.asked >= 1
-    with pytest.raises(lamella.ArgumentError, match="C-contiguous"):
-        mlp(Producer(np.asfortranarray(x)))
+    assert (mlp.predict(producer) == y).all()
     with pytest.raises(lamella.ArgumentError, match="E_SHAPE"):
         mlp(Producer(x[:, :5].copy()))
     with pytest.raises(lamella.ArgumentError, match="E_DTYPE"):
         mlp(Producer(x.astype(np.complex64)))
     assert mlp(Producer(x[:0])).shape == (0, 10)
+
+
+def test_strided_arrays_are_copied(mlp, x):
+    wide = np.repeat(x, 2, axis=1)
+    for strided in (np.asfortranarray(x), wide[:, ::2], x[::-1][::-1]):
+        assert (mlp(Producer(strided)) == mlp(x)).all()
+    with pytest.raises(lamella.ArgumentError, match="C-contiguous"):
+        lamella._core.to_device(np.asfortranarray(x), "cpu")
+
+
+def test_memory_that_numpy_cannot_read_is_refused(mlp, x):
+    class Elsewhere(Producer):
+        def __dlpack__(self, **keywords):
+            raise BufferError("it is elsewhere")
+
+    with pytest.raises(lamella.ArgumentError, match="input 'pixels': NumPy cannot read its memory: it is elsewhere"):
+        mlp.predict(Elsewhere(x))
 
 
 def test_read_only_producers(mlp, x):
@@ -98,7 +114,7 @@ def test_torch_in_torch_out(mlp, x):
 
 @pytest.mark.usefixtures("gpu")
 class TestOnAGpu:
-    """With the CUDA device, real or emulated: python/README of the tests' way there is scripts/test-python."""
+    """With the CUDA device, real or emulated; scripts/test-python says how to get one."""
 
     @pytest.fixture
     def m(self):

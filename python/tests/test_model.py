@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model tells about itself, how it is made, changed, compared, pickled and refused."""
 import copy
+import html
 import io
 import os
 import pathlib
@@ -34,6 +35,7 @@ def test_tells_what_it_is(mlp):
     assert mlp.name == "digits_like" and mlp.device == "cpu" and mlp.count_params() > 0
     assert "Total params" in mlp.summary() and "<pre>" in mlp._repr_html_()
     assert "Dense" in mlp.explain() or "dense" in mlp.explain()
+    assert mlp.explain()._repr_html_() == f"<pre>{html.escape(str(mlp.explain()))}</pre>"
     assert mlp.explain(batch=1, json=True) != mlp.explain(batch=512, json=True)
     net = keras.saving.load_model(MLP)
     for ours, theirs in zip(mlp.weights, net.get_weights(), strict=True):
@@ -47,6 +49,26 @@ def test_weights_outlive_the_model(mlp):
     mlp.set_activation(mlp.layers[1].name, "relu")
     del mlp
     assert all((a == b).all() for a, b in zip(kept, copies))
+
+
+def test_files_without_an_input_shape(tmp_path):
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.layers.ReLU(), keras.layers.Softmax()]).save(path)
+    with pytest.raises(lamella.LoadError):
+        lamella.load(path, device="cpu")
+    x = np.array([[-1, 0, 2]], np.float32)
+    want = keras.saving.load_model(path)(x)
+    for source in (path, path.read_bytes()):
+        m = lamella.load(source, input_shape=(3,), device="cpu")
+        assert m.input_shapes == [(None, 3)]
+        for one in (m, pickle.loads(pickle.dumps(m)), copy.deepcopy(lamella.load(source, (3,), device="cpu", updatable=True))):
+            np.testing.assert_allclose(one(x), want, rtol=1e-6)
+    assert lamella.load(path, input_shape=(None, 3), device="cpu").input_shapes == [(None, None, 3)]
+    assert lamella.load(MLP, input_shape=(3,), device="cpu").input_shapes == [(None, 784)]
+    with pytest.raises(lamella.ArgumentError, match="sample_shape: got the extent -2"):
+        lamella.load(path, input_shape=(-2,), device="cpu")
+    with pytest.raises(TypeError):
+        lamella.load(path, input_shape=("3",), device="cpu")
 
 
 def test_from_keras_leaves_no_file(x, mlp, monkeypatch, tmp_path):

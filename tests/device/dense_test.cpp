@@ -317,11 +317,11 @@ TEST_P(EachDenseEngine, NamesTheBiasAndTheActivationOnlyWhereThereIsOne) {
   const auto fused = [](DenseDesc d, bool has_bias, const ActivationSpec& activation) {
     d.has_bias = has_bias;
     d.activation = activation;
-    std::vector<std::vector<double>> zeros{std::vector<double>(16 * 8)};
+    std::vector<std::vector<double>> zeros{std::vector<double>(64 * 8)};
     if (has_bias) zeros.emplace_back(8);
     return device_ops().plan(d, constants_of(zeros), context(), GetParam()).fused;
   };
-  const DenseDesc d = desc({4, 16, 8});
+  const DenseDesc d = desc({4, 64, 8});
   EXPECT_EQ(fused(d, false, {}), "");
   const std::string bias = fused(d, true, {});
   EXPECT_TRUE(bias.empty() || bias == "bias") << bias;

@@ -34,6 +34,6 @@ cmake --build build/install-only --target uninstall >/dev/null
 [ -z "$(find "$scratch/prefix" ! -type d)" ] || bad "uninstall left $(find "$scratch/prefix" ! -type d | head -n 3)"
 good
 cmake --build build/install-only --target source_archive >/dev/null
-tar -tzf build/install-only/lamella-*.tar.gz | grep -q '/README.md$' || bad "the source archive has no README.md"
+[ "$(tar -tzf build/install-only/lamella-*.tar.gz | grep -c '^[^/]*/README.md$')" = 1 ] || bad "the source archive has no README.md"
 good
 echo "$passed passed, 0 failed"

@@ -22,6 +22,10 @@ def cupy_array(array):
     class ndarray:
         device, shape = 0, array.shape
 
+        @property
+        def T(self):
+            return cupy_array(np.ascontiguousarray(array.T))
+
         def __dlpack__(self, **keywords):
             return memory.__dlpack__(**{k: v for k, v in keywords.items() if k == "max_version"})
 

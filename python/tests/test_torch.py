@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights with a torch module's names. torch itself is not needed: its state_dict() is a dict of arrays."""
 import array
+import sys
+import types
 
 import numpy as np
 import pytest
+from conftest import cupy_array
 from test_dlpack import Producer
 from test_weights import safetensors
 
 import lamella
 
 RNG = np.random.default_rng(6)
-OPTIONS = {"device": "cpu", "threads": 1}
 X = RNG.standard_normal((5, 4)).astype(np.float32)
 
 
-def model(*names, bias=True):
+def model(*names, bias=True, device="cpu"):
     names = names or (None, None, None)
     layers = [lamella.Dense(units, "tanh", use_bias=bias, name=name) for units, name in zip((6, 6, 2), names)]
-    return lamella.Sequential([lamella.Input((4,)), *layers], updatable=True, **OPTIONS)
+    return lamella.Sequential([lamella.Input((4,)), *layers], updatable=True, device=device, threads=1)
 
 
 def state(*names, bias=True):
@@ -54,7 +56,7 @@ def test_names_of_dense_layers_come_first():
 
 
 def test_one_linear_layer_has_no_module_name():
-    m = lamella.Sequential([lamella.Input((4,)), lamella.Dense(2)], **OPTIONS)
+    m = lamella.Sequential([lamella.Input((4,)), lamella.Dense(2)], device="cpu")
     weights = {"weight": RNG.standard_normal((2, 4)), "bias": np.ones(2)}
     np.testing.assert_allclose(m.with_weights(weights)(X), X @ weights["weight"].T + 1, rtol=1e-5, atol=2e-6)
 
@@ -104,3 +106,12 @@ def test_what_does_not_fit_is_named(change, words):
 def test_a_bias_too_many_is_named():
     with pytest.raises(lamella.ArgumentError, match="'0.bias' is given, but Dense layer 'dense' has no bias"):
         model(bias=False).with_weights(state("0", "1", "2"))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_arrays_on_a_gpu(monkeypatch):
+    library = types.SimpleNamespace(ascontiguousarray=lambda a: a, cuda=types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=0)))
+    monkeypatch.setitem(sys.modules, "cupy", library)
+    m, weights = model(device="cuda:0"), state("0", "1", "2")
+    m.update_weights({name: cupy_array(w) for name, w in weights.items()})
+    np.testing.assert_allclose(m(X), answer(weights, "0", "1", "2"), rtol=1e-5, atol=2e-6)

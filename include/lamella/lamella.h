@@ -22,7 +22,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
+/* As LAMELLA_API in lamella/export.hpp. */
+#if defined(_WIN32) && defined(LAMELLA_EXPORTS)
+#define LAMELLA_C_API __declspec(dllexport)
+#elif defined(_WIN32) && !defined(LAMELLA_STATIC)
+#define LAMELLA_C_API __declspec(dllimport)
+#elif !defined(_WIN32) && defined(__GNUC__)
 #define LAMELLA_C_API __attribute__((visibility("default")))
 #else
 #define LAMELLA_C_API

@@ -48,4 +48,15 @@ done
 if command -v cc >/dev/null; then
   cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -Iinclude -fsyntax-only examples/predict.c || fail "lamella.h is not C99"
 fi
+# The marks of exported symbols and the test for C++20, as MSVC reads them: its __cplusplus is that of C++98.
+as_msvc() {  # as_msvc EXPECTED OPTION...
+  local expected=$1 found
+  shift
+  found=$(printf '#include <lamella/%s>\n(LAMELLA_API)(LAMELLA_C_API)\n' export.hpp lamella.h | "$cxx" -x c++ -std=c++98 -E -P -D_WIN32 -D_MSC_VER=1939 "$@" -Iinclude - 2>&1 || true)
+  [[ "$found" == *"$expected"* ]] || fail "export.hpp or lamella.h as MSVC reads it, $*: no $expected"
+}
+as_msvc '(__declspec(dllimport))(__declspec(dllimport))' -D_MSVC_LANG=202002L
+as_msvc '(__declspec(dllexport))(__declspec(dllexport))' -D_MSVC_LANG=202002L -DLAMELLA_EXPORTS
+as_msvc '()()' -D_MSVC_LANG=202002L -DLAMELLA_STATIC
+as_msvc 'lamella needs C++20: compile with /std:c++20' -D_MSVC_LANG=201703L
 exit $bad

@@ -2,9 +2,10 @@
 // Measures the goals for a GPU as ratios inside one run. Prints JSON with every measured cell and, for each goal, the goal, the
 // worst cell and how many cells met it. Goals: `replay`, microseconds per layer of a small model's graph; `elementwise`, the
 // share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an engine
-// against the best engine. Cells without time count as skipped. Exit status: 0 measured (met or not), 1 an answer was wrong and
-// not timed, 5 no GPU. Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see
-// that it works
+// against the best engine; `one_row`, a call of a wider model; `any_activation`, a layer against the same one without an
+// activation; `stack`, a model whose layers may run together against one whose layers run one by one. Cells without time count as
+// skipped. Exit status: 0 measured (met or not), 1 an answer was wrong and not timed, 5 no GPU. Usage: goals [--device cuda:0]
+// [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see that it works
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -21,6 +22,7 @@
 #include "cli/bench/grid.hpp"
 #include "cli/bench/measure.hpp"
 #include "cli/bench/subject.hpp"
+#include "goals.hpp"
 
 namespace {
 
@@ -31,25 +33,12 @@ using Json = nlohmann::ordered_json;
 struct Sizes {
   std::vector<std::int64_t> batches{1, 64, 1024, 16384};
   std::vector<std::int64_t> widths{64, 256, 1024, 4096};
+  std::vector<std::int64_t> model_widths{64, 128, 256};
   std::int64_t replay_width = 256;
+  std::int64_t one_row_width = 512;
 };
 
 constexpr std::array kDTypes{DType::float32, DType::bfloat16, DType::float16};
-
-struct Goal {
-  const char* name;
-  const char* unit;
-  double wanted;
-  bool at_least;
-
-  [[nodiscard]] bool better(double a, double b) const { return at_least ? a > b : a < b; }
-  [[nodiscard]] bool met(double value) const { return at_least ? value >= wanted : value <= wanted; }
-};
-constexpr Goal kReplay{"replay", "us a layer", 3, false};
-constexpr Goal kElementwise{"elementwise", "share of the copy's bandwidth", 0.95, true};
-constexpr Goal kFused{"fused", "time over gemm_bias_activation's", 1.02, false};  // "never slower", and the noise of a median
-constexpr Goal kAutomatic{"automatic", "time over the best engine's", 1.03, false};
-constexpr std::array kGoals{kReplay, kElementwise, kFused, kAutomatic};
 
 /// A row of values in host memory.
 Tensor row_of(const Tensor& flat, std::int64_t row, std::int64_t width) {
@@ -62,7 +51,7 @@ class Goals {
  public:
   Goals(Device device, const std::string& driver, double seconds, bool small)
       : device_(device), clock_(make_cuda_clock(device.index(), driver)), seconds_(seconds) {
-    if (small) sizes_ = {{1, 5}, {4, 19}, 8};
+    if (small) sizes_ = {{1, 5}, {4, 19}, {8}, 8, 12};
     settings_.candidate_us = small ? 1 : 15e3;
     settings_.sample_us = small ? 1 : 500;
     settings_.least_samples = small ? 3 : 7;
@@ -71,7 +60,10 @@ class Goals {
   }
 
   Json run() {
-    replay();
+    for (const DType dtype : kDTypes) {
+      replay(kReplay, sizes_.replay_width, dtype);
+      replay(kOneRow, sizes_.one_row_width, dtype);
+    }
     for (const DType dtype : kDTypes) {
       memory_for(sizes_.widths.back(), dtype);
       elementwise(dtype);
@@ -81,6 +73,10 @@ class Goals {
         memory_for(width, dtype);
         for (const char* activation : {"relu", "gelu", "tanh", "silu"}) layers(width, dtype, activation);
       }
+    }
+    for (const DType dtype : kDTypes) {
+      for (const std::int64_t width : sizes_.model_widths) stacks(width, dtype);
+      any_activation(dtype);
     }
     Json goals = Json::array();
     for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
@@ -175,22 +171,67 @@ class Goals {
     return true;
   }
 
-  void replay() {
-    for (const DType dtype : kDTypes) {
-      const Cell cell{.level = Level::model, .width = sizes_.replay_width, .depth = 4, .dtype = dtype, .activation = "tanh"};
-      if (!begin(kReplay)) continue;
-      const Subject subject(cell);
-      Runnable runnable(subject, subject.compile({.device = device_}, threads()), clock_->stream());
-      static_cast<void>(runnable.run_once(*clock_));
-      const Timing timing = measure(*clock_, std::array{runnable.call()}, settings_)[0];
-      add(kReplay, timing.median_us / static_cast<double>(cell.depth),
-          {{"dtype", to_string(dtype)},
-           {"batch", 1},
-           {"width", cell.width},
-           {"layers", cell.depth},
-           {"us", timing.median_us},
-           {"spread", timing.spread},
-           {"engines", runnable.explained().engines}});
+  void replay(const Goal& goal, std::int64_t width, DType dtype) {
+    const Cell cell{.level = Level::model, .width = width, .depth = 4, .dtype = dtype, .activation = "tanh"};
+    if (!begin(goal)) return;
+    const Subject subject(cell);
+    Runnable runnable(subject, subject.compile({.device = device_}, threads()), clock_->stream());
+    static_cast<void>(runnable.run_once(*clock_));
+    const Timing timing = measure(*clock_, std::array{runnable.call()}, settings_)[0];
+    add(goal, timing.median_us / (goal.name == std::string_view(kReplay.name) ? static_cast<double>(cell.depth) : 1),
+        {{"dtype", to_string(dtype)},
+         {"batch", 1},
+         {"width", cell.width},
+         {"layers", cell.depth},
+         {"us", timing.median_us},
+         {"spread", timing.spread},
+         {"engines", runnable.explained().engines}});
+  }
+
+  /// Two models of one shape in turns.
+  void compare(const Goal& goal, const Subject& subject, const Subject& base, Fusion fusion_of_base) {
+    if (!begin(goal)) return;
+    const Cell& cell = subject.cell();
+    const Model model = subject.compile({.device = device_}, threads());
+    const Model other = base.compile({.device = device_, .fusion = fusion_of_base}, threads());
+    if (!is_right(goal.name, subject, subject.reference(threads()), model)) return;
+    if (!is_right(goal.name, base, base.reference(threads()), other)) return;
+    const std::vector<Timing> timings =
+        measure(*clock_, std::array{call_of(model, cell.batch, cell.width), call_of(other, cell.batch, cell.width)}, settings_);
+    add(goal, timings[0].median_us / timings[1].median_us,
+        {{"dtype", to_string(*cell.dtype)},
+         {"activation", cell.activation},
+         {"batch", cell.batch},
+         {"width", cell.width},
+         {"layers", cell.depth},
+         {"us", timings[0].median_us},
+         {"base_us", timings[1].median_us},
+         {"spread", timings[0].spread}});
+  }
+
+  void stacks(std::int64_t width, DType dtype) {
+    memory_for(width, dtype);
+    for (const std::int64_t batch : sizes_.batches) {
+      const Subject subject(
+          {.level = Level::model, .batch = batch, .width = width, .depth = 4, .dtype = dtype, .activation = "tanh"});
+      compare(kStack, subject, subject, Fusion::epilogue);  // engines of several layers refuse a forced fusion
+    }
+  }
+
+  void any_activation(DType dtype) {
+    const std::int64_t width = sizes_.widths[sizes_.widths.size() / 2];
+    memory_for(width, dtype);
+    const auto layer = [&](std::string_view activation) {
+      return Subject({.level = Level::layer,
+                      .batch = sizes_.batches.back(),
+                      .width = width,
+                      .dtype = dtype,
+                      .activation = std::string(activation)});
+    };
+    const Subject linear = layer("linear");
+    for (const std::string_view activation : activation_names()) {
+      if (activation == "threshold" || activation == "linear" || is_rowwise(activation_of(activation).kind)) continue;
+      compare(kAnyActivation, layer(activation), linear, Fusion::automatic);
     }
   }
 

@@ -38,7 +38,7 @@ import contenders
 import gpu_contenders
 import peers
 
-OPTIONS = {"bin": BIN, "dtype": "float32", "tf32": False, "threads": 1, "device": "cuda:0"}
+OPTIONS = {"bin": BIN, "dtype": "float32", "tf32": False, "threads": 1, "device": "cuda:0", "in_python": False}
 
 
 def fails(call):
@@ -86,6 +86,8 @@ def without_a_gpu_every_peer_has_rows_that_say_so():
     for row in rows:
         wanted = "no GPU here" if row["device"] == "cuda:0" else "this run compares on cuda:0"
         expect(row["error_message"] == f"not measured: {wanted}" and row["ratio"] is None, row)
+    rows = peers.compare(peers.Model(8, 2, "relu"), argparse.Namespace(**dict(vars(options), in_python=True)), "")
+    expect({r["peer"] for r in rows} == {c.name for c in contenders.IN_PYTHON}, "calls from Python")
 
 
 class Broken:

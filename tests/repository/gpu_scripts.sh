@@ -66,7 +66,7 @@ expect "runs the tools" 'stage["sanitizers"]["tools"] == {"memcheck": 0, "racech
 expect "leaves nothing out without a word" 'all(s.get("skipped") or "failed" not in s for s in d["stages"]) and len(d["stages"]) == 10'
 for file in harvest.json goals.json accuracy.jsonl ceilings.jsonl host.json logs.tar.xz; do [ -s "$work/out/gpu-$file" ] || fail "writes gpu-$file"; done
 [ "$(find "$work/out" -type f | wc -l)" -le 8 ] && [ ! -d "$work/out/logs" ] || fail "at most eight files"
-python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert len(d["goals"]) == 4 and all(g["cells"] > 0 for g in d["goals"])' "$work/out/gpu-goals.json" || fail goals
+python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert len(d["goals"]) == 7 and all(g["cells"] > 0 for g in d["goals"])' "$work/out/gpu-goals.json" || fail goals
 logs=$(tar -tJf "$work/out/gpu-logs.tar.xz")
 grep -q 'logs/tests-gpu_ops_test-0.log' <<<"$logs" || fail "keeps the logs: $logs"
 passed=$((passed + 3))

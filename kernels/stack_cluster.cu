@@ -56,7 +56,7 @@ struct ClusterShared {
   alignas(16) float values[2][kMostClusterWidth][kRows];
 };
 
-/// The weights of one thread, of one layer after the other: those of its pack of units, for every so many inputs. They pass
+/// The weights of one thread, of one layer after the other: those of its pack of units, for the inputs that fall to it. They pass
 /// through a ring of stages, across the borders of layers, so that those of the next layer arrive while this one's results go
 /// round.
 template <int kRows>

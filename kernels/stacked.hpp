@@ -58,7 +58,7 @@ inline bool has_its_values(std::span<const StackLayer> layers, std::size_t n) {
   return !layer.is_dense && first >= 0 && second >= 0 && layer.inputs == first + second;
 }
 
-/// Whether the layers fit together, with at most so many inputs and units.
+/// Whether the layers fit together, and have at most these numbers of inputs and units.
 inline bool is_connected(const Stack& args, std::int64_t most_inputs, std::int64_t most_units) {
   if (args.layers.empty() || args.layers.size() > kMostStackLayers || !aligned(args.weights)) return false;
   for (std::size_t n = 0; n < args.layers.size(); ++n) {

@@ -30,7 +30,7 @@ std::size_t end_of_narrow(const ops::StackDesc& d, std::size_t first) {
   return end;
 }
 
-/// Of the layers of a stack from `first` on.
+/// The time of these layers in one launch of `stack`.
 double stack_us(std::span<const ops::StackDesc::Layer> layers, const Hardware& on) {
   constexpr double kCyclesOfChunk = 130;
   constexpr std::int64_t kInputsOfChunk = 8;

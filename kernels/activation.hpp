@@ -33,7 +33,6 @@ struct BiasActivation {
   using C = Compute;
   const C* bias;  ///< or null
   Parameters<C> p;
-  unsigned period;  ///< not 0: the bias repeats after so many columns
 
   [[nodiscard]] bool stays() const { return bias != nullptr; }
   template <int kWidth>
@@ -41,17 +40,7 @@ struct BiasActivation {
     Pack<C, kWidth> result;
     LAMELLA_UNROLL
     for (int k = 0; k < kWidth; ++k) result.at[k] = C(-0.0);  // x + -0 is x for every x
-    if (bias == nullptr) return result;
-    if (period == 0) {
-      load(result, bias + column, left);
-      return result;
-    }
-    unsigned at = static_cast<unsigned>(column) % period;
-    LAMELLA_UNROLL
-    for (int k = 0; k < kWidth; ++k) {
-      result.at[k] = bias[at];
-      at = at + 1 == period ? 0 : at + 1;
-    }
+    if (bias != nullptr) load(result, bias + column, left);
     return result;
   }
   LAMELLA_DEVICE Nothing row(std::int64_t) const { return {}; }

@@ -256,10 +256,20 @@ class RowConstant<WalkedRow<T, C, Group, kItems>, C> {
   C absent_;
 };
 
+/// Threads that a multiprocessor has registers for. For compute capability 10.0 ptxas finds no way with 64 registers for rows
+/// that are read element by element.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 1000
+template <int kWidth>
+inline constexpr int kResidentThreads = kWidth == 1 ? 768 : 1024;
+#else
+template <int kWidth>
+inline constexpr int kResidentThreads = 1024;
+#endif
+
 /// Calls f.run(group, row) for all rows, with 64 registers per thread, or F::kRegisterShare times as many; walked rows are read
 /// F::kWalked loads at a time. Only its own group writes a row, after all of it has been read.
 template <typename F, typename T, typename Group, int kWidth, int kPacks>
-__global__ void __launch_bounds__(Group::kThreads, 1024 / Group::kThreads / F::kRegisterShare)
+__global__ void __launch_bounds__(Group::kThreads, kResidentThreads<kWidth> / Group::kThreads / F::kRegisterShare)
     kept_rows_kernel(F f, const T* src, T* dst, std::int64_t rows, unsigned length, bool packs) {
   using C = typename F::Compute;
   Group group;

@@ -186,11 +186,11 @@ LAMELLA_DEVICE void join(typename Tiles::Values& values, const Stacked<float>& g
     LAMELLA_UNROLL
     for (int c = 0; c < Tiles::kColumns; ++c) {
       const int unit = column + c;
-      const bool is_second = unit >= layer.joint;
-      const int from = layer.joined[is_second ? 1 : 0];
-      const std::int64_t first = from == kSource ? (row0 + row) * g.inputs : (from * g.batch + row0 + row) * Tiles::kWidth;
-      const float* const all = from == kSource ? g.src : g.workspace;
-      values[row][unit] = row < rows && unit < layer.units ? all[first + unit - (is_second ? layer.joint : 0)] : 0.0F;
+      const JoinedElement from = joined_element(layer, unit);
+      const bool is_source = from.place == kSource;
+      const std::int64_t first = is_source ? (row0 + row) * g.inputs : (from.place * g.batch + row0 + row) * Tiles::kWidth;
+      const float* const all = is_source ? g.src : g.workspace;
+      values[row][unit] = row < rows && unit < layer.units ? all[first + from.unit] : 0.0F;
     }
   }
   barrier();

@@ -18,7 +18,7 @@ constexpr int kClusterStages = 16;  ///< a thread's packs of weights on their wa
 constexpr int kClusterPacks = static_cast<int>(kMostClusterWidth) / kClusterBlocks / 4;  ///< of units of a block, at most
 static_assert(kClusterPacks <= static_cast<int>(kWarp));
 
-struct ClusterLayer {
+struct ClusterLayer : LayerValues {
   int weights;  ///< the index of the first one
   int bias;     ///< of the first one; kNothing: the layer is not Dense
   int inputs;
@@ -28,10 +28,6 @@ struct ClusterLayer {
   int steps;        ///< packs of weights that a thread takes
   ActivationKind activation;
   float parameters[3];
-  int added;      ///< the place of the addend, or kSource or kNothing
-  int kept;       ///< the place where the result is kept, or kNothing
-  int joined[2];  ///< the places of the values that are joined, or kSource or kNothing
-  int joint;      ///< the width of the first of them
 };
 
 struct Clustered {
@@ -167,8 +163,8 @@ LAMELLA_DEVICE float result_of(const Clustered& g, const ClusterLayer& layer, in
   const int unit = static_cast<int>(cluster_rank()) * layer.each + local;
   float y = 0;
   if (layer.joined[0] != kNothing) {
-    const bool is_second = unit >= layer.joint;
-    if (row < g.batch) y = value_of(g, layer.joined[is_second ? 1 : 0], row, unit - (is_second ? layer.joint : 0));
+    const JoinedElement from = joined_element(layer, unit);
+    if (row < g.batch) y = value_of(g, from.place, row, from.unit);
   } else if (layer.bias == kNothing) {
     y = shared.values[turn][unit][row];
   } else {
@@ -276,10 +272,7 @@ Clustered clustered(const Stack& args) {
     ClusterLayer& to = g.layer[n] = layer_of(layer);
     to.weights = static_cast<int>(layout.kernel(n));
     to.bias = layer.is_dense ? static_cast<int>(layout.bias(n)) : kNothing;
-    to.added = place_of(places, layer.added);
-    to.kept = places.of(n);
-    for (std::size_t k = 0; k < 2; ++k) to.joined[k] = place_of(places, layer.joined[k]);
-    to.joint = layer.joins() ? static_cast<int>(width_of(args.layers, layer.joined[0], n)) : 0;
+    static_cast<LayerValues&>(to) = values_of(args.layers, places, n);
   }
   return g;
 }

@@ -263,7 +263,7 @@ class WarpRows {
             const int element = n % 2 * 4 + k;
             const float sum = sums[p * 4 + element / 2][n / 2 * 2 + element % 2];
             four[k] = layer.bias != kNothing ? sum + g_.bias[layer.bias + first + element]
-                      : joins                ? joined_element(layer, n / 2, first + element)
+                      : joins                ? joined(layer, n / 2, first + element)
                                              : widen<float>(elements<T>(x_[p].of[n / 2]).at[element]);
           }
           shared[n][thread_index()] = float4{four[0], four[1], four[2], four[3]};
@@ -286,13 +286,12 @@ class WarpRows {
   }
 
   /// An element of two earlier values side by side; zero if it does not exist.
-  LAMELLA_DEVICE float joined_element(const StackedLayer& layer, int half, int unit) const {
+  LAMELLA_DEVICE float joined(const StackedLayer& layer, int half, int unit) const {
     const std::int64_t row = row_ + half * 8;
     if (row >= g_.batch || unit >= layer.units) return 0;
-    const bool is_second = unit >= layer.joint;
-    const int from = layer.joined[is_second ? 1 : 0];
-    const T* const values = from == kSource ? g_.src + row * g_.inputs : place(from) + row * Tiles::kWidth;
-    return widen<float>(values[unit - (is_second ? layer.joint : 0)]);
+    const JoinedElement from = joined_element(layer, unit);
+    const T* const values = from.place == kSource ? g_.src + row * g_.inputs : place(from.place) + row * Tiles::kWidth;
+    return widen<float>(values[from.unit]);
   }
 
   /// Adds the addend. A result that a later layer adds is kept in the workspace, at a place that only this thread reads.

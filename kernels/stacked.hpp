@@ -15,16 +15,29 @@ namespace lamella::kernels {
 inline constexpr int kNothing = StackLayer::kNothing;
 inline constexpr int kSource = -2;  ///< the value is src
 
-struct StackedLayer {
+/// What a layer takes of earlier values, and leaves for later ones.
+struct LayerValues {
+  int added;      ///< the place of the addend, or kSource or kNothing
+  int kept;       ///< the place where the result is kept, or kNothing
+  int joined[2];  ///< the places of the values that are joined, or kSource or kNothing
+  int joint;      ///< the width of the first of them
+};
+
+/// The place and the element of one of two joined values that are at `unit` of both side by side.
+struct JoinedElement {
+  int place;
+  int unit;
+};
+LAMELLA_DEVICE JoinedElement joined_element(const LayerValues& layer, int unit) {
+  return unit < layer.joint ? JoinedElement{layer.joined[0], unit} : JoinedElement{layer.joined[1], unit - layer.joint};
+}
+
+struct StackedLayer : LayerValues {
   int bias;  ///< its index; kNothing: the layer is not Dense
   int chunks;
   int units;
   ActivationKind activation;
   float parameters[3];
-  int added;      ///< the place of the addend, or kSource or kNothing
-  int kept;       ///< the place where the result is kept, or kNothing
-  int joined[2];  ///< the places of the values that are joined, or kSource or kNothing
-  int joint;      ///< the width of the first of them
 };
 
 template <typename T>
@@ -80,6 +93,15 @@ inline int place_of(const StackPlaces& places, int value) {
   return value > 0 ? places.of(static_cast<std::size_t>(value) - 1) : value == 0 ? kSource : kNothing;
 }
 
+/// The values of the nth layer.
+inline LayerValues values_of(std::span<const StackLayer> layers, const StackPlaces& places, std::size_t n) {
+  const StackLayer& layer = layers[n];
+  return {.added = place_of(places, layer.added),
+          .kept = places.of(n),
+          .joined = {place_of(places, layer.joined[0]), place_of(places, layer.joined[1])},
+          .joint = layer.joins() ? static_cast<int>(width_of(layers, layer.joined[0], n)) : 0};
+}
+
 template <typename T>
 Stacked<T> stacked(const Stack& args) {
   Stacked<T> g{};
@@ -101,10 +123,7 @@ Stacked<T> stacked(const Stack& args) {
     to.units = static_cast<int>(layer.units);
     to.activation = layer.activation.kind;
     std::copy_n(layer.activation.parameters.begin(), 3, to.parameters);
-    to.added = place_of(places, layer.added);
-    to.kept = places.of(n);
-    for (std::size_t k = 0; k < 2; ++k) to.joined[k] = place_of(places, layer.joined[k]);
-    to.joint = layer.joins() ? static_cast<int>(width_of(args.layers, layer.joined[0], n)) : 0;
+    static_cast<LayerValues&>(to) = values_of(args.layers, places, n);
     g.chunks += to.chunks;
   }
   return g;

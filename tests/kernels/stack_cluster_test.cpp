@@ -145,13 +145,7 @@ TEST_F(StackClusterTest, TakesTwoValuesSideBySide) {
       {{9, 70, relu}, side_by_side(0, 1, 79)},
       {{9, 70, relu}, side_by_side(1, 0, 79, kRelu), {79, 5, {}}},
       {{9, 50, {}}, {50, 300, relu}, side_by_side(1, 2, 350), side_by_side(3, 1, 400), {400, 3, {}}},
-      {{9, 6, {}},
-       {6, 6, relu},
-       side_by_side(1, 2, 12),
-       without_product(12, kRelu),
-       without_product(12, kRelu, 3),
-       side_by_side(4, 5, 24),
-       {24, 2, {}}}};
+      layers_that_reuse_places(relu)};
   for (const auto& layers : all) {
     for (const std::int64_t batch : {1, 6}) check({.batch = batch, .layers = layers});
   }

@@ -113,6 +113,18 @@ inline StackLayer side_by_side(int first, int second, std::int64_t units, Activa
   return {units, units, ActivationSpec{.kind = activation}, false, StackLayer::kNothing, {first, second}};
 }
 
+/// Layers whose places in the workspace are free again, at once or a layer later, while other threads may still read them.
+inline std::vector<StackLayer> layers_that_reuse_places(const ActivationSpec& activation) {
+  constexpr auto kRelu = ActivationKind::Relu;
+  return {{9, 6, {}},
+          {6, 6, activation},
+          side_by_side(1, 2, 12),
+          without_product(12, kRelu),
+          without_product(12, kRelu, 3),
+          side_by_side(4, 5, 24),
+          {24, 2, {}}};
+}
+
 /// What a layer takes of the values before it.
 template <typename T>
 std::vector<T> taken(const Case& c, std::size_t n, const std::vector<std::vector<T>>& values) {

@@ -127,14 +127,7 @@ TEST(StackTest, TakesTwoValuesSideBySide) {
         {{9, 50, {}}, {50, 11, relu}, side_by_side(1, 2, 61), side_by_side(3, 1, 111), {111, 3, {}}},
         {{9, 50, {}}, {50, 50, relu}, side_by_side(2, 1, 100), without_product(100, kRelu, 3), {100, 128, {}}},
         {{9, 4, {}}, side_by_side(0, 1, 13), {13, 4, relu}, side_by_side(2, 3, 17), {17, 4, relu}, side_by_side(4, 5, 21)},
-        // Places are free again, at once or a layer later, while other threads may still read them.
-        {{9, 6, {}},
-         {6, 6, relu},
-         side_by_side(1, 2, 12),
-         without_product(12, kRelu),
-         without_product(12, kRelu, 3),
-         side_by_side(4, 5, 24),
-         {24, 2, {}}}};
+        layers_that_reuse_places(relu)};
     for (const auto& layers : all) {
       for (const std::int64_t batch : {1, 19, 131}) check({.tile = tile, .batch = batch, .layers = layers});
     }

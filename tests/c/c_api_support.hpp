@@ -7,8 +7,10 @@
 
 #include <lamella/lamella.h>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <lamella/model.hpp>
 #include <lamella/npy.hpp>
 #include <memory>
 #include <string>
@@ -66,6 +68,20 @@ struct Described {
   Described(const Described&) = delete;
   Described& operator=(const Described&) = delete;
   ~Described() = default;
+};
+
+/// The arrays of a call of the fixture "graph", which has two inputs and two outputs, and what the C++ interface answers.
+struct TwoByTwo {
+  Tensor a = array_of(kFixtures + "graph/arrays.npz", "x_a");
+  Tensor b = array_of(kFixtures + "graph/arrays.npz", "x_b");
+  const std::vector<Tensor> wanted =
+      Model::load(kFixtures + "graph/model.keras", {.device = Device::cpu()}).predict(std::array<TensorView, 2>{a, b});
+  Tensor y{wanted[0].shape()};
+  Tensor z{wanted[1].shape()};
+  const Described in_a{a};
+  const Described in_b{b};
+  const Described out_y{y};
+  const Described out_z{z};
 };
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {

@@ -49,21 +49,12 @@ TEST(CApiTest, TakesSeveralInputsAndOutputs) {
   EXPECT_STREQ(lamella_model_output_name(model.get(), 0), "out");
   EXPECT_EQ(lamella_model_input_name(model.get(), 2), nullptr);
   EXPECT_EQ(lamella_model_output_name(model.get(), -1), nullptr);
-  Tensor a = array_of(kFixtures + "graph/arrays.npz", "x_a");
-  Tensor b = array_of(kFixtures + "graph/arrays.npz", "x_b");
-  const Model cpp = Model::load(kFixtures + "graph/model.keras", {.device = Device::cpu()});
-  const std::vector<Tensor> wanted = cpp.predict(std::array<TensorView, 2>{a, b});
-  Tensor y(wanted[0].shape());
-  Tensor z(wanted[1].shape());
-  const Described in_a(a);
-  const Described in_b(b);
-  const Described out_y(y);
-  const Described out_z(z);
-  const std::array inputs{in_a.tensor, in_b.tensor};
-  const std::array outputs{out_y.tensor, out_z.tensor};
+  TwoByTwo graph;
+  const std::array inputs{graph.in_a.tensor, graph.in_b.tensor};
+  const std::array outputs{graph.out_y.tensor, graph.out_z.tensor};
   ok(lamella_model_predict(model.get(), inputs.data(), 2, outputs.data(), 2));
-  EXPECT_TRUE(same_bits(y, wanted[0]));
-  EXPECT_TRUE(same_bits(z, wanted[1]));
+  EXPECT_TRUE(same_bits(graph.y, graph.wanted[0]));
+  EXPECT_TRUE(same_bits(graph.z, graph.wanted[1]));
   refused(lamella_model_predict(model.get(), inputs.data(), 1, outputs.data(), 2), "E_ARGUMENT", "has 2 inputs, got 1");
   refused(lamella_model_predict(model.get(), nullptr, 2, outputs.data(), 2), "E_ARGUMENT", "input: got NULL");
 }

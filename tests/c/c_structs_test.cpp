@@ -98,28 +98,19 @@ TEST(CStructsTest, SizesThatNoVersionHadAreRefused) {
 
 TEST(CStructsTest, ANewerProgramsArraysAreReadAndWritten) {
   const ModelHandle model = loaded("graph");
-  Tensor a = array_of(kFixtures + "graph/arrays.npz", "x_a");
-  Tensor b = array_of(kFixtures + "graph/arrays.npz", "x_b");
-  const Model cpp = Model::load(kFixtures + "graph/model.keras", {.device = Device::cpu()});
-  const std::vector<Tensor> wanted = cpp.predict(std::array<TensorView, 2>{a, b});
-  Tensor y(wanted[0].shape());
-  Tensor z(wanted[1].shape());
-  const Described in_a(a);
-  const Described in_b(b);
-  const Described out_y(y);
-  const Described out_z(z);
-  std::vector<NewerTensor> inputs{NewerTensor(in_a), NewerTensor(in_b)};
-  const std::vector<NewerTensor> outputs{NewerTensor(out_y), NewerTensor(out_z)};
+  TwoByTwo graph;
+  std::vector<NewerTensor> inputs{NewerTensor(graph.in_a), NewerTensor(graph.in_b)};
+  const std::vector<NewerTensor> outputs{NewerTensor(graph.out_y), NewerTensor(graph.out_z)};
   const auto predict = [&] { return lamella_model_predict(model.get(), &inputs[0].known, 2, &outputs[0].known, 2); };
   ok(predict());
-  EXPECT_TRUE(same_bits(y, wanted[0]));
-  EXPECT_TRUE(same_bits(z, wanted[1]));
+  EXPECT_TRUE(same_bits(graph.y, graph.wanted[0]));
+  EXPECT_TRUE(same_bits(graph.z, graph.wanted[1]));
   lamella_results* results = nullptr;
   ok(lamella_model_predict_new(model.get(), &inputs[0].known, 2, &results));
-  NewerTensor last(out_z);
+  NewerTensor last(graph.out_z);
   ok(lamella_results_get(results, 1, &last.known));
   EXPECT_EQ(last.known.struct_size, sizeof(NewerTensor));
-  EXPECT_EQ(std::memcmp(last.known.data, wanted[1].data(), wanted[1].bytes()), 0);
+  EXPECT_EQ(std::memcmp(last.known.data, graph.wanted[1].data(), graph.wanted[1].bytes()), 0);
   EXPECT_EQ(last.more, outputs[1].more) << "written past the fields that the library knows";
   lamella_results_free(results);
   inputs[1].known.struct_size = sizeof(lamella_tensor);

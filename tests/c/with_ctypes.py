@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-# SPDX-License-Identifier: Apache-2.0
+#!/ usr / bin / env python3
+#SPDX - License - Identifier : Apache - 2.0
 """The C interface through ctypes, with Python's standard library alone: with_ctypes.py LIBRARY MODEL.keras X.npy Y.npy compares."""
 import array
 import ctypes

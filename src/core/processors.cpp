@@ -4,12 +4,14 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/check.hpp"
@@ -90,6 +92,19 @@ double least_of_groups(const std::string& groups, const std::string& root, const
   return least;
 }
 
+/// What the system reports of the first processor: fields and values in printable characters.
+std::vector<std::pair<std::string, std::string>> first_processor() {
+  std::vector<std::pair<std::string, std::string>> fields;
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line) && !line.empty();) {
+    const std::size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const std::string_view all(line);
+    fields.emplace_back(all.substr(0, all.find_last_not_of("\t ", colon - 1) + 1), escaped(all.substr(colon + 2)));
+  }
+  return fields;
+}
+
 }  // namespace
 
 int quota_of_groups(const std::string& groups, const std::string& root) {
@@ -107,24 +122,18 @@ int usable_processors() {
 }
 
 std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return escaped(std::string_view(line).substr(colon + 2));
+  for (auto& [field, value] : first_processor()) {
+    if (field == "model name") return std::move(value);
   }
   return "processor";
 }
 
 std::string processor_model() {
-  std::ifstream file("/proc/cpuinfo");
+  constexpr std::array kFields{"cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU revision"};
   std::string text;
-  for (std::string line; std::getline(file, line) && !line.empty();) {  // of the first processor
-    const std::size_t colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    for (const char* field : {"cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU revision"}) {
-      if (line.substr(0, line.find_last_not_of("\t ", colon - 1) + 1) == field)
-        text += core::format("{}{} {}", text.empty() ? "" : ", ", field, escaped(std::string_view(line).substr(colon + 2)));
-    }
+  for (const auto& [field, value] : first_processor()) {
+    if (std::find(kFields.begin(), kFields.end(), field) != kFields.end())
+      text += core::format("{}{} {}", text.empty() ? "" : ", ", field, value);
   }
   return text;
 }

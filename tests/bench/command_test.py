@@ -313,24 +313,36 @@ def quote():
 
 
 def keep():
-    """A trimmed result keeps each measured row, counts the others, draws and compares as before; trimming it again changes nothing."""
+    """A trimmed result keeps each measured row, counts the others, and compares as before; trimming it again changes nothing. What git has is trimmed."""
+    trim = module("keep.py")
     with tempfile.TemporaryDirectory() as folder:
         result, kept, again = (pathlib.Path(folder, name) for name in ("result.json", "kept.json", "again.json"))
         data = json.loads(made(folder, "result.json", *SMALL).read_text())
-        data["benchmarks"].append(dict(data["benchmarks"][0], name="gone", real_time=0.0, error_occurred=True, error_message="not measured: why"))
+        first = data["benchmarks"][0]
+        data["benchmarks"] += [dict(first, name=f"gone/{why}", real_time=0.0, error_occurred=True, error_message=why) for why in ("not measured: why", "refused: no engine can do this: a: why")]
+        data["benchmarks"].append(dict(first, name="noisy", error_occurred=True, error_message="refused as noisy: spread 30 %, the limit is 10 %"))
         result.write_text(json.dumps(data))
         for source, target in ((result, kept), (kept, again)):
             done = script("keep.py", source, target)
             expect(done.returncode == 0, done.stdout, done.stderr)
         expect(again.read_text() == kept.read_text() and kept.stat().st_size < result.stat().st_size, "smaller, and unchanged by a second run")
-        brief = json.loads(kept.read_text())
-        expect(brief["absent"] == [{"peer": "", "device": data["benchmarks"][0]["device"], "why": "why", "rows": 1}], brief["absent"])
+        brief = trim.read(kept)
+        expect(brief["absent"] == [{"peer": "", "device": first["device"], "why": why, "rows": 1} for why in ("why", "no engine does what was asked for")], brief["absent"])
         measured = {row["name"]: row for row in data["benchmarks"] if not row.get("error_message", "").startswith(("not measured", "refused: "))}
+        expect([row["name"] for row in brief["benchmarks"] if row["error_occurred"] and row["name"] == "noisy"] == ["noisy"], "a noisy row says so")
         expect({row["name"] for row in brief["benchmarks"]} == set(measured), "every measured row")
         for row in brief["benchmarks"]:
-            expect(abs(row["real_time"] / measured[row["name"]]["real_time"] - 1) < 1e-3, row)
+            for field, value in row.items():
+                whole = measured[row["name"]].get(field)
+                near = type(value) in (int, float) and abs(value - whole) <= 1e-3 * abs(whole)
+                expect(near or value == (None if whole == "" else whole), "a field changed:", field, value, whole)
+        expect(kept.read_text().count('"name"') == kept.read_text().count('"noisy"') == 1, "names follow from the fields", kept.read_text())
         done = script("compare", result, kept)
         expect(done.returncode == 0 and "0 slower, 0 faster" in done.stdout, done.stdout, done.stderr)
+    for file in (ROOT / "bench/results").glob("*.json"):
+        data = json.loads(file.read_text())
+        expect("benchmarks" not in data, file, "is not what bench/keep.py makes of a result")
+        expect("tables" not in data or trim.text(trim.kept(data)) == file.read_text(), file, "is not as bench/keep.py writes it")
 
 
 def against_base():

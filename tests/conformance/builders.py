@@ -41,6 +41,12 @@ def stripped(value):
 
 
 def layer_cases():
+    """Names and layers, in the file's order."""
+    for cases in (dense_and_activations, dropout_and_shapes, normalizations_and_einsum, pooling_to_wrappers, affine_and_merges):
+        yield from cases()
+
+
+def dense_and_activations():
     yield "input", L.InputLayer(batch_shape=(None, 8))
     yield "input_all", L.InputLayer(batch_shape=(None, None, 3), dtype="float16", name="x")
     yield "dense", L.Dense(4)
@@ -64,6 +70,9 @@ def layer_cases():
     yield "elu", L.ELU()
     yield "softmax", L.Softmax()
     yield "softmax_axes", L.Softmax(axis=[1, 2])
+
+
+def dropout_and_shapes():
     yield "dropout", L.Dropout(0.5)
     yield "dropout_all", L.Dropout(0.25, noise_shape=(None, 1, 3), seed=7)
     yield "alpha_dropout", L.AlphaDropout(0.25, noise_shape=(None, 1), seed=3)
@@ -81,6 +90,9 @@ def layer_cases():
     yield "repeat_vector", L.RepeatVector(3)
     yield "masking", L.Masking()
     yield "masking_value", L.Masking(mask_value=-1.0)
+
+
+def normalizations_and_einsum():
     yield "rms_normalization", L.RMSNormalization()
     yield "rms_normalization_axes", L.RMSNormalization(axis=[1, 2], epsilon=0.5)
     yield "unit_normalization", L.UnitNormalization()
@@ -96,6 +108,9 @@ def layer_cases():
         bias_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.25), bias_regularizer=keras.regularizers.L2(0.25),
         activity_regularizer=keras.regularizers.L2(0.25), kernel_constraint=keras.constraints.NonNeg(),
         bias_constraint=keras.constraints.NonNeg())
+
+
+def pooling_to_wrappers():
     for kind in (L.GlobalAveragePooling1D, L.GlobalMaxPooling1D):
         yield keras.src.utils.naming.to_snake_case(kind.__name__), kind()
         yield keras.src.utils.naming.to_snake_case(kind.__name__) + "_all", kind(data_format="channels_first", keepdims=True)
@@ -113,6 +128,9 @@ def layer_cases():
     yield "dot", L.Dot(axes=1)
     yield "dot_axes", L.Dot(axes=(1, 2), normalize=True)
     yield "time_distributed", L.TimeDistributed(L.Dense(2))
+
+
+def affine_and_merges():
     yield "batch_normalization", L.BatchNormalization()
     yield "batch_normalization_all", L.BatchNormalization(
         axis=1, momentum=0.5, epsilon=0.25, center=False, scale=False, beta_initializer="ones", gamma_initializer="zeros",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks that includes point down, no source file is over 400 lines, and each public header compiles alone.
+# Checks that includes point down, files and functions are not too long (lengths.py), and each public header compiles alone.
 # Usage: layering.sh CXX GENERATED_INCLUDES
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,37 +9,46 @@ generated=$2
 bad=0
 fail() { echo "$*"; bad=1; }
 
+includes() { grep -rnE '^[[:space:]]*#[[:space:]]*include' "$@" --include='*.[ch]' --include='*.[ch]pp' --include='*.cu' --include='*.cuh' --include='*.def'; }
 allow() {  # allow FOLDER FLOOR...: every quoted include of the folder starts with one of the floors
   local folder=$1 floors found
   shift
   floors=$(IFS='|'; echo "$*")
-  [ -d "src/$folder" ] || return 0
-  found=$(grep -rnE '^#include "' "src/$folder" | grep -vE "#include \"($floors)/" || true)
-  [ -z "$found" ] || fail "includes that src/$folder may not have:"$'\n'"$found"
+  found=$(includes "$folder" | grep '"' | grep -vE "include \"($floors)" || true)
+  [ -z "$found" ] || fail "includes that $folder may not have:"$'\n'"$found"
 }
-allow core core
-allow ops ops core
-allow keras keras core
-allow cpu cpu ops core
-allow cuda cuda kernels ops core
-allow model model keras ops core
-allow c c core
-allow cli cli core cuda/dense
-# What the command uses of the library besides its interface: reading and writing files a few rows at a time, and facts of the machine.
-found=$(grep -rnE '^#include "core/' src/cli | grep -vE '#include "core/(counted|isa|npy_head|npy_rows|output_file|processors).hpp"' || true)
-[ -z "$found" ] || fail "the command uses the library's interface, and of core little:"$'\n'"$found"
-found=$(grep -rnE '^#include "cuda/' src/cli | grep -v '#include "cuda/dense/engines.def"' || true)
-[ -z "$found" ] || fail "the command needs only the names of CUDA's engines:"$'\n'"$found"
+own='[a-z_]+\.hpp"'  # a header of the same folder
+allow src/core core/
+allow src/ops ops/ core/
+allow src/keras keras/ core/
+allow src/cpu cpu/ ops/ core/
+allow src/cuda cuda/ kernels/ ops/ core/
+allow src/model model/ keras/ ops/ core/
+allow src/c c/ core/
+# What the command uses of the library besides its interface: reading and writing files a few rows at a time, facts of the machine, and the names of
+# CUDA's engines.
+allow src/cli cli/ 'core/(counted|isa|npy_head|npy_rows|output_file|processors).hpp"' 'cuda/dense/engines.def"'
+allow kernels kernels/ ops/ core/
+allow bench cli/ "$own"
+allow python/src "$own"
+allow serving "$own"
+allow include nothing
+allow examples nothing
+# Tests include the library, each other and what they test outside of it; of a program's source only the example that they run.
+floors=$(cd src && ls -d */ | paste -sd '|' -)
+folders=$(cd tests && ls -d */ | paste -sd '|' -)
+allow tests "(kernels/|bench/|$floors|(tests/)?($folders))([a-z0-9_]+/)*[a-z0-9_]+\.(hpp|def)\"" "$own" '../../examples/cuda_stream.cpp"'
+for folder in src/*/; do
+  grep -q "^allow ${folder%/} " tests/repository/layering.sh || fail "tests/repository/layering.sh does not say what $folder may include"
+done
+found=$(includes src include kernels python/src serving examples bench tests | grep -E "<(tests|src|kernels|$(paste -sd '|' <<<"${floors//\//}"))/" || true)
+[ -z "$found" ] || fail "our own files are included with quotes:"$'\n'"$found"
 found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
-found=$(grep -rnE '^#include "' kernels | grep -vE '#include "(kernels|ops|core)/' || true)
-[ -z "$found" ] || fail "includes that kernels may not have:"$'\n'"$found"
-found=$(grep -rnE '^#include ("|<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt))' include || true)
+found=$(includes include | grep -E '<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt)' || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
 
-while read -r lines file; do
-  [ "$file" = total ] || [ "$lines" -le 400 ] || fail "$file has $lines lines; 400 is the most"
-done < <(find src include kernels tests python examples bench serving -name '*.[ch]pp' -print0 2>/dev/null | xargs -0 wc -l)
+python3 tests/repository/lengths.py || bad=1
 
 for header in include/lamella/*.hpp; do
   "$cxx" -std=c++20 -Iinclude "-I$generated" -fsyntax-only -w -x c++ "$header" || fail "$header does not compile alone"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -175,12 +176,14 @@ std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows
 }
 
 /// The median call in the Trace Event Format: an event for the call, and in it one for each step, with the times of the table,
-/// one after another.
+/// one after another. Viewers drop events that overlap, after cutting their times to nanoseconds: these are whole
+/// nanoseconds, and each step ends one before the next begins.
 std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::int64_t batch, double call_us) {
   using Json = nlohmann::ordered_json;
   const std::string size = core::counted(batch, "row");
-  const auto event = [](const std::string& name, const char* kind, double begin, double us) {
-    return Json{{"name", name}, {"cat", kind}, {"ph", "X"}, {"ts", begin}, {"dur", us}, {"pid", 1}, {"tid", 1}};
+  const auto event = [](const std::string& name, const char* kind, std::int64_t begin_ns, std::int64_t ns) {
+    const auto us = [](std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1000; };
+    return Json{{"name", name}, {"cat", kind}, {"ph", "X"}, {"ts", us(begin_ns)}, {"dur", us(ns)}, {"pid", 1}, {"tid", 1}};
   };
   Json events = Json::array();
   const auto label = [&](const char* what, const std::string& name) {
@@ -188,10 +191,13 @@ std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::
   };
   label("process_name", "lamella " + std::string(LAMELLA_VERSION) + ": " + model.name());
   label("thread_name", size + " on " + to_string(model.device()));
-  events.push_back(event("call, " + size, "call", 0, call_us));
+  events.push_back(event("call, " + size, "call", 0, std::llround(1000 * call_us)));
   double at = 0;
   for (const StepRow& row : rows) {
-    Json step = event(row.layers.empty() ? row.op : row.layers, "step", at, row.microseconds);
+    const std::int64_t begin = std::llround(1000 * at);
+    at += row.microseconds;
+    Json step = event(row.layers.empty() ? row.op : row.layers, "step", begin,
+                      std::max<std::int64_t>(std::llround(1000 * at) - begin - 1, 0));
     step["args"] =
         Json{{"op", row.op}, {"engine", row.engine}, {"share", row.share}, {"flops", row.work.flops}, {"bytes", row.work.bytes}};
     if (!row.floor.bound_by.empty()) {
@@ -199,7 +205,6 @@ std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::
       step["args"]["bound_by"] = row.floor.bound_by;
     }
     events.push_back(std::move(step));
-    at += row.microseconds;
   }
   const Json trace{{"displayTimeUnit", "ns"},
                    {"otherData", {{"about", "medians of many calls, not a recording of one: its steps follow each other"}}},

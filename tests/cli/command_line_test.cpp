@@ -59,6 +59,7 @@ TEST_F(CommandTest, SuggestsTheNearestName) {
   expect_refused({"predct"}, kUsage, "'predct'", "did you mean 'predict'?");
   expect_refused({"--predict"}, kUsage, "a verb comes first", "did you mean 'predict'?");
   expect_refused({"--"}, kUsage, "a verb comes first");
+  expect_refused({"--verison"}, kUsage, "did you mean '--version'?");
   expect_refused({"predict", fixture("dense/model.keras")}, kUsage, "--input is required", "lamella help predict");
   expect_refused({"help", "sumary"}, kUsage, "did you mean 'summary'?");
   expect_refused({"zzzzzzzzz"}, kUsage, "the verbs are predict, verify");
@@ -234,45 +235,6 @@ TEST_F(CommandTest, ProfileShowsTheShareOfEachStep) {
   EXPECT_GE(json.at("calls"), 5);
   EXPECT_FALSE(plan.contains("runs")) << "timed without being profiled";
   expect_refused({"profile", words[1], "-i", extracted("graph", "x_a")}, kInput, "the model has several");
-}
-
-/// In the Trace Event Format: complete events, in microseconds, those of the steps in that of the call and one after another.
-TEST_F(CommandTest, ProfileWritesTheCallAsATrace) {
-  const std::string path = file("trace.json");
-  const auto words = [&](std::vector<std::string> more) {
-    more.insert(more.begin(), {"profile", fixture("graph/model.keras"), "--device", "cpu", "--seconds", "0.01", "--json"});
-    return more;
-  };
-  const Result result = command(words({"--trace", path, "--batch", "3"}));
-  ASSERT_EQ(result.code, kOk) << result.err;
-  const auto table = nlohmann::json::parse(result.out);
-  std::ifstream stream(path);
-  const auto trace = nlohmann::json::parse(stream);
-  const auto& events = trace.at("traceEvents");
-  std::vector<nlohmann::json> complete;
-  for (const auto& event : events) {
-    EXPECT_TRUE(event.at("name").is_string() && event.at("pid").is_number_integer() && event.at("tid").is_number_integer());
-    if (event.at("ph") == "X") complete.push_back(event);
-    if (event.at("ph") == "M") {
-      EXPECT_TRUE(event.at("args").at("name").is_string());
-    }
-  }
-  ASSERT_EQ(complete.size(), table.at("steps").size() + 1);
-  EXPECT_EQ(events.size(), complete.size() + 2);
-  const double call = complete[0].at("dur");
-  EXPECT_NEAR(call, table.at("microseconds").at("median"), 1e-4 * call);
-  double at = complete[0].at("ts");
-  for (std::size_t i = 1; i < complete.size(); ++i) {
-    const auto& step = table.at("steps")[i - 1];
-    EXPECT_NEAR(complete[i].at("ts"), at, 1e-6 * call);
-    EXPECT_NEAR(complete[i].at("dur"), step.at("microseconds"), 1e-4 * call);
-    EXPECT_EQ(complete[i].at("args").at("engine"), step.at("engine"));
-    for (const auto& layer : step.at("layers"))
-      EXPECT_THAT(complete[i].at("name").get<std::string>(), HasSubstr(layer.get<std::string>()));
-    at += complete[i].at("dur").get<double>();
-  }
-  EXPECT_NEAR(at, call, 1e-6 * call);
-  expect_refused(words({"--trace", file("no/trace.json")}), kFile, "no/trace.json");
 }
 
 TEST_F(CommandTest, ProfileKnowsTheFloorOfEachStep) {

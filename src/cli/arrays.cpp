@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <lamella/npy.hpp>
 #include <memory>
 #include <utility>
@@ -221,18 +222,25 @@ bool holds_many(const std::string& file) {
 
 }  // namespace
 
-std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names) {
+std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names,
+                                               const char* option) {
   for (const std::string& name : names) {
     if (argument.starts_with(name + "=")) return {name, argument.substr(name.size() + 1)};
   }
-  return {"", argument};
+  const std::string before = argument.substr(0, argument.find('='));
+  std::error_code ignored;
+  if (before == argument || before.find('/') != std::string::npos || std::filesystem::exists(argument, ignored))
+    return {"", argument};
+  throw ArgumentError(ErrorCode::missing, std::string(option) + ": got '" + argument + "'; the model has no '" + before +
+                                              "', only " + listed(names) + "; a file of this name is './" + argument + "'" +
+                                              did_you_mean(before, names));
 }
 
 std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
                                                 const char* option) {
   std::map<std::string, std::vector<std::string>> given;
   for (const std::string& argument : arguments) {
-    auto [name, file] = named_file(argument, names);
+    auto [name, file] = named_file(argument, names, option);
     if (name.empty()) {
       if (names.size() != 1) {
         throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument +
@@ -267,7 +275,9 @@ Inputs open_inputs(const std::vector<std::string>& arguments, const std::vector<
   Inputs all;
   std::vector<std::size_t> every(specs.size());
   for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;
-  const auto is_for_all = [&](const std::string& file) { return named_file(file, names).first.empty() && holds_many(file); };
+  const auto is_for_all = [&](const std::string& file) {
+    return named_file(file, names, option).first.empty() && holds_many(file);
+  };
   if (specs.size() > 1 && !arguments.empty() && std::all_of(arguments.begin(), arguments.end(), is_for_all)) {
     add_sources(all, arguments, every, specs, option, header);
     return all;

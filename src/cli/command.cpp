@@ -83,7 +83,9 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
   }
   if (first.starts_with('-')) {
     const std::string word = first.substr(std::min(first.size(), first.find_first_not_of('-')));
-    throw UsageError("a verb comes first, not '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(word, verbs));
+    const std::string near = did_you_mean(word, verbs);
+    throw UsageError("a verb comes first, not '" + first + "'; the verbs are " + listed(verbs) +
+                     (near.empty() ? did_you_mean(first, {"--help", "--version"}) : near));
   }
   throw UsageError("no verb is named '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(first, verbs));
 }

@@ -177,7 +177,7 @@ std::vector<std::unique_ptr<RowSink>> open_outputs(const std::vector<std::string
                                                    const OutputForm& form) {
   const std::vector<std::string> names = names_of(specs);
   std::vector<std::unique_ptr<RowSink>> sinks;
-  const bool alone = arguments.size() == 1 && named_file(arguments[0], names).first.empty();
+  const bool alone = arguments.size() == 1 && named_file(arguments[0], names, "--output").first.empty();
   if (alone && (specs.size() == 1 || format_of(arguments[0], form) != "npy")) {
     std::vector<std::size_t> every(specs.size());
     for (std::size_t i = 0; i < every.size(); ++i) every[i] = i;

@@ -119,8 +119,10 @@ struct OutputForm {
                                                                  const std::vector<ArraySpec>& specs, const OutputForm& form);
 
 [[nodiscard]] std::vector<std::string> names_of(const std::vector<ArraySpec>& specs);
-/// "name=file" or "file", to (name, file) with an empty name.
-[[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names);
+/// "name=file" or "file", to (name, file) with an empty name. Throws ArgumentError for a name that is not one of `names`, unless
+/// such a file exists.
+[[nodiscard]] std::pair<std::string, std::string> named_file(const std::string& argument, const std::vector<std::string>& names,
+                                                             const char* option);
 /// The files for each of `names`, in the order of `arguments`. Throws ArgumentError if one has none, or a name is unknown.
 [[nodiscard]] std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& arguments,
                                                               const std::vector<std::string>& names, const char* option);

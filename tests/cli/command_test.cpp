@@ -77,6 +77,22 @@ TEST_F(CommandTest, PredictAsksForEachInputByName) {
   EXPECT_FALSE(std::filesystem::exists(file("y.npy")));
 }
 
+TEST_F(CommandTest, AMisspeltNameIsNoFile) {
+  const std::string model = fixture("graph/model.keras");
+  const std::string a = "a=" + extracted("graph", "x_a");
+  expect_refused({"predict", model, "-i", a, "-i", "bb=" + extracted("graph", "x_b"), "-o", file("y.npz")}, kInput,
+                 "--input: got 'bb=", "the model has no 'bb', only a, b");
+  const std::string dense = fixture("dense/model.keras");
+  const std::string x = extracted("dense", "x");
+  expect_refused({"predict", model, "-i", a, "-i", "b=" + extracted("graph", "x_b"), "-o", "innner=y.npy"}, kInput,
+                 "did you mean 'inner'?");
+  const std::string name = "no_such=" + std::to_string(::getpid()) + ".npy";
+  expect_refused({"predict", dense, "-i", x, "-o", name}, kInput, "--output: got '" + name, "a file of this name is './" + name);
+  EXPECT_FALSE(std::filesystem::exists(name));
+  EXPECT_EQ(command({"predict", dense, "-i", x, "-o", file("lr=0.1.npy")}).code, kOk);
+  EXPECT_TRUE(std::filesystem::exists(file("lr=0.1.npy")));
+}
+
 TEST_F(CommandTest, PredictObeysItsOptions) {
   const auto predict = [&](std::vector<std::string> options) {
     std::vector<std::string> words{"predict",    fixture("dense/model.keras"), "--input", extracted("dense", "x"), "--output",

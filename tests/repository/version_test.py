@@ -6,6 +6,7 @@ Usage: version_test.py [VERSION_HPP LAMELLA]     without them only the sources a
 """
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -29,6 +30,9 @@ def read(name):
 
 
 def git(*words):
+    """The words that git prints; none without git, or without a repository."""
+    if shutil.which("git") is None:
+        return []
     done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.split() if done.returncode == 0 else []
 
@@ -42,6 +46,19 @@ def python_package(name):
     source = str((ROOT / name).parent / re.search(r'^input = "(.*)"$', part, re.M).group(1))
     expression = re.search(r"^regex = '(.*)'$", part, re.M).group(1)
     return found(f"{name}'s regex in {source}", expression, read(source), "version")
+
+
+def names_of_packages(version):
+    """The library's file and its Debian package have the major version in their names, which pages and Dockerfiles repeat."""
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docker/*"), ROOT / "README.md"]
+    for page in sorted(pages):
+        for major in sorted(set(re.findall(r"\bliblamella(?:\.so\.)?(\d+)", page.read_text(encoding="utf-8")))):
+            if major != version.split(".", maxsplit=1)[0]:
+                failures.append(f"{page.relative_to(ROOT)}: names liblamella {major}; the version is {version}")
+    page = "docs/embedding.md"
+    wanted = found(page, r"find_package\(lamella (?P<value>[\d.]+) REQUIRED\)", read(page), "find_package with a version")
+    if wanted is not None and not (version + ".").startswith(wanted + "."):
+        failures.append(f"{page}: find_package asks for {wanted}; the version is {version}")
 
 
 def tags(version, released):
@@ -73,6 +90,7 @@ def main():
         told["version.hpp's macros"] = ".".join(re.findall(r"^#define LAMELLA_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)$", header, re.M))
         told["lamella --version"] = subprocess.run([words[1], "--version"], capture_output=True, text=True, check=True).stdout.strip()
     failures.extend(f"{where}: {it}; CMakeLists.txt has {version}" for where, it in told.items() if it is not None and it != version)
+    names_of_packages(version)
     tags(version, not changes.startswith("# Changelog\n\n## Unreleased"))
     for failure in failures:
         print(failure)

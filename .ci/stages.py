@@ -57,6 +57,7 @@ STAGES = {
     "install": ("tests/install/run.sh", True),
     "from-pages": ("tests/install/from_pages.sh", True),
     "package": ("tests/install/package.sh", True),
+    "fresh": ("tests/install/fresh.sh", True),
     "static": ("tests/install/static.sh", True),
     "aarch64": ("tests/install/aarch64.sh", True),
     "subproject": ("tests/install/subproject.sh", True),
@@ -85,7 +86,7 @@ STAGES = {
     "against-base": ("bench/against-base", True),
 }
 # Stages of the workflows only: all together take two hours of two processors, and a serial run is to take one.
-BY_NAME = {"launched-older", "architectures", "from-pages", "subproject", "static", "serving", "wheels", "aarch64"}
+BY_NAME = {"launched-older", "architectures", "from-pages", "fresh", "subproject", "static", "serving", "wheels", "aarch64"}
 # The output of builds and passed tests, which only helps someone who watches.
 QUIET = re.compile(r"\[\d+/\d+\] |\s+Start +\d+: |\s*\d+/\d+ Test +#\d+: .*( Passed |\*\*\*Skipped )")
 CTEST = re.compile(r"^\d+% tests passed, (\d+) tests failed out of (\d+)", re.M)

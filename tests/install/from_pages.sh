@@ -20,6 +20,15 @@ lines README.md >"$scratch/readme"
 [ "$(wc -l <"$scratch/readme")" = 3 ] || bad "README.md has other lines of cmake: $(cat "$scratch/readme")"
 lines docs/get-started.md | while read -r line; do grep -q "^$line *\(#.*\)\?$" "$scratch/readme" || { echo "only docs/get-started.md has: $line"; exit 1; }; done || bad "the pages differ"
 good
+# Images are built with the same commands.
+sed -n 's/^\(scripts\/deps\) && apt-get install -y \(.*\)$/\1 \2/p' docs/get-started.md | while read -r first packages; do
+  for file in docker/*.Dockerfile; do
+    grep -qF "RUN $first && apt-get install -y --no-install-recommends $packages" "$file" || { echo "$file: no $first with $packages"; exit 1; }
+    grep -q 'cmake --workflow --preset package$' "$file" || { echo "$file: no cmake --workflow --preset package"; exit 1; }
+  done
+done || bad "the images"
+grep -q '^scripts/deps && apt-get install -y ' docs/get-started.md || bad "docs/get-started.md installs nothing"
+good
 rm -rf build/package
 bash -euo pipefail "$scratch/readme" >"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; bad "the lines of README.md"; }
 good

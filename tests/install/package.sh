@@ -6,6 +6,8 @@
 # Usage: package.sh [--system] [BUILD_FOLDER]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/install/system.sh
+. "$root/tests/install/system.sh"
 system=0
 [ "${1:-}" != --system ] || { system=1; shift; }
 build=$(cd "${1:-$root/build/release}" && pwd)
@@ -50,15 +52,7 @@ fi
 
 target=$scratch/system run=(env)
 if [ $system = 1 ]; then
-  release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  kept=$root/build/debootstrap-$release.tar  # an unchanged fresh system
-  mkdir -p "$target"
-  if [ ! -f "$kept" ]; then
-    debootstrap --variant=minbase "$release" "$target" >"$scratch/log" 2>&1 || { tail "$scratch/log"; bad "debootstrap"; }
-    tar -C "$target" -cf "$kept" .
-  else
-    tar -C "$target" -xpf "$kept"
-  fi
+  fresh_system "$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" "$target" >"$scratch/log" 2>&1 || { tail "$scratch/log"; bad "debootstrap"; }
   cp "${packages[@]}" "$target/tmp"
   run=(chroot "$target" env DEBIAN_FRONTEND=noninteractive)
   "${run[@]}" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends /tmp/*.deb' >"$scratch/log" 2>&1 || { tail "$scratch/log"; bad "apt"; }

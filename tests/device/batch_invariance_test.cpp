@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <lamella/model.hpp>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <random>
 
-#include "cpu/simd.hpp"
-#include "device/test_device.hpp"
+#include "device/device_support.hpp"
 #include "model/spec_builder.hpp"
 
 namespace lamella::test {
@@ -90,22 +90,31 @@ TEST(BatchInvarianceTest, DependsNeitherOnPositionNorNeighbours) {
 }
 
 TEST(BatchInvarianceTest, OnlyEnginesThatPromiseItAreChosen) {
-  static constexpr std::int64_t kWidth = 512;  // wider than the CPU's own engine takes without batch_invariant
-  const auto explained = [](Determinism determinism, std::optional<DType> dtype = {}) {
+  static constexpr std::int64_t kBatch = 4096;
+  static constexpr std::int64_t kWidth = 512;
+  const auto constants = constants_of({std::vector<double>(static_cast<std::size_t>(kWidth * kWidth))});
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    const auto engines = [&](Determinism determinism) {
+      return engines_that_take(
+          ops::DenseDesc{kBatch, kWidth, kWidth, false, {}, dtype, Math::exact, Fusion::automatic, determinism}, constants);
+    };
+    const auto promising = engines(Determinism::batch_invariant);
+    EXPECT_LT(promising.size(), engines(Determinism::run_to_run).size()) << "a wrong choice would not be seen";
     SpecBuilder builder(6);
     Options options;
     options.device = device();
-    options.determinism = determinism;
+    options.determinism = Determinism::batch_invariant;
     options.dtype = dtype;
-    return model_of(builder.build({builder.dense(builder.input({kWidth}), kWidth, kWidth)}), options).explain({.batch = 4096});
-  };
-  const char* const engine = device().is_cuda() ? "engine tiled" : "engine small";
-  EXPECT_THAT(explained(Determinism::batch_invariant), testing::HasSubstr(engine));
-  if (device().is_cuda()) {  // `tiled` without tensor cores
-    EXPECT_THAT(explained(Determinism::batch_invariant, DType::bfloat16), testing::ContainsRegex("engine (mma_gemm|tiled)"));
+    const Model m = model_of(builder.build({builder.dense(builder.input({kWidth}), kWidth, kWidth)}), options);
+    int layers = 0;
+    const auto explained = nlohmann::json::parse(m.explain({.batch = kBatch, .json = true}));
+    for (const auto& step : explained.at("steps")) {
+      if (!step.at("op").get<std::string>().starts_with("dense")) continue;
+      EXPECT_THAT(promising, testing::Contains(step.at("engine").get<std::string>()));
+      ++layers;
+    }
+    EXPECT_EQ(layers, 1);
   }
-  if (!device().is_cuda() && cpu::best_isa() == cpu::Isa::avx2) return;  // where it is the fastest at every size
-  EXPECT_THAT(explained(Determinism::run_to_run), testing::Not(testing::HasSubstr(engine)));
 }
 
 }  // namespace

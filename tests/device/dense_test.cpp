@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <map>
+#include <optional>
+
 #include "core/activation_reference.hpp"
 #include "device/device_support.hpp"
 #include "effort.hpp"
@@ -23,19 +26,21 @@ struct Offsets {
   std::size_t src = 1, dst = 1;
 };
 
-/// Whether the engine accepts this; if not, `why` says why.
-bool accepts(const DenseDesc& desc, const std::string& engine) {
+/// Why the engine refuses this; empty if it takes it.
+std::string refusal(const DenseDesc& desc, const std::string& engine) {
   std::vector<std::vector<double>> zeros{std::vector<double>(static_cast<std::size_t>(desc.inputs * desc.units))};
   if (desc.has_bias) zeros.emplace_back(static_cast<std::size_t>(desc.units));
   const auto none = constants_of(zeros);
   try {
     (void)device_ops().plan(desc, none, context(), engine);
-    return true;
+    return {};
   } catch (const ArgumentError& e) {
     EXPECT_THAT(e.what(), testing::HasSubstr("cannot do this: "));
-    return false;
+    return e.what();
   }
 }
+
+bool accepts(const DenseDesc& desc, const std::string& engine) { return refusal(desc, engine).empty(); }
 
 struct Data {
   std::vector<double> x, w, b;
@@ -44,13 +49,13 @@ struct Data {
 class EachDenseEngine : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    if (GetParam() != "mma_gemm" && GetParam() != "mma_gemm_float32") return;
-    try {
-      (void)device_ops().plan(desc({1, 64, 1}), constants_of({std::vector<double>(64), {1.0}}), context(), GetParam());
-    } catch (const ArgumentError& error) {
-      ASSERT_THAT(error.what(), testing::HasSubstr("it needs code for compute capability 8.0"));
-      GTEST_SKIP() << error.what();
+    std::string why;
+    for (const DType dtype : kAll) {
+      if (const auto found = usual(dtype, why)) usual_.emplace(dtype, *found);
     }
+    if (!usual_.empty()) return;
+    ASSERT_THAT(why, testing::HasSubstr("it needs code for compute capability")) << "it refuses every type";
+    GTEST_SKIP() << why;
   }
   void check(const DenseDesc& d, unsigned seed, const Offsets& offsets = {}) {
     const double width = 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(d.inputs, 1)));
@@ -107,28 +112,44 @@ class EachDenseEngine : public testing::TestWithParam<std::string> {
       }
     }
   }
-  [[nodiscard]] DenseDesc desc(const Sizes& s) const {
-    const char* const usual = GetParam() == "cublaslt_epilogue" ? "relu" : "tanh";  // vendors have few activations
-    const std::int64_t most = GetParam() == "small_batch" ? 8 : s.batch;
-    const DType dtype = GetParam() == "mma_gemm" ? DType::bfloat16 : DType::float32;
-    DenseDesc d{std::min(s.batch, most), s.inputs, s.units, true, believed(usual), dtype};
-    if (GetParam() == "mma_gemm_float32") d.math = Math::bf16x6;
-    return d;
-  }
-  /// The activation, or none where the device's vendor computes another formula.
-  [[nodiscard]] static ActivationSpec believed(const char* usual) {
-    if (GetParam() != "cublaslt_epilogue" && GetParam() != "gemm_bias_cudnn") return activation_of(usual);
-    for (const DType dtype : kAll) {
-      DenseDesc d{9, 16, 16, true, activation_of(usual), dtype};
-      d.has_bias = true;
-      try {
-        (void)device_ops().plan(d, constants_of({std::vector<double>(256), std::vector<double>(16)}), context(), GetParam());
-      } catch (const ArgumentError& error) {
-        if (std::string_view(error.what()).find("Keras' is") != std::string_view::npos) return {};
+  /// What the engine takes of these sizes: where it has limits, fewer rows and more inputs. Nothing if it does not take the type.
+  [[nodiscard]] std::optional<DenseDesc> desc(const Sizes& s, DType dtype) const {
+    const auto found = usual_.find(dtype);
+    if (found == usual_.end()) return std::nullopt;
+    DenseDesc d = found->second;
+    d.units = s.units;
+    for (const std::int64_t rows : {s.batch, std::min<std::int64_t>(s.batch, 8)}) {
+      for (const std::int64_t inputs : {s.inputs, s.inputs + 64}) {
+        d.batch = rows;
+        d.inputs = inputs;
+        if (accepts(d, GetParam())) return d;
       }
     }
-    return activation_of(usual);
+    EXPECT_EQ(s.batch * s.inputs * s.units, 0) << "it takes " << to_string(dtype) << ", but not " << s.batch << " x " << s.inputs
+                                               << " x " << s.units << ": " << refusal(d, GetParam());
+    return std::nullopt;
   }
+  /// The same in the first type that the engine takes.
+  [[nodiscard]] DenseDesc desc(const Sizes& s) const {
+    const auto first = std::find_if(std::begin(kAll), std::end(kAll), [&](DType dtype) { return usual_.count(dtype) != 0; });
+    return desc(s, *first).value();
+  }
+
+ private:
+  /// Arithmetic and activation of which the engine takes the type: exact arithmetic rather than faster, an activation rather than
+  /// none. Nothing, and `why`, if it takes none.
+  [[nodiscard]] static std::optional<DenseDesc> usual(DType dtype, std::string& why) {
+    for (const Math math : {Math::exact, Math::bf16x6}) {
+      for (const char* const activation : {"tanh", "relu", "linear"}) {  // vendors have few activations with Keras' formula
+        const DenseDesc d{4, 128, 16, true, activation_of(activation), dtype, math};
+        why = refusal(d, GetParam());
+        if (why.empty()) return d;
+      }
+    }
+    return std::nullopt;
+  }
+
+  std::map<DType, DenseDesc> usual_;
 };
 
 TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
@@ -137,24 +158,15 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
   unsigned seed = 1;
   Thinning thinning;
   for (const DType dtype : kAll) {
-    std::vector<Sizes> refused;
     for (const Sizes& s : sizes) {
       for (const bool bias : {false, true}) {
         if (thinning.leaves_out()) continue;
-        DenseDesc d = desc(s);
-        d.has_bias = bias;
-        d.dtype = dtype;
-        if (accepts(d, GetParam())) {
-          check(d, seed += 3);
-        } else if (s.batch * s.inputs * s.units > 0 && (GetParam() != "mma_gemm_float32" || s.inputs >= 64)) {
-          refused.push_back(s);
-        }
+        std::optional<DenseDesc> d = desc(s, dtype);
+        if (!d) continue;
+        d->has_bias = bias;
+        if (accepts(*d, GetParam())) check(*d, seed += 3);
       }
     }
-    bool can = dtype != DType::float64 || GetParam() == "tiled" || GetParam() == "gemm_then_epilogue";
-    if (GetParam() == "mma_gemm") can = dtype == DType::float16 || dtype == DType::bfloat16;
-    if (GetParam() == "mma_gemm_float32") can = dtype == DType::float32;
-    EXPECT_TRUE(refused.empty() || !device().is_cuda() || !can) << refused.size() << " sizes refused for " << to_string(dtype);
   }
 }
 
@@ -162,9 +174,7 @@ TEST_P(EachDenseEngine, IsRightAtAwkwardSizesInEveryType) {
 TEST_P(EachDenseEngine, AddsLongSumsOfFewRows) {
   for (const DType dtype : {DType::float32, DType::bfloat16}) {
     for (const std::int64_t batch : {1, 7, 40}) {
-      DenseDesc d = desc({batch, 8296, 19});
-      d.dtype = dtype;
-      if (accepts(d, GetParam())) check(d, 70);
+      if (const auto d = desc({batch, 8296, 19}, dtype)) check(*d, 70);
     }
   }
 }
@@ -185,11 +195,11 @@ TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
       for (const std::size_t step : {std::size_t{0}, std::size_t{4}}) {
         const auto which = static_cast<std::size_t>(k) + 3 * t + step;
         for (const Sizes s : {kAwkward[which % std::size(kAwkward)], Sizes{5, 33, 71}}) {
-          DenseDesc d = desc(s);
-          d.activation = activation;
-          d.dtype = kAll[t];
-          if (!accepts(d, GetParam()) || thinning.leaves_out()) continue;
-          check(d, static_cast<unsigned>(100 + k), {which % 5, which % 3});
+          std::optional<DenseDesc> d = desc(s, kAll[t]);
+          if (!d) continue;
+          d->activation = activation;
+          if (!accepts(*d, GetParam()) || thinning.leaves_out()) continue;
+          check(*d, static_cast<unsigned>(100 + k), {which % 5, which % 3});
           ++done;
         }
       }
@@ -201,14 +211,12 @@ TEST_P(EachDenseEngine, ComputesEveryActivationInEveryTypeThatItAccepts) {
 TEST_P(EachDenseEngine, AcceptsPointersOfAnyAlignment) {
   Thinning thinning;
   for (const DType dtype : kAll) {
-    for (Sizes s : {Sizes{5, 16, 32}, {3, 7, 31}}) {
-      if (GetParam() == "mma_gemm_float32") s.inputs += 64;  // it takes no fewer
-      DenseDesc d = desc(s);
-      d.dtype = dtype;
-      if (!accepts(d, GetParam())) continue;
+    for (const Sizes s : {Sizes{5, 16, 32}, {3, 7, 31}}) {
+      const std::optional<DenseDesc> d = desc(s, dtype);
+      if (!d) continue;
       for (std::size_t i = 0; i < 9; ++i) {
         for (const Offsets offsets : {Offsets{i, 0}, Offsets{0, i}, Offsets{i, 9 - i}}) {
-          if (!thinning.leaves_out()) check(d, 11, offsets);
+          if (!thinning.leaves_out()) check(*d, 11, offsets);
         }
       }
     }
@@ -218,19 +226,16 @@ TEST_P(EachDenseEngine, AcceptsPointersOfAnyAlignment) {
 TEST_P(EachDenseEngine, AcceptsSizesOfZeroOrSaysWhyNot) {
   for (const DType dtype : kAll) {
     for (const Sizes s : {Sizes{0, 3, 5}, {3, 0, 5}, {3, 5, 0}, {0, 0, 0}}) {
-      DenseDesc d = desc(s);
-      d.dtype = dtype;
-      if (accepts(d, GetParam())) check(d, 7);
+      if (const auto d = desc(s, dtype)) check(*d, 7);
     }
   }
 }
 
 TEST_P(EachDenseEngine, AddsIntegersExactly) {
-  for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16, DType::float64}) {
-    DenseDesc d = desc({8, 64, 65});
-    d.dtype = dtype;
-    d.activation = {};
-    if (!accepts(d, GetParam())) continue;
+  for (const DType dtype : kAll) {
+    std::optional<DenseDesc> d = desc({8, 64, 65}, dtype);
+    if (!d || d->inputs != 64) continue;
+    d->activation = {};
     std::vector<double> x(8 * 64);
     std::vector<double> w(64 * 65);
     const std::vector<double> b(65, 3.0);
@@ -238,7 +243,7 @@ TEST_P(EachDenseEngine, AddsIntegersExactly) {
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<double>(i % 7) - 3;
     std::vector<Bytes> srcs;
     srcs.push_back(stored(x, dtype));
-    const auto y = run(d, constants_of({w, b}), std::move(srcs), dtype, 8 * 65, GetParam());
+    const auto y = run(*d, constants_of({w, b}), std::move(srcs), dtype, 8 * 65, GetParam());
     for (std::size_t r = 0; r < 8; ++r) {
       for (std::size_t c = 0; c < 65; ++c) {
         double want = 3;
@@ -255,10 +260,9 @@ TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToSum) {
   constexpr std::size_t kInputs = 130;
   constexpr std::size_t kUnits = 37;
   for (const DType dtype : {DType::float32, DType::bfloat16, DType::float16}) {
-    DenseDesc d = desc({5, kInputs, kUnits});
-    d.dtype = dtype;
-    d.activation = {};
-    if (!accepts(d, GetParam())) continue;
+    std::optional<DenseDesc> d = desc({5, kInputs, kUnits}, dtype);
+    if (!d || d->inputs != kInputs) continue;
+    d->activation = {};
     const bool half = dtype == DType::float16;
     const auto v = random_values(kInputs, 22);
     Data data{std::vector<double>(5 * kInputs), random_values(kInputs * kUnits, 21), std::vector<double>(kUnits, 0.0)};
@@ -269,12 +273,12 @@ TEST_P(EachDenseEngine, IsRightForRowsThatAreHardToSum) {
       if (k % 2 == 0) continue;  // both of a pair have the same weights
       for (std::size_t c = 0; c < kUnits; ++c) data.w[k * kUnits + c] = data.w[(k - 1) * kUnits + c];
     }
-    check(d, data);
+    check(*d, data);
     const bool by_onednn = !device().is_cuda() && (GetParam().find("onednn") != std::string::npos || GetParam() == "unfused");
     if (by_onednn && dtype == DType::bfloat16) continue;  // the processor's bfloat16 instructions treat subnormals as zero
     for (std::size_t k = 0; k < data.x.size(); ++k) data.x[k] = (half ? 3e-7 : 3e-40) * static_cast<double>(1 + k % 5);
     for (double& w : data.w) w *= half ? 500 : 1e36;
-    check(d, data);
+    check(*d, data);
   }
 }
 
@@ -285,9 +289,12 @@ TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
     if (!accepts(d, GetParam())) continue;
     constexpr double kInf = std::numeric_limits<double>::infinity();
     std::vector<Bytes> srcs;
-    srcs.push_back(stored({std::nan(""), kInf, -kInf, 1.0}, d.dtype));
-    const auto y = run(d, constants_of({std::vector<double>(17, 1.0), std::vector<double>(17, 0.0)}), std::move(srcs), d.dtype,
-                       4 * 17, GetParam());
+    std::vector<double> x(static_cast<std::size_t>(4 * d.inputs));
+    const double first[] = {std::nan(""), kInf, -kInf, 1.0};
+    for (std::size_t r = 0; r < 4; ++r) x[r * static_cast<std::size_t>(d.inputs)] = first[r];
+    srcs.push_back(stored(x, d.dtype));
+    const std::vector<double> ones(static_cast<std::size_t>(d.inputs * 17), 1.0);
+    const auto y = run(d, constants_of({ones, std::vector<double>(17)}), std::move(srcs), d.dtype, 4 * 17, GetParam());
     EXPECT_TRUE(std::isnan(y[0])) << kind;
     EXPECT_TRUE(std::isnan(y[16])) << kind;
     const bool grows = d.activation.kind != ActivationKind::Tanh && d.activation.kind != ActivationKind::Sigmoid &&
@@ -300,8 +307,9 @@ TEST_P(EachDenseEngine, PassesNaNAndInfinitiesOn) {
 TEST_P(EachDenseEngine, GivesTheSameBitsEveryTime) {
   const DenseDesc d = desc({37, 129, 127});
   const auto rows = static_cast<std::size_t>(d.batch);
-  const auto x = rounded(random_values(rows * 129, 5), d.dtype);
-  const auto constants = constants_of({random_values(129 * 127, 6), random_values(127, 7)});
+  const auto inputs = static_cast<std::size_t>(d.inputs);
+  const auto x = rounded(random_values(rows * inputs, 5), d.dtype);
+  const auto constants = constants_of({random_values(inputs * 127, 6), random_values(127, 7)});
   std::vector<double> first;
   for (int i = 0; i < 3; ++i) {
     std::vector<Bytes> srcs;
@@ -312,12 +320,41 @@ TEST_P(EachDenseEngine, GivesTheSameBitsEveryTime) {
   }
 }
 
+/// An engine that takes Determinism::batch_invariant keeps its promise: the bits of a row depend on that row alone.
+TEST_P(EachDenseEngine, GivesARowTheSameBitsInEveryBatchIfItTakesThat) {
+  for (const DType dtype : kAll) {
+    std::optional<DenseDesc> d = desc({129, 515, 71}, dtype);
+    if (!d) continue;
+    d->determinism = Determinism::batch_invariant;
+    if (!accepts(*d, GetParam())) continue;
+    const auto inputs = static_cast<std::ptrdiff_t>(d->inputs);
+    const auto x = rounded(random_values(static_cast<std::size_t>(d->batch * d->inputs), 8), dtype);
+    const auto constants =
+        constants_of({random_values(static_cast<std::size_t>(d->inputs * d->units), 9), random_values(71, 10)});
+    const auto rows = [&](std::ptrdiff_t begin, std::int64_t count) {
+      std::vector<Bytes> srcs;
+      srcs.push_back(stored({x.begin() + begin * inputs, x.begin() + (begin + count) * inputs}, dtype));
+      d->batch = count;
+      return run(*d, constants, std::move(srcs), dtype, static_cast<std::size_t>(count * d->units), GetParam());
+    };
+    const std::int64_t most = d->batch;
+    const auto all = rows(0, most);
+    for (const std::int64_t count : {1, 2, 7, 16, 33, 64}) {
+      if (count >= most) break;
+      const std::ptrdiff_t begin = most - count;  // another place in the batch
+      const auto some = rows(begin, count);
+      ASSERT_TRUE(std::equal(some.begin(), some.end(), all.begin() + begin * d->units))
+          << count << " rows in " << to_string(dtype);
+    }
+  }
+}
+
 /// Engines that make further passes fuse nothing; the others name what there is to fuse.
 TEST_P(EachDenseEngine, NamesTheBiasAndTheActivationOnlyWhereThereIsOne) {
   const auto fused = [](DenseDesc d, bool has_bias, const ActivationSpec& activation) {
     d.has_bias = has_bias;
     d.activation = activation;
-    std::vector<std::vector<double>> zeros{std::vector<double>(64 * 8)};
+    std::vector<std::vector<double>> zeros{std::vector<double>(static_cast<std::size_t>(d.inputs) * 8)};
     if (has_bias) zeros.emplace_back(8);
     return device_ops().plan(d, constants_of(zeros), context(), GetParam()).fused;
   };

@@ -247,12 +247,18 @@ TEST(FloatingPointOfTheCaller, NeitherEndsTheProcessNorChangesABit) {
     x.span<float>()[20] = INFINITY;
     x.span<float>()[40] = 3e38F;
     x.span<float>()[60] = 1e-42F;
-    for (const char* engine : {"", "onednn_epilogue", "reference"}) {
+    std::vector<std::string> engines = engine_names(Device::cpu());
+    engines.emplace_back();  // chosen for each layer
+    for (const std::string& engine : engines) {
       Options options{.device = Device::cpu(), .engine = engine, .threads = 3};
       for (const char* activation : {"tanh", "exponential", "softmax", "log_softmax", "gelu"}) {
-        const Model changed =
-            Model::load(fixture("keras3/dense_chain/model.keras"), options).with_activation("dense", activation);
-        results.push_back(values(changed.predict(x)));
+        try {
+          const Model changed =
+              Model::load(fixture("keras3/dense_chain/model.keras"), options).with_activation("dense", activation);
+          results.push_back(values(changed.predict(x)));
+        } catch (const ArgumentError&) {
+          EXPECT_NE(engine, "");  // it may refuse an activation
+        }
       }
     }
     Tensor y(Shape{700, model.output_shape()[0]});

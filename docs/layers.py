@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Prints docs/layers.md from the reader's own tables: its classes and the arguments that it reads (src/keras/layers), its operations by their names in
-Keras 3 and Keras 2 (src/keras/operations). What each cannot do is written below; a class without an entry, an entry without a class, and an argument
-that the reader refuses and no entry names are errors.
+Keras 3 and Keras 2 (src/keras/operations). What a class cannot do is the comment above its row, which counts for the rows that follow up to an empty
+line; what an operation cannot do is written below. An argument that the reader refuses and no comment names is an error, and so is an operation without an entry.
 
 Usage: layers.py [--write]     --write: writes docs/layers.md
 """
@@ -15,34 +15,6 @@ KERAS = ROOT / "src/keras"
 GROUPS = {"activations": "Dense and activations", "merges": "Several inputs", "products": "Other products, and wrappers",
           "normalizations": "Normalizations", "shapes": "Inputs, shapes, pooling, and what has no effect at inference", "lookups": "Lookups"}
 
-FLOATS = "Floating-point inputs."
-CUSTOM = "`activation`: [any of these](activations.md); custom functions and lambdas are refused"
-MERGE = "Any number of inputs. Integers and bools: [these types](keras-files.md#integers-and-bools). Masks: [Behaviour](keras-files.md#behaviour)."
-BATCH = "One `axis`. `renorm` is refused."
-ENCODES = "`sparse` results are refused. multi_hot and count: samples of one axis."
-LAYERS = {
-    "Dense": f"{CUSTOM}; a layer such as PReLU may be one. Quantized files: [these policies](keras-files.md#quantized-files). A LoRA is merged. Keras 1 (`output_dim`) is refused.",
-    "Activation": f"{CUSTOM}, and so is a layer that is not in that list, such as PReLU: use the layer itself.",
-    "ReLU": "", "LeakyReLU": "", "PReLU": "", "ELU": "", "ThresholdedReLU": "Keras 2.",
-    "Softmax": "Floating-point inputs. Along one axis or several. A mask has as many axes as the input.",
-    "Add": MERGE, "Subtract": "Exactly two inputs, not of bool.", "Multiply": MERGE, "Average": MERGE, "Maximum": MERGE, "Minimum": MERGE, "Concatenate": "",
-    "Dot": FLOATS + " Two inputs.",
-    "EinsumDense": "`...` at one end; the batch is the first axis, and each letter is in two terms. Quantized (`quantization_config`) is refused; `activation` as for Dense.",
-    "TimeDistributed": "The inner `layer` is a layer or a model of one input and one output; not a quantized Dense itself; of the same dtype.",
-    "BatchNormalization": BATCH, "BatchNormalizationV1": f"TensorFlow 1.13 to 1.15. {BATCH}", "BatchNormalizationV2": f"TensorFlow 1.13 to 1.15. {BATCH}",
-    "SyncBatchNormalization": f"TensorFlow 2.2 to 2.12. {BATCH}",
-    "RMSNormalization": FLOATS, "UnitNormalization": FLOATS, "GroupNormalization": f"{FLOATS} One `axis`. No mask in Keras 2.", "LayerNormalization": "",
-    "Rescaling": "`scale` and `offset`: a number or an array.", "Normalization": "Adapted, or with `mean` and `variance`.",
-    "InputLayer": "`sparse` and `ragged` inputs are refused.",
-    **dict.fromkeys(["Dropout", "GaussianDropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise",
-                     "ActivityRegularization", "Identity"], "No effect at inference, so any argument."),
-    "Flatten": "", "Reshape": "One extent may be -1.", "Permute": "", "RepeatVector": "", "Masking": "A finite `mask_value`.",
-    "GlobalAveragePooling1D": FLOATS, "GlobalMaxPooling1D": FLOATS, "Cropping1D": "", "ZeroPadding1D": FLOATS,
-    "Embedding": "Quantized (`quantization_config`) is refused. A negative index counts from the end; one out of range gives NaN.",
-    "CategoryEncoding": f"{ENCODES} Not of bools. No `count_weights`.", "Discretization": f"{ENCODES} `bin_boundaries` ascend; the layer is adapted, or has them.",
-    "IntegerLookup": f"{ENCODES} `vocabulary_dtype`: int64. No `tf_idf`. A `vocabulary` that adapt() learnt is in a `.keras` only.",
-    "Hashing": f"{ENCODES} Of numbers: strings and bools are refused, a string as `mask_value` too.",
-}
 TWO = "Two tensors of equally many axes, or a tensor and a constant of at most as many."
 REDUCED = "Axes are named, and the batch is not among them. No `initial`, no `dtype`."
 COMPARED = "A tensor and a number; integers with numbers below 2^53."
@@ -69,26 +41,38 @@ def reached(name, bodies, seen=None):
     return bodies[name] + "".join(reached(other, bodies, seen) for other in re.findall(r"\b(\w+)\(", bodies[name]))
 
 
+def rows_with_limits(text):
+    """Name, parser and limits of each row of a file's table."""
+    limits, before = "", ""
+    for line in text.partition("LayerClass rows[]")[2].splitlines()[1:]:
+        row = re.match(r'      \{"(\w+)", (\w+)(?:<[^>]*>)?\},', line)
+        comment = re.match(r"      // (.*)", line)
+        if row:
+            yield row[1], row[2], limits
+        elif comment:
+            limits = f"{limits} {comment[1]}" if before == "comment" else comment[1]
+        elif line:
+            return
+        else:
+            limits = ""
+        before = "comment" if comment else "row"
+
+
 def layers(failures):
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((KERAS / "layers").glob("*.cpp"))}
     bodies = functions(texts.values())
     out, found = [], []
     for group, title in GROUPS.items():
-        rows = re.findall(r'^      \{"(\w+)", (\w+)(?:<[^>]*>)?\},', texts[group], re.M)
         out.append(f"\n## {title}\n\n| class | arguments | limits |\n|---|---|---|\n")
-        for name, parser in rows:
+        for name, parser, limits in rows_with_limits(texts[group]):
             found.append(name)
             body = reached(parser, bodies)
             read = [key for part in re.findall(r"expect_only\(\s*\{([^}]*)\}", body) for key in re.findall(r'"(\w+)"', part)
                     if not re.search("_(initializer|regularizer|constraint)$", key)]
-            limits = LAYERS.get(name)
-            if limits is None:
-                failures.append(f"docs/layers.py says nothing of the limits of {name}")
             for key in re.split(", ", ", ".join(re.findall(r'fail_field\(ErrorCode::unsupported,\s*"([^"]+)"', body))):
-                if key and f"`{key}`" not in (limits or ""):
-                    failures.append(f"docs/layers.py does not say that {name} refuses some of `{key}`")
+                if key and f"`{key}`" not in limits:
+                    failures.append(f"src/keras/layers/{group}.cpp: the comment above {name} does not say that some of `{key}` is refused")
             out.append(f"| {name} | {', '.join(f'`{key}`' for key in dict.fromkeys(read))} | {limits} |\n")
-    failures += [f"docs/layers.py has limits of {name}, which the reader does not have" for name in LAYERS if name not in found]
     failures += [f"src/keras/layers/{stem}.cpp is in no group of docs/layers.py" for stem in texts if stem not in GROUPS and "LayerClass rows[]" in texts[stem]]
     return "".join(out), found
 

@@ -133,13 +133,24 @@ core::LayerParams parse_prelu(const Fields& f, const std::string&, Reading&) {
 
 std::span<const LayerClass> activation_layers() {
   static constexpr LayerClass rows[] = {
+      // `activation`: [any of these](activations.md); custom functions and lambdas are refused; a layer such as PReLU may be
+      // one. Quantized files: [these policies](keras-files.md#quantized-files). A LoRA is merged. Keras 1 (`output_dim`) is
+      // refused.
       {"Dense", parse_dense},
+
+      // `activation`: [any of these](activations.md); custom functions and lambdas are refused, and so is a layer that is not
+      // in that list, such as PReLU: use the layer itself.
       {"Activation", parse_activation},
+
       {"ReLU", parse_relu},
       {"LeakyReLU", parse_leaky_relu},
       {"PReLU", parse_prelu},
       {"ELU", parse_elu},
+
+      // Keras 2.
       {"ThresholdedReLU", parse_thresholded_relu},
+
+      // Floating-point inputs. Along one axis or several. A mask has as many axes as the input.
       {"Softmax", parse_softmax},
   };
   return rows;

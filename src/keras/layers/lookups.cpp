@@ -215,10 +215,22 @@ core::LayerParams parse_embedding(const Fields& f, const std::string&, Reading&)
 
 std::span<const LayerClass> lookup_layers() {
   static constexpr LayerClass rows[] = {
+      // Quantized (`quantization_config`) is refused. A negative index counts from the end; one out of range gives NaN.
       {"Embedding", parse_embedding},
+
+      // `sparse` results are refused. multi_hot and count: samples of one axis. Not of bools. No `count_weights`.
       {"CategoryEncoding", parse_category_encoding},
+
+      // `sparse` results are refused. multi_hot and count: samples of one axis. `bin_boundaries` ascend; the layer is adapted,
+      // or has them.
       {"Discretization", parse_discretization},
+
+      // `sparse` results are refused. multi_hot and count: samples of one axis. `vocabulary_dtype`: int64. No `tf_idf`. A
+      // `vocabulary` that adapt() learnt is in a `.keras` only.
       {"IntegerLookup", parse_integer_lookup},
+
+      // `sparse` results are refused. multi_hot and count: samples of one axis. Of numbers: strings and bools are refused, a
+      // string as `mask_value` too.
       {"Hashing", parse_hashing},
   };
   return rows;

@@ -20,12 +20,20 @@ core::LayerParams parse_concatenate(const Fields& f, const std::string&, Reading
 
 std::span<const LayerClass> merge_layers() {
   static constexpr LayerClass rows[] = {
+      // Any number of inputs. Integers and bools: [these types](keras-files.md#integers-and-bools). Masks:
+      // [Behaviour](keras-files.md#behaviour).
       {"Add", merge<core::CombineKind::add>},
+
+      // Exactly two inputs, not of bool.
       {"Subtract", merge<core::CombineKind::subtract>},
+
+      // Any number of inputs. Integers and bools: [these types](keras-files.md#integers-and-bools). Masks:
+      // [Behaviour](keras-files.md#behaviour).
       {"Multiply", merge<core::CombineKind::multiply>},
       {"Average", merge<core::CombineKind::average>},
       {"Maximum", merge<core::CombineKind::maximum>},
       {"Minimum", merge<core::CombineKind::minimum>},
+
       {"Concatenate", parse_concatenate},
   };
   return rows;

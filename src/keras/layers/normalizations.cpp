@@ -70,15 +70,29 @@ core::LayerParams parse_normalization(const Fields& f, const std::string&, Readi
 
 std::span<const LayerClass> normalization_layers() {
   static constexpr LayerClass rows[] = {
+      // One `axis`. `renorm` is refused.
       {"BatchNormalization", parse_batch_normalization},
-      {"BatchNormalizationV1", parse_batch_normalization},    // TensorFlow 1.13 to 1.15
-      {"BatchNormalizationV2", parse_batch_normalization},    // the same
-      {"SyncBatchNormalization", parse_batch_normalization},  // TensorFlow 2.2 to 2.12
+
+      // TensorFlow 1.13 to 1.15. One `axis`. `renorm` is refused.
+      {"BatchNormalizationV1", parse_batch_normalization},
+      {"BatchNormalizationV2", parse_batch_normalization},
+
+      // TensorFlow 2.2 to 2.12. One `axis`. `renorm` is refused.
+      {"SyncBatchNormalization", parse_batch_normalization},
+
+      // Floating-point inputs.
       {"RMSNormalization", parse_rms_normalization},
       {"UnitNormalization", parse_unit_normalization},
+
+      // Floating-point inputs. One `axis`. No mask in Keras 2.
       {"GroupNormalization", parse_group_normalization},
+
       {"LayerNormalization", parse_layer_normalization},
+
+      // `scale` and `offset`: a number or an array.
       {"Rescaling", parse_rescaling},
+
+      // Adapted, or with `mean` and `variance`.
       {"Normalization", parse_normalization},
   };
   return rows;

@@ -26,7 +26,8 @@ inline constexpr std::string_view kScaleKeys[] = {"beta_initializer",  "beta_reg
                                                   "gamma_initializer", "gamma_regularizer", "gamma_constraint"};
 
 using LayerParser = core::LayerParams (*)(const Fields& f, const std::string& path, Reading& reading);
-/// A layer class by Keras' name, and the parser of its config. Each file lists the classes that it parses.
+/// A layer class by Keras' name, and the parser of its config. Each file lists the classes that it parses; the comments there say
+/// what a class cannot do, for docs/layers.md.
 struct LayerClass {
   std::string_view name;
   LayerParser parse;

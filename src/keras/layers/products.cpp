@@ -98,8 +98,14 @@ core::LayerParams parse_time_distributed(const Fields& f, const std::string& pat
 
 std::span<const LayerClass> product_layers() {
   static constexpr LayerClass rows[] = {
+      // Floating-point inputs. Two inputs.
       {"Dot", parse_dot},
+
+      // `...` at one end; the batch is the first axis, and each letter is in two terms. Quantized (`quantization_config`) is
+      // refused; `activation` as for Dense.
       {"EinsumDense", parse_einsum_dense},
+
+      // The inner `layer` is a layer or a model of one input and one output; not a quantized Dense itself; of the same dtype.
       {"TimeDistributed", parse_time_distributed},
   };
   return rows;

@@ -114,7 +114,10 @@ core::LayerParams parse_input(const Fields& f, const std::string&, Reading&) {
 
 std::span<const LayerClass> shape_layers() {
   static constexpr LayerClass rows[] = {
+      // `sparse` and `ragged` inputs are refused.
       {"InputLayer", parse_input},
+
+      // No effect at inference, so any argument.
       {"Dropout", parse_identity},
       {"GaussianDropout", parse_identity},
       {"AlphaDropout", parse_identity},
@@ -124,14 +127,25 @@ std::span<const LayerClass> shape_layers() {
       {"GaussianNoise", parse_identity},
       {"ActivityRegularization", parse_identity},
       {"Identity", parse_identity},
+
       {"Flatten", parse_flatten},
+
+      // One extent may be -1.
       {"Reshape", parse_reshape},
+
       {"Permute", parse_permute},
       {"RepeatVector", parse_repeat_vector},
+
+      // A finite `mask_value`.
       {"Masking", parse_masking},
+
+      // Floating-point inputs.
       {"GlobalAveragePooling1D", parse_global_average_pooling},
       {"GlobalMaxPooling1D", parse_global_max_pooling},
+
       {"Cropping1D", parse_cropping},
+
+      // Floating-point inputs.
       {"ZeroPadding1D", parse_zero_padding},
   };
   return rows;

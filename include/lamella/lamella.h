@@ -220,14 +220,15 @@ LAMELLA_C_API int64_t lamella_model_count_params(const lamella_model* model);
 LAMELLA_C_API lamella_error* lamella_model_memory_bytes(const lamella_model* model, uint64_t* host, uint64_t* device);
 
 typedef struct lamella_stats {
-  size_t struct_size; /* sizeof(lamella_stats), so that it can grow */
-  int64_t calls;      /* predictions since the model was made */
-  int64_t rows;       /* rows of these */
-  int64_t programs;   /* kept now: one per batch size */
-  int64_t sessions;   /* kept now; each has the memory that one thread needs */
-  int64_t graphs;     /* CUDA graphs kept now */
+  size_t struct_size;       /* sizeof(lamella_stats), so that it can grow */
+  int64_t calls;            /* predictions since the model was made */
+  int64_t rows;             /* rows of these */
+  int64_t programs;         /* kept now: one per batch size */
+  int64_t sessions;         /* kept now; each has the memory that one thread needs */
+  int64_t graphs;           /* CUDA graphs kept now */
+  double preparing_seconds; /* spent on planning, packing weights and capturing graphs: in first calls and lamella_model_prepare() */
 } lamella_stats;
-/* `stats->struct_size` must be set. */
+/* `stats->struct_size` must be set. Calls are not timed: read a clock around them where their time is wanted. */
 LAMELLA_C_API lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* stats);
 /* Keras' summary table. The caller owns the text: lamella_string_free(). */
 LAMELLA_C_API lamella_error* lamella_model_summary(const lamella_model* model, char** text);

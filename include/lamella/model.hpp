@@ -53,6 +53,10 @@ struct ModelStats {
   std::int64_t programs = 0;  ///< kept now: one per batch size
   std::int64_t sessions = 0;  ///< kept now, including those in callers' graphs; each has the memory that one thread needs
   std::int64_t graphs = 0;    ///< CUDA graphs that sessions captured for themselves and keep now
+  /// Time spent since this Model was made on what later calls need not do again: planning, tuning, packing weights, making
+  /// sessions, capturing graphs. It is part of the first call with a number of rows, unless prepare() was called. Calls are not
+  /// timed: reading a clock twice would make the smallest ones noticeably slower.
+  double preparing_seconds = 0;
 };
 
 /// A Keras model, ready to run on one device. Immutable, except for update_weights(): any number of threads may call const

@@ -265,11 +265,13 @@ class Model(_core.Model):
         model._know()
         return model
 
-    def stats(self) -> dict[str, int]:
-        """Counts of what this model has done and holds: calls, rows, programs, sessions, graphs.
+    def stats(self) -> dict[str, Any]:
+        """Counts of what this model has done and holds (calls, rows, programs, sessions, graphs), and the seconds that it spent on preparing:
+        planning, packing weights, capturing graphs, which are part of the first call with a number of rows, or of prepare(). Calls are not
+        timed, for that would slow the smallest ones.
 
         >>> sorted(m.stats())
-        ['calls', 'graphs', 'programs', 'rows', 'sessions']
+        ['calls', 'graphs', 'preparing_seconds', 'programs', 'rows', 'sessions']
         """
         return self._stats()
 

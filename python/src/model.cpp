@@ -239,6 +239,7 @@ nb::dict memory_bytes(const PyModel& self) {
   result["device"] = found.device;
   return result;
 }
+  result["preparing_seconds"] = found.preparing_seconds;
 
 nb::capsule keep(std::shared_ptr<const Loaded> loaded) {
   using Kept = std::shared_ptr<const Loaded>;

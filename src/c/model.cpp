@@ -351,8 +351,9 @@ lamella_error* lamella_model_stats(const lamella_model* model, lamella_stats* st
     expect(model, "lamella_model_stats", "model");
     expect(stats, "lamella_model_stats", "stats");
     const lamella::ModelStats found = model->model.stats();
-    lamella::c::write_struct(lamella_stats{0, found.calls, found.rows, found.programs, found.sessions, found.graphs}, stats,
-                             {"lamella_model_stats", "stats"});
+    lamella::c::write_struct(
+        lamella_stats{0, found.calls, found.rows, found.programs, found.sessions, found.graphs, found.preparing_seconds}, stats,
+        {"lamella_model_stats", "stats"});
   });
 }
 

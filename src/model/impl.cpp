@@ -134,6 +134,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
       if (shapes == sample_shapes) return known;
     }
   }
+  const model::Preparing preparing(*tally);
   auto made = std::make_shared<const model::Graph>(make_graph(*spec, sample_shapes, *pool));
   const std::lock_guard lock(mutex_);
   for (const auto& [shapes, known] : graphs_) {
@@ -160,6 +161,7 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
     const std::lock_guard lock(mutex_);
     if (auto known = find()) return known;
   }
+  const model::Preparing preparing(*tally);
   ops::PlanContext context{threads, options.device.index(), budget};
   // A measured plan keeps forms of its constants that an update would not reach.
   if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
@@ -205,6 +207,7 @@ Model::Impl::Lease::Lease(const Impl& impl, void* native) : impl_(impl) {
     }
   }
   if (!session_) {
+    const model::Preparing preparing(*impl.tally);
     session_ = std::make_unique<model::Session>(
         model::SessionOptions{impl.backend, impl.options.device.index(), impl.options.cached_programs, impl.options.graphs,
                               impl.options.profile, impl.budget, impl.tally, impl.updates_});

@@ -58,6 +58,7 @@ Session::BoundProgram& Session::bind(const std::shared_ptr<const Program>& progr
     bound_.splice(bound_.begin(), bound_, known);
     return bound_.front();
   }
+  const Preparing preparing(*options_.tally);
   reserve_arena(program->arena_bytes);
   BoundProgram bound;
   bound.program = program;
@@ -177,6 +178,7 @@ core::Graph* Session::graph_for(BoundProgram& bound, const Arrays& arrays, std::
 
 /// Null if there is a reason to run step by step, this time or always.
 std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays& arrays, std::int64_t first) {
+  const Preparing preparing(*options_.tally);
   stream_->switch_to(nullptr);
   bind_pointers(bound, arrays, first);
   core::NotCaptured not_captured;

@@ -21,6 +21,7 @@ ModelStats Model::Impl::stats() const {
   ModelStats stats;
   stats.sessions = tally->sessions;
   stats.graphs = tally->graphs;
+  stats.preparing_seconds = static_cast<double>(tally->preparing_ns) * 1e-9;
   const std::lock_guard lock(mutex_);
   stats.calls = calls_;
   stats.rows = rows_;

@@ -150,12 +150,18 @@ TEST(CStructsTest, ANewerProgramsStructsAreFilledUpToTheFieldsThatAreKnown) {
   struct {
     lamella_stats known;
     std::int64_t more;
-  } stats{{sizeof stats, -1, -1, -1, -1, -1}, 99};
+  } stats{{sizeof stats, -1, -1, -1, -1, -1, -1}, 99};
   ok(lamella_model_stats(model.get(), &stats.known));
   EXPECT_EQ(stats.known.struct_size, sizeof stats);
   EXPECT_EQ(stats.known.programs, 1);
   EXPECT_EQ(stats.known.graphs, 0);
+  EXPECT_GT(stats.known.preparing_seconds, 0);
   EXPECT_EQ(stats.more, 99);
+  stats.known.struct_size = c::kFirstSize<lamella_stats>;
+  stats.known.preparing_seconds = -1;
+  ok(lamella_model_stats(model.get(), &stats.known));
+  EXPECT_EQ(stats.known.programs, 1);
+  EXPECT_EQ(stats.known.preparing_seconds, -1);  // a field that version 0.1 did not have is not written
   stats.known.struct_size = c::kFirstSize<lamella_stats> - 1;
   refused(lamella_model_stats(model.get(), &stats.known), "E_ARGUMENT", "stats: struct_size: got 47, allowed 48..");
   what.known.struct_size = c::kFirstSize<lamella_tensor> - 1;

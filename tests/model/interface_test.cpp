@@ -337,6 +337,22 @@ TEST(Numbers, CountCallsRowsProgramsAndSessions) {
   EXPECT_LE(model.stats().sessions, 5);
 }
 
+TEST(Numbers, TimeWhatIsPreparedOnce) {
+  const Model model = chain("tanh").compile(kCpu);
+  const double made = model.stats().preparing_seconds;
+  EXPECT_GT(made, 0);
+  const Tensor x = random_input({4, 7});
+  const Tensor y = model.predict(x);
+  const double first = model.stats().preparing_seconds;
+  EXPECT_GT(first, made);
+  Tensor into(y.shape());
+  for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(x));
+  model.predict_into(x, into);
+  EXPECT_EQ(model.stats().preparing_seconds, first);  // of other calls nothing is timed
+  model.prepare(std::vector<std::int64_t>{9});
+  EXPECT_GT(model.stats().preparing_seconds, first);
+}
+
 TEST(Numbers, CountMemoryOfWeightsCopiesAndSessions) {
   Sequential net({Dense(300, {.activation = "tanh", .name = "a"}), Dense(200, {.name = "b"})});
   net.build({100}, {.seed = 3});

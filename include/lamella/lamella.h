@@ -152,7 +152,10 @@ LAMELLA_C_API lamella_error* lamella_model_with_activation_parameters(const lame
 LAMELLA_C_API lamella_error* lamella_model_output_of(const lamella_model* model, const char* layer, lamella_model** part);
 /* Writes NAME.keras, or NAME.weights.h5, as Keras 3 does. */
 LAMELLA_C_API lamella_error* lamella_model_save(const lamella_model* model, const char* path);
-/* A new model with the weights of a weights file. */
+/*
+ * A new model with the weights of a file: .weights.h5, .weights.json with its shards, or a whole model; or an .npz or .safetensors file,
+ * which may hold some of the weights, named as for lamella_model_update_weights(), or those of a torch module's Linear layers.
+ */
 LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* model, const char* path, lamella_model** changed);
 /*
  * Writes new values of `count` weights, arrays named by their layer's path and Keras' name, "outer/dense/kernel", into a model with
@@ -162,10 +165,13 @@ LAMELLA_C_API lamella_error* lamella_model_with_weights(const lamella_model* mod
  */
 LAMELLA_C_API lamella_error* lamella_model_update_weights(lamella_model* model, const char* const* names, const lamella_tensor* values,
                                                           size_t count);
+/* The same from an .npz or .safetensors file. */
+LAMELLA_C_API lamella_error* lamella_model_update_from_file(lamella_model* model, const char* path);
 /*
- * The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default stream): after the work
- * already enqueued there, and before what later calls of this model enqueue, on any stream. The host waits only for values in device
- * memory, which are read after the work on `stream`, and for the previous update on a stream. The arrays may be freed on return.
+ * lamella_model_update_weights() on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; NULL: CUDA's default
+ * stream): after the work already enqueued there, and before what later calls of this model enqueue, on any stream. The host waits only
+ * for values in device memory, which are read after the work on `stream`, and for the previous update on a stream. The arrays may be
+ * freed on return.
  */
 LAMELLA_C_API lamella_error* lamella_model_enqueue_update(lamella_model* model, const char* const* names, const lamella_tensor* values,
                                                           size_t count, void* stream);

@@ -21,3 +21,4 @@
 #include <lamella/shape.hpp>
 #include <lamella/tensor.hpp>
 #include <lamella/version.hpp>
+#include <lamella/weights.hpp>

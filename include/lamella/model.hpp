@@ -183,7 +183,8 @@ class LAMELLA_API Model {
   /// results. An existing file is replaced once everything is written. Options are not saved. Throws ArgumentError: value (any
   /// other name), unsupported (anything that Keras would read differently, such as a Keras 2 config); Error (io).
   void save(const std::string& path) const;
-  /// This model with the weights of a weights file. Throws LoadError.
+  /// This model with the weights of a file: .weights.h5, .weights.json with its shards, or a whole model, all of whose weights
+  /// must be there; or an .npz or .safetensors file, as load_weights() reads it, which may hold some. Throws LoadError.
   [[nodiscard]] Model with_weights(const std::string& path) const;
   /// This model with new values, copied from host memory, for some weights. Each is named by its layer's path and Keras' name of
   /// the weight, "outer/dense/kernel", as layers() lists them; all others are shared. A floating type is converted to the

@@ -210,15 +210,16 @@ class Model(_core.Model):
     def with_weights(self, weights: Any) -> Model:
         """A copy of this model with other weights; this one is unchanged.
 
-        weights: a weights file of Keras (.weights.h5, .keras, .h5); or some weights by "path/name" as in `layers`: a dict of arrays,
-        NAME.npz or NAME.safetensors. Floating types are converted to the weight's. Or the state_dict() of a torch module, or a file of
-        one, whose Linear layers are the model's Dense layers; docs/python.md says which is which.
+        weights: a weights file of Keras (.weights.h5, .keras, .h5); or some weights by "path/name" as in `layers`: a dict of arrays, or an
+        .npz or .safetensors file. Floating types are converted to the weight's. Or the state_dict() of a torch module, or a file of
+        one, whose Linear layers are the model's Dense layers; docs/python.md says which is which. Raises LoadError for a file that is
+        damaged or does not fit, FileError if it cannot be read, ArgumentError for a dict.
 
         >>> zeros = {"hidden/bias": np.zeros(m.layers[1].weights["bias"].shape)}
         >>> float(np.abs(m.with_weights(zeros).layers[1].weights["bias"]).max())
         0.0
         """
-        if isinstance(weights, (str, os.PathLike)) and not os.fsdecode(weights).endswith((".npz", ".safetensors")):
+        if isinstance(weights, (str, bytes, os.PathLike)):
             return self._made(self._with_weights_file(os.fsdecode(weights)))
         return self._made(self._with_weights(_weights.named(weights, self)))
 
@@ -238,6 +239,8 @@ class Model(_core.Model):
         >>> float(policy.layers[1].weights["bias"].min())
         1.0
         """
+        if isinstance(weights, (str, bytes, os.PathLike)):
+            return self._update_weights_from_file(os.fsdecode(weights), stream)
         arrays = _weights.named(weights, self)
         self._update_weights(arrays, _foreign.common_stream([each for each in arrays.values() if _foreign.is_on_gpu(each)], stream))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights with the names of a torch module: those of its Linear layers go to the Dense layers of a model."""
+"""A dict of weights with the names of a torch module: those of its Linear layers go to the Dense layers of a model. load_weights() of C++ does
+the same for a file, whose order says nothing."""
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,17 +33,7 @@ def modules_of(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return modules
 
 
-def in_order(modules: Collection[str], is_ordered: bool) -> list[str]:
-    """The names in the order of the module. A file's order says nothing, the numbers in names do."""
-    if is_ordered:
-        return list(modules)
-    if len({re.sub(r"\d+", "0", module) for module in modules}) > 1:
-        raise ArgumentError(f"weights: in a file the order of {quoted(list(modules))} is unknown, for they differ in more than numbers; pass a dict "
-                            "in the order of the module, or name the Dense layers like that [E_VALUE]", "E_VALUE")
-    return sorted(modules, key=lambda module: [int(number) for number in re.findall(r"\d+", module)])
-
-
-def pairs(modules: Collection[str], layers: Sequence[Layer], is_ordered: bool) -> list[tuple[str, Layer]]:
+def pairs(modules: Collection[str], layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
     """Each Linear layer with its Dense layer: that of the same name where all have one, else by their order."""
     dense = {layer.path: layer for layer in layers if layer.class_name == "Dense"}
     if len(modules) != len(dense):
@@ -51,14 +41,14 @@ def pairs(modules: Collection[str], layers: Sequence[Layer], is_ordered: bool) -
                             f"({quoted(list(dense))}) [E_VALUE]", "E_VALUE")
     if {module.replace(".", "/") for module in modules} == set(dense):
         return [(module, dense[module.replace(".", "/")]) for module in modules]
-    return list(zip(in_order(modules, is_ordered), dense.values()))
+    return list(zip(modules, dense.values()))
 
 
-def for_dense(weights: Mapping[str, Any], layers: Sequence[Layer], is_ordered: bool) -> dict[str, Any]:
+def for_dense(weights: Mapping[str, Any], layers: Sequence[Layer]) -> dict[str, Any]:
     """The weights by "path/name", kernels transposed. Raises ArgumentError where a count or a shape does not fit."""
     modules = modules_of(weights)
     made = {}
-    for module, layer in pairs(modules, layers, is_ordered):
+    for module, layer in pairs(modules, layers):
         for kind, name in _KERAS.items():
             key = f"{module}.{kind}".lstrip(".")
             given, wanted = modules[module].get(kind), layer.weights.get(name)

@@ -221,6 +221,16 @@ void update_weights(const PyModel& self, const Arrays& arrays, std::optional<std
   });
 }
 
+void update_weights_from_file(const PyModel& self, const std::string& path, std::optional<std::uintptr_t> stream) {
+  const nb::gil_scoped_release released;
+  Model model = self.loaded->model;
+  const auto weights = load_weights(model, path);
+  if (stream)
+    model.update_weights({weights.begin(), weights.end()}, reinterpret_cast<void*>(*stream));
+  else
+    model.update_weights({weights.begin(), weights.end()});
+}
+
 nb::dict stats(const PyModel& self) {
   const ModelStats found = self.loaded->model.stats();
   nb::dict result;
@@ -229,6 +239,7 @@ nb::dict stats(const PyModel& self) {
   result["programs"] = found.programs;
   result["sessions"] = found.sessions;
   result["graphs"] = found.graphs;
+  result["preparing_seconds"] = found.preparing_seconds;
   return result;
 }
 
@@ -239,7 +250,6 @@ nb::dict memory_bytes(const PyModel& self) {
   result["device"] = found.device;
   return result;
 }
-  result["preparing_seconds"] = found.preparing_seconds;
 
 nb::capsule keep(std::shared_ptr<const Loaded> loaded) {
   using Kept = std::shared_ptr<const Loaded>;
@@ -350,6 +360,7 @@ void bind_changes(nb::class_<PyModel>& model) {
              return PyModel{std::make_shared<const Loaded>(loaded->model.with_weights(path))};
            })
       .def("_update_weights", &update_weights, nb::arg("weights"), nb::arg("stream").none())
+      .def("_update_weights_from_file", &update_weights_from_file, nb::arg("path"), nb::arg("stream").none())
       .def("_output_of",
            [](const PyModel& self, const std::string& layer) {
              return PyModel{std::make_shared<const Loaded>(self.loaded->model.output_of(layer))};

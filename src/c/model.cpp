@@ -5,6 +5,7 @@
 #include <new>
 
 #include <lamella/architecture.hpp>
+#include <lamella/weights.hpp>
 
 #include "c/boundary.hpp"
 #include "c/structs.hpp"
@@ -247,6 +248,15 @@ lamella_error* lamella_model_update_weights(lamella_model* model, const char* co
     expect(model, kName, "model");
     std::vector<lamella::Tensor> plain;
     model->model.update_weights(lamella::c::weights_of(names, values, count, plain, kName));
+  });
+}
+
+lamella_error* lamella_model_update_from_file(lamella_model* model, const char* path) {
+  return guarded([&] {
+    expect(model, "lamella_model_update_from_file", "model");
+    expect(path, "lamella_model_update_from_file", "path");
+    const auto weights = lamella::load_weights(model->model, path);
+    model->model.update_weights({weights.begin(), weights.end()});
   });
 }
 

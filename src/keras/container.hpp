@@ -11,18 +11,21 @@
 #include "keras/where.hpp"
 #include "keras/zip/archive.hpp"
 
-/// The kind of a path: a folder, an archive, an HDF5 file or text.
+/// The kind of a path: a folder, an archive, an HDF5 file, or a file of weights alone.
 namespace lamella::keras {
 
-enum class Container { archive, hdf5, text };
+enum class Container { archive, hdf5, text, npz, safetensors };
 
 [[nodiscard]] bool is_directory(const std::string& path);
 
-/// The kind of a file by its content. `text`: whether text is allowed. Throws LoadError (archive), which says what it is instead.
-[[nodiscard]] Container container_of(const FileBytes::Glance& glance, std::uint64_t size, bool text, const Where& where);
+/// What a file is read for. Text and arrays by name have weights only.
+enum class Wanted { model, weights };
+
+/// The kind of a file by its content. Throws LoadError (archive), which says what it is instead, if it is not what is wanted.
+[[nodiscard]] Container container_of(const FileBytes::Glance& glance, std::uint64_t size, Wanted wanted, const Where& where);
 
 /// A file and its kind, which is determined before the file is read.
-[[nodiscard]] std::pair<Container, OwnedBytes> read_container(const std::string& path, bool text);
+[[nodiscard]] std::pair<Container, OwnedBytes> read_container(const std::string& path, Wanted wanted);
 
 /// The members of an archive, packed or unpacked in a folder.
 class Members {

@@ -7,9 +7,12 @@
 #include <array>
 #include <utility>
 
+#include "keras/arrays.hpp"
+
 namespace lamella::keras {
 namespace {
 
+constexpr const char* kWeightsOnly = "holds weights only: load a model and give it this file";
 constexpr const char* kSaveAsKeras = "load it with Keras and save it with model.save(\"model.keras\")";
 
 bool contains(std::string_view text, std::string_view what) { return text.find(what) != std::string_view::npos; }
@@ -26,6 +29,9 @@ std::string foreign_file(Bytes head, std::uint64_t size) {
   if (text.substr(0, text.size() > 8 ? 8 : 0).ends_with("TFL3"))
     return "is a TensorFlow Lite model; lamella reads the Keras model it was made from";
   if (text.starts_with("\x93NUMPY")) return "is an npy array, not a model";
+  if (looks_like_npz(head) || looks_like_safetensors(head, size)) return kWeightsOnly;
+  if (text.size() > 9 && text[7] == '\0' && text.substr(8).starts_with("{\""))
+    return "is a .safetensors file whose end is missing";
   if (is_pickle(text))
     return core::format("is a Python pickle, which only Python can read and which may run code; {}", kSaveAsKeras);
   const std::size_t first = text.find_first_not_of(" \t\r\n");

@@ -95,11 +95,13 @@ Model load_contents(Container container, const Where& where, const OwnedBytes& b
   return load_legacy(where, bytes, hard_sigmoid, sample);
 }
 
-/// `model` with the weights of a file or folder in any supported format.
-Model with_weights_of(const core::ModelSpec& model, const std::string& path) {
+/// `model` with the weights of a file or folder in any of Keras' formats.
+FoundWeights with_weights_of(const core::ModelSpec& model, const std::string& path) {
   const Where where(path);
   if (is_directory(path)) return with_weights(model, source_of(Members(path)));
-  const auto [container, bytes] = read_container(path, true);
+  const auto [container, bytes] = read_container(path, Wanted::weights);
+  if (container == Container::npz) return npz_arrays(bytes, where);
+  if (container == Container::safetensors) return safetensors_arrays(bytes.bytes, where);
   if (container == Container::text)
     return with_weights(model, source_of_shards(path, *core::OwnedJson(parse_json(bytes.bytes, where))));
   if (container == Container::archive) return with_weights(model, source_of(Members(where, bytes)));
@@ -112,7 +114,7 @@ Model with_weights_of(const core::ModelSpec& model, const std::string& path) {
 
 /// The JSON library throws if a value in a config has an unexpected type.
 template <typename F>
-Model with_load_errors(const Where& where, const F& f) {
+auto with_load_errors(const Where& where, const F& f) -> decltype(f()) {
   try {
     return f();
   } catch (const Json::exception& error) {
@@ -133,7 +135,7 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& path, HardS
   const Where where(path);
   return with_load_errors(where, [&] {
     if (is_directory(path)) return load_folder(path, hard_sigmoid, sample);
-    const auto [container, bytes] = read_container(path, false);
+    const auto [container, bytes] = read_container(path, Wanted::model);
     return load_contents(container, where, bytes, hard_sigmoid, sample);
   });
 }
@@ -144,7 +146,7 @@ std::shared_ptr<const core::ModelSpec> load_model(Bytes file, HardSigmoid hard_s
     const auto glance = [&](std::uint64_t at, std::size_t most) {
       return std::string(as_text(at < file.size() ? file.subspan(at, std::min(most, file.size() - at)) : Bytes{}));
     };
-    const Container container = container_of(glance, file.size(), false, where);
+    const Container container = container_of(glance, file.size(), Wanted::model, where);
     const Buffer copy(file.size());
     std::memcpy(copy.data, file.data(), file.size());
     return load_contents(container, where, copy.freeze(), hard_sigmoid, std::nullopt);
@@ -160,11 +162,13 @@ std::shared_ptr<const core::ModelSpec> load_model(const std::string& architectur
     const std::string version = config->is_object() ? config->value("keras_version", std::string()) : std::string();
     Reading reading = reading_of(where, version, hard_sigmoid, true);
     const Model model = read_whole([&] { return text; }, reading);
-    return with_input_shape(with_weights_of(*model, weights), reading);
+    const FoundWeights found = with_weights_of(*model, weights);
+    if (const Model* whole = std::get_if<Model>(&found)) return with_input_shape(*whole, reading);
+    Where(weights).fail(ErrorCode::unsupported, "may hold some of the weights only; load a whole model and give it this file");
   });
 }
 
-std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path) {
+FoundWeights load_weights(const core::ModelSpec& model, const std::string& path) {
   return with_load_errors(Where(path), [&] { return with_weights_of(model, path); });
 }
 

@@ -7,11 +7,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <lamella/options.hpp>
 
 #include "core/spec.hpp"
+#include "keras/arrays.hpp"
 
 namespace lamella::keras {
 
@@ -33,8 +35,11 @@ namespace lamella::keras {
 /// same; an unknown version counts as Keras 3.
 [[nodiscard]] bool is_keras2(HardSigmoid hard_sigmoid, const std::string& version);
 
+/// A model with its new weights; or arrays of an .npz or .safetensors file, which may be some of the weights.
+using FoundWeights = std::variant<std::shared_ptr<const core::ModelSpec>, Arrays>;
+
 /// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5
-/// weights file. Throws LoadError if a layer's weights are missing, left over, or of the wrong shape.
-[[nodiscard]] std::shared_ptr<const core::ModelSpec> load_weights(const core::ModelSpec& model, const std::string& path);
+/// weights file; or the arrays of another file. Throws LoadError if a layer's weights are missing, left over, or of the wrong shape.
+[[nodiscard]] FoundWeights load_weights(const core::ModelSpec& model, const std::string& path);
 
 }  // namespace lamella::keras

@@ -3,6 +3,7 @@
 
 #include "core/backend.hpp"
 #include "core/npy.hpp"
+#include "keras/arrays.hpp"
 #include "keras/zip/archive.hpp"
 #include "keras/zip/writer.hpp"
 
@@ -11,18 +12,34 @@ namespace {
 
 constexpr std::string_view kEnding = ".npy";
 
+/// The name of the first member of a zip archive; empty if `head` does not reach that far.
+std::string_view first_member(std::string_view head) {
+  constexpr std::size_t kHeader = 30;
+  if (head.size() < kHeader) return {};
+  const std::size_t length = static_cast<unsigned char>(head[26]) | static_cast<unsigned>(static_cast<unsigned char>(head[27]))
+                                                                        << 8U;
+  return head.size() - kHeader < length ? std::string_view() : head.substr(kHeader, length);
+}
+
 }  // namespace
 
-std::map<std::string, Tensor> load_npz(const std::string& path) {
-  const keras::Where where(path);
-  const keras::Archive archive(keras::FileBytes(path).contents(), where);
-  std::map<std::string, Tensor> arrays;
+bool keras::looks_like_npz(Bytes head) noexcept {
+  return Archive::looks_like(head) && first_member(as_text(head)).ends_with(kEnding);
+}
+
+keras::Arrays keras::npz_arrays(const OwnedBytes& file, const Where& where) {
+  const Archive archive(file, where);
+  Arrays arrays;
   for (const std::string& member : archive.names()) {
-    const keras::Where place = where.member(member);
+    const Where place = where.member(member);
     if (!member.ends_with(kEnding)) place.fail(ErrorCode::value, "not an npy file; an npz archive has nothing else");
     arrays.emplace(member.substr(0, member.size() - kEnding.size()), parse_npy(archive.member(member).bytes, place.text()));
   }
   return arrays;
+}
+
+std::map<std::string, Tensor> load_npz(const std::string& path) {
+  return keras::npz_arrays(keras::FileBytes(path).contents(), keras::Where(path));
 }
 
 void save_npz(const std::string& path, const std::map<std::string, TensorView>& arrays) {

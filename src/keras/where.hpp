@@ -31,6 +31,9 @@ class Where {
   [[nodiscard]] Where field(std::string_view key) const { return then(" field '", key, "'", kLongestKey); }
   [[nodiscard]] Where weight(std::string_view name) const { return then(" weight '", name, "'"); }
 
+  /// A named array of a file.
+  [[nodiscard]] Where array(std::string_view name) const { return then(": '", name, "'"); }
+
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
   /// Throws LoadError: "PLACE: MESSAGE".

@@ -244,12 +244,6 @@ Model Model::output_of(std::string_view layer) const {
   return Model(std::make_shared<const Impl>(model::ending_at(*impl_->spec, layer), impl_->options, impl_->pool, impl_->budget));
 }
 
-Model Model::with_weights(const std::string& path) const {
-  const core::FloatEnvironment environment;
-  const auto reading = impl_->reading();
-  return {keras::load_weights(*impl_->spec, path), impl_->options};
-}
-
 void Model::save(const std::string& path) const {
   const auto reading = impl_->reading();
   keras::save_model(*impl_->spec, path);

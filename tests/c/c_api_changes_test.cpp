@@ -162,6 +162,48 @@ TEST(CApiChangesTest, ReportsStatisticsAndEndsAModelAtALayer) {
   EXPECT_EQ(stats.calls, 1);
   EXPECT_EQ(stats.rows, x.shape()[0]);
   EXPECT_EQ(stats.sessions, 1);
+  EXPECT_GT(stats.preparing_seconds, 0);
+}
+
+TEST(CApiChangesTest, ReadsWeightsFromFiles) {
+  const ModelHandle fixed = loaded("dense");
+  const std::string path = testing::TempDir() + "/c_api_changes_test.npz";
+  const Model cpp = Model::load(kFixtures + "dense/model.keras", {.device = Device::cpu()});
+  const LayerInfo layer = cpp.layers().back();
+  const Tensor zeros = Tensor::zeros(layer.weights[0].second.shape());
+  save_npz(path, {{layer.path + "/kernel", zeros}});
+  const Tensor x = array_of(kFixtures + "dense/arrays.npz", "x");
+  const Tensor wanted = cpp.with_weights(path).predict(x);
+  EXPECT_FALSE(same_bits(wanted, cpp.predict(x)));
+  const auto expect_wanted = [&](const lamella_model* model) {
+    Tensor y(wanted.shape());
+    Tensor copy = x.clone();
+    const Described in(copy);
+    const Described out(y);
+    ok(lamella_model_predict(model, &in.tensor, 1, &out.tensor, 1));
+    EXPECT_TRUE(same_bits(y, wanted));
+  };
+  lamella_model* changed = nullptr;
+  ok(lamella_model_with_weights(fixed.get(), path.c_str(), &changed));
+  const ModelHandle held(changed);
+  expect_wanted(changed);
+
+  lamella_options* options = nullptr;
+  ok(lamella_options_create(&options));
+  ok(lamella_options_set(options, "updatable", "true"));
+  ok(lamella_options_set(options, "device", "cpu"));
+  lamella_model* updatable = nullptr;
+  ok(lamella_model_load((kFixtures + "dense/model.keras").c_str(), options, &updatable));
+  lamella_options_free(options);
+  const ModelHandle kept(updatable);
+  ok(lamella_model_update_from_file(updatable, path.c_str()));
+  expect_wanted(updatable);
+  refused(lamella_model_update_from_file(updatable, nullptr), "E_ARGUMENT", "path: got NULL");
+  refused(lamella_model_update_from_file(updatable, "absent.npz"), "E_IO", "absent.npz: cannot be opened");
+  refused(lamella_model_update_from_file(fixed.get(), path.c_str()), "E_UNSUPPORTED", "without Options::updatable");
+  save_npz(path, {{"nobody/kernel", zeros}});
+  refused(lamella_model_update_from_file(updatable, path.c_str()), "E_VALUE", "no weight is named 'nobody/kernel'");
+  expect_wanted(updatable);
 }
 
 TEST(CApiChangesTest, LoadsWithAShape) {

@@ -263,6 +263,7 @@ TEST(CApiTest, RefusesNullAndFreesIt) {
   refused(lamella_model_memory_bytes(nullptr, nullptr, nullptr), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_stats(nullptr, nullptr), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_with_weights(nullptr, "a", &model), "E_ARGUMENT", "model: got NULL");
+  refused(lamella_model_update_from_file(nullptr, "a"), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_save(nullptr, "a.keras"), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_device(nullptr, &number, &number), "E_ARGUMENT", "model: got NULL");
   refused(lamella_model_input(nullptr, 0, &tensor), "E_ARGUMENT", "model: got NULL");

@@ -235,6 +235,18 @@ TEST(Faults, InWithWeightsLeaveTheModelUnchanged) {
 }
 
 /// With a layer that is folded, and after predictions at two batch sizes.
+TEST(Faults, InReadingWeightsOfOtherProgramsLeaveTheModelUnchanged) {
+  Sequential layers({Dense(6, {.activation = "tanh", .name = "a"}), Dense(2, {.name = "b"})});
+  layers.build({4});
+  const Model model = layers.compile(one_thread());
+  for (const char* name : {"compressed.npz", "torch.safetensors"}) {
+    const std::string path = std::string(LAMELLA_SOURCE_DIR "/tests/keras/data/weights/") + name;
+    run({[&] { static_cast<void>(load_weights(model, path)); }});
+    // The pool of constants drops unused entries only when the next graph is made.
+    run({[&] { static_cast<void>(model.with_weights(path)); }, [&] { return answer(model, 2); }, true});
+  }
+}
+
 TEST(Faults, InUpdateWeightsChangeAllOrNothing) {
   const std::string path = fixture("keras3/dense_batch_normalization/model.keras");
   Options options = one_thread();

@@ -37,6 +37,8 @@ def seeds():
             for name in archive.namelist():
                 if archive.getinfo(name).file_size <= 2048:
                     yield "npy", f"{path.parent.name}-{name}", archive.read(name)
+    for path in sorted(TESTS.glob("keras/data/weights/*.safetensors")):
+        yield "safetensors", path.stem, path.read_bytes()
     for number in range(64):
         yield "api", str(number), bytes((number * 37 + i * i * 11) % 251 for i in range(200))
         luck = random.Random(number)

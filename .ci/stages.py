@@ -68,7 +68,7 @@ STAGES = {
     "headers": ("tests/install/headers.sh", True),
     "abi": ("tests/install/abi.sh", RELEASED),
     "conformance": ("scripts/conformance --count 300", True),
-    "conformance-save": ("scripts/conformance --count 40 --through-save", True),
+    "conformance-save": ("scripts/conformance --count 100 --through-save", True),
     "conformance-fake-cuda": ("scripts/conformance --count 40 --seed 7", NVCC),
     "malformed": ("scripts/malformed", True),
     "instruction-sets": (LESSER, True),

@@ -69,9 +69,7 @@ nb::object call_at_once(const PyModel& self, nb::handle x) {
   if (!out) return {};
   const TensorView src = in->view();
   const MutableTensorView dst = out->mutable_view();
-  without_gil(loaded->row_cost * static_cast<double>(in->rows()), [&](const std::stop_token& stop) {
-    loaded->model.predict_into({&src, 1}, {&dst, 1}, stop);
-  });
+  without_gil(*loaded, in->rows(), [&](const std::stop_token& stop) { loaded->model.predict_into({&src, 1}, {&dst, 1}, stop); });
   return result;
 }
 
@@ -92,10 +90,11 @@ MutableTensorView writable(const std::string& name, nb::handle out) {
   return array->mutable_view();
 }
 
-void write_into(const Loaded& loaded, const std::vector<TensorView>& inputs, const std::vector<nb::object>& outs, double cost) {
+void write_into(const Loaded& loaded, const std::vector<TensorView>& inputs, const std::vector<nb::object>& outs,
+                std::int64_t rows) {
   std::vector<MutableTensorView> targets;
   for (std::size_t i = 0; i < outs.size(); ++i) targets.push_back(writable(loaded.model.output_names()[i], outs[i]));
-  without_gil(cost, [&](const std::stop_token& stop) {
+  without_gil(loaded, rows, [&](const std::stop_token& stop) {
     std::vector<Tensor> converted;
     std::vector<TensorView> sources;
     for (std::size_t i = 0; i < inputs.size(); ++i)
@@ -125,7 +124,6 @@ std::vector<nb::object> run(const PyModel& self, const std::vector<nb::object>& 
     inputs.push_back(array->view());
   }
   const std::int64_t rows = inputs.empty() || inputs.front().shape().rank() == 0 ? 0 : inputs.front().shape()[0];
-  const double cost = loaded->row_cost * static_cast<double>(rows);
   if (outs && outs->size() != loaded->outputs.size())
     throw ArgumentError(ErrorCode::argument, "out: got " + std::to_string(outs->size()) + " arrays, the model has " +
                                                  std::to_string(loaded->outputs.size()) + " outputs");
@@ -136,11 +134,11 @@ std::vector<nb::object> run(const PyModel& self, const std::vector<nb::object>& 
       outs.emplace();
       for (const ArrayInfo& info : loaded->outputs) outs->push_back(empty_numpy(rows, info));
     }
-    write_into(*loaded, inputs, *outs, cost);
+    write_into(*loaded, inputs, *outs, rows);
     return *std::move(outs);
   }
   std::vector<Tensor> results;
-  without_gil(cost, [&](const std::stop_token& stop) { results = model.predict(inputs, stop); });
+  without_gil(*loaded, rows, [&](const std::stop_token& stop) { results = model.predict(inputs, stop); });
   std::vector<nb::object> made;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (outs)
@@ -162,8 +160,7 @@ std::vector<nb::object> run_dlpack(const PyModel& self, const std::vector<AnyArr
   std::vector<Tensor> results;
   const std::int64_t rows = inputs.empty() || inputs.front().shape().rank() == 0 ? 0 : inputs.front().shape()[0];
   if (std::all_of(inputs.begin(), inputs.end(), [](const TensorView& x) { return x.device().is_cpu(); })) {
-    without_gil(loaded->row_cost * static_cast<double>(rows),
-                [&](const std::stop_token& stop) { results = model.predict(inputs, stop); });
+    without_gil(*loaded, rows, [&](const std::stop_token& stop) { results = model.predict(inputs, stop); });
   } else {
     std::vector<MutableTensorView> targets;
     for (const nb::ndarray<>& out : outs) {

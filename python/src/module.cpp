@@ -21,6 +21,7 @@ NB_MODULE(_core, module) {
     return names;
   });
   module.def("why_no_cuda", &why_no_cuda);
+  module.def("helpers_made", &python::helpers_made);
   module.def("set_log_function", &python::set_log_function, nb::arg("function").none());
   module.def("describe", [](const std::string& device) { return describe(Device::parse(device)); });
   module.def("to_device", [](const python::AnyArray& array, const std::string& device) {

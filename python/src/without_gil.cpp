@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -13,6 +14,8 @@ namespace lamella::python {
 namespace {
 
 constexpr std::chrono::milliseconds kBetweenLooks{20};
+
+std::atomic<std::int64_t> helpers{0};
 
 bool is_main_thread() {
   const nb::module_ threading = nb::module_::import_("threading");
@@ -61,6 +64,8 @@ class Helper {
 
 }  // namespace
 
+std::int64_t helpers_made() noexcept { return helpers; }
+
 void interruptible(const std::function<void(const std::stop_token&)>& work) {
   if (!is_main_thread()) {
     const nb::gil_scoped_release released;
@@ -70,6 +75,7 @@ void interruptible(const std::function<void(const std::stop_token&)>& work) {
   std::optional<Helper> helper;
   try {
     helper.emplace(work);
+    ++helpers;
   } catch (const std::system_error&) {  // no more threads can be created
     const nb::gil_scoped_release released;
     work({});

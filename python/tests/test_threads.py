@@ -94,6 +94,16 @@ def test_ctrl_c_ends_a_long_call(large_file, tmp_path, call):
     assert ended.stdout == "interrupted True\nTrue\n", ended
 
 
+def test_calls_known_to_be_short_stay_on_the_callers_thread():
+    m = lamella.Sequential([lamella.Input((64,)), *[lamella.Dense(64, "tanh") for _ in range(4)]], device="cpu")
+    x, before = np.zeros((2000, 64), np.float32), lamella._core.helpers_made()
+    m(x)
+    assert lamella._core.helpers_made() == before + 1  # nothing is known of a first call
+    for _ in range(3):
+        m(x), m.predict(x, out=np.empty((2000, 64), np.float32))
+    assert lamella._core.helpers_made() == before + 1
+
+
 def test_a_handlers_own_exception_comes_out(large_file):
     import signal
     m = lamella.load(large_file, device="cpu")

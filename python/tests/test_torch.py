@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights with a torch module's names. torch itself is not needed: its state_dict() is a dict of arrays."""
+"""Weights with a torch module's names. Only the last test needs torch itself: its state_dict() is a dict of arrays."""
 import array
 import sys
 import types
@@ -115,3 +115,17 @@ def test_arrays_on_a_gpu(monkeypatch):
     m, weights = model(device="cuda:0"), state("0", "1", "2")
     m.update_weights({name: cupy_array(w) for name, w in weights.items()})
     np.testing.assert_allclose(m(X), answer(weights, "0", "1", "2"), rtol=1e-5, atol=2e-6)
+
+
+def test_a_real_module(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(4)
+    net = torch.nn.Sequential(*[part for out, taken in ((6, 4), (6, 6), (2, 6)) for part in (torch.nn.Linear(taken, out), torch.nn.Tanh())])
+    m, x = model(), torch.from_numpy(X)
+    m.update_weights(net.state_dict())
+    y = m(x)
+    assert isinstance(y, torch.Tensor)
+    torch.testing.assert_close(y, net(x).detach(), rtol=1e-5, atol=2e-6)
+    np.savez(tmp_path / "net.npz", **{name: w.numpy() for name, w in net.state_dict().items()})
+    assert (model().with_weights(tmp_path / "net.npz")(X) == y.numpy()).all()
+    torch.testing.assert_close(model().with_weights(net.bfloat16().state_dict())(x), net.float()(x).detach(), rtol=1e-5, atol=2e-6)

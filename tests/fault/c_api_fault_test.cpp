@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <lamella/npy.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -300,12 +301,8 @@ struct Weights {
   ~Weights() = default;
 };
 
-TEST(CApiFaults, InUpdatingWeightsChangeAllOrNothing) {
-  const Model model = loaded("true");
-  const std::array<Weights, 2> weights{Weights(0.25F), Weights(-0.5F)};
-  const auto update = [&](std::size_t which) {
-    return lamella_model_update_weights(model.get(), weights[which].names.data(), weights[which].values.data(), 2);
-  };
+/// update(0) and update(1) give a model other weights.
+void expect_all_or_nothing(const Model& model, const std::function<lamella_error*(std::size_t)>& update) {
   std::array<std::array<float, 20>, 2> wanted{};
   for (const std::size_t which : {0U, 1U}) {
     ASSERT_FALSE(failed(update(which)));
@@ -320,6 +317,27 @@ TEST(CApiFaults, InUpdatingWeightsChangeAllOrNothing) {
         return bad;
       },
       [&] { ASSERT_EQ(answer_of(model.get()), wanted[now]); });
+}
+
+TEST(CApiFaults, InUpdatingWeightsChangeAllOrNothing) {
+  const Model model = loaded("true");
+  const std::array<Weights, 2> weights{Weights(0.25F), Weights(-0.5F)};
+  expect_all_or_nothing(model, [&](std::size_t which) {
+    return lamella_model_update_weights(model.get(), weights[which].names.data(), weights[which].values.data(), 2);
+  });
+}
+
+TEST(CApiFaults, InUpdatingFromAFileChangeAllOrNothing) {
+  const Model model = loaded("true");
+  std::array<std::string, 2> files;
+  for (const std::size_t which : {0U, 1U}) {
+    files[which] = testing::TempDir() + "/c_api_fault_" + std::to_string(::getpid()) + "_" + std::to_string(which) + ".npz";
+    const std::vector<float> kernel(35, which == 0 ? 0.25F : -0.5F);
+    lamella::save_npz(files[which], {{"dense/kernel", lamella::TensorView(kernel, {7, 5})}});
+  }
+  expect_all_or_nothing(model,
+                        [&](std::size_t which) { return lamella_model_update_from_file(model.get(), files[which].c_str()); });
+  for (const std::string& file : files) std::filesystem::remove(file);
 }
 
 TEST(CApiFaults, InRefusalsAreErrorsToo) {

@@ -39,7 +39,8 @@ namespace lamella::keras {
 using FoundWeights = std::variant<std::shared_ptr<const core::ModelSpec>, Arrays>;
 
 /// `model` with the weights of a weights file: .weights.h5, .weights.json with its shards, a .keras archive, or a Keras 2 HDF5
-/// weights file; or the arrays of another file. Throws LoadError if a layer's weights are missing, left over, or of the wrong shape.
+/// weights file; or the arrays of another file. Throws LoadError if a layer's weights are missing, left over, or of the wrong
+/// shape.
 [[nodiscard]] FoundWeights load_weights(const core::ModelSpec& model, const std::string& path);
 
 }  // namespace lamella::keras

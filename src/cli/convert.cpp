@@ -31,7 +31,8 @@ Registered add_convert(CLI::App& root) {
       ->type_name("FILE")
       ->required()
       ->check(model_file());
-  app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
+  app->add_option("--weights", state->weights,
+                  "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
       ->type_name("FILE");
   app->footer("A model of Keras 2 gives its weights only: Keras 3 reads other configs.");
   return {app, [state] {

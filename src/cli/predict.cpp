@@ -56,7 +56,8 @@ Registered add_predict(CLI::App& root) {
   add_files(*app, "-o,--output", state->outputs,
             "Y.npy, Y.csv, - for standard output; for several outputs NAME=FILE each, or one npz or CSV for all of them")
       ->required();
-  app->add_option("--weights", state->weights, "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
+  app->add_option("--weights", state->weights,
+                  "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
       ->type_name("FILE");
   take_word(*app->add_option("--output-format", state->format,
                              "auto: by the file's extension, npy if it has none; standard output is CSV if the input is")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/verbs.hpp"
+#include "cli/run.hpp"
 
 int main(int argc, char** argv) {
   using namespace lamella::cli;

@@ -179,7 +179,7 @@ std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows
 /// one after another. Viewers drop events that overlap, after cutting their times to nanoseconds: these are whole
 /// nanoseconds, and each step ends one before the next begins.
 std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::int64_t batch, double call_us) {
-  using Json = nlohmann::ordered_json;
+  using Json = nlohmann::json;
   const std::string size = core::counted(batch, "row");
   const auto event = [](const std::string& name, const char* kind, std::int64_t begin_ns, std::int64_t ns) {
     const auto us = [](std::int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1000; };

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,9 +13,9 @@
 #include <lamella/model.hpp>
 
 #include "cli/rows.hpp"
+#include "cli/run.hpp"
 
-/// The verbs of the command. Each adds its options to the parser and returns the function to run, which returns the exit
-/// code.
+/// What the verbs of the command share.
 namespace lamella::cli {
 
 enum ExitCode : int {
@@ -28,30 +27,6 @@ enum ExitCode : int {
   kDevice = 5,   ///< the device is absent or refused
   kFailure = 6,  ///< memory ran out, or lamella broke its own rules
 };
-
-using Verb = std::function<int()>;
-struct Registered {
-  CLI::App* app;
-  Verb run;
-};
-
-using AddVerb = Registered (*)(CLI::App& root);
-
-Registered add_predict(CLI::App& root);
-Registered add_verify(CLI::App& root);
-Registered add_summary(CLI::App& root);
-Registered add_explain(CLI::App& root);
-Registered add_profile(CLI::App& root);
-Registered add_tune(CLI::App& root);
-Registered add_convert(CLI::App& root);
-Registered add_layers(CLI::App& root);
-Registered add_info(CLI::App& root);
-Registered add_bench(CLI::App& root);
-/// Covers the verbs that were added before it, and itself.
-Registered add_completion(CLI::App& root);
-
-/// Runs the command with these verbs. Reports errors on stderr, in one line; returns the exit code.
-int run_command(int argc, const char* const* argv, std::span<const AddVerb> verbs) noexcept;
 
 /// Writes text safe for a terminal: control bytes, and marks that reverse text, as \xNN; line ends stay. All output of the
 /// command uses this, because names come from files.

@@ -9,6 +9,8 @@ namespace {
 constexpr int kStackThreads = 256;
 constexpr int kStackWarps = kStackThreads / static_cast<int>(kWarp);
 constexpr int kChunk = static_cast<int>(StackLayout::inputs_of_chunk(DType::float32));
+constexpr int kNarrow = static_cast<int>(StackLayout::kNarrow);
+constexpr int kWide = static_cast<int>(kMostStackWidth);
 
 /// A block runs kRows rows through all layers and keeps each layer's results in shared memory. A thread computes kColumns
 /// neighbouring results in each of kRowsEach rows, which are kDown apart. Weights arrive in chunks of kChunk inputs, kStages of
@@ -288,24 +290,21 @@ cudaError_t launch_stack(const Stacked<float>& g, cudaStream_t stream) {
 
 /// With many rows a thread computes eight rows of results, so products hide the reads of shared memory. With fewer rows the
 /// smaller tilings give enough blocks for a large GPU and keep more weights in flight. All three add in the same order.
-template <typename Few, typename Some, typename Many>
+template <int kWidth>
 cudaError_t launch_stack(const Stacked<float>& g, StackTile tile, cudaStream_t stream) {
-  constexpr std::int64_t kBlocks = 64;  // fewer large blocks would leave half of a large GPU idle
-  if (tile == StackTile::many_rows || (tile == StackTile::automatic && tiles(g.batch, Many::kRows) >= kBlocks))
-    return launch_stack<Many>(g, stream);
-  if (tile == StackTile::some_rows || (tile == StackTile::automatic && tiles(g.batch, Some::kRows) >= kBlocks))
-    return launch_stack<Some>(g, stream);
-  return launch_stack<Few>(g, stream);
+  constexpr auto rows = [](StackTile of) { return static_cast<int>(stack_rows(DType::float32, kWidth, of)); };
+  using Few = StackTiling<rows(StackTile::few_rows), kWidth, 1, 1, 8>;
+  using Some = StackTiling<rows(StackTile::some_rows), kWidth, 4, 1, 8>;
+  using Many = StackTiling<rows(StackTile::many_rows), kWidth, 8, 4, kWidth == kNarrow ? 6 : 3>;
+  switch (tile == StackTile::automatic ? stack_tile(DType::float32, kWidth, g.batch) : tile) {
+    case StackTile::many_rows:
+      return launch_stack<Many>(g, stream);
+    case StackTile::some_rows:
+      return launch_stack<Some>(g, stream);
+    default:
+      return launch_stack<Few>(g, stream);
+  }
 }
-
-constexpr int kNarrow = static_cast<int>(StackLayout::kNarrow);
-constexpr int kWide = static_cast<int>(kMostStackWidth);
-using FewNarrowRows = StackTiling<4, kNarrow, 1, 1, 8>;
-using SomeNarrowRows = StackTiling<16, kNarrow, 4, 1, 8>;
-using ManyNarrowRows = StackTiling<128, kNarrow, 8, 4, 6>;
-using FewWideRows = StackTiling<2, kWide, 1, 1, 8>;
-using SomeWideRows = StackTiling<8, kWide, 4, 1, 8>;
-using ManyWideRows = StackTiling<64, kWide, 8, 4, 3>;
 
 }  // namespace
 
@@ -316,12 +315,11 @@ std::size_t stack_workspace(const Stack& args) {
 
 cudaError_t stack(const Stack& args, cudaStream_t stream) {
   if (args.dtype != DType::float32) return stack_16_bits(args, stream);
-  if (!is_possible(args, FewWideRows::kRows)) return cudaErrorInvalidValue;
+  if (!is_possible(args, stack_rows(args.dtype, kWide, StackTile::few_rows))) return cudaErrorInvalidValue;
   if (args.batch == 0 || args.layers.back().units == 0) return cudaSuccess;
   const auto g = stacked<float>(args);
-  if (StackLayout(args.layers, args.dtype).width() == kNarrow)
-    return launch_stack<FewNarrowRows, SomeNarrowRows, ManyNarrowRows>(g, args.tile, stream);
-  return launch_stack<FewWideRows, SomeWideRows, ManyWideRows>(g, args.tile, stream);
+  if (StackLayout(args.layers, args.dtype).width() == kNarrow) return launch_stack<kNarrow>(g, args.tile, stream);
+  return launch_stack<kWide>(g, args.tile, stream);
 }
 
 }  // namespace lamella::kernels

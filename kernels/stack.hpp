@@ -123,6 +123,21 @@ class StackPlaces {
 };
 
 enum class StackTile { automatic, few_rows, some_rows, many_rows };
+/// The rows of a block. In 16 bits `some_rows` is `few_rows`.
+[[nodiscard]] constexpr std::int64_t stack_rows(DType dtype, std::int64_t width, StackTile tile) {
+  if (dtype != DType::float32) return tile == StackTile::many_rows ? 128 : 32;
+  return (tile == StackTile::many_rows ? 8192 : tile == StackTile::some_rows ? 1024 : 256) / width;
+}
+/// What `automatic` is. Large blocks share the weights that a block reads; fewer of them than this would leave a part of a large
+/// GPU idle.
+[[nodiscard]] constexpr StackTile stack_tile(DType dtype, std::int64_t width, std::int64_t batch) {
+  const std::int64_t least = dtype == DType::float32 ? 64 : 128;
+  for (const StackTile tile : {StackTile::many_rows, StackTile::some_rows}) {
+    const std::int64_t rows = stack_rows(dtype, width, tile);
+    if ((batch + rows - 1) / rows >= least) return tile;
+  }
+  return StackTile::few_rows;
+}
 /// Consecutive layers, and optionally a softmax of the last one's rows, in one launch. Sums are in float32, and each result is
 /// rounded to `dtype`. In float32 products are added in the order of the inputs; in 16 bits tensor cores add them as in
 /// mma_gemm(). The bias is added last. A row's bits depend on that row alone, for every batch and tile. `weights` (aligned to 16

@@ -362,23 +362,20 @@ cudaError_t launch_stack(const Stacked<T>& g, cudaStream_t stream) {
                 stack_mma_kernel<T, Tiles>, g, packs(g.src, g.inputs), packs(g.dst, g.layer[g.layers - 1].units));
 }
 
-constexpr std::int64_t kLeastRows = 32;  ///< rows of the smallest block
-
 /// With many rows eight warps share the weights that a block reads; with fewer rows small blocks occupy more of a large GPU.
 template <typename T, int kWidth>
 cudaError_t launch_stack(const Stacked<T>& g, StackTile tile, cudaStream_t stream) {
-  using Few = MmaStackTiling<2, kWidth>;
-  using Many = MmaStackTiling<8, kWidth>;
-  static_assert(Few::kRows == kLeastRows);
-  constexpr std::int64_t kBlocks = 128;  // fewer large blocks would leave a part of a large GPU idle
-  if (tile == StackTile::automatic) tile = tiles(g.batch, Many::kRows) < kBlocks ? StackTile::few_rows : StackTile::many_rows;
-  return tile == StackTile::many_rows ? launch_stack<T, Many>(g, stream) : launch_stack<T, Few>(g, stream);
+  constexpr DType k16Bits = DType::float16;
+  constexpr auto warps = [](StackTile of) { return static_cast<int>(stack_rows(k16Bits, kWidth, of)) / kRowsOfWarp; };
+  if (tile == StackTile::automatic) tile = stack_tile(k16Bits, kWidth, g.batch);
+  return tile == StackTile::many_rows ? launch_stack<T, MmaStackTiling<warps(StackTile::many_rows), kWidth>>(g, stream)
+                                      : launch_stack<T, MmaStackTiling<warps(StackTile::few_rows), kWidth>>(g, stream);
 }
 
 }  // namespace
 
 cudaError_t stack_16_bits(const Stack& args, cudaStream_t stream) {
-  if (!is_possible(args, kLeastRows)) return cudaErrorInvalidValue;
+  if (!is_possible(args, stack_rows(args.dtype, kMostStackWidth, StackTile::few_rows))) return cudaErrorInvalidValue;
   if (args.batch == 0 || args.layers.back().units == 0) return cudaSuccess;
   return visit_16_bits(args.dtype, [&](auto t) {
     using T = typename decltype(t)::type;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/ops.hpp"
 
+#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -71,6 +72,7 @@ class CudaOps final : public ops::OpSet {
     ops::PlanContext here = context;
     here.backend = &backend_;
     const StackEngine& engine = stack_engine();  // the others take few rows only
+    if (forced.empty() && may_round(d.math)) return false;
     return (forced.empty() || forced == engine.name()) && engine.refuses(d, here).empty();
   }
   [[nodiscard]] std::vector<std::string> engines() const override {
@@ -82,20 +84,29 @@ class CudaOps final : public ops::OpSet {
     return names;
   }
 
-  [[nodiscard]] std::int64_t most_gaining_rows() const noexcept override { return kernels::kMostClusterRows; }
+  [[nodiscard]] std::int64_t most_gaining_rows(Math math) const noexcept override {
+    return may_round(math) ? std::numeric_limits<std::int64_t>::max() : kernels::kMostClusterRows;
+  }
   [[nodiscard]] std::optional<double> gain(const ops::StackDesc& d, const ops::PlanContext& context,
                                            std::string_view forced) const override {
     ops::PlanContext here = context;
     here.backend = &backend_;
-    const StackEngine& engine = cluster_engine();
-    const bool is_forced = forced == engine.name();
-    if ((!forced.empty() && !is_forced) || !engine.refuses(d, here).empty()) return std::nullopt;
-    if (is_forced) return 1;
+    if (forced == cluster_engine().name()) return cluster_engine().refuses(d, here).empty() ? std::optional(1.0) : std::nullopt;
+    if (!forced.empty() || d.determinism == Determinism::batch_invariant) return std::nullopt;
+    std::optional<double> least;
+    for (const StackEngine* engine : stack_engines()) {
+      if (!engine->refuses(d, here).empty()) continue;
+      const std::optional<double> us = engine->predicted_us(d, here);
+      if (us && (!least || *us < *least)) least = us;
+    }
+    if (!least) return std::nullopt;
     const CudaDevice& device = device_of(here);
-    return predicted_without_cluster_us(d, device.hardware, device.overlaps) - predicted_cluster_us(d, device.hardware);
+    return predicted_apart_us(d, device.hardware, device.overlaps) - *least;
   }
 
  private:
+  /// Whether layers one by one may be computed faster than exactly, as a stack computes them.
+  [[nodiscard]] static bool may_round(Math math) { return math == Math::tf32 || math == Math::bf16x6; }
   [[nodiscard]] ops::Choice plan_checked(const ops::Desc& desc, const ConstantsPtr& constants, const ops::PlanContext& context,
                                          std::string_view forced) override {
     check_type(desc);

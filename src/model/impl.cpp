@@ -106,7 +106,7 @@ model::Graph Model::Impl::make_graph(const core::ModelSpec& of, const std::vecto
 
 std::shared_ptr<const model::Graph> Model::Impl::graph_at(const std::shared_ptr<const model::Graph>& graph,
                                                           std::int64_t batch) const {
-  if (batch < 1 || batch > backend.ops().most_gaining_rows()) return graph;
+  if (batch < 1 || batch > backend.ops().most_gaining_rows(options.math)) return graph;
   std::vector<Shape> shapes;
   for (const int input : graph->inputs) shapes.push_back(graph->values[static_cast<std::size_t>(input)].sample);
   auto made = std::make_shared<const model::Graph>(make_graph(*spec, shapes, *pool, batch));

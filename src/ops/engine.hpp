@@ -140,14 +140,14 @@ class OpSet {
     expect_constants(desc, *constants);
     return plan_checked(desc, constants, context, forced);
   }
-  /// Whether an engine takes these layers in one step, for any number of rows. `forced`: as above.
+  /// Whether an engine takes these layers in one step, whatever the number of rows. `forced`: as above.
   [[nodiscard]] virtual bool takes(const StackDesc&, const PlanContext&, std::string_view) const { return false; }
-  /// The microseconds that one step is predicted to save for that number of rows, where takes() says nothing of it; nothing if no
-  /// engine takes them so. Only for at most most_gaining_rows().
+  /// The microseconds that one step is predicted to save for that number of rows; nothing if no engine takes the layers so. Only
+  /// for at most most_gaining_rows().
   [[nodiscard]] virtual std::optional<double> gain(const StackDesc&, const PlanContext&, std::string_view) const {
     return std::nullopt;
   }
-  [[nodiscard]] virtual std::int64_t most_gaining_rows() const noexcept { return 0; }
+  [[nodiscard]] virtual std::int64_t most_gaining_rows(Math) const noexcept { return 0; }
   /// Names of the engines that can be forced, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 

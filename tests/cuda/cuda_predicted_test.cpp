@@ -114,7 +114,7 @@ ops::StackDesc layers(std::int64_t batch, const std::vector<std::int64_t>& width
 TEST(CudaPredictedTest, AClusterGainsFromDepthUntilItsEightMultiprocessorsReadTooMuch) {
   const auto gain = [](std::int64_t batch, const std::vector<std::int64_t>& widths) {
     const ops::StackDesc d = layers(batch, widths);
-    return predicted_without_cluster_us(d, kH200, true) - predicted_cluster_us(d, kH200);
+    return std::min(predicted_apart_us(d, kH200, true), predicted_stack_us(d, kH200)) - predicted_cluster_us(d, kH200);
   };
   EXPECT_GT(gain(1, {256, 256, 256, 256, 256}), 0);
   EXPECT_GT(gain(1, std::vector<std::int64_t>(9, 256)), gain(1, {256, 256, 256, 256, 256}));
@@ -124,10 +124,39 @@ TEST(CudaPredictedTest, AClusterGainsFromDepthUntilItsEightMultiprocessorsReadTo
   EXPECT_LT(gain(1, {64, 64, 64, 64, 64}), 0);  // stack
 }
 
+TEST(CudaPredictedTest, AStackOfNarrowLayersSavesLaunchesAndIsNotBelowItsBytesAndMultiplyAdds) {
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    for (const std::int64_t width : {16, 64, 65, 128}) {
+      double before = 0;
+      for (std::int64_t batch = 1; batch <= 1 << 18; batch *= 2) {
+        ops::StackDesc d = layers(batch, std::vector<std::int64_t>(5, width));
+        d.dtype = dtype;
+        const double us = predicted_stack_us(d, kH200);
+        const double rows = static_cast<double>(batch) * static_cast<double>(width);
+        const double work = 4 * rows * static_cast<double>(width) / (132 * 1.83e3 * (dtype == DType::float32 ? 128 : 2048));
+        EXPECT_GT(us, work) << width << ' ' << batch;
+        EXPECT_GT(us, 2 * rows * static_cast<double>(size_of(dtype)) / 4.3e6) << width << ' ' << batch;
+        EXPECT_GE(us, 0.65 * before) << width << ' ' << batch;  // larger tiles begin where they fill half of a large GPU
+        if (batch <= 1024) {
+          EXPECT_LT(us, (width <= 64 ? 0.75 : 1.05) * predicted_apart_us(d, kH200, true)) << width << ' ' << batch;
+        }
+        before = us;
+      }
+    }
+  }
+}
+
+TEST(CudaPredictedTest, ActivationsWithExponentialsTakeAStackLonger) {
+  ops::StackDesc plain = layers(65536, {64, 64, 64});
+  ops::StackDesc exponential = plain;
+  for (auto& layer : plain.layers) layer.activation.kind = ActivationKind::Relu;
+  for (auto& layer : exponential.layers) layer.activation.kind = ActivationKind::Silu;
+  EXPECT_GT(predicted_stack_us(exponential, kH200), 1.2 * predicted_stack_us(plain, kH200));
+}
+
 TEST(CudaPredictedTest, LayersThatOverlapTakeLessAndNothingIsBelowItsBytes) {
   const ops::StackDesc d = layers(1, {256, 256, 256, 256, 256});
-  EXPECT_NEAR(predicted_without_cluster_us(d, kH200, false) - predicted_without_cluster_us(d, kH200, true), 3 * kOverlapSavesUs,
-              1e-9);
+  EXPECT_NEAR(predicted_apart_us(d, kH200, false) - predicted_apart_us(d, kH200, true), 3 * kOverlapSavesUs, 1e-9);
   for (const std::int64_t width : {16, 256, 1024}) {
     for (const std::int64_t batch : {1, 8}) {
       const double bytes = 4.0 * 4 * static_cast<double>(width * width);

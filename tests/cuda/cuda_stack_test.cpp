@@ -145,9 +145,31 @@ TEST_F(CudaStackTest, OtherArithmeticRunsLayerByLayer) {
   EXPECT_EQ(steps([](Options& o) { o.determinism = Determinism::batch_invariant; }), 1U);
   EXPECT_EQ(steps([](Options& o) { o.engine = "stack"; }), 1U);
   EXPECT_EQ(steps([](Options& o) { o.engine = "tiled"; }), 2U);
-  EXPECT_EQ(steps([](Options& o) { o.math = Math::tf32; }), 2U);
   EXPECT_EQ(steps([](Options& o) { o.fusion = Fusion::epilogue; }), 2U);
   EXPECT_EQ(steps([](Options& o) { o.dtype = DType::float64; }), 2U);
+}
+
+TEST_F(CudaStackTest, WhereProductsMayRoundStacksAreTakenForTheRowsThatTheyArePredictedToBeFasterFor) {
+  const auto steps = [](Math math, std::int64_t rows, const auto& change) {
+    Options options = on_cuda();
+    options.math = math;
+    change(options);
+    return plan_of(model_of(Net({128, 128, 128, 128, 128}).build(), options), rows).ops.size();
+  };
+  const auto nothing = [](Options&) {};
+  for (const Math math : {Math::tf32, Math::bf16x6}) {
+    EXPECT_EQ(steps(math, 1, nothing), 1U);
+    EXPECT_EQ(steps(math, 64, nothing), 1U);
+    EXPECT_EQ(steps(math, 65536, nothing), 4U);
+    EXPECT_EQ(steps(math, 65536, [](Options& o) { o.engine = "stack"; }), 1U);
+    EXPECT_EQ(steps(math, 64, [](Options& o) { o.determinism = Determinism::batch_invariant; }), 4U);
+  }
+  EXPECT_EQ(steps(Math::exact, 65536, nothing), 1U);
+  Options options = on_cuda();
+  options.math = Math::tf32;
+  const auto spec = Net({5, 8, 3}).build();
+  const Tensor x = random_rows(33, 5);
+  expect_exact(model_of(spec, options).predict(x), exact(*spec, x));
 }
 
 TEST_F(CudaStackTest, ASampleHasTheSameBitsInEveryBatch) {

@@ -87,6 +87,11 @@ Hardware Hardware::of(int device) {
   return result;
 }
 
+double stack_rate(DType dtype, const Hardware& on) {
+  const Rates rates = rates_of(on.architecture);
+  return is_narrow(dtype) ? 0.9 * rates.mma16 : rates.float32;
+}
+
 double predicted_library_us(const ops::DenseDesc& d, const Hardware& on, bool fused) {
   const Rates rates = rates_of(on.architecture);
   const double rate = is_narrow(d.dtype)          ? rates.library16
@@ -167,6 +172,19 @@ double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on) {
   const double rate = d.dtype == DType::float64 ? std::min(rates.float64, 0.35 * rates.float32) : 0.35 * rates.float32;
   const Tiling tiling{64, 64, rate, false};
   return kLaunchUs + kStartUs + std::max(arithmetic_us(d, on, tiling), memory_us(bytes_of(d, element(d)), on, 0.5));
+}
+
+double predicted_alone_us(const ops::DenseDesc& d, const Hardware& on) {
+  const bool in_library = d.activation.kind == ActivationKind::Linear || d.activation.kind == ActivationKind::Relu ||
+                          d.activation.kind == ActivationKind::GeluTanh;
+  const bool has_mma = on.architecture >= kernels::kMmaArchitecture;
+  double least = predicted_library_us(d, on, in_library) + (in_library ? 0 : predicted_pass_us(d, on));
+  least = std::min(least, predicted_tiled_us(d, on));
+  if (d.batch <= kernels::small_batch_most(d.dtype)) least = std::min(least, predicted_small_batch_us(d, on, false));
+  if (has_mma && is_narrow(d.dtype)) least = std::min(least, predicted_mma_gemm_us(d, on));
+  if (has_mma && d.math == Math::bf16x6 && d.inputs >= kernels::kLeastMmaFloat32Inputs)
+    least = std::min(least, predicted_mma_gemm_float32_us(d, on));
+  return least;
 }
 
 }  // namespace lamella::cuda

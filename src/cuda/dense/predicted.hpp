@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "ops/desc.hpp"
 
@@ -43,11 +42,16 @@ inline constexpr double kOverlapSavesUs = 1.2;
 [[nodiscard]] double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
 
-/// Few rows of float32 through all layers by `stack`; nothing for other stacks.
-[[nodiscard]] std::optional<double> predicted_stack_us(const ops::StackDesc& d, const Hardware& on);
-/// The same by `cluster`.
+/// A layer by itself: the least of the above that take it.
+[[nodiscard]] double predicted_alone_us(const ops::DenseDesc& d, const Hardware& on);
+
+/// Multiply-adds of one multiprocessor in one cycle of `stack`.
+[[nodiscard]] double stack_rate(DType dtype, const Hardware& on);
+/// All layers by `stack`.
+[[nodiscard]] double predicted_stack_us(const ops::StackDesc& d, const Hardware& on);
+/// Few rows of float32 through all layers by `cluster`.
 [[nodiscard]] double predicted_cluster_us(const ops::StackDesc& d, const Hardware& on);
-/// The same without `cluster`: narrow layers by `stack`, others one by one; `overlaps`: CudaDevice::overlaps.
-[[nodiscard]] double predicted_without_cluster_us(const ops::StackDesc& d, const Hardware& on, bool overlaps);
+/// The layers one by one; `overlaps`: CudaDevice::overlaps.
+[[nodiscard]] double predicted_apart_us(const ops::StackDesc& d, const Hardware& on, bool overlaps);
 
 }  // namespace lamella::cuda

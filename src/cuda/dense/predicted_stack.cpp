@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include "cuda/dense/predicted.hpp"
+#include "cuda/plans.hpp"
+#include "kernels/kernels.hpp"
 #include "kernels/stack_cluster.hpp"
 
-/// Several layers for few rows: docs/performance.md says how they are counted.
+/// Several layers: docs/performance.md says how they are counted.
 namespace lamella::cuda {
 namespace {
 
@@ -22,28 +25,48 @@ ops::DenseDesc alone(const ops::StackDesc& d, const ops::StackDesc::Layer& layer
           .determinism = d.determinism};
 }
 
-/// The layers from `first` on that `stack` takes together.
-std::size_t end_of_narrow(const ops::StackDesc& d, std::size_t first) {
-  std::size_t end = first;
-  if (d.layers[first].inputs > kernels::kMostStackInputs || !d.layers[first].is_dense) return first;
-  while (end < d.layers.size() && d.layers[end].units <= kernels::kMostStackWidth) ++end;
-  return end;
-}
-
-/// The time of these layers in one launch of `stack`.
-double stack_us(std::span<const ops::StackDesc::Layer> layers, const Hardware& on) {
-  constexpr double kCyclesOfChunk = 130;
-  constexpr std::int64_t kInputsOfChunk = 8;
-  double chunks = 0;
-  for (const auto& layer : layers) chunks += layer.is_dense ? number((layer.inputs + kInputsOfChunk - 1) / kInputsOfChunk) : 0;
-  return kLaunchUs + us_of_cycles(kCyclesOfChunk * chunks, on);
-}
+/// What the kernels of `stack` take, by what ptxas makes of them for sm_90.
+struct StackCosts {
+  std::int64_t inputs_of_chunk;
+  double start_us;             ///< before the first chunk; in float32 it is a part of each chunk's cycles
+  double cycles_of_chunk;      ///< from one chunk of weights to the next where other warps do not hide a warp's waits
+  double few, some, many;      ///< a warp's instructions for a chunk, by tile
+  double simple, exponential;  ///< a thread's for a result, by the kind of activation: with bias, rounding and store
+};
+constexpr StackCosts kFloat32{8, 0, 130, 60, 92, 308, 8, 45};
+constexpr StackCosts k16BitsNarrow{32, kStartUs, 240, 66, 66, 66, 12, 28};
+constexpr StackCosts k16BitsWide{32, kStartUs, 240, 102, 102, 102, 12, 28};
 
 }  // namespace
 
-std::optional<double> predicted_stack_us(const ops::StackDesc& d, const Hardware& on) {
-  if (d.dtype != DType::float32 || d.batch > kernels::kMostClusterRows) return std::nullopt;
-  return stack_us(d.layers, on);
+double predicted_stack_us(const ops::StackDesc& d, const Hardware& on) {
+  constexpr double kLanes = 32;
+  constexpr double kIssued = 4;  // warp instructions of a multiprocessor in a cycle
+  constexpr int kSimpleUlp = 2;  // formulas with exponentials err by more
+  const auto is_wide = [](const ops::StackDesc::Layer& layer) { return layer.units > kernels::StackLayout::kNarrow; };
+  const bool wide = std::any_of(d.layers.begin(), d.layers.end(), is_wide);
+  const std::int64_t width = wide ? kernels::kMostStackWidth : kernels::StackLayout::kNarrow;
+  const kernels::StackTile tile = kernels::stack_tile(d.dtype, width, d.batch);
+  const std::int64_t rows = kernels::stack_rows(d.dtype, width, tile);
+  const StackCosts& costs = !is_narrow(d.dtype) ? kFloat32 : wide ? k16BitsWide : k16BitsNarrow;
+  const double of_chunk = tile == kernels::StackTile::many_rows   ? costs.many
+                          : tile == kernels::StackTile::some_rows ? costs.some
+                                                                  : costs.few;
+  const double warps = is_narrow(d.dtype) ? number(rows) / 16 : 8;
+  const double products = number(rows * width * costs.inputs_of_chunk) / stack_rate(d.dtype, on);
+  double waits = 0;  // cycles of a block that has a multiprocessor to itself
+  double busy = 0;   // cycles of a multiprocessor for a block
+  for (const auto& layer : d.layers) {
+    const double chunks = layer.is_dense ? number((layer.inputs + costs.inputs_of_chunk - 1) / costs.inputs_of_chunk) : 0;
+    const double of_result = ulp_bound(layer.activation.kind) > kSimpleUlp ? costs.exponential : costs.simple;
+    waits += costs.cycles_of_chunk * chunks;
+    busy += std::max(products, warps * of_chunk / kIssued) * chunks;
+    busy += number(rows * layer.units) / kLanes * of_result / kIssued;
+  }
+  const double blocks = std::ceil(std::ceil(number(d.batch) / number(rows)) / on.multiprocessors);  // of a multiprocessor
+  const double bytes = number(size_of(d.dtype)) * number(d.batch * (d.layers.front().inputs + d.layers.back().units));
+  return kLaunchUs + costs.start_us +
+         std::max(us_of_cycles(std::max(waits, blocks * busy), on), bytes / (900 * on.gigabytes_per_second));
 }
 
 double predicted_cluster_us(const ops::StackDesc& d, const Hardware& on) {
@@ -63,28 +86,20 @@ double predicted_cluster_us(const ops::StackDesc& d, const Hardware& on) {
   return kLaunchUs + kTogether + kStartUs + us_of_cycles(cycles, on);
 }
 
-double predicted_without_cluster_us(const ops::StackDesc& d, const Hardware& on, bool overlaps) {
+double predicted_apart_us(const ops::StackDesc& d, const Hardware& on, bool overlaps) {
   double sum = d.softmax ? kLaunchUs + kStartUs : 0;
   bool follows = false;  // a layer of few rows
-  for (std::size_t n = 0; n < d.layers.size();) {
-    const auto& layer = d.layers[n];
-    if (const std::size_t end = end_of_narrow(d, n); end > n + 1) {
-      sum += stack_us(std::span(d.layers).subspan(n, end - n), on);
-      if (d.softmax && end == d.layers.size()) sum -= kLaunchUs + kStartUs;
-      n = end;
-      follows = false;
-      continue;
-    }
+  const bool mma = is_narrow(d.dtype) && on.architecture >= kernels::kMmaArchitecture;
+  for (const auto& layer : d.layers) {
     if (layer.is_dense) {
       const ops::DenseDesc dense = alone(d, layer);
-      const double few = predicted_small_batch_us(dense, on, false) - (follows && overlaps ? kOverlapSavesUs : 0);
-      sum += std::min({few, predicted_library_us(dense, on, true), predicted_tiled_us(dense, on)});
+      const double least = predicted_alone_us(dense, on);
+      sum += follows && overlaps ? std::min(least, predicted_small_batch_us(dense, on, mma) - kOverlapSavesUs) : least;
     } else {
       sum += kLaunchUs;
     }
     if (layer.added != ops::StackDesc::kNothing) sum += kLaunchUs;
-    follows = layer.is_dense && layer.added == ops::StackDesc::kNothing;
-    ++n;
+    follows = layer.is_dense && layer.added == ops::StackDesc::kNothing && d.batch <= kernels::small_batch_most(d.dtype);
   }
   return sum;
 }

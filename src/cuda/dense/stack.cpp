@@ -15,8 +15,6 @@ class StackOfDense final : public StackEngine {
       if (const std::string why = no_tensor_cores(context); !why.empty()) return "in 16 bits " + why;
     } else if (d.dtype != DType::float32) {
       return core::format("it computes in float32, float16 and bfloat16, the layers in {}", to_string(d.dtype));
-    } else if (d.math == Math::tf32) {
-      return "it is exact, but faster arithmetic was requested";
     }
     if (d.fusion != Fusion::automatic) return "a different fusion was requested; this engine takes several layers at once";
     if (d.layers.size() > kernels::kMostStackLayers)

@@ -19,7 +19,6 @@ class ClusterOfBlocks final : public StackEngine {
                           architecture / 10, architecture % 10);
     }
     if (d.dtype != DType::float32) return core::format("it computes in float32, the layers in {}", to_string(d.dtype));
-    if (d.math == Math::tf32) return "it is exact, but faster arithmetic was requested";
     if (d.fusion != Fusion::automatic) return "a different fusion was requested; this engine takes several layers at once";
     if (d.determinism == Determinism::batch_invariant)
       return "a row's bits must not depend on the batch size, but larger batches are summed in another order";

@@ -8,6 +8,7 @@
 #include <cudaTypedefs.h>
 
 #include "cuda/status.hpp"
+#include "cuda/trouble.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -28,7 +29,7 @@ struct Contexts {
 };
 
 Contexts& contexts() {
-  static auto* const only = new Contexts;  // never destroyed: it is used after static objects are destroyed
+  static auto* const only = new Contexts;  // never destroyed
   return *only;
 }
 
@@ -49,7 +50,7 @@ cudaError_t find(const char* name, unsigned version, F& function) {
 /// The primary context of a device, which lamella retains from its first use on.
 cudaError_t primary_context(int device, CUcontext& context) {
   Contexts& all = contexts();
-  auto& known = all.primary[static_cast<std::size_t>(device) % kMostDevices];
+  auto& known = primary_context_of(device);
   context = known.load(std::memory_order_acquire);
   if (context != nullptr) return cudaSuccess;
   const std::lock_guard lock(all.mutex);
@@ -83,6 +84,10 @@ cudaError_t enter(int device, bool& pushed) {
 
 }  // namespace
 
+std::atomic<CUcontext>& primary_context_of(int device) {
+  return contexts().primary[static_cast<std::size_t>(device) % kMostDevices];
+}
+
 DeviceGuard::DeviceGuard(int device) : device_(device) {
   expect_alive(device);
   check(enter(device, pushed_), device, "cannot make the device current");
@@ -96,10 +101,6 @@ DeviceGuard::~DeviceGuard() {
   if (!pushed_) return;
   CUcontext popped = nullptr;
   check_quietly(as_runtime(contexts().driver.pop(&popped)), device_, "cuCtxPopCurrent");
-}
-
-void forget_contexts() noexcept {
-  for (auto& context : contexts().primary) context.store(nullptr);
 }
 
 }  // namespace lamella::cuda

@@ -22,7 +22,4 @@ class DeviceGuard {
   bool pushed_ = false;
 };
 
-/// Forgets the contexts, as in a new process. For tests.
-void forget_contexts() noexcept;
-
 }  // namespace lamella::cuda

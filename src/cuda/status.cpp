@@ -3,39 +3,15 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <mutex>
 #include <vector>
 
 #include "core/log.hpp"
 #include "cuda/context.hpp"
+#include "cuda/trouble.hpp"
 
 namespace lamella::cuda {
 namespace {
-
-/// Work for which waiting failed.
-struct Pending {
-  cudaStream_t stream = nullptr;
-  cudaEvent_t event = nullptr;
-  unsigned long long callers_id = 0;  ///< of a caller's stream, which may be destroyed; 0: our own, to be destroyed
-};
-
-/// The failures of a device. A loss is permanent: only a new process can use the device again.
-struct Trouble {
-  std::atomic<bool> lost{false};
-  std::atomic<bool> undrained{false};
-  std::mutex draining;
-  std::mutex mutex;
-  std::string reason;
-  std::vector<Pending> pending;
-  bool untracked = false;  ///< other work may still run: memory leaks, which is better than being reused while in use
-};
-
-Trouble& trouble_of(int device) {
-  static auto* const all =
-      new std::array<Trouble, kMostDevices>;  // never destroyed: it is used after static objects are destroyed
-  return (*all)[static_cast<std::size_t>(device) % kMostDevices];
-}
 
 /// Errors that leave the process in an inconsistent state according to CUDA's documentation, the error of every call in a forked
 /// child (initialization error), and the error after CUDA has been unloaded at process exit.
@@ -102,6 +78,11 @@ std::string driver_problem(cudaError_t status, int driver) {
 }
 
 }  // namespace
+
+Trouble& trouble_of(int device) {
+  static auto* const all = new std::array<Trouble, kMostDevices>;  // never destroyed
+  return (*all)[static_cast<std::size_t>(device) % kMostDevices];
+}
 
 void check(cudaError_t status, int device, const char* call) {
   if (status == cudaSuccess) return;
@@ -213,17 +194,6 @@ bool drain(int device) noexcept {
     trouble.untracked = true;
   }
   return false;
-}
-
-void restore_devices() noexcept {
-  for (std::size_t device = 0; device < kMostDevices; ++device) {
-    Trouble& trouble = trouble_of(static_cast<int>(device));
-    trouble.lost.store(false);
-    trouble.undrained.store(false);
-    trouble.pending.clear();
-    trouble.untracked = false;
-  }
-  forget_contexts();
 }
 
 void expect_alive(int device) {

@@ -32,8 +32,6 @@ void expect_alive(int device);
 /// Whether calls to CUDA are pointless: after an error that the device did not survive, in a forked child, and after CUDA has
 /// been unloaded at process exit.
 [[nodiscard]] bool is_lost(int device) noexcept;
-/// Forgets all losses, as in a new process. For tests, which simulate many processes in one.
-void restore_devices() noexcept;
 
 /// "13.0": how CUDA and its libraries encode versions, major * unit + minor * unit / 100 + patch.
 [[nodiscard]] std::string version_text(std::size_t version, std::size_t unit);

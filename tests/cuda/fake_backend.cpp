@@ -9,6 +9,7 @@
 #include "core/check.hpp"
 #include "cuda/backend.hpp"
 #include "cuda/status.hpp"
+#include "cuda/trouble.hpp"
 
 namespace lamella {
 namespace {
@@ -35,6 +36,18 @@ State& state() {
   return *state;
 }
 
+/// As in a new process: nothing is known of any device.
+void forget_devices() {
+  for (int device = 0; device < static_cast<int>(cuda::kMostDevices); ++device) {
+    cuda::Trouble& trouble = cuda::trouble_of(device);
+    trouble.lost.store(false);
+    trouble.undrained.store(false);
+    trouble.pending.clear();
+    trouble.untracked = false;
+    cuda::primary_context_of(device).store(nullptr);
+  }
+}
+
 }  // namespace
 
 namespace test {
@@ -46,7 +59,7 @@ void stop_cuda() {
 
 void restart_cuda(const fake_cuda::Options& options) {
   stop_cuda();
-  cuda::restore_devices();
+  forget_devices();
   fake_cuda::reset(options);
 }
 

@@ -199,7 +199,6 @@ Product::Product(const ProductDesc& desc, const ConstantsPtr& constants) {
   }
 }
 Product::~Product() = default;
-Product::Product(Product&&) noexcept = default;
 
 std::size_t Product::scratch_bytes() const noexcept { return impl_->scratch_bytes; }
 

@@ -33,7 +33,6 @@ class Product {
   /// Packs the kernel, once for all plans of the layer with the same layout. Throws Error (internal).
   Product(const ProductDesc& desc, const ConstantsPtr& constants);
   ~Product();
-  Product(Product&&) noexcept;
   Product(const Product&) = delete;
 
   [[nodiscard]] std::size_t scratch_bytes() const noexcept;

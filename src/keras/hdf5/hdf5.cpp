@@ -94,8 +94,6 @@ H5File::H5File(OwnedBytes file, Where where, std::uint64_t source_bytes)
     : file_(std::make_unique<File>(std::move(file), std::move(where), source_bytes)) {
   if (!file_->need("/").object.is_group()) fail(ErrorCode::hdf5, file_->place_of("/"), "the root is not a group");
 }
-H5File::H5File(H5File&&) noexcept = default;
-H5File& H5File::operator=(H5File&&) noexcept = default;
 H5File::~H5File() = default;
 
 bool H5File::has_group(std::string_view path) const {

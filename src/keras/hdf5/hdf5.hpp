@@ -38,8 +38,6 @@ class H5File {
   /// The limit on the cost of reading depends on `source_bytes`, the size of the archive that contains the file; 0: the file's
   /// own size.
   H5File(OwnedBytes file, Where where, std::uint64_t source_bytes = 0);
-  H5File(H5File&&) noexcept;
-  H5File& operator=(H5File&&) noexcept;
   ~H5File();
 
   [[nodiscard]] bool has_group(std::string_view path) const;

@@ -93,6 +93,8 @@ struct DeviceTraits {
   bool is_inline = false;
   /// Stream::capture() makes graphs: batches are padded to a few sizes, so that few graphs serve them all.
   bool captures = false;
+  /// What messages call one of these graphs: "CUDA graph".
+  const char* graph_name = "graph";
   /// The stream that a caller's null handle denotes; null: the device has no streams.
   void* default_stream = nullptr;
 };

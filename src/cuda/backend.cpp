@@ -29,7 +29,7 @@ void transfer(CudaDevice& device, const char* call, const F& enqueue) {
 }  // namespace
 
 CudaBackend::CudaBackend(int devices)
-    : Backend({.captures = true, .default_stream = cudaStreamLegacy}),
+    : Backend({.captures = true, .graph_name = "CUDA graph", .default_stream = cudaStreamLegacy}),
       devices_(static_cast<std::size_t>(devices)),
       ops_(make_ops(*this)) {}
 CudaBackend::~CudaBackend() { cuda::release_retired(); }

@@ -94,7 +94,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
   }
   if (const std::string captured = program.captured.get(); !captured.empty()) text += core::format("{}\n", captured);
   if (!explained.tuning.empty()) text += core::format("Measurements are not saved: {}\n", explained.tuning);
-  if (!why_this_device.empty()) text += core::format("CUDA is not used: {}\n", why_this_device);
+  if (!why_this_device.empty()) text += core::format("No other device can be used: {}\n", why_this_device);
   const StepTimes::Least times = program.times.get();
   int number = 0;
   for (const ProgramStep& step : program.steps) {

@@ -78,6 +78,10 @@ Model::Impl::Impl(std::shared_ptr<const core::ModelSpec> spec_in, const Options&
     static_cast<void>(graph(*shapes));  // refuses a model that cannot run now, rather than at predict
 }
 
+std::string Model::Impl::why_no_other_device() const {
+  return device_is_named || !backend.traits.is_host ? std::string() : core::why_on_the_host();
+}
+
 std::optional<std::vector<Shape>> Model::Impl::fixed_shapes() const {
   std::vector<Shape> shapes;
   for (const auto& sample : input_shapes) {

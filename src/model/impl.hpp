@@ -46,7 +46,7 @@ struct Model::Impl {
 
   std::shared_ptr<const core::ModelSpec> spec;
   Options options;       ///< device resolved, threads at least 1
-  bool device_is_named;  ///< named by the caller: explain() does not say why CUDA is unused
+  bool device_is_named;  ///< named by the caller: explain() does not say why no other device is used
   std::shared_ptr<model::ConstantsPool> pool;
   core::Backend& backend;
   std::shared_ptr<core::MemoryBudget> budget;  ///< null if Options::memory_limit does not apply
@@ -56,6 +56,8 @@ struct Model::Impl {
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< sample shapes, -1 where Keras has None
   std::vector<DType> input_dtypes;                      ///< of the program's inputs
 
+  /// What kept Device::automatic() from another device than the host; empty if the caller named one, or nothing did.
+  [[nodiscard]] std::string why_no_other_device() const;
   /// The graph for these sample shapes, lowered and fused; created once. `rows`, unless -1: also counts a call of this many
   /// rows, under the lock that is taken anyway.
   std::shared_ptr<const model::Graph> graph(const std::vector<Shape>& sample_shapes, std::int64_t rows = -1) const;
@@ -65,7 +67,7 @@ struct Model::Impl {
   std::shared_ptr<const model::Program> program(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
                                                 int threads = 1) const;
 
-  /// Held by a call while weights are read, so that no update changes them; what was logged is told when it has ended.
+  /// Held by a call while weights are read, so that no update changes them; delivers what was logged when the call has ended.
   struct Reading {
     core::LogDelivery delivery;
     model::Gate::Passage passage;
@@ -127,7 +129,7 @@ struct Model::Impl {
 
  private:
   void expect_arrays(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
-  /// Common part of both run_into(); inlined to stay within the allowed number of frames (tests/cuda/frames_test.cpp).
+  /// Common part of both run_into(); inlined to stay within the allowed number of frames (FramesTest).
   [[gnu::always_inline]] void run_into_until(const std::stop_token* stop, std::span<const TensorView> srcs,
                                              std::span<const MutableTensorView> dsts, void* stream) const;
   /// The shape of an input's samples. Sets the number of rows, which all inputs of a call share.
@@ -142,7 +144,7 @@ struct Model::Impl {
                                                              std::int64_t batch) const;
   /// The values as weights of the model, those on the device as they are after the work already enqueued on `stream`.
   [[nodiscard]] model::NewWeights new_weights(const std::map<std::string, TensorView>& values, void* stream) const;
-  /// What has to be written so that everything that runs has the weights of `changed`. Throws ArgumentError (unsupported).
+  /// The writes after which everything that runs has the weights of `changed`. Throws ArgumentError (unsupported).
   [[nodiscard]] ops::Writes renewed(const model::NewWeights& changed) const;
 
   struct Cached {

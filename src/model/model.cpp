@@ -25,9 +25,10 @@ Model::Model(std::shared_ptr<const core::ModelSpec> spec, const Options& options
   impl_ = std::make_shared<const Impl>(std::move(spec), options, std::make_shared<model::ConstantsPool>(),
                                        std::make_shared<core::MemoryBudget>(options.memory_limit));
   if (!core::is_logging()) return;
-  const std::string why = impl_->device_is_named || !impl_->backend.traits.is_host ? "" : core::why_on_the_host();
+  const std::string why = impl_->why_no_other_device();
   core::log(LogLevel::info, "'{}' is made for {}: {} layers, {} elements of weights{}{}", core::escaped(name()),
-            to_string(device()), impl_->spec->layers.size(), count_params(), why.empty() ? "" : "; not on a GPU: ", why);
+            to_string(device()), impl_->spec->layers.size(), count_params(),
+            why.empty() ? "" : "; no other device can be used: ", why);
 }
 Model::Model(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
 Model::Model(const Model&) noexcept = default;
@@ -262,8 +263,7 @@ std::string Model::explain(const ExplainOptions& options) const {
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' has open extents (None)", core::escaped(name()));
   model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
   if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
-  return options.json ? model::explain_json(explained)
-                      : model::explain_text(explained, impl_->device_is_named ? "" : why_no_cuda());
+  return options.json ? model::explain_json(explained) : model::explain_text(explained, impl_->why_no_other_device());
 }
 
 }  // namespace lamella

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/counted.hpp"
 #include "core/log.hpp"
 
 namespace lamella::model {
@@ -46,8 +47,8 @@ void Session::reserve_arena(std::size_t bytes) {
     bound.seen.clear();
   }
   if (dropped != 0)
-    core::log(LogLevel::info, "{} CUDA graphs are dropped, because {} bytes of buffers became {}; they are captured again",
-              dropped, arena_bytes_, bytes);
+    core::log(LogLevel::info, "dropping {}, because {} bytes of buffers became {}; later calls capture again",
+              core::counted(static_cast<std::int64_t>(dropped), options_.backend.traits.graph_name), arena_bytes_, bytes);
   arena_ = std::move(larger);
   arena_bytes_ = bytes;
 }
@@ -185,12 +186,15 @@ std::unique_ptr<core::Graph> Session::capture(BoundProgram& bound, const Arrays&
   auto graph = stream_->capture([&bound] { bound.execute(); }, not_captured);
   bound.failures = graph ? 0 : bound.failures + 1;
   bound.cannot_capture = !graph && (!not_captured.disturbed || bound.failures == kFailures);
-  if (!graph)
-    core::log(LogLevel::warning, "calls of {} rows run step by step, not as a CUDA graph: {}{}", bound.program->batch,
-              not_captured.why, bound.cannot_capture ? "" : "; capture will be tried again");
-  bound.program->captured.set(graph ? "captured as a CUDA graph"
-                                    : core::format("not captured as a CUDA graph: {}{}", not_captured.why,
-                                                   bound.cannot_capture ? "" : "; capture will be tried again"));
+  const char* const name = options_.backend.traits.graph_name;
+  if (graph) {
+    bound.program->captured.set(core::format("captured as a {}", name));
+    return graph;
+  }
+  const std::string why = not_captured.why + (bound.cannot_capture ? "" : "; capture will be tried again");
+  core::log(LogLevel::warning, "calls of {} run step by step, not as a {}: {}", core::counted(bound.program->batch, "row"), name,
+            why);
+  bound.program->captured.set(core::format("not captured as a {}: {}", name, why));
   return graph;
 }
 

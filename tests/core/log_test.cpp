@@ -66,7 +66,8 @@ TEST_F(LogTest, TellsOfModelsAndOfWhatIsPlanned) {
   EXPECT_THAT(taken(), IsEmpty()) << "nothing new";
   static_cast<void>(small({.threads = 1}));
   const std::string why = why_no_cuda();
-  EXPECT_THAT(taken()[0].second, why.empty() ? HasSubstr("is made for cuda:0") : HasSubstr("; not on a GPU: " + why));
+  EXPECT_THAT(taken()[0].second,
+              why.empty() ? HasSubstr("is made for cuda:0") : HasSubstr("; no other device can be used: " + why));
 }
 
 TEST_F(LogTest, WarnsOnceOfProgramsThatArePlannedAgain) {

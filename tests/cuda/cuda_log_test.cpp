@@ -45,7 +45,7 @@ TEST_F(CudaLogTest, TellsOfGraphsThatAreDroppedOrNotCaptured) {
   ASSERT_EQ(model.stats().graphs, 1);
   static_cast<void>(model.predict(random_rows(300, 7)));
   EXPECT_EQ(model.stats().graphs, 0);
-  EXPECT_THAT(messages_, Contains(Pair(LogLevel::info, HasSubstr("1 CUDA graphs are dropped"))));
+  EXPECT_THAT(messages_, Contains(Pair(LogLevel::info, HasSubstr("dropping 1 CUDA graph, because "))));
   fake_cuda::fail_nth("cudaStreamEndCapture", 1, fake_cuda::Fault::once);
   for (int i = 0; i < 3; ++i) static_cast<void>(model.predict(random_rows(4, 7)));
   EXPECT_THAT(messages_, Contains(Pair(LogLevel::warning,

@@ -25,9 +25,9 @@ allow src/cpu cpu/ ops/ core/
 allow src/cuda cuda/ kernels/ ops/ core/
 allow src/model model/ keras/ ops/ core/
 allow src/c c/ core/
-# What the command uses of the library besides its interface: reading and writing files a few rows at a time, facts of the machine, and the names of
+# What the command uses of the library besides its interface: text, reading and writing files a few rows at a time, facts of the machine, and the names of
 # CUDA's engines.
-allow src/cli cli/ 'core/(counted|isa|npy_head|npy_rows|output_file|processors).hpp"' 'cuda/dense/engines.def"'
+allow src/cli cli/ 'core/(counted|format|isa|npy_head|npy_rows|output_file|processors).hpp"' 'cuda/dense/engines.def"'
 allow kernels kernels/ ops/ core/
 allow bench cli/ "$own"
 allow python/src "$own"
@@ -43,7 +43,7 @@ for folder in src/*/; do
 done
 found=$(includes src include kernels python/src serving examples bench tests | grep -E "<(tests|src|kernels|$(paste -sd '|' <<<"${floors//\//}"))/" || true)
 [ -z "$found" ] || fail "our own files are included with quotes:"$'\n'"$found"
-found=$(grep -rnE 'is_cpu|is_cuda|cpu_backend|cuda_backend|cudaStream' src/model || true)
+found=$(grep -rniE 'is_cpu|cpu_backend|cuda|gpu|nvidia' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
 found=$(includes include | grep -E '<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt)' || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"

@@ -90,4 +90,8 @@ class LAMELLA_API Shape {
 /// As Python prints a tuple: "(2, 3)", "(4,)", "()".
 [[nodiscard]] LAMELLA_API std::string to_string(const Shape& shape);
 
+/// The shape of a batch as Keras' summary writes it, from the extents of one sample, -1 where Keras has None, as
+/// Model::input_shape() gives them: "(None, 3)" for {3}, "(None, None, 8)" for {-1, 8}, "(None)" for a sample of rank 0.
+[[nodiscard]] LAMELLA_API std::string batch_shape_text(std::span<const std::int64_t> sample);
+
 }  // namespace lamella

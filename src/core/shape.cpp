@@ -79,8 +79,14 @@ bool operator==(const Shape& a, const Shape& b) noexcept { return std::equal(a.b
 
 std::string to_string(const Shape& shape) {
   std::string text = "(";
-  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  for (const std::int64_t extent : shape) text += core::format("{}{}", text.size() > 1 ? ", " : "", extent);
   return text + (shape.rank() == 1 ? ",)" : ")");
+}
+
+std::string batch_shape_text(std::span<const std::int64_t> sample) {
+  std::string text = "(None";
+  for (const std::int64_t extent : sample) text += extent < 0 ? ", None" : core::format(", {}", extent);
+  return text + ")";
 }
 
 }  // namespace lamella

@@ -38,7 +38,7 @@ Shape accepted(const Shape& x, const std::vector<std::int64_t>& wanted, const st
     }
   }
   core::throw_argument(ErrorCode::shape, core::format("[Model::predict] input '{}': expected shape {}, got {}",
-                                                      core::escaped(input), shape_text(wanted), to_string(x)));
+                                                      core::escaped(input), batch_shape_text(wanted), to_string(x)));
 }
 
 bool overlap(const TensorView& a, const TensorView& b) {

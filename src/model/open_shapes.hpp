@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include <lamella/shape.hpp>
@@ -15,13 +14,6 @@ using SampleShape = std::vector<std::int64_t>;  ///< without the batch; -1: open
 
 [[nodiscard]] inline bool is_open(const SampleShape& sample) {
   return std::find(sample.begin(), sample.end(), std::int64_t{-1}) != sample.end();
-}
-
-/// A batch of samples as Keras writes its shape: "(None, 3)".
-[[nodiscard]] inline std::string shape_text(const SampleShape& sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? std::string("None") : std::to_string(extent));
-  return text + ")";
 }
 
 /// The shapes with a number instead of each open extent.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <set>
 
+#include "core/format.hpp"
 #include "keras/stored.hpp"
 #include "model/impl.hpp"
 #include "model/open_shapes.hpp"
@@ -49,7 +50,7 @@ void add(const core::LayerSpec& layer, Count& count, std::set<const void*>& seen
 }
 
 std::string with_commas(std::int64_t number) {
-  std::string text = std::to_string(number);
+  std::string text = core::format("{}", number);
   for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
   return text;
 }
@@ -183,7 +184,7 @@ std::vector<Row> rows_of(const core::ModelSpec& spec) {
     const auto layer = static_cast<std::size_t>(spec.nodes[n].layer);
     call_of[n] = calls[layer]++;
     std::string text;
-    for (const SampleShape& shape : shapes[n]) text += (text.empty() ? "" : ", ") + shape_text(shape);
+    for (const SampleShape& shape : shapes[n]) text += (text.empty() ? "" : ", ") + batch_shape_text(shape);
     if (shapes[n].size() > 1) text = core::format("[{}]", text);
     auto& known = distinct[layer];
     if (!text.empty() && std::find(known.begin(), known.end(), text) == known.end()) known.push_back(text);

@@ -35,6 +35,13 @@ TEST(ShapeTest, PrintsAsATuple) {
   EXPECT_EQ(to_string(Shape{2, 3}), "(2, 3)");
 }
 
+TEST(ShapeTest, PrintsABatchAsKerasDoes) {
+  EXPECT_EQ(batch_shape_text(std::vector<std::int64_t>{3}), "(None, 3)");
+  EXPECT_EQ(batch_shape_text(std::vector<std::int64_t>{-1, 8}), "(None, None, 8)");
+  EXPECT_EQ(batch_shape_text({}), "(None)");
+  EXPECT_EQ(batch_shape_text(Shape{0, 2}), "(None, 0, 2)");
+}
+
 TEST(ShapeTest, CountsAxesFromBothEnds) {
   const Shape shape{2, 3, 5};
   EXPECT_EQ(shape[0], 2);

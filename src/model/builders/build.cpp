@@ -151,7 +151,7 @@ void expect_nested_inputs(const Layout& layout, const std::string& name, const s
     const bool fits = std::equal(found.begin(), found.end(), wanted.begin(), wanted.end(),
                                  [](std::int64_t a, std::int64_t b) { return a < 0 || b < 0 || a == b; });
     LAMELLA_EXPECTS(fits, shape, "layer '{}': input {} has shape {}, the model takes {}", core::escaped(name), i,
-                    shape_text(found), shape_text(wanted));
+                    batch_shape_text(found), batch_shape_text(wanted));
   }
 }
 

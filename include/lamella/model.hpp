@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -32,6 +33,9 @@ struct LayerInfo {
   std::string path;                                         ///< "outer/inner/dense" inside nested models
   std::string config;                                       ///< JSON text of the layer's config, as Keras writes it
   std::vector<std::pair<std::string, TensorView>> weights;  ///< name and host memory; valid while the Model lives
+  /// The type in which the layer computes, an InputLayer's own type, unless Options::dtype says another. Empty for nested models
+  /// and for operations, whose types follow from their inputs.
+  std::optional<DType> compute_dtype = std::nullopt;
 };
 
 /// Sizes for Model::explain().

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inspects a model's layers, and makes a model with another activation.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -32,8 +33,14 @@ void each_layer(const core::LayerSpec& layer, const F& use) {
   if (const auto* distributed = std::get_if<core::TimeDistributedParams>(&layer.params)) each_layer(*distributed->wrapped, use);
 }
 
+std::optional<DType> compute_dtype_of(const core::LayerSpec& layer) {
+  if (const auto* const input = std::get_if<core::InputParams>(&layer.params)) return input->dtype;
+  if (core::nested_model(layer) != nullptr || layer.policy.follows_inputs) return std::nullopt;
+  return layer.policy.compute;
+}
+
 LayerInfo info_of(const core::LayerSpec& layer) {
-  LayerInfo info{layer.name, layer.class_name, layer.path, keras::config_of(layer), {}};
+  LayerInfo info{layer.name, layer.class_name, layer.path, keras::config_of(layer), {}, compute_dtype_of(layer)};
   if (!model::has_given_statistics(layer)) {
     for (const core::Weight& w : layer.weights) info.weights.emplace_back(w.name, w.value->view());
   }

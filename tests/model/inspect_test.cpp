@@ -62,6 +62,21 @@ TEST_F(InspectTest, FindsLayersByPathAndByUniqueName) {
               AllOf(HasSubstr("no layer is named 'first/act'"), HasSubstr("'first/dense', 'first/only', 'second'")));
 }
 
+TEST_F(InspectTest, SaysInWhatTypeALayerComputes) {
+  const Sequential inner({Dense(3, {.name = "narrow", .dtype = "mixed_bfloat16"})}, {.name = "inner"});
+  const Sequential outer({Input({3}, {.dtype = "float64"}), inner, Dense(2, {.name = "wide", .dtype = "float64"})});
+  for (const Options& options : {kCpu, Options{.device = Device::cpu(), .dtype = DType::float16}}) {
+    const Model made = outer.compile(options);
+    EXPECT_EQ(made.layers().front().compute_dtype, DType::float64) << "an InputLayer's own";
+    EXPECT_EQ(made.get_layer("narrow").compute_dtype, DType::bfloat16);
+    EXPECT_EQ(made.get_layer("wide").compute_dtype, DType::float64);
+    EXPECT_EQ(made.get_layer("inner").compute_dtype, std::nullopt);
+  }
+  const Model operations = Model::load(LAMELLA_FIXTURES "/operations/keras3/reductions/model.keras", kCpu);
+  EXPECT_EQ(operations.get_layer("sum").compute_dtype, std::nullopt);
+  EXPECT_EQ(operations.get_layer("dense").compute_dtype, DType::float32);
+}
+
 TEST_F(InspectTest, ListsTheLayersOfAnAmbiguousName) {
   const Sequential first({Dense(3, {.name = "dense"})}, {.name = "first"});
   const Sequential second({Dense(3, {.name = "dense"})}, {.name = "second"});

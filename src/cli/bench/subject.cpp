@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench/check.hpp"
+#include "core/format.hpp"
 
 namespace lamella::bench {
 namespace {
@@ -67,8 +68,8 @@ std::vector<Tensor> Subject::inputs(const Model& model) const {
   for (std::size_t i = 0; i < model.input_names().size(); ++i) {
     std::vector<std::int64_t> shape = model.input_shape(static_cast<int>(i));
     if (std::find(shape.begin(), shape.end(), -1) != shape.end()) {
-      throw ArgumentError(ErrorCode::shape,
-                          "bench: input '" + model.input_names()[i] + "' has an open shape; the bench takes fixed ones");
+      throw ArgumentError(ErrorCode::shape, core::format("bench: input '{}' has an open shape; the bench takes fixed ones",
+                                                         model.input_names()[i]));
     }
     shape.insert(shape.begin(), cell_.batch);
     result.push_back(random_tensor(Shape(shape), model.input_dtype(static_cast<int>(i)), static_cast<std::uint32_t>(i + 1)));
@@ -117,14 +118,7 @@ Call Runnable::call() {
 DType Runnable::coarsest() const {
   DType result = DType::float64;
   for (const LayerInfo& layer : model_.layers()) {
-    const auto config = nlohmann::json::parse(layer.config, nullptr, false);
-    if (!config.is_object() || !config.contains("dtype")) continue;
-    const auto& policy = config.at("dtype");
-    const std::string text = policy.is_string() ? policy.get<std::string>() : policy.dump();
-    const DType dtype = text.find("bfloat16") != std::string::npos  ? DType::bfloat16
-                        : text.find("float16") != std::string::npos ? DType::float16
-                        : text.find("float64") != std::string::npos ? DType::float64
-                                                                    : DType::float32;
+    const DType dtype = layer.compute_dtype.value_or(result);
     if (unit_roundoff(dtype) > unit_roundoff(result)) result = dtype;
   }
   return result;

@@ -76,8 +76,8 @@ class RowSource {
 /// All inputs.
 struct Inputs {
   std::vector<std::unique_ptr<RowSource>> sources;
-  bool is_csv = false;      ///< the first file is
-  bool has_header = false;  ///< and its columns have names in a header
+  bool is_csv = false;      ///< whether the first file is CSV
+  bool has_header = false;  ///< whether its first line has the names of columns
   /// The number of rows, common to all; -1: unknown. Throws ArgumentError (shape) if they differ.
   [[nodiscard]] std::int64_t rows() const;
   [[nodiscard]] std::size_t row_bytes() const;

@@ -23,7 +23,7 @@ enum ExitCode : int {
   kDiffers = 1,  ///< verify found a difference
   kUsage = 2,    ///< the command line is wrong
   kFile = 3,     ///< a file cannot be read or written
-  kInput = 4,    ///< data do not fit the model, or options cannot be met by it
+  kInput = 4,    ///< the data do not fit the model, or it cannot do what the options ask for
   kDevice = 5,   ///< the device is absent or refused
   kFailure = 6,  ///< memory ran out, or lamella broke its own rules
 };

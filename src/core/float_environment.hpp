@@ -7,8 +7,8 @@
 namespace lamella::core {
 
 /// While it lives, this thread computes as the library's results are defined: rounding to nearest even, subnormals
-/// kept, no trapping exceptions. Then restores the caller's environment. Costs a few nanoseconds if that is the
-/// same.
+/// kept, no trapping exceptions. Then restores the caller's environment. Costs a few nanoseconds if there is
+/// nothing to change.
 class FloatEnvironment {
  public:
   FloatEnvironment() noexcept : differs_(!is_default()) {

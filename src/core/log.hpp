@@ -10,27 +10,28 @@
 
 namespace lamella::core {
 
-/// Whether anybody is told.
+/// Whether a function is set that receives messages.
 [[nodiscard]] LAMELLA_API bool is_logging() noexcept;
 /// Keeps a message of this thread until deliver().
 LAMELLA_API void keep_message(LogLevel level, std::string message);
-/// Tells the messages that this thread has kept.
+/// Passes the messages that this thread has kept to that function.
 void deliver_messages() noexcept;
-/// Messages kept by all threads: a call without any does not look for them.
+/// How many messages all threads keep: at 0, no call looks for its own.
 inline constinit std::atomic<int> kept_messages{0};
 
-/// Notes a message, which is told when this thread leaves lamella: allowed anywhere on the thread of a call, under locks too. A
-/// message for which there is no memory is lost.
+/// Keeps a message, which is delivered when this thread leaves lamella. May be called anywhere during a call, even under locks. A
+/// message for which memory runs out is lost.
 template <typename... Args>
 void log(LogLevel level, FormatString<Args...> text, const Args&... args) noexcept {
   if (!is_logging()) return;
   try {
     keep_message(level, core::format(text, args...));
-  } catch (...) {  // a call does not fail for a message
+  } catch (...) {  // a call does not fail because of a message
   }
 }
 
-/// Declared first in the functions of the interface that may log: tells the messages when all else of the call is gone.
+/// Declared first in public functions that may log, so that messages are delivered after everything else in the call has been
+/// destroyed.
 class LogDelivery {
  public:
   LogDelivery() = default;

@@ -7,8 +7,8 @@
 
 namespace lamella::core {
 
-/// A mutex that is never locked by another thread at a fork(): fork() locks them all first, so that the child can use each.
-/// Critical sections are short, or worth making a fork() wait.
+/// A mutex that a forked child can use: fork() first locks all of them, so that no other thread holds one in the child. Critical
+/// sections are short, or worth making a fork() wait.
 class LAMELLA_API Mutex {
  public:
   Mutex();

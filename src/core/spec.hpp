@@ -167,7 +167,7 @@ struct EmbeddingParams {
 struct DotParams {
   std::vector<int> axes;   ///< of the first and of the second input
   bool normalize = false;  ///< of both inputs along their axes, as UnitNormalization
-  double epsilon = 1e-7;   ///< of that
+  double epsilon = 1e-7;   ///< as in UnitNormalizationParams
 };
 /// Applies `wrapped` to every index of the first axis after the batch.
 struct TimeDistributedParams {

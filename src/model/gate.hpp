@@ -11,8 +11,8 @@
 
 namespace lamella::model {
 
-/// A readers-writer lock: calls share it, and an update of what they read holds it exclusively. A waiting writer is not
-/// overtaken.
+/// A readers-writer lock: calls share it, and an update of what they read holds it exclusively. Calls that come while an update
+/// waits wait behind it.
 class Gate {
  public:
   /// Held by a call, from beginning to end.
@@ -34,7 +34,7 @@ class Gate {
     Gate* gate_;
   };
 
-  /// Held exclusively: waits for all calls, and blocks new ones while it lives. Must not be created by a thread inside.
+  /// Held by an update: waits for all calls, and blocks new ones while it lives. Must not be created by a thread with a Passage.
   class Alone {
    public:
     explicit Alone(Gate& gate) : lock_(gate.turnstile_) {

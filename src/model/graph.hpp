@@ -129,11 +129,12 @@ class ConstantsPool {
 /// Folds affine steps into Dense where only rounding changes (fold.hpp), and attaches activations to the preceding Dense.
 void fuse(Graph& graph, ConstantsPool& pool);
 
-/// What one step for these layers, of one row, is expected to save; nothing if the device has no engine for it, or for more.
+/// What running these layers as one step is expected to save for one row; nothing if no engine of the device can run them, or
+/// them and more layers, as one step.
 using StackGain = std::function<std::optional<double>(const ops::StackDesc&)>;
 /// Merges chains of Dense steps, with activations and sums of two of their results between them, and a following softmax, into
-/// one step, if nothing else reads what is made on the way. Takes from each first step the chain of most gain, of equals the
-/// longest; a chain without gain is left alone.
+/// one step, if nothing else reads what is made on the way. Of the chains that begin at a step, takes the one that gains
+/// most, the longest of equals; a chain without gain is left alone.
 void stack(Graph& graph, ConstantsPool& pool, const StackGain& gain);
 
 /// Appends the layers of a merged step, without consecutive duplicates.

@@ -48,9 +48,9 @@ class Updates {
   core::Mutex mutex_;
   std::shared_ptr<void> pinned_;  ///< what an update on a caller's stream copies from
   std::size_t pinned_bytes_ = 0;
-  std::vector<std::shared_ptr<void>> targets_;  ///< what the last one writes to
+  std::vector<std::shared_ptr<void>> targets_;  ///< what the last update writes to
   std::int64_t enqueued_ = 0;                   ///< updates on callers' streams
-  std::unique_ptr<core::Stream> reading_;       ///< for fetched(); apart from the other, which sessions look at
+  std::unique_ptr<core::Stream> reading_;       ///< for fetched(): sessions follow the other one
   std::unique_ptr<core::Stream> writing_;
 };
 

@@ -35,7 +35,7 @@ struct Floor {
 /// Steps run one after another; each takes as long as the slowest of its bytes, its flops and its launch. Warm data move at the
 /// rate of the smallest copy that is as large as all steps together, cold data at the rate of the largest copy.
 [[nodiscard]] std::vector<Floor> floors_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold);
-/// Of a call of them: their sum, and what determines most of it.
+/// The floor of a call of these steps: the sum of theirs, bound by what binds most of it.
 [[nodiscard]] Floor floor_of(const std::vector<Work>& steps, const Ceilings& ceilings, DType dtype, bool cold);
 
 /// Copies of growing size, the smallest call, and on a GPU the smallest step.

@@ -11,6 +11,7 @@
 #include "cli/csv.hpp"
 #include "cli/rows.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 #include "core/npy_rows.hpp"
 
 namespace lamella::cli {
@@ -27,10 +28,12 @@ Kind kind_of(ByteStream& bytes, const std::string& file) {
   if (head == kNpy) return Kind::npy;
   if (head.starts_with(kZip)) {
     if (file != "-") return Kind::npz;
-    throw LoadError(ErrorCode::unsupported, bytes.name() + ": npz archives cannot be read from a pipe; npy and CSV can");
+    throw LoadError(ErrorCode::unsupported,
+                    core::format("{}: npz archives cannot be read from a pipe; npy and CSV can", bytes.name()));
   }
   if (file == "-" || file.ends_with(".csv") || file.ends_with(".tsv")) return Kind::csv;
-  throw LoadError(ErrorCode::value, bytes.name() + ": neither npy nor npz; a file of CSV needs a name that ends in .csv or .tsv");
+  throw LoadError(ErrorCode::value,
+                  core::format("{}: neither npy nor npz; a CSV file needs a name that ends in .csv or .tsv", bytes.name()));
 }
 
 char separator_for(const std::string& file) { return file.ends_with(".tsv") ? '\t' : '\0'; }
@@ -39,8 +42,8 @@ Tensor taken(std::map<std::string, Tensor>& arrays, const std::string& name, con
   if (const auto found = arrays.find(name); found != arrays.end()) return std::move(found->second);
   std::vector<std::string> there;
   for (const auto& [key, array] : arrays) there.push_back(key);
-  throw ArgumentError(ErrorCode::missing, std::string(option) + ": '" + file + "' has no array '" + name + "'; it has " +
-                                              (there.empty() ? "none" : listed(there)));
+  throw ArgumentError(ErrorCode::missing, core::format("{}: '{}' has no array '{}'; it has {}", option, file, name,
+                                                       there.empty() ? "none" : listed(there)));
 }
 
 /// Rows of an array in memory.
@@ -168,16 +171,19 @@ class RowsOfFiles final : public RowSource {
  private:
   void expect_alike(const Tensor& array, std::size_t i) {
     if (array.shape().rank() == 0)
-      throw ArgumentError(ErrorCode::shape, option_ + ": '" + printable(names_[at_]) + "' has a number without rows");
+      throw ArgumentError(ErrorCode::shape, core::format("{}: '{}' has a number without rows", option_, printable(names_[at_])));
     if (alike_.size() <= i) alike_.emplace_back(array.shape(), array.dtype());
     const auto& [shape, dtype] = alike_[i];
     if (array.dtype() == dtype && array.shape().with(0, 0) == shape.with(0, 0)) return;
-    throw ArgumentError(ErrorCode::shape, option_ + ": '" + printable(names_[at_]) + "' is " +
-                                              described(array.shape(), array.dtype()) + ", but '" + printable(names_[0]) +
-                                              "' is " + described(shape, dtype) +
-                                              "; files for the same input need rows of the same shape and dtype");
+    throw ArgumentError(
+        ErrorCode::shape,
+        core::format("{}: '{}' is {}, but '{}' is {}; files for the same input need rows of the same shape and dtype", option_,
+                     printable(names_[at_]), described(array.shape(), array.dtype()), printable(names_[0]),
+                     described(shape, dtype)));
   }
-  static std::string described(const Shape& shape, DType dtype) { return to_string(shape) + " " + std::string(to_string(dtype)); }
+  static std::string described(const Shape& shape, DType dtype) {
+    return core::format("{} {}", to_string(shape), to_string(dtype));
+  }
   static Tensor joined(std::vector<Tensor>& parts) {
     if (parts.size() == 1) return std::move(parts[0]);
     std::int64_t rows = 0;
@@ -231,9 +237,9 @@ std::pair<std::string, std::string> named_file(const std::string& argument, cons
   std::error_code ignored;
   if (before == argument || before.find('/') != std::string::npos || std::filesystem::exists(argument, ignored))
     return {"", argument};
-  throw ArgumentError(ErrorCode::missing, std::string(option) + ": got '" + argument + "'; the model has no '" + before +
-                                              "', only " + listed(names) + "; a file of this name is './" + argument + "'" +
-                                              did_you_mean(before, names));
+  throw ArgumentError(ErrorCode::missing,
+                      core::format("{}: got '{}'; the model has no '{}', only {}; a file of this name is './{}'{}", option,
+                                   argument, before, listed(names), argument, did_you_mean(before, names)));
 }
 
 std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& arguments, const std::vector<std::string>& names,
@@ -243,9 +249,11 @@ std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& 
     auto [name, file] = named_file(argument, names, option);
     if (name.empty()) {
       if (names.size() != 1) {
-        throw ArgumentError(ErrorCode::argument, std::string(option) + ": got '" + argument +
-                                                     "'; the model has several, name them: NAME=FILE with NAME one of " +
-                                                     listed(names) + "; or give one .npz or .csv for all");
+        throw ArgumentError(
+            ErrorCode::argument,
+            core::format(
+                "{}: got '{}'; the model has several, name them: NAME=FILE with NAME one of {}; or give one .npz or .csv for all",
+                option, argument, listed(names)));
       }
       name = names[0];
     }
@@ -255,11 +263,11 @@ std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& 
   std::ptrdiff_t pipes = 0;
   for (const std::string& name : names) {
     if (!given.contains(name))
-      throw ArgumentError(ErrorCode::missing, std::string(option) + ": no file is given for '" + name + "'");
+      throw ArgumentError(ErrorCode::missing, core::format("{}: no file is given for '{}'", option, name));
     files.push_back(given[name]);
     pipes += std::count(files.back().begin(), files.back().end(), "-");
   }
-  if (pipes > 1) throw ArgumentError(ErrorCode::argument, std::string(option) + ": '-' is given more than once");
+  if (pipes > 1) throw ArgumentError(ErrorCode::argument, core::format("{}: '-' is given more than once", option));
   return files;
 }
 
@@ -309,8 +317,9 @@ std::int64_t Inputs::rows() const {
     const std::int64_t own = source->rows();
     if (own < 0) continue;
     if (rows >= 0 && rows != own) {
-      throw ArgumentError(ErrorCode::shape, "--input: one file has " + std::to_string(rows) + " rows and another " +
-                                                std::to_string(own) + "; all inputs need the same number of rows");
+      throw ArgumentError(
+          ErrorCode::shape,
+          core::format("--input: one file has {} rows and another {}; all inputs need the same number of rows", rows, own));
     }
     rows = own;
   }

@@ -16,6 +16,7 @@
 #include "cli/bench/throughput.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -162,7 +163,7 @@ CLI::Validator activation_name() {
     std::vector<std::string> names;
     for (const std::string_view name : activation_names()) names.emplace_back(name);
     if (std::find(names.begin(), names.end(), text) != names.end()) return {};
-    return "got '" + text + "', allowed " + listed(names) + did_you_mean(text, names);
+    return core::format("got '{}', allowed {}{}", text, listed(names), did_you_mean(text, names));
   };
   return {check, ""};
 }
@@ -234,7 +235,7 @@ void write(const std::string& path, const std::string& text) {
   std::ofstream file(path);
   file << text;
   file.close();
-  if (!file) throw Error(ErrorCode::io, "--out: '" + path + "' cannot be written");
+  if (!file) throw Error(ErrorCode::io, core::format("--out: '{}' cannot be written", path));
 }
 
 /// Throws UsageError for engines that no requested device has, and where no single layer is measured, which alone names engines.
@@ -246,7 +247,7 @@ void check_engines(const BenchState& state) {
   if (!asked.is_cpu()) known.insert(known.end(), bench::kCudaDenseEngines.begin(), bench::kCudaDenseEngines.end());
   for (const std::string& engine : state.engines) {
     if (std::find(known.begin(), known.end(), engine) == known.end())
-      throw UsageError("--engine: got '" + engine + "', allowed " + listed(known) + did_you_mean(engine, known));
+      throw UsageError(core::format("--engine: got '{}', allowed {}{}", engine, listed(known), did_you_mean(engine, known)));
   }
   const std::vector<bench::Cell> cells = cells_of(state.axes);
   if (std::none_of(cells.begin(), cells.end(), [](const bench::Cell& cell) { return cell.level == bench::Level::layer; }))
@@ -266,7 +267,7 @@ int run_bench(BenchState& state) {
                                    : text_of(report, state.histogram));
     return Device::parse(state.device).is_cuda() && !report.why_no_cuda.empty() ? kDevice : kOk;
   } catch (const bench::WrongResult& wrong) {
-    print(stderr, std::string("lamella: bench: ") + wrong.what() + "\n");
+    print(stderr, core::format("lamella: bench: {}\n", wrong.what()));
     return kDiffers;
   }
 }

@@ -9,13 +9,14 @@
 #include <lamella/error.hpp>
 
 #include "cli/rows.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
 
 [[noreturn]] void refuse_file(const std::string& name, const char* what) {
   const std::string why = std::strerror(errno);
-  throw LoadError(ErrorCode::io, printable(name) + ": " + what + ": " + why);
+  throw LoadError(ErrorCode::io, core::format("{}: {}: {}", printable(name), what, why));
 }
 
 }  // namespace
@@ -26,7 +27,8 @@ ByteStream::ByteStream(const std::string& path) : name_(path) {
     file_ = STDIN_FILENO;
     return;
   }
-  if (path.find('\0') != std::string::npos) throw LoadError(ErrorCode::io, printable(path) + ": the path holds a NUL byte");
+  if (path.find('\0') != std::string::npos)
+    throw LoadError(ErrorCode::io, core::format("{}: the path holds a NUL byte", printable(path)));
   do file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   while (file_ < 0 && errno == EINTR);
   if (file_ < 0) refuse_file(path, "cannot open");

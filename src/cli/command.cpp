@@ -8,13 +8,14 @@
 
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
 
 int report(const char* what, int code) noexcept {
   try {
-    print(stderr, std::string("lamella: ") + what + "\n");
+    print(stderr, core::format("lamella: {}\n", what));
   } catch (const std::bad_alloc&) {  // then print it unescaped
     static_cast<void>(std::fputs("lamella: ", stderr));
     for (const char* at = what; *at != '\0'; ++at) static_cast<void>(std::fputc(*at >= ' ' && *at < 0x7F ? *at : '?', stderr));
@@ -74,7 +75,8 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
   if (first == "help") {
     const std::string about = argc < 3 ? "" : argv[2];
     if (!about.empty() && std::find(verbs.begin(), verbs.end(), about) == verbs.end())
-      throw UsageError("no verb is named '" + about + "'; the verbs are " + listed(verbs) + did_you_mean(about, verbs));
+      throw UsageError(
+          core::format("no verb is named '{}'; the verbs are {}{}", about, listed(verbs), did_you_mean(about, verbs)));
     print(stdout, about.empty() ? app.help() : app.get_subcommand(about)->help("lamella"));
     return kOk;
   }
@@ -84,10 +86,10 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
   if (first.starts_with('-')) {
     const std::string word = first.substr(std::min(first.size(), first.find_first_not_of('-')));
     const std::string near = did_you_mean(word, verbs);
-    throw UsageError("a verb comes first, not '" + first + "'; the verbs are " + listed(verbs) +
-                     (near.empty() ? did_you_mean(first, {"--help", "--version"}) : near));
+    throw UsageError(core::format("a verb comes first, not '{}'; the verbs are {}{}", first, listed(verbs),
+                                  near.empty() ? did_you_mean(first, {"--help", "--version"}) : near));
   }
-  throw UsageError("no verb is named '" + first + "'; the verbs are " + listed(verbs) + did_you_mean(first, verbs));
+  throw UsageError(core::format("no verb is named '{}'; the verbs are {}{}", first, listed(verbs), did_you_mean(first, verbs)));
 }
 
 /// Describes what the parser did not expect.
@@ -98,7 +100,7 @@ std::string what_is_too_much(const CLI::App& app) {
   const auto option = std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
   if (option == rest.end()) {
     const char* const more = verb.get_option_no_throw("--input") == nullptr ? "" : "; an option takes one file: -i A -i B";
-    return verb.get_name() + ": '" + (rest.empty() ? "" : rest.front()) + "' is one argument too many" + more;
+    return core::format("{}: '{}' is one argument too many{}", verb.get_name(), rest.empty() ? "" : rest.front(), more);
   }
   std::vector<std::string> known;
   for (const CLI::Option* each : verb.get_options()) {
@@ -106,7 +108,7 @@ std::string what_is_too_much(const CLI::App& app) {
     for (const std::string& name : each->get_snames()) known.push_back("-" + name);
   }
   const std::string name = option->substr(0, option->find('='));
-  return verb.get_name() + ": no option is named '" + name + "'" + did_you_mean(name, known);
+  return core::format("{}: no option is named '{}'{}", verb.get_name(), name, did_you_mean(name, known));
 }
 
 int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> verbs) {
@@ -127,11 +129,11 @@ int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> ve
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
     const std::vector<CLI::App*> named = app.get_subcommands();
-    const std::string verb = named.empty() ? "" : named.front()->get_name() + ": ";
-    const bool lacks = !verb.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-    return report(
-        (verb + error.what() + (lacks ? "; lamella help " + named.front()->get_name() + " says what it takes" : "")).c_str(),
-        kUsage);
+    if (named.empty()) return report(error.what(), kUsage);
+    const std::string verb = named.front()->get_name();
+    const bool lacks = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    const std::string more = lacks ? core::format("; lamella help {} says what it takes", verb) : "";
+    return report(core::format("{}: {}{}", verb, error.what(), more).c_str(), kUsage);
   }
   for (const Registered& verb : registered) {
     if (!verb.app->parsed()) continue;

@@ -9,6 +9,7 @@
 #include "cli/progress.hpp"
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 #include "core/processors.hpp"
 
 namespace lamella::cli {
@@ -104,7 +105,7 @@ Options RunOptions::options() const {
   if (engine.empty()) return result;
   const std::vector<std::string> engines = engine_names(result.device);
   if (std::find(engines.begin(), engines.end(), engine) == engines.end())
-    throw UsageError("--engine: got '" + engine + "', allowed " + listed(engines) + did_you_mean(engine, engines));
+    throw UsageError(core::format("--engine: got '{}', allowed {}{}", engine, listed(engines), did_you_mean(engine, engines)));
   return result;
 }
 
@@ -117,12 +118,13 @@ int thread_count(int given) {
 void check_environment() {
   const std::vector<std::string> isas{"generic", "avx2", "avx512"};
   const auto isa = [&](const std::string& text) {
-    return std::find(isas.begin(), isas.end(), text) != isas.end() ? "" : "got '" + text + "', allowed " + listed(isas);
+    return std::find(isas.begin(), isas.end(), text) != isas.end() ? ""
+                                                                   : core::format("got '{}', allowed {}", text, listed(isas));
   };
   const auto check = [](const char* name, const auto& why_not) {
     const char* const text = std::getenv(name);
     if (text == nullptr || *text == '\0') return;
-    if (const std::string why = why_not(text); !why.empty()) throw UsageError(std::string(name) + ": " + why);
+    if (const std::string why = why_not(text); !why.empty()) throw UsageError(core::format("{}: {}", name, why));
   };
   check("LAMELLA_DEVICE", [](std::string text) { return device_name()(text); });
   check("LAMELLA_THREADS", [](std::string text) { return integer(1, kMostThreads)(text); });

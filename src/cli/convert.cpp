@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/verbs.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 CLI::Validator model_file() {
   const auto check = [](const std::string& text) -> std::string {
     if (text.ends_with(".keras") || text.ends_with(".weights.h5")) return {};
-    return "got '" + text + "', allowed NAME.keras, NAME.weights.h5";
+    return core::format("got '{}', allowed NAME.keras, NAME.weights.h5", text);
   };
   return {check, ""};
 }

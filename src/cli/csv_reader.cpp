@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/csv.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -41,20 +42,21 @@ CsvReader::CsvReader(std::unique_ptr<ByteStream> bytes, Header header, char sepa
     : bytes_(std::move(bytes)), separator_(separator) {
   const std::string_view head = bytes_->peek(3);
   if (head.starts_with("\xFF\xFE") || head.starts_with("\xFE\xFF"))
-    throw LoadError(ErrorCode::value, printable(file()) + ": is UTF-16; only UTF-8 is supported");
+    throw LoadError(ErrorCode::value, core::format("{}: is UTF-16; only UTF-8 is supported", printable(file())));
   if (head == "\xEF\xBB\xBF") {
     for (int i = 0; i < 3; ++i) bytes_->next();
   }
   if (separator_ == '\0') separator_ = separator_of(bytes_->peek_line(kLineLookedAt));
-  if (!read_record()) throw LoadError(ErrorCode::value, printable(file()) + ": is empty");
+  if (!read_record()) throw LoadError(ErrorCode::value, core::format("{}: is empty", printable(file())));
   columns_ = ends_.size();
   take_first(header);
 }
 
 void CsvReader::fail(std::size_t column, const std::string& what) const {
-  std::string where = printable(file()) + ": line " + std::to_string(record_) + ", column " + std::to_string(column + 1);
-  if (column < names_.size() && !names_[column].empty()) where += " ('" + printable(names_[column]) + "')";
-  throw LoadError(ErrorCode::value, where + ": " + what);
+  const bool named = column < names_.size() && !names_[column].empty();
+  const std::string name = named ? core::format(" ('{}')", printable(names_[column])) : "";
+  throw LoadError(ErrorCode::value,
+                  core::format("{}: line {}, column {}{}: {}", printable(file()), record_, column + 1, name, what));
 }
 
 void CsvReader::end_field() { ends_.push_back(text_.size()); }
@@ -118,16 +120,17 @@ void CsvReader::take_first(Header header) {
     const bool number = is_number(field(i));
     numbers += number ? 1 : 0;
     words += !number && !field(i).empty() ? 1 : 0;
-    counts = counts && field(i) == std::to_string(i);
+    counts = counts && field(i) == core::format("{}", i);
   }
   constexpr const char* kSay = "; --header yes or --header no says which";
   if (header == Header::automatic && numbers > 0 && words > 0) {
     std::size_t word = 0;
     while (field(word).empty() || is_number(field(word))) ++word;
-    fail(word, "got '" + printable(field(word).substr(0, 40)) + "' in a line that has numbers too: names or numbers?" + kSay);
+    fail(word, core::format("got '{}' in a line that has numbers too: names or numbers?{}", printable(field(word).substr(0, 40)),
+                            kSay));
   }
   if (header == Header::automatic && counts)
-    fail(0, "the first line counts, 0 to " + std::to_string(columns_ - 1) + ": names or numbers?" + kSay);
+    fail(0, core::format("the first line counts, 0 to {}: names or numbers?{}", columns_ - 1, kSay));
   first_is_data_ = header == Header::no || (header == Header::automatic && words == 0);
   if (first_is_data_) return;
   for (std::size_t i = 0; i < columns_; ++i) names_.emplace_back(field(i));
@@ -135,9 +138,9 @@ void CsvReader::take_first(Header header) {
 
 void CsvReader::expect_width() {
   if (ends_.size() == columns_) return;
-  const std::string wanted = std::to_string(columns_) + " as the first line";
-  if (ends_.size() > columns_) fail(columns_, "one field too many; a record has " + wanted);
-  fail(ends_.size(), "is missing; a record has " + wanted);
+  const bool many = ends_.size() > columns_;
+  fail(std::min(ends_.size(), columns_),
+       core::format("{}; a record has {} as the first line", many ? "one field too many" : "is missing", columns_));
 }
 
 bool CsvReader::next() {

@@ -12,6 +12,8 @@
 
 #include "cli/csv.hpp"
 #include "cli/words.hpp"
+#include "core/counted.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -65,7 +67,7 @@ std::string_view without_plus(std::string_view text) {
   return text.starts_with('+') && !signs ? text.substr(1) : text;
 }
 
-std::string found(std::string_view text) { return "got '" + printable(text.substr(0, 40)) + "'"; }
+std::string found(std::string_view text) { return core::format("got '{}'", printable(text.substr(0, 40))); }
 
 template <typename T>
 T floating(const CsvReader& reader, std::size_t column, std::string_view text) {
@@ -74,13 +76,13 @@ T floating(const CsvReader& reader, std::size_t column, std::string_view text) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc::invalid_argument || end != digits.data() + digits.size()) {
     const bool comma = text.find(',') != std::string_view::npos;
-    reader.fail(column, found(text) + ", allowed a number" + (comma ? " with a decimal point, as in 1.5" : ""));
+    reader.fail(column, core::format("{}, allowed a number{}", found(text), comma ? " with a decimal point, as in 1.5" : ""));
   }
   if (error == std::errc{}) return value;
   // Out of range: an overflow, or an underflow, which gives 0.
   const double wide = std::strtod(std::string(digits).c_str(), nullptr);
   if (std::fabs(wide) < 1) return std::copysign(T{0}, static_cast<T>(wide));
-  reader.fail(column, found(text) + ", which " + std::string(to_string(dtype_v<T>)) + " cannot hold");
+  reader.fail(column, core::format("{}, which {} cannot hold", found(text), to_string(dtype_v<T>)));
 }
 
 void append_integer(const CsvReader& reader, std::size_t column, std::string_view text, Group& group) {
@@ -97,8 +99,8 @@ void append_integer(const CsvReader& reader, std::size_t column, std::string_vie
       negative ? std::from_chars(digits.data(), last, value) : std::from_chars(digits.data(), last, magnitude);
   const bool fits = negative ? value >= range.least : magnitude <= range.most;
   if (error != std::errc{} || end != last || !fits) {
-    reader.fail(column, found(text) + ", allowed an integer, " + std::to_string(range.least) + " to " +
-                            std::to_string(range.most) + (is_bool ? ", true or false" : ""));
+    reader.fail(column, core::format("{}, allowed an integer, {} to {}{}", found(text), range.least, range.most,
+                                     is_bool ? ", true or false" : ""));
   }
   if (group.stored == DType::uint64) return group.append(magnitude);
   group.append(negative ? value : static_cast<std::int64_t>(magnitude));
@@ -142,12 +144,6 @@ DType stored_as(DType dtype) {
   return is_floating(dtype) ? DType::float64 : DType::int64;
 }
 
-std::string shape_words(const std::vector<std::int64_t>& sample) {
-  std::string text = "(rows";
-  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? "None" : std::to_string(extent));
-  return text + ")";
-}
-
 /// All columns in order, for the one input; infers an open extent of its shape.
 std::vector<std::size_t> all_columns(const CsvReader& reader, ArraySpec& spec, const char* option) {
   const auto columns = static_cast<std::int64_t>(reader.columns());
@@ -166,10 +162,10 @@ std::vector<std::size_t> all_columns(const CsvReader& reader, ArraySpec& spec, c
     const bool index = reader.has_header() && reader.names()[0].empty();
     throw ArgumentError(
         ErrorCode::shape,
-        std::string(option) + ": '" + printable(reader.file()) + "' has " + std::to_string(columns) +
-            (columns == 1 ? " column" : " columns") + "; '" + spec.name + "' is " + shape_words(spec.sample) +
-            (open == nullptr ? ", " + std::to_string(known) + " numbers per row" : "") +
-            (index ? "; the first column has no name, as pandas' index has none: index=False leaves it out" : ""));
+        core::format("{}: '{}' has {}; '{}' is {}{}{}", option, printable(reader.file()), core::counted(columns, "column"),
+                     spec.name, batch_shape_text(spec.sample),
+                     open == nullptr ? core::format(", {} per row", core::counted(known, "number")) : "",
+                     index ? "; the first column has no name, as pandas' index has none: index=False leaves it out" : ""));
   }
   if (open != nullptr) *open = columns / known;
   std::vector<std::size_t> result(reader.columns());
@@ -207,10 +203,12 @@ std::unique_ptr<RowSource> csv_source(std::unique_ptr<CsvReader> reader, const s
     } else if (inputs.size() == 1) {
       group.columns = all_columns(*reader, group.spec, option);
     } else {
-      throw ArgumentError(ErrorCode::missing, std::string(option) + ": '" + printable(reader->file()) + "' has no columns for '" +
-                                                  group.spec.name + "', " + shape_words(group.spec.sample) +
-                                                  "; they are called '" + group.spec.name + "', or '" + group.spec.name +
-                                                  "_0', '" + group.spec.name + "_1' and so on, in the first line");
+      throw ArgumentError(
+          ErrorCode::missing,
+          core::format(
+              "{}: '{}' has no columns for '{}', {}; they are called '{}', or '{}_0', '{}_1' and so on, in the first line",
+              option, printable(reader->file()), group.spec.name, batch_shape_text(group.spec.sample), group.spec.name,
+              group.spec.name, group.spec.name));
     }
     groups.push_back(std::move(group));
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cli/csv.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -35,7 +36,7 @@ void append_row(std::string& text, const Tensor& rows, std::size_t first, std::s
 std::vector<std::string> column_names(const std::string& name, std::int64_t columns) {
   if (columns == 1) return {name};
   std::vector<std::string> names;
-  for (std::int64_t i = 0; i < columns; ++i) names.push_back(name + "_" + std::to_string(i));
+  for (std::int64_t i = 0; i < columns; ++i) names.push_back(core::format("{}_{}", name, i));
   return names;
 }
 

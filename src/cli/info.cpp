@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/verbs.hpp"
+#include "core/format.hpp"
 #include "core/isa.hpp"
 #include "core/processors.hpp"
 
@@ -15,7 +16,7 @@ namespace {
 
 std::string isa_in_use() {
   const bool limited = core::best_isa() != core::machine_isa();
-  return std::string(to_string(core::best_isa())) + (limited ? ", limited by LAMELLA_MAX_CPU_ISA" : "");
+  return core::format("{}{}", to_string(core::best_isa()), limited ? ", limited by LAMELLA_MAX_CPU_ISA" : "");
 }
 
 struct Fact {
@@ -30,10 +31,10 @@ std::vector<Fact> facts() {
   const std::int64_t memory = core::memory_of_groups("/proc/self/cgroup", "/sys/fs/cgroup");
   return {
       {"processor", "processor", core::processor_name()},
-      {"processors", "processors", std::to_string(std::thread::hardware_concurrency()), true},
-      {"usable_processors", "usable processors", std::to_string(core::usable_processors()), true},
-      {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : std::to_string(quota) + " processors' time"},
-      {"memory_limit", "memory limit of the control group", memory == 0 ? "none" : std::to_string(memory) + " bytes"},
+      {"processors", "processors", core::format("{}", std::thread::hardware_concurrency()), true},
+      {"usable_processors", "usable processors", core::format("{}", core::usable_processors()), true},
+      {"cpu_quota", "CPU limit of the control group", quota == 0 ? "none" : core::format("{} processors' time", quota)},
+      {"memory_limit", "memory limit of the control group", memory == 0 ? "none" : core::format("{} bytes", memory)},
       {"isa", "instruction set in use", isa_in_use()},
   };
 }
@@ -69,11 +70,11 @@ Registered add_info(CLI::App& root) {
               print_json(devices, why);
               return kOk;
             }
-            std::string text = std::string("lamella ") + LAMELLA_VERSION + "\ndevices:";
+            std::string text = core::format("lamella {}\ndevices:", LAMELLA_VERSION);
             for (const Device device : devices) text += " " + to_string(device);
             text += "\n";
-            for (const Device device : devices) text += to_string(device) + ": " + describe(device) + "\n";
-            for (const Fact& fact : facts()) text += std::string(fact.label) + ": " + fact.value + "\n";
+            for (const Device device : devices) text += core::format("{}: {}\n", to_string(device), describe(device));
+            for (const Fact& fact : facts()) text += core::format("{}: {}\n", fact.label, fact.value);
             print(stdout, text + (why.empty() ? "" : "CUDA: " + why + "\n"));
             return kOk;
           }};

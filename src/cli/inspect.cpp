@@ -7,6 +7,7 @@
 
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -27,19 +28,12 @@ std::string paragraph(const std::vector<std::string>& words, const std::string& 
   return text + line + "\n";
 }
 
-/// "(None, 784)", as Keras writes it.
-std::string batched(const std::vector<std::int64_t>& sample) {
-  std::string text = "(None";
-  for (const std::int64_t extent : sample) text += ", " + (extent < 0 ? "None" : std::to_string(extent));
-  return text + (sample.empty() ? ",)" : ")");
-}
-
 /// What --input and --output call the arrays.
 std::string arrays_line(const char* what, const std::vector<ArraySpec>& specs) {
   std::vector<std::string> words;
   for (const ArraySpec& spec : specs)
-    words.push_back(spec.name + " " + batched(spec.sample) + " " + std::string(to_string(spec.dtype)));
-  return std::string(" ") + what + ":\n" + paragraph(words, "   ");
+    words.push_back(core::format("{} {} {}", spec.name, batch_shape_text(spec.sample), to_string(spec.dtype)));
+  return core::format(" {}:\n{}", what, paragraph(words, "   "));
 }
 
 std::string json_list(const std::vector<std::string>& words) {
@@ -94,7 +88,8 @@ Registered add_layers(CLI::App& root) {
             std::vector<std::string> activations;
             for (const std::string_view name : activation_names()) activations.emplace_back(name);
             if (*json) {
-              print(stdout, "{\"layers\": " + json_list(layers) + ",\n \"activations\": " + json_list(activations) + "}\n");
+              print(stdout,
+                    core::format("{{\"layers\": {},\n \"activations\": {}}}\n", json_list(layers), json_list(activations)));
               return kOk;
             }
             print(stdout, "Layers, and models inside of models (Sequential, Functional):\n" + paragraph(layers, "  ") +

@@ -10,6 +10,7 @@
 #include "cli/csv.hpp"
 #include "cli/rows.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 #include "core/npy_head.hpp"
 #include "core/output_file.hpp"
 
@@ -154,8 +155,9 @@ std::string format_of(const std::string& file, const OutputForm& form) {
   if (file == "-") return form.csv_by_default ? "csv" : "npy";
   const std::string ending = std::filesystem::path(file).extension().string();
   if (ending.empty() || ending == ".npy") return "npy";
-  throw UsageError("--output: '" + file + "' ends in '" + ending +
-                   "', which names no format; allowed .npy, .npz, .csv, .tsv, no ending (npy), or --output-format");
+  throw UsageError(core::format(
+      "--output: '{}' ends in '{}', which names no format; allowed .npy, .npz, .csv, .tsv, no ending (npy), or --output-format",
+      file, ending));
 }
 
 std::unique_ptr<RowSink> sink_for(const std::string& file, const std::vector<std::size_t>& outputs,
@@ -186,7 +188,7 @@ std::vector<std::unique_ptr<RowSink>> open_outputs(const std::vector<std::string
   }
   const auto files = files_for(arguments, names, "--output");
   for (std::size_t i = 0; i < files.size(); ++i) {
-    if (files[i].size() > 1) throw ArgumentError(ErrorCode::argument, "--output: '" + names[i] + "' is given twice");
+    if (files[i].size() > 1) throw ArgumentError(ErrorCode::argument, core::format("--output: '{}' is given twice", names[i]));
     sinks.push_back(sink_for(files[i][0], {i}, names, form));
   }
   return sinks;

@@ -13,6 +13,7 @@
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
 #include "core/counted.hpp"
+#include "core/format.hpp"
 #include "core/output_file.hpp"
 
 namespace lamella::cli {
@@ -34,8 +35,9 @@ Tensor random_rows(const ArraySpec& spec, std::int64_t rows) {
   std::vector<std::int64_t> extents{rows};
   for (const std::int64_t extent : spec.sample) {
     if (extent < 0) {
-      throw ArgumentError(ErrorCode::shape, "profile: the model leaves the shape of '" + spec.name +
-                                                "' open; give it rows to run on: --input FILE");
+      throw ArgumentError(
+          ErrorCode::shape,
+          core::format("profile: the model leaves the shape of '{}' open; give it rows to run on: --input FILE", spec.name));
     }
     extents.push_back(extent);
   }
@@ -151,7 +153,7 @@ std::string table_of(const std::vector<StepRow>& rows, bool floor) {
       bound_by.resize(std::string_view("arithmetic").size(), ' ');
       text += number("%10.3g  ", row.floor.us) + bound_by;
     }
-    text += "  " + row.engine + ", " + row.op + "  [" + row.layers + "]\n";
+    text += core::format("  {}, {}  [{}]\n", row.engine, row.op, row.layers);
   }
   return text;
 }
@@ -160,19 +162,20 @@ std::string json_of(const nlohmann::json& plan, const std::vector<StepRow>& rows
   std::string steps;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& step = plan.at("steps")[i];
-    steps += (i == 0 ? "\n  " : ",\n  ") + std::string("{\"op\": ") + step.at("op").dump() +
-             ", \"layers\": " + step.at("layers").dump() + ", \"engine\": " + step.at("engine").dump() +
-             ", \"microseconds\": " + number("%.6g", rows[i].microseconds) + ", \"share\": " + number("%.6g", rows[i].share) +
-             ", \"flops\": " + step.at("flops").dump() + ", \"bytes\": " + step.at("bytes").dump();
+    steps += core::format(
+        R"({}{{"op": {}, "layers": {}, "engine": {}, "microseconds": {:.6g}, "share": {:.6g}, "flops": {}, "bytes": {})",
+        i == 0 ? "\n  " : ",\n  ", step.at("op").dump(), step.at("layers").dump(), step.at("engine").dump(), rows[i].microseconds,
+        rows[i].share, step.at("flops").dump(), step.at("bytes").dump());
     if (!rows[i].floor.bound_by.empty())
-      steps += ", \"floor_microseconds\": " + number("%.6g", rows[i].floor.us) +
-               ", \"bound_by\": " + json_text(rows[i].floor.bound_by);
+      steps +=
+          core::format(R"(, "floor_microseconds": {:.6g}, "bound_by": {})", rows[i].floor.us, json_text(rows[i].floor.bound_by));
     steps += "}";
   }
-  return "{\"device\": " + plan.at("device").dump() + ", \"batch\": " + plan.at("batch").dump() +
-         ", \"calls\": " + std::to_string(calls) + ",\n \"microseconds\": {\"median\": " + number("%.6g", call.median) +
-         ", \"lower_quartile\": " + number("%.6g", call.low) + ", \"upper_quartile\": " + number("%.6g", call.high) +
-         "},\n \"steps\": [" + steps + "]}\n";
+  return core::format(R"({{"device": {}, "batch": {}, "calls": {},
+ "microseconds": {{"median": {:.6g}, "lower_quartile": {:.6g}, "upper_quartile": {:.6g}}},
+ "steps": [{}]}}
+)",
+                      plan.at("device").dump(), plan.at("batch").dump(), calls, call.median, call.low, call.high, steps);
 }
 
 /// The median call in the Trace Event Format: an event for the call, and in it one for each step, with the times of the table,
@@ -189,8 +192,8 @@ std::string trace_of(const Model& model, const std::vector<StepRow>& rows, std::
   const auto label = [&](const char* what, const std::string& name) {
     events.push_back(Json{{"name", what}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", name}}}});
   };
-  label("process_name", "lamella " + std::string(LAMELLA_VERSION) + ": " + model.name());
-  label("thread_name", size + " on " + to_string(model.device()));
+  label("process_name", core::format("lamella {}: {}", LAMELLA_VERSION, model.name()));
+  label("thread_name", core::format("{} on {}", size, to_string(model.device())));
   events.push_back(event("call, " + size, "call", 0, std::llround(1000 * call_us)));
   double at = 0;
   for (const StepRow& row : rows) {
@@ -249,10 +252,9 @@ int run_profile(const ProfileState& state) {
     print(stdout, json_of(plan, steps, call, times.size()));
     return kOk;
   }
-  print(stdout, whole.model().name() + ", " + core::counted(rows, "row") + " on " + to_string(whole.model().device()) + ": " +
-                    number("%.4g us a call", call.median) + number(" (quartiles %.4g", call.low) +
-                    number(" and %.4g", call.high) + ", " + std::to_string(times.size()) + " calls)\n" +
-                    table_of(steps, state.floor));
+  print(stdout, core::format("{}, {} on {}: {:.4g} us a call (quartiles {:.4g} and {:.4g}, {} calls)\n{}", whole.model().name(),
+                             core::counted(rows, "row"), to_string(whole.model().device()), call.median, call.low, call.high,
+                             times.size(), table_of(steps, state.floor)));
   return kOk;
 }
 

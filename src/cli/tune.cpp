@@ -6,6 +6,7 @@
 
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -35,13 +36,12 @@ void print_steps(const json& measured) {
     if (step.at("op").get<std::string>().rfind("dense ", 0) != 0) continue;
     const std::string engine = step.at("engine");
     const std::string rule = step.at("by_rule");
-    std::string text = "  " + heading(step) + "\n    " + engine;
-    if (step.at("measured").get<std::string>().empty()) {
-      text += ": the only choice";
-    } else {
-      text += " " + time_of(step, engine) + (engine == rule ? ", as by rule" : "; by rule " + rule + " " + time_of(step, rule));
+    std::string verdict = ": the only choice";
+    if (!step.at("measured").get<std::string>().empty()) {
+      const std::string by_rule = engine == rule ? ", as by rule" : core::format("; by rule {} {}", rule, time_of(step, rule));
+      verdict = core::format(" {}{}", time_of(step, engine), by_rule);
     }
-    print(stdout, text + "\n");
+    print(stdout, core::format("  {}\n    {}{}\n", heading(step), engine, verdict));
   }
 }
 
@@ -67,7 +67,7 @@ int run_tune(const TuneState& state) {
     if (!state.json) print_steps(measured);
   }
   if (state.json) print(stdout, "[" + all + "]\n");
-  if (!trouble.empty()) print(stderr, "lamella: the measurements are not saved: " + trouble + "\n");
+  if (!trouble.empty()) print(stderr, core::format("lamella: the measurements are not saved: {}\n", trouble));
   return kOk;
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/verbs.hpp"
 #include "cli/words.hpp"
+#include "core/format.hpp"
 
 namespace lamella::cli {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 std::string index_text(std::int64_t flat, const Shape& shape) {
   std::string text;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
-    text = std::to_string(flat % shape[axis]) + (text.empty() ? "" : ", ") + text;
+    text = core::format("{}{}{}", flat % shape[axis], text.empty() ? "" : ", ", text);
     flat /= shape[axis];
   }
   return "[" + text + "]";
@@ -41,7 +42,7 @@ bool agrees_exactly(const std::string& name, const Tensor& found, const Tensor& 
 /// Whether every element is within atol + rtol * |expected|; NaN equals NaN, infinities equal only themselves.
 bool agrees(const std::string& name, const Tensor& found, const Tensor& expected, double rtol, double atol) {
   if (found.shape() != expected.shape()) {
-    print(stdout, name + ": got shape " + to_string(found.shape()) + ", expected " + to_string(expected.shape()) + "\n");
+    print(stdout, core::format("{}: got shape {}, expected {}\n", name, to_string(found.shape()), to_string(expected.shape())));
     return false;
   }
   if (!is_floating(found.dtype()) && !is_floating(expected.dtype())) return agrees_exactly(name, found, expected);

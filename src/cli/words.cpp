@@ -10,6 +10,8 @@
 #include <lamella/device.hpp>
 #include <lamella/error.hpp>
 
+#include "core/format.hpp"
+
 namespace lamella::cli {
 namespace {
 
@@ -41,7 +43,7 @@ CLI::Validator number_that(bool (*fits)(double), const char* allowed) {
       [fits, allowed](const std::string& text) -> std::string {
         double value = 0;
         const bool good = reads(text, value) && std::isfinite(value) && fits(value);
-        return good ? "" : "got '" + text + "', allowed a finite number, " + allowed;
+        return good ? "" : core::format("got '{}', allowed a finite number, {}", text, allowed);
       },
       "");
 }
@@ -70,18 +72,17 @@ std::string nearest(std::string_view word, const std::vector<std::string>& words
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& words) {
   const std::string near = nearest(word, words);
-  return near.empty() ? "" : "; did you mean '" + near + "'?";
+  return near.empty() ? "" : core::format("; did you mean '{}'?", near);
 }
 
 CLI::Validator integer(std::int64_t least, std::int64_t most) {
-  const std::string allowed = most == std::numeric_limits<std::int64_t>::max()
-                                  ? std::to_string(least) + " or more"
-                                  : std::to_string(least) + " to " + std::to_string(most);
+  const std::string allowed = most == std::numeric_limits<std::int64_t>::max() ? core::format("{} or more", least)
+                                                                               : core::format("{} to {}", least, most);
   return CLI::Validator(
       [least, most, allowed](const std::string& text) -> std::string {
         std::int64_t value = 0;
         const bool good = reads(text, value) && value >= least && value <= most;
-        return good ? "" : "got '" + text + "', allowed an integer, " + allowed;
+        return good ? "" : core::format("got '{}', allowed an integer, {}", text, allowed);
       },
       "");
 }
@@ -100,7 +101,7 @@ CLI::Validator device_name() {
         try {
           static_cast<void>(Device::parse(text));
         } catch (const ArgumentError&) {
-          return "got '" + text + "', allowed auto, cpu, cuda, cuda:N";
+          return core::format("got '{}', allowed auto, cpu, cuda, cuda:N", text);
         }
         return {};
       },
@@ -114,7 +115,7 @@ void take_word(CLI::Option& option, const std::vector<std::string>& words) {
   option.check(CLI::Validator(
       [words](const std::string& text) -> std::string {
         if (std::find(words.begin(), words.end(), text) != words.end()) return {};
-        return "got '" + text + "', allowed " + listed(words) + did_you_mean(text, words);
+        return core::format("got '{}', allowed {}{}", text, listed(words), did_you_mean(text, words));
       },
       ""));
 }

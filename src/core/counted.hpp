@@ -5,11 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/format.hpp"
+
 namespace lamella::core {
 
 /// "1 row", "7 rows".
 [[nodiscard]] inline std::string counted(std::int64_t count, std::string_view what) {
-  return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
+  return format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 }  // namespace lamella::core

@@ -13,6 +13,7 @@
 
 #include "core/check.hpp"
 #include "core/float_environment.hpp"
+#include "core/format.hpp"
 #include "core/random.hpp"
 
 namespace lamella {
@@ -191,7 +192,7 @@ std::string json_number(double value) {
 
 std::string json_axes(const std::vector<int>& axes) {
   std::string text = "[";
-  for (const int axis : axes) text += (text.size() > 1 ? ", " : "") + std::to_string(axis);
+  for (const int axis : axes) text += core::format("{}{}", text.size() > 1 ? ", " : "", axis);
   return text + "]";
 }
 
@@ -275,7 +276,7 @@ std::string Initializer::config_json() const {
     add_text("distribution", distribution);
   }
   const bool fixed = row.name == "Zeros" || row.name == "Ones" || row.name == "Constant" || row.name == "Identity";
-  if (!fixed) add("seed", seed ? std::to_string(*seed) : "null");
+  if (!fixed) add("seed", seed ? core::format("{}", *seed) : "null");
   if (input_axes) add("input_axes", json_axes(*input_axes));
   if (output_axes) add("output_axes", json_axes(*output_axes));
   std::string config;

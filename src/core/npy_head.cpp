@@ -12,6 +12,7 @@
 #include <lamella/error.hpp>
 
 #include "core/check.hpp"
+#include "core/format.hpp"
 
 namespace lamella::core {
 namespace {
@@ -200,7 +201,7 @@ NpyHead parse_npy_head(std::span<const std::byte> begin, std::optional<std::size
   const auto needed = checked_mul(static_cast<std::size_t>(head.shape.elements()), size_of(head.element.dtype));
   if (!needed || (size && *needed != *size - head.data_at)) {
     fail(ErrorCode::shape, where, "{} of {} needs {} bytes, the file has {}", to_string(head.shape), escaped(header.descr),
-         needed ? std::to_string(*needed) : "too many", size ? std::to_string(*size - head.data_at) : "fewer");
+         needed ? core::format("{}", *needed) : "too many", size ? core::format("{}", *size - head.data_at) : "fewer");
   }
   head.data_bytes = *needed;
   return head;

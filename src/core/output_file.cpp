@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/format.hpp"
 #include "core/number.hpp"
 
 namespace lamella::core {
@@ -146,7 +147,7 @@ void OutputFile::finish() {
 
 void OutputFile::put_in_place() {
   if (temporary_.empty()) {
-    const std::string unnamed = "/proc/self/fd/" + std::to_string(file_);
+    const std::string unnamed = core::format("/proc/self/fd/{}", file_);
     const auto link = [&](const std::string& name) {
       return ::linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
     };

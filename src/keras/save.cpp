@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/format.hpp"
 #include "core/output_file.hpp"
 #include "core/owned_json.hpp"
 #include "keras/hdf5/writer.hpp"
@@ -59,9 +60,9 @@ std::string vocabulary_text(const core::LayerSpec& layer) {
     if (place >= special && !is_mask) words[place] = from->span<std::int64_t>()[i];
   }
   std::string text;
-  if (masked) text += std::to_string(*lookup.mask_token) + '\n';
-  for (std::int64_t i = 0; i < lookup.oov_indices; ++i) text += std::to_string(*lookup.oov_token) + '\n';
-  for (const auto& [place, word] : words) text += std::to_string(word) + '\n';
+  if (masked) text += core::format("{}\n", *lookup.mask_token);
+  for (std::int64_t i = 0; i < lookup.oov_indices; ++i) text += core::format("{}\n", *lookup.oov_token);
+  for (const auto& [place, word] : words) text += core::format("{}\n", word);
   text.pop_back();  // adapt() leaves at least one word
   return text;
 }
@@ -78,7 +79,7 @@ class WeightsFile {
       if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
       const std::string key = archive_key(*layer);
       const int number = taken[key]++;
-      add(*layer, core::format("{}/{}{}{}", base, key, number == 0 ? "" : "_", number == 0 ? "" : std::to_string(number)));
+      add(*layer, core::format("{}/{}{}", base, key, number == 0 ? "" : core::format("_{}", number)));
     }
   }
   [[nodiscard]] std::vector<Bytes> parts() { return file_.parts(); }
@@ -106,11 +107,11 @@ class WeightsFile {
   void add_weight(const core::LayerSpec& layer, std::string_view name, const std::string& group, int number) {
     static constexpr std::int32_t kCount = 0;  // the number of samples seen by adapt(), which Keras requires but does not use
     if (name == "count")
-      return file_.dataset(group, std::to_string(number), Shape{}, DType::int32, std::as_bytes(std::span(&kCount, 1)));
+      return file_.dataset(group, core::format("{}", number), Shape{}, DType::int32, std::as_bytes(std::span(&kCount, 1)));
     for (const core::Weight& weight : layer.weights) {
       if (weight.name != name) continue;
       const Tensor& value = weight.value->dtype() == DType::bfloat16 ? widened(*weight.value) : *weight.value;
-      return file_.dataset(group, std::to_string(number), value.shape(), value.dtype(),
+      return file_.dataset(group, core::format("{}", number), value.shape(), value.dtype(),
                            {static_cast<const std::byte*>(value.data()), value.bytes()});
     }
     refuse(layer, core::format("has no weight '{}'", name));

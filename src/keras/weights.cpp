@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "core/format.hpp"
 #include "keras/quantized.hpp"
 #include "keras/slots.hpp"
 #include "keras/stored.hpp"
@@ -53,7 +54,7 @@ void Filling::store(const core::LayerSpec& layer, std::string_view name, H5Datas
   if (!fits) {
     std::string text;
     for (const std::int64_t extent : wanted)
-      text += (text.empty() ? "" : ", ") + (extent < 0 ? std::string("any") : std::to_string(extent));
+      text += core::format("{}{}", text.empty() ? "" : ", ", extent < 0 ? "any" : core::format("{}", extent));
     place().fail(ErrorCode::shape, "got shape {}, allowed ({})", to_string(dataset.shape), text);
   }
   std::vector<core::Weight>& weights = copy_of(layer).weights;
@@ -150,7 +151,7 @@ class Filler {
       if (model.class_name == "Sequential" && std::holds_alternative<core::InputParams>(layer->params)) continue;
       const std::string key = archive_key(*layer);
       int& number = taken[key];
-      paths.back() = base + key + (number == 0 ? "" : "_" + std::to_string(number));
+      paths.back() = base + key + (number == 0 ? "" : core::format("_{}", number));
       if (numbering == Numbering::unseen && visited_.contains(layer.get())) continue;
       number += numbering == Numbering::twice && has_weights(*layer) ? 2 : 1;
     }
@@ -187,7 +188,7 @@ class Filler {
                             "has {} weights in the file; it needs {} ({})", found, wanted.size(), listed(wanted));
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const std::string at = vars + "/" + std::to_string(i);
+      const std::string at = core::format("{}/{}", vars, i);
       filling_.store(layer, wanted[i].name, source_.dataset(at), source_.where.object(at));
     }
   }

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "core/format.hpp"
 #include "keras/slots.hpp"
 #include "keras/stored.hpp"
 #include "keras/weights.hpp"
@@ -94,7 +95,7 @@ std::vector<std::string> strings(const H5File& file, const std::string& path, co
   if (auto whole = file.strings_attribute(path, name)) return *whole;
   std::vector<std::string> result;
   for (int part = 0;; ++part) {
-    const auto chunk = file.strings_attribute(path, name + std::to_string(part));
+    const auto chunk = file.strings_attribute(path, core::format("{}{}", name, part));
     if (!chunk) {
       if (part == 0) where.object(path).fail(ErrorCode::missing, "has no attribute '{}'", name);
       return result;

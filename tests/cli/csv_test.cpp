@@ -117,7 +117,7 @@ TEST_F(CsvTest, ErrorsNameLineAndColumn) {
       {"\xFF\xFE"
        "1,2",
        "UTF-16"},
-      {"a,b\n1,2\n", "has 2 columns; 'x' is (rows, 3), 3 numbers per row"},
+      {"a,b\n1,2\n", "has 2 columns; 'x' is (None, 3), 3 numbers per row"},
       {",a,b,c\n0,1,2,3\n", "index=False"},
   };
   for (const auto& [text, says] : wrong) {

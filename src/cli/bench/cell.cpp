@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "core/format.hpp"
+
 namespace lamella::bench {
 namespace {
 
@@ -14,9 +16,9 @@ auto value_in(const Values& values, const std::string& text, const char* what) {
   std::string allowed;
   for (const auto value : values) {
     if (text == to_string(value)) return value;
-    allowed += std::string(allowed.empty() ? "" : ", ") + std::string(to_string(value));
+    allowed += core::format("{}{}", allowed.empty() ? "" : ", ", to_string(value));
   }
-  throw ArgumentError(ErrorCode::value, std::string(what) + ": got '" + text + "', allowed " + allowed);
+  throw ArgumentError(ErrorCode::value, core::format("{}: got '{}', allowed {}", what, text, allowed));
 }
 
 }  // namespace
@@ -44,10 +46,10 @@ std::string row_name(const Row& row) {
   } else {
     text += "/" + cell.activation;
   }
-  text += "/" + std::string(cell.dtype ? to_string(*cell.dtype) : "as-written") + "/batch:" + std::to_string(cell.batch);
-  if (cell.file.empty()) text += "/width:" + std::to_string(cell.width) + "/depth:" + std::to_string(cell.depth);
-  text += "/" + to_string(row.way.device) + "/engine:" + (row.way.engine.empty() ? "automatic" : row.way.engine);
-  text += "/fusion:" + std::string(to_string(row.way.fusion));
+  text += core::format("/{}/batch:{}", cell.dtype ? to_string(*cell.dtype) : "as-written", cell.batch);
+  if (cell.file.empty()) text += core::format("/width:{}/depth:{}", cell.width, cell.depth);
+  text += core::format("/{}/engine:{}/fusion:{}", to_string(row.way.device),
+                       row.way.engine.empty() ? "automatic" : row.way.engine, to_string(row.way.fusion));
   if (row.way.device.is_cuda()) text += row.way.graphs ? "/graph" : "/steps";
   return text + (row.cold ? "/cold" : "/warm");
 }

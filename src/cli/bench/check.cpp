@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+#include "core/format.hpp"
+
 namespace lamella::bench {
 namespace {
 
@@ -88,7 +90,7 @@ void expect_right(const std::string& what, const Tensor& found, const Tensor& ex
   const Tensor all = found.to(DType::float64);
   const auto got = all.span<double>();
   if (const auto bad = std::find_if(got.begin(), got.end(), [](double v) { return std::isnan(v); }); bad != got.end()) {
-    throw WrongResult(what + ": element " + std::to_string(bad - got.begin()) + " is NaN or was not written");
+    throw WrongResult(core::format("{}: element {} is NaN or was not written", what, bad - got.begin()));
   }
   const auto want = expected.span<double>();
   if (row_elements(all) * rows.size() != want.size()) throw WrongResult(what + ": the output and the reference differ in shape");
@@ -98,7 +100,7 @@ void expect_right(const std::string& what, const Tensor& found, const Tensor& ex
   for (std::size_t i = 0; i < want.size(); ++i) {
     const std::size_t at = static_cast<std::size_t>(rows[i / row_elements(all)]) * row_elements(all) + i % row_elements(all);
     if (std::fabs(got[at] - want[i]) <= allowed) continue;
-    throw WrongResult(what + ": wrong at element " + std::to_string(at) + ": " + found_and_expected(got[at], want[i], allowed));
+    throw WrongResult(core::format("{}: wrong at element {}: {}", what, at, found_and_expected(got[at], want[i], allowed)));
   }
 }
 

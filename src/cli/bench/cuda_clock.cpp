@@ -7,6 +7,8 @@
 #include <cmath>
 #include <lamella/error.hpp>
 
+#include "core/format.hpp"
+
 namespace lamella::bench {
 namespace {
 
@@ -63,8 +65,7 @@ class Driver {
 };
 
 void expect_done(int status, const char* what) {
-  if (status != 0)
-    throw DeviceError(ErrorCode::device, "bench: " + std::string(what) + " failed: CUDA error " + std::to_string(status));
+  if (status != 0) throw DeviceError(ErrorCode::device, core::format("bench: {} failed: CUDA error {}", what, status));
 }
 
 /// Device memory for one measurement.

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench/output.hpp"
+#include "core/format.hpp"
 
 namespace lamella::bench {
 namespace {
@@ -141,8 +142,8 @@ Json row_of(const Row& row) {
 
 Json throughput_of(const Throughput& one) {
   const std::string file = one.cell.file.substr(one.cell.file.find_last_of('/') + 1);
-  const std::string name = "throughput/" + file + "/batch:" + std::to_string(one.cell.batch) + "/" + to_string(one.device) +
-                           "/callers:" + std::to_string(one.callers);
+  const std::string name =
+      core::format("throughput/{}/batch:{}/{}/callers:{}", file, one.cell.batch, to_string(one.device), one.callers);
   return {{"name", name},
           {"run_name", name},
           {"run_type", "iteration"},

@@ -13,6 +13,8 @@
 #include <sstream>
 #include <thread>
 
+#include "core/format.hpp"
+
 namespace lamella::bench {
 namespace {
 
@@ -46,7 +48,7 @@ int count_of_list(const std::string& text) {
 std::vector<Cache> caches() {
   std::vector<Cache> result;
   for (int i = 0;; ++i) {
-    const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+    const std::string folder = core::format("/sys/devices/system/cpu/cpu0/cache/index{}/", i);
     const std::string size = first_line(folder + "size");
     if (size.empty()) return result;
     result.push_back({first_line(folder + "type"), std::atoi(first_line(folder + "level").c_str()), size_of_text(size),

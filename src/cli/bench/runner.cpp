@@ -3,27 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <set>
 
 #include "cli/bench/check.hpp"
 #include "cli/bench/machine.hpp"
+#include "core/format.hpp"
 
 namespace lamella::bench {
 namespace {
 
 constexpr const char* kErased = "(erased)";
 
-std::string text_of(const char* format, double a, double b) {
-  char text[128];
-  static_cast<void>(std::snprintf(text, sizeof text, format, a, b));
-  return text;
-}
-
 std::string way_key(const Row& row) {
-  return row.way.engine + "/" + std::string(to_string(row.way.fusion)) + "/" +
-         std::string(to_string(row.cell.dtype.value_or(DType::float32)));
+  return core::format("{}/{}/{}", row.way.engine, to_string(row.way.fusion), to_string(row.cell.dtype.value_or(DType::float32)));
 }
 
 double flops_of(const Cell& cell) {
@@ -115,13 +108,13 @@ std::pair<std::vector<Timing>, double> Runner::measure_undisturbed(std::span<con
 std::string Runner::too_much(const Subject& subject, const Row& row) const {
   const double bytes = row.cell.file.empty() ? subject.footprint() : 0;
   if (bytes > limits_.footprint_bytes) {
-    return text_of("needs %.2g GB of memory, the limit is %.2g", bytes * 1e-9, limits_.footprint_bytes * 1e-9);
+    return core::format("needs {:.2g} GB of memory, the limit is {:.2g}", bytes * 1e-9, limits_.footprint_bytes * 1e-9);
   }
   const auto known = slowest_.find(way_key(row));
   if (known == slowest_.end() || !row.cell.file.empty()) return {};
   const double us = flops_of(row.cell) / known->second;
   if (us <= limits_.call_us) return {};
-  return text_of("one call would take about %.2g s, the limit is %.2g s", us * 1e-6, limits_.call_us * 1e-6);
+  return core::format("one call would take about {:.2g} s, the limit is {:.2g} s", us * 1e-6, limits_.call_us * 1e-6);
 }
 
 std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
@@ -147,7 +140,7 @@ std::unique_ptr<Runnable> Runner::prepare(const Subject& subject, Row& row) {
   }
   if (flops_of(row.cell) > 1e6) slowest_[way_key(row)] = flops_of(row.cell) / us;
   if (us > limits_.call_us) {
-    row.error = text_of("not measured: one call took %.2g s, the limit is %.2g s", us * 1e-6, limits_.call_us * 1e-6);
+    row.error = core::format("not measured: one call took {:.2g} s, the limit is {:.2g} s", us * 1e-6, limits_.call_us * 1e-6);
     return nullptr;
   }
   return runnable;
@@ -186,10 +179,10 @@ void Runner::finish(Row& row, const Timing& timing, Runnable::Explained explaine
   }
   std::string noise;
   if (timing.spread > allowed_spread) {
-    noise = text_of("noisy: spread %.0f %%, the limit is %.0f %%", timing.spread * 100, allowed_spread * 100);
+    noise = core::format("noisy: spread {:.0f} %, the limit is {:.0f} %", timing.spread * 100, allowed_spread * 100);
   } else if (others > settings_.others_limit) {
-    noise = text_of("noisy: other programs had %.0f %% of the processors, the limit is %.0f %%", others * 100,
-                    settings_.others_limit * 100);
+    noise = core::format("noisy: other programs had {:.0f} % of the processors, the limit is {:.0f} %", others * 100,
+                         settings_.others_limit * 100);
   }
   if (noise.empty()) return;
   (settings_.refuse ? row.error : row.warning) = settings_.refuse ? "refused as " + noise : noise;

@@ -5,6 +5,7 @@
 
 #include "cli/bench/output.hpp"
 #include "core/counted.hpp"
+#include "core/format.hpp"
 
 namespace lamella::bench {
 namespace {
@@ -26,15 +27,15 @@ std::string file_of(const Cell& cell) { return printable(cell.file.substr(cell.f
 std::string cell_text(const Cell& cell) {
   const bool given = !cell.file.empty();
   std::string text = given ? file_of(cell) : cell.activation;
-  if (cell.dtype) text += " " + std::string(to_string(*cell.dtype));
-  if (given) return text + ", " + core::counted(cell.batch, "row");
-  text += " " + std::to_string(cell.batch) + "x" + std::to_string(cell.width);
-  return cell.depth > 1 ? text + "x" + std::to_string(cell.depth) : text;
+  if (cell.dtype) text += core::format(" {}", to_string(*cell.dtype));
+  if (given) return core::format("{}, {}", text, core::counted(cell.batch, "row"));
+  text += core::format(" {}x{}", cell.batch, cell.width);
+  return cell.depth > 1 ? core::format("{}x{}", text, cell.depth) : text;
 }
 
 std::string way_text(const Row& row) {
   const std::string fusion(to_string(row.way.fusion));
-  std::string text = row.way.engine.empty() ? fusion : row.way.engine + " (" + fusion + ")";
+  std::string text = row.way.engine.empty() ? fusion : core::format("{} ({})", row.way.engine, fusion);
   if (row.way.device.is_cuda() && !row.way.graphs) text += ", no graph";
   return text + (row.cold ? ", cold" : "");
 }
@@ -67,7 +68,7 @@ std::vector<std::string> line_of(const Row& row) {
 
 void add_level(std::vector<Table>& tables, const Report& report, Level level, const std::string& device) {
   const bool model = level == Level::model;
-  Table table{std::string(to_string(level)) + ", " + device};
+  Table table{core::format("{}, {}", to_string(level), device)};
   table.lines.push_back({"way", "median", "spread ", "speedup", "GB/s", "GFLOP/s", "floor"});
   if (model) {
     table.first = 35;  // no engine is named
@@ -93,8 +94,8 @@ void add_throughput(std::vector<Table>& tables, const Report& report) {
     const std::string cell = cell_text(one.cell) + ", " + to_string(one.device);
     if (cell != previous) table.lines.push_back({cell});
     previous = cell;
-    table.lines.push_back({std::to_string(one.callers), number(one.rows_per_s), number(one.latency.p50_us),
-                           number(one.latency.p90_us), number(one.latency.p99_us), std::to_string(one.latency.calls)});
+    table.lines.push_back({core::format("{}", one.callers), number(one.rows_per_s), number(one.latency.p50_us),
+                           number(one.latency.p90_us), number(one.latency.p99_us), core::format("{}", one.latency.calls)});
   }
   if (!previous.empty()) tables.push_back(std::move(table));
 }
@@ -118,8 +119,8 @@ std::vector<Table> tables_of(const Report& report) {
 }
 
 std::string machine_of(const Report& report) {
-  return report.cpu_device + "; " + std::to_string(report.threads) + (report.threads == 1 ? " thread" : " threads") +
-         (report.gpu.empty() ? "" : "\n" + report.gpu) + "\n";
+  return core::format("{}; {}{}{}\n", report.cpu_device, core::counted(report.threads, "thread"), report.gpu.empty() ? "" : "\n",
+                      report.gpu);
 }
 
 /// The rows that took 1.5 times longer or less than predicted, beside what is usual on the device: predictions assume a processor
@@ -137,12 +138,12 @@ std::vector<std::string> mispredicted(const Report& report, const std::string& d
   std::vector<std::string> lines;
   for (const auto& [ratio, row] : ratios) {
     if (ratio > usual * kFar || ratio * kFar < usual) {
-      lines.push_back("  " + cell_text(row->cell) + ", " + row->engine + ": predicted " + number(*row->predicted_us) +
-                      ", measured " + number(row->timing->median_us));
+      lines.push_back(core::format("  {}, {}: predicted {}, measured {}", cell_text(row->cell), row->engine,
+                                   number(*row->predicted_us), number(row->timing->median_us)));
     }
   }
-  const std::string head = device + ": " + std::to_string(lines.size()) + " of " + std::to_string(ratios.size()) +
-                           " predictions are 1.5 times off, beside the usual measured / predicted of " + number(usual);
+  const std::string head = core::format("{}: {} of {} predictions are 1.5 times off, beside the usual measured / predicted of {}",
+                                        device, lines.size(), ratios.size(), number(usual));
   constexpr std::size_t kMost = 8;
   if (lines.size() > kMost) {
     lines.resize(kMost);
@@ -170,19 +171,22 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
   for (const Row& row : report.rows) {
     if (row.timing && !row.error.empty()) ++refused;
     if (!row.warning.empty()) ++warned;
-    if (!row.timing && row.error.starts_with("not measured: ")) ++reasons[to_string(row.way.device) + ": " + row.error];
+    if (!row.timing && row.error.starts_with("not measured: "))
+      ++reasons[core::format("{}: {}", to_string(row.way.device), row.error)];
   }
-  char load[80];
-  static_cast<void>(std::snprintf(load, sizeof load, "load of the machine %.1f to %.1f", report.load_before, report.load_after));
+  const std::string load = core::format("load of the machine {:.1f} to {:.1f}", report.load_before, report.load_after);
   if (refused != 0) {
-    notes.push_back(core::counted(refused, "row") + " marked ! and refused as noisy (--spread, --others); " + load);
+    notes.push_back(
+        core::format("{} marked ! and refused as noisy (--spread, --others); {}", core::counted(refused, "row"), load));
     notes.emplace_back("stop other programs, or try --quick (medians with a warning) or --threads 1");
   }
-  if (warned != 0) notes.push_back("WARNING: " + core::counted(warned, "row") + " marked ~ and noisy, not to be quoted; " + load);
+  if (warned != 0)
+    notes.push_back(core::format("WARNING: {} marked ~ and noisy, not to be quoted; {}", core::counted(warned, "row"), load));
   for (const std::string& device : devices_of(report)) {
     for (std::string& line : mispredicted(report, device)) notes.push_back(std::move(line));
   }
-  for (const auto& [reason, count] : reasons) notes.push_back(core::counted(count, "row") + ", " + printable(reason));
+  for (const auto& [reason, count] : reasons)
+    notes.push_back(core::format("{}, {}", core::counted(count, "row"), printable(reason)));
   return notes;
 }
 
@@ -203,7 +207,7 @@ void append_histogram(std::string& text, const std::string& of, const Percentile
     append_padded(line, number(histogram.edges_us[i]), 12, true);
     line += " to ";
     append_padded(line, number(histogram.edges_us[i + 1]), 8, true);
-    append_padded(line, std::to_string(count), 8, true);
+    append_padded(line, core::format("{}", count), 8, true);
     if (count != 0) line += "  " + std::string(static_cast<std::size_t>(std::max<std::int64_t>(1, count * kLongest / most)), '#');
     text += line + "\n";
   }
@@ -214,12 +218,13 @@ std::string histograms_of(const Report& report) {
   std::string text;
   for (const Row& row : report.rows) {
     if (row.timing && row.timing->percentiles)
-      append_histogram(text, cell_text(row.cell) + ", " + to_string(row.way.device) + ", " + way_text(row),
+      append_histogram(text, core::format("{}, {}, {}", cell_text(row.cell), to_string(row.way.device), way_text(row)),
                        *row.timing->percentiles);
   }
   for (const Throughput& one : report.throughputs) {
-    const std::string callers = core::counted(one.callers, "caller") + " at once";
-    append_histogram(text, cell_text(one.cell) + ", " + to_string(one.device) + ", " + callers, one.latency);
+    const std::string of =
+        core::format("{}, {}, {} at once", cell_text(one.cell), to_string(one.device), core::counted(one.callers, "caller"));
+    append_histogram(text, of, one.latency);
   }
   return text.empty() ? text : "how many single calls took how long, in microseconds\n" + text;
 }

@@ -11,6 +11,7 @@
 #include "cli/bench/check.hpp"
 #include "cli/bench/machine.hpp"
 #include "cli/bench/subject.hpp"
+#include "core/format.hpp"
 
 namespace lamella::bench {
 namespace {
@@ -76,8 +77,8 @@ Throughput measure_throughput(const Cell& cell, Device device, int callers, doub
   for (const Caller& one : all) {
     if (one.error) std::rethrow_exception(one.error);
     if (one.wrong)
-      throw WrongResult(cell.file + ": " + std::to_string(callers) +
-                        " concurrent callers get results that differ from a single caller's");
+      throw WrongResult(
+          core::format("{}: {} concurrent callers get results that differ from a single caller's", cell.file, callers));
     calls_us.insert(calls_us.end(), one.calls_us.begin(), one.calls_us.end());
   }
   result.rows_per_s = 1e6 * static_cast<double>(calls_us.size()) * static_cast<double>(cell.batch) / elapsed_us;

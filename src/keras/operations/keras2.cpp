@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/format.hpp"
 #include "keras/operations/operation.hpp"
 
 namespace lamella::keras {
@@ -235,7 +236,7 @@ class Keras2Reader {
   [[nodiscard]] const Json* constant(std::size_t i) const {
     const auto all = config_.find("constants");
     if (all == config_.end() || !all->is_object()) return nullptr;
-    const auto it = all->find(std::to_string(i));
+    const auto it = all->find(core::format("{}", i));
     return it == all->end() ? nullptr : &*it;
   }
 

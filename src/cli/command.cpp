@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <string_view>
 
 #include "cli/verbs.hpp"
@@ -24,9 +25,30 @@ int report(const char* what, int code) noexcept {
   return code;
 }
 
-/// CLI11's help, except that options come after the verb, and that an option takes one value each time it is given.
+/// Breaks lines between words: no more than 80 columns, descriptions in their column.
+std::string wrapped(const std::string& text, std::size_t descriptions) {
+  constexpr std::size_t kColumns = 80;
+  std::istringstream lines(text);
+  std::string result;
+  for (std::string line; std::getline(lines, line);) {
+    const bool described = line.starts_with("  ") && line.size() > descriptions && line[descriptions - 1] == ' ';
+    const std::size_t indent = described ? descriptions : std::min(line.find_first_not_of(' '), line.size());
+    for (std::size_t at = 0; line.size() > kColumns && (at = line.rfind(' ', kColumns)) != std::string::npos && at > indent;) {
+      result += line.substr(0, at) + "\n";
+      line = std::string(indent, ' ') + line.substr(at + 1);
+    }
+    result += line + "\n";
+  }
+  return result;
+}
+
+/// CLI11's help, except that options come after the verb, that an option takes one value each time it is given, and that lines
+/// fit a terminal.
 class Help : public CLI::Formatter {
  public:
+  [[nodiscard]] std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+    return wrapped(CLI::Formatter::make_help(app, std::move(name), mode), get_column_width());
+  }
   [[nodiscard]] std::string make_usage(const CLI::App* app, std::string name) const override {
     const bool is_verb = app->get_parent() != nullptr;
     return is_verb ? CLI::Formatter::make_usage(app, std::move(name)) : "Usage: lamella VERB [OPTIONS] [FILES]\n";
@@ -40,7 +62,7 @@ class Help : public CLI::Formatter {
 };
 
 constexpr const char* kFooter =
-    "lamella VERB --help lists what a verb takes. Options and files may come in any order.\n\n"
+    "lamella help VERB lists what it takes. Options and files come in any order.\n\n"
     "Exit codes:\n"
     "  0  done\n"
     "  1  verify or bench found a difference\n"
@@ -53,8 +75,8 @@ constexpr const char* kFooter =
     "  LAMELLA_DEVICE         the default of --device\n"
     "  LAMELLA_THREADS        the default of --threads\n"
     "  LAMELLA_TUNING_FILE    the file in which lamella tune keeps its measurements\n"
-    "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best instruction set that may be used\n"
-    "  LAMELLA_CUDA_PLUGIN    the CUDA plugin to load instead of the one beside the library\n"
+    "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best that may be used\n"
+    "  LAMELLA_CUDA_PLUGIN    another CUDA plugin than the one beside the library\n"
     "  LAMELLA_CUDA_ALLOCATOR pool, or exact: device memory without CUDA's pools";
 
 std::vector<std::string> verb_names(const CLI::App& app) {

@@ -70,8 +70,8 @@ Registered add_predict(CLI::App& root) {
   app->add_flag("-q,--quiet", state->quiet, "do not report rows and seconds on standard error");
   state->run.add_to(*app);
   app->footer(
-      "Rows are processed in batches, so a file may be larger than memory. (npz, npy in Fortran order, and npy\n"
-      "written from CSV are held whole.)\n\n"
+      "Rows are processed in batches, so a file may be larger than memory. (npz, npy\n"
+      "in Fortran order, and npy written from CSV are held whole.)\n\n"
       "  lamella predict model.keras -i x.npy -o y.npy\n"
       "  lamella predict model.keras -i - -o - <x.csv >y.csv\n"
       "  lamella predict model.keras -i part1.npy -i part2.npy -o y.npy\n"

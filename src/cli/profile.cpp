@@ -276,9 +276,11 @@ Registered add_profile(CLI::App& root) {
   app->add_flag("--json", state->json, "as JSON");
   state->run.add_to(*app);
   app->footer(
-      "The time of a call is the median of calls that are not instrumented. A step's share is that of its fastest time in\n"
-      "other calls, with a clock read between steps (if rows are cut into chunks, of one chunk); its time is this share of\n"
-      "a call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands over that time.\n\n"
+      "The time of a call is the median of calls that are not instrumented. A step's\n"
+      "share is that of its fastest time in other calls, with a clock read between\n"
+      "steps (if rows are cut into chunks, of one chunk); its time is this share of a\n"
+      "call. GFLOP/s and GB/s are the step's arithmetic and the bytes of its operands\n"
+      "over that time.\n\n"
       "  lamella profile model.keras --batch 64 --trace trace.json");
   return {app, [state] { return run_profile(*state); }};
 }

@@ -79,12 +79,12 @@ Registered add_tune(CLI::App& root) {
   add_model(*app, state->model);
   app->add_option("--batch", state->batches, "rows per call, such as 1,64,4096")
       ->delimiter(',')
-      ->capture_default_str()
+      ->default_str("1,64,4096")
       ->type_name("N")
       ->check(integer(1));
   app->add_flag("--json", state->json, "print JSON: what explain prints for each batch size");
   state->run.add_to(*app, false);
-  app->footer("Measurements are stored in LAMELLA_TUNING_FILE, else lamella/tuning.json under XDG_CACHE_HOME or ~/.cache.");
+  app->footer("Measurements are stored in LAMELLA_TUNING_FILE, else lamella/tuning.json under\nXDG_CACHE_HOME or ~/.cache.");
   return {app, [state] { return run_tune(*state); }};
 }
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "cli/command_support.hpp"
 #include "cli/tree.hpp"
@@ -129,6 +130,8 @@ TEST_F(CommandTest, HelpNamesEveryOptionAndFits) {
       for (const std::string& word : option.words) EXPECT_THAT(help, HasSubstr(word)) << verb;
     }
     EXPECT_THAT(help, Not(HasSubstr("\t")));
+    std::istringstream lines(help + command({"--help"}).out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << verb << ": " << line;
   }
 }
 

@@ -85,7 +85,7 @@ StoredArray stored_array(const std::string& name, const nlohmann::json& entry, s
   const auto needed = core::checked_mul(static_cast<std::size_t>(shape.elements()), size_of(dtype));
   if (!needed || *needed != offsets[1] - offsets[0])
     place.fail(ErrorCode::shape, "{} of {} needs {} bytes, data_offsets give {}", to_string(shape), to_string(dtype),
-               needed ? std::to_string(*needed) : "too many", offsets[1] - offsets[0]);
+               needed ? core::format("{}", *needed) : "too many", offsets[1] - offsets[0]);
   return {name, shape, dtype, offsets[0], offsets[1]};
 }
 

@@ -45,6 +45,8 @@ found=$(includes src include kernels python/src serving examples bench tests | g
 [ -z "$found" ] || fail "our own files are included with quotes:"$'\n'"$found"
 found=$(grep -rniE 'is_cpu|cpu_backend|cuda|gpu|nvidia' src/model || true)
 [ -z "$found" ] || fail "src/model asks core::backend(), and names no device:"$'\n'"$found"
+found=$(grep -rn 'std::to_string' src include kernels || true)
+[ -z "$found" ] || fail "numbers are written by core::format():"$'\n'"$found"
 found=$(includes include | grep -E '<(oneapi|nlohmann|zlib|cuda|cublas|cudnn|CLI|fmt)' || true)
 [ -z "$found" ] || fail "includes that a public header may not have:"$'\n'"$found"
 

@@ -22,12 +22,16 @@ struct Opened {
   std::string why_not;
 };
 
-/// LAMELLA_CUDA_PLUGIN, else the plugin in the folder of this library, else the loader's search path. A program with more rights
-/// than its caller (setuid) ignores the environment.
-std::string plugin_path() {
-  if (const char* path = ::secure_getenv("LAMELLA_CUDA_PLUGIN"); path != nullptr && *path != '\0') return path;
+/// LAMELLA_CUDA_PLUGIN; empty if it is not set. A program with more rights than its caller (setuid) ignores the environment.
+std::string plugin_of_environment() {
+  const char* const path = ::secure_getenv("LAMELLA_CUDA_PLUGIN");
+  return path == nullptr ? std::string() : path;
+}
+
+/// The plugin in the folder of this library, else on the loader's search path.
+std::string installed_plugin() {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&plugin_path), &info) != 0 && info.dli_fname != nullptr) {
+  if (dladdr(reinterpret_cast<const void*>(&installed_plugin), &info) != 0 && info.dli_fname != nullptr) {
     const auto beside = std::filesystem::path(info.dli_fname).parent_path() / LAMELLA_CUDA_PLUGIN_FILE;
     std::error_code ignored;
     if (std::filesystem::exists(beside, ignored)) return beside.string();
@@ -35,8 +39,16 @@ std::string plugin_path() {
   return LAMELLA_CUDA_PLUGIN_FILE;
 }
 
+/// Whether the driver's library can be opened, which CUDA would open in the same way. It stays open.
+bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE) != nullptr; }
+
 Opened open() {
-  const std::string path = plugin_path();
+  std::string path = plugin_of_environment();
+  if (path.empty()) {
+    // A plugin would say so as well, after a tenth of a second for loading CUDA's libraries.
+    if (!has_driver()) return {nullptr, "no NVIDIA driver was found on this machine"};
+    path = installed_plugin();
+  }
   // Opening a FIFO or a device could block for ever. The loader searches for a path without a slash.
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))

@@ -5,6 +5,7 @@
 Usage: wheels.py cpu|cuda13|cuda13-cudnn     the extra of lamella that is installed; cpu: none
 """
 import importlib.metadata
+import os
 import pathlib
 import re
 import subprocess
@@ -62,6 +63,8 @@ def has_licences(distribution):
 def cpu():
     assert not PLUGIN.exists()
     has_licences("lamella")
+    if not pathlib.Path("/dev/nvidiactl").exists():
+        os.environ["LAMELLA_CUDA_PLUGIN"] = "liblamella_cuda.so"  # else it is not looked for
     refused("the CUDA plugin cannot be opened: liblamella_cuda.so: cannot open shared object file: No such file or directory"
             " (pip install 'lamella[cuda13]' installs it)")
     predicts("cpu")
@@ -81,7 +84,8 @@ def cuda13():
     if pathlib.Path("/dev/nvidiactl").exists():
         assert lamella.why_no_cuda() == "", lamella.why_no_cuda()
         predicts("cuda:0")
-    else:  # the plugin has asked the CUDA runtime
+    else:  # a plugin that the environment names is opened anyway, and has asked the CUDA runtime
+        os.environ["LAMELLA_CUDA_PLUGIN"] = str(PLUGIN)
         refused("no NVIDIA driver was found on this machine")
     loaded = {line.split()[-1] for line in pathlib.Path("/proc/self/maps").read_text(encoding="utf-8").splitlines() if ".so" in line}
     assert {str(PLUGIN), str(needed["libcublasLt.so.13"])} <= loaded, loaded

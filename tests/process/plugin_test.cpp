@@ -69,33 +69,52 @@ TEST(Plugin, ThatThrowsIsAbsent) {
   EXPECT_THAT(why_not(THROWING_PLUGIN, [] { ::setenv("THROW_A_NUMBER", "1", 1); }), HasSubstr("an exception of unknown type"));
 }
 
-/// The exit status of a set-user-ID copy of this program, which user `nobody` runs with the owner's rights.
-TEST(Plugin, OfTheEnvironmentIsIgnoredByProgramsWithMoreRightsThanTheirCaller) {
-  if (std::getenv("PLUGIN_TEST_ASKS") != nullptr) {
-    const std::string why = why_no_cuda_backend();
-    ::_exit(why.find("thrown by") == std::string::npos ? 17 : 18);
+constexpr int kRefused = 17;  ///< exit statuses of a copy of this program
+constexpr int kThrown = 18;
+
+/// What a copy of this program found: whether it opened the throwing plugin.
+int answer_of(const std::filesystem::path& copy, const std::function<void()>& before) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    before();
+    ::setenv("PLUGIN_TEST_ASKS", "1", 1);
+    for (const char* shards : {"GTEST_TOTAL_SHARDS", "GTEST_SHARD_INDEX"})
+      ::unsetenv(shards);  // the copy runs one test, whatever the shard
+    ::execl(copy.c_str(), copy.c_str(), "--gtest_filter=Plugin.OfTheEnvironment*", nullptr);
+    ::_exit(19);
   }
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Plugin, OfTheEnvironmentIsIgnoredByProgramsWithMoreRightsThanTheirCaller) {
+  if (std::getenv("PLUGIN_TEST_ASKS") != nullptr)
+    ::_exit(why_no_cuda_backend().find("thrown by") == std::string::npos ? kRefused : kThrown);
   if (::geteuid() != 0) GTEST_SKIP() << "only root can make a program that has other rights";
   const auto copy = std::filesystem::temp_directory_path() / ("plugin_test_setuid_" + std::to_string(::getpid()));
   std::filesystem::copy_file("/proc/self/exe", copy);
-  const auto answer = [&] {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::setenv("LAMELLA_CUDA_PLUGIN", THROWING_PLUGIN, 1);
-      ::setenv("PLUGIN_TEST_ASKS", "1", 1);
-      for (const char* shards : {"GTEST_TOTAL_SHARDS", "GTEST_SHARD_INDEX"})
-        ::unsetenv(shards);  // the copy runs one test, whatever the shard
-      ::execl(copy.c_str(), copy.c_str(), "--gtest_filter=Plugin.OfTheEnvironment*", nullptr);
-      ::_exit(19);
-    }
-    int status = 0;
-    return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  };
-  EXPECT_EQ(answer(), 18) << "as a program like any other";
+  const auto with_plugin = [] { ::setenv("LAMELLA_CUDA_PLUGIN", THROWING_PLUGIN, 1); };
+  EXPECT_EQ(answer_of(copy, with_plugin), kThrown) << "as a program like any other";
   ASSERT_EQ(::chown(copy.c_str(), 65534, 65534), 0);
   ASSERT_EQ(::chmod(copy.c_str(), 04755), 0);
-  EXPECT_EQ(answer(), 17) << "with rights of another user";
+  EXPECT_EQ(answer_of(copy, with_plugin), kRefused) << "with rights of another user";
   std::filesystem::remove(copy);
+}
+
+TEST(Plugin, BesideTheLibraryIsOpenedOnlyWhereThereIsADriver) {
+  if (::access("/dev/nvidiactl", F_OK) == 0) GTEST_SKIP() << "this machine has a driver";
+  const auto folder = std::filesystem::temp_directory_path() / ("plugin_test_beside_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder / "driver");
+  std::filesystem::copy_file("/proc/self/exe", folder / "program");
+  std::filesystem::copy_file(THROWING_PLUGIN, folder / "liblamella_cuda.so");
+  std::filesystem::copy_file(THROWING_PLUGIN, folder / "driver/libcuda.so.1");
+  EXPECT_EQ(answer_of(folder / "program", [] { ::unsetenv("LAMELLA_CUDA_PLUGIN"); }), kRefused);
+  const auto with_driver = [&] {
+    ::unsetenv("LAMELLA_CUDA_PLUGIN");
+    ::setenv("LD_LIBRARY_PATH", (folder / "driver").c_str(), 1);
+  };
+  EXPECT_EQ(answer_of(folder / "program", with_driver), kThrown);
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ MLP, INT8 = ROOT / "examples/models/mlp", ROOT / "tests/fixtures/quantized/3.15.
 PAGES = ["get-started", "several-inputs", "server", "embedding", "quantized", "profiling", "errors", "building", "c"]
 ELSEWHERE = {"ray", "triton", "python", "dense_or_activation"}  # run by tests/serving/page.py and python/tests/test_docs.py
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
-INSTALLING = "scripts/deps"  # the first line of a block that tests/install/package.sh covers
+INSTALLING = ("scripts/deps", "apt-get install")  # blocks that begin so install; package.sh and scripts/test-python do the same
 failures = []
 
 

@@ -41,6 +41,7 @@ char separator_for(const std::string& file) { return file.ends_with(".tsv") ? '\
 Tensor taken(std::map<std::string, Tensor>& arrays, const std::string& name, const std::string& file, const char* option) {
   if (const auto found = arrays.find(name); found != arrays.end()) return std::move(found->second);
   std::vector<std::string> there;
+  there.reserve(arrays.size());
   for (const auto& [key, array] : arrays) there.push_back(key);
   throw ArgumentError(ErrorCode::missing, core::format("{}: '{}' has no array '{}'; it has {}", option, file, name,
                                                        there.empty() ? "none" : listed(there)));
@@ -273,6 +274,7 @@ std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& 
 
 std::vector<std::string> names_of(const std::vector<ArraySpec>& specs) {
   std::vector<std::string> names;
+  names.reserve(specs.size());
   for (const ArraySpec& spec : specs) names.push_back(spec.name);
   return names;
 }

@@ -31,6 +31,7 @@ std::string paragraph(const std::vector<std::string>& words, const std::string& 
 /// What --input and --output call the arrays.
 std::string arrays_line(const char* what, const std::vector<ArraySpec>& specs) {
   std::vector<std::string> words;
+  words.reserve(specs.size());
   for (const ArraySpec& spec : specs)
     words.push_back(core::format("{} {} {}", spec.name, batch_shape_text(spec.sample), to_string(spec.dtype)));
   return core::format(" {}:\n{}", what, paragraph(words, "   "));

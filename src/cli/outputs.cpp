@@ -25,7 +25,7 @@ std::string path_of(const std::string& file) { return file == "-" ? "/dev/fd/1" 
 /// Writes one array as npy while its rows arrive, if their number is known.
 class NpySink final : public RowSink {
  public:
-  NpySink(std::size_t output, std::string file, std::int64_t rows) : output_(output), path_(path_of(file)), rows_(rows) {}
+  NpySink(std::size_t output, const std::string& file, std::int64_t rows) : output_(output), path_(path_of(file)), rows_(rows) {}
 
   void put(const std::vector<Tensor>& outputs) override {
     const Tensor& y = outputs[output_];
@@ -61,7 +61,7 @@ class CollectingSink final : public RowSink {
     std::int64_t rows = 0;
     std::vector<std::byte> bytes;
   };
-  CollectingSink(std::vector<Kept> arrays, std::string file, bool archive)
+  CollectingSink(std::vector<Kept> arrays, const std::string& file, bool archive)
       : arrays_(std::move(arrays)), path_(path_of(file)), archive_(archive) {}
 
   void put(const std::vector<Tensor>& outputs) override {
@@ -94,7 +94,7 @@ class CollectingSink final : public RowSink {
 /// Arrays side by side, one line per row.
 class CsvSink final : public RowSink {
  public:
-  CsvSink(std::vector<std::size_t> outputs, std::vector<std::string> names, std::string file, char separator, bool header)
+  CsvSink(std::vector<std::size_t> outputs, std::vector<std::string> names, const std::string& file, char separator, bool header)
       : outputs_(std::move(outputs)), names_(std::move(names)), path_(path_of(file)), separator_(separator), header_(header) {}
 
   void put(const std::vector<Tensor>& outputs) override {
@@ -164,6 +164,7 @@ std::unique_ptr<RowSink> sink_for(const std::string& file, const std::vector<std
                                   const std::vector<std::string>& names, const OutputForm& form) {
   const std::string format = format_of(file, form);
   std::vector<std::string> own;
+  own.reserve(outputs.size());
   for (const std::size_t output : outputs) own.push_back(names[output]);
   if (format == "csv" || format == "tsv")
     return std::make_unique<CsvSink>(outputs, std::move(own), file, format == "csv" ? ',' : '\t', form.header);

@@ -64,8 +64,8 @@ std::vector<Tensor> rows_for(const Model& model, const ProfileState& state) {
 /// One model, called on the same arrays each time.
 class Calls {
  public:
-  Calls(Model model, const std::vector<Tensor>& inputs)
-      : model_(std::move(model)), srcs_(inputs.begin(), inputs.end()), outputs_(model_.predict(srcs_)) {
+  Calls(const Model& model, const std::vector<Tensor>& inputs)
+      : model_(model), srcs_(inputs.begin(), inputs.end()), outputs_(model_.predict(srcs_)) {
     for (Tensor& output : outputs_) dsts_.emplace_back(output);
   }
   double microseconds() const {
@@ -130,6 +130,7 @@ void add_floors(std::vector<StepRow>& rows, const Model& model, const Options& o
   bench::Ceilings ceilings = bench::measure_ceilings(clock, model.device(), threads, cache);
   bench::measure_product(ceilings, clock, model.device(), threads, dtype);
   std::vector<bench::Work> steps;
+  steps.reserve(rows.size());
   for (const StepRow& row : rows) steps.push_back(row.work);
   const std::vector<bench::Floor> floors = bench::floors_of(steps, ceilings, dtype, /*cold=*/false);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i].floor = floors[i];
@@ -232,7 +233,7 @@ int run_profile(const ProfileState& state) {
   options.profile = true;
   const std::vector<Tensor> inputs = rows_for(plain, state);
   const std::int64_t rows = inputs.empty() || inputs[0].shape().rank() == 0 ? 0 : inputs[0].shape()[0];
-  const Calls whole(std::move(plain), inputs);
+  const Calls whole(plain, inputs);
   const Calls watched(load_model_for(state.inputs, state.model, "", options, Header::automatic), inputs);
   std::vector<double> times;
   constexpr std::size_t kLeast = 5;

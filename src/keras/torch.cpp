@@ -106,8 +106,8 @@ void move_weights(Arrays& arrays, const std::string& module, const LayerInfo& la
   for (const auto& [kind, wanted] : kLinearNames) {
     const std::string name = module.empty() ? kind : module + "." + kind;
     const auto given = arrays.find(name);
-    const auto of_layer =
-        std::find_if(layer.weights.begin(), layer.weights.end(), [&](const auto& each) { return each.first == wanted; });
+    const auto of_layer = std::find_if(layer.weights.begin(), layer.weights.end(),
+                                       [weight = wanted](const auto& each) { return each.first == weight; });
     const bool is_given = given != arrays.end();
     if (is_given != (of_layer != layer.weights.end()))
       where.array(name).fail_sentence(ErrorCode::missing, "is {}, but Dense layer '{}' has {} {}", is_given ? "given" : "missing",

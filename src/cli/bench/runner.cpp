@@ -60,6 +60,7 @@ Runner::Runner(Device device, Clock& clock, Ceilings ceilings, int threads, cons
 
 std::vector<Row> Runner::run(const Cell& cell, const std::vector<Way>& ways, bool cold) {
   std::vector<Row> rows;
+  rows.reserve(ways.size());
   for (const Way& way : ways) rows.push_back({.cell = cell, .way = way, .cold = cold, .threads = threads_});
   const Subject subject(cell);
   std::vector<std::unique_ptr<Runnable>> runnables;
@@ -199,6 +200,7 @@ void Runner::set_floors(std::vector<Row>& rows) const {
 
 std::vector<Row> not_measured(const Cell& cell, const std::vector<Way>& ways, bool cold, const std::string& why) {
   std::vector<Row> rows;
+  rows.reserve(ways.size());
   for (const Way& way : ways) rows.push_back({.cell = cell, .way = way, .cold = cold, .error = "not measured: " + why});
   return rows;
 }

@@ -84,8 +84,8 @@ double Subject::footprint() const {
   return static_cast<double>(size_of(dtype())) * (3 * batch * width + depth * width * width);
 }
 
-Runnable::Runnable(const Subject& subject, Model model, void* stream)
-    : model_(std::move(model)),
+Runnable::Runnable(const Subject& subject, const Model& model, void* stream)
+    : model_(model),
       stream_(stream),
       batch_(subject.cell().batch),
       host_inputs_(subject.inputs(model_)),

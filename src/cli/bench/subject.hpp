@@ -41,7 +41,7 @@ class Subject {
 /// else predict() on host memory.
 class Runnable {
  public:
-  Runnable(const Subject& subject, Model model, void* stream);
+  Runnable(const Subject& subject, const Model& model, void* stream);
   /// Runs it with poisoned output memory, and returns the outputs on the host.
   [[nodiscard]] std::vector<Tensor> run_once(Clock& clock);
   /// Valid while this object lives.

@@ -2,14 +2,16 @@
 // HDF5 files that other programs may write, but Keras does not: narrow addresses, resizable datasets, unwritten elements.
 #include <gmock/gmock.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "keras/hdf5/hdf5.hpp"
+#include "keras/refused.hpp"
 
 namespace lamella {
 namespace {
+
+using test::refusal;
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -29,17 +31,6 @@ std::vector<float> rule(int count) {
   std::vector<float> result;
   for (int i = 0; i < count; ++i) result.push_back(static_cast<float>(i * 7 % 101 - 50));
   return result;
-}
-
-std::string refusal(ErrorCode code, const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const LoadError& error) {
-    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
 }
 
 TEST(UnusualHdf5, AddressesAndLengthsOfTwoAndFourBytesAreRead) {

@@ -3,11 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <functional>
 #include <lamella/architecture.hpp>
 #include <lamella/npy.hpp>
 
 #include "keras/reading.hpp"
+#include "keras/refused.hpp"
 #include "keras/repacked.hpp"
 #include "keras/stored.hpp"
 
@@ -19,20 +19,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 const Options kCpu{.device = Device::cpu(), .threads = 1};
-
-std::string refusal(ErrorCode code, const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const LoadError& error) {
-    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "threw something else: " << error.what();
-    return {};
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
-}
 
 std::string refused(ErrorCode code, const std::string& path) {
   return refusal(code, [&] { static_cast<void>(Model::load(path, kCpu)); });

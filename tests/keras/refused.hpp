@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// A file that must not load.
+// Files that must not load.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <lamella/model.hpp>
 #include <string>
 #include <vector>
@@ -26,6 +27,21 @@ inline void expect_refused(const std::string& path, ErrorCode code, const std::v
   } catch (const std::exception& error) {
     FAIL() << "threw something else: " << error.what();
   }
+}
+
+/// Expects a LoadError with this code, and returns its message.
+inline std::string refusal(ErrorCode code, const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const LoadError& error) {
+    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
+    return error.what();
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "threw something else: " << error.what();
+    return {};
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
 }
 
 }  // namespace lamella::test

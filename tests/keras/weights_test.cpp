@@ -5,14 +5,17 @@
 
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <lamella/model.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "keras/refused.hpp"
+
 namespace lamella {
 namespace {
+
+using test::refusal;
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -41,17 +44,6 @@ void expect_same_weights(const Model& found, const Model& wanted) {
     if (a[i].bytes() == 0) continue;
     ASSERT_EQ(std::memcmp(a[i].data(), b[i].data(), a[i].bytes()), 0) << i;
   }
-}
-
-std::string refusal(ErrorCode code, const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const LoadError& error) {
-    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
 }
 
 TEST(WeightsTest, AModelsOwnFileLeavesItsWeightsUnchanged) {

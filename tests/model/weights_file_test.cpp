@@ -5,16 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <functional>
 #include <lamella/architecture.hpp>
 #include <lamella/models.hpp>
 #include <lamella/npy.hpp>
 #include <lamella/weights.hpp>
 
+#include "keras/refused.hpp"
 #include "model/model_support.hpp"
 
 namespace lamella {
 namespace {
+
+using test::refusal;
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -69,17 +71,6 @@ void expect_read(const std::string& path, const Model& model, const Model& want)
   std::ifstream stream(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
   EXPECT_EQ(parse_weights(model, std::as_bytes(std::span(bytes)), "memory").size(), weights.size());
-}
-
-std::string refusal(ErrorCode code, const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const LoadError& error) {
-    EXPECT_EQ(to_string(error.code()), to_string(code)) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {};
 }
 
 TEST(WeightsFileTest, NamesOfTheModel) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cuda/cuda_support.hpp"
+#include "effort.hpp"
 
 namespace lamella::test {
 namespace {
@@ -202,7 +203,7 @@ template <typename Strike>
 void strike_all(const Strike& strike) {
   int faults = 0;
   for (const fake_cuda::Fault fault : {fake_cuda::Fault::once, fake_cuda::Fault::forever}) {
-    for (std::uint64_t n = 1; n < 100'000; ++n) {
+    for (std::uint64_t n = first_fault(); n < 100'000; n += kOneFaultOf) {
       SCOPED_TRACE(core::format("{} at call {}", fault == fake_cuda::Fault::once ? "once" : "for ever", n));
       if (!strike(n, fault)) break;
       ++faults;

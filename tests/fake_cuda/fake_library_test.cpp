@@ -163,6 +163,10 @@ struct Product : Types {
   bool plain = false;  ///< no epilogue
 };
 
+void PrintTo(const Product& product, std::ostream* out) {
+  *out << "in " << product.in << " out " << product.out << " compute " << product.compute;
+}
+
 class FakeProducts : public FakeBlas, public testing::WithParamInterface<Product> {};
 
 TEST_P(FakeProducts, AgreeWithDouble) {

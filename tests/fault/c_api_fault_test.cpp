@@ -113,7 +113,8 @@ void strike(const std::function<bool()>& action, const std::function<void()>& af
   for (const bool forever : {false, true}) {
     ASSERT_FALSE(action());  // makes what the process makes only once
     std::size_t total = 0;
-    for (std::size_t n = 1; n < kMostCalls && !testing::Test::HasFailure(); n += lamella::test::kOneCaseOf) {
+    for (std::size_t n = lamella::test::first_fault(); n < kMostCalls && !testing::Test::HasFailure();
+         n += lamella::test::kOneFaultOf) {
       const std::size_t files = lamella::fault::open_files();
       const std::size_t blocks = lamella::fault::live_blocks();
       lamella::fault::arm(n, forever);

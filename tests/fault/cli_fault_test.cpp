@@ -74,7 +74,7 @@ class CommandUnderFaults : public ::testing::Test {
     ASSERT_EQ(command(words), kOk);
     if (check) check(true);
     for (const bool forever : {false, true}) {
-      for (std::size_t n = 1; n < 200'000 && !HasFailure(); n += test::kOneCaseOf) {
+      for (std::size_t n = test::first_fault(); n < 200'000 && !HasFailure(); n += test::kOneFaultOf) {
         const std::size_t files = fault::open_files();
         const std::size_t blocks = fault::live_blocks();
         const int code = command(words, [&] { fault::arm(n, forever); });
@@ -89,7 +89,7 @@ class CommandUnderFaults : public ::testing::Test {
       }
     }
     EXPECT_EQ(command(words), kOk);
-    EXPECT_GT(total, (kParserBearsFaults ? 100U : 10U) / test::kOneCaseOf);
+    EXPECT_GT(total, (kParserBearsFaults ? 100U : 10U) / test::kOneFaultOf);
     RecordProperty("faults", static_cast<int>(total));
     std::printf("    %zu faults\n", total);
   }

@@ -73,7 +73,7 @@ std::size_t loop(const Scenario& scenario, bool forever) {
   scenario.action();  // makes what the process makes only once
   const std::vector<std::byte> wanted = scenario.result ? scenario.result() : std::vector<std::byte>{};
   std::size_t total = 0;
-  for (std::size_t n = 1; n < kMostCalls && !::testing::Test::HasFailure(); n += test::kOneCaseOf) {
+  for (std::size_t n = test::first_fault(); n < kMostCalls && !::testing::Test::HasFailure(); n += test::kOneFaultOf) {
     const std::size_t files = fault::open_files();
     const std::size_t blocks = fault::live_blocks();
     fault::arm(n, forever);
@@ -274,7 +274,7 @@ TEST(Faults, InUpdateWeightsChangeAllOrNothing) {
   const std::vector<std::byte> after = both();
   ASSERT_NE(before, after);
   std::size_t total = 0;
-  for (std::size_t n = 1; n < kMostCalls; n += test::kOneCaseOf) {
+  for (std::size_t n = test::first_fault(); n < kMostCalls; n += test::kOneFaultOf) {
     model.update_weights(old);
     const std::size_t blocks = fault::live_blocks();
     fault::arm(n, false);
@@ -309,7 +309,7 @@ TEST(Faults, InSavingAModelLeaveTheOldFileOrTheNewOne) {
     const std::vector<std::byte> new_file = content();
     ASSERT_NE(old_file, new_file);
     std::size_t total = 0;
-    for (std::size_t n = 1; n < kMostCalls; n += test::kOneCaseOf) {
+    for (std::size_t n = test::first_fault(); n < kMostCalls; n += test::kOneFaultOf) {
       other.save(path);
       const std::size_t files = fault::open_files();
       const std::size_t blocks = fault::live_blocks();

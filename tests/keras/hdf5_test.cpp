@@ -143,6 +143,7 @@ struct Hostile {
   const char* name;
   ErrorCode code;
 };
+void PrintTo(const Hostile& file, std::ostream* out) { *out << file.name; }
 class EachHostileFile : public testing::TestWithParam<Hostile> {};
 TEST_P(EachHostileFile, IsRefusedWithItsCode) {
   EXPECT_EQ(code_of([] { static_cast<void>(open(GetParam().name).dataset("x")); }), GetParam().code);

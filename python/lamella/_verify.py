@@ -58,8 +58,10 @@ def compared(name: str, got: Any, want: Any, rtol: float, atol: float) -> Differ
     if not np.any(over > 1):
         return Difference(name, True, largest, f"{name}: {got.size} values agree, largest difference {largest:.3g}")
     worst = np.unravel_index(int(np.argmax(over)), got.shape)
-    return Difference(name, False, largest, f"{name}: worst at {[int(i) for i in worst]}: got {got[worst]:.9g}, expected {want[worst]:.9g}, "
-                      f"{over[worst]:.3g} times what is allowed")
+    text = f"{name}: worst at {[int(i) for i in worst]}: got {got[worst]:.9g}, expected {want[worst]:.9g}"
+    if finite[worst]:
+        text += f", difference {error[worst]:.3g}, allowed {atol + rtol * np.abs(w[worst]):.3g}"
+    return Difference(name, False, largest, text)
 
 
 def verify(model: Model, keras_model: Any, x: Any, rtol: float, atol: float) -> Verification:

@@ -31,13 +31,13 @@ ByteStream::ByteStream(const std::string& path) : name_(path) {
     throw LoadError(ErrorCode::io, core::format("{}: the path holds a NUL byte", printable(path)));
   do file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   while (file_ < 0 && errno == EINTR);
-  if (file_ < 0) refuse_file(path, "cannot open");
+  if (file_ < 0) refuse_file(path, "cannot be opened");
   own_ = true;
   struct stat status {};
   if (::fstat(file_, &status) != 0 || S_ISDIR(status.st_mode)) {
     ::close(file_);
     errno = EISDIR;
-    refuse_file(path, "cannot read");
+    refuse_file(path, "cannot be read");
   }
 }
 
@@ -56,7 +56,7 @@ bool ByteStream::fill() {
   do got = ::read(file_, buffer_.data() + have, kBlock);
   while (got < 0 && errno == EINTR);
   buffer_.resize(have + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-  if (got < 0) refuse_file(name_, "cannot read");
+  if (got < 0) refuse_file(name_, "cannot be read");
   return got > 0;
 }
 

@@ -75,8 +75,8 @@ constexpr const char* kFooter =
     "  LAMELLA_DEVICE         the default of --device\n"
     "  LAMELLA_THREADS        the default of --threads\n"
     "  LAMELLA_TUNING_FILE    the file in which lamella tune keeps its measurements\n"
-    "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the best that may be used\n"
-    "  LAMELLA_CUDA_PLUGIN    another CUDA plugin than the one beside the library\n"
+    "  LAMELLA_MAX_CPU_ISA    generic, avx2 or avx512: the most that may be used\n"
+    "  LAMELLA_CUDA_PLUGIN    the CUDA plugin to load instead of the library's own\n"
     "  LAMELLA_CUDA_ALLOCATOR pool, or exact: device memory without CUDA's pools";
 
 std::vector<std::string> verb_names(const CLI::App& app) {
@@ -112,6 +112,12 @@ int answer_without_verb(CLI::App& app, int argc, const char* const* argv) {
                                   near.empty() ? did_you_mean(first, {"--help", "--version"}) : near));
   }
   throw UsageError(core::format("no verb is named '{}'; the verbs are {}{}", first, listed(verbs), did_you_mean(first, verbs)));
+}
+
+/// Whether the command line has an option that the verb does not have.
+bool has_unknown_option(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining(true);
+  return std::any_of(rest.begin(), rest.end(), [](const std::string& word) { return word.size() > 1 && word.starts_with("-"); });
 }
 
 /// Describes what the parser did not expect.
@@ -154,6 +160,8 @@ int parse_and_run(int argc, const char* const* argv, std::span<const AddVerb> ve
     if (named.empty()) return report(error.what(), kUsage);
     const std::string verb = named.front()->get_name();
     const bool lacks = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    if (lacks && has_unknown_option(app))
+      return report(what_is_too_much(app).c_str(), kUsage);  // perhaps what is lacking, misspelt
     const std::string more = lacks ? core::format("; lamella help {} says what it takes", verb) : "";
     return report(core::format("{}: {}{}", verb, error.what(), more).c_str(), kUsage);
   }

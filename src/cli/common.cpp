@@ -57,6 +57,12 @@ void add_model(CLI::App& app, std::string& model, const char* what) {
   app.add_option("MODEL", model, what)->required()->type_name("FILE");
 }
 
+void add_weights(CLI::App& app, std::string& weights) {
+  app.add_option("--weights", weights,
+                 "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
+      ->type_name("FILE");
+}
+
 CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>& files, const char* what) {
   return app.add_option(name, files, what)->type_name("[NAME=]FILE")->allow_extra_args(false);
 }
@@ -76,14 +82,21 @@ void RunOptions::add_to(CLI::App& app, bool may_tune) {
       ->type_name("DEVICE")
       ->check(device_name());
   take_word(*app.add_option("--dtype", dtype, "compute every layer in this type; default: the model's own"), compute_types());
-  app.add_option("--engine", engine, "force a Dense engine by name")->type_name("NAME");
-  take_word(*app.add_option("--fusion", fusion, "what may be fused into a product"), words_of_enum<Fusion>());
-  take_word(*app.add_option("--math", math, "whether float32 operands of a product may be rounded or split (CUDA)"),
-            words_of_enum<Math>());
-  take_word(*app.add_option("--determinism", determinism, "what may change the bits of a result"), words_of_enum<Determinism>());
+  app.add_option("--engine", engine, "use this engine for every Dense layer; lamella explain shows their names")
+      ->type_name("NAME");
+  take_word(*app.add_option("--fusion", fusion, "what may be fused into a product; default: automatic"), words_of_enum<Fusion>());
+  take_word(
+      *app.add_option("--math", math, "whether float32 operands of a product may be rounded or split (CUDA); default: exact"),
+      words_of_enum<Math>());
+  take_word(
+      *app.add_option("--determinism", determinism,
+                      "batch_invariant: the bits of a row do not depend on other rows, which is slower; default: run_to_run"),
+      words_of_enum<Determinism>());
   if (may_tune) {
-    take_word(*app.add_option("--tuning", tuning,
-                              "choose engines by rule, or the fastest by measurements: stored ones (lamella tune), or new ones")
+    take_word(*app.add_option(
+                      "--tuning", tuning,
+                      "off: choose engines by rule; cached: the fastest in stored measurements (lamella tune); measure: measure "
+                      "what is not stored")
                    ->capture_default_str(),
               words_of_enum<Tuning>());
   }

@@ -27,15 +27,13 @@ Registered add_convert(CLI::App& root) {
   };
   auto state = std::make_shared<State>();
   CLI::App* app = root.add_subcommand("convert", "Write a model, or its weights, as Keras 3 does");
-  add_model(*app, state->model, ".keras or .h5 file, or the text of to_json() with --weights");
+  add_model(*app, state->model, kModelOrText);
   app->add_option("-o,--output", state->output, "NAME.keras, or NAME.weights.h5 for the weights alone")
       ->type_name("FILE")
       ->required()
       ->check(model_file());
-  app->add_option("--weights", state->weights,
-                  "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
-      ->type_name("FILE");
-  app->footer("A model of Keras 2 gives its weights only: Keras 3 reads other configs.");
+  add_weights(*app, state->weights);
+  app->footer("Of a Keras 2 model only the weights can be written: Keras 3 cannot read its config.");
   return {app, [state] {
             Options options;
             options.device = Device::cpu();

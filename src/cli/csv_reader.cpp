@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/csv.hpp"
+#include "core/counted.hpp"
 #include "core/format.hpp"
 
 namespace lamella::cli {
@@ -140,7 +141,8 @@ void CsvReader::expect_width() {
   if (ends_.size() == columns_) return;
   const bool many = ends_.size() > columns_;
   fail(std::min(ends_.size(), columns_),
-       core::format("{}; a record has {} as the first line", many ? "one field too many" : "is missing", columns_));
+       core::format("{}; every line needs {}, as the first one has", many ? "is one field too many" : "is missing",
+                    core::counted(static_cast<std::int64_t>(columns_), "field")));
 }
 
 bool CsvReader::next() {

@@ -62,7 +62,7 @@ void print_json(const std::vector<Device>& devices, const std::string& why) {
 Registered add_info(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
   CLI::App* app = root.add_subcommand("info", "Print the version, the devices, this machine, and why CUDA is unusable if it is");
-  app->add_flag("--json", *json, "as JSON");
+  app->add_flag("--json", *json, "print JSON");
   return {app, [json] {
             const std::vector<Device> devices = available_devices();
             const std::string why = why_no_cuda();

@@ -70,8 +70,8 @@ Registered add_explain(CLI::App& root) {
   CLI::App* app =
       root.add_subcommand("explain", "Print what will run: steps, engines, what is fused, which engines refused and why");
   add_model(*app, state->model);
-  app->add_option("--batch", state->explain.batch, "rows")->capture_default_str()->type_name("N")->check(integer(0));
-  app->add_flag("--json", state->explain.json, "as JSON");
+  app->add_option("--batch", state->explain.batch, "rows of a call")->capture_default_str()->type_name("N")->check(integer(0));
+  app->add_flag("--json", state->explain.json, "print JSON");
   state->run.add_to(*app);
   return {app, [state] {
             const Model model = Model::load(state->model, state->run.options());
@@ -83,7 +83,7 @@ Registered add_explain(CLI::App& root) {
 Registered add_layers(CLI::App& root) {
   auto json = std::make_shared<bool>(false);
   CLI::App* app = root.add_subcommand("layers", "Print the supported layers and activations");
-  app->add_flag("--json", *json, "as JSON");
+  app->add_flag("--json", *json, "print JSON");
   return {app, [json] {
             const std::vector<std::string> layers = supported_layers();
             std::vector<std::string> activations;
@@ -96,7 +96,7 @@ Registered add_layers(CLI::App& root) {
             print(stdout, "Layers, and models inside of models (Sequential, Functional):\n" + paragraph(layers, "  ") +
                               "\nActivations:\n" + paragraph(activations, "  ") +
                               "\nOperations between layers (x * 2, keras.ops.exp(x), slices), and the limits of\neach: "
-                              "docs/layers.md. Everything else is refused by name.\n");
+                              "docs/layers.md. Everything else is refused, with an error that names it.\n");
             return kOk;
           }};
 }

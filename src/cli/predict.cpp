@@ -47,18 +47,16 @@ int run_predict(const PredictState& state) {
 Registered add_predict(CLI::App& root) {
   auto state = std::make_shared<PredictState>();
   CLI::App* app = root.add_subcommand("predict", "Run a model on npy, npz or CSV files");
-  add_model(*app, state->model, ".keras or .h5 file, or the text of to_json() with --weights");
+  add_model(*app, state->model, kModelOrText);
   add_files(
       *app, "-i,--input", state->inputs,
-      "X.npy, X.csv, - for standard input; for several inputs NAME=FILE each, or one npz or CSV with all of them. Given again: "
-      "more rows")
+      "X.npy, X.csv, - for standard input; for several inputs NAME=FILE each, or one npz or CSV with all of them. Give it again "
+      "for more rows")
       ->required();
   add_files(*app, "-o,--output", state->outputs,
             "Y.npy, Y.csv, - for standard output; for several outputs NAME=FILE each, or one npz or CSV for all of them")
       ->required();
-  app->add_option("--weights", state->weights,
-                  "a file of weights for the model: .weights.h5, .weights.json, .npz, .safetensors, or a whole model")
-      ->type_name("FILE");
+  add_weights(*app, state->weights);
   take_word(*app->add_option("--output-format", state->format,
                              "auto: by the file's extension, npy if it has none; standard output is CSV if the input is")
                  ->capture_default_str(),

@@ -271,10 +271,11 @@ Registered add_profile(CLI::App& root) {
       ->capture_default_str()
       ->type_name("NUMBER")
       ->check(positive());
-  app->add_flag("--floor", state->floor,
-                "also the least time that this machine's arithmetic and memory allow for a step, which takes seconds to measure");
+  app->add_flag(
+      "--floor", state->floor,
+      "also print the least time that this machine's arithmetic and memory allow for each step; measuring that takes seconds");
   app->add_option("--trace", state->trace, "also write a trace for Perfetto or chrome://tracing")->type_name("FILE");
-  app->add_flag("--json", state->json, "as JSON");
+  app->add_flag("--json", state->json, "print JSON");
   state->run.add_to(*app);
   app->footer(
       "The time of a call is the median of calls that are not instrumented. A step's\n"

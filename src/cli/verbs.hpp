@@ -60,6 +60,10 @@ void check_environment();
 
 /// The positional MODEL.
 void add_model(CLI::App& app, std::string& model, const char* what = ".keras or .h5 file");
+/// What MODEL may be for a verb with --weights.
+inline constexpr const char* kModelOrText = ".keras or .h5 file, or the text of to_json() with --weights";
+/// --weights.
+void add_weights(CLI::App& app, std::string& weights);
 /// An option that takes NAME=FILE, and may be repeated.
 CLI::Option* add_files(CLI::App& app, const char* name, std::vector<std::string>& files, const char* what);
 /// --header.

@@ -68,9 +68,13 @@ bool agrees(const std::string& name, const Tensor& found, const Tensor& expected
     std::printf(": %lld values agree, largest difference %.3g\n", static_cast<long long>(got.shape().elements()), largest);
     return true;
   }
+  const double g = got.span<double>()[static_cast<std::size_t>(worst)];
+  const double w = want.span<double>()[static_cast<std::size_t>(worst)];
   print(stdout, name);
-  std::printf(": worst at %s: got %.9g, expected %.9g, %.3g times what is allowed\n", index_text(worst, got.shape()).c_str(),
-              got.span<double>()[static_cast<std::size_t>(worst)], want.span<double>()[static_cast<std::size_t>(worst)], excess);
+  std::printf(": worst at %s: got %.9g, expected %.9g", index_text(worst, got.shape()).c_str(), g, w);
+  if (std::isfinite(g) && std::isfinite(w))
+    std::printf(", difference %.3g, allowed %.3g", std::fabs(g - w), atol + rtol * std::fabs(w));
+  std::printf("\n");
   return false;
 }
 
@@ -90,6 +94,7 @@ Tensor joined(std::vector<Tensor>& parts) {
 
 struct VerifyState {
   std::string model;
+  std::string weights;
   std::vector<std::string> inputs;
   std::vector<std::string> expected;
   std::string header = "auto";
@@ -101,7 +106,7 @@ struct VerifyState {
 int run_verify(const VerifyState& state) {
   constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
   const Header header = header_of(state.header);
-  const Model model = load_model_for(state.inputs, state.model, "", state.run.options(), header);
+  const Model model = load_model_for(state.inputs, state.model, state.weights, state.run.options(), header);
   const std::vector<ArraySpec> specs = outputs_of(model);
   const std::vector<Tensor> expected = open_inputs(state.expected, specs, "--expected", header).next(kAll, specs.size());
   Inputs inputs = open_inputs(state.inputs, inputs_of(model), "--input", header);
@@ -120,13 +125,14 @@ int run_verify(const VerifyState& state) {
 Registered add_verify(CLI::App& root) {
   auto state = std::make_shared<VerifyState>();
   CLI::App* app = root.add_subcommand("verify", "Compare a model's outputs with expected ones; exit code 1 when they differ");
-  add_model(*app, state->model);
+  add_model(*app, state->model, kModelOrText);
   add_files(*app, "-i,--input", state->inputs,
             "X.npy or X.csv; for several inputs NAME=FILE each, or one npz or CSV with all of them")
       ->required();
   add_files(*app, "--expected", state->expected,
             "Y.npy or Y.csv; for several outputs NAME=FILE each, or one npz or CSV with all of them")
       ->required();
+  add_weights(*app, state->weights);
   app->add_option("--rtol", state->rtol, "allowed relative difference")
       ->capture_default_str()
       ->type_name("NUMBER")
@@ -137,7 +143,10 @@ Registered add_verify(CLI::App& root) {
       ->check(tolerance());
   add_header(*app, state->header);
   state->run.add_to(*app);
-  app->footer("  lamella verify model.keras -i x.npy --expected y.npy");
+  app->footer(
+      "A value agrees if |value - expected| <= atol + rtol * |expected|. NaN agrees\n"
+      "with NaN, an infinity with the same one; integers agree if they are equal.\n\n"
+      "  lamella verify model.keras -i x.npy --expected y.npy");
   return {app, [state] { return run_verify(*state); }};
 }
 

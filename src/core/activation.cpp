@@ -149,7 +149,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::string all;
   for (const std::string_view known : activation_names()) all += (all.empty() ? "" : ", ") + std::string(known);
   core::throw_argument(ErrorCode::value, core::format("unknown activation '{}'; {}", core::escaped(asked),
-                                                      near.empty() ? "known: " + all : "near: " + near));
+                                                      near.empty() ? "known: " + all : "similar: " + near));
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ NpyRows::NpyRows(const std::string& path) {
   if (path.find('\0') != std::string::npos) fail_at(ErrorCode::io, path, "the path holds a NUL byte");
   impl_ = std::make_unique<Impl>(-1, true, std::vector<std::byte>{}, path);
   impl_->file.open(path);
-  if (impl_->file.get() < 0) fail_at(ErrorCode::io, path, "cannot open: {}", errno_text());
+  if (impl_->file.get() < 0) fail_at(ErrorCode::io, path, "cannot be opened: {}", errno_text());
   struct stat status {};
   if (::fstat(impl_->file.get(), &status) != 0) fail_at(ErrorCode::io, path, "cannot stat: {}", errno_text());
   if (!S_ISREG(status.st_mode)) fail_at(ErrorCode::io, path, "not a regular file");

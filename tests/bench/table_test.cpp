@@ -127,7 +127,7 @@ TEST(BenchTable, FitsAHundredColumnsAndExplainsThem) {
   EXPECT_THAT(text, AllOf(ContainsRegex("automatic, no graph, cold +123457 +25% +1234x +123457 +234568 +345679  25% arithmetic"),
                           HasSubstr("even p90 can be below the median"), Not(HasSubstr("####")),
                           ContainsRegex("\n  4 +1234568 +10.0 +20.0 +30.0 +400\n"), HasSubstr("stop other programs"),
-                          HasSubstr("25%~"), HasSubstr("WARNING: 1 row marked ~ and noisy")));
+                          HasSubstr("25%~"), HasSubstr("WARNING: noisy, not to be quoted: 1 row marked ~; ")));
 }
 
 TEST(BenchTable, ShowsHowLongSingleCallsTookIfAsked) {

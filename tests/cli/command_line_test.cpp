@@ -66,6 +66,9 @@ TEST_F(CommandTest, SuggestsTheNearestName) {
   expect_refused({"zzzzzzzzz"}, kUsage, "the verbs are predict, verify");
   const std::string model = fixture("dense/model.keras");
   expect_refused({"explain", model, "--bacth", "3"}, kUsage, "explain", "'--bacth'", "'--batch'");
+  // That --input is lacking is the consequence.
+  expect_refused({"predict", model, "--inptu", "x.npy", "-o", "y.npy"}, kUsage, "no option is named '--inptu'", "'--input'?");
+  expect_refused({"predict", model, "x.npy", "-o", "y.npy"}, kUsage, "--input is required");
   expect_refused({"explain", model, "--fusion", "epilog"}, kUsage, "--fusion", "automatic, none, epilogue, library",
                  "'epilogue'?");
   EXPECT_EQ(nearest("x", {"predict"}), "");

@@ -14,6 +14,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 TEST_F(CommandTest, PredictGivesAModelThatWasNeverCalledTheShapeOfItsInput) {
@@ -110,6 +111,19 @@ TEST_F(CommandTest, PredictObeysItsOptions) {
   EXPECT_EQ(predict({"--batch-size", "0"}).code, kUsage);
 }
 
+TEST_F(CommandTest, VerifyReportsTheDifferenceAndWhatIsAllowed) {
+  Tensor thousands(fixture_array("dense", "y").shape());
+  for (float& value : thousands.span<float>()) value = 1000;
+  save_npy(file("other.npy"), thousands);
+  const auto verified = [&](const std::string& rtol) {
+    std::vector<std::string> words = verify_dense(file("other.npy"));
+    words.insert(words.end(), {"--rtol", rtol, "--atol", "0"});
+    return command(words).out;
+  };
+  EXPECT_THAT(verified("0.125"), AllOf(HasSubstr("expected 1000, difference "), HasSubstr(", allowed 125\n")));
+  EXPECT_THAT(verified("0"), HasSubstr(", allowed 0\n"));
+}
+
 TEST_F(CommandTest, VerifyReportsTheWorstDifference) {
   const Tensor y = fixture_array("dense", "y");
   const auto changed = [&](std::size_t at, float value) {
@@ -129,6 +143,7 @@ TEST_F(CommandTest, VerifyReportsTheWorstDifference) {
     EXPECT_THAT(result.out, AllOf(HasSubstr("worst at"), HasSubstr(row + ", ")));
     EXPECT_THAT(result.err, IsEmpty());
   }
+  EXPECT_THAT(changed(last, std::nanf("")).out, Not(HasSubstr("difference")));
   Tensor two = Tensor::copy_of(y);
   two.span<float>()[0] += 0.25F;
   two.span<float>()[last] += 0.5F;

@@ -96,8 +96,8 @@ TEST_F(CsvTest, NumbersKeepTheirBits) {
 TEST_F(CsvTest, ErrorsNameLineAndColumn) {
   const std::vector<std::pair<std::string, std::string>> wrong{
       {"", "is empty"},
-      {"1,2,3\n1,2\n", "line 2, column 3: is missing; a record has 3"},
-      {"1,2,3\n1,2,3,4\n", "line 2, column 4: one field too many; a record has 3"},
+      {"1,2,3\n1,2\n", "line 2, column 3: is missing; every line needs 3 fields, as the first one has"},
+      {"1,2,3\n1,2,3,4\n", "line 2, column 4: is one field too many; every line needs 3 fields"},
       {"a,b,c\n1,2,3\n1,x,3\n", "line 3, column 2 ('b'): got 'x', allowed a number"},
       {"1,2,3\n1,,3\n", "line 2, column 2: is empty; write"},
       {"1,x,3\n", "line 1, column 2: got 'x' in a line that has numbers too: names or numbers?; --header"},

@@ -85,8 +85,8 @@ TEST(ActivationTest, FillsInTheDefaultsOfKeras) {
 
 TEST(ActivationTest, SuggestsNamesForAMisspeltOne) {
   EXPECT_THAT(refusal("rleu"),
-              AllOf(HasSubstr("unknown activation 'rleu'"), HasSubstr("near: "), HasSubstr("relu"), HasSubstr("[E_VALUE]")));
-  EXPECT_THAT(refusal("Tanh"), HasSubstr("near: tanh"));
+              AllOf(HasSubstr("unknown activation 'rleu'"), HasSubstr("similar: "), HasSubstr("relu"), HasSubstr("[E_VALUE]")));
+  EXPECT_THAT(refusal("Tanh"), HasSubstr("similar: tanh"));
   EXPECT_THAT(refusal("soft"), AllOf(HasSubstr("softmax"), HasSubstr("softplus")));
 }
 

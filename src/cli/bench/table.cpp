@@ -181,7 +181,7 @@ std::vector<std::string> notes_of(const Report& report, bool throughput) {
     notes.emplace_back("stop other programs, or try --quick (medians with a warning) or --threads 1");
   }
   if (warned != 0)
-    notes.push_back(core::format("WARNING: {} marked ~ and noisy, not to be quoted; {}", core::counted(warned, "row"), load));
+    notes.push_back(core::format("WARNING: noisy, not to be quoted: {} marked ~; {}", core::counted(warned, "row"), load));
   for (const std::string& device : devices_of(report)) {
     for (std::string& line : mispredicted(report, device)) notes.push_back(std::move(line));
   }

@@ -18,7 +18,7 @@ ActivationSpec named(const std::string& name, const Fields& fields, const char* 
       return {.kind = ActivationKind::HardSigmoidKeras2};
     return spec;
   } catch (const ArgumentError& error) {
-    fields.fail_field(ErrorCode::value, key, "got '{}': {}", core::escaped(name), core::without_code(error.what()));
+    fields.fail_field(ErrorCode::value, key, "{}", core::without_code(error.what()));
   }
 }
 

@@ -105,18 +105,24 @@ def page():
 
 <!-- Printed by docs/layers.py from src/keras; do not edit. -->
 
-What lamella runs, by Keras' names: {len(names)} classes of layers, Sequential, Functional and Model also inside of each other, and {len(found)} operations between
-layers. Everything else is refused when a file is loaded, with an error that names the layer; so is an argument that is neither listed here nor known to have no
-effect at inference. Initializers, regularizers, constraints, names and dtypes are left out below. `lamella layers` prints the classes of your version.
+What lamella runs, by Keras' names: {len(names)} layer classes and {len(found)} operations between layers. Sequential, Functional and Model may contain
+each other. `lamella layers` prints the classes of your version.
 
-What Keras computes with masks, integers and categories, and how versions differ: [Keras files](keras-files.md). Code in a file (Lambda, TFSMLayer,
-TorchModuleWrapper) never runs. StringLookup, TextVectorization and HashedCrossing take strings, and are refused.
+- Everything else (convolutions, recurrent layers, attention) is refused when a file is loaded, with an error that names the
+  layer. So is an argument that is neither listed here nor known to have no effect at inference.
+- The tables leave out initializers, regularizers, constraints, names and dtypes.
+- Code in a file (Lambda, TFSMLayer, TorchModuleWrapper) never runs.
+- StringLookup, TextVectorization and HashedCrossing take strings, and are refused.
+
+[Keras files](keras-files.md) says what Keras computes with masks, integers and categories, and how its versions differ.
 {layer_rows}
 ## Operations between layers
 
-`Dense(1, "tanh")(x) * 2.0` in a Functional. Each sample is computed on its own: what reduces, slices, moves or broadcasts along the batch axis is refused.
-Element-wise functions, reductions and arithmetic with numbers and arrays take floating-point values; two tensors may be integers or bools for Add, Subtract, Multiply,
-Maximum and Minimum.
+In a Functional, `Dense(1, "tanh")(x) * 2.0` contains an operation, Multiply. Each sample is computed on its own: an operation that reduces, slices,
+moves or broadcasts along the batch axis is refused.
+
+Element-wise functions, reductions, and arithmetic with numbers and arrays take floating-point values. Add, Subtract, Multiply, Maximum and Minimum of
+two tensors also take integers and bools.
 
 {operation_rows}"""
     return text, failures

@@ -86,35 +86,54 @@ constexpr std::string_view kGenerated =
     "<!-- Printed from include/lamella/activation.def by `LAMELLA_WRITE_DOCS=1 build/release/bin/activation_docs_test`; do not "
     "edit. -->\n\n";
 
-constexpr std::string_view kFunctions = R"(
-`clip(x, a, b)` is min(max(x, a), b), and `where(c, a, b)` is a where c holds and b elsewhere. The others are what the name says in
-mathematics, written so that no digits are lost (`src/core/math.hpp`): `expm1(x)` = exp(x) - 1,
-`softplus(x)` = log(1 + exp(x)), `sigmoid_times(x, 0, f)` = f / (1 + exp(-x)),
-`gelu_erf(x)` = x (1 + erf(x / sqrt 2)) / 2, `gelu_tanh(x)` = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2,
-`mish(x)` = x tanh(softplus(x)), `tanh_shrink(x)` = x - tanh(x), `squareplus(x, b)` = (x + sqrt(x^2 + b)) / 2,
-`relu_general` = x where x > threshold, else negative_slope (x - threshold), and never more than max_value.
+constexpr std::string_view kIntroduction =
+    R"(lamella takes every activation by the name that Keras has for it; what parameters mean is in Keras' documentation.
+[Accuracy](accuracy.md) has the largest error of each. A name that is not on this page is refused when the file is loaded.
 
-NaN and the infinities give what Keras gives on JAX: NaN stays NaN, but where a comparison decides between x and a constant
-(`hard_shrink`, `soft_shrink`, `threshold`, relu with a threshold and without a slope) it fails the comparison; x * sigmoid(x)
-and similar functions are NaN at -inf, and so are `softsign` at both infinities and `squareplus` at -inf. Where a finite x makes Keras' own
-float arithmetic overflow, vanish or cancel (silu(-89), gelu(-9), tanh_shrink(1e-4), squareplus(-1e20)), lamella gives the right value.
+)";
+
+constexpr std::string_view kFunctions = R"(
+`clip(x, a, b)` is min(max(x, a), b), and `where(c, a, b)` is a where c holds and b elsewhere. The other functions are the mathematical
+ones, written so that no digits are lost (`src/core/math.hpp`):
+
+| in a formula | its value |
+|---|---|
+| `expm1(x)` | exp(x) - 1 |
+| `sigmoid_times(x, 0, f)` | f / (1 + exp(-x)) |
+| `softplus(x)` | log(1 + exp(x)) |
+| `gelu_erf(x)` | x (1 + erf(x / sqrt 2)) / 2 |
+| `gelu_tanh(x)` | x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 |
+| `mish(x)` | x tanh(softplus(x)) |
+| `tanh_shrink(x)` | x - tanh(x) |
+| `squareplus(x, b)` | (x + sqrt(x^2 + b)) / 2 |
+| `relu_general` | x where x > threshold, else negative_slope (x - threshold); at most max_value |
+
+NaN and infinities give what Keras gives on JAX:
+
+- NaN stays NaN, except where x is only compared with a constant (`hard_shrink`, `soft_shrink`, `threshold`, and relu with a threshold but
+  no slope): there NaN fails the comparison.
+- At -inf, x * sigmoid(x) and similar products are NaN, and so is `squareplus`. `softsign` is NaN at both infinities.
+
+There is one deliberate difference from Keras: where its float arithmetic overflows, underflows or cancels although x is finite, as in
+silu(-89), gelu(-9), tanh_shrink(1e-4) and squareplus(-1e20), lamella gives the right value.
 )";
 
 constexpr std::string_view kVersions = R"(
 ## Differences between versions of Keras
 
-- `hard_sigmoid` is clip(x / 6 + 1/2, 0, 1) in Keras 3 and clip(0.2 x + 1/2, 0, 1) in Keras 2; a model keeps the one of the version
-  that wrote it.
-- `gelu` is the exact form by name; `keras.activations.gelu(x, approximate=True)` is `gelu_tanh` here, `ActivationSpec::gelu(true)`.
-- `leaky_relu` by name has slope 0.2; the layer LeakyReLU has 0.3, also where Keras 2 files name the layer as an activation.
+- `hard_sigmoid` is clip(x / 6 + 1/2, 0, 1) in Keras 3 and clip(0.2 x + 1/2, 0, 1) in Keras 2. A model uses the formula of the version
+  that wrote it; `Options::hard_sigmoid` overrides that.
+- `gelu` by name is the exact form. `keras.activations.gelu(x, approximate=True)` is called `gelu_tanh` here; in C++ it is
+  `ActivationSpec::gelu(true)`.
+- `leaky_relu` by name has slope 0.2. The layer LeakyReLU has 0.3, also where a Keras 2 file names the layer as an activation.
 - Keras 2 writes `swish` for what Keras 3 writes as `silu`.
-- `threshold` has no default parameters, so its bare name cannot be computed, in Keras as here.
-- Names are case-sensitive. The last column lists what else is taken: Keras' aliases, and spellings found in older files.
+- `threshold` has no default parameters, so neither Keras nor lamella can compute it from its bare name.
+- Names are case-sensitive. The column *also taken* has Keras' aliases, and spellings found in older files.
 )";
 
 std::string activations_page() {
   std::ostringstream out;
-  out << "# Activations\n\n" << kGenerated;
+  out << "# Activations\n\n" << kGenerated << kIntroduction;
   out << "## Element by element\n\n| name | formula | parameters (default) | also taken |\n|---|---|---|---|\n";
   for (const Row& row : rows()) {
     if (is_rowwise(row.kind)) continue;
@@ -125,11 +144,14 @@ std::string activations_page() {
   for (const Row& row : rows()) {
     if (is_rowwise(row.kind)) out << "| `" << to_string(row.kind) << "` | " << other_names(row.kind) << " |\n";
   }
-  out << "\n## The vendors' equivalents\n\nOnly where the formula is Keras' own; an engine refuses where there is none. oneDNN "
-         "2.6 was measured: it"
-         "\nloses NaN in relu (slope 0), clip and exp, and small results in logistic, swish, elu, gelu, soft_relu and mish, so "
-         "these are not"
-         "\nlisted. cuDNN and cuBLASLt are listed by their documentation.\n\n"
+  out << "\n## The vendors' equivalents\n\n"
+         "The form of an activation that a vendor's library computes inside its own product. It is listed only where its formula "
+         "is Keras'\n"
+         "own; elsewhere an engine that relies on it refuses the layer, and another engine runs. cuDNN and cuBLASLt are listed "
+         "by their\n"
+         "documentation. oneDNN 2.6 was measured, and these are left out:\n\n"
+         "- relu (slope 0), clip and exp, because they lose NaN;\n"
+         "- logistic, swish, elu, gelu, soft_relu and mish, because they lose small results.\n\n"
          "| name | oneDNN (algorithm, alpha, beta) | cuDNN (mode, coefficient) | cuBLASLt epilogue |\n|---|---|---|---|\n";
   for (const Row& row : rows()) {
     if ((row.onednn + row.cudnn + row.cublaslt).empty()) continue;
@@ -142,40 +164,54 @@ std::string activations_page() {
 constexpr std::string_view kProducts = R"(
 ## Products of float32
 
-Adding n products one by one in float32 errs by at most n u S, where u is 2^-24 and S = sum |x||w|: the more the products cancel,
-the more of the result that is. `Math::exact` computes such sums, in an order that depends on the engine.
+Adding n products one by one in float32 errs by at most n u S, where u is 2^-24 and S = sum |x||w|. The more the products cancel, the
+larger that is relative to the result. `Math::exact`, the default, computes such sums; their order depends on the engine.
 
-`Math::bf16x6` lets the engine `mma_gemm_float32` split each number into three bfloat16, which is exact, and add the six largest of
-the nine products of two numbers' parts on tensor cores. How these add is not documented. Taken as the most pessimistic that has
-been observed from compute capability 8.0 on, eight products at a time, each of them and their sum cut to the last bit of a float32
-as large as the largest of them, the error is at most (42 + n/8) u S: 38 u S from the cut sums of the highest products, which begin
-at zero every 16 inputs and are added in float32 (n/8), 1.6 u S from those of the others, which are small, and u S from the three
-products that are left out. The engine takes layers from 64 inputs on, where that is at most 0.8 n u S. It is not the default,
-because it rests on what is not documented, and because numbers that cancel next to each other, which adding one by one does
-exactly, are cut. Without separate sums the error would be several times that of float32.
+`Math::bf16x6` lets the engine `mma_gemm_float32` use a GPU's tensor cores. It splits each number into three bfloat16, which is exact,
+and adds the six largest of the nine products of two numbers' parts. NVIDIA does not document how tensor cores add. The bound below
+assumes the worst that has been observed from compute capability 8.0 on: eight products are added at a time, and each of them, and their
+sum, is cut to the last bit of a float32 as large as the largest of them. Then the error is at most (42 + n/8) u S:
 
-Where a sum is not finite, it is computed again by multiply-adds over the inputs in order, so infinities and NaN are float32's. That
-takes long, and happens for finite numbers too: for rows with a number of 2^61 or more, for units with a weight of 2^13 or more, and
-for sums from 2^80 on. Numbers are multiplied by 2^24 before they are split, so that no part of any float32, however small, is beyond
-bfloat16's range, and what tensor cores do with sums beyond float32's range is not documented either, so none may get there.
-`MmaGemmFloat32Test.ErrsByNoMoreThanIsPromised` holds this bound, and 1.5 times the largest error of multiply-adds for numbers
-without such an order, of all magnitudes, in both ways of adding (`ptx.ApproximateKernels` has the cut sums).
+| part of the bound | where it comes from |
+|---|---|
+| 38 u S | the cut sums of the largest products, which start from zero every 16 inputs |
+| n/8 u S | adding these sums to the total in float32 |
+| 1.6 u S | the cut sums of the five other products, which are small |
+| 1 u S | the three products that are left out |
+
+The engine takes layers of 64 or more inputs, where that bound is at most 0.8 n u S. If all six products shared one sum, the error would
+be several times that of float32. `Math::bf16x6` is not the default for two reasons: it rests on undocumented behaviour, and numbers that
+cancel next to each other are cut, although adding them one by one would be exact.
+
+A sum that is not finite is computed again by multiply-adds over the inputs in order, so infinities and NaN are those of float32. That
+takes long, and finite numbers can cause it too: a row with a number of 2^61 or more, a unit with a weight of 2^13 or more, or a sum of
+2^80 or more. The limits are so low because numbers are multiplied by 2^24 before they are split, which keeps every part of the smallest
+float32 in bfloat16's range, and because no sum may leave float32's range: what tensor cores do there is not documented either.
+
+`MmaGemmFloat32Test.ErrsByNoMoreThanIsPromised` holds this bound in both ways of adding (`ptx.ApproximateKernels` has the cut sums). For
+numbers of all magnitudes in random order it also holds the error to 1.5 times the largest error of multiply-adds.
 )";
 
 std::string accuracy_page() {
   std::ostringstream out;
   out << "# Accuracy of activations\n\n"
       << kGenerated
-      << "Distance from the exact value, in units in the last place of float32: how many floats lie between the result and the "
-         "exact value\n"
-         "rounded to float32 (0: correctly rounded). *Bound* is what the tests allow on every device. *Measured* is the largest\n"
-         "distance on the CPU over every "
+      << "How far lamella's activations and products are from the exact values. To compare a model of yours with Keras, use\n"
+         "[`lamella verify`](get-started.md).\n\n"
+         "Distances count units in the last place of float32: how many floats lie between the result and the exact value rounded "
+         "to\n"
+         "float32. 0 means correctly rounded.\n\n"
+         "- *bound*: what the tests allow on every device.\n"
+         "- *measured*: the largest distance on the CPU over every "
       << kStride
-      << "th float32, all exponents and both signs; *at* is where it was. Parameters have their\n"
-         "defaults, and another set. In float16 and bfloat16 results are computed in float32 and rounded once: over all 65,536 "
-         "inputs of\n"
-         "either type every result is the exact value's rounding or its neighbour. Over every 31st float32 the largest distance "
-         "was 5 (gelu).\n\n| activation | bound | measured | at |\n|---|---|---|---|\n";
+      << "th float32, all exponents and both signs, with default parameters and\n"
+         "  with one other set. Over every 31st float32 the largest was 5 (gelu).\n"
+         "- *at*: the x where that was.\n\n"
+         "In float16 and bfloat16, results are computed in float32 and rounded once: over all 65,536 inputs of either type, "
+         "every result "
+         "is\n"
+         "the exact value's rounding or its neighbour.\n\n"
+         "| activation | bound | measured | at |\n|---|---|---|---|\n";
   for (const ActivationKind kind : elementwise_kinds()) {
     const Worst worst = worst_distance(kind, kStride);
     out << "| `" << to_string(kind) << "` | " << ulp_bound(kind) << " | " << worst.ulps << " | ";

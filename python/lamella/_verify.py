@@ -47,6 +47,7 @@ def compared(name: str, got: Any, want: Any, rtol: float, atol: float) -> Differ
     if exact:
         error = (got != want).astype(np.float64)
         over = np.where(got == want, 0.0, np.inf)
+        finite, w = np.zeros(got.shape, bool), want  # there is no tolerance to name
     else:
         g, w = got.astype(np.float64), want.astype(np.float64)
         same = (g == w) | (np.isnan(g) & np.isnan(w))

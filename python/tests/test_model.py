@@ -16,6 +16,7 @@ import pytest
 from conftest import MLP
 
 import lamella
+from lamella._verify import compared
 
 
 def test_loads_paths_and_bytes(x, mlp, tmp_path):
@@ -102,6 +103,15 @@ def test_set_activation_and_copies(x, mlp):
     with pytest.raises(lamella.ArgumentError, match="E_VALUE"):
         mlp.set_activation("none such", "relu")
     assert (mlp(x) == before).all()
+
+
+@pytest.mark.parametrize("got, want, end", [
+    ([1, 2.5], [1, 2.0], "got 2.5, expected 2, difference 0.5, allowed 0.02"),
+    ([1, np.nan], [1, 2.0], "got nan, expected 2"),
+    ([1, 2], [1, 3], "got 2, expected 3"),
+])
+def test_verify_names_the_worst_element(got, want, end):
+    assert str(compared("y", np.array(got), np.array(want), 0.01, 0)) == f"y: worst at [1]: {end}"
 
 
 def test_verify(x, mlp, two_in_two_out):

@@ -49,7 +49,7 @@ Opened open() {
     if (!has_driver()) return {nullptr, "no NVIDIA driver was found on this machine"};
     path = installed_plugin();
   }
-  // Opening a FIFO or a device could block for ever. The loader searches for a path without a slash.
+  // Opening a FIFO or a device could block forever. The loader searches for a path without a slash.
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     return {nullptr, core::format("the CUDA plugin cannot be opened: {} is not a regular file", escaped(path, 1024))};

@@ -14,7 +14,7 @@ namespace {
 
 struct Receiver {
   Mutex mutex;
-  std::shared_ptr<const LogFunction> function;  ///< null: nobody
+  std::shared_ptr<const LogFunction> function;  ///< null: none is set
   std::atomic<bool> is_set{false};
 };
 

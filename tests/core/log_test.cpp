@@ -211,7 +211,7 @@ TEST_F(LogTest, AFunctionThatRemovesItselfLivesUntilItReturns) {
   EXPECT_TRUE(watched.expired());
 }
 
-TEST_F(LogTest, NobodyIsToldOfWhatWasLoggedBeforeAnyoneListened) {
+TEST_F(LogTest, WhatWasLoggedBeforeAFunctionWasSetIsDropped) {
   set_log_function({});
   EXPECT_FALSE(core::is_logging());
   core::log(LogLevel::warning, "to nobody");

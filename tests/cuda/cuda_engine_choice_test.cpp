@@ -16,7 +16,7 @@
 namespace lamella::test {
 namespace {
 
-/// So many that lamella's own product of float32 would take longer than the library's and a pass.
+/// Enough inputs that lamella's own product of float32 would take longer than the library's and a pass.
 constexpr std::int64_t kInputs = 201;
 
 class CudaEngineChoiceTest : public CudaTest {};

@@ -204,7 +204,7 @@ void strike_all(const Strike& strike) {
   int faults = 0;
   for (const fake_cuda::Fault fault : {fake_cuda::Fault::once, fake_cuda::Fault::forever}) {
     for (std::uint64_t n = first_fault(); n < 100'000; n += kOneFaultOf) {
-      SCOPED_TRACE(core::format("{} at call {}", fault == fake_cuda::Fault::once ? "once" : "for ever", n));
+      SCOPED_TRACE(core::format("{} at call {}", fault == fake_cuda::Fault::once ? "once" : "always", n));
       if (!strike(n, fault)) break;
       ++faults;
       if (testing::Test::HasFailure()) return;

@@ -100,7 +100,7 @@ void run(const Scenario& scenario) {
   EXPECT_GT(once, 0U);
   EXPECT_GT(for_ever, 0U);
   ::testing::Test::RecordProperty("faults", static_cast<int>(once + for_ever));
-  std::printf("    %zu faults once, %zu for ever\n", once, for_ever);
+  std::printf("    %zu faults once, %zu from then on\n", once, for_ever);
 }
 
 class LoadUnderFaults : public ::testing::TestWithParam<const char*> {};

@@ -28,7 +28,7 @@ cc -std=c99 -pedantic-errors -Wall -Wextra -Werror "$root/examples/predict.c" -o
 g++ -std=c++17 -pedantic-errors -Wall -Wextra -Werror -x c++ "$root/examples/predict.c" -x none -o "$scratch/cpp_predict" $(pkg-config --cflags --libs lamella)
 cmp <(LD_LIBRARY_PATH=$libdir "$scratch/cpp_predict" "$model/mlp.keras" 3) <(LD_LIBRARY_PATH=$libdir "$scratch/c_predict" "$model/mlp.keras" 3)
 skipped=0
-not_run() { skipped=$((skipped + 1)); echo "not run, for there is no $1"; }
+not_run() { skipped=$((skipped + 1)); echo "not run: no $1 was found"; }
 if rustc --version >/dev/null 2>&1; then  # Rust must give the expected answers
   rustc --edition 2021 -D warnings "$root/examples/rust/predict.rs" -o "$scratch/r_predict" -L "native=$libdir" -l lamella
   LD_LIBRARY_PATH=$libdir "$scratch/r_predict" "$model"/mlp.keras "$model"/mlp_{input,expected}.npy | grep -qx '640 values are as expected'

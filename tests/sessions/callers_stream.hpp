@@ -16,7 +16,7 @@ class CallersStream {
   }
   CallersStream(const CallersStream&) = delete;
   CallersStream& operator=(const CallersStream&) = delete;
-  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor): it stands where one is expected
+  operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor): it is passed where one is expected
   void synchronize() const { ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess); }
 
  private:

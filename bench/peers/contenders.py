@@ -12,6 +12,12 @@ class Absent(Exception):
     """Says why a peer cannot run here."""
 
 
+def environment_of_programs():
+    """For lamella's own programs: LAMELLA_PEERS_LIBRARIES, if set, are the folders of their libraries, where the peers' packages have their own."""
+    libraries = os.environ.get("LAMELLA_PEERS_LIBRARIES")
+    return {**os.environ, "LD_LIBRARY_PATH": libraries} if libraries else None
+
+
 def imported(name):
     try:
         return __import__(name, fromlist=["_"])

@@ -3,7 +3,8 @@
 
 One cell is a model of equal Dense layers at one batch size. Everybody's answer is compared with a float64 reference in numpy before any
 time is taken. Then rounds: in each, everybody measures once, in an order drawn anew; a row has the median of the rounds. lamella runs in a
-process of its own (bin/latency), peers in this one, through their lowest-overhead interface.
+process of its own (bin/latency), peers in this one, through their lowest-overhead interface. Peers that take long to prepare come last, in rounds of
+their own.
 """
 import argparse
 import itertools
@@ -20,7 +21,7 @@ import time
 
 import numpy as np
 
-from contenders import IN_PYTHON, ON_THE_CPU, Absent, imported
+from contenders import IN_PYTHON, ON_THE_CPU, Absent, environment_of_programs, imported
 from gpu_contenders import ON_A_GPU
 from neighbours import Neighbours, keep_to
 
@@ -49,10 +50,10 @@ class Model:
     def inputs(self, batch):
         return np.random.default_rng(batch).normal(size=(batch, self.width)).astype("float32")
 
-    def truth(self, x):
+    def truth(self, x, biases=True):
         y = x.astype("float64")
         for kernel, bias in self.layers:
-            y = y @ kernel.astype("float64") + bias
+            y = y @ kernel.astype("float64") + (bias if biases else 0)
             y = ACTIVATIONS[self.activation](y)
         return y
 
@@ -66,7 +67,7 @@ class Lamella:
         model.save(weights)
         self.process = subprocess.Popen([options.bin / "latency", weights, str(model.width), str(len(model.layers)), model.activation, options.device,
                                          str(options.threads), str(SAMPLING_MS), options.dtype, "tf32" if options.tf32 else "exact"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment_of_programs())
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")
@@ -140,6 +141,10 @@ def absent(contender, model, batch, why, options):
     return row_of(contender.name, model, batch, contender.device, options, error_occurred=True, error_message=f"not measured: {why}")
 
 
+def told(error):
+    return f"{type(error).__name__}: {str(error).strip()[:300]}"
+
+
 def measure_cell(model, batch, lamella, peers, options):
     x = model.inputs(batch)
     wanted = model.truth(x)
@@ -147,13 +152,19 @@ def measure_cell(model, batch, lamella, peers, options):
     calls = {"lamella": lambda: lamella.measure(batch)}
     for peer in peers:
         try:
+            if no_time(options):
+                raise Absent(no_time(options))
             call = peer.prepare(x)
-            answer = call()
-        except Exception as error:  # for instance torch.compile without a C++ compiler; the others are still compared
-            yield absent(peer, model, batch, f"{type(error).__name__}: {str(error).strip()[:300]}", options)
+            expect_right(peer.name, call(), wanted if getattr(peer, "biases", True) else model.truth(x, biases=False), options)
+        except Absent as why:
+            yield absent(peer, model, batch, why, options)
             continue
-        expect_right(peer.name, answer, wanted, options)
+        except (Exception, SystemExit) as error:  # for instance torch.compile without a C++ compiler; the others are still compared
+            yield absent(peer, model, batch, told(error), options)
+            continue
         calls[peer.name] = lambda call=call: median_us(call)
+    if len(calls) == 1:
+        return
     times, others = rounds_of(calls, lamella, options)
     ours, ours_spread = statistics.median(times["lamella"]), spread_of(times["lamella"])
     for peer in peers:
@@ -198,9 +209,11 @@ rounds_of.always_busy = False
 def context_of(options):
     """The machine, from the command itself."""
     done = subprocess.run([options.bin / "lamella", "bench", "--level", "activation", "--activation", "relu", "--batch", "1", "--width", "1", "--cache",
-                           "warm", "--device", "cpu", "--threads", str(options.threads), "--json"], check=True, capture_output=True, text=True)
+                           "warm", "--device", "cpu", "--threads", str(options.threads), "--json"], check=True, capture_output=True, text=True,
+                          env=environment_of_programs())
     context = json.loads(done.stdout)["context"]
-    info = json.loads(subprocess.run([options.bin / "lamella", "info", "--json"], check=True, capture_output=True, text=True).stdout)
+    info = json.loads(subprocess.run([options.bin / "lamella", "info", "--json"], check=True, capture_output=True, text=True,
+                                     env=environment_of_programs()).stdout)
     context["gpu"] = info["descriptions"][options.device] if options.device != "cpu" else None
     context.update(executable="bench/peers", rounds=options.rounds, spread_limit=options.spread, others_limit=options.others,
                    load_avg=[os.getloadavg()[0]])
@@ -236,44 +249,55 @@ def document(context, rows):
     return f'{{"context":\n{json.dumps(context, indent=1)},\n"benchmarks": [\n{lines}\n]}}\n'
 
 
+def write(path, text):
+    """Whole at any time."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
 def sizes(text):
     return [int(v) for v in text.split(",")]
 
 
+def no_time(options):
+    return f"no time was left of {options.seconds:g} s" if time.monotonic() - BEGAN > options.seconds else ""
+
+
 def why_not(contender, options, why_no_gpu):
     """The reason, if known before a peer is made, why it is not measured; else empty."""
-    if time.monotonic() - BEGAN > options.seconds:
-        return f"no time was left of {options.seconds:g} s"
+    if no_time(options):
+        return no_time(options)
     if contender.device != options.device:
         return f"this run compares on {options.device}" + (f"; {why_no_gpu}" if contender in ON_A_GPU and why_no_gpu else "")
     return why_no_gpu if contender in ON_A_GPU else ""
 
 
-def compare(model, options, why_no_gpu):
-    """The rows of one model, one for each peer and batch size."""
-    rows, peers, lamella = [], [], None
+def compare(model, options, why_no_gpu, slow=None):
+    """The rows of one model, one for each peer and batch size; `slow`: of the peers whose preparation takes long, or of the others."""
+    peers, lamella = [], None
     for contender in IN_PYTHON if options.in_python else ON_THE_CPU + ON_A_GPU:
-        if options.only and contender.name not in options.only:
+        if (options.only and contender.name not in options.only) or slow not in (None, getattr(contender, "slow", False)):
             continue
         try:
             why = why_not(contender, options, why_no_gpu)
             if why:
                 raise Absent(why)
             peers.append(contender(model, options))
-        except Absent as why:
-            rows += [absent(contender, model, batch, why, options) for batch in options.batch]
+        except Exception as error:
+            why = error if isinstance(error, Absent) else told(error)
+            yield from (absent(contender, model, batch, why, options) for batch in options.batch)
     if not peers:
-        return rows
+        return
     try:
         lamella = Lamella(model, options)
         for batch in options.batch:
-            rows += measure_cell(model, batch, lamella, peers, options)
+            yield from measure_cell(model, batch, lamella, peers, options)
             print(f"peers: {batch} x {model.width} done", file=sys.stderr)
     finally:
         for process in [lamella] + peers:
             if hasattr(process, "close"):
                 process.close()
-    return rows
 
 
 def main():
@@ -301,13 +325,15 @@ def main():
         keep_to(options.threads)
     rows = []
     context = context_of(options)
-    for width in options.width:
-        rows += compare(Model(width, options.depth, options.activation), options, context["why_no_cuda"])
-        options.out.write_text(document(context, rows), encoding="utf-8")  # an interrupted run keeps its results so far
+    for slow in (False, True):
+        for width in options.width:
+            for row in compare(Model(width, options.depth, options.activation), options, context["why_no_cuda"], slow):
+                rows.append(row)
+                write(options.out, document(context, rows))  # an interrupted run keeps its results so far
     means = means_of(rows)
     context["geometric_means"] = means
     context["load_avg"].append(os.getloadavg()[0])
-    options.out.write_text(document(context, rows), encoding="utf-8")
+    write(options.out, document(context, rows))
     print_table(rows, means)
 
 

@@ -37,6 +37,7 @@ sys.path.insert(0, str(PEERS))
 import contenders
 import gpu_contenders
 import peers
+import stubs
 
 OPTIONS = {"bin": BIN, "dtype": "float32", "tf32": False, "threads": 1, "device": "cuda:0", "in_python": False}
 
@@ -80,12 +81,15 @@ def what_is_not_there_says_so():
 
 def without_a_gpu_every_peer_has_rows_that_say_so():
     options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, depth=2, seconds=60.0))
-    rows = peers.compare(peers.Model(8, 2, "relu"), options, "no GPU here")
+    rows = list(peers.compare(peers.Model(8, 2, "relu"), options, "no GPU here"))
     names = [c.name for c in contenders.ON_THE_CPU + gpu_contenders.ON_A_GPU]
     expect(sorted((r["peer"], r["batch"]) for r in rows) == sorted((n, b) for n in names for b in (1, 3)), "a row for each peer and cell")
     for row in rows:
         wanted = "no GPU here" if row["device"] == "cuda:0" else "this run compares on cuda:0"
         expect(row["error_message"] == f"not measured: {wanted}" and row["ratio"] is None, row)
+    parts = [list(peers.compare(peers.Model(8, 2, "relu"), options, "no GPU here", slow)) for slow in (False, True)]
+    expect(sorted(map(str, parts[0] + parts[1])) == sorted(map(str, rows)), "two parts make the whole")
+    expect({r["peer"] for r in parts[1]} == {c.name for c in gpu_contenders.ON_A_GPU if "TensorRT" in c.name or "compile" in c.name}, "the slow ones")
     rows = peers.compare(peers.Model(8, 2, "relu"), argparse.Namespace(**dict(vars(options), in_python=True)), "")
     expect({r["peer"] for r in rows} == {c.name for c in contenders.IN_PYTHON}, "calls from Python")
 
@@ -100,23 +104,100 @@ class Broken:
         raise RuntimeError("no compiler was found")
 
 
+class NotMade(Broken):
+    name = "not made"
+
+    def __init__(self, model, options):
+        raise OSError("no driver was found")
+
+
 class Right(Broken):
-    name = "right"
+    name, biases = "right", True
 
     def prepare(self, x):
-        return lambda: peers.Model(8, 2, "tanh").truth(x)
+        return lambda: peers.Model(8, 2, "tanh").truth(x, self.biases)
+
+
+class RightWithoutBiases(Right):
+    name, biases = "right without biases", False
+
+
+class Wrong(Right):
+    name = "wrong"
+
+    def prepare(self, x):
+        return lambda: peers.Model(8, 2, "tanh").truth(x, biases=False)
 
 
 def a_peer_that_breaks_is_a_row_and_the_others_are_compared():
     """lamella gets raw weights, so that machines without Keras can compare too."""
     options = argparse.Namespace(**dict(OPTIONS, batch=[1, 3], only=None, device="cpu", rounds=2, spread=100.0, others=100.0, seconds=60.0))
-    there, peers.ON_THE_CPU, peers.ON_A_GPU = (peers.ON_THE_CPU, peers.ON_A_GPU), [Broken, Right], []
-    rows = peers.compare(peers.Model(8, 2, "tanh"), options, "no GPU here")
+    there, peers.ON_THE_CPU, peers.ON_A_GPU = (peers.ON_THE_CPU, peers.ON_A_GPU), [Broken, NotMade, Wrong, Right, RightWithoutBiases], []
+    rows = list(peers.compare(peers.Model(8, 2, "tanh"), options, "no GPU here"))
     peers.ON_THE_CPU, peers.ON_A_GPU = there
-    expect([r["peer"] for r in rows if r["ratio"]] == ["right", "right"], rows)
-    expect({r["error_message"] for r in rows if not r["ratio"]} == {"not measured: RuntimeError: no compiler was found"}, rows)
-    rows = peers.compare(peers.Model(8, 2, "tanh"), argparse.Namespace(**dict(vars(options), seconds=0.0, device="cuda:0")), "")
+    expect([r["peer"] for r in rows if r["ratio"]] == 2 * ["right", "right without biases"], rows)
+    why = {r["peer"]: r["error_message"] for r in rows if not r["ratio"]}
+    expect(why["broken"] == "not measured: RuntimeError: no compiler was found", why)
+    expect(why["not made"] == "not measured: OSError: no driver was found", why)
+    expect(why["wrong"].startswith("not measured: SystemExit: peers: wrong differs from the float64 reference by"), why)
+    rows = list(peers.compare(peers.Model(8, 2, "tanh"), argparse.Namespace(**dict(vars(options), seconds=0.0, device="cuda:0")), ""))
     expect(all(r["error_message"] == "not measured: no time was left of 0 s" for r in rows), rows)
+
+
+def results_are_whole_at_any_time():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "out.json")
+        for text in ("one", "two"):
+            peers.write(path, text)
+            expect(path.read_text() == text and [p.name for p in path.parent.iterdir()] == ["out.json"], "one file")
+
+
+def our_programs_find_their_own_libraries():
+    expect(contenders.environment_of_programs() is None, "as they are")
+    os.environ["LAMELLA_PEERS_LIBRARIES"] = "/there"
+    expect(contenders.environment_of_programs() == {**os.environ, "LD_LIBRARY_PATH": "/there"}, "in another folder")
+    del os.environ["LAMELLA_PEERS_LIBRARIES"]
+
+
+def peers_of_packages():
+    """TensorRT and tiny-cuda-nn, with stand-ins for them and for PyTorch."""
+    torch = stubs.torch()
+    modules = {"torch": torch, "tensorrt": stubs.tensorrt(torch), "tinycudann": stubs.tinycudann(torch)}
+    there, gpu_contenders.imported = gpu_contenders.imported, modules.__getitem__
+    for peer in (gpu_contenders.TensorRt, gpu_contenders.TensorRtGraph, gpu_contenders.TinyCudaNn, gpu_contenders.TinyCudaNnGraph):
+        for activation, dtype in (("tanh", "float16"), ("relu", "float16"), ("tanh", "float32")):
+            options = argparse.Namespace(**dict(OPTIONS, dtype=dtype))
+            model = peers.Model(16, 3, activation)
+            if dtype == "float32" and not peer.name.startswith("TensorRT"):
+                expect("computes in float16" in absence(peer, model, options), peer.name)
+                continue
+            made = peer(model, options)
+            for batch in (1, 5):
+                x = model.inputs(batch)
+                call = made.prepare(x)
+                peers.expect_right(peer.name, call(), model.truth(x, getattr(peer, "biases", True)), options)
+                expect(call.median_us() == 1e3 / gpu_contenders.CALLS, "time between events")
+    cleared = modules["tensorrt"].Builder.cleared
+    expect(set(cleared) == {"tf32"}, "exact float32")
+    expect("no gelu" in absence(gpu_contenders.TinyCudaNn, peers.Model(16, 3, "gelu"), options=argparse.Namespace(**dict(OPTIONS, dtype="float16"))), "gelu")
+    expect("16, 32, 64 or 128" in absence(gpu_contenders.TinyCudaNn, peers.Model(24, 3, "relu"), argparse.Namespace(**dict(OPTIONS, dtype="float16"))), "width")
+    cleared.clear()
+    gpu_contenders.TensorRt(peers.Model(16, 2, "relu"), argparse.Namespace(**dict(OPTIONS, tf32=True))).engine((1, 16))
+    expect(cleared == [], "TF32 where it was asked for")
+    torch.cuda.is_available = lambda: False
+    expect("PyTorch sees no GPU" in absence(gpu_contenders.TensorRt, peers.Model(16, 2, "relu"), argparse.Namespace(**OPTIONS)), "no GPU")
+    gpu_contenders.imported = there
+    sys.modules["tensorrt"] = None  # an import fails
+    expect("tensorrt is not installed" in absence(gpu_contenders.TensorRt, peers.Model(16, 2, "relu"), argparse.Namespace(**OPTIONS)), "not there")
+
+
+def absence(peer, model, options):
+    """Why a peer is absent."""
+    try:
+        peer(model, options)
+    except contenders.Absent as why:
+        return str(why)
+    return ""
 
 
 def the_hand_written_peer():
@@ -156,6 +237,9 @@ sums()
 wrong_answers_stop()
 what_is_not_there_says_so()
 without_a_gpu_every_peer_has_rows_that_say_so()
+results_are_whole_at_any_time()
+our_programs_find_their_own_libraries()
+peers_of_packages()
 if (BIN / "latency").exists():
     a_peer_that_breaks_is_a_row_and_the_others_are_compared()
 if (BIN / "peer_cublaslt_fake").exists():

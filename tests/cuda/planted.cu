@@ -16,8 +16,9 @@ __global__ void race(int* data) {
 
 __global__ void uninitialized(const int* data, int* sum) { *sum = data[threadIdx.x] + 1; }
 
-__global__ void divergent(int* data) {
-  if (threadIdx.x < 16) __syncwarp(0xFFFFFFFF);  // half of the warp does not reach this
+__global__ void uninvited(int* data) {
+  const unsigned first = __ballot_sync(0xFFFFFFFF, threadIdx.x < 16);
+  if (threadIdx.x <= 16) __syncwarp(first);  // the last of them is not in the mask
   data[threadIdx.x] = 1;
 }
 
@@ -35,7 +36,7 @@ int main(int argc, char** argv) {
   } else if (std::strcmp(which, "initcheck") == 0) {
     uninitialized<<<1, 32>>>(data, sum);
   } else if (std::strcmp(which, "synccheck") == 0) {
-    divergent<<<1, 32>>>(data);
+    uninvited<<<1, 32>>>(data);
   } else {
     std::fprintf(stderr, "planted: which bug? memcheck, racecheck, initcheck or synccheck\n");
     return 2;

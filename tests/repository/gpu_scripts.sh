@@ -97,6 +97,8 @@ found=$(tar -xJOf "$work/out/gpu-logs.tar.xz" logs/sanitizer-memcheck.log)
 grep -q 'a finding' <<<"$found" || fail "keeps what a tool found"
 harvest 0 BLIND=0 -- --only sanitizers
 expect "a tool that does not look" 'set(stage["sanitizers"]["tools"].values()) == {"does not find its planted bug here"}'
+harvest 0 BLIND=255 -- --only sanitizers
+expect "a tool that does not start" 'set(stage["sanitizers"]["tools"].values()) == {"cannot run here, it ended with 255"}'
 harvest 0 -- --only goals,accuracy --seconds 1
 expect "no time left" 'stage["goals"]["skipped"] == stage["accuracy"]["skipped"] == "no time left"'
 

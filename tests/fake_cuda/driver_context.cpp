@@ -26,6 +26,14 @@ CUresult device_get(CUdevice* device, int ordinal) {
   });
 }
 
+CUresult state_of(CUdevice device, unsigned* flags, int* active) {
+  return driver_call("cuDevicePrimaryCtxGetState", Kind::ask, [&] {
+    *flags = 0;
+    *active = world().contexts.contains(device) ? 1 : 0;
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult retain(CUcontext* context, CUdevice device) {
   return driver_call("cuDevicePrimaryCtxRetain", Kind::ask, [&] {
     world().contexts.insert(device);
@@ -74,11 +82,10 @@ extern "C" cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void**
                                                         cudaDriverEntryPointQueryResult* result) {
   using namespace fake_cuda::inside;
   return call("cudaGetDriverEntryPointByVersion", Kind::ask, [&] {
-    const std::map<std::string_view, void*> known{{"cuDeviceGet", pointer_to(device_get)},
-                                                  {"cuDevicePrimaryCtxRetain", pointer_to(retain)},
-                                                  {"cuCtxGetCurrent", pointer_to(current)},
-                                                  {"cuCtxPushCurrent", pointer_to(push)},
-                                                  {"cuCtxPopCurrent", pointer_to(pop)}};
+    const std::map<std::string_view, void*> known{
+        {"cuDeviceGet", pointer_to(device_get)},          {"cuDevicePrimaryCtxGetState", pointer_to(state_of)},
+        {"cuDevicePrimaryCtxRetain", pointer_to(retain)}, {"cuCtxGetCurrent", pointer_to(current)},
+        {"cuCtxPushCurrent", pointer_to(push)},           {"cuCtxPopCurrent", pointer_to(pop)}};
     const auto found = known.find(name);
     *function = found == known.end() ? nullptr : found->second;
     if (result != nullptr) *result = found == known.end() ? cudaDriverEntryPointSymbolNotFound : cudaDriverEntryPointSuccess;

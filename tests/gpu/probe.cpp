@@ -3,6 +3,7 @@
 // seconds. Prints a JSON object per line: the question, the driver's answer, and what src/cuda does about it. Exit status: 0 all
 // questions answered, 1 not all, 5 no GPU. Usage: probe
 #include <cublasLt.h>
+#include <cudaTypedefs.h>
 #include <cuda_runtime.h>
 
 #include <array>
@@ -188,6 +189,22 @@ void captures() {
   });
 }
 
+/// The first of all, because other calls make a context.
+void contexts() {
+  question("the context of device 0 after asking the runtime for functions of the driver", [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    check(cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &found, 7000, cudaEnableLegacyStream, &result),
+          "cudaGetDriverEntryPointByVersion");
+    if (found == nullptr) throw std::runtime_error("the driver has no cuDevicePrimaryCtxGetState");
+    unsigned flags = 0;
+    int active = 0;
+    const CUresult status = reinterpret_cast<PFN_cuDevicePrimaryCtxGetState_v7000>(found)(0, &flags, &active);
+    check(static_cast<cudaError_t>(status), "cuDevicePrimaryCtxGetState");
+    return std::string(active != 0 ? "is made" : "is not made");
+  });
+}
+
 void streams() {
   question("the handle and the id of a stream made after a busy one was destroyed", [] {
     cudaStream_t old = nullptr;
@@ -261,6 +278,7 @@ int main() {
     std::fprintf(stderr, "probe: no GPU: %s\n", cudaGetErrorName(found));
     return 5;
   }
+  contexts();
   streams();
   captures();
   products();

@@ -42,6 +42,8 @@ void print_steps(const json& measured) {
       verdict = core::format(" {}{}", time_of(step, engine), by_rule);
     }
     print(stdout, core::format("  {}\n    {}{}\n", heading(step), engine, verdict));
+    if (step.contains("one_by_one"))
+      print(stdout, core::format("    one by one: {}\n", step.at("one_by_one").get<std::string>()));
   }
 }
 

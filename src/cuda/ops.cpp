@@ -12,6 +12,7 @@
 #include "cuda/steps.hpp"
 #include "kernels/stack_cluster.hpp"
 #include "ops/select.hpp"
+#include "ops/weigh.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -102,6 +103,15 @@ class CudaOps final : public ops::OpSet {
     if (!least) return std::nullopt;
     const CudaDevice& device = device_of(here);
     return predicted_apart_us(d, device.hardware, device.overlaps) - *least;
+  }
+  [[nodiscard]] std::optional<ops::Weighed> weigh(const ops::StackDesc& d, const ConstantsPtr& constants,
+                                                  const ops::PlanContext& context,
+                                                  const ops::OneByOne& one_by_one) const override {
+    const DeviceGuard guard(context.device_index);
+    ops::PlanContext here = context;
+    here.backend = &backend_;
+    const bool gains = d.batch <= most_gaining_rows(d.math) && gain(d, here, {}).value_or(0) > 0;
+    return ops::Scales(stack_engines(), d, constants, here, gains || takes(d, here, {})).weighed(one_by_one);
   }
 
  private:

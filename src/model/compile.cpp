@@ -119,6 +119,17 @@ void assign(const Graph& graph, std::int64_t batch, Program& program) {
   program.workspace_at = arena.size();
 }
 
+/// For explain().
+void note(const ops::Weighed& weighed, ProgramStep& step) {
+  if (weighed.engine.empty()) {
+    step.one_by_one = weighed.measured;
+    return;
+  }
+  step.choice.measured = weighed.measured;
+  step.choice.by_rule = weighed.by_rule;
+  step.choice.refused = weighed.others;
+}
+
 }  // namespace
 
 std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, ops::OpSet& ops, const ops::PlanContext& context,
@@ -137,7 +148,10 @@ std::shared_ptr<const Program> compile(const Graph& graph, std::int64_t batch, o
     into.layers = step.layers;
     ops::PlanContext here = context;
     here.overlaps = i > 0 && program->steps[i - 1].choice.plan->overlaps();
-    into.choice = ops.plan(into.desc, step.constants, here, forced_engine);
+    const ops::Weighed* const weighed = step.weighed ? &*step.weighed : nullptr;
+    into.choice = ops.plan(into.desc, step.constants, here,
+                           weighed != nullptr && !weighed->engine.empty() ? weighed->engine : forced_engine);
+    if (weighed != nullptr) note(*weighed, into);
     into.overlaps = here.overlaps && into.choice.plan->overlaps();
     workspace = std::max(workspace, into.choice.plan->workspace_bytes());
   }

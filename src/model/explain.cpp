@@ -117,6 +117,7 @@ std::string explain_text(const Explained& explained, const std::string& why_this
                            core::counted(explained.chunks.rows, "row"));
     }
     text += "\n";
+    if (!step.one_by_one.empty()) text += core::format("     one by one: {}\n", step.one_by_one);
     for (const ops::Refusal& refusal : step.choice.refused)
       text += core::format("     not {}: {}\n", refusal.engine, why_not(refusal, explained.chunks));
   }
@@ -138,11 +139,13 @@ std::string explain_json(const Explained& explained) {
                               json_text(why_not(refusal, explained.chunks)));
     }
     steps += core::format(
-        R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "overlaps": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}}})",
+        R"({}{{"op": {}, "layers": [{}], "engine": {}, "predicted": {}, "measured": {}, "by_rule": {}, "fused": {}, "overlaps": {}, "refused": [{}], "bytes": {}, "flops": {}, "workspace": {}{}{}}})",
         i == 0 ? "" : ",\n    ", json_text(op_of(step)), layers, json_text(step.choice.engine),
         step.choice.predicted_us ? core::format("{:.6g}", *step.choice.predicted_us) : "null", json_text(step.choice.measured),
         json_text(step.choice.by_rule), json_text(step.choice.fused), step.overlaps, refused, bytes_of(whole), flops_of(whole),
-        step.choice.plan->workspace_bytes(), times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
+        step.choice.plan->workspace_bytes(),
+        step.one_by_one.empty() ? "" : core::format(R"(, "one_by_one": {})", json_text(step.one_by_one)),
+        times.runs == 0 ? "" : core::format(R"(, "nanoseconds": {})", times.nanoseconds[i]));
   }
   std::string text = core::format("{{\n  \"device\": {},\n  \"batch\": {},\n  \"steps\": [\n    {}\n  ]",
                                   json_text(to_string(explained.device)), explained.batch, steps);

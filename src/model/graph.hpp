@@ -35,6 +35,8 @@ struct Step {
   int dst = -1;
   std::vector<std::string> layers;  ///< paths of the layers it came from
   std::shared_ptr<const ops::Constants> constants;
+  /// What measurements say of the chain that this is, or that begins here and is left alone; nothing if none was asked.
+  std::optional<ops::Weighed> weighed = {};
 };
 
 /// A model for given sample shapes: values, and steps in a valid order.
@@ -43,6 +45,8 @@ struct Graph {
   std::vector<Step> steps;
   std::vector<int> inputs;
   std::vector<int> outputs;  ///< each is the dst of a step, and no two share memory
+  /// The same before stack(), if that may merge other steps for some numbers of rows; else null.
+  std::shared_ptr<const Graph> one_by_one = {};
   [[nodiscard]] int root(int value) const { return values[static_cast<std::size_t>(value)].root; }
 };
 
@@ -129,13 +133,25 @@ class ConstantsPool {
 /// Folds affine steps into Dense where only rounding changes (fold.hpp), and attaches activations to the preceding Dense.
 void fuse(Graph& graph, ConstantsPool& pool);
 
-/// What running these layers as one step is expected to save for one row; nothing if no engine of the device can run them, or
-/// them and more layers, as one step.
-using StackGain = std::function<std::optional<double>(const ops::StackDesc&)>;
+/// Steps of a graph that may be merged: what each but the last makes is read by these steps alone.
+struct Chain {
+  ops::StackDesc desc;
+  std::vector<std::size_t> steps;
+  std::vector<int> roots;  ///< of the input, and of each layer's result; -1: the graph has no such value
+  std::optional<ops::Weighed> weighed = {};
+  /// Of all steps, in order.
+  [[nodiscard]] ConstantsPool::Values constants_of(const Graph& graph) const;
+};
+/// What running these layers as one step is expected to save; nothing if no engine of the device can run them, or them and more
+/// layers, as one step. May set Chain::weighed.
+using StackGain = std::function<std::optional<double>(Chain&)>;
 /// Merges chains of Dense steps, with activations and sums of two of their results between them, and a following softmax, into
 /// one step, if nothing else reads what is made on the way. Of the chains that begin at a step, takes the one that gains
-/// most, the longest of equals; a chain without gain is left alone.
+/// most, the longest of equals; a chain without gain is left alone, and so is one that begins at a step that has been weighed.
 void stack(Graph& graph, ConstantsPool& pool, const StackGain& gain);
+
+/// By measurements for that number of rows, as `context` says.
+[[nodiscard]] StackGain measured_gain(const Graph& graph, std::int64_t rows, ops::OpSet& ops, const ops::PlanContext& context);
 
 /// Appends the layers of a merged step, without consecutive duplicates.
 void append_layers(Step& to, const Step& step);

@@ -37,7 +37,21 @@ Options resolved(Options options) {
   return options;
 }
 
+/// Drops from a pool, at its end, what a failed or discarded graph has left there.
+class Swept {
+ public:
+  explicit Swept(model::ConstantsPool& pool) : pool_(pool) {}
+  ~Swept() { pool_.sweep(); }
+  Swept(const Swept&) = delete;
+  Swept& operator=(const Swept&) = delete;
+
+ private:
+  model::ConstantsPool& pool_;
+};
+
 }  // namespace
+
+void core::Access::set_tuner(const Model& model, ops::Tuner& tuner) { model.impl_->tuner = &tuner; }
 
 std::vector<std::string> engine_names(Device device) { return core::backend(resolve(device)).ops().engines(); }
 
@@ -95,26 +109,39 @@ model::Graph Model::Impl::make_graph(const core::ModelSpec& of, const std::vecto
                                      model::ConstantsPool& constants, std::int64_t rows) const {
   model::Graph made = model::lower(of, sample_shapes, options, constants);
   model::fuse(made, constants);
-  const ops::PlanContext context{1, options.device.index(), budget};
-  if (rows >= 0) {
-    model::stack(made, constants, [&](const ops::StackDesc& desc) {
-      return backend.ops().gain(std::get<ops::StackDesc>(model::at_batch(desc, rows)), context, options.engine);
-    });
-  }
-  model::stack(made, constants, [&](const ops::StackDesc& desc) -> std::optional<double> {
-    if (!backend.ops().takes(desc, context, options.engine)) return std::nullopt;
-    return 1;  // whatever there is more of saves a launch
-  });
+  if (rows < 0 && backend.ops().most_gaining_rows(options.math) > 0) made.one_by_one = std::make_shared<const model::Graph>(made);
+  stack(made, constants, rows, {1, options.device.index(), budget});
   return made;
 }
 
-std::shared_ptr<const model::Graph> Model::Impl::graph_at(const std::shared_ptr<const model::Graph>& graph,
-                                                          std::int64_t batch) const {
-  if (batch < 1 || batch > backend.ops().most_gaining_rows(options.math)) return graph;
+void Model::Impl::stack(model::Graph& graph, model::ConstantsPool& constants, std::int64_t rows,
+                        const ops::PlanContext& context) const {
+  ops::OpSet& ops = backend.ops();
+  if (rows >= 0 && context.tuning != Tuning::off && options.engine.empty())
+    model::stack(graph, constants, model::measured_gain(graph, rows, ops, context));
+  if (rows >= 0 && rows <= ops.most_gaining_rows(options.math)) {
+    model::stack(graph, constants, [&](const model::Chain& chain) {
+      return ops.gain(std::get<ops::StackDesc>(model::at_batch(chain.desc, rows)), context, options.engine);
+    });
+  }
+  model::stack(graph, constants, [&](const model::Chain& chain) -> std::optional<double> {
+    if (!ops.takes(chain.desc, context, options.engine)) return std::nullopt;
+    return 1;  // whatever there is more of saves a launch
+  });
+}
+
+std::shared_ptr<const model::Graph> Model::Impl::graph_at(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
+                                                          const ops::PlanContext& context) const {
+  const std::int64_t most = backend.ops().most_gaining_rows(options.math);
+  const bool weighs = context.tuning != Tuning::off && options.engine.empty() && most > 0;
+  if (batch < 1 || (batch > most && !weighs)) return graph;
+  const Swept swept(*pool);
+  auto made = std::make_shared<model::Graph>(*graph->one_by_one);
+  stack(*made, *pool, batch, context);
+  const bool weighed = std::any_of(made->steps.begin(), made->steps.end(), [](const auto& step) { return step.weighed; });
+  if (!weighed && made->steps.size() >= graph->steps.size()) return graph;
   std::vector<Shape> shapes;
   for (const int input : graph->inputs) shapes.push_back(graph->values[static_cast<std::size_t>(input)].sample);
-  auto made = std::make_shared<const model::Graph>(make_graph(*spec, shapes, *pool, batch));
-  if (made->steps.size() >= graph->steps.size()) return graph;
   const std::lock_guard lock(mutex_);
   note_living(std::move(shapes), batch, made);
   return made;
@@ -139,6 +166,7 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
     }
   }
   const model::Preparing preparing(*tally);
+  const Swept swept(*pool);
   auto made = std::make_shared<const model::Graph>(make_graph(*spec, sample_shapes, *pool));
   const std::lock_guard lock(mutex_);
   for (const auto& [shapes, known] : graphs_) {
@@ -147,7 +175,6 @@ std::shared_ptr<const model::Graph> Model::Impl::graph(const std::vector<Shape>&
   note_living(sample_shapes, -1, made);
   graphs_.emplace_front(sample_shapes, made);
   if (graphs_.size() > kGraphs) graphs_.pop_back();
-  pool->sweep();
   return made;
 }
 
@@ -169,9 +196,13 @@ std::shared_ptr<const model::Program> Model::Impl::program(const std::shared_ptr
   ops::PlanContext context{threads, options.device.index(), budget};
   // A measured plan keeps forms of its constants that an update would not reach.
   if (options.determinism != Determinism::batch_invariant && !options.updatable) context.tuning = options.tuning;
+  std::vector<std::string> measured;
+  context.tuner = tuner;
+  context.measured = &measured;
+  context.replays = options.graphs && !options.profile && backend.traits.captures;
   const auto begin = std::chrono::steady_clock::now();
   using Both = std::pair<std::shared_ptr<const model::Graph>, std::shared_ptr<const model::Program>>;
-  const auto graph_here = graph_at(graph_of, batch);
+  const auto graph_here = graph_at(graph_of, batch, context);
   auto both =
       std::make_shared<const Both>(graph_here, model::compile(*graph_here, batch, backend.ops(), context, options.engine));
   const std::shared_ptr<const model::Program> made(both, both->second.get());

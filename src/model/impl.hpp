@@ -51,6 +51,7 @@ struct Model::Impl {
   core::Backend& backend;
   std::shared_ptr<core::MemoryBudget> budget;  ///< null if Options::memory_limit does not apply
   std::shared_ptr<model::Tally> tally = std::make_shared<model::Tally>();
+  mutable ops::Tuner* tuner = nullptr;  ///< null: the process's; tests set their own before the first call
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
   std::vector<std::vector<std::int64_t>> input_shapes;  ///< sample shapes, -1 where Keras has None
@@ -139,9 +140,12 @@ struct Model::Impl {
   /// Lowered and fused, including steps that the device merges: for any number of rows or, unless -1, for `rows`.
   [[nodiscard]] model::Graph make_graph(const core::ModelSpec& of, const std::vector<Shape>& sample_shapes,
                                         model::ConstantsPool& constants, std::int64_t rows = -1) const;
-  /// The graph of programs of `batch` rows: `graph`, or one with fewer steps if the device gains from that at so few rows.
-  [[nodiscard]] std::shared_ptr<const model::Graph> graph_at(const std::shared_ptr<const model::Graph>& graph,
-                                                             std::int64_t batch) const;
+  /// Merges the steps that the device takes together, for any number of rows or, unless -1, for `rows`; by measurements where
+  /// there are some and `context` allows them, else by prediction.
+  void stack(model::Graph& graph, model::ConstantsPool& constants, std::int64_t rows, const ops::PlanContext& context) const;
+  /// The graph of programs of `batch` rows: `graph`, or one with other steps if predictions or measurements say so.
+  [[nodiscard]] std::shared_ptr<const model::Graph> graph_at(const std::shared_ptr<const model::Graph>& graph, std::int64_t batch,
+                                                             const ops::PlanContext& context) const;
   /// The values as weights of the model, those on the device as they are after the work already enqueued on `stream`.
   [[nodiscard]] model::NewWeights new_weights(const std::map<std::string, TensorView>& values, void* stream) const;
   /// The writes after which everything that runs has the weights of `changed`. Throws ArgumentError (unsupported).

@@ -262,7 +262,8 @@ std::string Model::explain(const ExplainOptions& options) const {
   const auto shapes = impl_->fixed_shapes();
   LAMELLA_EXPECTS(shapes, unsupported, "[Model::explain] the input shape of '{}' has open extents (None)", core::escaped(name()));
   model::Explained explained = impl_->explained(impl_->graph(*shapes), options.batch);
-  if (impl_->options.tuning != Tuning::off) explained.tuning = ops::Tuner::of_process().trouble();
+  if (impl_->options.tuning != Tuning::off)
+    explained.tuning = (impl_->tuner == nullptr ? ops::Tuner::of_process() : *impl_->tuner).trouble();
   return options.json ? model::explain_json(explained) : model::explain_text(explained, impl_->why_no_other_device());
 }
 

@@ -25,6 +25,8 @@ struct ProgramStep {
   std::vector<int> srcs;  ///< slots
   int dst = -1;           ///< slot
   bool overlaps = false;  ///< ops::Args::overlaps
+  /// If measurements said that the layers from here on are faster one by one: the times.
+  std::string one_by_one = {};
 };
 
 /// Buffers begin at multiples of it.

@@ -12,13 +12,6 @@ namespace {
 
 constexpr int kNoRoot = -1;
 
-/// Steps of a graph that are to be merged: what each but the last makes is read by these steps alone.
-struct Chain {
-  ops::StackDesc desc;
-  std::vector<std::size_t> steps;
-  std::vector<int> roots;  ///< of the input, and of each layer's result; kNoRoot: the graph has no such value
-};
-
 class Stacker {
  public:
   Stacker(const Graph& graph, const StackGain& gain) : graph_(graph), gain_(gain) {
@@ -36,13 +29,17 @@ class Stacker {
     if (dense == nullptr) return whole;
     whole.desc = {dense->batch, {layer_of(*dense)}, false, dense->dtype, dense->math, dense->fusion, dense->determinism};
     double most = 0;
+    std::optional<ops::Weighed> longest;
     for (Chain longer = whole; extend(longer);) {
-      const std::optional<double> gain = gain_(longer.desc);
+      if (!reads_all(longer)) continue;
+      const std::optional<double> gain = gain_(longer);
       if (!gain) break;
-      if (*gain <= 0 || *gain < most || !reads_all(longer)) continue;
+      if (longer.weighed) longest = longer.weighed;
+      if (*gain <= 0 || *gain < most) continue;
       whole = longer;
       most = *gain;
     }
+    if (whole.steps.size() == 1) whole.weighed = std::move(longest);
     return whole;
   }
 
@@ -174,26 +171,34 @@ void merge(Graph& graph, Chain chain, ConstantsPool& pool) {
   whole.desc = std::move(chain.desc);
   whole.srcs = graph.steps[chain.steps.front()].srcs;
   whole.dst = graph.steps[chain.steps.back()].dst;
-  ConstantsPool::Values values;
-  for (const std::size_t i : chain.steps) {
-    const Step& step = graph.steps[i];
-    values.insert(values.end(), step.constants->values().begin(), step.constants->values().end());
-    append_layers(whole, step);
-  }
-  whole.constants = pool.get(values);
+  whole.weighed = std::move(chain.weighed);
+  for (const std::size_t i : chain.steps) append_layers(whole, graph.steps[i]);
+  whole.constants = pool.get(chain.constants_of(graph));
   graph.steps[chain.steps.back()] = std::move(whole);
 }
 
 }  // namespace
+
+ConstantsPool::Values Chain::constants_of(const Graph& graph) const {
+  ConstantsPool::Values values;
+  for (const std::size_t i : steps) {
+    const auto& some = graph.steps[i].constants->values();
+    values.insert(values.end(), some.begin(), some.end());
+  }
+  return values;
+}
 
 void stack(Graph& graph, ConstantsPool& pool, const StackGain& gain) {
   const Stacker stacker(graph, gain);
   std::vector<bool> gone(graph.steps.size(), false);
   std::vector<Chain> chains;
   for (std::size_t i = 0; i < graph.steps.size(); ++i) {
-    if (gone[i]) continue;
+    if (gone[i] || graph.steps[i].weighed) continue;
     Chain chain = stacker.chain_from(i);
-    if (chain.steps.size() < 2) continue;
+    if (chain.steps.size() < 2) {
+      graph.steps[i].weighed = std::move(chain.weighed);
+      continue;
+    }
     for (const std::size_t step : chain.steps) gone[step] = true;
     chains.push_back(std::move(chain));
   }

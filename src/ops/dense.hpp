@@ -35,6 +35,19 @@ inline std::string describe(const DenseDesc& d) {
                       d.fusion == Fusion::automatic ? "" : to_string(d.fusion));
 }
 
+/// "stack 64 x 16 -> 32, bias tanh -> 16 linear + 0, softmax, float32": the same for several layers.
+inline std::string describe(const StackDesc& d) {
+  std::string text = core::format("stack {} x {}", d.batch, d.layers.front().inputs);
+  for (const StackDesc::Layer& layer : d.layers) {
+    text += layer.is_dense ? core::format(" -> {}{}", layer.units, layer.has_bias ? ", bias" : "") : std::string(" ->");
+    if (layer.joins()) text += core::format(" [{}, {}]", layer.joined[0], layer.joined[1]);
+    text += core::format(" {}", to_string(layer.activation.kind));
+    if (layer.added != StackDesc::kNothing) text += core::format(" + {}", layer.added);
+  }
+  return text + core::format("{}, {}{}{}", d.softmax ? ", softmax" : "", to_string(d.dtype), d.math == Math::exact ? "" : ", ",
+                             d.math == Math::exact ? "" : to_string(d.math));
+}
+
 /// The refusal of engines whose products a library computes, or empty.
 inline std::string refused_by_library(const DenseDesc& desc, std::string_view library) {
   if (desc.determinism != Determinism::batch_invariant) return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -87,6 +88,9 @@ struct PlanContext {
   /// Which of the algorithms that a library offers for a product, in the library's order; engines that ask no library ignore it.
   int algorithm = 0;
   bool overlaps = false;  ///< the plan will be executed with Args::overlaps, if it overlaps()
+  bool replays = false;   ///< calls will replay a captured graph; a stack and its layers are then measured as replays
+  /// Gets what is measured, which counts as measured now in all that is planned with the same list; null: nobody asks.
+  std::vector<std::string>* measured = nullptr;
 };
 
 /// One way to do one operation on one device. It fulfils the whole contract of the Desc or refuses with a sentence: what it could
@@ -129,6 +133,18 @@ struct Choice {
   std::string by_rule;                 ///< then the engine that would have been chosen by prediction
 };
 
+/// Whether measurements are for a chain of layers in one step, and by which engine.
+struct Weighed {
+  std::string engine = {};           ///< the fastest; empty: the layers one by one are faster, or nothing is known
+  double gain_us = 0;                ///< what it saves; 0 for the layers one by one
+  std::string measured = {};         ///< as in Choice; for the layers one by one the engines' times too; empty: nothing is known
+  std::string by_rule = {};          ///< as in Choice, or kOneByOne
+  std::vector<Refusal> others = {};  ///< the engines that were not taken, and kOneByOne
+};
+/// Makes a plan that executes the layers of a stack one by one, for as many rows.
+using OneByOne = std::function<std::unique_ptr<Plan>()>;
+inline constexpr std::string_view kOneByOne = "one by one";  ///< in place of an engine's name
+
 /// All operations of one kind of device. Thread-safe.
 class OpSet {
  public:
@@ -147,7 +163,14 @@ class OpSet {
   [[nodiscard]] virtual std::optional<double> gain(const StackDesc&, const PlanContext&, std::string_view) const {
     return std::nullopt;
   }
+  /// 0: the device takes no layers together.
   [[nodiscard]] virtual std::int64_t most_gaining_rows(Math) const noexcept { return 0; }
+  /// Whether one step takes less time for that number of rows than its layers one by one, as measured before or, with
+  /// Tuning::measure, now. Nothing if no engine takes the layers so. Measures with these constants, and keeps nothing of them.
+  [[nodiscard]] virtual std::optional<Weighed> weigh(const StackDesc&, const std::shared_ptr<const Constants>&,
+                                                     const PlanContext&, const OneByOne&) const {
+    return std::nullopt;
+  }
   /// Names of the engines that can be forced, Dense first, best first.
   [[nodiscard]] virtual std::vector<std::string> engines() const = 0;
 

@@ -29,9 +29,12 @@ constexpr double kEnough = 50e-3;        ///< seconds per engine after which no 
 constexpr double kHopeless = 3;          ///< factor over the fastest beyond which one call is enough
 constexpr double kAlike = 1.03;          ///< factor over the fastest within which the device's order decides
 constexpr int kMostCalls = 1000;
-constexpr std::int64_t kCompared = 4;  ///< rows
+constexpr std::int64_t kCompared = 4;                         ///< rows
+constexpr std::int64_t kComparedOfStack = 1 << 18;            ///< results
+constexpr int kRotated = 4;                                   ///< pairs of arrays that the calls of a stack take in turn
+constexpr std::size_t kMostRotated = std::size_t{64} << 20U;  ///< bytes of all these pairs; else there is one
 
-/// What a DenseDesc and a QuantizedDenseDesc have in common.
+/// What the operations that are measured have in common.
 struct Work {
   std::int64_t batch;
   std::int64_t inputs;
@@ -39,6 +42,11 @@ struct Work {
   DType dtype;
   double tolerance;  ///< of the comparison with the reference, relative to the magnitude of its results
   std::string text;
+  bool is_stack = false;
+  /// Rows that are compared with the reference: few where that is planned for those alone.
+  [[nodiscard]] std::int64_t compared() const {
+    return std::min(batch, is_stack ? std::max(kComparedOfStack / units, kCompared) : kCompared);
+  }
 };
 
 double tolerance_of(DType dtype, Math math) {
@@ -46,7 +54,7 @@ double tolerance_of(DType dtype, Math math) {
   return dtype == DType::float32 ? (math == Math::tf32 ? 1e-2 : 1e-4) : 3e-2;
 }
 
-std::optional<Work> work_of(const Desc& desc) {
+std::optional<Work> work_of(const Desc& desc, const PlanContext& context) {
   if (const auto* d = std::get_if<DenseDesc>(&desc))
     return Work{d->batch, d->inputs, d->units, d->dtype, tolerance_of(d->dtype, d->math), describe(*d)};
   if (const auto* d = std::get_if<QuantizedDenseDesc>(&desc)) {
@@ -57,6 +65,11 @@ std::optional<Work> work_of(const Desc& desc) {
                 tolerance_of(d->dtype, Math::exact),
                 core::format("dense {} x {} -> {}{}{}, {}, {}", d->batch, d->inputs, d->units, d->has_bias ? ", bias, " : ", ",
                              to_string(d->activation.kind), to_string(d->dtype), describe(*d))};
+  }
+  if (const auto* d = std::get_if<StackDesc>(&desc)) {
+    return Work{d->batch, d->layers.front().inputs,        d->layers.back().units,
+                d->dtype, tolerance_of(d->dtype, d->math), describe(*d) + (context.replays ? "" : ", step by step"),
+                true};
   }
   return std::nullopt;
 }
@@ -121,6 +134,7 @@ struct Entry {
   std::unique_ptr<Plan> plan;
   std::unique_ptr<PlanState> state;
   std::shared_ptr<void> workspace;
+  std::vector<std::unique_ptr<core::Graph>> graphs = {};     ///< a call on each pair of arrays, to be replayed; empty: executed
   double seconds = std::numeric_limits<double>::infinity();  ///< least time of one call
   int calls = 1;
 };
@@ -132,11 +146,15 @@ class Laboratory {
       : work_(work),
         backend_(*context.backend),
         device_(context.device_index),
-        src_(backend_.allocate(device_, bytes_of(work.batch, work.inputs, work.dtype))),
-        dst_(backend_.allocate(device_, bytes_of(work.batch, work.units, work.dtype))),
+        replays_(work.is_stack && context.replays),
         stream_(backend_.create_stream(device_)) {
     const auto x = random_bytes(bytes_of(work.batch, work.inputs, work.dtype), work.dtype);
-    backend_.copy(device_, src_.get(), x.data(), x.size());
+    const std::size_t result = bytes_of(work.batch, work.units, work.dtype);
+    const bool rotates = work.is_stack && x.size() + result <= kMostRotated / kRotated;
+    for (int i = 0; i < (rotates ? kRotated : 1); ++i) {
+      arrays_.push_back({backend_.allocate(device_, x.size()), backend_.allocate(device_, result)});
+      backend_.copy(device_, arrays_.back().src.get(), x.data(), x.size());
+    }
   }
 
   [[nodiscard]] Entry entry(const Candidate& candidate, std::int64_t batch) const {
@@ -145,30 +163,57 @@ class Laboratory {
     if (const std::size_t bytes = made.plan->workspace_bytes(); bytes != 0) made.workspace = backend_.allocate(device_, bytes);
     return made;
   }
-  /// Returns when this many calls are done.
+  /// The first call, and what prepares later ones.
+  void warm_up(Entry& entry) {
+    run(entry, 1);
+    for (const Arrays& arrays : arrays_) {
+      if (!replays_) break;
+      core::NotCaptured why_not;
+      auto graph = stream_->capture([&] { execute(entry, arrays); }, why_not);
+      if (!graph) {
+        entry.graphs.clear();
+        break;
+      }
+      entry.graphs.push_back(std::move(graph));
+    }
+    if (!entry.graphs.empty()) run(entry, 1);
+  }
+  /// Returns when this many calls are done, on each pair of arrays in turn.
   void run(const Entry& entry, int calls) {
-    const void* const src = src_.get();
-    core::Enqueueing enqueueing(*stream_);
-    for (int i = 0; i < calls; ++i)
-      entry.plan->execute({std::span(&src, 1), dst_.get(), entry.workspace.get(), stream_.get(), entry.state.get()});
-    enqueueing.done();
+    if (entry.graphs.empty()) {
+      core::Enqueueing enqueueing(*stream_);
+      for (int i = 0; i < calls; ++i) execute(entry, arrays_[static_cast<std::size_t>(i) % arrays_.size()]);
+      enqueueing.done();
+    } else {
+      for (int i = 0; i < calls; ++i) stream_->launch(*entry.graphs[static_cast<std::size_t>(i) % entry.graphs.size()]);
+    }
     stream_->synchronize();
   }
   [[nodiscard]] std::vector<double> first_rows(const Entry& entry) {
-    backend_.fill(device_, dst_.get(), 0xFF, bytes_of(work_.batch, work_.units, work_.dtype));
+    void* const dst = arrays_.front().dst.get();
+    backend_.fill(device_, dst, 0xFF, bytes_of(work_.batch, work_.units, work_.dtype));
     run(entry, 1);
-    std::vector<std::byte> bytes(bytes_of(std::min(work_.batch, kCompared), work_.units, work_.dtype));
-    backend_.copy(device_, bytes.data(), dst_.get(), bytes.size());
+    std::vector<std::byte> bytes(bytes_of(work_.compared(), work_.units, work_.dtype));
+    backend_.copy(device_, bytes.data(), dst, bytes.size());
     return numbers(bytes, work_.dtype);
   }
   [[nodiscard]] double round() const { return backend_.traits.is_inline ? kInlineRound : kQueuedRound; }
 
  private:
+  struct Arrays {
+    std::shared_ptr<void> src;
+    std::shared_ptr<void> dst;
+  };
+  void execute(const Entry& entry, const Arrays& arrays) {
+    const void* const src = arrays.src.get();
+    entry.plan->execute({std::span(&src, 1), arrays.dst.get(), entry.workspace.get(), stream_.get(), entry.state.get()});
+  }
+
   const Work& work_;
   core::Backend& backend_;
   int device_;
-  std::shared_ptr<void> src_;
-  std::shared_ptr<void> dst_;
+  bool replays_;
+  std::vector<Arrays> arrays_;
   std::unique_ptr<core::Stream> stream_;  // destroyed first, and waits
 };
 
@@ -184,7 +229,7 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
   for (const Candidate& candidate : candidates) {
     try {
       Entry entry = laboratory.entry(candidate, batch);
-      laboratory.run(entry, 1);  // the first call's preparation is not measured
+      laboratory.warm_up(entry);  // not measured
       time(entry, 1);
       best = std::min(best, entry.seconds);
       entries.push_back(std::move(entry));
@@ -205,6 +250,11 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
   return entries;
 }
 
+bool is_new(const PlanContext& context, const std::string& work) {
+  return context.measured != nullptr &&
+         std::find(context.measured->begin(), context.measured->end(), work) != context.measured->end();
+}
+
 std::string machine_of(const PlanContext& context) {
   std::string text = core::format("lamella {}, {}", version(), context.backend->describe(context.device_index));
   for (const std::string& library : context.backend->libraries()) text += ", " + library;
@@ -217,14 +267,19 @@ std::string machine_of(const PlanContext& context) {
 
 }  // namespace
 
-std::string Tuner::Verdict::time_of(std::string_view engine) const {
+std::optional<double> Tuner::Verdict::microseconds_of(std::string_view engine) const {
   for (const auto& [name, time] : record.microseconds) {
-    if (name != engine) continue;
-    char text[32];
-    static_cast<void>(std::snprintf(text, sizeof text, "%.3g us", time));
-    return text;
+    if (name == engine) return time;
   }
-  return "not measured";
+  return std::nullopt;
+}
+
+std::string Tuner::Verdict::time_of(std::string_view engine) const {
+  const std::optional<double> time = microseconds_of(engine);
+  if (!time) return "not measured";
+  char text[32];
+  static_cast<void>(std::snprintf(text, sizeof text, "%.3g us", *time));
+  return text;
 }
 
 Tuner& Tuner::of_process() {
@@ -235,20 +290,20 @@ Tuner& Tuner::of_process() {
 }
 
 std::optional<core::TuningRecord> Tuner::recorded(const Desc& desc, const PlanContext& context) {
-  const auto work = work_of(desc);
+  const auto work = work_of(desc, context);
   return work ? records_.find(machine_of(context), work->text) : std::nullopt;
 }
 
 std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const Candidate> candidates, const Candidate& reference,
                                              const PlanContext& context) {
-  const auto work = work_of(desc);
+  const auto work = work_of(desc, context);
   if (!work || candidates.size() < 2 || work->batch == 0 || work->inputs == 0 || work->units == 0) return std::nullopt;
   const std::string machine = machine_of(context);
   const auto known = [&]() -> std::optional<Verdict> {
     auto record = records_.find(machine, work->text);
     const auto has = [&](const Candidate& c) { return record && c.engine == record->engine; };
     if (std::none_of(candidates.begin(), candidates.end(), has)) return std::nullopt;
-    return Verdict{*std::move(record), true, nullptr};
+    return Verdict{*std::move(record), !is_new(context, work->text), nullptr};
   };
   if (auto verdict = known(); verdict || context.tuning != Tuning::measure) return verdict;
   const std::lock_guard lock(measuring_);
@@ -256,6 +311,7 @@ std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const C
 
   Laboratory laboratory(*work, context);
   std::vector<Entry> entries = measured(laboratory, candidates, work->batch, clock_);
+  if (work->is_stack && entries.size() < candidates.size()) return std::nullopt;  // memory for either, but not for both
   core::TuningRecord record{machine, work->text, {}, {}};
   double best = std::numeric_limits<double>::infinity();
   const auto wanted = laboratory.first_rows(laboratory.entry(reference, std::min(work->batch, kCompared)));
@@ -270,6 +326,7 @@ std::optional<Tuner::Verdict> Tuner::fastest(const Desc& desc, std::span<const C
     if (entry->seconds > best * kAlike) continue;
     record.engine = entry->engine;
     records_.add(record);
+    if (context.measured != nullptr) context.measured->push_back(work->text);
     return Verdict{std::move(record), false, std::move(entry->plan)};
   }
   return std::nullopt;

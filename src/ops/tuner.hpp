@@ -33,14 +33,15 @@ class LAMELLA_API Tuner {
     core::TuningRecord record;
     bool is_remembered = false;  ///< from an earlier measurement
     std::unique_ptr<Plan> plan;  ///< the plan that was measured
+    [[nodiscard]] std::optional<double> microseconds_of(std::string_view engine) const;
     /// "3.1 us", or that the engine was not measured.
     [[nodiscard]] std::string time_of(std::string_view engine) const;
   };
   /// What has been measured of an operation on this machine.
   [[nodiscard]] std::optional<core::TuningRecord> recorded(const Desc& desc, const PlanContext& context);
-  /// The fastest engine for a DenseDesc or QuantizedDenseDesc, from records, or measured now with Tuning::measure. Nothing if
-  /// unknown, if there is no choice, and for every other operation. `candidates` are in the device's order: of two equally fast
-  /// ones the first is taken. The fastest must match `reference` on a few rows.
+  /// The fastest engine for a DenseDesc, QuantizedDenseDesc or StackDesc, from records, or measured now with Tuning::measure.
+  /// Nothing if unknown, if there is no choice, and for every other operation. `candidates` are in the device's order: of two
+  /// equally fast ones the first is taken. The fastest must match `reference` on a few rows, in a StackDesc on many.
   [[nodiscard]] std::optional<Verdict> fastest(const Desc& desc, std::span<const Candidate> candidates,
                                                const Candidate& reference, const PlanContext& context);
   /// Why the file of records is not used; empty if it is.

@@ -50,6 +50,8 @@ struct Options {
   bool no_unaligned = false;                      ///< no algorithm takes pointers that are not aligned to 16 bytes
   std::vector<double> product_seconds = {};       ///< time of a product by each algorithm in the order offered; others take 0
   int wrong_algorithm = -1;                       ///< the place in that order of one with wrong results
+  /// Called with the name of each piece of device work before it runs, such as a kernel's; must not call CUDA.
+  std::function<void(std::string_view)> on_work = {};
   int heuristics_in_captures =
       0;  ///< a cublasStatus_t: the result of cuBLASLt's heuristics while a stream of the device is captured
 };

@@ -88,6 +88,7 @@ void begin_behind(const Op& op, Stream& stream, Window& window) {
 
 void execute(const Op& op, Window& window) {
   World& w = world();
+  if (w.options.on_work) w.options.on_work(op.work.name);
   if (op.work.on_host) {
     window.close();
     in_host_function() = true;

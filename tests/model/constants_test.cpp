@@ -224,6 +224,20 @@ TEST(ConstantsTest, OfOneLengthAreFreedWithTheirProgram) {
   EXPECT_LT(alpha.use_count(), before + 100) << "each set of constants keeps the weights that it was made of";
 }
 
+TEST(ConstantsTest, OfAnActivationThatDoesNotFitAreFreed) {
+  SpecBuilder b;
+  const auto kernel = b.random({4, 4});
+  core::ValueRef x = b.add("Dense", core::DenseParams{4, false, {}, nullptr}, {b.input({4})}, {{"kernel", kernel}});
+  x = b.add("BatchNormalization", core::BatchNormalizationParams{.center = false, .scale = false}, {x},
+            {{"moving_mean", b.random({4})}, {"moving_variance", b.random({4}, 1, 2)}});
+  b.name = "last";
+  x = b.activation(x, activation_of("relu"));
+  const Model model = model_of(b.build({b.dense(x, 4, 3)}), kCpu);  // which holds the product of kernel and variance only
+  const long before = kernel.use_count();
+  EXPECT_THROW(static_cast<void>(model.with_activation("last", "glu")), ArgumentError);
+  EXPECT_EQ(kernel.use_count(), before) << "it was lowered again, and then refused";
+}
+
 TEST(ConstantsTest, StayAsSmallAsTheyAreInTheFile) {
   constexpr std::int64_t kMany = std::int64_t{1} << 40;
   SpecBuilder b;

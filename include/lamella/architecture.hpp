@@ -18,7 +18,7 @@ namespace lamella {
 
 /// Model::load() of a file that may lack the shape of the model's input, as does a Sequential of layers without weights that was
 /// saved before it was called. Where the file has no shape, samples have `sample_shape`, -1 for None; Keras takes it from the
-/// first data on which the model is called.
+/// first data on which the model is called. Throws as Model::load() does.
 [[nodiscard]] LAMELLA_API Model load_with_shape(const std::string& path, const std::vector<std::int64_t>& sample_shape,
                                                 const Options& options = {});
 

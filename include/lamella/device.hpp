@@ -9,6 +9,7 @@
 
 namespace lamella {
 
+/// A kind of device; `automatic` is resolved to one of the others.
 enum class DeviceKind { automatic, cpu, cuda };
 
 /// Where memory resides and work runs: the CPU, one CUDA device, or `automatic`, which a Model resolves once when it is made.
@@ -47,7 +48,8 @@ class LAMELLA_API Device {
 /// versions of driver, runtime and libraries, "; " before the first and ", " between them. Throws DeviceError when it cannot be
 /// used.
 [[nodiscard]] LAMELLA_API std::string describe(Device device);
-/// What Device::automatic() means on this machine: the first CUDA device that works, else the CPU.
+/// What Device::automatic() means on this machine: the first CUDA device that works, else the CPU. Other devices are returned as
+/// they are. Throws DeviceError for one that does not exist.
 [[nodiscard]] LAMELLA_API Device resolve(Device device);
 
 }  // namespace lamella

@@ -22,6 +22,7 @@ enum class DType : std::uint8_t {
 [[nodiscard]] LAMELLA_API std::string_view to_string(DType dtype) noexcept;
 /// The inverse of to_string(). Throws ArgumentError (dtype) for anything else, listing the names.
 [[nodiscard]] LAMELLA_API DType dtype_of(std::string_view name);
+/// Whether it is float32, float16, bfloat16 or float64.
 [[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
   return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16 || dtype == DType::float64;
 }

@@ -13,7 +13,7 @@ namespace lamella {
 enum class ErrorCode {
   argument,       ///< the caller broke a rule of the interface
   io,             ///< a file could not be opened, read or written
-  archive,        ///< a zip container is damaged
+  archive,        ///< a file is neither an archive nor a model, or its zip container is damaged
   json,           ///< a JSON member is not JSON, or not what its layer needs
   hdf5,           ///< an HDF5 container is damaged
   unsafe,         ///< the file would run code, or refers to data outside itself
@@ -53,7 +53,7 @@ class LAMELLA_API Error : public std::runtime_error {
   ErrorCode code_;
 };
 
-/// The caller broke a rule: a wrong shape at predict, an unknown activation name.
+/// The caller broke a rule: a wrong shape in predict(), an unknown name of an activation.
 class LAMELLA_API ArgumentError : public Error {
  public:
   using Error::Error;

@@ -38,6 +38,7 @@ struct LAMELLA_API Initializer {
   Initializer(const char* name);       // NOLINT(google-explicit-constructor)
   Initializer(const std::string& name) : Initializer(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
 
+  /// Keras' initializers with Keras' defaults. Parameters are checked when weights are drawn.
   [[nodiscard]] static Initializer zeros();
   [[nodiscard]] static Initializer ones();
   [[nodiscard]] static Initializer constant(double value);

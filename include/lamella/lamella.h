@@ -62,10 +62,10 @@ LAMELLA_C_API void lamella_string_free(char* text);
 /* `message` is one line, valid during the call. */
 typedef void (*lamella_log_function)(int32_t level, const char* message, void* user);
 /*
- * Sets the function that is told what an operator may want to know as it happens, as lamella/log.hpp lists it, in the whole process; NULL:
- * nobody is told, the default. It is called with `user`, by the thread to which a message belongs, by several at once too, and may call
- * lamella. `free_user`, unless NULL, is called once with `user` when another function has been set and no thread is in this one any more;
- * after an error `user` stays the caller's.
+ * Sets the function that receives messages, in the whole process; lamella/log.hpp lists them. NULL, the default: messages are dropped. It
+ * is called with `user` by the thread to which a message belongs, by several threads at once too, and may call lamella. `free_user`, unless
+ * NULL, is called once with `user` when another function has been set and no thread is in this one any more. After an error `user` stays
+ * the caller's.
  */
 LAMELLA_C_API lamella_error* lamella_set_log_function(lamella_log_function function, void* user, void (*free_user)(void* user));
 
@@ -175,12 +175,12 @@ LAMELLA_C_API lamella_error* lamella_model_update_from_file(lamella_model* model
  */
 LAMELLA_C_API lamella_error* lamella_model_enqueue_update(lamella_model* model, const char* const* names, const lamella_tensor* values,
                                                           size_t count, void* stream);
-/* On CUDA it may be freed before the work that it enqueued is done. */
+/* On CUDA a model may be freed before the work that it enqueued is done. */
 LAMELLA_C_API void lamella_model_free(lamella_model* model);
 
 /* The device on which it runs. */
 LAMELLA_C_API lamella_error* lamella_model_device(const lamella_model* model, int32_t* device_type, int32_t* device_index);
-/* Their number; 0 for NULL. */
+/* The number of inputs and of outputs; 0 for NULL. */
 LAMELLA_C_API int32_t lamella_model_input_count(const lamella_model* model);
 LAMELLA_C_API int32_t lamella_model_output_count(const lamella_model* model);
 /* NULL if there is no such input or output. */
@@ -194,10 +194,11 @@ LAMELLA_C_API lamella_error* lamella_model_input(const lamella_model* model, int
 LAMELLA_C_API lamella_error* lamella_model_output(const lamella_model* model, int32_t index, lamella_tensor* what);
 
 /*
- * Computes into the caller's arrays, all inputs and outputs in the model's order. dtypes must be the model's.
+ * Computes into the caller's arrays, all inputs and outputs in the model's order, with as many rows each. dtypes must be the model's.
  * Arrays on the model's device, without strides, are read and written in place: nothing is copied, and after the first call with
  * as many rows nothing is allocated. Strided host arrays are copied; so are host arrays of a model on CUDA.
- * Returns when the outputs are complete. Inputs and outputs must not share memory.
+ * Returns when the outputs are complete. Arrays in CUDA memory must be complete: the call does not wait for the caller's streams.
+ * Inputs and outputs must not share memory.
  */
 LAMELLA_C_API lamella_error* lamella_model_predict(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
                                                    const lamella_tensor* outputs, size_t output_count);
@@ -217,7 +218,7 @@ LAMELLA_C_API void lamella_results_free(lamella_results* results);
  */
 LAMELLA_C_API lamella_error* lamella_model_enqueue(const lamella_model* model, const lamella_tensor* inputs, size_t input_count,
                                                    const lamella_tensor* outputs, size_t output_count, void* stream);
-/* Does in advance what the first calls with these numbers of rows would do: plans, packs weights, and on CUDA captures graphs. */
+/* Does in advance what the first calls with `batches[0..count)` rows would do: plans, packs weights, and on CUDA captures graphs. */
 LAMELLA_C_API lamella_error* lamella_model_prepare(const lamella_model* model, const int64_t* batches, size_t count);
 
 /* The number of elements of all weights; 0 for NULL. */

@@ -25,7 +25,7 @@ struct CallState;
 
 class Layer;
 
-/// An argument for which Keras takes one value or a list of them. {} is none.
+/// An argument for which Keras takes one value or a list. {} is None.
 template <typename T>
 struct OneOrMany {
   std::vector<T> values;

@@ -36,6 +36,7 @@ struct LAMELLA_API ActivationArgument {
 // get_config(): a name such as "l2", or the JSON text of Keras' object; empty means None. A constructor throws ArgumentError for
 // what Keras refuses.
 
+/// The arguments of layers that have no others.
 struct LayerOptions {
   std::string name = {};
   bool trainable = true;
@@ -63,7 +64,8 @@ struct DenseOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// activation(x . kernel + bias) over the last axis. Weights: kernel, [bias].
+/// activation(x . kernel + bias) over the last axis: (..., inputs) to (..., units). Weights: kernel
+/// (inputs, units), [bias (units)].
 class LAMELLA_API Dense : public Layer {
  public:
   explicit Dense(std::int64_t units, const DenseOptions& options = {});
@@ -83,6 +85,7 @@ struct ReLUOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// x where x > threshold, else negative_slope * (x - threshold); at most max_value.
 class LAMELLA_API ReLU : public Layer {
  public:
   explicit ReLU(const ReLUOptions& options = {});
@@ -94,6 +97,7 @@ struct LeakyReLUOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// x where x >= 0, else negative_slope * x.
 class LAMELLA_API LeakyReLU : public Layer {
  public:
   explicit LeakyReLU(const LeakyReLUOptions& options = {});
@@ -108,7 +112,7 @@ struct PReLUOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Weight: alpha.
+/// x where x >= 0, else alpha * x. Weight: alpha, of a sample's shape with 1 along shared axes.
 class LAMELLA_API PReLU : public Layer {
  public:
   explicit PReLU(const PReLUOptions& options = {});
@@ -120,6 +124,7 @@ struct ELUOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// x where x > 0, else alpha * (exp(x) - 1).
 class LAMELLA_API ELU : public Layer {
  public:
   explicit ELU(const ELUOptions& options = {});
@@ -131,6 +136,7 @@ struct SoftmaxOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// exp(x) over its sum along `axis`, or along several axes together.
 class LAMELLA_API Softmax : public Layer {
  public:
   explicit Softmax(const SoftmaxOptions& options = {});
@@ -218,6 +224,7 @@ struct FlattenOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// All axes of a sample as one.
 class LAMELLA_API Flatten : public Layer {
  public:
   explicit Flatten(const FlattenOptions& options = {});
@@ -244,17 +251,20 @@ struct MaskingOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// Masks the steps of (steps, channels) that are all equal to `mask_value`, and makes them 0. docs/keras-files.md says which
+/// layers pass a mask on, and what each does with it.
 class LAMELLA_API Masking : public Layer {
  public:
   explicit Masking(const MaskingOptions& options = {});
 };
 
-// Merges of several values: Add()({a, b}).
+// Merges of several values, element by element, broadcast as in Keras: Add()({a, b}).
 
 class LAMELLA_API Add : public Layer {
  public:
   explicit Add(const LayerOptions& options = {});
 };
+/// The first value less the second.
 class LAMELLA_API Subtract : public Layer {
  public:
   explicit Subtract(const LayerOptions& options = {});
@@ -276,11 +286,12 @@ class LAMELLA_API Minimum : public Layer {
   explicit Minimum(const LayerOptions& options = {});
 };
 struct ConcatenateOptions {
-  int axis = -1;
+  int axis = -1;  ///< the batch counts as axis 0
   std::string name = {};
   bool trainable = true;
   std::string dtype = "float32";
 };
+/// Values that differ along `axis` only, one after another along it.
 class LAMELLA_API Concatenate : public Layer {
  public:
   explicit Concatenate(const ConcatenateOptions& options = {});

@@ -29,7 +29,7 @@ struct ModelSpec;
 /// Description of one layer.
 struct LayerInfo {
   std::string name;
-  std::string class_name;
+  std::string class_name;                                   ///< Keras' class: "Dense"
   std::string path;                                         ///< "outer/inner/dense" inside nested models
   std::string config;                                       ///< JSON text of the layer's config, as Keras writes it
   std::vector<std::pair<std::string, TensorView>> weights;  ///< name and host memory; valid while the Model lives
@@ -40,8 +40,8 @@ struct LayerInfo {
 
 /// Sizes for Model::explain().
 struct ExplainOptions {
-  std::int64_t batch = 32;
-  bool json = false;  ///< JSON text instead of a table
+  std::int64_t batch = 32;  ///< rows of the call to explain, 0 or more
+  bool json = false;        ///< JSON text instead of a table
 };
 
 /// Bytes of memory, from Model::memory_bytes().
@@ -79,24 +79,29 @@ class LAMELLA_API Model {
   Model& operator=(const Model&) noexcept;
   ~Model();
 
+  /// Keras' name of the model.
   [[nodiscard]] const std::string& name() const noexcept LAMELLA_LIFETIMEBOUND;
+  /// Where it runs: never `automatic`.
   [[nodiscard]] Device device() const noexcept;
   /// Names of the inputs (of their InputLayers) and outputs (of the layers that make them), or their keys if the model has dicts
   /// of them; in the model's order.
   [[nodiscard]] const std::vector<std::string>& input_names() const noexcept LAMELLA_LIFETIMEBOUND;
   [[nodiscard]] const std::vector<std::string>& output_names() const noexcept LAMELLA_LIFETIMEBOUND;
-  /// Extents of one sample of an input or output, without the batch; -1 where Keras has None.
+  /// Extents of one sample of an input or output, without the batch; -1 where Keras has None. These four throw ArgumentError
+  /// (value) for an index that does not exist.
   [[nodiscard]] std::vector<std::int64_t> input_shape(int index = 0) const;
   [[nodiscard]] std::vector<std::int64_t> output_shape(int index = 0) const;
   /// The element type of an input, which predict_into() requires and predict() converts to; and the element type of an output.
   [[nodiscard]] DType input_dtype(int index = 0) const;
   [[nodiscard]] DType output_dtype(int index = 0) const;
 
-  /// The output for x of shape (rows, ...), any number of rows, on the host. Any dtype is converted to the input's, as
-  /// Tensor::to(dtype) does. The result has the dtype of the model's output. Large inputs run in batches (of Options::max_batch
-  /// rows, or fewer on the CPU); if `stop` is requested, no further batch starts. Throws ArgumentError (shape, argument), Error
-  /// (cancelled).
+  /// The output for x of shape (rows, ...), any number of rows. x and the result are host memory, also where the model is on a
+  /// GPU; returns when the result is complete. Any dtype is converted to the input's, as Tensor::to(dtype) does; the result has
+  /// the dtype of the model's output. Large inputs run in batches (of Options::max_batch rows, or fewer on the CPU); if `stop` is
+  /// requested, no further batch starts. For models with one input and one output. Throws ArgumentError (shape, device,
+  /// argument), DeviceError, Error (cancelled, out_of_memory).
   [[nodiscard]] Tensor predict(const TensorView& x, const std::stop_token& stop = {}) const;
+  /// The same for float32 elements.
   [[nodiscard]] Tensor predict(std::span<const float> x, const Shape& shape) const { return predict(TensorView(x, shape)); }
   /// Several inputs in the model's order; every output in the model's order.
   [[nodiscard]] std::vector<Tensor> predict(std::span<const TensorView> inputs, const std::stop_token& stop = {}) const;
@@ -114,10 +119,12 @@ class LAMELLA_API Model {
   /// its input shape open), DeviceError, Error (out_of_memory).
   void prepare(std::span<const std::int64_t> batches) const;
 
-  /// Writes into the caller's memory. Dtypes and device must be exactly the model's: nothing is converted, and nothing is
-  /// allocated once a program for this batch size exists and each calling thread has a session. More than Options::max_batch rows
-  /// run in batches. Returns when dst is complete. Throws ArgumentError (shape, dtype, device; argument: an output shares memory
-  /// with an input or another output), DeviceError.
+  /// Writes into the caller's memory: src of shape (rows, ...), dst of the output's shape for as many rows. Dtypes and device
+  /// must be exactly the model's: nothing is converted, and nothing is allocated once a program for this batch size exists and
+  /// each calling thread has a session. More than Options::max_batch rows run in batches. Returns when dst is complete. On a GPU
+  /// src must be complete, and no work on your streams may still use dst: this call does not wait for them (the calls with a
+  /// stream below do). Throws ArgumentError (shape, dtype, device; argument: an output shares memory with an input or another
+  /// output, or their number is wrong), DeviceError, Error (out_of_memory).
   void predict_into(const TensorView& src, const MutableTensorView& dst) const;
   /// Several inputs and outputs in the model's order.
   void predict_into(std::span<const TensorView> srcs, std::span<const MutableTensorView> dsts) const;
@@ -136,7 +143,8 @@ class LAMELLA_API Model {
   /// The same on a CUDA device, enqueued on `stream` (a cudaStream_t of the model's device; null: CUDA's default stream): runs
   /// after the work already enqueued there, and returns at once without waiting or copying. src and dst must live until the work
   /// is done. Calls with the same pointers replay a CUDA graph. The stream and this Model may both be destroyed before the work
-  /// completes. Errors of the work itself show at the caller's next synchronisation.
+  /// completes. Throws as above before anything is enqueued, and ArgumentError (device) where the model is on the CPU. Errors of
+  /// the work itself show at the caller's next synchronisation.
   /// If the stream is being captured, the work becomes part of the caller's graph. That graph owns its memory, and keeps it until
   /// the last executable graph made from it is destroyed; it may run concurrently with any other call, but not with itself. Such
   /// a call allocates, and waits for a warm-up; prepare(), or an earlier call with as many rows, does the planning.
@@ -151,7 +159,7 @@ class LAMELLA_API Model {
   /// Keras' summary table, with the totals of trainable and other weights; if there is a hard_sigmoid, says which one runs.
   [[nodiscard]] std::string summary() const;
   /// What will run: for each step the layers it came from, the engine, what was fused, which engines refused and why, bytes,
-  /// flops, workspace.
+  /// flops, workspace. Throws ArgumentError (value: the batch; unsupported: the model leaves its input shape open), DeviceError.
   [[nodiscard]] std::string explain(const ExplainOptions& options = {}) const;
   /// The number of elements of all weights.
   [[nodiscard]] std::int64_t count_params() const;
@@ -162,6 +170,7 @@ class LAMELLA_API Model {
   /// Counted since this Model was made, together with its copies.
   [[nodiscard]] ModelStats stats() const;
 
+  /// Every layer in the model's order, those of nested models after the layer that holds them.
   [[nodiscard]] std::vector<LayerInfo> layers() const LAMELLA_LIFETIMEBOUND;
   /// By its path ("outer/inner/dense"; for a layer of this model itself, its name), else by its name if only one layer of the
   /// nested models has it. Throws ArgumentError (value) if there is none or more than one, listing the paths.
@@ -199,7 +208,7 @@ class LAMELLA_API Model {
   /// device memory and constants folded from several layers. Nothing is planned or captured; results have the bits of a model
   /// loaded with these weights. Copies of this Model, and views of its weights, show the new values; models made by
   /// with_activation(), output_of() or with_weights() do not.
-  /// Values may also be memory of the model's CUDA device, which is complete; they are copied to the host, where weights are
+  /// Values may also be complete memory of the model's CUDA device; they are copied to the host, where weights are
   /// packed. Waits for running calls of other threads, and for the work that they enqueued on streams; calls that start meanwhile
   /// wait. Does not wait for the caller's own graphs that contain calls of this model, or for readers of views of its weights.
   /// Throws what with_weights() throws; ArgumentError (unsupported): the model is not updatable, or these values change which

@@ -12,8 +12,8 @@
 namespace lamella {
 
 struct BatchNormalizationOptions {
-  int axis = -1;
-  double momentum = 0.99;
+  int axis = -1;           ///< the axis with statistics of its own; the batch counts as axis 0
+  double momentum = 0.99;  ///< used in training only
   double epsilon = 1e-3;
   bool center = true;
   bool scale = true;
@@ -30,7 +30,8 @@ struct BatchNormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta. Weights: [gamma], [beta], moving_mean, moving_variance.
+/// gamma * (x - moving_mean) / sqrt(moving_variance + epsilon) + beta. Weights, each as long as `axis`: [gamma], [beta],
+/// moving_mean, moving_variance.
 class LAMELLA_API BatchNormalization : public Layer {
  public:
   explicit BatchNormalization(const BatchNormalizationOptions& options = {});
@@ -51,7 +52,8 @@ struct LayerNormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Weights: [gamma], [beta].
+/// gamma * (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance over the given axes of each sample. Weights:
+/// [gamma], [beta].
 class LAMELLA_API LayerNormalization : public Layer {
  public:
   explicit LayerNormalization(const LayerNormalizationOptions& options = {});
@@ -96,7 +98,8 @@ struct GroupNormalizationOptions {
   bool trainable = true;
   std::string dtype = "float32";
 };
-/// Weights: [gamma], [beta].
+/// As LayerNormalization, over each group of channels with all other axes of the sample. Weights, each as long as `axis`:
+/// [gamma], [beta].
 class LAMELLA_API GroupNormalization : public Layer {
  public:
   explicit GroupNormalization(const GroupNormalizationOptions& options = {});

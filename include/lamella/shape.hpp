@@ -57,7 +57,7 @@ class LAMELLA_API Shape {
   [[nodiscard]] std::int64_t back() const { return (*this)[-1]; }
   /// Product of all extents; 1 for rank 0.
   [[nodiscard]] std::int64_t elements() const noexcept { return elements_; }
-  /// Product of the extents of axes [first, last); 1 when empty.
+  /// Product of the extents of axes [first, last); 1 when empty. Throws ArgumentError (shape) unless 0 <= first <= last <= rank.
   [[nodiscard]] std::int64_t elements(int first, int last) const;
   [[nodiscard]] std::span<const std::int64_t> extents() const noexcept LAMELLA_LIFETIMEBOUND {
     return {extents_.data(), static_cast<std::size_t>(rank_)};
@@ -65,7 +65,8 @@ class LAMELLA_API Shape {
   [[nodiscard]] const std::int64_t* begin() const noexcept LAMELLA_LIFETIMEBOUND { return extents_.data(); }
   [[nodiscard]] const std::int64_t* end() const noexcept LAMELLA_LIFETIMEBOUND { return extents_.data() + rank_; }
 
-  /// This shape with one extent replaced.
+  /// This shape with one extent replaced. Like the next two, throws ArgumentError: shape (no such axis, a negative extent, too
+  /// many axes), overflow.
   [[nodiscard]] Shape with(int axis, std::int64_t extent) const;
   /// Axes [first, last) of this shape.
   [[nodiscard]] Shape slice(int first, int last) const;

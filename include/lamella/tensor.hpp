@@ -42,7 +42,7 @@ inline constexpr bool is_writable = !std::is_const_v<std::remove_reference_t<std
 
 }  // namespace detail
 
-/// Borrowed, read-only, contiguous row-major memory on one device. Does not own it: the memory must outlive the view.
+/// Borrowed, read-only, contiguous row-major (C order) memory on one device. Does not own it: the memory must outlive the view.
 class LAMELLA_API TensorView {
  public:
   TensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
@@ -72,6 +72,7 @@ class LAMELLA_API TensorView {
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
   [[nodiscard]] Device device() const noexcept { return device_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return static_cast<std::size_t>(shape_.elements()) * size_of(dtype_); }
+  /// The address of the first element, in the memory of device().
   [[nodiscard]] const void* data() const noexcept { return data_; }
   /// The elements, on the CPU. Throws ArgumentError: dtype if T is not the element type, device if not host memory.
   template <typename T>
@@ -97,7 +98,8 @@ class LAMELLA_API TensorView {
 /// through a const view too.
 class LAMELLA_API MutableTensorView : public TensorView {
  public:
-  MutableTensorView() noexcept = default;
+  MutableTensorView() noexcept = default;  ///< no elements: shape (0,), float32, CPU
+  /// As TensorView, and throws the same.
   MutableTensorView(void* data, const Shape& shape, DType dtype, Device device = Device::cpu())
       : TensorView(data, shape, dtype, device), mutable_data_(data) {}
   /// As TensorView, for elements that are not const.
@@ -116,6 +118,7 @@ class LAMELLA_API MutableTensorView : public TensorView {
       : MutableTensorView(static_cast<void*>(data), shape, dtype_v<std::remove_pointer_t<std::remove_cvref_t<P>>>) {}
 
   [[nodiscard]] void* data() const noexcept { return mutable_data_; }
+  /// As TensorView::span(), to be written.
   template <typename T>
   [[nodiscard]] std::span<T> span() const {
     expect_host(dtype_v<T>);
@@ -128,8 +131,11 @@ class LAMELLA_API MutableTensorView : public TensorView {
   void* mutable_data_ = nullptr;
 };
 
-/// Owns contiguous row-major memory on one device. Moved, never silently copied: a copy costs a transfer and is written clone()
-/// or to(). A moved-from Tensor equals a default-constructed one.
+/// Owns contiguous row-major (C order) memory on one device. Moved, never silently copied: a copy costs a transfer and is written
+/// clone() or to(). A moved-from Tensor equals a default-constructed one.
+///
+/// Functions that copy return when the copy is complete. On a GPU they use a stream of lamella's and do not wait for yours: work
+/// that writes the source must have ended. They throw what the first constructor throws.
 class LAMELLA_API Tensor {
  public:
   Tensor() noexcept = default;  ///< no elements: shape (0,), float32, CPU
@@ -142,6 +148,7 @@ class LAMELLA_API Tensor {
   Tensor& operator=(const Tensor&) = delete;
   ~Tensor();
 
+  /// Memory filled with zeros.
   [[nodiscard]] static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu());
   /// A copy of host elements. Throws ArgumentError (shape) if the number of elements is not that of `shape`.
   template <typename T>
@@ -154,7 +161,8 @@ class LAMELLA_API Tensor {
   }
   /// A copy of a view's elements, on the same device.
   [[nodiscard]] static Tensor copy_of(const TensorView& view);
-  /// Wraps existing memory without copying it, and keeps `owner` until the Tensor is destroyed.
+  /// Wraps existing memory without copying it, and keeps `owner` until the Tensor is destroyed. `data` as for TensorView, which
+  /// says what is thrown.
   [[nodiscard]] static Tensor adopt(void* data, const Shape& shape, DType dtype, Device device, std::shared_ptr<void> owner);
 
   [[nodiscard]] const Shape& shape() const noexcept LAMELLA_LIFETIMEBOUND { return view_.shape(); }
@@ -163,6 +171,7 @@ class LAMELLA_API Tensor {
   [[nodiscard]] std::size_t bytes() const noexcept { return view_.bytes(); }
   [[nodiscard]] void* data() noexcept LAMELLA_LIFETIMEBOUND { return view_.data(); }
   [[nodiscard]] const void* data() const noexcept LAMELLA_LIFETIMEBOUND { return view_.data(); }
+  /// The elements, on the CPU. Throws ArgumentError: dtype if T is not the element type, device if not host memory.
   template <typename T>
   [[nodiscard]] std::span<T> span() LAMELLA_LIFETIMEBOUND {
     return view_.span<T>();
@@ -178,9 +187,9 @@ class LAMELLA_API Tensor {
   operator TensorView() noexcept LAMELLA_LIFETIMEBOUND { return view_; }         // NOLINT(google-explicit-constructor)
   operator MutableTensorView() noexcept LAMELLA_LIFETIMEBOUND { return view_; }  // NOLINT(google-explicit-constructor)
 
-  /// A deep copy on the same device. Returns when it is complete.
+  /// A deep copy on the same device.
   [[nodiscard]] Tensor clone() const { return copy_of(view_); }
-  /// A copy on `device`. Returns when it is complete; `*this` may be destroyed at once.
+  /// A copy on `device`; `*this` may be destroyed at once.
   [[nodiscard]] Tensor to(Device device) const;
   /// A converted copy of host memory. To a floating type: rounded to nearest even. To an integer, as Keras does on JAX: floating
   /// values are truncated towards zero and clamped, NaN becomes 0; integers keep their low bits. To bool: everything except zero

@@ -252,9 +252,8 @@ std::vector<std::vector<std::string>> files_for(const std::vector<std::string>& 
       if (names.size() != 1) {
         throw ArgumentError(
             ErrorCode::argument,
-            core::format(
-                "{}: got '{}'; the model has several, name them: NAME=FILE with NAME one of {}; or give one .npz or .csv for all",
-                option, argument, listed(names)));
+            core::format("{}: got '{}'; the model has several: give NAME=FILE for each of {}, or one .npz or .csv for all",
+                         option, argument, listed(names)));
       }
       name = names[0];
     }

@@ -145,11 +145,11 @@ std::string activations_page() {
     if (is_rowwise(row.kind)) out << "| `" << to_string(row.kind) << "` | " << other_names(row.kind) << " |\n";
   }
   out << "\n## The vendors' equivalents\n\n"
-         "The form of an activation that a vendor's library computes inside its own product. It is listed only where its formula "
-         "is Keras'\n"
-         "own; elsewhere an engine that relies on it refuses the layer, and another engine runs. cuDNN and cuBLASLt are listed "
-         "by their\n"
-         "documentation. oneDNN 2.6 was measured, and these are left out:\n\n"
+         "What may be left to a vendor's library. An activation is listed only where the library's formula is Keras' own; "
+         "elsewhere an\n"
+         "engine that relies on it refuses the layer, and another engine runs. cuDNN and cuBLASLt are listed by their "
+         "documentation.\n"
+         "oneDNN 2.6 was measured, and these are left out:\n\n"
          "- relu (slope 0), clip and exp, because they lose NaN;\n"
          "- logistic, swish, elu, gelu, soft_relu and mish, because they lose small results.\n\n"
          "| name | oneDNN (algorithm, alpha, beta) | cuDNN (mode, coefficient) | cuBLASLt epilogue |\n|---|---|---|---|\n";

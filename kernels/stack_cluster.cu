@@ -287,6 +287,23 @@ cudaError_t launch_cluster(const Clustered& g, cudaStream_t stream) {
                 stack_cluster_kernel<kRows>, g);
 }
 
+template <int kRows>
+cudaError_t clusters_at_once(int& count) {
+  const auto* const kernel = reinterpret_cast<const void*>(stack_cluster_kernel<kRows>);
+  cudaLaunchAttribute size{};
+  size.id = cudaLaunchAttributeClusterDimension;
+  size.val.clusterDim = {kClusterBlocks, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(kClusterBlocks);
+  config.blockDim = dim3(kClusterThreads);
+  config.dynamicSmemBytes = sizeof(ClusterShared<kRows>);
+  config.attrs = &size;
+  config.numAttrs = 1;
+  const cudaError_t status =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(config.dynamicSmemBytes));
+  return status != cudaSuccess ? status : cudaOccupancyMaxActiveClusters(&count, kernel, &config);
+}
+
 /// f(the rows that the kernel for a batch has, as a type).
 template <typename F>
 auto with_rows(std::int64_t batch, const F& f) {
@@ -304,6 +321,11 @@ std::size_t stack_cluster_shared(std::int64_t batch) {
 
 std::size_t stack_cluster_workspace(const Stack& args) {
   return static_cast<std::size_t>(StackPlaces(args.layers).count() * args.batch * kMostClusterWidth) * sizeof(float);
+}
+
+cudaError_t stack_clusters_at_once(std::int64_t batch, int& clusters) {
+  clusters = 0;
+  return with_rows(batch, [&](auto rows) { return clusters_at_once<decltype(rows)::value>(clusters); });
 }
 
 cudaError_t stack_cluster(const Stack& args, cudaStream_t stream) {

@@ -35,6 +35,22 @@ CudaDevice::CudaDevice(int device) : index(device), memory(device), algorithms(s
 }
 CudaDevice::~CudaDevice() { static_cast<void>(drain(index)); }
 
+int CudaDevice::clusters_at_once(std::int64_t rows) {
+  std::atomic<int>& known = clusters_.at(static_cast<std::size_t>(rows));
+  if (const int found = known.load(std::memory_order_relaxed); found > 0) return found - 1;
+  const DeviceGuard guard(index);
+  int count = 0;
+  const cudaError_t status = kernels::stack_clusters_at_once(rows, count);
+  if (status == cudaErrorInvalidClusterSize) {
+    static_cast<void>(cudaGetLastError());
+    count = 0;
+  } else {
+    check(status, index, "cudaOccupancyMaxActiveClusters");
+  }
+  known.store(count + 1, std::memory_order_relaxed);
+  return count;
+}
+
 std::shared_ptr<cublasLtContext> take_cublaslt(CudaDevice& device) {
   return device.cublaslt.take([&device] {
     const std::shared_lock undisturbed(device.captures);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -10,6 +12,7 @@
 #include "core/trust.hpp"
 #include "cuda/dense/predicted.hpp"
 #include "cuda/memory.hpp"
+#include "kernels/stack_cluster.hpp"
 
 struct cublasLtContext;
 struct CUstream_st;
@@ -78,6 +81,13 @@ class CudaDevice {
   std::shared_mutex captures;
   core::Verdicts verdicts;                              ///< on the vendors' activations
   const std::unique_ptr<ProductAlgorithms> algorithms;  ///< for planned products
+
+  /// How many clusters of kernels::stack_cluster() for so many rows, at most kMostClusterRows, it can run at a time. Throws
+  /// DeviceError.
+  [[nodiscard]] int clusters_at_once(std::int64_t rows);
+
+ private:
+  std::array<std::atomic<int>, kernels::kMostClusterRows + 1> clusters_{};  ///< one more than that; 0 before it is asked
 };
 
 /// A handle of cuBLASLt. Throws DeviceError, Error (out_of_memory).

@@ -92,6 +92,28 @@ TEST_F(CudaClusterTest, OnlyWhereItIsPredictedToBeFastest) {
   expect_close(forced.predict(x), on_host(wide).predict(x));
 }
 
+/// A part of a GPU (MIG) or a small one may have too few multiprocessors.
+TEST_F(CudaClusterTest, NotWhereTheDeviceIsTooSmallForOne) {
+  restart_cuda({.clusters = 0});
+  const auto spec = chain({256, 256, 256, 256, 256});
+  const Model model = model_of(spec, on_cuda());
+  EXPECT_THAT(engines_of(model, 1), testing::AllOf(testing::SizeIs(4), Not(Contains("cluster"))));
+  const Tensor x = random_rows(1, 256);
+  for (int i = 0; i < 3; ++i) expect_close(model.predict(x), on_host(spec).predict(x));
+  Options options = on_cuda();
+  options.engine = "cluster";
+  EXPECT_THAT(engines_of(model_of(spec, options), 1), Each(Not("cluster")));
+}
+
+TEST_F(CudaClusterTest, TheDeviceIsAskedOnceForEachNumberOfRows) {
+  const Model model = model_of(chain({256, 256, 256, 256, 256}), on_cuda());
+  fake_cuda::clear_call_log();
+  for (int i = 0; i < 2; ++i) {
+    for (const std::int64_t rows : {1, 8}) EXPECT_THAT(engines_of(model, rows), Contains("cluster"));
+  }
+  EXPECT_LE(fake_cuda::count_calls("cudaOccupancyMaxActiveClusters"), 2U);
+}
+
 TEST_F(CudaClusterTest, ResidualsAndASoftmaxAreInside) {
   SpecBuilder builder(7);
   auto x = builder.dense(builder.input({20}), 20, 300, activation_of("relu"));

@@ -41,6 +41,7 @@ struct Options {
   cudaError_t driver_error = cudaSuccess;  ///< the result of initialisation: 35, 100, 803, 804, 999, ...
   bool pools = true;                       ///< devices have memory pools
   std::vector<int> no_image = {};          ///< devices for which nothing was compiled
+  int clusters = 16;                       ///< that a device runs at a time; 0: it is too small for one
 
   // What real libraries are reported to do, or may do by their documentation. Lists name the affected types.
   std::vector<cudaDataType> relu_drops_nan = {};  ///< cuBLASLt's RELU makes 0 of NaN
@@ -50,6 +51,8 @@ struct Options {
   bool no_unaligned = false;                      ///< no algorithm takes pointers that are not aligned to 16 bytes
   std::vector<double> product_seconds = {};       ///< time of a product by each algorithm in the order offered; others take 0
   int wrong_algorithm = -1;                       ///< the place in that order of one with wrong results
+  int failing_algorithm = -1;                     ///< of one that is offered, and refused when it is called
+  int most_for_few_rows = 100;                    ///< the most algorithms that are offered for n < 128
   /// Called with the name of each piece of device work before it runs, such as a kernel's; must not call CUDA.
   std::function<void(std::string_view)> on_work = {};
   int heuristics_in_captures =

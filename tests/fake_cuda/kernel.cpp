@@ -49,6 +49,8 @@ struct Grid {
   }
 };
 
+bool has_clusters() { return world().options.compute_capability >= 90 && world().options.clusters > 0; }
+
 cudaError_t launch_grid(const void* stub, dim3 grid, dim3 block, void** arguments, std::size_t shared, cudaStream_t stream,
                         const ptx::Attributes& attributes = {}) {
   return call("kernel", Kind::plain, [&] {
@@ -60,7 +62,7 @@ cudaError_t launch_grid(const void* stub, dim3 grid, dim3 block, void** argument
         .grid = {grid.x, grid.y, grid.z}, .block = {block.x, block.y, block.z}, .cluster = attributes.cluster, .shared = shared};
     const auto allowed = world().most_shared.find({thread().device, stub});
     const std::size_t most = allowed == world().most_shared.end() ? ptx::registry::kMostShared : allowed->second;
-    if (attributes.cluster > 1 && world().options.compute_capability < 90) return cudaErrorInvalidClusterSize;
+    if (attributes.cluster > 1 && !has_clusters()) return cudaErrorInvalidClusterSize;
     if (!ptx::registry::legal(*kernel, how, most)) return cudaErrorInvalidConfiguration;
     if (!attributes.known) return cudaErrorNotSupported;
     Work work{.name = ptx::readable(kernel->name)};
@@ -89,6 +91,17 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* st
   return ptx::registry::guarded([&] {
     return launch_grid(stub, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes, config->stream,
                        ptx::attributes_of(*config));
+  });
+}
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* stub, const cudaLaunchConfig_t* config) {
+  using namespace fake_cuda::inside;
+  return call("cudaOccupancyMaxActiveClusters", Kind::plain, [&] {
+    if (clusters == nullptr || config == nullptr || !ptx::registry::find(stub)) return cudaErrorInvalidValue;
+    const auto allowed = world().most_shared.find({thread().device, stub});
+    const std::size_t most = allowed == world().most_shared.end() ? ptx::registry::kMostShared : allowed->second;
+    if (config->dynamicSmemBytes > most || ptx::attributes_of(*config).cluster < 2) return cudaErrorInvalidValue;
+    *clusters = has_clusters() ? world().options.clusters : 0;
+    return cudaSuccess;
   });
 }
 }

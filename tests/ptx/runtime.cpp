@@ -107,6 +107,10 @@ cudaError_t cudaFuncSetAttribute(const void* stub, cudaFuncAttribute attribute, 
   ptx::runtime::state().most_shared[stub] = static_cast<std::size_t>(value);
   return cudaSuccess;
 }
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*, const cudaLaunchConfig_t* config) {
+  *clusters = ptx::attributes_of(*config).cluster > 1 ? 1 : 0;
+  return cudaSuccess;
+}
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* stub) {
   *attributes = {};
   attributes->ptxVersion = ptx::registry::architecture(stub);

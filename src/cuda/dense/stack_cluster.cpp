@@ -35,6 +35,10 @@ class ClusterOfBlocks final : public StackEngine {
         return core::format("it takes 1 to {} inputs and units, a layer has {} and {}", kernels::kMostClusterWidth, layer.inputs,
                             layer.units);
     }
+    if (device_of(context).clusters_at_once(d.batch) == 0)
+      return core::format(
+          "it needs {} multiprocessors that can share memory, which this device or this part of one does not have",
+          kernels::kClusterBlocks);
     return {};
   }
   [[nodiscard]] std::string fuses(const ops::StackDesc&) const override { return "all layers"; }

@@ -217,7 +217,8 @@ class Laboratory {
   std::unique_ptr<core::Stream> stream_;  // destroyed first, and waits
 };
 
-/// Measures the engines for which there is memory against each other.
+/// Measures the engines against each other for which there is memory and which do not fail: a library may refuse when it is
+/// called what it has offered before.
 std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> candidates, std::int64_t batch, Tuner::Clock now) {
   std::vector<Entry> entries;
   const auto time = [&](Entry& entry, int calls) {
@@ -234,7 +235,7 @@ std::vector<Entry> measured(Laboratory& laboratory, std::span<const Candidate> c
       best = std::min(best, entry.seconds);
       entries.push_back(std::move(entry));
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::out_of_memory) throw;
+      if (error.code() != ErrorCode::out_of_memory && error.code() != ErrorCode::device) throw;
     }
   }
   const double limit = best * kHopeless;

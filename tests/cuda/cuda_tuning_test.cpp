@@ -28,8 +28,8 @@ class CudaTuningTest : public CudaTest {
   ~CudaTuningTest() override { std::filesystem::remove(file_); }
 
   /// In a world whose products take this long, by the place of their algorithm; a kernel takes a millisecond.
-  void restart(std::vector<double> seconds, int wrong = -1) {
-    restart_cuda({.product_seconds = std::move(seconds), .wrong_algorithm = wrong});
+  void restart(std::vector<double> seconds, int wrong = -1, int failing = -1) {
+    restart_cuda({.product_seconds = std::move(seconds), .wrong_algorithm = wrong, .failing_algorithm = failing});
     fake_cuda::on_call([](std::string_view name) { g_kernels += name == "kernel" ? 1 : 0; });
   }
   /// The choice for a layer, as in a new process, and the time that one execution takes.
@@ -97,6 +97,38 @@ TEST_F(CudaTuningTest, TheFastestOfTheAlgorithmsIsTakenAndByTheNextProcessToo) {
     EXPECT_EQ(cached.engine, "cublaslt_epilogue");
     EXPECT_THAT(cached.measured, HasSubstr("measured before"));
     EXPECT_NEAR(seconds_, 1e-4, 1e-9);
+  }
+}
+
+TEST_F(CudaTuningTest, AnAlgorithmThatFailsWhenItIsCalledIsNotTaken) {
+  restart({3e-4, 1e-4, 2e-4}, -1, 1);
+  EXPECT_EQ(choose(Tuning::measure).measured, "200 us, measured, algorithm 2");
+  EXPECT_NEAR(seconds_, 2e-4, 1e-9);
+}
+
+/// A product is made in chunks of rows; what is left over is a product of its own, for which fewer algorithms may be offered.
+TEST_F(CudaTuningTest, AnAlgorithmMustBeOfferedForTheLastRowsToo) {
+  constexpr std::int64_t kUnits = 65536;  // chunks of 128 rows
+  restart_cuda({.most_for_few_rows = 1});
+  SpecBuilder random;
+  const auto constants = std::make_shared<const ops::Constants>(
+      std::vector<std::shared_ptr<const Tensor>>{random.random({4, kUnits}), random.random({kUnits})});
+  ops::PlanContext context;
+  context.algorithm = 1;
+  for (const std::int64_t batch : {256, 257}) {
+    const ops::DenseDesc desc{
+        .batch = batch, .inputs = 4, .units = kUnits, .has_bias = true, .activation = {.kind = ActivationKind::Tanh}};
+    const auto plan = [&] { return core::cuda_backend().ops().plan(desc, constants, context, "gemm_then_epilogue"); };
+    if (batch % 128 == 0) {
+      EXPECT_EQ(plan().engine, "gemm_then_epilogue");
+    } else {
+      try {
+        static_cast<void>(plan());
+        FAIL() << "it has no second algorithm for one row";
+      } catch (const ArgumentError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("cuBLASLt offers 1 algorithms for this product"));
+      }
+    }
   }
 }
 

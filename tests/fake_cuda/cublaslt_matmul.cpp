@@ -208,8 +208,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     if (captured && world().options.heuristics_in_captures != 0)
       return static_cast<cublasStatus_t>(world().options.heuristics_in_captures);
     const auto promise = promised(problem, *wish);
+    const int most = gemm.n < 128 ? std::min(requested, world().options.most_for_few_rows) : requested;
     for (const LtAlgo& algo : algorithms(problem, gemm, promise)) {
-      if (algo.workspace > wish->workspace || *returned == requested) continue;
+      if (algo.workspace > wish->workspace || *returned == most) continue;
       if (!std::equal(promise.begin(), promise.end(), algo.alignment.begin(), std::greater_equal<>())) continue;
       auto& result = results[(*returned)++];
       result = {};
@@ -255,6 +256,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
       chosen = *own;
     }
     if (const auto status = check(chosen, problem, gemm, workspace, bytes)) return status;
+    if (chosen.place == world().options.failing_algorithm) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (chosen.workspace > 0 && !inside_one(workspace, chosen.workspace, "cublasLtMatmul")) return CUBLAS_STATUS_INVALID_VALUE;
     gemm.order = chosen.order;
     const auto& options = world().options;

@@ -121,7 +121,7 @@ class Examined {
   std::shared_ptr<void> workspace_;
 };
 
-/// Checks once per algorithm and dtype.
+/// Checks once per algorithm and dtype. An algorithm that fails when it is called is not trusted either.
 std::string why_not_trusted(const ProductDesc& desc, const ActivationSpec& activation, const ops::PlanContext& context) {
   const Product product(desc, reinterpret_cast<const void*>(std::uintptr_t{256}), device_of(context));
   for (const bool aligned : {true, false}) {
@@ -129,9 +129,14 @@ std::string why_not_trusted(const ProductDesc& desc, const ActivationSpec& activ
     if (form.algorithm.empty()) continue;
     form.tf32 = desc.src == DType::float32 && desc.math == Math::tf32 && !has_bias(desc.epilogue);
     form.algorithm += static_cast<char>(desc.epilogue);
-    std::string why = device_of(context).verdicts.why_not(
-        form, [&](std::span<const double> x, std::span<double> y) { Examined(desc, context, aligned).compute(x, y); });
-    if (!why.empty()) return why;
+    try {
+      std::string why = device_of(context).verdicts.why_not(
+          form, [&](std::span<const double> x, std::span<double> y) { Examined(desc, context, aligned).compute(x, y); });
+      if (!why.empty()) return why;
+    } catch (const DeviceError& error) {
+      if (error.code() != ErrorCode::device) throw;
+      return std::string(core::without_code(error.what()));
+    }
   }
   return {};
 }

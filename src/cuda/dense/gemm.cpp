@@ -172,7 +172,10 @@ class FusedEngine final : public DenseEngine {
   [[nodiscard]] int most_algorithms() const noexcept override { return kMostAlgorithms; }
   [[nodiscard]] std::string refuses(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     std::string why = ops::refused_by_all(d, {Fusion::epilogue}, "makes one pass after cuBLASLt's product");
-    return why.empty() ? refuses_product(with_rows(d, std::min(d.batch, rows_of_chunk(d))), context, true) : why;
+    const std::int64_t chunk = std::min(d.batch, rows_of_chunk(d));
+    if (why.empty()) why = refuses_product(with_rows(d, chunk), context, true);
+    const std::int64_t rest = chunk == 0 ? 0 : d.batch % chunk;
+    return why.empty() && rest != 0 ? refuses_product(with_rows(d, rest), context, true) : why;
   }
   [[nodiscard]] std::optional<double> predicted_us(const ops::DenseDesc& d, const ops::PlanContext& context) const override {
     return predicted_us_of(d, context, 1);

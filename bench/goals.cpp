@@ -4,14 +4,13 @@
 // share of a copy's bandwidth; `fused`, one pass after the product against two; `automatic`, the library's choice of an engine
 // against the best engine; `one_row`, a call of a wider model; `any_activation`, a layer against the same one without an
 // activation; `stack`, a model whose layers may run together against one whose layers run one by one. Cells without time count as
-// skipped. Exit status: 0 measured (met or not), 1 an answer was wrong and not timed, 5 no GPU. Usage: goals [--device cuda:0]
-// [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see that it works
+// skipped. Exit status: 0 measured (met or not), 1 an answer was wrong and not timed, or an error ended the run, 5 no GPU.
+// Usage: goals [--device cuda:0] [--seconds 300] [--driver FILE] [--small]     small: tiny sizes, to see that it works
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <lamella/lamella.hpp>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -59,7 +58,32 @@ class Goals {
     settings_.most_samples = small ? 3 : 51;
   }
 
+  /// Measures. What was measured before an error is kept.
   Json run() {
+    std::string failed;
+    try {
+      measure_all();
+    } catch (const std::exception& error) {
+      failed = error.what();
+      std::fprintf(stderr, "goals: %s\n", error.what());
+    }
+    Json goals = Json::array();
+    for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
+    return {{"device", to_string(device_)},
+            {"seconds", elapsed()},
+            {"wrong", wrong_},
+            {"failed", failed},
+            {"goals", goals},
+            {"cells", cells_}};
+  }
+
+ private:
+  struct Way {
+    std::string engine;  ///< empty: the library's choice
+    std::unique_ptr<Model> model;
+  };
+
+  void measure_all() {
     for (const DType dtype : kDTypes) {
       replay(kReplay, sizes_.replay_width, dtype);
       replay(kOneRow, sizes_.one_row_width, dtype);
@@ -77,21 +101,7 @@ class Goals {
     }
     for (const DType dtype : kDTypes) any_activation(dtype);
     layers(widest);
-    Json goals = Json::array();
-    for (const Goal& goal : kGoals) goals.push_back(verdict(goal));
-    return {{"device", to_string(device_)},
-            {"gpu", describe(device_)},
-            {"seconds", elapsed()},
-            {"wrong", wrong_},
-            {"goals", goals},
-            {"cells", cells_}};
   }
-
- private:
-  struct Way {
-    std::string engine;  ///< empty: the library's choice
-    std::unique_ptr<Model> model;
-  };
 
   static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
   [[nodiscard]] double elapsed() const { return now() - begin_; }
@@ -337,29 +347,6 @@ class Goals {
   std::map<std::string, int> skipped_;
 };
 
-/// One cell per line, because results are kept in git.
-void print(const Json& result) {
-  std::printf("{\"device\": %s, \"seconds\": %s, \"wrong\": %s,\n", result["device"].dump().c_str(),
-              result["seconds"].dump().c_str(), result["wrong"].dump().c_str());
-  for (const char* list : {"goals", "cells"}) {
-    std::printf("\"%s\": [", list);
-    for (std::size_t i = 0; i < result[list].size(); ++i)
-      std::printf("%s\n%s", i == 0 ? "" : ",", result[list][i].dump().c_str());
-    std::printf("\n]%s\n", std::strcmp(list, "goals") == 0 ? "," : "}");
-  }
-}
-
-void tell(const Json& goals) {
-  for (const Json& goal : goals) {
-    const bool at_least = goal.contains("at_least");
-    std::fprintf(stderr, "%-12s %s %g %s: %d of %d cells met it, %d skipped, the worst %s\n",
-                 goal["goal"].get<std::string>().c_str(), at_least ? "at least" : "at most",
-                 goal[at_least ? "at_least" : "at_most"].get<double>(), goal["unit"].get<std::string>().c_str(),
-                 goal["met"].get<int>(), goal["cells"].get<int>(), goal["skipped"].get<int>(),
-                 goal["worst"].is_null() ? "none" : goal["worst"]["value"].dump().c_str());
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -388,7 +375,7 @@ int main(int argc, char** argv) {
     const Json result = Goals(Device::parse(device), driver, seconds, small).run();
     print(result);
     tell(result["goals"]);
-    return result["wrong"].empty() ? 0 : 1;
+    return result["wrong"].empty() && result["failed"] == "" ? 0 : 1;
   } catch (const DeviceError& error) {
     std::fprintf(stderr, "goals: not measured: %s\n", error.what());
     return 5;

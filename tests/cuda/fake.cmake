@@ -71,6 +71,8 @@ if(LAMELLA_WITH_CUDA)
   if(TARGET lamella_cli)
     lamella_fake_bench(goals "automatic .* of 48 cells met it, 0 skipped.*stack .* of 6 cells met it, 0 skipped" lamella_goals --small --driver $<TARGET_FILE:lamella_cuda_fake>)
     lamella_fake_bench(goals_without_time "fused .* 0 of 0 cells met it, 48 skipped" lamella_goals --small --seconds 0 --driver $<TARGET_FILE:lamella_cuda_fake>)
+    lamella_fake_bench(goals_that_end_in_an_error "\"failed\": \"bench: cuMemcpyDtoDAsync failed: CUDA error 999.*\"goal\":\"automatic\",\"value\""
+      ${CMAKE_COMMAND} -E env LAMELLA_FAKE_DRIVER=no_copies $<TARGET_FILE:lamella_goals> --small --driver $<TARGET_FILE:lamella_cuda_fake>)
     lamella_fake_bench(host_predict "first_predict_ms.*compute_ms" lamella_host_predict ${PROJECT_SOURCE_DIR}/examples/models/mlp.keras cuda:0 0.0001)
   endif()
 endif()

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The few driver functions that the bench uses to measure time (src/cli/bench/cuda_clock.cpp), on the double's runtime: a plugin
-// made of the double is also a driver. Its times count pieces of work and mean nothing.
+// made of the double is also a driver. Its times count pieces of work and mean nothing. With LAMELLA_FAKE_DRIVER=no_copies copies
+// fail.
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 #include <cuda_runtime_api.h>
 
@@ -49,6 +51,7 @@ EXPORT cuEventElapsedTime(float* ms, void* begin, void* end) {
 EXPORT cuMemAlloc_v2(std::uint64_t* at, std::size_t bytes) { return cudaMalloc(reinterpret_cast<void**>(at), bytes); }
 EXPORT cuMemFree_v2(std::uint64_t at) { return cudaFree(pointer_of(at)); }
 EXPORT cuMemcpyDtoDAsync_v2(std::uint64_t to, std::uint64_t from, std::size_t bytes, void* stream) {
+  if (std::getenv("LAMELLA_FAKE_DRIVER") != nullptr) return cudaErrorUnknown;
   return cudaMemcpyAsync(pointer_of(to), pointer_of(from), bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream));
 }
 EXPORT cuMemsetD8Async(std::uint64_t at, unsigned char value, std::size_t bytes, void* stream) {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <lamella/lamella.hpp>
+#include <lamella/models.hpp>
 #include <limits>
 #include <optional>
 #include <string>
@@ -132,6 +133,30 @@ TEST(SessionTest, ReplaysTakeNoMemory) {
   for (int i = 0; i < 100'000 && std::chrono::steady_clock::now() < end; ++i) model.predict_into(x, y);
   EXPECT_GE(free_memory() + kSlack, before);
   expect_keras(y);
+}
+
+/// Kernels of layers of few rows may begin before the layer before them has ended. Their width is odd, so that they read elements
+/// one by one, by way of the first cache, in which the numbers of an earlier layer could lie.
+TEST(SessionTest, LayersThatOverlapSeeTheResultsOfTheLayerBefore) {
+  constexpr std::int64_t kWidth = 131;
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    Sequential layers{Input({kWidth})};
+    for (int i = 0; i < 8; ++i) layers.add(Dense(kWidth, {.activation = "tanh"}));
+    const Model model = layers.compile({.device = device(), .dtype = dtype, .engine = "small_batch"});
+    const Tensor xs[2] = {rows_of(truth().x, kWidth, 0), rows_of(truth().x, kWidth, 3)};  // numbers of any kind
+    std::vector<float> wanted[2];
+    Tensor y({3, kWidth}, dtype, device());
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);  // the test double is slow
+    for (int i = 0; i < 2000 && (i < 6 || std::chrono::steady_clock::now() < end); ++i) {
+      const auto k = static_cast<std::size_t>(i % 2);
+      const TensorView rows(xs[k].data(), Shape{3, kWidth}, DType::float32);
+      model.predict_into(Tensor::copy_of(rows).to(device()), y);
+      const auto found = values_of(y.to(Device::cpu()).to(DType::float32));
+      if (wanted[k].empty()) wanted[k] = found;
+      ASSERT_EQ(found, wanted[k]) << to_string(dtype) << ", call " << i;
+    }
+    EXPECT_NE(wanted[0], wanted[1]);
+  }
 }
 
 TEST(SessionTest, DestroyedModelsReturnTheirMemory) {

@@ -61,8 +61,12 @@ Model load_archive(const Members& members, HardSigmoid hard_sigmoid, const Sampl
 
 Model load_folder(const std::string& path, HardSigmoid hard_sigmoid, const Sample& sample) {
   const Members members(path);
-  if (const std::string foreign = members.contains("config.json") ? "" : foreign_folder(path); !foreign.empty())
-    members.where().fail(ErrorCode::archive, "{}", foreign);
+  if (!members.contains("config.json")) {
+    if (const std::string foreign = foreign_folder(path); !foreign.empty())
+      members.where().fail(ErrorCode::archive, "{}", foreign);
+    members.where().fail(ErrorCode::missing,
+                         "is a folder without config.json; allowed a .keras or .h5 file, or an unpacked .keras file");
+  }
   return load_archive(members, hard_sigmoid, sample);
 }
 

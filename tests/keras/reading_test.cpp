@@ -125,7 +125,10 @@ TEST(ReadingForeignFiles, FoldersToo) {
     std::filesystem::create_directory(folder);
     std::ofstream(folder / name) << "x";
     EXPECT_THAT(refused(ErrorCode::archive, folder.string()), AllOf(HasSubstr(folder.string()), HasSubstr(word)));
+    std::filesystem::remove(folder / name);
   }
+  EXPECT_THAT(refused(ErrorCode::missing, folder.string()),
+              AllOf(HasSubstr(folder.string() + ": is a folder without config.json"), HasSubstr("allowed a .keras or .h5 file")));
   std::filesystem::remove_all(folder);
 }
 

@@ -47,7 +47,7 @@ struct SmallTiling {
     Streams streams;
     float partial[kWarps][kMostAcross][kRows * kPack<T>];  ///< sums per warp
   };
-  static_assert(sizeof(Shared) <= 48 << 10);  // the default limit; every GPU holds two such blocks
+  static_assert(sizeof(Shared) <= 48 << 10);  // the default limit; a multiprocessor from 8.0 on holds two such blocks
 };
 
 /// The weights of one thread: those of its pack of units, for every kDown-th input of the slice. They pass through a ring of

@@ -50,12 +50,16 @@ f32 sum_of(const std::array<f64, kInner>& a, const std::array<f64, kInner>& b, f
   return c;
 }
 
+void expect_all(Warp& warp, const Instruction& in, u32 lanes) {
+  if (lanes != kAllLanes)
+    warp.report(Fault::lanes, in, static_cast<unsigned>(std::countr_zero(lanes)), "a product that not all lanes come to");
+}
+
 /// Lane 4g + t has rows g and g + 8 of A and column g of B; a register has two elements with k = 2t and 2t + 1, or 2t + 8 and
 /// 2t + 9, the lower k in the lower half. Of C and D it has columns 2t and 2t + 1 of rows g and g + 8.
 template <int kSignificand, int kExponent>
 void multiply(Warp& warp, const Instruction& in, u32 lanes) {
-  if (lanes != kAllLanes)
-    warp.report(Fault::lanes, in, static_cast<unsigned>(std::countr_zero(lanes)), "a product that not all lanes come to");
+  expect_all(warp, in, lanes);
   const auto elements = [&](std::size_t operand, unsigned lane) {
     const u32 bits = warp.lanes<u32>(in.from[operand])[lane];
     return std::array<f64, 2>{decode<kSignificand, kExponent>(static_cast<u16>(bits)),
@@ -84,6 +88,44 @@ void multiply(Warp& warp, const Instruction& in, u32 lanes) {
   });
 }
 
+/// The same of integers of 8 bits, whose sums wrap around, for 8 or 16 rows and an inner extent of twice that. A register has the
+/// elements with k = 4t to 4t + 3, or to 4t + 19 from 4t + 16 on, the lowest k in the lowest byte.
+template <unsigned kHalves>
+void multiply_integers(Warp& warp, const Instruction& in, u32 lanes) {
+  expect_all(warp, in, lanes);
+  constexpr unsigned kRegistersOfA = kHalves * kHalves;
+  constexpr unsigned kBytes = 16 * kHalves;
+  std::array<std::array<s32, kBytes>, kRows> a{};
+  std::array<std::array<s32, kBytes>, kRows> b{};
+  const auto unpack = [&](std::array<s32, kBytes>& to, unsigned high, std::size_t operand, unsigned lane) {
+    const u32 bits = warp.lanes<u32>(in.from[operand])[lane];
+    for (unsigned byte = 0; byte < 4; ++byte) to[lane % 4 * 4 + 16 * high + byte] = static_cast<s8>(bits >> (8 * byte));
+  };
+  for (unsigned lane = 0; lane < kLanes; ++lane) {
+    for (unsigned high = 0; high < kHalves; ++high) {
+      for (unsigned half = 0; half < kHalves; ++half) unpack(a[lane / 4 + 8 * half], high, half + kHalves * high, lane);
+      unpack(b[lane / 4], high, kRegistersOfA + high, lane);
+    }
+  }
+  each_lane(lanes, [&](unsigned lane) {
+    std::array<u32, 2 * kHalves> results{};
+    for (unsigned i = 0; i < results.size(); ++i) {
+      results[i] = warp.lanes<u32>(in.from[kRegistersOfA + kHalves + i])[lane];
+      const auto& row = a[lane / 4 + i / 2 * 8];
+      const auto& column = b[lane % 4 * 2 + i % 2];
+      for (unsigned k = 0; k < kBytes; ++k) results[i] += static_cast<u32>(row[k] * column[k]);
+    }
+    for (unsigned i = 0; i < results.size(); ++i) warp.lanes<u32>(in.to[i])[lane] = results[i];
+  });
+}
+
+template <unsigned kHalves>
+Form integer_product() {
+  return {.run = &multiply_integers<kHalves>,
+          .to = std::vector<Role>(2 * kHalves, Role::b32),
+          .from = std::vector<Role>(kHalves * kHalves + kHalves + 2 * kHalves, Role::b32)};
+}
+
 template <int kSignificand, int kExponent>
 Form product() {
   return {.run = &multiply<kSignificand, kExponent>,
@@ -96,6 +138,8 @@ Form product() {
 void matrix_forms(Table& table) {
   table["mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"] = product<10, 5>();
   table["mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"] = product<7, 8>();
+  table["mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32"] = integer_product<2>();
+  table["mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32"] = integer_product<1>();
 }
 
 }  // namespace ptx

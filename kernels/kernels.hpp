@@ -55,7 +55,7 @@ struct Epilogue {
 enum class Overlap {
   none,
   inside,  ///< those of one call that follow its first; in code for kOverlapArchitecture and later
-  all      ///< the first too, before which small_batch() or mma_small_batch() must be the last work on the stream
+  all      ///< the first too, before which a function that takes an Overlap must be the last work on the stream
 };
 inline constexpr int kOverlapArchitecture = 90;
 
@@ -102,12 +102,12 @@ enum class MmaTile { automatic, few_rows, many_rows };
 [[nodiscard]] cudaError_t mma_small_batch(const Dense& args, cudaStream_t stream);
 
 /// A Dense layer of packed integers: ops::QuantizedDenseDesc says what it computes. Numbers are arrays of C, rounded to `dtype`;
-/// `zero`, `group` with groups > 0, input_scale and bias may be null. `workspace`: quantized_dense_workspace() bytes, aligned to
-/// 16.
+/// `zero`, `group` with groups > 0, input_scale and bias may be null. The weights are in the order of QuantizedLayout, aligned to
+/// 16 bytes. A row's bits depend on that row alone. `workspace`: quantized_dense_workspace() bytes, aligned to 16.
 struct QuantizedDense {
   ActivationSpec activation;
   DType dtype = DType::float32;  ///< of src and dst
-  bool int4 = false;             ///< weights are (inputs, ceil(units / 2)) bytes, else (inputs, units)
+  bool int4 = false;             ///< else int8
   bool quantizes = false;
   int low = -127;
   int high = 127;
@@ -120,11 +120,12 @@ struct QuantizedDense {
   const void* weights = nullptr;
   const void* scale = nullptr;
   const void* zero = nullptr;
-  const void* group = nullptr;  ///< (inputs,) of int32
+  const void* group = nullptr;  ///< int32: of each run of kRunInputs inputs, -1 if of several; then of each input
   const void* input_scale = nullptr;
   const void* bias = nullptr;
   void* dst = nullptr;
   void* workspace = nullptr;
+  Overlap overlap = Overlap::none;
 };
 [[nodiscard]] std::size_t quantized_dense_workspace(const QuantizedDense& args);
 [[nodiscard]] cudaError_t quantized_dense(const QuantizedDense& args, cudaStream_t stream);

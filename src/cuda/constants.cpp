@@ -11,8 +11,10 @@
 #include "cuda/plans.hpp"
 #include "kernels/mma_float32.hpp"
 #include "kernels/mma_layout.hpp"
+#include "kernels/quantized_layout.hpp"
 #include "kernels/stack.hpp"
 #include "kernels/stack_cluster.hpp"
+#include "ops/quantized_weights.hpp"
 
 namespace lamella::cuda {
 namespace {
@@ -127,6 +129,60 @@ std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const
   };
   const auto make = [&] { return uploaded(*constants, context, host); };
   return constants->derived({.layout = ops::Form::Layout::parts, .device = context.device_index}, make);
+}
+
+std::shared_ptr<const void> integers_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
+                                               const ops::PlanContext& context) {
+  const auto host = [desc](const ops::Constants& of, Tensor& copy) -> TensorView {
+    const bool int4 = desc.format == ops::WeightFormat::int4;
+    const kernels::QuantizedLayout layout{desc.inputs, desc.units, int4};
+    Tensor packed = Tensor::zeros({layout.bytes()}, DType::uint8);
+    const auto* const from = static_cast<const std::uint8_t*>(of[ops::QuantizedConstants::weights].data());
+    auto* const to = static_cast<std::uint8_t*>(packed.data());
+    if (int4) std::fill_n(to, layout.bytes(), kernels::QuantizedLayout::kZeros);
+    for (std::int64_t i = 0; i < desc.inputs; ++i) {
+      for (std::int64_t u = 0; u < desc.units; ++u) {
+        const auto q = static_cast<unsigned>(ops::weight_at(from, desc, i, u));
+        const unsigned half = layout.is_upper(i) ? 4 : 0;
+        std::uint8_t& byte = to[layout.at(i, u)];
+        byte = static_cast<std::uint8_t>(int4 ? (byte & (0xF0U >> half)) | ((q + 8) & 15U) << half : q);
+      }
+    }
+    copy = std::move(packed);
+    return std::as_const(copy).view();
+  };
+  const auto make = [&] { return uploaded(*constants, context, host); };
+  const ops::Form form{.layout = ops::Form::Layout::fragments,
+                       .constant = ops::QuantizedConstants::weights,
+                       .rounded_to = DType::int8,
+                       .as = DType::int8,
+                       .device = context.device_index};
+  return constants->derived(form, make);
+}
+
+std::shared_ptr<const void> groups_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
+                                             const ops::PlanContext& context) {
+  const auto host = [inputs = desc.inputs](const ops::Constants& of, Tensor& copy) -> TensorView {
+    constexpr std::int64_t kRun = kernels::kRunInputs;
+    const auto* const from = static_cast<const std::int32_t*>(of[ops::QuantizedConstants::group].data());
+    const std::int64_t runs = (inputs + kRun - 1) / kRun;
+    Tensor packed = Tensor::zeros({runs + inputs}, DType::int32);
+    auto* const to = static_cast<std::int32_t*>(packed.data());
+    for (std::int64_t i = 0; i < inputs; i += kRun) {
+      const bool one = std::all_of(from + i, from + std::min(inputs, i + kRun), [&](std::int32_t g) { return g == from[i]; });
+      to[i / kRun] = one ? from[i] : -1;
+    }
+    std::copy_n(from, inputs, to + runs);
+    copy = std::move(packed);
+    return std::as_const(copy).view();
+  };
+  const auto make = [&] { return uploaded(*constants, context, host); };
+  const ops::Form form{.layout = ops::Form::Layout::fragments,
+                       .constant = ops::QuantizedConstants::group,
+                       .rounded_to = DType::int32,
+                       .as = DType::int32,
+                       .device = context.device_index};
+  return constants->derived(form, make);
 }
 
 namespace {

@@ -38,6 +38,8 @@ ops::Choice choose(const D& d, const ConstantsPtr& constants, const ops::PlanCon
   ops::Choice choice;
   choice.plan = plan(d, constants, context);
   choice.engine = "kernel";
+  if constexpr (std::is_same_v<D, ops::QuantizedDenseDesc>)
+    choice.predicted_us = predicted_quantized_us(d, device_of(context).hardware);
   return choice;
 }
 

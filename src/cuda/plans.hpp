@@ -60,6 +60,12 @@ struct DeviceKernel {
 /// A float32 kernel in the order and the parts of kernels::MmaFloat32Layout.
 [[nodiscard]] std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const ops::DenseDesc& desc,
                                                           const ops::PlanContext& context);
+/// The integers of a quantized layer in the order of kernels::QuantizedLayout, its form of fragments.
+[[nodiscard]] std::shared_ptr<const void> integers_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
+                                                             const ops::PlanContext& context);
+/// The groups of such a layer's inputs as kernels::QuantizedDense takes them.
+[[nodiscard]] std::shared_ptr<const void> groups_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
+                                                           const ops::PlanContext& context);
 /// The kernels and biases of a stack on the context's device, in the order of kernels::StackLayout.
 struct DeviceStack {
   std::shared_ptr<const void> memory;

@@ -166,6 +166,43 @@ TEST(CudaPredictedTest, LayersThatOverlapTakeLessAndNothingIsBelowItsBytes) {
   }
 }
 
+ops::QuantizedDenseDesc quantized(std::int64_t batch, std::int64_t width, ops::WeightFormat format, bool quantizes) {
+  ops::QuantizedDenseDesc d;
+  d.batch = batch;
+  d.inputs = d.units = width;
+  d.format = format;
+  d.quantizes = quantizes;
+  return d;
+}
+
+TEST(CudaPredictedTest, QuantizedLayersAreNotBelowTheirBytesAndMultiplyAdds) {
+  for (const bool quantizes : {false, true}) {
+    for (const std::int64_t batch : {1, 8, 64, 4096, 65536}) {
+      for (const std::int64_t width : {16, 256, 1024, 4096}) {
+        for (const auto format : {ops::WeightFormat::int8, ops::WeightFormat::int4}) {
+          const double weights = static_cast<double>(width * width) / (format == ops::WeightFormat::int8 ? 1 : 2);
+          const double bytes = weights + 4.0 * static_cast<double>(2 * batch * width);
+          const double work = static_cast<double>(batch) * static_cast<double>(width * width);
+          const double floor = std::max(bytes / (4300 * 1e3), work / (132 * 1.83e3 * (quantizes ? 4096 : 128)));
+          EXPECT_GT(predicted_quantized_us(quantized(batch, width, format, quantizes), kH200), floor) << batch << ' ' << width;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaPredictedTest, QuantizedLayersOfFewRowsAreBoundByTheirWeights) {
+  const auto us = [](ops::WeightFormat format, bool quantizes, const Hardware& on = kH200) {
+    return predicted_quantized_us(quantized(1, 8192, format, quantizes), on);
+  };
+  EXPECT_LT(us(ops::WeightFormat::int4, true), 0.7 * us(ops::WeightFormat::int8, true));
+  EXPECT_GT(us(ops::WeightFormat::int8, true, kA100), 1.5 * us(ops::WeightFormat::int8, true));
+  EXPECT_LT(us(ops::WeightFormat::int8, true), 1.5 * us(ops::WeightFormat::int8, false));
+  auto grouped = quantized(1, 8192, ops::WeightFormat::int4, false);
+  grouped.groups = 64;
+  EXPECT_GT(predicted_quantized_us(grouped, kH200), us(ops::WeightFormat::int4, false));
+}
+
 TEST(CudaPredictedTest, MoreWorkNeverTakesLess) {
   for (const std::int64_t width : {31, 128, 1000, 4096}) {
     double before = 0;

@@ -2,7 +2,7 @@
 // Kernels in the forms and types that no other test uses, so that some test executes each kernel that nvcc made.
 #include <numeric>
 
-#include "tests/kernels/kernel_support.hpp"
+#include "tests/kernels/quantized_support.hpp"
 
 namespace lamella::test {
 namespace {
@@ -136,14 +136,7 @@ TEST(FormsTest, QuantizedDenseInEveryType) {
   for (const bool int4 : {false, true}) {
     std::vector<int> weights(kInputs * kUnits);
     for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<int>(i) % 15 - 7;
-    const std::int64_t row = int4 ? (kUnits + 1) / 2 : kUnits;
-    std::vector<double> bytes(static_cast<std::size_t>(kInputs * row));
-    for (std::int64_t i = 0; i < kInputs * kUnits; ++i) {
-      double& byte = bytes[static_cast<std::size_t>(i / kUnits * row + (int4 ? i % kUnits / 2 : i % kUnits))];
-      const int weight = weights[static_cast<std::size_t>(i)];
-      byte += int4 ? (weight & 15) << (i % kUnits % 2 * 4) : weight & 255;
-    }
-    Buffer packed(bytes, DType::uint8);
+    Buffer packed(bytes_of({kInputs, kUnits, int4}, weights), DType::uint8, true);
     for (const DType dtype : kFloating) {
       Buffer src(x, dtype);
       Buffer scale({2, 4, 8}, compute_of(dtype));

@@ -18,6 +18,10 @@ GROUPS = {"kept": re.compile(r"kept_rows_kernel<(\w+)Row<.*>, (\w+), (?:LaneGrou
           "combine": re.compile(r"combine_kernel<(\w+), (\d+)>"),
           "few_rows": re.compile(r"^small_batch_kernel<(\w+), (\d+)>"),
           "few_rows_mma": re.compile(r"mma_small_batch_kernel<\w+, FewTiling<(\d+), (\d+), (\d+), (\d+)>"),
+          "integers": re.compile(r"integer_gemm_kernel<\w+, IntegerTiling<(\d+), (\d+), (\d+), (\d+), (\d+), (\d+)>, (true|false)>"),
+          "floats": re.compile(r"dequantized_gemm_kernel<\w+, (true|false), (\d+)>"),
+          "floats_mma": re.compile(r"dequantized_mma_kernel<\w+, FloatTiling<(\d+), (\d+), (\d+), (\d+)>, (true|false)>"),
+          "rows": re.compile(r"quantize_rows_kernel<\w+(?:<256u?>)?, (\w+)>"),
           "activation": re.compile(r"pointwise_kernel<BiasActivation<lamella::core::math::ActivationOp<(\d+)>, (\w+)>, (?:\2, ){2}(\d+)>")}
 # Registers per thread. Work on other rows hides the latency of a row's loads, and the more registers a thread uses, the fewer rows there are.
 # Memory is busy with about 26 KB of loads in flight per multiprocessor; a thread has 32 to 64 bytes. Layer normalization also keeps gamma, beta
@@ -78,6 +82,33 @@ def few_rows_mma(kernel, unit_tiles, row_tiles, warps, stages):
     yield "registers", kernel.registers, 0, 128
 
 
+def integers(kernel, input_warps, row_warps, unit_warps, row_tiles, unit_tiles, stages, int4):
+    rows, units = int(row_warps) * int(row_tiles) * 8, int(unit_warps) * int(unit_tiles) * 16
+    packs = rows * 4 + units * (2 if int4 == "true" else 4)
+    # All stages but one are on their way before the first product, and the last one's place is filled again while another is multiplied.
+    yield "16-byte copies to shared memory", kernel.count(sass.COPY, 16), packs // (int(row_warps) * int(unit_warps) * 32) * int(stages), None
+    yield "registers", kernel.registers, 0, 128
+
+
+def floats(kernel, int4, rows):
+    packs, stages = (1, 6) if int4 == "true" else (2, 3)
+    yield "16-byte copies to shared memory", kernel.count(sass.COPY, 16), packs * (stages + 1), None
+    yield "registers", kernel.registers, 0, 128
+
+
+def floats_mma(kernel, unit_warps, unit_tiles, row_tiles, stages, int4):
+    units, warps = int(unit_warps) * int(unit_tiles) * 16, 4 * int(unit_warps)
+    packs = 4 * (int(row_tiles) * 8 * 8 + units * (2 if int4 == "true" else 4)) // (32 * warps)
+    yield "16-byte copies to shared memory", kernel.count(sass.COPY, 16), packs * int(stages), None
+    yield "registers", kernel.registers, 0, 128
+
+
+def rows(kernel, element):
+    # Four packs of a row are on their way at once; a double's pack is two loads.
+    size = 4 * SIZES[element]
+    yield "loads under way", kernel.in_flight(min(size, 16)), 4 * max(size // 16, 1), None
+
+
 def activation(kernel, kind, element, width):
     width, packs, name = int(width), 2, ACTIVATIONS[int(kind)]
     if width == 1 or element == "double":
@@ -87,7 +118,7 @@ def activation(kernel, kind, element, width):
 
 
 RULES = {"kept": kept, "walked": walked, "columns": columns, "combine": combine, "few_rows": few_rows, "few_rows_mma": few_rows_mma,
-         "activation": activation}
+         "integers": integers, "floats": floats, "floats_mma": floats_mma, "rows": rows, "activation": activation}
 
 
 def main():

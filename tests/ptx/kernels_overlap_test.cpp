@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layers of few rows, each of which begins before the one before it has ended.
+#include <array>
 #include <cmath>
 #include <optional>
 #include <vector>
 
 #include <gmock/gmock.h>
 
+#include "kernels/dequantized_mma.hpp"
 #include "tests/kernels/few_rows.hpp"
+#include "tests/kernels/quantized_support.hpp"
 #include "tests/ptx/runtime.hpp"
 
 namespace lamella::test {
@@ -16,15 +19,15 @@ using kernels::Overlap;
 using testing::Contains;
 using testing::IsEmpty;
 
+bool can_overlap() {
+  int architecture = 0;
+  EXPECT_EQ(kernels::has_image(architecture), cudaSuccess);
+  return architecture >= kernels::kOverlapArchitecture;
+}
+
 class PtxKernelsOverlapTest : public testing::TestWithParam<DType> {
  protected:
   void TearDown() override { ptx::registry::edit(nullptr); }
-
-  static bool can_overlap() {
-    int architecture = 0;
-    EXPECT_EQ(kernels::has_image(architecture), cudaSuccess);
-    return architecture >= kernels::kOverlapArchitecture;
-  }
 
   /// The results of layers of these widths, the first that of the input, launched one after another with nothing in between. The
   /// results are NaN before.
@@ -89,6 +92,64 @@ TEST_P(PtxKernelsOverlapTest, AWaitTakenOutIsFound) {
   EXPECT_THAT(findings, Contains(testing::Field(&ptx::Finding::fault, ptx::Fault::undefined_memory)));
 }
 
+enum class Rows { quantized, floats, floats_mma };
+
+/// Three layers of quantized weights.
+class PtxQuantizedOverlapTest : public testing::TestWithParam<Rows> {
+ protected:
+  void TearDown() override { ptx::registry::edit(nullptr); }
+
+  static std::vector<double> run(std::int64_t batch, bool overlaps) {
+    constexpr std::array<std::int64_t, 4> kWidths{130, 70, 33, 20};
+    const DType dtype = GetParam() == Rows::floats_mma ? DType::float16 : DType::float32;
+    std::vector<Buffer> values;
+    std::vector<Buffer> constants;
+    values.reserve(kWidths.size());
+    constants.reserve(3 * kWidths.size());
+    values.emplace_back(random_values(batch * kWidths[0], 1, dtype), dtype);
+    ptx::runtime::queue(true);
+    for (std::size_t n = 1; n < kWidths.size(); ++n) {
+      kernels::QuantizedDense args;
+      args.dtype = dtype;
+      args.quantizes = GetParam() == Rows::quantized;
+      args.int4 = n == 2;
+      args.batch = batch;
+      args.inputs = kWidths[n - 1];
+      args.units = kWidths[n];
+      const auto q = random_integers(args.inputs * args.units, args.int4, 5);
+      args.weights = constants.emplace_back(bytes_of({args.inputs, args.units, args.int4}, q), DType::uint8, true).data();
+      args.scale = constants.emplace_back(std::vector<double>(static_cast<std::size_t>(args.units), 300), DType::float32).data();
+      const auto bytes = static_cast<std::int64_t>(kernels::quantized_dense_workspace(args));
+      args.workspace = constants.emplace_back(bytes, DType::uint8, true).data();
+      args.src = values.back().data();
+      args.dst = values.emplace_back(batch * args.units, dtype).data();
+      if (overlaps) args.overlap = n == 1 ? Overlap::inside : Overlap::all;
+      const bool mma = GetParam() == Rows::floats_mma;
+      EXPECT_EQ(mma ? kernels::dequantized_mma(args, nullptr) : kernels::quantized_dense(args, nullptr), cudaSuccess);
+    }
+    ptx::runtime::queue(false);
+    return values.back().values();
+  }
+};
+
+TEST_P(PtxQuantizedOverlapTest, LayersHaveTheSameBits) {
+  if (!can_overlap()) GTEST_SKIP() << "their code cannot";
+  for (const std::int64_t batch : {1, 9}) {
+    const std::vector<double> wanted = run(batch, false);
+    EXPECT_EQ(run(batch, true), wanted);
+    EXPECT_THAT(wanted, testing::Not(Contains(testing::IsNan())));
+  }
+  EXPECT_THAT(ptx::runtime::take_findings(), IsEmpty());
+}
+
+TEST_P(PtxQuantizedOverlapTest, AWaitTakenOutIsFound) {
+  if (!can_overlap()) GTEST_SKIP() << "their code cannot";
+  ptx::registry::edit_statements("griddepcontrol.wait", [](const std::string&) { return ""; });
+  run(2, true);
+  EXPECT_THAT(ptx::runtime::take_findings(), Contains(testing::Field(&ptx::Finding::fault, ptx::Fault::early)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, PtxQuantizedOverlapTest, testing::Values(Rows::quantized, Rows::floats, Rows::floats_mma));
 INSTANTIATE_TEST_SUITE_P(Types, PtxKernelsOverlapTest, testing::Values(DType::float32, DType::bfloat16),
                          [](const auto& of) { return std::string(to_string(of.param)); });
 

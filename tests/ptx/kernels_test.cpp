@@ -5,9 +5,10 @@
 
 #include <gmock/gmock.h>
 
+#include "kernels/dequantized_mma.hpp"
 #include "kernels/mma_float32.hpp"
 #include "kernels/mma_layout.hpp"
-#include "tests/kernels/kernel_support.hpp"
+#include "tests/kernels/quantized_support.hpp"
 #include "tests/ptx/program.hpp"
 #include "tests/ptx/runtime.hpp"
 
@@ -196,6 +197,89 @@ TEST_P(PtxPlantedMmaTest, WaitsAndBarriersOfFloat32TakenOutAreFound) {
   EXPECT_THAT(without("cp.async.wait_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
   EXPECT_THAT(without("cp.async.commit_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
   EXPECT_THAT(without("bar.sync"), testing::Contains(FaultIs(ptx::Fault::race)));
+}
+
+enum class Quantized { rows, floats, floats_mma };
+
+/// A layer of 33 rows, 700 inputs and 20 units whose integers are known; `wrong` counts wrong results.
+std::vector<ptx::Finding> quantized(Quantized kind, bool int4, int* wrong = nullptr) {
+  const DType dtype = kind == Quantized::floats_mma ? DType::bfloat16 : DType::float32;
+  const auto q = lamella::test::random_integers(700 * 20, int4, 3);
+  std::vector<double> rows(33 * 700);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = i % 700 == 0 ? 127 : static_cast<double>(i % 5) - 2;
+  Buffer src(rows, dtype);
+  Buffer weights(lamella::test::bytes_of({700, 20, int4}, q), DType::uint8, true);
+  Buffer scale(std::vector<double>(20, 1), DType::float32);
+  Buffer dst(33 * 20, dtype);
+  lamella::kernels::QuantizedDense args;
+  args.dtype = dtype;
+  args.int4 = int4;
+  args.quantizes = kind == Quantized::rows;
+  args.epsilon = 0;
+  args.batch = 33;
+  args.inputs = 700;
+  args.units = 20;
+  args.src = src.data();
+  args.weights = weights.data();
+  args.scale = scale.data();
+  args.dst = dst.data();
+  Buffer workspace(static_cast<std::int64_t>(lamella::kernels::quantized_dense_workspace(args)), DType::uint8, true);
+  args.workspace = workspace.data();
+  EXPECT_EQ(kind == Quantized::floats_mma ? lamella::kernels::dequantized_mma(args, nullptr)
+                                          : lamella::kernels::quantized_dense(args, nullptr),
+            cudaSuccess);
+  for (std::size_t r = 0; wrong != nullptr && r < 33; ++r) {
+    for (std::size_t u = 0; u < 20; ++u) {
+      double sum = 0;
+      for (std::size_t i = 0; i < 700; ++i) sum += rows[r * 700 + i] * q[i * 20 + u];
+      *wrong += dst[r * 20 + u] != Buffer(std::vector<double>{sum}, dtype)[0] ? 1 : 0;
+    }
+  }
+  return ptx::runtime::take_findings();
+}
+
+/// Columns of the results exchanged.
+std::string exchanged(const std::string& statement) {
+  const std::size_t open = statement.find('{') + 1;
+  const std::size_t comma = statement.find(',', open);
+  const std::size_t next = statement.find_first_of(",}", comma + 1);
+  return statement.substr(0, open) + statement.substr(comma + 1, next - comma - 1) + "," + statement.substr(open, comma - open) +
+         statement.substr(next);
+}
+
+TEST_F(PtxPlantedTest, FaultsInQuantizedLayersAreFound) {
+  int architecture = 0;
+  ASSERT_EQ(lamella::kernels::has_image(architecture), cudaSuccess);
+  const bool has_mma = architecture >= lamella::kernels::kMmaArchitecture;
+  for (const bool int4 : {false, true}) {
+    for (const Quantized kind : {Quantized::rows, Quantized::floats, Quantized::floats_mma}) {
+      if (kind == Quantized::floats_mma && !has_mma) {
+        EXPECT_THAT(quantized(kind, int4), testing::ElementsAre(FaultIs(ptx::Fault::trap)));
+        continue;
+      }
+      int wrong = 0;
+      EXPECT_THAT(quantized(kind, int4, &wrong), testing::IsEmpty());
+      EXPECT_EQ(wrong, 0);
+      const auto without = [&](const char* statement) {
+        ptx::registry::edit_statements(statement, [](const std::string&) { return ""; });
+        const auto findings = quantized(kind, int4);
+        ptx::registry::edit(nullptr);
+        return findings;
+      };
+      EXPECT_THAT(without("bar.sync"), testing::Contains(FaultIs(ptx::Fault::race)));
+      if (kind == Quantized::floats) {
+        EXPECT_THAT(without("bar.warp.sync"), testing::Contains(FaultIs(ptx::Fault::race)));
+      } else {
+        ptx::registry::edit_statements("mma.sync", exchanged);
+        quantized(kind, int4, &wrong);
+        EXPECT_GT(wrong, 0);
+        ptx::registry::edit(nullptr);
+      }
+      if (!has_mma) continue;
+      EXPECT_THAT(without("cp.async.wait_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+      EXPECT_THAT(without("cp.async.commit_group"), testing::Contains(FaultIs(ptx::Fault::in_flight)));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiles, PtxPlantedMmaTest,

@@ -2,18 +2,11 @@
 #include <algorithm>
 
 #include "core/backend.hpp"
-#include "core/quantize.hpp"
 #include "cpu/dense/quantized.hpp"
+#include "ops/quantized_weights.hpp"
 
 namespace lamella::cpu {
 namespace {
-
-/// The integer at (input, unit) of the constant.
-int weight_at(const std::uint8_t* weights, const ops::QuantizedDenseDesc& d, std::int64_t input, std::int64_t unit) {
-  const std::uint8_t* const row = weights + input * weight_row(d);
-  if (d.format == ops::WeightFormat::int8) return static_cast<std::int8_t>(row[unit]);
-  return unit % 2 == 0 ? core::low_nibble(row[unit / 2]) : core::high_nibble(row[unit / 2]);
-}
 
 std::int64_t panels_of(const ops::QuantizedDenseDesc& d) { return (d.units + kPanel - 1) / kPanel; }
 
@@ -31,7 +24,7 @@ void pack_integers(const ops::Constants& constants, void* memory, std::size_t by
   auto* const weights = static_cast<std::uint8_t*>(memory) + start_bytes(d);
   for (std::int64_t i = 0; i < d.inputs; ++i) {
     for (std::int64_t u = 0; u < d.units; ++u) {
-      const int q = weight_at(from, d, i, u);
+      const int q = ops::weight_at(from, d, i, u);
       std::uint8_t* const to = weights + (u / kPanel * layout.steps + i / group) * layout.step_bytes;
       const std::int64_t element = u % kPanel * group + i % group;
       auto& start = starts[u];

@@ -42,6 +42,9 @@ inline constexpr double kOverlapSavesUs = 1.2;
 [[nodiscard]] double predicted_mma_gemm_float32_us(const ops::DenseDesc& d, const Hardware& on);
 [[nodiscard]] double predicted_tiled_us(const ops::DenseDesc& d, const Hardware& on);
 
+/// A quantized layer, which has one way to be computed.
+[[nodiscard]] double predicted_quantized_us(const ops::QuantizedDenseDesc& d, const Hardware& on);
+
 /// A layer by itself: the least of the above that take it.
 [[nodiscard]] double predicted_alone_us(const ops::DenseDesc& d, const Hardware& on);
 

@@ -22,7 +22,10 @@ inline constexpr int kPointwiseThreads = 256;
 
 /// Packs that a thread has in flight at a time.
 template <typename Src, int kWidth>
-inline constexpr int kInFlight = kWidth > 1 || sizeof(Src) == 8 ? 2 : 4;
+inline constexpr int kInFlight = kWidth > 1 ? 2 : static_cast<int>(16 / (sizeof(Src) > 2 ? sizeof(Src) : 2));
+
+/// As int: counts beyond `most` make no difference.
+LAMELLA_DEVICE int clipped(std::int64_t count, int most) { return static_cast<int>(count < most ? count : most); }
 
 /// The members of a function F of elements:
 ///   Compute                                     the type of its argument and result
@@ -39,30 +42,38 @@ pointwise_kernel(F f, const Src* src, Dst* dst, Matrix m, int columns_log2) {
   using C = typename F::Compute;
   constexpr int kPacks = kInFlight<Src, kWidth>;
   const std::int64_t across = std::int64_t{1} << columns_log2;
-  const std::int64_t down = kPointwiseThreads >> columns_log2;
+  const int down = kPointwiseThreads >> columns_log2;
   const std::int64_t first_column = (block_y() * across + (thread_index() & (across - 1))) * kWidth;
-  const std::int64_t first_row = block_x() * down * kPacks + (thread_index() >> columns_log2);
+  const std::int64_t first_row = block_x() * (down * kPacks) + (thread_index() >> columns_log2);
 
   for (std::int64_t column = first_column; column < m.units; column += grid_y() * across * kWidth) {
     const auto columns = f.template columns<kWidth>(column, m.units - column);
-    for (std::int64_t row = first_row; row < m.rows; row += grid_x() * down * kPacks) {
+    // In 32 bits, and addresses by steps: for single elements, comparisons and products of 64 bits would cost more than most
+    // formulas.
+    const int inner = clipped(m.units - column, kWidth);
+    const int last = clipped(m.last_units - column, kWidth);
+    const std::int64_t all_rows = m.rows - (last > 0 ? 0 : 1);  // of these columns
+    for (std::int64_t row = first_row; row < all_rows; row += grid_x() * (down * kPacks)) {
+      const int rows = clipped(all_rows - row, kPointwiseThreads * kPacks + 1);
+      const int at_end = last > 0 ? last : inner;
+      const Src* from = src + row * m.src_stride + column;
+      Dst* to = dst + row * m.dst_stride + column;
       Pack<Src, kWidth> x[kPacks];
-      std::int64_t left[kPacks];
+      int left[kPacks];
       LAMELLA_UNROLL
-      for (int j = 0; j < kPacks; ++j) {
-        const std::int64_t r = row + j * down;
-        left[j] = r >= m.rows ? 0 : (r + 1 < m.rows ? m.units : m.last_units) - column;
-        load(x[j], src + r * m.src_stride + column, left[j]);
+      for (int j = 0; j < kPacks; ++j, from += down * m.src_stride) {
+        const int below = j * down;
+        left[j] = below >= rows ? 0 : kWidth == 1 ? 1 : below + 1 == rows ? at_end : inner;
+        if (kWidth > 1 || left[j] > 0) load(x[j], from, left[j]);
       }
       LAMELLA_UNROLL
-      for (int j = 0; j < kPacks; ++j) {
-        if (left[j] <= 0) continue;
-        const std::int64_t r = row + j * down;
-        const auto of_row = f.row(r);
+      for (int j = 0; j < kPacks; ++j, to += down * m.dst_stride) {
+        if (left[j] <= 0) break;
+        const auto of_row = f.row(row + j * down);
         Pack<Dst, kWidth> y;
         LAMELLA_UNROLL
         for (int k = 0; k < kWidth; ++k) y.at[k] = narrow<Dst>(f(widen<C>(x[j].at[k]), columns, k, of_row));
-        store(dst + r * m.dst_stride + column, y, left[j]);
+        store(to, y, left[j]);
       }
     }
   }

@@ -24,7 +24,7 @@ endfunction()
 foreach(name IN LISTS device_test_names)
   lamella_fake_test(${name} LINK ${name}_objects lamella_cuda_on_fake)
 endforeach()
-lamella_fake_test(session_test ${CMAKE_CURRENT_SOURCE_DIR}/sessions/session_test.cpp LINK lamella_cuda_on_fake)
+lamella_fake_test(session_test ${session_tests} LINK lamella_cuda_on_fake)
 lamella_fake_test(weights_on_streams_test ${CMAKE_CURRENT_SOURCE_DIR}/sessions/weights_on_streams_test.cpp LINK lamella_cuda_on_fake)
 # Again with the inexactness that real libraries may have: activations that differ from Keras', other algorithms, failing heuristics. What that
 # changes is which engines refuse, for which a sanitizer need not run everything twice.

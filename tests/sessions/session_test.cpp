@@ -1,88 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole models in use: graphs, streams, threads, memory; on the test double and on a GPU, through the public interface, compared
 // with Keras' own output.
-#include <cuda_runtime_api.h>
-#include <gmock/gmock.h>
-
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
-#include <lamella/lamella.hpp>
 #include <lamella/models.hpp>
-#include <limits>
 #include <optional>
-#include <string>
 #include <thread>
-#include <vector>
 
-#include "device/test_device.hpp"
-#include "sessions/callers_stream.hpp"
+#include "sessions/session_support.hpp"
 
 namespace lamella::test {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-/// Dense layers, a folded BatchNormalization, PReLU and a softmax: products, epilogues, an element-wise and a row-wise step.
-const std::string kModel = LAMELLA_FIXTURES "/keras3/zip_reordered/";
-constexpr std::int64_t kInputs = 7;
-constexpr std::int64_t kOutputs = 3;
-
-struct Truth {
-  std::map<std::string, Tensor> arrays = load_npz(kModel + "arrays.npz");
-  const Tensor& x = arrays.at("x");
-  const Tensor& y = arrays.at("y");
-};
-
-const Truth& truth() {
-  static const Truth truth;
-  return truth;
-}
-
-/// Row i is row (first + i) of the array, modulo its number of rows.
-Tensor rows_of(const Tensor& all, std::int64_t rows, std::int64_t first = 0) {
-  const std::int64_t width = all.shape()[1];
-  Tensor some({rows, width});
-  const auto from = all.span<float>();
-  for (std::int64_t i = 0; i < rows; ++i)
-    std::copy_n(from.begin() + (first + i) % all.shape()[0] * width, width, some.span<float>().begin() + i * width);
-  return some;
-}
-
-std::vector<float> values_of(const Tensor& tensor) {
-  const Tensor host = tensor.to(Device::cpu());
-  return {host.span<float>().begin(), host.span<float>().end()};
-}
-
-void expect_keras(const Tensor& found, std::int64_t first = 0) {
-  ASSERT_EQ(found.shape().rank(), 2);
-  const auto wanted = values_of(rows_of(truth().y, found.shape()[0], first));
-  const auto values = values_of(found);
-  ASSERT_EQ(values.size(), wanted.size());
-  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(values[i], wanted[i], 1e-5) << i;
-}
-
-Model load(Options options = {}) {
-  options.device = device();
-  return Model::load(kModel + "model.keras", options);
-}
-
-Tensor poisoned(std::int64_t rows, std::int64_t width) {
-  Tensor tensor({rows, width});
-  std::fill(tensor.span<float>().begin(), tensor.span<float>().end(), std::numeric_limits<float>::quiet_NaN());
-  return tensor.to(device());
-}
-
-constexpr std::size_t kSlack = std::size_t{8} << 20U;  // a driver keeps memory for itself in blocks of 2 MiB
-
-std::size_t free_memory() {
-  std::size_t free = 0;
-  std::size_t total = 0;
-  EXPECT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
-  return free;
-}
 
 TEST(SessionTest, ReplaysHaveTheBitsOfTheFirstCallAndOfACallWithoutGraphs) {
   const Model with = load();
@@ -296,110 +228,6 @@ TEST(SessionTest, EightThreadsAndTwoModelsShareADevice) {
     }
   }
   EXPECT_EQ(wrong, 0);
-}
-
-/// A caller's graph of the work that `work` enqueues on a stream.
-class CallersGraph {
- public:
-  template <typename F>
-  CallersGraph(cudaStream_t stream, const F& work, cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal) {
-    EXPECT_EQ(cudaStreamBeginCapture(stream, mode), cudaSuccess);
-    work();
-    cudaGraph_t graph = nullptr;
-    EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
-    EXPECT_EQ(cudaGraphInstantiate(&exec_, graph, 0), cudaSuccess);
-    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
-  }
-  ~CallersGraph() { EXPECT_EQ(cudaGraphExecDestroy(exec_), cudaSuccess); }
-  CallersGraph(const CallersGraph&) = delete;
-  CallersGraph& operator=(const CallersGraph&) = delete;
-  void launch(cudaStream_t stream) const { ASSERT_EQ(cudaGraphLaunch(exec_, stream), cudaSuccess); }
-
- private:
-  cudaGraphExec_t exec_ = nullptr;
-};
-
-TEST(SessionTest, ACallersGraphContainsAPredictionAndOutlivesTheModel) {
-  for (const std::int64_t rows : {4, 19}) {  // as one batch, and in three parts
-    const CallersStream stream;
-    Tensor x = poisoned(rows, kInputs);
-    Tensor y = poisoned(rows, kOutputs);
-    Tensor copy = poisoned(rows, kOutputs);
-    std::optional<Model> model = load({.max_batch = 8});
-    const CallersGraph graph(stream, [&] {
-      model->predict_into(x, y, stream);
-      ASSERT_EQ(cudaMemcpyAsync(copy.data(), y.data(), y.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
-    });
-    for (const std::int64_t first : {0, 3, 5}) {
-      const Tensor source = rows_of(truth().x, rows, first).to(device());
-      ASSERT_EQ(cudaMemcpyAsync(x.data(), source.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream), cudaSuccess);
-      graph.launch(stream);
-      // The graph has its own memory, which no other call uses.
-      if (model) expect_keras(model->predict(rows_of(truth().x, rows)));
-      stream.synchronize();
-      expect_keras(copy, first);
-      model.reset();
-    }
-  }
-}
-
-TEST(SessionTest, ACallersCaptureSurvivesARefusedCall) {
-  const Model model = load();
-  const CallersStream stream;
-  const Tensor x = rows_of(truth().x, 4).to(device());
-  Tensor y = poisoned(4, kOutputs);
-  Tensor wrong = poisoned(4, kOutputs + 1);
-  const CallersGraph graph(stream, [&] {
-    EXPECT_THROW(model.predict_into(x, wrong, stream), ArgumentError);
-    model.predict_into(x, y, stream);
-  });
-  graph.launch(stream);
-  stream.synchronize();
-  expect_keras(y);
-}
-
-TEST(SessionTest, CallersGraphsReturnTheirMemory) {
-  const Model model = load();
-  const std::int64_t planned[] = {64};  // some versions of cuBLAS cannot plan during a capture
-  model.prepare(planned);
-  const CallersStream stream;
-  const Tensor x = rows_of(truth().x, 64).to(device());
-  Tensor y = poisoned(64, kOutputs);
-  std::size_t before = 0;
-  for (int i = 0; i < 12; ++i) {
-    {
-      const CallersGraph graph(
-          stream, [&] { model.predict_into(x, y, stream); }, cudaStreamCaptureModeRelaxed);
-      graph.launch(stream);
-      stream.synchronize();
-    }
-    expect_keras(y);
-    if (i == 1) before = free_memory();
-  }
-  EXPECT_GE(free_memory() + kSlack, before);
-}
-
-/// A capture in global mode would make such calls fail, and they would end it.
-TEST(SessionTest, CapturingLeavesOtherThreadsAlone) {
-  std::atomic<int> failed{0};
-  std::atomic<int> calls{0};
-  std::jthread other([&](const std::stop_token& stop) {  // stops when the test ends, however it ends
-    while (!stop.stop_requested()) {
-      void* memory = nullptr;
-      failed += cudaMalloc(&memory, 4096) != cudaSuccess || cudaMemset(memory, 0, 4096) != cudaSuccess ||
-                cudaStreamSynchronize(nullptr) != cudaSuccess || cudaFree(memory) != cudaSuccess;
-      ++calls;
-    }
-  });
-  const Model model = load();
-  for (const std::int64_t rows : {1, 2, 3, 5, 9, 17, 33, 65, 129}) {
-    for (int i = 0; i < 3; ++i) expect_keras(model.predict(rows_of(truth().x, rows)));
-    EXPECT_THAT(model.explain({.batch = rows}), HasSubstr("captured as a CUDA graph"));
-  }
-  while (calls == 0) std::this_thread::yield();
-  other.request_stop();
-  other.join();
-  EXPECT_EQ(failed, 0);
 }
 
 }  // namespace

@@ -52,10 +52,10 @@ class ClusterLayout {
 /// depend on that row alone; they are not those of stack(). `weights` and `bias` have the layout of ClusterLayout, `workspace`
 /// stack_cluster_workspace() bytes. Code for architectures below kClusterArchitecture traps.
 [[nodiscard]] std::size_t stack_cluster_workspace(const Stack& args);
-/// Bytes of shared memory that a block needs for so many rows, more than devices give by default.
+/// Bytes of shared memory that a block needs for `batch` rows, more than devices give by default.
 [[nodiscard]] std::size_t stack_cluster_shared(std::int64_t batch);
 [[nodiscard]] cudaError_t stack_cluster(const Stack& args, cudaStream_t stream);
-/// How many clusters for so many rows the current device can run at a time. 0, or cudaErrorInvalidClusterSize, on a part of a GPU
+/// How many clusters for `batch` rows the current device can run at a time. 0, or cudaErrorInvalidClusterSize, on a part of a GPU
 /// or a small one, where fewer than kClusterBlocks multiprocessors are neighbours: there the kernel cannot be launched.
 [[nodiscard]] cudaError_t stack_clusters_at_once(std::int64_t batch, int& clusters);
 

@@ -38,8 +38,9 @@ enum class Determinism {
   batch_invariant,  ///< and a row's bits depend on that row alone: not on the batch, its position in it or its neighbours. Slower
 };
 
-/// How the engine of a Dense layer is chosen among those that do not refuse. `cached` and `measure` have no effect if an engine
-/// is forced, or with Determinism::batch_invariant, because the fastest engine depends on the batch.
+/// How the engine of a Dense layer is chosen among those that do not refuse, and on a GPU whether consecutive layers run in one
+/// launch. `cached` and `measure` have no effect if an engine is forced, or with Determinism::batch_invariant, because the
+/// fastest engine depends on the batch.
 enum class Tuning {
   off,      ///< by rule: the one predicted to be the fastest. Nothing is run, nothing is read
   cached,   ///< the fastest in earlier measurements on this machine, if there are any; else by rule

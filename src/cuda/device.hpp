@@ -60,7 +60,7 @@ class HandlePool {
   std::size_t made_ = 0;
 };
 
-/// State shared by all of lamella's work on one GPU. Lives as long as the backend: for ever, except in tests.
+/// State shared by all of lamella's work on one GPU. Lives as long as the backend: to the end of the process, except in tests.
 class CudaDevice {
  public:
   explicit CudaDevice(int device);

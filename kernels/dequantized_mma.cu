@@ -180,7 +180,6 @@ LAMELLA_DEVICE void block_of_results(const Dequantized<T>& g, bool packs, std::i
   add_products<T, Tiles, kInt4>(sums, g, packs, row0, unit0);
   auto& all = shared_memory<typename Tiles::template Shared<kInt4>>().sums;
   const int thread = static_cast<int>(thread_index());
-  const int lane = thread % static_cast<int>(kWarp);
   const int warp = thread / static_cast<int>(kWarp);
   auto& own = all[warp % Tiles::kInputWarps];
   const int column = thread % Tiles::kUnits;
@@ -191,18 +190,7 @@ LAMELLA_DEVICE void block_of_results(const Dequantized<T>& g, bool packs, std::i
   LAMELLA_NO_UNROLL
   for (int pass = 0; pass < Tiles::kRowTiles; ++pass) {
     barrier();
-    LAMELLA_UNROLL
-    for (int n = 0; n < Tiles::kRowTiles; ++n) {
-      if (n != pass) continue;
-      LAMELLA_UNROLL
-      for (int u = 0; u < Tiles::kUnitTiles; ++u) {
-        LAMELLA_UNROLL
-        for (int k = 0; k < 4; ++k) {
-          const int to = (warp / Tiles::kInputWarps * Tiles::kUnitTiles + u) * 16 + k / 2 * 8 + lane / 4;
-          own[lane % 4 * 2 + k % 2][to] = sums.at[u][n][k];
-        }
-      }
-    }
+    share_row_tile<Tiles>(own, sums.at, pass, 0, warp / Tiles::kInputWarps);
     barrier();
     LAMELLA_NO_UNROLL
     for (int r = thread / Tiles::kUnits; r < 8 && exists; r += Tiles::kThreads / Tiles::kUnits) {

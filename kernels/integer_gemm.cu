@@ -152,7 +152,6 @@ LAMELLA_DEVICE void block_of_results(const Integers<T>& g, std::int64_t row0, st
   add_products<T, Tiles, kInt4>(sums, g, row0, unit0);
   auto& all = shared_memory<typename Tiles::template Shared<kInt4>>().sums;
   const int thread = static_cast<int>(thread_index());
-  const int lane = thread % static_cast<int>(kWarp);
   const int warp = thread / static_cast<int>(kWarp);
   const int across = warp / Tiles::kInputWarps % Tiles::kUnitWarps;
   const int down = warp / Tiles::kInputWarps / Tiles::kUnitWarps;
@@ -164,16 +163,7 @@ LAMELLA_DEVICE void block_of_results(const Integers<T>& g, std::int64_t row0, st
   LAMELLA_NO_UNROLL
   for (int pass = 0; pass < Tiles::kRowTiles; ++pass) {
     barrier();
-    LAMELLA_UNROLL
-    for (int n = 0; n < Tiles::kRowTiles; ++n) {
-      if (n != pass) continue;
-      LAMELLA_UNROLL
-      for (int u = 0; u < Tiles::kUnitTiles; ++u) {
-        LAMELLA_UNROLL
-        for (int k = 0; k < 4; ++k)
-          own[down * 8 + lane % 4 * 2 + k % 2][(across * Tiles::kUnitTiles + u) * 16 + k / 2 * 8 + lane / 4] = sums[u][n][k];
-      }
-    }
+    share_row_tile<Tiles>(own, sums, pass, down, across);
     barrier();
     LAMELLA_NO_UNROLL
     for (int r = thread / Tiles::kUnits; r < Tiles::kRowsOfPass && exists; r += Tiles::kThreads / Tiles::kUnits) {

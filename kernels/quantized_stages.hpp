@@ -41,4 +41,22 @@ class Bringing {
   int left_[kEach];                  ///< chunks from there on
 };
 
+/// Writes a warp's sums of one of its row tiles to shared memory, to[row][unit]; `down` and `across` say which warp it is. For
+/// tensor cores, rows are columns and units are rows.
+template <typename Tiles, typename Sum, int kColumns>
+LAMELLA_DEVICE void share_row_tile(Sum (*to)[kColumns], const Sum (&sums)[Tiles::kUnitTiles][Tiles::kRowTiles][4], int row_tile,
+                                   int down, int across) {
+  const auto lane = static_cast<int>(thread_index() % kWarp);
+  LAMELLA_UNROLL
+  for (int n = 0; n < Tiles::kRowTiles; ++n) {
+    if (n != row_tile) continue;  // else the sums would not be in registers
+    LAMELLA_UNROLL
+    for (int u = 0; u < Tiles::kUnitTiles; ++u) {
+      LAMELLA_UNROLL
+      for (int k = 0; k < 4; ++k)
+        to[down * 8 + lane % 4 * 2 + k % 2][(across * Tiles::kUnitTiles + u) * 16 + k / 2 * 8 + lane / 4] = sums[u][n][k];
+    }
+  }
+}
+
 }  // namespace lamella::kernels

@@ -131,6 +131,23 @@ std::shared_ptr<const void> parts_on_device(const ConstantsPtr& constants, const
   return constants->derived({.layout = ops::Form::Layout::parts, .device = context.device_index}, make);
 }
 
+namespace {
+
+/// A constant of a quantized layer, which `host` packs.
+template <typename Host>
+std::shared_ptr<const void> packed_on_device(const ConstantsPtr& constants, std::size_t constant, DType dtype,
+                                             const ops::PlanContext& context, const Host& host) {
+  const auto make = [&] { return uploaded(*constants, context, host); };
+  const ops::Form form{.layout = ops::Form::Layout::fragments,
+                       .constant = constant,
+                       .rounded_to = dtype,
+                       .as = dtype,
+                       .device = context.device_index};
+  return constants->derived(form, make);
+}
+
+}  // namespace
+
 std::shared_ptr<const void> integers_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
                                                const ops::PlanContext& context) {
   const auto host = [desc](const ops::Constants& of, Tensor& copy) -> TensorView {
@@ -151,13 +168,7 @@ std::shared_ptr<const void> integers_on_device(const ConstantsPtr& constants, co
     copy = std::move(packed);
     return std::as_const(copy).view();
   };
-  const auto make = [&] { return uploaded(*constants, context, host); };
-  const ops::Form form{.layout = ops::Form::Layout::fragments,
-                       .constant = ops::QuantizedConstants::weights,
-                       .rounded_to = DType::int8,
-                       .as = DType::int8,
-                       .device = context.device_index};
-  return constants->derived(form, make);
+  return packed_on_device(constants, ops::QuantizedConstants::weights, DType::int8, context, host);
 }
 
 std::shared_ptr<const void> groups_on_device(const ConstantsPtr& constants, const ops::QuantizedDenseDesc& desc,
@@ -176,13 +187,7 @@ std::shared_ptr<const void> groups_on_device(const ConstantsPtr& constants, cons
     copy = std::move(packed);
     return std::as_const(copy).view();
   };
-  const auto make = [&] { return uploaded(*constants, context, host); };
-  const ops::Form form{.layout = ops::Form::Layout::fragments,
-                       .constant = ops::QuantizedConstants::group,
-                       .rounded_to = DType::int32,
-                       .as = DType::int32,
-                       .device = context.device_index};
-  return constants->derived(form, make);
+  return packed_on_device(constants, ops::QuantizedConstants::group, DType::int32, context, host);
 }
 
 namespace {

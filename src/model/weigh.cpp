@@ -37,9 +37,8 @@ class PlanOfProgram final : public ops::Plan {
       const ProgramStep& step = program_->steps[i];
       std::vector<const void*> srcs;
       for (const int src : step.srcs) srcs.push_back(at(src));
-      void* const dst = program_->slots[static_cast<std::size_t>(step.dst)].kind == Slot::Kind::output
-                            ? args.dst
-                            : arena + program_->slots[static_cast<std::size_t>(step.dst)].at;
+      const Slot& to = program_->slots[static_cast<std::size_t>(step.dst)];
+      void* const dst = to.kind == Slot::Kind::output ? args.dst : static_cast<void*>(arena + to.at);
       step.choice.plan->execute({srcs, dst, arena + program_->workspace_at, args.stream,
                                  static_cast<const States&>(*args.state).all[i].get(), step.overlaps});
     }
